@@ -1,0 +1,411 @@
+//! The fold: what each event makes of the state. It decides nothing; it refuses an event that does not fit, because
+//! then either the state file or the code is wrong, and going on would make it worse.
+
+use std::sync::Arc;
+
+use super::{
+    event::{Entry, Event, Outcome, Trigger},
+    ids::{Generation, Millis, Number, Seq},
+    release::{Plan, Release, Retain},
+    state::{Deployment, Ended, Environment, Hold, Phase, Promise, Retiring, Stack, Standby, Veto},
+};
+
+/// An event that does not fit the state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event {event} of deployment {number} does not fit: {why}")]
+pub struct Illegal {
+    /// The event's kind.
+    pub event: &'static str,
+    /// The deployment it names.
+    pub number: Number,
+    /// What is wrong.
+    pub why: &'static str,
+}
+
+impl Environment {
+    /// Folds one event. On error nothing has changed.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), Illegal> {
+        let at = entry.at;
+        match &entry.event {
+            Event::Accepted { number, key, order, release, plan, trigger } => {
+                self.unused("accepted", *number)?;
+                self.supersede_queue(*number, at);
+                self.last_order = (*order).max(self.last_order);
+                self.remember(*key, *number);
+                self.enqueue(*number, release, plan, *trigger, at);
+            }
+            Event::Started { number } => self.start(*number, at)?,
+            Event::Approved { number } => self.approve(*number, at)?,
+            Event::Provisioned { number } => {
+                self.step("provisioned", *number, at, |p| matches!(p, Phase::Provisioning), Phase::Checking)?;
+            }
+            Event::Checked { number } => self.checked(*number, at)?,
+            Event::CutOverOrdered { number, generation } => {
+                self.higher("cut_over_ordered", *number, *generation)?;
+                let next = Phase::CuttingOver { generation: *generation };
+                self.step("cut_over_ordered", *number, at, |p| matches!(p, Phase::Verifying), next)?;
+                self.order(*generation);
+            }
+            Event::WentLive { number } => self.went_live(*number, at)?,
+            Event::Succeeded { number } => self.succeeded(*number, at)?,
+            Event::Ended { number, outcome, reason } => self.end_early(*number, *outcome, reason, at)?,
+            Event::RollbackRequested { number, reason } => self.ask_rollback(*number, reason, at)?,
+            Event::UndoOrdered { number, to, generation, outcome, reason } => {
+                self.higher("undo_ordered", *number, *generation)?;
+                let next =
+                    Phase::Undoing { to: *to, generation: *generation, outcome: *outcome, reason: reason.clone() };
+                let from = |p: &Phase| !p.before_cutover();
+                self.step("undo_ordered", *number, at, from, next)?;
+                self.order(*generation);
+            }
+            Event::Undone { number } => self.undone(*number, at, &entry.by)?,
+            Event::RollbackWentCold { number, by, release, plan, reason } => {
+                self.unused("rollback_went_cold", *by)?;
+                self.went_cold(*number, reason, at, &entry.by)?;
+                self.enqueue(*by, release, plan, Trigger::Rollback, at);
+            }
+            Event::StandbyReleased { number, .. } => self.release_standby(*number, at)?,
+            Event::Retired { number } => self.retired(*number)?,
+            Event::OrphanFound { number } => {
+                let plan = Arc::new(Plan::default());
+                self.retire(*number, &plan, at);
+            }
+            Event::StrangerFound { number } => {
+                self.unused("stranger_found", *number)?;
+                self.last_number = *number;
+                self.strangers.push(*number);
+            }
+            Event::DriftSeen { generation, .. } => {
+                self.higher("drift_seen", Number(0), *generation)?;
+                self.order(*generation);
+                self.drift = Some(*generation);
+            }
+            Event::DriftMended => self.drift = None,
+            Event::OperatorNeeded { number, .. } => self.call_operator(*number),
+            Event::Held { reason } => self.set_hold(&entry.by, reason, at),
+            Event::Resumed => self.hold = None,
+            Event::Pinned { release } => self.pin = Some(*release),
+            Event::Unpinned => self.pin = None,
+            Event::Vetoed { release, reason } => self.veto(*release, reason, at),
+            Event::Unvetoed { release } => self.vetoes.retain(|v| v.release != *release),
+        }
+        self.seq = Seq(self.seq.0 + 1);
+        Ok(())
+    }
+
+    fn unused(&self, event: &'static str, number: Number) -> Result<(), Illegal> {
+        if number > self.last_number {
+            Ok(())
+        } else {
+            Err(Illegal { event, number, why: "its number was used before" })
+        }
+    }
+
+    fn higher(&self, event: &'static str, number: Number, generation: Generation) -> Result<(), Illegal> {
+        let why = "its generation is not higher than the last";
+        if generation > self.generation { Ok(()) } else { Err(Illegal { event, number, why }) }
+    }
+
+    /// A newer order takes the place of every order before it, also of one that was to mend a drift.
+    fn order(&mut self, generation: Generation) {
+        self.generation = generation;
+        self.drift = None;
+    }
+
+    fn enqueue(&mut self, number: Number, release: &Arc<Release>, plan: &Arc<Plan>, trigger: Trigger, at: Millis) {
+        self.last_number = number;
+        self.last_release = self.last_release.max(release.number);
+        let (release, plan) = (release.clone(), plan.clone());
+        let accepted = at;
+        let queued = Deployment {
+            number,
+            release,
+            plan,
+            trigger,
+            accepted,
+            phase: Phase::Queued,
+            since: at,
+            operator_needed: false,
+        };
+        let place = if trigger == Trigger::Rollback { 0 } else { self.queue.len() };
+        self.queue.insert(place, queued);
+    }
+
+    fn supersede_queue(&mut self, by: Number, at: Millis) {
+        let reason: Arc<str> = format!("deployment {by} is newer").into();
+        let (kept, older) = std::mem::take(&mut self.queue).into_iter().partition(|d| d.trigger == Trigger::Rollback);
+        self.queue = kept;
+        for deployment in older {
+            self.end(deployment.number, &deployment.release, Outcome::Superseded, &reason, at);
+        }
+    }
+
+    fn remember(&mut self, key: super::Key, number: Number) {
+        if self.keys.len() >= Self::KEYS_KEPT {
+            self.keys.drain(..Self::KEYS_KEPT / 8);
+        }
+        self.keys.push((key, number));
+    }
+
+    fn start(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
+        let illegal = |why| Illegal { event: "started", number, why };
+        if self.active.is_some() && self.rules.r18() {
+            return Err(illegal("another deployment is active"));
+        }
+        let place = self.queue.iter().position(|d| d.number == number).ok_or_else(|| illegal("it is not queued"))?;
+        let mut deployment = self.queue.remove(place);
+        let gate = deployment.plan.before_provisioning.is_some() && deployment.trigger != Trigger::Rollback;
+        deployment.phase = if gate { Phase::AwaitingStart } else { Phase::Provisioning };
+        deployment.since = at;
+        self.active = Some(deployment);
+        Ok(())
+    }
+
+    fn active_mut(&mut self, event: &'static str, number: Number) -> Result<&mut Deployment, Illegal> {
+        let why = "it is not the active one";
+        self.active.as_mut().filter(|d| d.number == number).ok_or(Illegal { event, number, why })
+    }
+
+    fn step(
+        &mut self,
+        event: &'static str,
+        number: Number,
+        at: Millis,
+        from: impl Fn(&Phase) -> bool,
+        to: Phase,
+    ) -> Result<(), Illegal> {
+        let active = self.active_mut(event, number)?;
+        if !from(&active.phase) {
+            return Err(Illegal { event, number, why: "it is not in the right phase" });
+        }
+        (active.phase, active.since, active.operator_needed) = (to, at, false);
+        Ok(())
+    }
+
+    fn approve(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
+        let before_cutover = matches!(self.active_mut("approved", number)?.phase, Phase::AwaitingCutover);
+        let next = if before_cutover { Phase::Verifying } else { Phase::Provisioning };
+        let from = |p: &Phase| matches!(p, Phase::AwaitingStart | Phase::AwaitingCutover);
+        self.step("approved", number, at, from, next)
+    }
+
+    fn checked(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
+        let active = self.active_mut("checked", number)?;
+        let gate = active.plan.before_cutover.is_some() && active.trigger != Trigger::Rollback;
+        let next = if gate { Phase::AwaitingCutover } else { Phase::Verifying };
+        self.step("checked", number, at, |p| matches!(p, Phase::Checking), next)
+    }
+
+    /// The former live stack becomes the rollback target if it was found good; else the one before it stays.
+    fn went_live(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
+        self.step("went_live", number, at, |p| matches!(p, Phase::CuttingOver { .. }), Phase::Baking)?;
+        let active = self.active_mut("went_live", number)?;
+        let (release, plan) = (active.release.clone(), active.plan.clone());
+        let former = self.live.replace(Stack { number, release, plan, since: at, proven: false });
+        let displaced = match former {
+            Some(stack) if stack.proven => {
+                let standby = Standby { stack, promise: Promise::WhileBaking };
+                self.standby.replace(standby).map(|s| s.stack)
+            }
+            unproven => unproven,
+        };
+        if let Some(standby) = &mut self.standby {
+            standby.promise = Promise::WhileBaking;
+        }
+        if let Some(stack) = displaced {
+            self.retire(stack.number, &stack.plan, at);
+        }
+        Ok(())
+    }
+
+    fn succeeded(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
+        let illegal = |why| Illegal { event: "succeeded", number, why };
+        let active = self.active_mut("succeeded", number)?;
+        if !matches!(active.phase, Phase::Baking) {
+            return Err(illegal("it is not in the right phase"));
+        }
+        let (release, plan) = (active.release.clone(), active.plan.clone());
+        let live = self.live.as_mut().filter(|s| s.number == number).ok_or_else(|| illegal("it is not live"))?;
+        live.proven = true;
+        self.proven.retain(|(r, _)| r.number != release.number);
+        if self.proven.len() >= Self::PROVEN_KEPT {
+            self.proven.remove(0);
+        }
+        self.proven.push((release.clone(), plan.clone()));
+        self.active = None;
+        self.end(number, &release, Outcome::Succeeded, &"live and found good".into(), at);
+        match (plan.retain, self.standby.as_mut()) {
+            (Retain::For(length), Some(standby)) => standby.promise = Promise::Until(at.plus(length)),
+            (Retain::UntilNext, Some(standby)) => standby.promise = Promise::UntilNext,
+            (Retain::None, Some(standby)) => {
+                let number = standby.stack.number;
+                self.release_standby(number, at)?;
+            }
+            (_, None) => {}
+        }
+        Ok(())
+    }
+
+    fn end_early(&mut self, number: Number, outcome: Outcome, reason: &Arc<str>, at: Millis) -> Result<(), Illegal> {
+        if let Some(place) = self.queue.iter().position(|d| d.number == number) {
+            let queued = self.queue.remove(place);
+            self.end(number, &queued.release, outcome, reason, at);
+            return Ok(());
+        }
+        let active = self.active_mut("ended", number)?;
+        let looked_away = matches!(active.phase, Phase::CuttingOver { .. } | Phase::Undoing { .. });
+        let (release, plan) = (active.release.clone(), active.plan.clone());
+        let made = !matches!(active.phase, Phase::AwaitingStart);
+        let live = self.live.as_ref().is_some_and(|s| s.number == number);
+        if looked_away && self.rules.r8() {
+            return Err(Illegal { event: "ended", number, why: "its cutover has to be undone first" });
+        }
+        self.active = None;
+        if made && !live && self.rules.r19() {
+            self.retire(number, &plan, at);
+        }
+        if let Some(standby) = self.standby.as_mut().filter(|_| live) {
+            standby.promise = Promise::UntilNext;
+        }
+        self.end(number, &release, outcome, reason, at);
+        Ok(())
+    }
+
+    fn ask_rollback(&mut self, number: Number, reason: &Arc<str>, at: Millis) -> Result<(), Illegal> {
+        let illegal = |why| Illegal { event: "rollback_requested", number, why };
+        if self.standby.is_none() {
+            return Err(illegal("there is no standby"));
+        }
+        let live = self.live.clone().filter(|s| s.number == number).ok_or_else(|| illegal("it is not live"))?;
+        self.clear_the_way(number, at)?;
+        let phase = Phase::RollbackAsked { reason: reason.clone() };
+        match &mut self.active {
+            Some(active) => (active.phase, active.since) = (phase, at),
+            None => {
+                let Stack { number, release, plan, since, .. } = live;
+                let trigger = Trigger::Person;
+                let (accepted, since, operator_needed) = (since, at, false);
+                self.active =
+                    Some(Deployment { number, release, plan, trigger, accepted, phase, since, operator_needed });
+            }
+        }
+        Ok(())
+    }
+
+    /// Aborts whatever has not reached its cutover, so that a rollback of `live` is the only thing going on.
+    fn clear_the_way(&mut self, live: Number, at: Millis) -> Result<(), Illegal> {
+        let Some(active) = &self.active else { return Ok(()) };
+        let other = active.number;
+        if other == live {
+            return Ok(());
+        }
+        if !active.phase.before_cutover() {
+            return Err(Illegal { event: "rollback", number: live, why: "another deployment is in its cutover" });
+        }
+        let reason = format!("deployment {live} is being rolled back").into();
+        self.end_early(other, Outcome::Aborted, &reason, at)
+    }
+
+    fn undone(&mut self, number: Number, at: Millis, by: &Arc<str>) -> Result<(), Illegal> {
+        let active = self.active_mut("undone", number)?;
+        let Phase::Undoing { to, outcome, reason, .. } = active.phase.clone() else {
+            return Err(Illegal { event: "undone", number, why: "it is not in the right phase" });
+        };
+        let Deployment { release, plan, .. } = active.clone();
+        if self.live.as_ref().is_some_and(|s| s.number == number) {
+            let standby = self.standby.take_if(|s| Some(s.stack.number) == to);
+            let back = standby.ok_or(Illegal { event: "undone", number, why: "it goes back to no standby" })?;
+            self.live = Some(Stack { since: at, ..back.stack });
+        }
+        self.active = None;
+        self.retire(number, &plan, at);
+        self.end(number, &release, outcome, &reason, at);
+        if outcome == Outcome::RolledBack {
+            self.set_hold(by, &format!("release {} was rolled back: {reason}", release.version).into(), at);
+            self.veto(release.number, &reason, at);
+        }
+        Ok(())
+    }
+
+    fn went_cold(&mut self, number: Number, reason: &Arc<str>, at: Millis, by: &Arc<str>) -> Result<(), Illegal> {
+        let why = "it is not live";
+        let live = self.live.as_ref().filter(|s| s.number == number);
+        let release = live.ok_or(Illegal { event: "rollback_went_cold", number, why })?.release.clone();
+        self.clear_the_way(number, at)?;
+        if self.active.take().is_some() {
+            self.end(number, &release, Outcome::Failed, reason, at);
+        }
+        if let Some(standby) = self.standby.as_ref().map(|s| s.stack.number) {
+            self.release_standby(standby, at)?;
+        }
+        if let Some(live) = &mut self.live {
+            live.proven = false;
+        }
+        self.set_hold(by, &format!("release {} is being rolled back: {reason}", release.version).into(), at);
+        self.veto(release.number, reason, at);
+        Ok(())
+    }
+
+    fn release_standby(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
+        let illegal = Illegal { event: "standby_released", number, why: "it is not the standby" };
+        let plan = self.standby.as_ref().filter(|s| s.stack.number == number).ok_or(illegal)?.stack.plan.clone();
+        if self.rules.r11() {
+            self.standby = None;
+        }
+        self.retire(number, &plan, at);
+        Ok(())
+    }
+
+    fn retire(&mut self, number: Number, plan: &Arc<Plan>, at: Millis) {
+        if self.retiring.iter().any(|r| r.number == number) {
+            return;
+        }
+        let Plan { drain_within, retire_within, .. } = **plan;
+        self.retiring.push(Retiring { number, since: at, drain_within, retire_within, operator_needed: false });
+    }
+
+    fn retired(&mut self, number: Number) -> Result<(), Illegal> {
+        let why = "it was not being retired";
+        let place = self.retiring.iter().position(|r| r.number == number);
+        self.retiring.remove(place.ok_or(Illegal { event: "retired", number, why })?);
+        if !self.rules.r11() {
+            self.standby.take_if(|s| s.stack.number == number);
+        }
+        Ok(())
+    }
+
+    fn call_operator(&mut self, number: Number) {
+        if let Some(active) = self.active.as_mut().filter(|d| d.number == number) {
+            active.operator_needed = true;
+        }
+        if let Some(retiring) = self.retiring.iter_mut().find(|r| r.number == number) {
+            retiring.operator_needed = true;
+        }
+    }
+
+    fn set_hold(&mut self, by: &Arc<str>, reason: &Arc<str>, at: Millis) {
+        self.hold = Some(Hold { by: by.clone(), reason: reason.clone(), since: at });
+    }
+
+    fn veto(&mut self, release: u32, reason: &Arc<str>, at: Millis) {
+        self.vetoes.retain(|v| v.release != release);
+        self.vetoes.push(Veto { release, reason: reason.clone() });
+        self.proven.retain(|(r, _)| r.number != release);
+        let waiting = self.queue.iter().filter(|d| d.release.number == release);
+        for number in waiting.map(|d| d.number).collect::<Vec<_>>() {
+            let place = self.queue.iter().position(|d| d.number == number);
+            let queued = place.map(|place| self.queue.remove(place));
+            if let Some(queued) = queued {
+                self.end(number, &queued.release, Outcome::Aborted, &"its release was vetoed".into(), at);
+            }
+        }
+    }
+
+    fn end(&mut self, number: Number, release: &Arc<Release>, outcome: Outcome, reason: &Arc<str>, at: Millis) {
+        self.ended.retain(|e| e.number != number);
+        if self.ended.len() >= Self::ENDED_KEPT {
+            self.ended.remove(0);
+        }
+        self.ended.push(Ended { number, release: release.clone(), outcome, reason: reason.clone(), at });
+    }
+}

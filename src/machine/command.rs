@@ -1,0 +1,241 @@
+//! What people and webhooks may ask, and the answer: an event, or a refusal that says what to do instead. A command
+//! only ever changes the journal (rule R22).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    event::{Event, Outcome, Trigger},
+    ids::{Key, Number},
+    release::{Plan, Release},
+    state::{Deployment, DeploymentState, Environment, Phase},
+};
+
+/// A wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Make a release live.
+    Deploy {
+        /// What makes it the same if it is asked for again.
+        key: Key,
+        /// The sender's own count of its builds, where it has one.
+        order: Option<u64>,
+        /// What to make live.
+        release: ReleaseDraft,
+        /// Under which terms.
+        plan: Arc<Plan>,
+        /// Why.
+        trigger: Trigger,
+    },
+    /// Open the gate the deployment waits at.
+    Approve(Number),
+    /// Stop it before users see it.
+    Abort(Number, Arc<str>),
+    /// Put back what was live before this one.
+    Rollback(Number, Arc<str>),
+    /// Stop automatic deployments.
+    Hold(Arc<str>),
+    /// Let them go on.
+    Resume,
+    /// Keep to one release.
+    Pin(u32),
+    /// Do not.
+    Unpin,
+    /// Ban a release.
+    Veto(u32, Arc<str>),
+    /// Do not.
+    Unveto(u32),
+}
+
+/// What is to be deployed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReleaseDraft {
+    /// A new release; its number is given when it is accepted.
+    New(Release),
+    /// A release that exists, numbered elsewhere or before.
+    Existing(Arc<Release>),
+}
+
+/// Why a wish was not granted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It was granted before: the same deployment answers.
+    #[error("this build was accepted before, as deployment {0}")]
+    Duplicate(Number),
+    /// A newer build was accepted before.
+    #[error("build {order} is older than build {newest}, which was accepted before; deploy it by hand if it is wanted")]
+    Stale {
+        /// The build announced.
+        order: u64,
+        /// The newest so far.
+        newest: u64,
+    },
+    /// No such deployment is under way.
+    #[error("deployment {number} is not under way{}", ended.map(|s| format!(": it is {s}")).unwrap_or_default())]
+    NotUnderWay {
+        /// Which.
+        number: Number,
+        /// How it ended, if it is remembered.
+        ended: Option<DeploymentState>,
+    },
+    /// It is not in a state in which that can be done.
+    #[error("deployment {number} is {state}: {hint}")]
+    WrongState {
+        /// Which.
+        number: Number,
+        /// Its state.
+        state: DeploymentState,
+        /// What to do instead.
+        hint: &'static str,
+    },
+    /// The deployment named is not live.
+    #[error("deployment {number} is not live{}; look again before you confirm", match live { Some(n) => format!(", {n} is"), None => String::new() })]
+    NotLive {
+        /// The one named.
+        number: Number,
+        /// The one that is.
+        live: Option<Number>,
+    },
+    /// There is nothing to go back to.
+    #[error("there is no earlier release that was found good; deploy one instead")]
+    NothingToGoBackTo,
+    /// The release is banned.
+    #[error("release {0} is vetoed: {1}; lift the veto first")]
+    Vetoed(u32, Arc<str>),
+    /// It is so already.
+    #[error("{0}")]
+    Already(&'static str),
+}
+
+impl Environment {
+    /// The answer to a wish.
+    pub fn command(&self, command: &Command) -> Result<Event, Refusal> {
+        match command {
+            Command::Deploy { key, order, release, plan, trigger } => {
+                self.accept(*key, *order, release, plan, *trigger)
+            }
+            Command::Approve(number) => self.approve_command(*number),
+            Command::Abort(number, reason) => self.abort(*number, reason),
+            Command::Rollback(number, reason) => self.rollback(*number, reason),
+            Command::Hold(reason) => Ok(Event::Held { reason: reason.clone() }),
+            Command::Resume if self.hold.is_none() => Err(Refusal::Already("nothing is held")),
+            Command::Resume => Ok(Event::Resumed),
+            Command::Pin(release) => Ok(Event::Pinned { release: *release }),
+            Command::Unpin if self.pin.is_none() => Err(Refusal::Already("nothing is pinned")),
+            Command::Unpin => Ok(Event::Unpinned),
+            Command::Veto(release, reason) => Ok(Event::Vetoed { release: *release, reason: reason.clone() }),
+            Command::Unveto(release) if !self.vetoes.iter().any(|v| v.release == *release) => {
+                Err(Refusal::Already("that release is not vetoed"))
+            }
+            Command::Unveto(release) => Ok(Event::Unvetoed { release: *release }),
+        }
+    }
+
+    fn accept(
+        &self,
+        key: Key,
+        order: Option<u64>,
+        release: &ReleaseDraft,
+        plan: &Arc<Plan>,
+        trigger: Trigger,
+    ) -> Result<Event, Refusal> {
+        if self.rules.r3()
+            && let Some((_, number)) = self.keys.iter().rev().find(|(k, _)| *k == key)
+        {
+            return Err(Refusal::Duplicate(*number));
+        }
+        if let (Some(order), Some(newest)) = (order, self.last_order)
+            && order < newest
+        {
+            return Err(Refusal::Stale { order, newest });
+        }
+        let release = match release {
+            ReleaseDraft::New(draft) => Arc::new(Release { number: self.last_release + 1, ..draft.clone() }),
+            ReleaseDraft::Existing(release) => release.clone(),
+        };
+        if let Some(veto) = self.vetoes.iter().find(|v| v.release == release.number) {
+            return Err(Refusal::Vetoed(veto.release, veto.reason.clone()));
+        }
+        let number = self.last_number.next();
+        Ok(Event::Accepted { number, key, order, release, plan: plan.clone(), trigger })
+    }
+
+    fn find(&self, number: Number) -> Result<&Deployment, Refusal> {
+        let number = if self.rules.r13() { number } else { self.active.as_ref().map_or(number, |d| d.number) };
+        let found = self.active.iter().chain(&self.queue).find(|d| d.number == number);
+        found.ok_or_else(|| Refusal::NotUnderWay { number, ended: self.deployment_state(number).map(|(s, _)| s) })
+    }
+
+    fn approve_command(&self, number: Number) -> Result<Event, Refusal> {
+        let deployment = self.find(number)?;
+        match deployment.phase {
+            Phase::AwaitingStart | Phase::AwaitingCutover => Ok(Event::Approved { number: deployment.number }),
+            _ => Err(refused(deployment, "it does not wait for an approval")),
+        }
+    }
+
+    fn abort(&self, number: Number, reason: &Arc<str>) -> Result<Event, Refusal> {
+        let deployment = self.find(number)?;
+        let (number, reason) = (deployment.number, reason.clone());
+        let outcome = Outcome::Aborted;
+        match &deployment.phase {
+            // Whether the order arrived can not be known by looking (rule R8).
+            Phase::CuttingOver { .. } if self.rules.r8() => {
+                let (to, generation) = (self.live.as_ref().map(|s| s.number), self.generation.next());
+                Ok(Event::UndoOrdered { number, to, generation, outcome, reason })
+            }
+            Phase::CuttingOver { .. } => Ok(Event::Ended { number, outcome, reason }),
+            phase if phase.before_cutover() => Ok(Event::Ended { number, outcome, reason }),
+            Phase::Baking => Err(refused(deployment, "it is live; roll it back instead")),
+            _ => Err(refused(deployment, "it is going back already")),
+        }
+    }
+
+    fn rollback(&self, number: Number, reason: &Arc<str>) -> Result<Event, Refusal> {
+        let live = self.live.as_ref().ok_or(Refusal::NotLive { number, live: None })?;
+        if live.number != number && self.rules.r13() {
+            return Err(Refusal::NotLive { number, live: Some(live.number) });
+        }
+        let number = live.number;
+        if let Some(active) = self.active.as_ref().filter(|d| !d.phase.before_cutover()) {
+            match active.phase {
+                Phase::Baking => {}
+                Phase::CuttingOver { .. } => return Err(refused(active, "abort it: that puts the traffic back")),
+                _ => return Err(refused(active, "it is going back already")),
+            }
+        }
+        if self.standby.is_some() {
+            return Ok(Event::RollbackRequested { number, reason: reason.clone() });
+        }
+        self.go_cold(number, reason).ok_or(Refusal::NothingToGoBackTo)
+    }
+
+    /// Brings back, by a new deployment, the last release that was found good before the live one. One that is already
+    /// on its way is enough.
+    pub(super) fn go_cold(&self, number: Number, reason: &Arc<str>) -> Option<Event> {
+        let live = self.live.as_ref()?.release.number;
+        if self.queue.iter().any(|d| d.trigger == Trigger::Rollback) {
+            return None;
+        }
+        let (release, plan) = self.proven.iter().rev().find(|(r, _)| r.number != live)?.clone();
+        Some(Event::RollbackWentCold { number, by: self.last_number.next(), release, plan, reason: reason.clone() })
+    }
+}
+
+impl Release {
+    /// A release that only has a version, for drafts and tests; the rest is filled in by whoever knows it.
+    pub fn draft(version: &str) -> Self {
+        Self {
+            number: 0,
+            version: version.into(),
+            artifact: "".into(),
+            commit: None,
+            definition: "".into(),
+            parameters: BTreeMap::new(),
+            link: None,
+        }
+    }
+}
+
+fn refused(deployment: &Deployment, hint: &'static str) -> Refusal {
+    Refusal::WrongState { number: deployment.number, state: deployment.state(), hint }
+}

@@ -1,0 +1,121 @@
+//! What the state wants done to the world. Effects are derived from the folded state alone, so none can leave before
+//! the event that calls for it is durable (rule R1), and a restart resumes them without being told (rule R21).
+
+use super::{
+    ids::{Generation, Number},
+    observation::{Condition, Observation},
+    state::{Environment, Phase, Retiring},
+};
+use crate::machine::ids::Millis;
+
+/// One thing to do. Each may be done again at any time, by anyone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Bring the stack closer to existing.
+    Ensure(Number),
+    /// Make the candidate known to the front.
+    Stage(Number),
+    /// Point the front at the stack, or at nobody.
+    CutOver {
+        /// The stack.
+        to: Option<Number>,
+        /// The order's number.
+        generation: Generation,
+    },
+    /// Bring the stack closer to being gone.
+    Retire(RetirePermit),
+}
+
+/// Leave to tear a stack down. Only the machine can grant it, and only upon a fresh observation: the stack is not live,
+/// not promised, the front was seen elsewhere at the last generation, and nobody is using it any more (rule R9).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RetirePermit {
+    number: Number,
+    drained: bool,
+}
+
+impl RetirePermit {
+    /// The stack that may be torn down.
+    pub fn number(&self) -> Number {
+        self.number
+    }
+    /// Whether it was seen idle; otherwise the time for that had passed.
+    pub fn drained(&self) -> bool {
+        self.drained
+    }
+    /// A permit that nobody granted, to try drivers with.
+    #[cfg(test)]
+    pub(crate) fn for_tests(number: Number) -> Self {
+        Self { number, drained: true }
+    }
+}
+
+impl Environment {
+    /// All that is due now. Nothing when the observation is older than the state (rule R5).
+    pub fn effects(&self, seen: &Observation, now: Millis) -> Vec<Effect> {
+        if self.rules.r5() && seen.as_of != self.seq {
+            return Vec::new();
+        }
+        let mut due = Vec::new();
+        due.extend(
+            self.front_order()
+                .filter(|(to, generation)| !shown(seen, *to, *generation))
+                .map(|(to, generation)| Effect::CutOver { to, generation }),
+        );
+        due.extend(self.stacks_to_ensure(seen).map(Effect::Ensure));
+        due.extend(self.to_stage(seen).map(Effect::Stage));
+        due.extend(self.retiring.iter().filter_map(|r| self.permit(r, seen, now)).map(Effect::Retire));
+        due
+    }
+
+    /// The one order to the front that is open.
+    pub(super) fn front_order(&self) -> Option<(Option<Number>, Generation)> {
+        match self.active.as_ref().map(|d| (d.number, &d.phase)) {
+            Some((number, Phase::CuttingOver { generation })) => Some((Some(number), *generation)),
+            Some((_, Phase::Undoing { to, generation, .. })) => Some((*to, *generation)),
+            _ => self.drift.map(|generation| (self.live.as_ref().map(|s| s.number), generation)),
+        }
+    }
+
+    fn stacks_to_ensure(&self, seen: &Observation) -> impl Iterator<Item = Number> {
+        let candidate = self.active.as_ref().filter(|d| matches!(d.phase, Phase::Provisioning)).map(|d| d.number);
+        let candidate = candidate.filter(|n| seen.stack(*n).is_none_or(|s| s.condition == Condition::Creating));
+        // A host that was restarted has forgotten its processes: what is live or promised is brought back.
+        let kept = self.live.iter().chain(self.standby.iter().map(|s| &s.stack)).map(|s| s.number);
+        let lost = kept.filter(|n| seen.lacks(*n)).collect::<Vec<_>>();
+        candidate.into_iter().chain(lost)
+    }
+
+    fn to_stage(&self, seen: &Observation) -> Option<Number> {
+        let candidate = self.active.as_ref()?;
+        let due = matches!(candidate.phase, Phase::Checking | Phase::AwaitingCutover | Phase::Verifying);
+        let staged = seen.front.as_ref()?.staged;
+        (due && staged != Some(candidate.number)).then_some(candidate.number)
+    }
+
+    fn permit(&self, retiring: &Retiring, seen: &Observation, now: Millis) -> Option<RetirePermit> {
+        let number = retiring.number;
+        let stack = seen.stack(number)?;
+        if stack.condition == Condition::Deleting {
+            return None;
+        }
+        let front = seen.front.as_ref()?;
+        let live = self.live.as_ref().is_some_and(|s| s.number == number);
+        let promised = self.rules.r11() && self.standby.as_ref().is_some_and(|s| s.stack.number == number);
+        let at_front = front.serves == Some(number) || front.generation < self.generation;
+        if self.rules.r9() && (live || promised || at_front) {
+            return None;
+        }
+        if !seen.quiet {
+            return None;
+        }
+        let drained = !front.busy.contains(&number);
+        let patience_over = now.since(retiring.since) >= retiring.drain_within;
+        (drained || patience_over || !self.rules.r24()).then_some(RetirePermit { number, drained })
+    }
+}
+
+/// Whether the front shows the order done.
+pub(super) fn shown(seen: &Observation, to: Option<Number>, generation: Generation) -> bool {
+    seen.front.as_ref().is_some_and(|front| front.serves == to && front.generation >= generation)
+}

@@ -1,0 +1,222 @@
+//! What can happen to an environment. Events are what the state file holds: their names and fields are for ever.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ids::{Generation, Key, Millis, Number},
+    release::{Plan, Release},
+};
+
+/// One event with its time and its author: what [`super::Environment::apply`] folds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at: Millis,
+    /// Who: `pointsman`, `webhook:jenkins`, `cli:` and a name.
+    pub by: Arc<str>,
+    /// What.
+    pub event: Event,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// A deployment was asked for and is queued; those waiting before it are superseded.
+    Accepted {
+        /// Its number.
+        number: Number,
+        /// What makes it the same if it is asked for again.
+        key: Key,
+        /// The sender's own count, by which an older build is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<u64>,
+        /// What is to go live.
+        release: Arc<Release>,
+        /// Under which terms.
+        plan: Arc<Plan>,
+        /// Why it is here.
+        trigger: Trigger,
+    },
+    /// It is its turn.
+    Started {
+        /// Which.
+        number: Number,
+    },
+    /// The gate it waited at is open.
+    Approved {
+        /// Which.
+        number: Number,
+    },
+    /// Its stack was seen complete.
+    Provisioned {
+        /// Which.
+        number: Number,
+    },
+    /// Its stack passed the checks, and the front knows it.
+    Checked {
+        /// Which.
+        number: Number,
+    },
+    /// The front is to send the traffic to it.
+    CutOverOrdered {
+        /// Which.
+        number: Number,
+        /// The order's number.
+        generation: Generation,
+    },
+    /// The front was seen to serve it, and its public address to answer from it.
+    WentLive {
+        /// Which.
+        number: Number,
+    },
+    /// It was watched and found good.
+    Succeeded {
+        /// Which.
+        number: Number,
+    },
+    /// It ended without the traffic having moved, or with nothing better to move it to. Its stack, unless live, is to be
+    /// torn down, whatever of it there may be.
+    Ended {
+        /// Which.
+        number: Number,
+        /// How.
+        outcome: Outcome,
+        /// Why, in one sentence.
+        reason: Arc<str>,
+    },
+    /// A person wants the previous stack back. Anything that has not reached the cutover is aborted.
+    RollbackRequested {
+        /// The deployment that is live and shall not be.
+        number: Number,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// The traffic is to go where it was before.
+    UndoOrdered {
+        /// The deployment that is undone.
+        number: Number,
+        /// Where the traffic goes; nobody had it before the first deployment.
+        to: Option<Number>,
+        /// The order's number, higher than that of the order it undoes.
+        generation: Generation,
+        /// How the deployment will have ended.
+        outcome: Outcome,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// The front was seen where it was sent by [`Event::UndoOrdered`].
+    Undone {
+        /// The deployment that is undone.
+        number: Number,
+    },
+    /// There is no warm stack to go back to: an earlier release is deployed again, before anything else.
+    RollbackWentCold {
+        /// The deployment that is live and shall not be.
+        number: Number,
+        /// The number of the deployment that replaces it.
+        by: Number,
+        /// What it brings back.
+        release: Arc<Release>,
+        /// Under which terms.
+        plan: Arc<Plan>,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// The standby is no longer promised and is torn down.
+    StandbyReleased {
+        /// Which.
+        number: Number,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// A stack was seen to be gone.
+    Retired {
+        /// Which.
+        number: Number,
+    },
+    /// The sweep found a stack of ours that nobody remembers (rule R14).
+    OrphanFound {
+        /// Which.
+        number: Number,
+    },
+    /// A stack carries a number that was not given out yet. It is left alone, and its number is skipped.
+    StrangerFound {
+        /// Which.
+        number: Number,
+    },
+    /// The front shows what nobody ordered, or may yet come to (rule R15): it is sent to the live stack again.
+    DriftSeen {
+        /// What it showed.
+        shown: Option<Number>,
+        /// The number of the new order.
+        generation: Generation,
+    },
+    /// The front shows the live stack again.
+    DriftMended,
+    /// Trying again does not help; a person must look. What is due is still tried.
+    OperatorNeeded {
+        /// Which deployment.
+        number: Number,
+        /// What is wrong, and the command that would help.
+        reason: Arc<str>,
+    },
+    /// Automatic deployments are stopped.
+    Held {
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// Automatic deployments go on.
+    Resumed,
+    /// Only this release may be deployed.
+    Pinned {
+        /// Its number.
+        release: u32,
+    },
+    /// Any release may be deployed.
+    Unpinned,
+    /// This release may not be deployed.
+    Vetoed {
+        /// Its number.
+        release: u32,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// This release may be deployed again.
+    Unvetoed {
+        /// Its number.
+        release: u32,
+    },
+}
+
+/// Why a deployment was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// A build was announced.
+    Build,
+    /// A rule promoted it.
+    Rule,
+    /// A person wants it; a hold does not stop it.
+    Person,
+    /// It brings an earlier release back; neither a hold nor a pin stops it.
+    Rollback,
+}
+
+/// How a deployment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Live, watched, good.
+    Succeeded,
+    /// Stopped before it was live.
+    Aborted,
+    /// It did not come up, did not pass, or turned bad with nothing to go back to.
+    Failed,
+    /// It was live and is not any more, because it turned bad or a person said so.
+    RolledBack,
+    /// A newer one took its place before it was live.
+    Superseded,
+}

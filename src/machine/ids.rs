@@ -1,0 +1,203 @@
+//! Names, numbers and times: the vocabulary that every other module speaks.
+//!
+//! Must not know what a deployment is; must not read a clock.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// The name of a pipeline or of an environment: `[a-z0-9]([a-z0-9-]*[a-z0-9])?`, at most 40 characters, so that
+/// `<pipeline>-<environment>-<number>` stays a legal host label almost always and a legal Heat name always.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(Arc<str>);
+
+/// Why a text is no [`Name`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no name: use 1 to 40 of a-z, 0-9 and '-', beginning and ending with a letter or digit")]
+pub struct BadName(pub String);
+
+impl Name {
+    /// The longest name, in characters.
+    pub const MAX: usize = 40;
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let bytes = text.as_bytes();
+        let ends = bytes.first().copied().is_some_and(plain) && bytes.last().copied().is_some_and(plain);
+        if ends && bytes.len() <= Self::MAX && bytes.iter().all(|&b| plain(b) || b == b'-') {
+            Ok(Self(text.into()))
+        } else {
+            Err(BadName(text.chars().take(80).collect()))
+        }
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = BadName;
+    fn try_from(text: String) -> Result<Self, BadName> {
+        text.parse()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0.as_ref().to_owned()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An environment of a pipeline, written `shop/prod`. The unit of ordering and of locking.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EnvironmentId {
+    /// The pipeline.
+    pub pipeline: Name,
+    /// The environment within it.
+    pub environment: Name,
+}
+
+impl fmt::Display for EnvironmentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.pipeline, self.environment)
+    }
+}
+
+impl FromStr for EnvironmentId {
+    type Err = BadName;
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let (pipeline, environment) = text.split_once('/').ok_or_else(|| BadName(text.chars().take(80).collect()))?;
+        Ok(Self { pipeline: pipeline.parse()?, environment: environment.parse()? })
+    }
+}
+
+impl TryFrom<String> for EnvironmentId {
+    type Error = BadName;
+    fn try_from(text: String) -> Result<Self, BadName> {
+        text.parse()
+    }
+}
+
+impl From<EnvironmentId> for String {
+    fn from(id: EnvironmentId) -> Self {
+        id.to_string()
+    }
+}
+
+/// The number of a deployment within its environment; its stack carries it too. Never used twice (rule R6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Number(pub u32);
+
+impl Number {
+    /// The one after.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A stack: `<pipeline>-<environment>-<number>` for people and providers, but compared by its parts, because
+/// `a-b` + `c` and `a` + `b-c` read the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StackName {
+    /// Where it runs.
+    pub environment: EnvironmentId,
+    /// The deployment that made it.
+    pub number: Number,
+}
+
+impl fmt::Display for StackName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.environment.pipeline, self.environment.environment, self.number)
+    }
+}
+
+/// Orders at the front are numbered; a front accepts only a higher one (rule R7). 0: never ordered anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u64);
+
+impl Generation {
+    /// The one after.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// How many events an environment has folded. An observation names the one it was begun at (rule R5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+/// Milliseconds: since the Unix epoch where it is a time, plain where it is a length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// How long ago `earlier` was; nothing when a clock went backwards.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This much later.
+    #[must_use]
+    pub fn plus(self, length: Self) -> Self {
+        Self(self.0.saturating_add(length.0))
+    }
+}
+
+/// What makes a build the same build however often it is announced (rule R3): a digest of pipeline, sender and
+/// delivery, or of the caller's `Idempotency-Key`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Key(pub [u8; 16]);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl From<Key> for String {
+    fn from(key: Key) -> Self {
+        hex::encode(key.0)
+    }
+}
+
+impl TryFrom<String> for Key {
+    type Error = hex::FromHexError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let mut key = [0; 16];
+        hex::decode_to_slice(text, &mut key)?;
+        Ok(Self(key))
+    }
+}

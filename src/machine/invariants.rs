@@ -1,0 +1,59 @@
+//! What must hold of the state alone, after every event. The model asserts it in every state it reaches; the journal
+//! asserts it at start, so that a damaged history is noticed before anything acts on it.
+
+use super::{
+    ids::Number,
+    state::{Environment, Phase},
+};
+
+/// A broken invariant, in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the state of the environment is inconsistent: {0}")]
+pub struct Violation(pub &'static str);
+
+impl Environment {
+    /// Checks them all.
+    pub fn check(&self) -> Result<(), Violation> {
+        let hold = |good: bool, what| if good { Ok(()) } else { Err(Violation(what)) };
+        let live = self.live.as_ref().map(|s| s.number);
+        let standby = self.standby.as_ref().map(|s| s.stack.number);
+        let retiring = |n: Number| self.retiring.iter().any(|r| r.number == n);
+        hold(live.is_none() || live != standby, "the live stack is its own rollback target")?;
+        hold(!live.is_some_and(retiring), "the live stack is being torn down")?;
+        hold(!standby.is_some_and(retiring), "the promised rollback target is being torn down")?;
+        hold(self.standby.as_ref().is_none_or(|s| s.stack.proven), "a rollback target was never found good")?;
+        hold(standby.is_none() || live.is_some(), "there is a rollback target but nothing live")?;
+        if let Some(active) = &self.active {
+            let number = active.number;
+            let is_live = live == Some(number);
+            let candidate = active.phase.before_cutover() || matches!(active.phase, Phase::CuttingOver { .. });
+            hold(!retiring(number), "the active deployment's stack is being torn down")?;
+            hold(!(candidate && is_live), "a candidate is live")?;
+            hold(standby != Some(number), "the active deployment's stack is the rollback target")?;
+            match &active.phase {
+                Phase::Baking => hold(is_live, "what is being watched is not live")?,
+                Phase::RollbackAsked { .. } => {
+                    hold(is_live && standby.is_some(), "a rollback has nothing to go from or to")?;
+                }
+                Phase::Undoing { to, generation, .. } => {
+                    hold(*to == if is_live { standby } else { live }, "an undo goes to what is not kept")?;
+                    hold(*generation == self.generation, "an undo is not the last order")?;
+                }
+                Phase::CuttingOver { generation } => {
+                    hold(*generation == self.generation, "a cutover is not the last order")?;
+                }
+                Phase::Queued => hold(false, "an active deployment is queued")?,
+                Phase::AwaitingStart
+                | Phase::Provisioning
+                | Phase::Checking
+                | Phase::AwaitingCutover
+                | Phase::Verifying => {}
+            }
+        }
+        hold(self.drift.is_none_or(|d| d == self.generation), "a drift order is not the last order")?;
+        hold(self.queue.len() <= 2, "more than two deployments are queued")?;
+        hold(self.queue.iter().all(|d| d.phase == Phase::Queued), "a queued deployment is not queued")?;
+        let numbers = self.queue.iter().chain(&self.active).map(|d| d.number).chain(live).chain(standby);
+        hold(numbers.max().is_none_or(|n| n <= self.last_number), "a number is in use that was not given out")
+    }
+}

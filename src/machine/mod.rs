@@ -1,0 +1,32 @@
+//! The core: what an environment is, what can happen to it, what is to be done next. Pure: it imports nothing of ours
+//! and no runtime; it has no async, no clock and no I/O, so that the very same code can be explored exhaustively.
+//!
+//! [`Environment::apply`] folds events. [`Environment::command`] answers people and webhooks with an event or a
+//! refusal. [`Environment::tick`] looks at a fresh [`Observation`] and says at most one event;
+//! [`Environment::effects`] says what the state, as it is recorded, wants done to the world. So an effect can not
+//! leave before its reason is durable.
+
+mod apply;
+mod command;
+mod effect;
+mod event;
+mod ids;
+mod invariants;
+mod observation;
+mod release;
+mod rules;
+mod state;
+mod tick;
+
+pub use apply::Illegal;
+pub use command::{Command, Refusal, ReleaseDraft};
+pub use effect::{Effect, RetirePermit};
+pub use event::{Entry, Event, Outcome, Trigger};
+pub use ids::{BadName, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, StackName};
+pub use invariants::Violation;
+pub use observation::{Condition, FrontView, Health, Observation, StackView};
+pub use release::{Fencing, Gate, Otherwise, Plan, Release, Retain};
+pub use rules::Rules;
+pub use state::{
+    Deployment, DeploymentState, Ended, Environment, Hold, Phase, Promise, Retiring, Stack, Standby, Veto,
+};

@@ -1,0 +1,123 @@
+//! What is deployed and under which terms. Both are frozen when a build is accepted, so that a rollback brings back
+//! the release with its configuration, and an edited pipeline file changes only what comes after.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::{ids::Millis, rules::Rules};
+
+/// What a build produced, frozen and numbered per pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Release {
+    /// Counted per pipeline, from 1.
+    pub number: u32,
+    /// What people call it: `v2`, `1.4.0`, `main@3f2c1e`.
+    pub version: Arc<str>,
+    /// Where the artifact is: a folder, an image reference, an address. Meaning is the stack driver's.
+    pub artifact: Arc<str>,
+    /// The commit it was built from, where the sender said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Arc<str>>,
+    /// SHA-256 of the stack definition, by which its text is kept.
+    pub definition: Arc<str>,
+    /// Values for the stack definition.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<Arc<str>, Arc<str>>,
+    /// The address of the build, http or https, for people to click.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Arc<str>>,
+}
+
+/// The terms of one deployment: gates, deadlines, bake and retention, as they stood when it was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Plan {
+    /// Someone must agree before anything is stood up.
+    pub before_provisioning: Option<Gate>,
+    /// Someone must agree before the traffic moves.
+    pub before_cutover: Option<Gate>,
+    /// How long the stack may take to be there.
+    pub provision_within: Millis,
+    /// How long it may take, once there, to pass its checks.
+    pub check_within: Millis,
+    /// How long the front may take to show the order, and its public address to answer from the new stack.
+    pub cut_over_within: Millis,
+    /// How long the new stack is watched before the deployment counts.
+    pub bake: Millis,
+    /// How long requests in flight on a stack without traffic may take to finish.
+    pub drain_within: Millis,
+    /// How long a tear-down may take, after the drain, before a person is called.
+    pub retire_within: Millis,
+    /// How long the previous stack stays warm once the new one has succeeded.
+    pub retain: Retain,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let seconds = |s: u64| Millis(s * 1000);
+        Self {
+            before_provisioning: None,
+            before_cutover: None,
+            provision_within: seconds(600),
+            check_within: seconds(300),
+            cut_over_within: seconds(60),
+            bake: seconds(60),
+            drain_within: seconds(30),
+            retire_within: seconds(600),
+            retain: Retain::For(seconds(1800)),
+        }
+    }
+}
+
+/// A question to a person, with an answer for the case that nobody gives one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Gate {
+    /// How long the question stands.
+    pub timeout: Millis,
+    /// What happens then.
+    pub otherwise: Otherwise,
+}
+
+/// The default answer of a [`Gate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Otherwise {
+    /// Go on.
+    Approve,
+    /// Stop; what was stood up is retired.
+    Abort,
+}
+
+/// How long the previous stack is kept as rollback target. No number means "no" or "for ever": words do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retain {
+    /// Retired as soon as the new one has succeeded.
+    None,
+    /// This long after the new one has succeeded.
+    For(Millis),
+    /// Until the next deployment goes live.
+    UntilNext,
+}
+
+/// Whether a front can tell a late order from a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fencing {
+    /// It compares generations: a late order changes nothing (rule R7).
+    CompareAndSet,
+    /// It can not, so nothing is torn down before the lifetime of a request and the staleness of a read have passed
+    /// since the last order (rules R10, R23).
+    WaitOut(Millis),
+}
+
+impl Fencing {
+    /// Whether no order that was ever sent can still change the front. `last_order`: when one was last sent, or when
+    /// this controller began if it has sent none.
+    pub fn quiet(self, last_order: Millis, now: Millis, rules: Rules) -> bool {
+        match self {
+            Self::CompareAndSet => true,
+            Self::WaitOut(wait) => !rules.r10() || now.since(last_order) >= wait,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The rules of the core that can be taken out, one by one, to show that the exploration of the model would notice.
+//!
+//! Outside the tests [`Rules`] is an empty type whose every answer is "yes": production code cannot switch a rule off.
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $get:ident = $bit:literal,)*) => {
+        /// Which rules are in force.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct Rules {
+            #[cfg(test)]
+            off: u32,
+        }
+
+        impl Rules {
+            $($(#[$doc])* #[cfg(test)] pub(crate) fn $get(self) -> bool { self.off & (1 << $bit) == 0 }
+              $(#[$doc])* #[cfg(not(test))] #[inline(always)] pub(crate) fn $get(self) -> bool { true })*
+
+            /// All rules but these, by number.
+            #[cfg(test)]
+            pub(crate) fn without(numbers: &[u32]) -> Self {
+                Self { off: numbers.iter().fold(0, |off, n| off | (1 << n)) }
+            }
+        }
+    };
+}
+
+rules! {
+    /// One deployment for each idempotency key.
+    r3 = 3,
+    /// An observation begun before the last event is thrown away.
+    r5 = 5,
+    /// A cutover in doubt is undone by a new, higher generation, never by looking.
+    r8 = 8,
+    /// Tear-down only of what is not live, not promised, and seen not to be at the front, at the last generation.
+    r9 = 9,
+    /// A front without compare-and-set is waited out before anything is torn down.
+    r10 = 10,
+    /// The promise to the standby is dropped in the same event that begins its tear-down.
+    r11 = 11,
+    /// Health is read again right before the cutover.
+    r12 = 12,
+    /// Commands name the deployment that they mean.
+    r13 = 13,
+    /// What nobody remembers is swept up, for ever.
+    r14 = 14,
+    /// A front that shows what nobody ordered is put right before anything else.
+    r15 = 15,
+    /// One active deployment in an environment.
+    r18 = 18,
+    /// Failure and abort tear down whatever may have been made.
+    r19 = 19,
+    /// No cutover without a recorded pass.
+    r20 = 20,
+    /// Repointed is not drained.
+    r24 = 24,
+}

@@ -1,0 +1,402 @@
+//! The folded state of one environment. It must stay small and free of times other than those of events: ten thousand
+//! of them live in memory, and the model hashes millions.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    event::{Outcome, Trigger},
+    ids::{Generation, Key, Millis, Number, Seq},
+    release::{Plan, Release},
+    rules::Rules,
+};
+
+/// One environment, folded from its events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Environment {
+    pub(super) seq: Seq,
+    pub(super) last_number: Number,
+    pub(super) last_release: u32,
+    /// The newest build announced, by the sender's count.
+    pub(super) last_order: Option<u64>,
+    /// The last order given to the front.
+    pub(super) generation: Generation,
+    /// At most one that brings an earlier release back, before at most one other: the newest wins.
+    pub(super) queue: Vec<Deployment>,
+    pub(super) active: Option<Deployment>,
+    pub(super) live: Option<Stack>,
+    pub(super) standby: Option<Standby>,
+    pub(super) retiring: Vec<Retiring>,
+    /// The order that is to put a drifted front right.
+    pub(super) drift: Option<Generation>,
+    pub(super) hold: Option<Hold>,
+    pub(super) pin: Option<u32>,
+    pub(super) vetoes: Vec<Veto>,
+    /// Releases that were live and found good, newest last: where a cold rollback can go.
+    pub(super) proven: Vec<(Arc<Release>, Arc<Plan>)>,
+    pub(super) ended: Vec<Ended>,
+    /// Stacks with numbers that we never gave out. Never touched.
+    pub(super) strangers: Vec<Number>,
+    /// Builds that were accepted, oldest first.
+    pub(super) keys: Vec<(Key, Number)>,
+    #[serde(skip)]
+    pub(super) rules: Rules,
+}
+
+impl Environment {
+    /// How many builds back a repeated announcement is still recognised by its key. An older one is refused by its
+    /// order where the sender counts its builds.
+    pub const KEYS_KEPT: usize = 1024;
+    /// How many ended deployments are kept at hand; the journal has them all.
+    pub const ENDED_KEPT: usize = 10;
+    /// How many releases are kept for cold rollbacks.
+    pub const PROVEN_KEPT: usize = 5;
+}
+
+/// A deployment on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its number.
+    pub number: Number,
+    /// What it brings.
+    pub release: Arc<Release>,
+    /// Under which terms.
+    pub plan: Arc<Plan>,
+    /// Why it is here.
+    pub trigger: Trigger,
+    /// When it was accepted.
+    pub accepted: Millis,
+    /// How far it is.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Millis,
+    /// It was recorded that a person is needed.
+    pub operator_needed: bool,
+}
+
+/// How far a deployment is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub enum Phase {
+    /// Not its turn yet.
+    Queued,
+    /// At the gate before provisioning.
+    AwaitingStart,
+    /// Its stack is being stood up.
+    Provisioning,
+    /// Its stack is being checked, and made known to the front.
+    Checking,
+    /// At the gate before the cutover.
+    AwaitingCutover,
+    /// Its health is read once more (rule R12).
+    Verifying,
+    /// The front was told, and is watched until it shows it.
+    CuttingOver {
+        /// The order's number.
+        generation: Generation,
+    },
+    /// It is live and watched.
+    Baking,
+    /// A person wants the standby back; its health is read first.
+    RollbackAsked {
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// The front was told to go back, and is watched until it shows it.
+    Undoing {
+        /// Where to.
+        to: Option<Number>,
+        /// The order's number.
+        generation: Generation,
+        /// How it will have ended.
+        outcome: Outcome,
+        /// Why.
+        reason: Arc<str>,
+    },
+}
+
+impl Phase {
+    /// Before any order to the front: nothing that users see depends on it.
+    pub fn before_cutover(&self) -> bool {
+        matches!(
+            self,
+            Self::Queued
+                | Self::AwaitingStart
+                | Self::Provisioning
+                | Self::Checking
+                | Self::AwaitingCutover
+                | Self::Verifying
+        )
+    }
+}
+
+/// A stack that has, or had, the traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stack {
+    /// The deployment that made it.
+    pub number: Number,
+    /// What it runs.
+    pub release: Arc<Release>,
+    /// The terms it came with.
+    pub plan: Arc<Plan>,
+    /// Since when it is live.
+    pub since: Millis,
+    /// It was watched and found good: only such a stack is promised as rollback target.
+    pub proven: bool,
+}
+
+/// The rollback target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Standby {
+    /// The stack.
+    pub stack: Stack,
+    /// Until when it is promised.
+    pub promise: Promise,
+}
+
+/// How long a standby is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Promise {
+    /// As long as its successor is being watched.
+    WhileBaking,
+    /// Until that time.
+    Until(Millis),
+    /// Until the next deployment is live.
+    UntilNext,
+}
+
+/// A stack that is being torn down. There is no way back from here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Retiring {
+    /// Which.
+    pub number: Number,
+    /// Since when: its drain and its deadline count from here.
+    pub since: Millis,
+    /// How long its last requests may take.
+    pub drain_within: Millis,
+    /// How long the tear-down may take before a person is called.
+    pub retire_within: Millis,
+    /// A person was called.
+    pub operator_needed: bool,
+}
+
+/// Automatic deployments are stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hold {
+    /// By whom.
+    pub by: Arc<str>,
+    /// Why.
+    pub reason: Arc<str>,
+    /// Since when.
+    pub since: Millis,
+}
+
+/// A release that may not be deployed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Veto {
+    /// Its number.
+    pub release: u32,
+    /// Why.
+    pub reason: Arc<str>,
+}
+
+/// A deployment that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Ended {
+    /// Its number.
+    pub number: Number,
+    /// What it brought.
+    pub release: Arc<Release>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Arc<str>,
+    /// When.
+    pub at: Millis,
+}
+
+/// The name of a deployment's state, as the page, the API and the CLI show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are the glossary's")]
+pub enum DeploymentState {
+    Queued,
+    Provisioning,
+    Checking,
+    AwaitingApproval,
+    CuttingOver,
+    Baking,
+    Succeeded,
+    Aborting,
+    Aborted,
+    RollingBack,
+    RolledBack,
+    Failed,
+    Superseded,
+    NeedsOperator,
+}
+
+impl DeploymentState {
+    /// Whether it changes no more by itself.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Aborted | Self::RolledBack | Self::Failed | Self::Superseded)
+    }
+}
+
+impl std::fmt::Display for DeploymentState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Queued => "queued",
+            Self::Provisioning => "provisioning",
+            Self::Checking => "checking",
+            Self::AwaitingApproval => "awaiting_approval",
+            Self::CuttingOver => "cutting_over",
+            Self::Baking => "baking",
+            Self::Succeeded => "succeeded",
+            Self::Aborting => "aborting",
+            Self::Aborted => "aborted",
+            Self::RollingBack => "rolling_back",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
+            Self::Superseded => "superseded",
+            Self::NeedsOperator => "needs_operator",
+        })
+    }
+}
+
+impl Deployment {
+    /// Its state, as shown.
+    pub fn state(&self) -> DeploymentState {
+        if self.operator_needed {
+            return DeploymentState::NeedsOperator;
+        }
+        match &self.phase {
+            Phase::Queued => DeploymentState::Queued,
+            Phase::AwaitingStart | Phase::AwaitingCutover => DeploymentState::AwaitingApproval,
+            Phase::Provisioning => DeploymentState::Provisioning,
+            Phase::Checking | Phase::Verifying => DeploymentState::Checking,
+            Phase::CuttingOver { .. } => DeploymentState::CuttingOver,
+            Phase::Baking => DeploymentState::Baking,
+            Phase::Undoing { outcome: Outcome::Aborted, .. } => DeploymentState::Aborting,
+            Phase::RollbackAsked { .. } | Phase::Undoing { .. } => DeploymentState::RollingBack,
+        }
+    }
+}
+
+impl From<Outcome> for DeploymentState {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Succeeded => Self::Succeeded,
+            Outcome::Aborted => Self::Aborted,
+            Outcome::Failed => Self::Failed,
+            Outcome::RolledBack => Self::RolledBack,
+            Outcome::Superseded => Self::Superseded,
+        }
+    }
+}
+
+/// Reading, for everybody else.
+impl Environment {
+    /// How many events were folded.
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+    /// The last order given to the front.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+    /// The last deployment number given out.
+    pub fn last_number(&self) -> Number {
+        self.last_number
+    }
+    /// Those whose turn has not come.
+    pub fn queue(&self) -> &[Deployment] {
+        &self.queue
+    }
+    /// The one whose turn it is.
+    pub fn active(&self) -> Option<&Deployment> {
+        self.active.as_ref()
+    }
+    /// The stack that has the traffic.
+    pub fn live(&self) -> Option<&Stack> {
+        self.live.as_ref()
+    }
+    /// The rollback target.
+    pub fn standby(&self) -> Option<&Standby> {
+        self.standby.as_ref()
+    }
+    /// What is being torn down.
+    pub fn retiring(&self) -> &[Retiring] {
+        &self.retiring
+    }
+    /// Whether the front is being put right.
+    pub fn drift(&self) -> Option<Generation> {
+        self.drift
+    }
+    /// Whether automatic deployments are stopped.
+    pub fn hold(&self) -> Option<&Hold> {
+        self.hold.as_ref()
+    }
+    /// The only release that may be deployed.
+    pub fn pin(&self) -> Option<u32> {
+        self.pin
+    }
+    /// Releases that may not be deployed.
+    pub fn vetoes(&self) -> &[Veto] {
+        &self.vetoes
+    }
+    /// Releases that a cold rollback can bring back, newest last.
+    pub fn proven(&self) -> impl DoubleEndedIterator<Item = &Arc<Release>> {
+        self.proven.iter().map(|(release, _)| release)
+    }
+    /// The last deployments that are over, newest last.
+    pub fn ended(&self) -> &[Ended] {
+        &self.ended
+    }
+    /// Stacks with numbers that were never given out.
+    pub fn strangers(&self) -> &[Number] {
+        &self.strangers
+    }
+
+    /// The state of a deployment, and why if it has ended; `None` when it is unknown or longer ago than
+    /// [`Environment::ENDED_KEPT`] deployments.
+    pub fn deployment_state(&self, number: Number) -> Option<(DeploymentState, Option<&str>)> {
+        let under_way = self.active.iter().chain(&self.queue).find(|d| d.number == number);
+        under_way.map(|d| (d.state(), None)).or_else(|| {
+            let ended = self.ended.iter().rev().find(|e| e.number == number)?;
+            Some((ended.outcome.into(), Some(&*ended.reason)))
+        })
+    }
+
+    /// The release a stack of this environment runs, for those that exist or are to exist.
+    pub fn release_of(&self, number: Number) -> Option<&Arc<Release>> {
+        let stacks = self.live.iter().chain(self.standby.iter().map(|s| &s.stack));
+        let under_way = self.active.iter().chain(&self.queue);
+        stacks
+            .map(|s| (s.number, &s.release))
+            .chain(under_way.map(|d| (d.number, &d.release)))
+            .chain(self.ended.iter().map(|e| (e.number, &e.release)))
+            .find_map(|(n, release)| (n == number).then_some(release))
+    }
+
+    /// The stacks whose checks matter now: the candidate, the live one, the standby.
+    pub fn watched(&self) -> Vec<Number> {
+        let candidate = self.active.as_ref().filter(|d| {
+            matches!(d.phase, Phase::Checking | Phase::AwaitingCutover | Phase::Verifying | Phase::CuttingOver { .. })
+        });
+        let live = self.live.as_ref().map(|s| s.number);
+        let standby = self.standby.as_ref().map(|s| s.stack.number);
+        candidate.map(|d| d.number).into_iter().chain(live).chain(standby).collect()
+    }
+
+    /// The stack whose health has to be read afresh, not remembered, before the next step (rule R12).
+    pub fn must_probe(&self) -> Option<Number> {
+        match self.active.as_ref()?.phase {
+            Phase::Verifying => self.active.as_ref().map(|d| d.number),
+            Phase::RollbackAsked { .. } => self.standby.as_ref().map(|s| s.stack.number),
+            _ => None,
+        }
+    }
+}

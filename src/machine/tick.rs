@@ -1,0 +1,286 @@
+//! What an observation makes of the state: at most one event. Level-triggered: it looks at how things are, not at what
+//! happened since, so a restart is one more tick, and an answer of a driver is never needed.
+
+use std::sync::Arc;
+
+use super::{
+    effect::shown,
+    event::{Event, Outcome, Trigger},
+    ids::{Generation, Millis, Number},
+    observation::{Condition, Health, Observation, StackView},
+    release::{Gate, Otherwise},
+    state::{Deployment, Environment, Phase, Promise},
+};
+
+impl Environment {
+    /// The next event, if the world as seen calls for one. Nothing when the observation is older than the state
+    /// (rule R5).
+    pub fn tick(&self, seen: &Observation, now: Millis) -> Option<Event> {
+        if self.rules.r5() && seen.as_of != self.seq {
+            return None;
+        }
+        self.strangers_seen(seen)
+            .or_else(|| self.drift_seen(seen))
+            .or_else(|| self.tear_down(seen, now))
+            .or_else(|| self.standby_due(seen, now))
+            .or_else(|| self.active.as_ref().and_then(|d| self.advance(d, seen, now)))
+            .or_else(|| self.orphan(seen))
+            .or_else(|| self.start_next())
+    }
+
+    /// The number of the next order: higher than ours and than what the front has seen, whoever gave it.
+    fn next_generation(&self, seen: &Observation) -> Generation {
+        seen.front.as_ref().map_or(self.generation, |f| f.generation.max(self.generation)).next()
+    }
+
+    fn strangers_seen(&self, seen: &Observation) -> Option<Event> {
+        let numbers = seen.stacks.as_ref()?.iter().map(|s| s.number);
+        let number = numbers.filter(|n| *n > self.last_number).min()?;
+        Some(Event::StrangerFound { number })
+    }
+
+    /// Nothing else is safe while the front is not where the journal says, or may yet move (rule R15).
+    fn drift_seen(&self, seen: &Observation) -> Option<Event> {
+        let front = seen.front.as_ref()?;
+        let ordered_elsewhere =
+            self.active.as_ref().is_some_and(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Undoing { .. }));
+        if ordered_elsewhere || !self.rules.r15() {
+            return None;
+        }
+        let live = self.live.as_ref().map(|s| s.number);
+        let right = shown(seen, live, self.generation);
+        match self.drift {
+            Some(_) if right => Some(Event::DriftMended),
+            Some(ordered) if front.generation < ordered => None,
+            _ if right => None,
+            _ => Some(Event::DriftSeen { shown: front.serves, generation: self.next_generation(seen) }),
+        }
+    }
+
+    fn tear_down(&self, seen: &Observation, now: Millis) -> Option<Event> {
+        let gone = self.retiring.iter().find(|r| seen.lacks(r.number));
+        if let Some(gone) = gone {
+            return Some(Event::Retired { number: gone.number });
+        }
+        let limit = |r: &super::Retiring| r.drain_within.plus(r.retire_within);
+        let stuck = self.retiring.iter().find(|r| !r.operator_needed && now.since(r.since) >= limit(r))?;
+        let blocker = seen.stack(stuck.number).and_then(|s| s.remark.clone());
+        let reason = match blocker {
+            Some(blocker) => format!("its stack could not be torn down in time: {blocker}"),
+            None if seen.front.is_none() => "its stack is not torn down because the front does not answer".to_owned(),
+            None => "its stack could not be torn down in time".to_owned(),
+        };
+        Some(Event::OperatorNeeded { number: stuck.number, reason: reason.into() })
+    }
+
+    fn standby_due(&self, seen: &Observation, now: Millis) -> Option<Event> {
+        let standby = self.standby.as_ref()?;
+        let number = standby.stack.number;
+        if self.active.as_ref().is_some_and(|d| matches!(d.phase, Phase::RollbackAsked { .. } | Phase::Undoing { .. }))
+            || self.retiring.iter().any(|r| r.number == number)
+        {
+            return None;
+        }
+        let broken = seen.stack(number).is_some_and(|s| matches!(s.condition, Condition::Failed | Condition::Deleting));
+        let over = matches!(standby.promise, Promise::Until(time) if now >= time);
+        let reason = if broken { "it broke and can not be gone back to" } else { "its retention is over" };
+        (broken || over).then(|| Event::StandbyReleased { number, reason: reason.into() })
+    }
+
+    fn advance(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
+        let number = d.number;
+        match &d.phase {
+            Phase::Queued => None,
+            Phase::AwaitingStart => self.wait_at_gate(d, d.plan.before_provisioning, now),
+            Phase::AwaitingCutover => self.wait_at_gate(d, d.plan.before_cutover, now),
+            Phase::Provisioning => provisioning(d, seen, now),
+            Phase::Checking => self.checking(d, seen, now),
+            Phase::Verifying => self.verifying(d, seen, now),
+            Phase::CuttingOver { generation } => self.cutting_over(d, *generation, seen, now),
+            Phase::Baking => self.baking(d, seen, now),
+            Phase::RollbackAsked { reason } => self.rollback_asked(d, reason, seen, now),
+            Phase::Undoing { to, generation, outcome, reason } => {
+                let front = seen.front.as_ref();
+                if shown(seen, *to, *generation) {
+                    Some(Event::Undone { number })
+                } else if front.is_some_and(|f| f.generation > *generation) {
+                    let (generation, reason) = (self.next_generation(seen), reason.clone());
+                    Some(Event::UndoOrdered { number, to: *to, generation, outcome: *outcome, reason })
+                } else if !d.operator_needed && now.since(d.since) >= d.plan.cut_over_within {
+                    let what = if front.is_some() { "does not take the order to go back" } else { "does not answer" };
+                    Some(Event::OperatorNeeded {
+                        number,
+                        reason: format!("the front {what}; it is still tried").into(),
+                    })
+                } else {
+                    None
+                }
+            }
+        }
+    }
+
+    /// A question to a person holds nobody up: a newer deployment takes its place.
+    fn wait_at_gate(&self, d: &Deployment, gate: Option<Gate>, now: Millis) -> Option<Event> {
+        let number = d.number;
+        if let Some(newer) = self.startable() {
+            let reason = format!("deployment {newer} is newer").into();
+            return Some(Event::Ended { number, outcome: Outcome::Superseded, reason });
+        }
+        let gate = gate?;
+        match gate.otherwise {
+            _ if now.since(d.since) < gate.timeout => None,
+            Otherwise::Approve => Some(Event::Approved { number }),
+            Otherwise::Abort => {
+                Some(Event::Ended { number, outcome: Outcome::Aborted, reason: "nobody approved it in time".into() })
+            }
+        }
+    }
+
+    fn checking(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
+        let known_to_front = seen.front.as_ref().is_some_and(|f| f.staged == Some(d.number));
+        if !self.rules.r20() || known_to_front && seen.ready(d.number, Health::Passing) {
+            return Some(Event::Checked { number: d.number });
+        }
+        let passed = seen.ready(d.number, Health::Passing);
+        let late = if passed { "the front did not take it up in time" } else { "it did not pass its checks in time" };
+        broken(d, seen).or_else(|| overdue(d, now, d.plan.check_within, late))
+    }
+
+    fn verifying(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
+        let known_to_front = seen.front.as_ref().is_some_and(|f| f.staged == Some(d.number));
+        let well = seen.ready(d.number, Health::Passing) || !self.rules.r12();
+        if well && known_to_front && self.drift.is_none() {
+            return Some(Event::CutOverOrdered { number: d.number, generation: self.next_generation(seen) });
+        }
+        broken(d, seen).or_else(|| overdue(d, now, d.plan.check_within, "it was not well right before the cutover"))
+    }
+
+    fn cutting_over(&self, d: &Deployment, ordered: Generation, seen: &Observation, now: Millis) -> Option<Event> {
+        let number = d.number;
+        let there = shown(seen, Some(number), ordered);
+        if there && seen.public == Some(number) {
+            return Some(Event::WentLive { number });
+        }
+        let overtaken = !there && seen.front.as_ref().is_some_and(|f| f.generation > ordered);
+        let reason = match &seen.front {
+            _ if overtaken => "someone else repointed the front",
+            None => "the front did not answer in time",
+            Some(_) if !there => "the front did not take the order in time",
+            Some(_) => "the front's public address did not answer from the new stack in time",
+        };
+        (overtaken || now.since(d.since) >= d.plan.cut_over_within).then(|| Event::UndoOrdered {
+            number,
+            to: self.live.as_ref().map(|s| s.number),
+            generation: self.next_generation(seen),
+            outcome: Outcome::Failed,
+            reason: reason.into(),
+        })
+    }
+
+    fn baking(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
+        let number = d.number;
+        let view = seen.stack(number);
+        let gone = seen.lacks(number);
+        let bad = gone || view.is_some_and(|s| s.health == Health::Failing || s.condition == Condition::Failed);
+        let over = now.since(d.since) >= d.plan.bake;
+        if over && seen.ready(number, Health::Passing) {
+            return Some(Event::Succeeded { number });
+        }
+        let patience_over = now.since(d.since) >= d.plan.bake.plus(d.plan.check_within);
+        if !bad && !patience_over {
+            return None;
+        }
+        let why =
+            view.and_then(|s| s.remark.clone()).unwrap_or_else(|| "it failed its checks while it was watched".into());
+        let back = self.standby.as_ref().map(|s| s.stack.number).filter(|n| seen.ready(*n, Health::Passing));
+        match back {
+            Some(_) => Some(Event::UndoOrdered {
+                number,
+                to: back,
+                generation: self.next_generation(seen),
+                outcome: Outcome::RolledBack,
+                reason: why,
+            }),
+            // It may recover until its time is over; worse than a sick stack is none.
+            None if patience_over || over && bad => {
+                let reason = format!("{why}; there is no healthy stack to go back to, so it stays live").into();
+                Some(Event::Ended { number, outcome: Outcome::Failed, reason })
+            }
+            None => None,
+        }
+    }
+
+    fn rollback_asked(&self, d: &Deployment, reason: &Arc<str>, seen: &Observation, now: Millis) -> Option<Event> {
+        let number = d.number;
+        let standby = self.standby.as_ref().map(|s| s.stack.number)?;
+        if seen.ready(standby, Health::Passing) {
+            let (to, generation, outcome) = (Some(standby), self.next_generation(seen), Outcome::RolledBack);
+            return Some(Event::UndoOrdered { number, to, generation, outcome, reason: reason.clone() });
+        }
+        let condition = seen.stack(standby);
+        let sick = condition.is_some_and(|s| s.health == Health::Failing || s.condition == Condition::Failed);
+        let patience_over = now.since(d.since) >= d.plan.check_within;
+        if !sick && !seen.lacks(standby) && !patience_over {
+            return None;
+        }
+        let reason: Arc<str> = format!("{reason}; the standby {standby} is not well").into();
+        // With nothing else either, what is live stays, and the person is told.
+        self.go_cold(number, &reason).or(Some(Event::Ended { number, outcome: Outcome::Failed, reason }))
+    }
+
+    /// A late request can bring back what was torn down, so this never ends (rule R14).
+    fn orphan(&self, seen: &Observation) -> Option<Event> {
+        let known = |n: Number| {
+            let kept = self.live.iter().chain(self.standby.iter().map(|s| &s.stack)).any(|s| s.number == n);
+            kept || self.active.as_ref().is_some_and(|d| d.number == n)
+                || self.retiring.iter().any(|r| r.number == n)
+                || self.strangers.contains(&n)
+        };
+        let number = seen.stacks.as_ref()?.iter().map(|s| s.number).find(|n| !known(*n))?;
+        self.rules.r14().then_some(Event::OrphanFound { number })
+    }
+
+    /// The deployment whose turn it would be if nothing were active.
+    fn startable(&self) -> Option<Number> {
+        let may = |d: &&Deployment| match d.trigger {
+            Trigger::Rollback => true,
+            Trigger::Person => self.pin.is_none_or(|pin| pin == d.release.number),
+            Trigger::Build | Trigger::Rule => self.hold.is_none() && self.pin.is_none_or(|pin| pin == d.release.number),
+        };
+        self.queue.iter().find(may).map(|d| d.number)
+    }
+
+    fn start_next(&self) -> Option<Event> {
+        let free = self.active.is_none() || !self.rules.r18();
+        let number = free.then(|| self.startable()).flatten()?;
+        Some(Event::Started { number })
+    }
+}
+
+fn provisioning(d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
+    match seen.stack(d.number).map(|s| s.condition) {
+        Some(Condition::Ready) => Some(Event::Provisioned { number: d.number }),
+        Some(Condition::Failed) => broken(d, seen),
+        Some(Condition::Creating | Condition::Deleting) | None => {
+            overdue(d, now, d.plan.provision_within, "its stack did not come up in time")
+        }
+    }
+}
+
+/// The end of a candidate whose stack is lost or found bad.
+fn broken(d: &Deployment, seen: &Observation) -> Option<Event> {
+    let view: Option<&StackView> = seen.stack(d.number);
+    let bad = view.is_some_and(|s| s.condition == Condition::Failed || s.health == Health::Failing);
+    let reason = match view {
+        None if seen.lacks(d.number) => "its stack is gone".into(),
+        Some(s) if bad => s.remark.clone().unwrap_or_else(|| "its stack failed".into()),
+        _ => return None,
+    };
+    Some(Event::Ended { number: d.number, outcome: Outcome::Failed, reason })
+}
+
+fn overdue(d: &Deployment, now: Millis, limit: Millis, reason: &str) -> Option<Event> {
+    let late = now.since(d.since) >= limit;
+    let reason = format!("{reason} ({} s)", limit.0.div_ceil(1000)).into();
+    late.then_some(Event::Ended { number: d.number, outcome: Outcome::Failed, reason })
+}

@@ -1,0 +1,87 @@
+//! Stacks: what a release runs as. The trait, and the registry of drivers.
+//!
+//! Drivers do what they are asked and tell what they see. They must not decide, not wait, not loop, and must not
+//! know the journal, the runner or one another.
+
+pub mod process;
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use crate::machine::{Release, RetirePermit, StackName};
+
+/// What a stack driver is asked to bring about.
+#[derive(Debug, Clone)]
+pub struct StackSpec {
+    /// Its name, never used before.
+    pub name: StackName,
+    /// What it runs.
+    pub release: Arc<Release>,
+    /// The text of the stack definition, as it was when the release was made.
+    pub definition: Arc<str>,
+}
+
+/// How far a stack is, as its provider says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StackStatus {
+    /// On its way.
+    Creating,
+    /// All of it is there; whether it is well is for the checks to say.
+    Ready,
+    /// It will not come up by waiting.
+    Failed,
+    /// On its way out.
+    Deleting,
+}
+
+/// A stack that we own, as observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenStack {
+    /// Whose it is.
+    pub name: StackName,
+    /// How far it is.
+    pub status: StackStatus,
+    /// Where it serves; empty until it is known.
+    pub endpoints: Vec<SocketAddr>,
+    /// In one sentence, why it failed, or what stands out ("restarted 3 times, exit status 1").
+    pub remark: Option<String>,
+}
+
+/// A step that did not work, or may have: the message is for people, and only an observation tells the truth.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The provider said no; asking again without a change is pointless.
+    #[error("{0}")]
+    Refused(String),
+    /// Not now: unreachable, busy, timed out. Worth asking again.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Asked again at any time by any controller; returns within [`StackDriver::call_limit`]; never sleeps or loops; an
+/// error promises nothing about the world.
+#[async_trait::async_trait]
+pub trait StackDriver: Send + Sync {
+    /// Brings the stack closer to existing. Doing it again does no harm.
+    async fn ensure(&self, spec: &StackSpec) -> Result<(), StepError>;
+
+    /// Brings the stack closer to being gone; with nothing there, does nothing.
+    async fn retire(&self, name: &StackName, permit: &RetirePermit) -> Result<(), StepError>;
+
+    /// Everything that we own, with status and endpoints, in as few calls as the provider allows.
+    async fn observe(&self) -> Result<Vec<SeenStack>, StepError>;
+
+    /// Refuses a definition that can not work, before anything is made: one message for each mistake, beginning with
+    /// `line:column: ` where it knows them.
+    fn check_definition(&self, definition: &str) -> Result<(), Vec<String>>;
+
+    /// The longest that one call may take.
+    fn call_limit(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+}
+
+/// The drivers there are, by the name a pipeline file uses. Adding one is one new file and one line here.
+pub const DRIVERS: &[(&str, Open)] = &[];
+
+/// Opens a driver. `folder` is the driver's own place on disk, below the state folder.
+pub type Open = fn(folder: &Path) -> Result<Arc<dyn StackDriver>, StepError>;

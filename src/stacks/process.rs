@@ -1,0 +1,1 @@
+//! Stacks that are processes of this host.

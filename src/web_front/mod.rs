@@ -1,0 +1,105 @@
+//! Fronts: what receives users' traffic and is repointed. The trait, and the registry of drivers.
+//!
+//! Drivers apply the route they are given and read back what the front really serves. They must not decide, not wait,
+//! and must not know the journal, the runner or one another.
+
+pub mod builtin;
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    machine::{Fencing, Generation, StackName},
+    stacks::StepError,
+};
+
+/// What a front points at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Higher than every order before it.
+    pub generation: Generation,
+    /// Who gets the traffic; `None`: nobody, and the front answers with its page for that.
+    pub target: Option<Target>,
+}
+
+/// A stack and where it serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The stack.
+    pub stack: StackName,
+    /// Its endpoints, never empty.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One address of a stack and its share of the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Relative to its neighbours; 0 takes it out.
+    pub weight: u16,
+}
+
+/// What became of an order to cut over. Only [`FrontDriver::observe`] proves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CutOver {
+    /// Applied, now or by an earlier call with the same generation.
+    Applied,
+    /// A higher generation was applied before; nothing changed.
+    Stale {
+        /// That generation.
+        applied: Generation,
+    },
+}
+
+/// What the front itself says it serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenFront {
+    /// The route in force.
+    pub route: Route,
+    /// The candidate that it knows and serves to nobody but testers.
+    pub staged: Option<StackName>,
+    /// Requests and long-lived connections still open, per stack. A stack that is not named has none.
+    pub open: Vec<(StackName, u64)>,
+}
+
+/// Asked again at any time by any controller; returns within [`FrontDriver::call_limit`].
+#[async_trait::async_trait]
+pub trait FrontDriver: Send + Sync {
+    /// Makes the candidate reachable for checks and preview and ready for the cutover, without users' traffic.
+    async fn stage(&self, candidate: &Target) -> Result<(), StepError>;
+
+    /// Applies the route unless a higher generation was applied before.
+    async fn cut_over(&self, route: &Route) -> Result<CutOver, StepError>;
+
+    /// Reads the route back from the front itself, not from memory. `None`: it has never been given one.
+    async fn observe(&self) -> Result<Option<SeenFront>, StepError>;
+
+    /// Asks at the front's public address, as a user would, which stack answers. `None`: the front does not tell.
+    async fn ask_public(&self) -> Result<Option<StackName>, StepError>;
+
+    /// Whether a late order can still overtake a newer one.
+    fn fencing(&self) -> Fencing;
+
+    /// Brings the front itself up where it is ours to run (the built-in one); does nothing elsewhere.
+    async fn ensure_running(&self) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    /// The longest that one call may take.
+    fn call_limit(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+}
+
+/// The drivers there are, by the name a pipeline file uses. Adding one is one new file and one line here.
+pub const DRIVERS: &[(&str, Open)] = &[];
+
+/// Opens a driver. `settings` is the `front` table of an environment without its `driver` key; `folder` is the front's
+/// own place on disk, below the state folder. Mistakes in the settings are returned all at once.
+pub type Open = fn(settings: &toml::Table, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>>;
