@@ -1,5 +1,10 @@
 //! Pointsman: a blue-green deployment orchestrator. See ARCHITECTURE.md for the map.
 
+pub mod clock;
 pub mod machine;
+pub mod pipelines;
+pub mod settings;
 pub mod stacks;
+pub mod text;
+pub mod toml_file;
 pub mod web_front;
