@@ -2,5 +2,9 @@
 
 pub mod clock;
 pub mod machine;
+pub mod pipelines;
+pub mod settings;
 pub mod stacks;
+pub mod text;
+pub mod toml_file;
 pub mod web_front;

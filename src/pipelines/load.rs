@@ -1,0 +1,178 @@
+//! The folder of pipelines: every file, and what must be unique among all of them.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    Pipelines,
+    parse::{Parsed, Places, parse},
+};
+use crate::{
+    machine::EnvironmentId,
+    stacks::{self, StackDriver},
+    toml_file::Mistake,
+    web_front,
+};
+
+/// The largest pipeline file, in bytes.
+const LARGEST_FILE: u64 = 256 << 10;
+
+/// The drivers that pipeline files may name.
+pub struct Registry {
+    stacks: Vec<(&'static str, Result<Arc<dyn StackDriver>, String>)>,
+    fronts: Vec<(&'static str, web_front::Open)>,
+    folder: PathBuf,
+}
+
+impl Registry {
+    /// All drivers there are. `state`: the state folder; the drivers' own folders lie below it.
+    pub fn all(state: &Path) -> Self {
+        Self::of(stacks::DRIVERS, web_front::DRIVERS, state)
+    }
+
+    /// Only these drivers.
+    pub fn of(
+        stacks: &[(&'static str, stacks::Open)],
+        fronts: &[(&'static str, web_front::Open)],
+        state: &Path,
+    ) -> Self {
+        let open = |(name, open): &(&'static str, stacks::Open)| {
+            (*name, open(&state.join("stacks").join(name)).map_err(|error| error.to_string()))
+        };
+        Self { stacks: stacks.iter().map(open).collect(), fronts: fronts.to_vec(), folder: state.join("check") }
+    }
+
+    pub(super) fn stack_names(&self) -> Vec<&'static str> {
+        self.stacks.iter().map(|(name, _)| *name).collect()
+    }
+
+    pub(super) fn front_names(&self) -> Vec<&'static str> {
+        self.fronts.iter().map(|(name, _)| *name).collect()
+    }
+
+    pub(super) fn check_stack(&self, driver: &str, definition: &str) -> Result<(), Vec<String>> {
+        match self.stacks.iter().find(|(name, _)| *name == driver) {
+            Some((_, Ok(driver))) => driver.check_definition(definition),
+            Some((_, Err(why))) => Err(vec![format!("the stack driver \"{driver}\" can not be used here: {why}")]),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn check_front(&self, driver: &str, settings: &toml::Table) -> Result<(), Vec<String>> {
+        match self.fronts.iter().find(|(name, _)| *name == driver) {
+            Some((_, open)) => open(settings, &self.folder).map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What was found in a folder of pipelines.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Those that could be read; complete only when there are no mistakes.
+    pub pipelines: Pipelines,
+    /// How many files were read.
+    pub files: usize,
+    /// Everything that is wrong, by file and line.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// Reads every `*.toml` of a folder, or one file.
+pub fn load(registry: &Registry, path: &Path) -> Loaded {
+    let files = match files(path) {
+        Ok(files) => files,
+        Err(cause) => {
+            let why =
+                format!("the pipelines can not be read: {cause}; name their folder as `pipelines` in pointsman.toml");
+            let mistakes = vec![Mistake::of_file(path.display().to_string(), why)];
+            return Loaded { mistakes, ..Loaded::default() };
+        }
+    };
+    let mut mistakes = Vec::new();
+    let mut all = Vec::new();
+    for file in &files {
+        match read(file) {
+            Ok(text) => {
+                let (parsed, found) = parse(registry, file, &text);
+                mistakes.extend(found);
+                all.extend(parsed);
+            }
+            Err(why) => mistakes.push(Mistake::of_file(file.display().to_string(), why)),
+        }
+    }
+    mistakes.extend(collisions(&all));
+    mistakes.sort();
+    mistakes.dedup();
+    Loaded { pipelines: all.into_iter().map(|p| p.pipeline).collect(), files: files.len(), mistakes }
+}
+
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let file = entry?.path();
+        let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && file.extension().is_some_and(|extension| extension == "toml") && file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    let length = fs::metadata(file).map_err(|cause| format!("it can not be read: {cause}"))?.len();
+    if length > LARGEST_FILE {
+        return Err(format!("it is larger than {LARGEST_FILE} bytes; is this a pipeline?"));
+    }
+    let bytes = fs::read(file).map_err(|cause| format!("it can not be read: {cause}"))?;
+    String::from_utf8(bytes)
+        .map_err(|error| format!("it is no text in UTF-8: byte {} does not fit", error.utf8_error().valid_up_to()))
+}
+
+/// Two environments whose stacks would be called the same, and two fronts that would listen at the same address.
+fn collisions(all: &[Parsed]) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let mut stack_names: HashMap<String, String> = HashMap::new();
+    let mut listening: HashMap<u16, Vec<(SocketAddr, &EnvironmentId)>> = HashMap::new();
+    for (parsed, environment, places) in pairs(all) {
+        let file = parsed.pipeline.file.display().to_string();
+        let mut wrong = |(line, column), text| mistakes.push(Mistake { file: file.clone(), line, column, text });
+        let id = &environment.id;
+        let stacks = format!("{}-{}", id.pipeline, id.environment);
+        match stack_names.get(&stacks) {
+            Some(other) if *other != id.to_string() => wrong(
+                places.name,
+                format!("the stacks of {id} and {other} would both be called {stacks}-1; rename one environment"),
+            ),
+            _ => drop(stack_names.insert(stacks, id.to_string())),
+        }
+        let Some((text, place)) = &places.listen else { continue };
+        let Ok(address) = text.parse::<SocketAddr>() else { continue };
+        if address.port() == 0 {
+            continue;
+        }
+        let neighbours = listening.entry(address.port()).or_default();
+        let overlap = |a: SocketAddr| a == address || a.ip().is_unspecified() || address.ip().is_unspecified();
+        if let Some((_, other)) = neighbours.iter().find(|(a, _)| overlap(*a)) {
+            let why = format!("the front of {other} listens at {address} already; give each front its own address");
+            wrong(*place, why);
+        }
+        neighbours.push((address, id));
+    }
+    mistakes
+}
+
+fn pairs(all: &[Parsed]) -> impl Iterator<Item = (&Parsed, &Arc<super::EnvironmentDefinition>, &Places)> {
+    all.iter().flat_map(|parsed| {
+        let environments = parsed.pipeline.environments.iter().zip(&parsed.places);
+        environments.map(move |(environment, places)| (parsed, environment, places))
+    })
+}

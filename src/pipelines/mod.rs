@@ -1,0 +1,147 @@
+//! Pipelines: applications and their environments, as `pipelines/NAME.toml` describes them. Parsing and validation,
+//! with every mistake pointed at. It must not know the journal, must not talk to the network, and must not call a
+//! driver except to ask whether its settings make sense.
+
+pub mod frozen;
+mod load;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+pub use load::{Loaded, Registry, load};
+pub(crate) use parse::secret;
+
+use crate::machine::{EnvironmentId, Name, Plan};
+
+/// One application and its environments.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// The stem of its file's name.
+    pub name: Name,
+    /// For people.
+    pub description: String,
+    /// Where it was read from.
+    pub file: PathBuf,
+    /// The keys with which its builds may be announced; several while one replaces another.
+    pub secrets: Vec<SecretSource>,
+    /// In the order of promotion; the first one takes the builds and numbers the releases. Never empty.
+    pub environments: Vec<Arc<EnvironmentDefinition>>,
+}
+
+/// Where a secret is kept. The value itself is nowhere in a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file, whose content without the last newline is the secret.
+    File(PathBuf),
+    /// A variable of the environment of `pointsman serve`.
+    Env(String),
+}
+
+/// One place where an application runs.
+#[derive(Debug, Clone)]
+pub struct EnvironmentDefinition {
+    /// Its address.
+    pub id: EnvironmentId,
+    /// What brings a release here.
+    pub deploy: DeployOn,
+    /// What its stacks are made from.
+    pub stack: StackDefinition,
+    /// What receives the traffic.
+    pub front: FrontDefinition,
+    /// What a stack must pass, as written.
+    pub checks: Vec<toml::Table>,
+    /// The terms of a deployment.
+    pub plan: Arc<Plan>,
+    /// How often it is looked at while nothing happens.
+    pub watch: Duration,
+}
+
+/// What brings a release to an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeployOn {
+    /// A build that is announced.
+    Build,
+    /// A person who promotes it from the environment before.
+    Promotion,
+}
+
+/// What stacks are made from.
+#[derive(Debug, Clone)]
+pub struct StackDefinition {
+    /// The driver's name.
+    pub driver: String,
+    /// Where the definition was read.
+    pub path: PathBuf,
+    /// Its text as it is now. A release keeps the text that it was made with, by [`frozen`].
+    pub text: Arc<str>,
+    /// The text's SHA-256, in hexadecimal digits.
+    pub digest: Arc<str>,
+    /// Values for it, that a build may override.
+    pub parameters: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+/// What receives the traffic.
+#[derive(Debug, Clone)]
+pub struct FrontDefinition {
+    /// The driver's name.
+    pub driver: String,
+    /// Everything else in its table.
+    pub settings: toml::Table,
+}
+
+/// All pipelines of an installation.
+#[derive(Debug, Clone, Default)]
+pub struct Pipelines(BTreeMap<Name, Arc<Pipeline>>);
+
+impl Pipelines {
+    /// A pipeline by its name.
+    pub fn get(&self, name: &Name) -> Option<&Arc<Pipeline>> {
+        self.0.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Pipeline>> {
+        self.0.values()
+    }
+
+    /// All environments, by pipeline, in the order of promotion.
+    pub fn environments(&self) -> impl Iterator<Item = &Arc<EnvironmentDefinition>> {
+        self.0.values().flat_map(|pipeline| &pipeline.environments)
+    }
+
+    /// An environment by its address.
+    pub fn environment(&self, id: &EnvironmentId) -> Option<&Arc<EnvironmentDefinition>> {
+        self.get(&id.pipeline)?.environments.iter().find(|e| e.id == *id)
+    }
+}
+
+impl FromIterator<Pipeline> for Pipelines {
+    fn from_iter<I: IntoIterator<Item = Pipeline>>(pipelines: I) -> Self {
+        Self(pipelines.into_iter().map(|p| (p.name.clone(), Arc::new(p))).collect())
+    }
+}
+
+impl Pipeline {
+    /// The environment that takes the builds.
+    pub fn entry(&self) -> Option<&Arc<EnvironmentDefinition>> {
+        self.environments.first()
+    }
+
+    /// The environment from which a release is promoted to this one.
+    pub fn before(&self, id: &EnvironmentId) -> Option<&Arc<EnvironmentDefinition>> {
+        let place = self.environments.iter().position(|e| e.id == *id)?;
+        self.environments.get(place.checked_sub(1)?)
+    }
+
+    /// The folder against which the file's own paths are meant.
+    pub fn folder(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new("."))
+    }
+}

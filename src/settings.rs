@@ -1,0 +1,183 @@
+//! `pointsman.toml`: how the daemon itself is run. It must not know what is in the pipelines.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    pipelines::{SecretSource, secret},
+    toml_file::{Document, Mistake, Table},
+};
+
+/// The name of the file, in the folder where a command is run.
+pub const FILE: &str = "pointsman.toml";
+
+/// How the daemon is run. Paths are meant from the folder of the file.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder with one file for each pipeline.
+    pub pipelines: PathBuf,
+    /// The state folder: the state file, the drivers' own folders, definitions, the token.
+    pub state: PathBuf,
+    /// The API and the webhooks.
+    pub server: Server,
+    /// The log.
+    pub log: Log,
+}
+
+/// How the API and the webhooks are served.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The address; port 0 lets the system choose one.
+    pub listen: SocketAddr,
+    /// The token people and scripts show; `None`: one is made at the first start and kept in the state folder.
+    pub token: Option<SecretSource>,
+    /// Connections served at once; more are not accepted until one ends.
+    pub connections: usize,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Its shape.
+    pub format: LogFormat,
+    /// What it says, as `tracing` reads it: `info`, `debug`, `pointsman=debug,hyper=warn`.
+    pub filter: String,
+}
+
+/// The shape of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Settings {
+    /// What holds when there is no file.
+    pub fn default_in(folder: &Path) -> Self {
+        Self {
+            pipelines: folder.join("pipelines"),
+            state: folder.join("state"),
+            server: Server { listen: SocketAddr::from(([127, 0, 0, 1], 7070)), token: None, connections: 1024 },
+            log: Log { format: LogFormat::Text, filter: "info".to_owned() },
+        }
+    }
+
+    /// Reads the named file, or `pointsman.toml` here if there is one, or takes what holds without a file.
+    pub fn load(named: Option<&Path>) -> Result<Self, Vec<Mistake>> {
+        let path = named.unwrap_or(Path::new(FILE));
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
+                return Ok(Self::default_in(Path::new("")));
+            }
+            Err(cause) => {
+                let why = format!("the settings can not be read: {cause}");
+                return Err(vec![Mistake::of_file(path.display().to_string(), why)]);
+            }
+        };
+        Self::parse(path, &text)
+    }
+
+    /// Reads a text; `path` is where it came from.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<Mistake>> {
+        let file = path.display().to_string();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut settings = Self::default_in(folder);
+        let (document, root) = Document::parse(&file, text);
+        let table = document.root(&root);
+        table.only(&["pipelines", "state", "server", "log"]);
+        let path = |key: &str| table.get(key).and_then(|v| v.full_text()).map(|text| folder.join(text));
+        settings.pipelines = path("pipelines").unwrap_or(settings.pipelines);
+        settings.state = path("state").unwrap_or(settings.state);
+        if let Some(server) = table.get("server").and_then(|v| v.table()) {
+            settings.server.read(&server, folder);
+        }
+        if let Some(log) = table.get("log").and_then(|v| v.table()) {
+            settings.log.read(&log);
+        }
+        let mistakes = document.into_mistakes();
+        if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
+    }
+}
+
+impl Server {
+    fn read(&mut self, table: &Table<'_, '_>, folder: &Path) {
+        table.only(&["listen", "token", "connections"]);
+        if let Some(value) = table.get("token") {
+            self.token = secret(&value, folder);
+        }
+        if let Some(value) = table.get("listen")
+            && let Some(address) = value.parsed(|text| {
+                text.parse().map_err(|_| "it must be an address with a port, for example \"127.0.0.1:7070\"")
+            })
+        {
+            self.listen = address;
+            if !self.listen.ip().is_loopback() && table.get("token").is_none() {
+                value.wrong(
+                    "`listen` can be reached from other hosts: name a token, `token = { file = \"...\" }`, \
+                     or listen at 127.0.0.1 behind a TLS proxy",
+                );
+            }
+        }
+        if let Some(count) = table.get("connections").and_then(|v| v.integer(16..=65_536)) {
+            self.connections = usize::try_from(count).unwrap_or(self.connections);
+        }
+    }
+}
+
+impl Log {
+    fn read(&mut self, table: &Table<'_, '_>) {
+        table.only(&["format", "filter"]);
+        let words = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+        self.format = table.get("format").and_then(|v| v.word(&words)).unwrap_or(self.format);
+        if let Some(filter) = table.get("filter").and_then(|v| v.full_text()) {
+            self.filter = filter.to_owned();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, Vec<String>> {
+        Settings::parse(Path::new("/etc/pointsman/pointsman.toml"), text)
+            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn paths_are_meant_from_the_folder_of_the_file() {
+        let settings = parse("state = \"/var/lib/pointsman\"\n[server]\ntoken = { file = \"token\" }").unwrap();
+        assert_eq!(settings.pipelines, Path::new("/etc/pointsman/pipelines"));
+        assert_eq!(settings.state, Path::new("/var/lib/pointsman"));
+        assert_eq!(settings.server.token, Some(SecretSource::File("/etc/pointsman/token".into())));
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_place() {
+        let text = "pipeline = \"p\"\n[server]\nlisten = \"0.0.0.0:80\"\nconnections = 3\n[log]\nformat = \"xml\"\n";
+        let file = "/etc/pointsman/pointsman.toml";
+        assert_eq!(
+            parse(text).unwrap_err(),
+            [
+                format!("{file}:1:1: unknown key `pipeline`; did you mean `pipelines`?"),
+                format!(
+                    "{file}:3:10: `listen` can be reached from other hosts: name a token, `token = {{ file = \"...\" }}`, or listen at 127.0.0.1 behind a TLS proxy"
+                ),
+                format!("{file}:4:15: `connections` is the number 3; it must be a whole number from 16 to 65536"),
+                format!("{file}:6:10: `format` is \"xml\"; accepted: \"text\" or \"json\""),
+            ]
+        );
+    }
+
+    #[test]
+    fn without_a_file_it_listens_on_this_host_only() {
+        assert!(Settings::default_in(Path::new("")).server.listen.ip().is_loopback());
+        assert!(Settings::load(Some(Path::new("/nonexistent.toml"))).is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! Texts that people write and read: lengths of time, points in time, guesses at what was meant. It must not know what
+//! they are used for, and must not read a clock.
+
+use crate::machine::Millis;
+
+/// Why a text is no length of time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no length of time: write a number with its unit, \"500ms\", \"5s\", \"30m\" or \"6h\"")]
+pub struct BadDuration(String);
+
+const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+/// Reads `500ms`, `5s`, `30m`, `6h`, `2d`. Nothing else: no bare number, of which nobody knows the unit.
+pub fn parse_duration(text: &str) -> Result<Millis, BadDuration> {
+    let bad = || BadDuration(text.chars().take(40).collect());
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let factor = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(bad)?.1;
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    number.checked_mul(factor).filter(|ms| *ms <= 366 * 86_400_000).map(Millis).ok_or_else(bad)
+}
+
+/// A length of time as people say it: `140 ms`, `3.2 s`, `12 min`, `5 h 10 min`, `3 d 4 h`.
+pub fn format_duration(length: Millis) -> String {
+    let ms = length.0;
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..60_000 if ms % 1000 == 0 => format!("{} s", ms / 1000),
+        1000..60_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        60_000..3_600_000 if ms < 600_000 && ms / 1000 % 60 != 0 => {
+            format!("{} min {} s", ms / 60_000, ms / 1000 % 60)
+        }
+        60_000..3_600_000 => format!("{} min", ms / 60_000),
+        3_600_000..86_400_000 => two(ms / 3_600_000, "h", ms / 60_000 % 60, "min"),
+        _ => two(ms / 86_400_000, "d", ms / 3_600_000 % 24, "h"),
+    }
+}
+
+fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
+    if small == 0 { format!("{large} {large_unit}") } else { format!("{large} {large_unit} {small} {small_unit}") }
+}
+
+/// A point in time in UTC as RFC 3339 writes it: `2026-11-21T10:14:00.250Z`.
+pub fn format_time(time: Millis) -> String {
+    let (days, ms) = (time.0 / 86_400_000, time.0 % 86_400_000);
+    let (year, month, day) = civil(days);
+    let (h, m, s, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
+}
+
+/// Reads what [`format_time`] writes.
+pub fn parse_time(text: &str) -> Option<Millis> {
+    let field = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
+    let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
+    let ms = field(11, 13)? * 3_600_000 + field(14, 16)? * 60_000 + field(17, 19)? * 1000 + field(20, 23)?;
+    let shifted = if month <= 2 { year.checked_sub(1)? } else { year };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.checked_sub(1)?;
+    let days = 365 * shifted + shifted / 4 - shifted / 100 + shifted / 400 + day_of_year;
+    let time = Millis(days.checked_sub(719_468)? * 86_400_000 + ms);
+    (format_time(time) == text).then_some(time)
+}
+
+/// Year, month, day of a day counted from 1970-01-01 (the proleptic Gregorian calendar, in years that begin in March).
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, day)
+}
+
+/// The accepted word that `word` was probably meant to be.
+pub fn did_you_mean<'a>(word: &str, accepted: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |other: &str| strsim::damerau_levenshtein(word, other);
+    let nearest = accepted.into_iter().min_by_key(|other| distance(other))?;
+    (distance(nearest) * 3 <= nearest.len().max(3)).then_some(nearest)
+}
+
+/// The first characters of a foreign text, made harmless for a terminal and a log line.
+pub fn excerpt(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut short: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_read_with_their_unit_only() {
+        for (text, ms) in [("500ms", 500), ("5s", 5000), ("30m", 1_800_000), ("6h", 21_600_000), ("2d", 172_800_000)] {
+            assert_eq!(parse_duration(text), Ok(Millis(ms)));
+        }
+        for bad in ["", "5", "s", "5 s", "-5s", "5.5s", "5S", "99999999999999999999s", "400d", "１s"] {
+            assert!(parse_duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_are_said_as_people_say_them() {
+        let said = |ms| format_duration(Millis(ms));
+        assert_eq!(said(140), "140 ms");
+        assert_eq!(said(3250), "3.2 s");
+        assert_eq!(said(30_000), "30 s");
+        assert_eq!(said(90_000), "1 min 30 s");
+        assert_eq!(said(1_800_000), "30 min");
+        assert_eq!(said(18_600_000), "5 h 10 min");
+        assert_eq!(said(273_600_000), "3 d 4 h");
+    }
+
+    #[test]
+    fn times_survive_the_way_there_and_back() {
+        assert_eq!(format_time(Millis(0)), "1970-01-01T00:00:00.000Z");
+        assert_eq!(format_time(Millis(951_782_400_000)), "2000-02-29T00:00:00.000Z");
+        for day in (0..80_000).step_by(13) {
+            let time = Millis(day * 86_400_000 + 12_345_678);
+            assert_eq!(parse_time(&format_time(time)), Some(time));
+        }
+        for bad in ["", "2026-02-30T00:00:00.000Z", "2026-11-21", "2026-11-21T10:14:00.250+01:00"] {
+            assert_eq!(parse_time(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_slip_is_recognised_and_a_stranger_is_not() {
+        let accepted = ["deploy", "stack", "front", "checks"];
+        assert_eq!(did_you_mean("stak", accepted), Some("stack"));
+        assert_eq!(did_you_mean("check", accepted), Some("checks"));
+        assert_eq!(did_you_mean("colour", accepted), None);
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_has_no_control_characters() {
+        assert_eq!(excerpt("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+        assert!(excerpt(&"x".repeat(10_000)).chars().count() <= 61);
+    }
+}

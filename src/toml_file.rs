@@ -1,0 +1,278 @@
+//! Reading TOML written by people: every mistake is collected with its line and column, none stops the reading. It must
+//! not know what the files mean.
+
+use std::{cell::RefCell, fmt, ops::Range};
+
+use toml::{
+    Spanned,
+    de::{DeString, DeTable, DeValue},
+};
+
+use crate::{
+    machine::Millis,
+    text::{did_you_mean, excerpt, parse_duration},
+};
+
+/// Something wrong in a file: what, why, and what would be accepted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    /// The file, as it was named.
+    pub file: String,
+    /// Counted from 1; 0 when the file as a whole is meant.
+    pub line: usize,
+    /// Counted from 1, in characters.
+    pub column: usize,
+    /// What is wrong.
+    pub text: String,
+}
+
+impl Mistake {
+    /// A mistake that has no place in the text, as a file that can not be read.
+    pub fn of_file(file: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { file: file.into(), line: 0, column: 0, text: text.into() }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file, self.text),
+            line => write!(f, "{}:{line}:{}: {}", self.file, self.column, self.text),
+        }
+    }
+}
+
+/// A text being read, and what was found wrong in it so far.
+pub struct Document<'t> {
+    file: &'t str,
+    text: &'t str,
+    /// Where the text is no TOML; what follows from that is not reported as well.
+    broken_lines: Vec<usize>,
+    mistakes: RefCell<Vec<Mistake>>,
+}
+
+impl<'t> Document<'t> {
+    /// Parses as much of the text as is TOML.
+    pub fn parse(file: &'t str, text: &'t str) -> (Self, Spanned<DeTable<'t>>) {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let mut document = Self { file, text, broken_lines: Vec::new(), mistakes: RefCell::default() };
+        for error in errors {
+            let at = error.span().map_or(0, |span| span.start);
+            document.mistake(at, format!("this is no TOML: {}", error.message()));
+            document.broken_lines.push(document.place(at).0);
+        }
+        (document, root)
+    }
+
+    /// The whole text as a table.
+    pub fn root<'d>(&'d self, root: &'d Spanned<DeTable<'t>>) -> Table<'d, 't> {
+        Table { document: self, table: root.get_ref(), span: 0..0 }
+    }
+
+    /// Everything that was found, in the order of the text.
+    pub fn into_mistakes(self) -> Vec<Mistake> {
+        let mut mistakes = self.mistakes.into_inner();
+        mistakes.sort();
+        mistakes.dedup();
+        mistakes
+    }
+
+    fn mistake(&self, at: usize, text: String) {
+        let (line, column) = self.place(at);
+        if !self.broken_lines.contains(&line) {
+            self.mistakes.borrow_mut().push(Mistake { file: self.file.to_owned(), line, column, text });
+        }
+    }
+
+    fn place(&self, at: usize) -> (usize, usize) {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+}
+
+/// A table of a document.
+#[derive(Clone)]
+pub struct Table<'d, 't> {
+    document: &'d Document<'t>,
+    table: &'d DeTable<'t>,
+    span: Range<usize>,
+}
+
+impl<'d, 't> Table<'d, 't> {
+    /// Refuses every key that is not one of these.
+    pub fn only(&self, accepted: &[&str]) {
+        for (key, _) in self.table {
+            if accepted.contains(&key.get_ref().as_ref()) {
+                continue;
+            }
+            let guess = did_you_mean(key.get_ref(), accepted.iter().copied());
+            let hint = match guess {
+                Some(guess) => format!("did you mean `{guess}`?"),
+                None => format!("accepted here: {}", accepted.join(", ")),
+            };
+            self.wrong_key(key, &format!("unknown key `{}`; {hint}", excerpt(key.get_ref())));
+        }
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<Value<'d, 't>> {
+        let (_, value) = self.table.iter().find(|(k, _)| k.get_ref() == key)?;
+        Some(self.value(key.to_owned(), value))
+    }
+
+    /// The value of a key that must be there.
+    pub fn require(&self, key: &str, example: &str) -> Option<Value<'d, 't>> {
+        let found = self.get(key);
+        if found.is_none() && self.document.broken_lines.is_empty() {
+            self.wrong(&format!("`{key}` is missing, for example `{example}`"));
+        }
+        found
+    }
+
+    /// All keys with their values, in the order of their names.
+    pub fn entries(&self) -> impl Iterator<Item = (&'d str, Value<'d, 't>)> {
+        let table = self.clone();
+        self.table.iter().map(move |(k, v)| (k.get_ref().as_ref(), table.value(k.get_ref().to_string(), v)))
+    }
+
+    /// Reports a mistake at the beginning of the table.
+    pub fn wrong(&self, text: &str) {
+        self.document.mistake(self.span.start, text.to_owned());
+    }
+
+    /// The table without its places, for those who read it themselves. `but`: keys that are left out.
+    pub fn plain(&self, but: &[&str]) -> toml::Table {
+        let kept = self.table.iter().filter(|(k, _)| !but.contains(&k.get_ref().as_ref()));
+        kept.map(|(k, v)| (k.get_ref().to_string(), plain(v.get_ref()))).collect()
+    }
+
+    fn wrong_key(&self, key: &Spanned<DeString<'t>>, text: &str) {
+        self.document.mistake(key.span().start, text.to_owned());
+    }
+
+    fn value(&self, name: String, value: &'d Spanned<DeValue<'t>>) -> Value<'d, 't> {
+        Value { document: self.document, name, value }
+    }
+}
+
+/// A value of a document. Reading it as what it is not reports a mistake and gives nothing.
+pub struct Value<'d, 't> {
+    document: &'d Document<'t>,
+    name: String,
+    value: &'d Spanned<DeValue<'t>>,
+}
+
+impl<'d, 't> Value<'d, 't> {
+    /// Reports a mistake at this value.
+    pub fn wrong(&self, text: &str) {
+        self.document.mistake(self.value.span().start, text.to_owned());
+    }
+
+    /// Where it begins: line and column.
+    pub fn place(&self) -> (usize, usize) {
+        self.document.place(self.value.span().start)
+    }
+
+    /// A string.
+    pub fn text(&self) -> Option<&'d str> {
+        self.expect(self.value.get_ref().as_str(), "a text in quotes")
+    }
+
+    /// A string that is not empty.
+    pub fn full_text(&self) -> Option<&'d str> {
+        let text = self.text()?;
+        if text.is_empty() {
+            self.wrong(&format!("`{}` is empty", self.name));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A string of which something is made; its error is the mistake.
+    pub fn parsed<T, E: fmt::Display>(&self, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+        parse(self.text()?).map_err(|error| self.wrong(&format!("`{}`: {error}", self.name))).ok()
+    }
+
+    /// A length of time.
+    pub fn duration(&self) -> Option<Millis> {
+        let text = self.expect(self.value.get_ref().as_str(), "a length of time such as \"30s\"")?;
+        parse_duration(text).map_err(|error| self.wrong(&format!("`{}`: {error}", self.name))).ok()
+    }
+
+    /// A length of time that is not nothing.
+    pub fn some_duration(&self) -> Option<Millis> {
+        let length = self.duration()?;
+        if length.0 == 0 {
+            self.wrong(&format!("`{}` is nothing; give it some time, for example \"30s\"", self.name));
+            return None;
+        }
+        Some(length)
+    }
+
+    /// A whole number within limits.
+    pub fn integer(&self, limits: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        let what = format!("a whole number from {} to {}", limits.start(), limits.end());
+        let number = self.value.get_ref().as_integer().and_then(|n| u64::from_str_radix(n.as_str(), n.radix()).ok());
+        self.expect(number.filter(|n| limits.contains(n)), &what)
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&self) -> Option<bool> {
+        self.expect(self.value.get_ref().as_bool(), "true or false")
+    }
+
+    /// One of some words.
+    pub fn word<T: Copy>(&self, accepted: &[(&str, T)]) -> Option<T> {
+        let words = || accepted.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ");
+        let text = self.expect(self.value.get_ref().as_str(), &words())?;
+        let found = accepted.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            self.wrong(&format!("`{}` is \"{}\"; accepted: {}", self.name, excerpt(text), words()));
+        }
+        found
+    }
+
+    /// Whether it is a table.
+    pub fn is_table(&self) -> bool {
+        self.value.get_ref().is_table()
+    }
+
+    /// A table.
+    pub fn table(&self) -> Option<Table<'d, 't>> {
+        let table = self.expect(self.value.get_ref().as_table(), "a table")?;
+        Some(Table { document: self.document, table, span: self.value.span() })
+    }
+
+    /// A list; its items are named as the list is.
+    pub fn list(&self) -> Option<Vec<Value<'d, 't>>> {
+        let list = self.expect(self.value.get_ref().as_array(), "a list in [brackets]")?;
+        let item = |value| Value { document: self.document, name: self.name.clone(), value };
+        Some(list.iter().map(item).collect())
+    }
+
+    fn expect<T>(&self, found: Option<T>, wanted: &str) -> Option<T> {
+        if found.is_none() {
+            let is = match self.value.get_ref() {
+                DeValue::Integer(n) => format!("the number {}", excerpt(n.as_str())),
+                other => format!("a value of type {}", other.type_str()),
+            };
+            self.wrong(&format!("`{}` is {is}; it must be {wanted}", self.name));
+        }
+        found
+    }
+}
+
+fn plain(value: &DeValue<'_>) -> toml::Value {
+    match value {
+        DeValue::String(text) => toml::Value::String(text.to_string()),
+        DeValue::Integer(n) => toml::Value::Integer(i64::from_str_radix(n.as_str(), n.radix()).unwrap_or(i64::MAX)),
+        DeValue::Float(n) => toml::Value::Float(n.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(yes) => toml::Value::Boolean(*yes),
+        DeValue::Datetime(time) => toml::Value::Datetime(*time),
+        DeValue::Array(list) => toml::Value::Array(list.iter().map(|v| plain(v.get_ref())).collect()),
+        DeValue::Table(table) => {
+            toml::Value::Table(table.iter().map(|(k, v)| (k.get_ref().to_string(), plain(v.get_ref()))).collect())
+        }
+    }
+}
