@@ -1,5 +1,7 @@
 //! Pointsman: a blue-green deployment orchestrator. See ARCHITECTURE.md for the map.
 
+pub mod cli;
 pub mod machine;
 pub mod stacks;
+pub mod text;
 pub mod web_front;
