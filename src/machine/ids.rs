@@ -175,6 +175,12 @@ impl Millis {
     }
 }
 
+impl From<std::time::Duration> for Millis {
+    fn from(length: std::time::Duration) -> Self {
+        Self(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
 /// What makes a build the same build however often it is announced (rule R3): a digest of pipeline, sender and
 /// delivery, or of the caller's `Idempotency-Key`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,0 +1,217 @@
+//! The loop of one environment: look, tick, append, act. It keeps nothing that it could not lose: whatever must
+//! survive is in the journal, and a restart is one more look.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::sync::watch;
+
+use super::{
+    pacing::{Gait, Pacing, Slot},
+    watching::{Probed, Watching},
+    world::{Look, World},
+};
+use crate::{
+    journal::{AppendError, Journal},
+    machine::{Effect, Entry, Environment, Event, Millis, Promise},
+    stacks::StepError,
+};
+
+/// How long a stop waits for calls that are under way. Whatever they did is seen after the restart.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+
+/// The loop.
+pub struct Loop {
+    world: Arc<World>,
+    journal: Journal,
+    states: watch::Receiver<Arc<Environment>>,
+    stop: watch::Receiver<bool>,
+    watching: Watching,
+    pacing: Pacing,
+    gait: Gait,
+    /// When an order was last sent to the front, or might have been: by whoever ran before this began.
+    last_order: Millis,
+    effects: FuturesUnordered<BoxFuture<'static, (Effect, Result<(), StepError>)>>,
+    probes: FuturesUnordered<BoxFuture<'static, Probed>>,
+}
+
+/// What became of one round.
+enum Round {
+    /// Something happened: look again at once.
+    Again,
+    /// Nothing is to be done before this time at the latest, unless something happens.
+    Rest(Millis),
+    /// The journal takes no more; the process is about to end.
+    Over,
+    /// The journal and the code do not agree. Only this environment stops.
+    Broken,
+}
+
+impl Loop {
+    /// A loop that has not begun.
+    pub fn new(world: Arc<World>, journal: Journal, stop: watch::Receiver<bool>) -> Self {
+        let states = journal.watch(&world.id);
+        let watching = Watching::new(world.clone());
+        let last_order = world.clock.now();
+        Self {
+            world,
+            journal,
+            states,
+            stop,
+            watching,
+            pacing: Pacing::default(),
+            gait: Gait::new(),
+            last_order,
+            effects: FuturesUnordered::new(),
+            probes: FuturesUnordered::new(),
+        }
+    }
+
+    /// Runs until it is told to stop (`true`) or can not go on (`false`).
+    pub async fn run(mut self) -> bool {
+        self.world.bring_front_up().await;
+        while !*self.stop.borrow() {
+            match self.round().await {
+                Round::Again => self.gait.quicken(),
+                Round::Rest(until) => self.rest(until).await,
+                Round::Over => return true,
+                Round::Broken => return false,
+            }
+        }
+        let all = async { while self.effects.next().await.is_some() {} };
+        tokio::select! {
+            () = all => {}
+            () = self.world.clock.wait(LAST_CALLS) => {}
+        }
+        true
+    }
+
+    async fn round(&mut self) -> Round {
+        let state = self.states.borrow_and_update().clone();
+        self.watching.follow(&state.watched());
+        let look = self.look(state.clone()).await;
+        // A command came in meanwhile: what was seen is older than the state, and the machine would not take it.
+        if self.states.has_changed().unwrap_or(true) {
+            return Round::Again;
+        }
+        let now = self.world.clock.now();
+        if let Some(event) = state.tick(&look.observation, now) {
+            return self.append(&state, event, now).await;
+        }
+        let due = state.effects(&look.observation, now);
+        self.act(&due, &state, look, now);
+        self.pause(&state, &due, now)
+    }
+
+    /// Looks, while calls that are under way go on.
+    async fn look(&mut self, state: Arc<Environment>) -> Look {
+        let (world, verdicts, last_order) = (self.world.clone(), self.watching.verdicts(), self.last_order);
+        let mut look = async move { world.look(&state, verdicts, last_order).await }.boxed();
+        loop {
+            tokio::select! {
+                look = &mut look => {
+                    self.watching.endpoints(&look.endpoints);
+                    return look;
+                }
+                Some((effect, result)) = self.effects.next() => self.came_back(&effect, &result),
+                Some(probed) = self.probes.next() => self.watching.record(probed),
+            }
+        }
+    }
+
+    async fn append(&mut self, state: &Environment, event: Event, now: Millis) -> Round {
+        let id = &self.world.id;
+        let entry = Entry { at: now, by: "pointsman".into(), event };
+        let result = self.journal.append(id, state.seq(), entry).await;
+        match result {
+            Ok(_) | Err(AppendError::Moved) => Round::Again,
+            Err(AppendError::NoSpace) => {
+                let full: Result<(), _> = Err(StepError::Unavailable("the disk is full".into()));
+                self.world.note("writing the state file", &full);
+                Round::Rest(now.plus(Millis(1000)))
+            }
+            Err(AppendError::Stopped) => Round::Over,
+            Err(AppendError::Illegal(why)) => {
+                tracing::error!(environment = %id, %why, "{id}: an event does not fit the state: {why}");
+                Round::Broken
+            }
+        }
+    }
+
+    /// Begins what is due and not under way or just tried.
+    fn act(&mut self, due: &[Effect], state: &Arc<Environment>, look: Look, now: Millis) {
+        let look = Arc::new(look);
+        for effect in due {
+            if !self.pacing.begin(Slot::from(effect), now) {
+                continue;
+            }
+            if matches!(effect, Effect::CutOver { .. }) {
+                self.last_order = now;
+            }
+            let (world, state, look, effect) = (self.world.clone(), state.clone(), look.clone(), effect.clone());
+            self.effects.push(Box::pin(async move {
+                let result = world.perform(&effect, &state, &look).await;
+                (effect, result)
+            }));
+        }
+    }
+
+    fn came_back(&mut self, effect: &Effect, result: &Result<(), StepError>) {
+        let now = self.world.clock.now();
+        self.pacing.finish(Slot::from(effect), now);
+        if matches!(effect, Effect::CutOver { .. }) {
+            self.last_order = now;
+        }
+        self.gait.quicken();
+        self.world.note(&step_name(effect), result);
+    }
+
+    /// Until when nothing has to be done unless something happens.
+    fn pause(&mut self, state: &Environment, due: &[Effect], now: Millis) -> Round {
+        let slots: Vec<Slot> = due.iter().map(Slot::from).collect();
+        let retry = self.pacing.keep(&slots);
+        let busy = state.active().is_some() || !state.retiring().is_empty() || state.drift().is_some();
+        let look = if busy || !due.is_empty() { self.gait.next() } else { self.world.watch };
+        let look = now.plus(Millis(u64::try_from(look.as_millis()).unwrap_or(u64::MAX)));
+        let promise = state.standby().and_then(|s| match s.promise {
+            Promise::Until(time) => Some(time),
+            Promise::WhileBaking | Promise::UntilNext => None,
+        });
+        let idle = !busy && due.is_empty();
+        for probe in self.watching.due(now, idle.then_some(self.world.watch)) {
+            self.probes.push(probe);
+        }
+        let probe = self.watching.next_due();
+        Round::Rest([Some(look), retry, promise, probe].into_iter().flatten().min().unwrap_or(look))
+    }
+
+    /// Waits for the time, or for anything that may change what is to be done.
+    async fn rest(&mut self, until: Millis) {
+        let now = self.world.clock.now();
+        let length = Duration::from_millis(until.since(now).0);
+        tokio::select! {
+            changed = self.states.changed() => {
+                self.gait.quicken();
+                // The journal is gone; the process is about to end.
+                if changed.is_err() {
+                    self.world.clock.wait(Duration::from_secs(1)).await;
+                }
+            }
+            Some((effect, result)) = self.effects.next() => self.came_back(&effect, &result),
+            Some(probed) = self.probes.next() => self.watching.record(probed),
+            _ = self.stop.changed() => {}
+            () = self.world.clock.wait(length) => {}
+        }
+    }
+}
+
+fn step_name(effect: &Effect) -> String {
+    match effect {
+        Effect::Ensure(number) => format!("standing up stack {number}"),
+        Effect::Stage(number) => format!("making stack {number} known to the front"),
+        Effect::CutOver { to: Some(number), .. } => format!("pointing the front at stack {number}"),
+        Effect::CutOver { to: None, .. } => "pointing the front at nobody".to_owned(),
+        Effect::Retire(permit) => format!("tearing down stack {}", permit.number()),
+    }
+}
+

@@ -1,0 +1,43 @@
+//! The runner: one loop for each environment, that looks at the world, lets the machine say what happened and what is
+//! due, records the one and does the other. The only caller of drivers and the only spawner of tasks.
+//!
+//! It must not decide anything that the machine could, and must not keep anything that the journal should.
+
+mod board;
+mod environment;
+mod open;
+mod pacing;
+mod shared;
+mod spawn;
+mod sweep;
+mod watching;
+mod world;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+pub use board::{Board, Sight, StackSight, Trouble};
+pub use open::{Place, open};
+pub use shared::SharedStacks;
+pub use world::World;
+
+use self::{environment::Loop, spawn::Tasks, sweep::Sweep};
+use crate::{clock::Clock, journal::Journal};
+
+/// How often the providers are asked for stacks of environments that nobody describes any more.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Runs all environments until `stop` says so, then lets calls under way come back, for a bounded time.
+pub async fn run(worlds: Vec<World>, journal: Journal, clock: Clock, stop: watch::Receiver<bool>) {
+    let mut tasks = Tasks::new(clock.clone());
+    let sweep = Arc::new(Sweep::new(&worlds, clock));
+    let stopped = stop.clone();
+    tasks.keep_alive("sweep".into(), move || sweep.clone().run(SWEEP_EVERY, stopped.clone()));
+    for world in worlds {
+        let (name, world) = (world.id.to_string(), Arc::new(world));
+        let (journal, stop) = (journal.clone(), stop.clone());
+        tasks.keep_alive(name, move || Loop::new(world.clone(), journal.clone(), stop.clone()).run());
+    }
+    tasks.all().await;
+}

@@ -1,0 +1,238 @@
+//! The surroundings of one environment: its provider, its front, its checks. It looks and it acts, but decides
+//! nothing; every call has a limit and a name.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::future::OptionFuture;
+
+use super::{board::Board, shared::SharedStacks};
+use crate::{
+    checks::{self, Checks},
+    clock::Clock,
+    machine::{
+        Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number, Observation, Phase,
+        Rules, StackName, StackView,
+    },
+    pipelines::Frozen,
+    stacks::{SeenStack, StackSpec, StackStatus, StepError},
+    web_front::{CutOver, Endpoint, FrontDriver, Route, SeenFront, Target},
+};
+
+/// Whatever is at a front that is not ours to name: no deployment ever has this number.
+const FOREIGN: Number = Number(u32::MAX);
+
+/// Everything outside that one environment deals with.
+pub struct World {
+    /// Which environment.
+    pub id: EnvironmentId,
+    /// Its provider.
+    pub stacks: Arc<SharedStacks>,
+    /// Its front.
+    pub front: Arc<dyn FrontDriver>,
+    /// What a stack must pass.
+    pub checks: Arc<Checks>,
+    /// Stack definitions as they were when their releases were made.
+    pub frozen: Frozen,
+    /// How often it is looked at when nothing is under way.
+    pub watch: Duration,
+    /// What people are shown.
+    pub board: Board,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// One look at all of it.
+pub struct Look {
+    /// What the machine is told.
+    pub observation: Observation,
+    /// Where each stack serves.
+    pub endpoints: HashMap<Number, Vec<SocketAddr>>,
+}
+
+/// What the checks have said so far of each stack, with a remark.
+pub type Verdicts = HashMap<Number, (Health, Option<String>)>;
+
+impl World {
+    /// Looks at the provider and the front at the same time; asks the public address and probes a stack afresh where
+    /// the next step needs it.
+    pub async fn look(&self, state: &Environment, mut verdicts: Verdicts, last_order: Millis) -> Look {
+        let as_of = state.seq();
+        let (listing, front) = tokio::join!(self.stacks.listing(), self.see_front());
+        self.note("listing the stacks", &listing);
+        self.note("asking the front", &front);
+        let stacks = listing.ok().map(|l| l.get(&self.id).cloned().unwrap_or_default());
+        let endpoints: HashMap<Number, Vec<SocketAddr>> =
+            stacks.iter().flatten().map(|s| (s.name.number, s.endpoints.clone())).collect();
+        let view = front.ok().map(|seen| self.front_view(seen.as_ref(), &endpoints));
+        let asked = public_question(state, view.as_ref()).map(|number| self.ask_public(number));
+        let probed = state.must_probe().filter(|n| endpoints.contains_key(n)).map(|n| self.probe(n, &endpoints));
+        let (public, probed) = tokio::join!(OptionFuture::from(asked), OptionFuture::from(probed));
+        if let Some((number, result)) = probed {
+            refresh(&mut verdicts, number, result);
+        }
+        let quiet = self.fencing().quiet(last_order, self.clock.now(), Rules::default());
+        let stacks = stacks.map(|stacks| stacks.into_iter().map(|s| stack_view(s, &verdicts)).collect::<Vec<_>>());
+        let observation = Observation { as_of, stacks, front: view, public: public.flatten(), quiet };
+        self.show(&observation, &endpoints);
+        Look { observation, endpoints }
+    }
+
+    /// Does one thing that is due. An error promises nothing; the next look tells.
+    pub async fn perform(&self, effect: &Effect, state: &Environment, look: &Look) -> Result<(), StepError> {
+        match effect {
+            Effect::Ensure(number) => {
+                let spec = self.spec(*number, state)?;
+                let driver = self.stacks.driver();
+                within(driver.call_limit(), driver.ensure(&spec)).await
+            }
+            Effect::Stage(number) => {
+                let target = self.target(*number, look)?;
+                within(self.front.call_limit(), self.front.stage(&target)).await
+            }
+            Effect::CutOver { to, generation } => {
+                let target = to.map(|number| self.target(number, look)).transpose()?;
+                let route = Route { generation: *generation, target };
+                match within(self.front.call_limit(), self.front.cut_over(&route)).await? {
+                    CutOver::Applied => Ok(()),
+                    CutOver::Stale { applied } => {
+                        Err(StepError::Refused(format!("the front has accepted generation {applied} before")))
+                    }
+                }
+            }
+            Effect::Retire(permit) => {
+                let driver = self.stacks.driver();
+                within(driver.call_limit(), driver.retire(&self.name(permit.number()), permit)).await
+            }
+        }
+    }
+
+    /// Brings the front up where it is ours to run.
+    pub async fn bring_front_up(&self) {
+        let result = within(self.front.call_limit(), self.front.ensure_running()).await;
+        self.note("starting the front", &result);
+    }
+
+    /// Whether a late order can overtake a newer one at this front.
+    pub fn fencing(&self) -> Fencing {
+        self.front.fencing()
+    }
+
+    /// Notes how a step went, for people; only news reaches the log.
+    pub fn note<T>(&self, step: &str, result: &Result<T, StepError>) {
+        let now = self.clock.now();
+        self.board.update(&self.id, |sight| match result {
+            Ok(_) => sight.works(step),
+            Err(why) => {
+                if sight.fails(step, &why.to_string(), now) {
+                    tracing::warn!(environment = %self.id, step, %why, "{}: {step} does not work: {why}", self.id);
+                }
+            }
+        });
+    }
+
+    fn name(&self, number: Number) -> StackName {
+        StackName { environment: self.id.clone(), number }
+    }
+
+    fn spec(&self, number: Number, state: &Environment) -> Result<StackSpec, StepError> {
+        let unknown = || StepError::Refused(format!("no release is known for stack {number}"));
+        let release = state.release_of(number).ok_or_else(unknown)?.clone();
+        let definition = self.frozen.thaw(&release.definition).map_err(|e| StepError::Refused(e.to_string()))?;
+        Ok(StackSpec { name: self.name(number), release, definition })
+    }
+
+    fn target(&self, number: Number, look: &Look) -> Result<Target, StepError> {
+        let addresses = look.endpoints.get(&number).filter(|a| !a.is_empty());
+        let none = || StepError::Unavailable(format!("stack {} has no endpoint yet", self.name(number)));
+        let endpoints = addresses.ok_or_else(none)?.iter().map(|&address| Endpoint { address, weight: 1 }).collect();
+        Ok(Target { stack: self.name(number), endpoints })
+    }
+
+    async fn see_front(&self) -> Result<Option<SeenFront>, StepError> {
+        within(self.front.call_limit(), self.front.observe()).await
+    }
+
+    /// What the front serves, by number. A route to the right stack at the wrong addresses is not that stack.
+    fn front_view(&self, seen: Option<&SeenFront>, endpoints: &HashMap<Number, Vec<SocketAddr>>) -> FrontView {
+        let Some(seen) = seen else { return FrontView::default() };
+        let ours = |name: &StackName| if name.environment == self.id { name.number } else { FOREIGN };
+        let moved = |target: &&Target| {
+            let now = endpoints.get(&target.stack.number).filter(|a| !a.is_empty());
+            now.is_some_and(|now| !target.endpoints.iter().map(|e| &e.address).eq(now))
+        };
+        let target = seen.route.target.as_ref();
+        self.board.update(&self.id, |sight| sight.open = seen.open.iter().map(|(n, c)| (ours(n), *c)).collect());
+        FrontView {
+            serves: target.map(|t| if moved(&t) { FOREIGN } else { ours(&t.stack) }),
+            generation: seen.route.generation,
+            staged: seen.staged.as_ref().map(ours),
+            busy: seen.open.iter().filter(|(_, open)| *open > 0).map(|(name, _)| ours(name)).collect(),
+        }
+    }
+
+    async fn ask_public(&self, expected: Number) -> Option<Number> {
+        let answer = within(self.front.call_limit(), self.front.ask_public()).await;
+        self.note("asking the front's public address", &answer);
+        match answer {
+            Ok(Some(name)) => Some(if name.environment == self.id { name.number } else { FOREIGN }),
+            // The front does not tell; that it shows the order is all there is to know.
+            Ok(None) => Some(expected),
+            Err(_) => None,
+        }
+    }
+
+    async fn probe(
+        &self,
+        number: Number,
+        endpoints: &HashMap<Number, Vec<SocketAddr>>,
+    ) -> (Number, Result<(), String>) {
+        let addresses = endpoints.get(&number).map(Vec::as_slice).unwrap_or_default();
+        (number, checks::probe_now(&self.checks, addresses, &self.name(number)).await)
+    }
+
+    fn show(&self, seen: &Observation, endpoints: &HashMap<Number, Vec<SocketAddr>>) {
+        let now = self.clock.now();
+        let views = seen.stacks.iter().flatten();
+        let stacks = views.map(|s| super::board::StackSight::new(s, endpoints.get(&s.number))).collect();
+        self.board.update(&self.id, |sight| {
+            sight.looked = now;
+            if seen.stacks.is_some() {
+                sight.stacks = stacks;
+            }
+        });
+    }
+}
+
+/// The public address is asked only when the front already shows the cutover that is under way.
+fn public_question(state: &Environment, front: Option<&FrontView>) -> Option<Number> {
+    let active = state.active()?;
+    let cutting_over = matches!(active.phase, Phase::CuttingOver { .. });
+    (cutting_over && front?.serves == Some(active.number)).then_some(active.number)
+}
+
+/// A fresh look outweighs what was known, but one bad answer is not yet the verdict of the checks.
+fn refresh(verdicts: &mut Verdicts, number: Number, fresh: Result<(), String>) {
+    let known = verdicts.entry(number).or_default();
+    match fresh {
+        Ok(()) => *known = (Health::Passing, None),
+        Err(why) if known.0 == Health::Passing => *known = (Health::Unknown, Some(why)),
+        Err(why) => known.1 = Some(why),
+    }
+}
+
+fn stack_view(seen: SeenStack, verdicts: &Verdicts) -> StackView {
+    let condition = match seen.status {
+        StackStatus::Creating => Condition::Creating,
+        StackStatus::Ready => Condition::Ready,
+        StackStatus::Failed => Condition::Failed,
+        StackStatus::Deleting => Condition::Deleting,
+    };
+    let (health, remark) = verdicts.get(&seen.name.number).cloned().unwrap_or_default();
+    let remark = if condition == Condition::Failed { seen.remark.or(remark) } else { remark.or(seen.remark) };
+    StackView { number: seen.name.number, condition, health, remark: remark.map(Into::into) }
+}
+
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, StepError>>) -> Result<T, StepError> {
+    let late = |_| StepError::Unavailable(format!("no answer within {} s", limit.as_secs()));
+    tokio::time::timeout(limit, call).await.map_err(late)?
+}
