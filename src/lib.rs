@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod journal;
 pub mod machine;
 pub mod pipelines;
 pub mod settings;
