@@ -12,6 +12,8 @@ mod effect;
 mod event;
 mod ids;
 mod invariants;
+#[cfg(test)]
+mod model;
 mod observation;
 mod release;
 mod rules;

@@ -1,0 +1,314 @@
+//! What may happen next.
+
+use super::{
+    canon::{Core, id},
+    config::{CLOCKS, Config},
+    world::{Cloud, Hand, Id, Look, N, Request, Wish, World},
+};
+use crate::machine::{Condition, Effect, Event, Fencing, Millis, Observation, Phase};
+
+/// One thing that happens. Controllers, clocks and slots are named by their index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// The sender delivers a build's webhook to a controller.
+    Hook(usize, u8),
+    /// A person looks, decides, and sends a command.
+    Issue(Wish),
+    /// The command arrives.
+    Obey(usize, Wish),
+    Look(usize),
+    /// It sees the front and the stacks as they were before.
+    StaleLook(usize),
+    /// The provider does not answer, or the front does not.
+    BlindLook(usize, bool),
+    /// It acts on what it saw: an event, or what is due is taken in hand.
+    Act(usize, usize),
+    /// It takes in hand what would change nothing now.
+    ActAgain(usize, usize),
+    Send(usize),
+    /// Its view reaches the disk (rules R1, R2 off).
+    Sync(usize),
+    Crash(usize),
+    TakeLease(usize),
+    Deliver(Request),
+    Repeat(Request),
+    Lose(Request),
+    /// A stack comes up, passes its checks at last, or is gone at last.
+    Progress(usize),
+    CreateFails(usize),
+    RetireFails(usize),
+    Flap(usize),
+    Vanish(usize),
+    Break(usize),
+    /// The last request in flight on a stack is answered.
+    Drained(Id),
+    /// Somebody repoints the front, with a generation of their own or without.
+    Repoint(Id, bool),
+    /// The front forgets its route.
+    Amnesia,
+}
+
+impl Action {
+    /// What happens in the end without anybody's ill will: a run is over when no such thing is left.
+    pub(super) fn is_progress(self, world: &World) -> bool {
+        match self {
+            Self::Look(_) | Self::Act(..) | Self::Send(_) | Self::Sync(_) | Self::Obey(..) => true,
+            Self::Deliver(_) | Self::Progress(_) | Self::Drained(_) => true,
+            Self::TakeLease(_) => !world.controllers.iter().any(|c| c.leads),
+            _ => false,
+        }
+    }
+}
+
+/// What a controller makes of a look.
+pub(super) enum Due {
+    Event(Event),
+    /// What would change something, and what would not.
+    Effects(Hand, Hand),
+}
+
+impl Config {
+    pub(super) fn base<'a>(&self, world: &'a World, c: usize) -> &'a Core {
+        world.controllers[c].view.as_ref().unwrap_or(&world.core)
+    }
+
+    /// Where a stack is found (rule R6).
+    pub(super) fn slot(&self, id: Id) -> usize {
+        if self.on(6) { usize::from(id) } else { usize::from(id % 2) }
+    }
+
+    /// A fresh and complete look.
+    pub(super) fn look(&self, world: &World) -> Look {
+        let order = |r: Request| matches!(r, Request::CutOver(..));
+        let known = |leads: bool| self.on(17) || leads;
+        let hands = world.controllers.iter().filter(|c| known(c.leads)).flat_map(|c| c.hand.iter());
+        let on_its_way = world.net.iter().chain(hands).any(order);
+        let quiet = self.fencing().quiet(Millis(0), Millis((!on_its_way).into()), self.core_rules());
+        Look { cloud: world.cloud, stacks_answer: true, front_answers: true, quiet, old: false }
+    }
+
+    /// An older look: the front before its last change, the newest stack not yet listed.
+    pub(super) fn stale_look(&self, world: &World) -> Look {
+        let mut look = self.look(world);
+        (look.cloud.front.serves, look.cloud.front.generation) = world.before;
+        if let Some(newest) = look.cloud.stacks.iter_mut().rev().find(|t| t.is_some()) {
+            *newest = None;
+        }
+        // The wait has to cover the staleness of reads (rule R23).
+        look.quiet &= self.fencing() == Fencing::CompareAndSet || !self.on(23);
+        look
+    }
+
+    pub(super) fn due(&self, world: &World, c: usize, core: &Core, seen: &Observation, now: Millis) -> Due {
+        if let Some(event) = core.env.tick(seen, now) {
+            return Due::Event(event);
+        }
+        let (mut useful, mut idle) = (Hand::default(), Hand::default());
+        for effect in core.env.effects(seen, now) {
+            let request = match effect {
+                Effect::Ensure(n) => Request::Ensure(id(n)),
+                Effect::Stage(n) => Request::Stage(id(n)),
+                Effect::CutOver { to, generation } => {
+                    Request::CutOver(to.map_or(0, id), u8::try_from(generation.0).unwrap())
+                }
+                Effect::Retire(permit) if world.controllers[c].forgot.has(id(permit.number())) => continue,
+                Effect::Retire(permit) => Request::Retire { id: id(permit.number()), patient: now < CLOCKS[1] },
+            };
+            if world.net.has(request) {
+                continue;
+            }
+            if self.changes(&world.cloud, request) { useful.add(request) } else { idle.add(request) }
+        }
+        Due::Effects(useful, idle)
+    }
+
+    fn changes(&self, cloud: &Cloud, request: Request) -> bool {
+        let mut after = *cloud;
+        self.perform(&mut after, request);
+        after != *cloud
+    }
+
+    /// The clocks at which acting on a look does something, each different thing once.
+    fn chances(&self, world: &World, c: usize, look: &Look) -> Vec<(usize, bool, bool)> {
+        let (core, seen) = (self.base(world, c), look.observation());
+        let mut chances: Vec<(usize, bool, bool)> = Vec::new();
+        let mut last: Option<(Option<Event>, Hand, Hand)> = None;
+        for (k, now) in CLOCKS.into_iter().enumerate() {
+            let result = match self.due(world, c, core, &seen, now) {
+                Due::Event(event) => (Some(event), Hand::default(), Hand::default()),
+                Due::Effects(useful, idle) => (None, useful, idle),
+            };
+            if last.as_ref() != Some(&result) {
+                chances.push((k, result.0.is_some() || !result.1.is_empty(), !result.2.is_empty()));
+            }
+            last = Some(result);
+        }
+        chances
+    }
+
+    fn is_useful(&self, world: &World, c: usize, look: &Look) -> bool {
+        self.chances(world, c, look).iter().any(|chance| chance.1)
+    }
+
+    pub(super) fn controller_actions(&self, world: &World, c: usize, out: &mut Vec<Action>) {
+        let controller = &world.controllers[c];
+        if !controller.hand.is_empty() && world.net.has_room(controller.hand.len()) {
+            out.push(Action::Send(c));
+        }
+        if !controller.leads {
+            let nobody = !world.controllers.iter().any(|c| c.leads);
+            if self.controllers > 1 && (world.left.takeover > 0 || nobody) {
+                out.push(Action::TakeLease(c));
+            }
+            return;
+        }
+        if controller.view.as_ref().is_some_and(|v| *v != world.core) && (self.controllers == 1 || self.on(16)) {
+            out.push(Action::Sync(c));
+        }
+        if world.left.crash > 0 {
+            out.push(Action::Crash(c));
+        }
+        let builds = (0..self.builds).filter(|b| world.left.hooks[usize::from(*b)] > 0);
+        out.extend(builds.map(|b| Action::Hook(c, b)));
+        out.extend(world.wishes.iter().map(|w| Action::Obey(c, w)));
+        if controller.hand.is_empty() {
+            self.looking(world, c, out);
+        }
+    }
+
+    fn looking(&self, world: &World, c: usize, out: &mut Vec<Action>) {
+        if let Some(look) = &world.controllers[c].seen {
+            let before = out.len();
+            for (k, useful, idle) in self.chances(world, c, look) {
+                if useful {
+                    out.push(Action::Act(c, k));
+                }
+                if idle && world.left.resend > 0 {
+                    out.push(Action::ActAgain(c, k));
+                }
+            }
+            if out.len() > before {
+                return;
+            }
+        }
+        let fresh = self.look(world);
+        if self.is_useful(world, c, &fresh) {
+            out.push(Action::Look(c));
+        }
+        if world.left.stale > 0 {
+            let stale = self.stale_look(world);
+            if stale != fresh && self.is_useful(world, c, &stale) {
+                out.push(Action::StaleLook(c));
+            }
+        }
+        if world.left.blind > 0 {
+            let blind = [Look { stacks_answer: false, ..fresh }, Look { front_answers: false, ..fresh }];
+            let useful = blind.iter().zip([false, true]).filter(|(look, _)| self.is_useful(world, c, look));
+            out.extend(useful.map(|(_, front)| Action::BlindLook(c, front)));
+        }
+    }
+
+    pub(super) fn world_actions(&self, world: &World, out: &mut Vec<Action>) {
+        for request in world.net.iter() {
+            out.push(Action::Deliver(request));
+            if world.left.repeat > 0 && self.changes(&world.cloud, request) {
+                out.push(Action::Repeat(request));
+            }
+            if world.left.lose > 0 {
+                out.push(Action::Lose(request));
+            }
+        }
+        for slot in 0..N {
+            let Some(thing) = world.cloud.stacks[slot] else { continue };
+            let left = &world.left;
+            let mut may = |possible: bool, action| if possible { out.push(action) };
+            match thing.condition {
+                Condition::Creating => {
+                    may(true, Action::Progress(slot));
+                    may(left.create_fails > 0, Action::CreateFails(slot));
+                }
+                Condition::Deleting => {
+                    may(true, Action::Progress(slot));
+                    may(left.retire_fails > 0, Action::RetireFails(slot));
+                }
+                Condition::Ready => {
+                    may(thing.health == crate::machine::Health::Unknown, Action::Progress(slot));
+                    may(left.flap > 0, Action::Flap(slot));
+                    may(left.die > 0, Action::Vanish(slot));
+                    may(left.die > 0, Action::Break(slot));
+                }
+                Condition::Failed => {}
+            }
+        }
+        out.extend(world.cloud.front.busy.iter().map(Action::Drained));
+        if world.left.drift > 0 {
+            self.drifting(world, out);
+        }
+    }
+
+    /// Nobody can help it when someone repoints the front to a stack after it was seen elsewhere for the last time
+    /// before its tear-down: then only others than that are modelled.
+    fn drifting(&self, world: &World, out: &mut Vec<Action>) {
+        let on_its_way = || world.net.iter().chain(world.controllers.iter().flat_map(|c| c.hand.iter()));
+        let tear_down = on_its_way().any(|r| matches!(r, Request::Retire { .. }));
+        let held = world.controllers.iter().any(|c| c.seen.is_some());
+        if !tear_down && !held {
+            let ready = world.cloud.stacks.iter().flatten().filter(|t| t.condition == Condition::Ready);
+            let known = ready.map(|t| t.owner).filter(|id| world.told.passed.has(*id));
+            for to in known.chain([0]).filter(|to| *to != world.cloud.front.serves) {
+                out.push(Action::Repoint(to, false));
+                out.push(Action::Repoint(to, true));
+            }
+        }
+        if self.fenced && !held && !on_its_way().any(|r| matches!(r, Request::CutOver(..))) && !tear_down {
+            out.push(Action::Amnesia);
+        }
+    }
+
+    pub(super) fn people_actions(&self, world: &World, out: &mut Vec<Action>) {
+        if !world.wishes.has_room(1) {
+            return;
+        }
+        let env = &world.core.env;
+        let mut may = |wish: Wish| {
+            if self.people.give(wish) && !world.wishes.has(wish) {
+                out.push(Action::Issue(wish));
+            }
+        };
+        let active = world.core.active();
+        match env.active().map(|d| &d.phase) {
+            Some(Phase::AwaitingStart) if !world.told.may_start.has(active) => may(Wish::Approve(active)),
+            Some(Phase::AwaitingCutover) if !world.told.may_serve.has(active) => may(Wish::Approve(active)),
+            _ => {}
+        }
+        if world.left.wishes == 0 {
+            return;
+        }
+        env.active().iter().copied().chain(env.queue()).for_each(|d| may(Wish::Abort(id(d.number))));
+        if world.core.live() > 1 || world.core.standby() != 0 {
+            may(Wish::Rollback(world.core.live()));
+        }
+        may(if env.hold().is_some() { Wish::Resume } else { Wish::Hold });
+        may(if env.pin().is_some() { Wish::Unpin } else { Wish::Pin(1) });
+        if let Some(d) = env.active().or(env.queue().first()) {
+            let release = u8::try_from(d.release.number).unwrap();
+            may(Wish::Veto(release));
+        }
+        env.vetoes().iter().for_each(|v| may(Wish::Unveto(u8::try_from(v.release).unwrap())));
+    }
+
+    /// Whether nothing happens any more unless somebody wants something or something breaks.
+    pub(super) fn is_quiet(&self, world: &World) -> bool {
+        let busy = !world.net.is_empty() || !world.wishes.is_empty() || !world.cloud.front.busy.is_empty();
+        if busy || world.controllers.iter().any(|c| !c.hand.is_empty()) {
+            return false;
+        }
+        let mut out = Vec::new();
+        self.world_actions(world, &mut out);
+        if out.iter().any(|a| a.is_progress(world)) {
+            return false;
+        }
+        (0..self.controllers).for_each(|c| self.controller_actions(world, c, &mut out));
+        !out.iter().any(|a| a.is_progress(world))
+    }
+}

@@ -1,0 +1,115 @@
+//! States made comparable: what no rule reads (texts, counts of events) is made the same everywhere.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, OnceLock},
+};
+
+use super::{config::Config, world::Id};
+use crate::machine::{
+    Entry, Environment, Event, Generation, Illegal, Key, Millis, Number, Phase, Plan, Release, Seq, Trigger,
+};
+
+/// A folded journal and its fingerprint, so that it is hashed once and not with every world that shares it.
+#[derive(Clone, Debug)]
+pub(super) struct Core {
+    pub(super) env: Environment,
+    hash: u64,
+}
+
+impl PartialEq for Core {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.env == other.env
+    }
+}
+impl Eq for Core {}
+impl Hash for Core {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl Core {
+    pub(super) fn new(mut env: Environment) -> Arc<Self> {
+        canonical(&mut env);
+        let mut hasher = DefaultHasher::new();
+        env.hash(&mut hasher);
+        Arc::new(Self { hash: hasher.finish(), env })
+    }
+
+    /// The journal with one more event.
+    pub(super) fn with(&self, event: &Event) -> Result<Arc<Self>, Illegal> {
+        let mut env = self.env.clone();
+        env.apply(&Entry { at: Millis(0), by: text(), event: event.clone() })?;
+        Ok(Self::new(env))
+    }
+
+    pub(super) fn live(&self) -> Id {
+        self.env.live().map_or(0, |s| id(s.number))
+    }
+    pub(super) fn standby(&self) -> Id {
+        self.env.standby().map_or(0, |s| id(s.stack.number))
+    }
+    pub(super) fn active(&self) -> Id {
+        self.env.active().map_or(0, |d| id(d.number))
+    }
+}
+
+pub(super) fn id(number: Number) -> Id {
+    Id::try_from(number.0).unwrap()
+}
+
+/// The one text there is.
+pub(super) fn text() -> Arc<str> {
+    static TEXT: OnceLock<Arc<str>> = OnceLock::new();
+    TEXT.get_or_init(|| "".into()).clone()
+}
+
+fn canonical(env: &mut Environment) {
+    env.seq = Seq(0);
+    for deployment in env.active.iter_mut().chain(&mut env.queue) {
+        if let Phase::RollbackAsked { reason } | Phase::Undoing { reason, .. } = &mut deployment.phase {
+            *reason = text();
+        }
+    }
+    if let Some(hold) = &mut env.hold {
+        (hold.by, hold.reason) = (text(), text());
+    }
+    for veto in &mut env.vetoes {
+        veto.reason = text();
+    }
+    for ended in &mut env.ended {
+        ended.reason = text();
+    }
+    env.vetoes.sort_unstable_by_key(|v| v.release);
+    env.ended.sort_unstable_by_key(|e| e.number);
+}
+
+/// The build that webhook `b` announces, always the same text.
+pub(super) fn draft() -> Release {
+    static DRAFT: OnceLock<Release> = OnceLock::new();
+    DRAFT.get_or_init(|| Release::draft("v")).clone()
+}
+
+/// The journal at the start: empty, or with deployment 1 live and found good.
+pub(super) fn start(config: &Config) -> Arc<Core> {
+    let mut env = Environment { rules: config.core_rules(), ..Environment::default() };
+    if config.live_at_start {
+        let number = Number(1);
+        let (release, plan) = (Arc::new(Release { number: 1, ..draft() }), Arc::new(Plan::clone(&config.plan())));
+        let key = Key([0; 16]);
+        let plan = Arc::new(Plan { before_provisioning: None, before_cutover: None, ..Plan::clone(&plan) });
+        for event in [
+            Event::Accepted { number, key, order: None, release, plan, trigger: Trigger::Build },
+            Event::Started { number },
+            Event::Provisioned { number },
+            Event::Checked { number },
+            Event::CutOverOrdered { number, generation: Generation(1) },
+            Event::WentLive { number },
+            Event::Succeeded { number },
+        ] {
+            env.apply(&Entry { at: Millis(0), by: text(), event }).unwrap();
+        }
+    }
+    Core::new(env)
+}

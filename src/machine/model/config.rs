@@ -1,0 +1,154 @@
+//! How hostile the world is, and which rules are switched off.
+
+use std::sync::{Arc, OnceLock};
+
+use super::world::Wish;
+use crate::machine::{Fencing, Gate, Millis, Otherwise, Plan, Retain, Rules};
+
+/// When a look may be acted upon: no deadline has passed; those of 10 have; that of the checks (500) too; all have.
+pub(super) const CLOCKS: [Millis; 4] = [Millis(0), Millis(100), Millis(1_000), Millis(u64::MAX / 2)];
+
+/// How often each bad thing may still happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Budget {
+    /// Deliveries of each build's webhook.
+    pub(super) hooks: [u8; 3],
+    pub(super) crash: u8,
+    /// Requests lost.
+    pub(super) lose: u8,
+    /// Requests that arrive and are still on their way.
+    pub(super) repeat: u8,
+    /// Requests sent that would change nothing now, but may later.
+    pub(super) resend: u8,
+    /// Checks that change their mind.
+    pub(super) flap: u8,
+    pub(super) create_fails: u8,
+    pub(super) retire_fails: u8,
+    /// Stacks that vanish or break by themselves.
+    pub(super) die: u8,
+    /// Lease taken from a controller that still lives.
+    pub(super) takeover: u8,
+    /// Looks that show an older world.
+    pub(super) stale: u8,
+    /// Looks at which the provider or the front does not answer.
+    pub(super) blind: u8,
+    /// Somebody repoints the front by hand, or the front loses its memory.
+    pub(super) drift: u8,
+    /// Commands other than approvals.
+    pub(super) wishes: u8,
+}
+
+/// Which commands people give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum People {
+    AbortAndRollback,
+    HoldPinVeto,
+    All,
+}
+
+impl People {
+    pub(super) fn give(self, wish: Wish) -> bool {
+        let stops = matches!(wish, Wish::Approve(_) | Wish::Abort(_) | Wish::Rollback(_));
+        match self {
+            Self::AbortAndRollback => stops,
+            Self::HoldPinVeto => !stops || matches!(wish, Wish::Approve(_)),
+            Self::All => true,
+        }
+    }
+}
+
+/// One world to explore.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Config {
+    pub(super) name: &'static str,
+    pub(super) controllers: usize,
+    pub(super) builds: u8,
+    /// Webhooks carry the sender's own count.
+    pub(super) ordered: bool,
+    /// Deployment 1 is live at the start.
+    pub(super) live_at_start: bool,
+    /// The front compares generations.
+    pub(super) fenced: bool,
+    /// Users' requests outlast a cutover.
+    pub(super) long_requests: bool,
+    /// A stack that is up is not at once known to be well.
+    pub(super) slow_checks: bool,
+    pub(super) gate_start: Option<Otherwise>,
+    pub(super) gate_cutover: Option<Otherwise>,
+    pub(super) retain: Retain,
+    pub(super) people: People,
+    pub(super) budget: Budget,
+    /// Rules switched off.
+    pub(super) off: &'static [u32],
+}
+
+/// One controller, one build announced twice, everything that can go wrong once.
+pub(super) const ONE: Config = Config {
+    name: "one controller",
+    controllers: 1,
+    builds: 1,
+    ordered: false,
+    live_at_start: true,
+    fenced: true,
+    long_requests: false,
+    slow_checks: false,
+    gate_start: None,
+    gate_cutover: None,
+    retain: Retain::For(Millis(2_000)),
+    people: People::AbortAndRollback,
+    budget: Budget {
+        hooks: [2, 1, 1],
+        crash: 1,
+        lose: 1,
+        repeat: 1,
+        resend: 0,
+        flap: 1,
+        create_fails: 1,
+        retire_fails: 1,
+        die: 0,
+        takeover: 0,
+        stale: 0,
+        blind: 0,
+        drift: 0,
+        wishes: 1,
+    },
+    off: &[],
+};
+
+impl Config {
+    /// Whether a rule is in force.
+    pub(super) fn on(&self, rule: u32) -> bool {
+        !self.off.contains(&rule)
+    }
+
+    pub(super) fn core_rules(&self) -> Rules {
+        Rules::without(self.off)
+    }
+
+    pub(super) fn fencing(&self) -> Fencing {
+        if self.fenced { Fencing::CompareAndSet } else { Fencing::WaitOut(Millis(1)) }
+    }
+
+    /// The terms of every deployment. One object for each set of terms, so that comparing them is cheap.
+    pub(super) fn plan(&self) -> Arc<Plan> {
+        static PLANS: OnceLock<std::sync::Mutex<Vec<Arc<Plan>>>> = OnceLock::new();
+        let gate = |otherwise| Gate { timeout: Millis(10), otherwise };
+        let plan = Plan {
+            before_provisioning: self.gate_start.map(gate),
+            before_cutover: self.gate_cutover.map(gate),
+            provision_within: Millis(10),
+            check_within: Millis(500),
+            cut_over_within: Millis(10),
+            bake: Millis(10),
+            drain_within: Millis(10),
+            retire_within: Millis(3_000),
+            retain: self.retain,
+        };
+        let mut plans = PLANS.get_or_init(Default::default).lock().unwrap();
+        if let Some(known) = plans.iter().find(|p| ***p == plan) {
+            return known.clone();
+        }
+        plans.push(Arc::new(plan));
+        plans[plans.len() - 1].clone()
+    }
+}

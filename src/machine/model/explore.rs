@@ -1,0 +1,79 @@
+//! Every state that can be reached, by stateright.
+
+use std::time::Duration;
+
+use stateright::{Checker, HasDiscoveries, Model, Property};
+
+use super::{
+    actions::Action,
+    config::{Config, ONE},
+    promises::PROMISES,
+    world::World,
+};
+
+impl Model for Config {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![self.start()]
+    }
+
+    fn actions(&self, world: &World, out: &mut Vec<Action>) {
+        if world.told.broken.is_some() {
+            return;
+        }
+        (0..self.controllers).for_each(|c| self.controller_actions(world, c, out));
+        self.world_actions(world, out);
+        self.people_actions(world, out);
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        self.step(world, action)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        macro_rules! always {
+            ($($i:literal)*) => { vec![$(Property::always(PROMISES[$i].0, |c: &Config, w: &World| (PROMISES[$i].1)(c, w))),*] };
+        }
+        always!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17)
+    }
+}
+
+/// What an exploration found.
+pub(super) struct Found {
+    pub(super) states: usize,
+    pub(super) took: Duration,
+    /// The promise that was broken, and how.
+    pub(super) broken: Option<(&'static str, Vec<Action>)>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long an exploration took")]
+pub(super) fn explore(config: Config, threads: usize) -> Found {
+    let began = std::time::Instant::now();
+    let checker = config.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let broken = checker.discoveries().into_iter().map(|(name, path)| (name, path.into_actions()));
+    let broken = broken.min_by_key(|(_, path)| path.len());
+    Found { states: checker.unique_state_count(), took: began.elapsed(), broken }
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what one runs this for")]
+pub(super) fn assert_kept(config: Config) -> usize {
+    let found = explore(config, 2);
+    println!("{}: {} states in {:.1} s", config.name, found.states, found.took.as_secs_f64());
+    if let Some((promise, path)) = found.broken {
+        let mut world = config.start();
+        for action in &path {
+            world = config.step(&world, *action).unwrap();
+            println!("  {action:?}");
+        }
+        println!("  ends in {world:#?}");
+        panic!("{}: broken after {} steps: {promise}", config.name, path.len());
+    }
+    found.states
+}
+
+#[test]
+fn one() {
+    assert_kept(ONE);
+}

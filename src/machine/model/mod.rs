@@ -1,0 +1,23 @@
+//! The exhaustive exploration of the core: the real `apply`, `command`, `tick`, `effects` and `check` in a world that
+//! does whatever a network, a cloud, a front, people and a second controller may do to them.
+//!
+//! It must not decide anything that the core decides; it only brings about, and watches the promises. Time is abstract:
+//! events happen at time 0, and a look may be acted upon at any [`config::CLOCKS`], from "no deadline has passed" to
+//! "all have", which covers every clock.
+//!
+//! - `world`: what there is; `config`: how hostile, and which rules are off; `canon`: states made comparable
+//! - `actions`: what may happen next; `step`: what becomes of it; `promises`: what must always hold
+//! - `explore`: stateright; `liveness`: every run ends; `walk`: random schedules; `defects`: each rule's removal is found;
+//!   `table`: the transitions, frozen
+
+mod actions;
+mod canon;
+mod config;
+mod defects;
+mod explore;
+mod liveness;
+mod promises;
+mod step;
+mod table;
+mod walk;
+mod world;

@@ -1,0 +1,178 @@
+//! The five promises, and what they rest on, as properties of every state.
+
+use super::{
+    canon::{Core, id},
+    config::Config,
+    world::{Id, Look, Request, World},
+};
+use crate::machine::{Condition, Event, Health, Outcome, Phase};
+
+/// A promise that is judged when something happens, not by looking at a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Promise {
+    HealthNotFresh,
+    NotYetLive,
+    LiveTornDown,
+    StandbyTornDown,
+    RequestKilled,
+    ActedTwice,
+    Misdirected,
+    NotOneCutover,
+    Refused,
+}
+
+type Holds = fn(&Config, &World) -> bool;
+
+macro_rules! kept {
+    ($promise:ident) => {
+        |_, w| w.told.broken != Some(Promise::$promise)
+    };
+}
+
+/// Each has the promise of DESIGN.md that it belongs to in its name. The state alone is judged first, then what happened.
+pub(super) const PROMISES: [(&str, Holds); 18] = [
+    ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).is_none_or(|n| w.told.passed.has(n))),
+    ("1. ... and that was approved where a gate asks", |c, w| {
+        c.gate_cutover.is_none() || served(w).is_none_or(|n| w.told.may_serve.has(n))
+    }),
+    ("1. ... whose checks were read afresh right before the cutover", kept!(HealthNotFresh)),
+    ("1. ... and never to one that was aborted, failed or rolled back", never_to_the_rejected),
+    ("1. a deployment counts as live only when the front obeyed", kept!(NotYetLive)),
+    ("2. what is live is never torn down", kept!(LiveTornDown)),
+    ("2. traffic never goes to what was torn down", |_, w| served(w).is_none_or(|n| !w.told.torn.has(n))),
+    ("2. the rollback target is never torn down while promised", kept!(StandbyTornDown)),
+    ("2. nobody's request is killed before the time to drain is over", kept!(RequestKilled)),
+    ("3. every deployment is accounted for", accounted),
+    ("3. every deployment ends, and nothing is left behind", |c, w| !c.is_quiet(w) || is_clean(c, w)),
+    ("3. nothing is stood up before it was approved where a gate asks", |c, w| {
+        c.gate_start.is_none() || w.cloud.stacks.iter().flatten().all(|t| w.told.may_start.has(t.owner))
+    }),
+    ("4. an acknowledged webhook is never lost", |_, w| {
+        let known = |b: Id| w.core.env.keys.iter().any(|(key, _)| key.0[0] == b + 1);
+        let in_memory = w.controllers.iter().any(|c| c.view.is_some());
+        in_memory || w.told.acked.iter().all(known)
+    }),
+    ("4. an acknowledged webhook is never acted on twice", kept!(ActedTwice)),
+    ("4. commands hit what they name", kept!(Misdirected)),
+    ("5. rollback to a warm standby is one cutover, and nothing is stood up", kept!(NotOneCutover)),
+    ("the state is consistent: check()", |_, w| w.core.env.check().is_ok()),
+    ("the journal folds: apply() refuses nothing that was decided on the same state", kept!(Refused)),
+];
+
+/// Who has the traffic by our order.
+fn served(w: &World) -> Option<Id> {
+    (w.cloud.front.serves != 0 && !w.told.by_hand).then_some(w.cloud.front.serves)
+}
+
+/// A front without compare-and-set may obey a late order; that is seen and mended, and nothing is torn down meanwhile.
+fn never_to_the_rejected(c: &Config, w: &World) -> bool {
+    let Some(served) = served(w).filter(|n| c.fenced && *n != w.core.live()) else { return true };
+    let good = |outcome| matches!(outcome, Outcome::Succeeded);
+    w.core.env.ended().iter().filter(|e| id(e.number) == served).all(|e| good(e.outcome))
+}
+
+fn accounted(_: &Config, w: &World) -> bool {
+    let env = &w.core.env;
+    let known = |n: Id| {
+        let under_way = env.active().iter().copied().chain(env.queue()).any(|d| id(d.number) == n);
+        under_way || env.ended().iter().any(|e| id(e.number) == n) || env.strangers().iter().any(|s| id(*s) == n)
+    };
+    (1..=id(env.last_number())).all(known)
+}
+
+/// How things must be when nothing happens any more.
+fn is_clean(_: &Config, w: &World) -> bool {
+    let env = &w.core.env;
+    let kept = [w.core.live(), w.core.standby()];
+    let waiting = !env.queue().is_empty() && env.hold().is_none() && env.pin().is_none();
+    env.active().is_none()
+        && !waiting
+        && env.retiring().is_empty()
+        && env.drift().is_none()
+        && w.cloud.front.serves == w.core.live()
+        && w.cloud.stacks.iter().flatten().all(|t| kept.contains(&t.owner))
+        && kept.iter().filter(|n| **n != 0).all(|n| w.cloud.stacks.iter().flatten().any(|t| t.owner == *n))
+}
+
+impl Config {
+    /// What an event promises, judged at the moment it is written.
+    pub(super) fn judge_event(&self, w: &mut World, base: &Core, event: &Event, look: Option<&Look>) {
+        let well = |n: Id| {
+            let fine = |t: &super::world::Thing| t.condition == Condition::Ready && t.health == Health::Passing;
+            look.is_some_and(|l| l.cloud.stacks.iter().flatten().any(|t| t.owner == n && fine(t)))
+        };
+        let told = &mut w.told;
+        match event {
+            Event::Accepted { key, .. } => {
+                let build = key.0[0] - 1;
+                if told.accepted.has(build) {
+                    told.broken = Some(Promise::ActedTwice);
+                }
+                told.accepted.add(build);
+            }
+            Event::Approved { number } if look.is_some() => {
+                let start = matches!(base.env.active().map(|d| &d.phase), Some(Phase::AwaitingStart));
+                if start { told.may_start.add(id(*number)) } else { told.may_serve.add(id(*number)) }
+            }
+            Event::Checked { number } if well(id(*number)) => told.passed.add(id(*number)),
+            Event::CutOverOrdered { number, .. } => {
+                if well(id(*number)) {
+                    told.passed.add(id(*number));
+                }
+                if !well(id(*number)) || look.is_some_and(|l| l.old) {
+                    told.broken = Some(Promise::HealthNotFresh);
+                }
+            }
+            Event::WentLive { .. } => {
+                let ordered = base.env.active().and_then(|d| match d.phase {
+                    Phase::CuttingOver { generation } => Some(generation.0),
+                    _ => None,
+                });
+                if ordered.is_some_and(|g| u64::from(told.obeyed) < g) {
+                    told.broken = Some(Promise::NotYetLive);
+                }
+            }
+            Event::RollbackRequested { .. } => told.rollback = 1,
+            Event::UndoOrdered { .. } if told.rollback > 0 => {
+                told.rollback += 1;
+                if told.rollback > 2 {
+                    told.broken = Some(Promise::NotOneCutover);
+                }
+            }
+            Event::RollbackWentCold { by, .. } => {
+                if told.rollback > 0 && well(base.standby()) {
+                    told.broken = Some(Promise::NotOneCutover);
+                }
+                told.rollback = 0;
+                told.may_start.add(id(*by));
+                told.may_serve.add(id(*by));
+            }
+            Event::Undone { .. } | Event::Ended { .. } => told.rollback = 0,
+            _ => {}
+        }
+    }
+
+    pub(super) fn judge_effects(&self, w: &mut World, c: usize) {
+        let core = self.base(w, c);
+        let kept = [core.live(), core.standby()];
+        let new = |r: Request| matches!(r, Request::Ensure(n) if !kept.contains(&n));
+        if w.told.rollback > 0 && w.controllers[c].hand.iter().any(new) {
+            w.told.broken = Some(Promise::NotOneCutover);
+        }
+    }
+
+    /// What a tear-down must not hit, judged when it arrives, however late.
+    pub(super) fn judge_retire(&self, w: &mut World, id: Id, patient: bool) {
+        let Some(thing) = w.cloud.stacks[self.slot(id)] else { return };
+        let owner = thing.owner;
+        let front = &w.cloud.front;
+        if front.serves == owner || w.core.live() == owner {
+            w.told.broken = Some(Promise::LiveTornDown);
+        } else if w.core.standby() == owner {
+            w.told.broken = Some(Promise::StandbyTornDown);
+        } else if patient && front.busy.has(owner) {
+            w.told.broken = Some(Promise::RequestKilled);
+        }
+        w.told.torn.add(owner);
+    }
+}

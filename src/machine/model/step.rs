@@ -1,0 +1,356 @@
+//! What becomes of the world when something happens.
+
+use super::{
+    actions::{Action, Due},
+    canon::{self, Core, id, text},
+    config::{CLOCKS, Config},
+    promises::Promise,
+    world::{Cloud, Controller, Front, Hand, Id, Ids, Look, Request, Thing, Told, Wish, World},
+};
+use crate::machine::{Command, Condition, Event, Health, Key, Number, Phase, Refusal, ReleaseDraft, Trigger};
+
+impl Config {
+    pub(super) fn start(&self) -> World {
+        let mut cloud = Cloud::default();
+        let (mut told, mut before) = (Told::default(), (0, 0));
+        if self.live_at_start {
+            cloud.stacks[self.slot(1)] =
+                Some(Thing { owner: 1, condition: Condition::Ready, health: Health::Passing });
+            cloud.front = Front { serves: 1, generation: 1, staged: 1, busy: Ids::default() };
+            let one = Ids::of(1);
+            told = Told { passed: one, may_start: one, may_serve: one, obeyed: 1, ..told };
+            before = (1, 1);
+        }
+        let core = canon::start(self);
+        let mut controllers = [Controller { leads: true, ..Controller::default() }, Controller::default()];
+        if self.controllers > 1 && !self.on(16) {
+            controllers[0].view = Some(core.clone());
+        }
+        let (net, wishes) = Default::default();
+        World { core, cloud, before, net, controllers, wishes, left: self.budget, told }
+    }
+
+    /// The world after an action.
+    pub(super) fn step(&self, world: &World, action: Action) -> Option<World> {
+        let mut next = world.clone();
+        let w = &mut next;
+        match action {
+            Action::Hook(c, build) => self.hook(w, c, build),
+            Action::Issue(wish) => issue(w, wish),
+            Action::Obey(c, wish) => self.obey(w, c, wish),
+            Action::Look(c) => w.controllers[c].seen = Some(self.look(world)),
+            Action::StaleLook(c) => {
+                w.left.stale -= 1;
+                w.controllers[c].seen = Some(self.stale_look(world));
+            }
+            Action::BlindLook(c, front) => {
+                w.left.blind -= 1;
+                let (stacks_answer, front_answers) = (front, !front);
+                w.controllers[c].seen = Some(Look { stacks_answer, front_answers, ..self.look(world) });
+            }
+            Action::Act(c, k) => self.act(w, c, k, false),
+            Action::ActAgain(c, k) => self.act(w, c, k, true),
+            Action::Send(c) => self.send(w, c),
+            Action::Sync(c) => w.core = w.controllers[c].view.take()?,
+            Action::Crash(c) => self.crash(w, c),
+            Action::TakeLease(c) => self.take_lease(w, c),
+            Action::Deliver(request) => {
+                w.net.remove(request);
+                self.arrive(w, request);
+            }
+            Action::Repeat(request) => {
+                w.left.repeat -= 1;
+                self.arrive(w, request);
+            }
+            Action::Lose(request) => {
+                w.left.lose -= 1;
+                w.net.remove(request);
+            }
+            _ => self.by_itself(w, action)?,
+        }
+        Some(next)
+    }
+
+    /// What a cloud, a front and their people do without us.
+    fn by_itself(&self, w: &mut World, action: Action) -> Option<()> {
+        let stacks = &mut w.cloud.stacks;
+        match action {
+            Action::Progress(slot) => {
+                let thing = stacks[slot]?;
+                let health = if self.slow_checks && thing.condition == Condition::Creating {
+                    Health::Unknown
+                } else {
+                    Health::Passing
+                };
+                let up = Thing { condition: Condition::Ready, health, ..thing };
+                stacks[slot] = (thing.condition != Condition::Deleting).then_some(up);
+            }
+            Action::CreateFails(slot) => {
+                w.left.create_fails -= 1;
+                stacks[slot].as_mut()?.condition = Condition::Failed;
+            }
+            Action::RetireFails(slot) => {
+                w.left.retire_fails -= 1;
+                stacks[slot].as_mut()?.condition = Condition::Failed;
+            }
+            Action::Flap(slot) => {
+                w.left.flap -= 1;
+                let health = &mut stacks[slot].as_mut()?.health;
+                *health = if *health == Health::Failing { Health::Passing } else { Health::Failing };
+            }
+            Action::Vanish(slot) => {
+                w.left.die -= 1;
+                stacks[slot] = None;
+            }
+            Action::Break(slot) => {
+                w.left.die -= 1;
+                stacks[slot].as_mut()?.condition = Condition::Failed;
+            }
+            Action::Drained(id) => w.cloud.front.busy.remove(id),
+            Action::Repoint(to, newer) => {
+                w.left.drift -= 1;
+                w.cloud.front.serves = to;
+                w.cloud.front.generation += u8::from(newer);
+                (w.told.by_hand, w.told.rollback) = (true, 0);
+            }
+            Action::Amnesia => {
+                w.left.drift -= 1;
+                w.cloud.front = Front { busy: w.cloud.front.busy, ..Front::default() };
+                (w.told.by_hand, w.told.rollback) = (true, 0);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn hook(&self, w: &mut World, c: usize, build: u8) {
+        w.left.hooks[usize::from(build)] -= 1;
+        let order = self.ordered.then(|| u64::from(build) + 1);
+        let command = Command::Deploy {
+            key: Key([build + 1; 16]),
+            order,
+            release: ReleaseDraft::New(canon::draft()),
+            plan: self.plan(),
+            trigger: Trigger::Build,
+        };
+        match self.base(w, c).env.command(&command) {
+            Ok(event) => self.commit(w, c, &event, None, self.on(2)),
+            Err(Refusal::Duplicate(_)) => {}
+            Err(_) => return,
+        }
+        w.told.acked.add(build);
+    }
+
+    fn obey(&self, w: &mut World, c: usize, wish: Wish) {
+        w.wishes.remove(wish);
+        let number = |id: Id| Number(id.into());
+        let command = match wish {
+            Wish::Approve(id) => Command::Approve(number(id)),
+            Wish::Abort(id) => Command::Abort(number(id), text()),
+            Wish::Rollback(id) => Command::Rollback(number(id), text()),
+            Wish::Hold => Command::Hold(text()),
+            Wish::Resume => Command::Resume,
+            Wish::Pin(release) => Command::Pin(release.into()),
+            Wish::Unpin => Command::Unpin,
+            Wish::Veto(release) => Command::Veto(release.into(), text()),
+            Wish::Unveto(release) => Command::Unveto(release.into()),
+        };
+        if let Wish::Abort(id) = wish
+            && !self.on(22)
+        {
+            w.net.add(Request::Retire { id, patient: false });
+        }
+        let Ok(event) = self.base(w, c).env.command(&command) else { return };
+        let meant = match wish {
+            Wish::Approve(id) | Wish::Abort(id) | Wish::Rollback(id) => named(&event) == Some(id),
+            _ => true,
+        };
+        if !meant {
+            w.told.broken = Some(Promise::Misdirected);
+        }
+        self.commit(w, c, &event, None, true);
+    }
+
+    fn act(&self, w: &mut World, c: usize, k: usize, again: bool) {
+        let Some(look) = w.controllers[c].seen.take() else { return };
+        let seen = look.observation();
+        match self.due(w, c, self.base(w, c), &seen, CLOCKS[k]) {
+            Due::Event(event) => {
+                self.commit(w, c, &event, Some(&look), self.on(1));
+                if self.on(5) {
+                    return;
+                }
+                w.controllers[c].seen = None;
+                self.keep_if_of_use(w, c, Look { old: true, ..look });
+            }
+            Due::Effects(useful, idle) => {
+                w.controllers[c].hand = useful;
+                if again {
+                    w.left.resend -= 1;
+                    idle.iter().for_each(|r| w.controllers[c].hand.add(r));
+                }
+                self.judge_effects(w, c);
+            }
+        }
+    }
+
+    /// Writes an event into the journal, or only into memory where rule R1 or R2 is off.
+    fn commit(&self, w: &mut World, c: usize, event: &Event, look: Option<&Look>, durable: bool) {
+        let base = w.controllers[c].view.clone().unwrap_or_else(|| w.core.clone());
+        self.judge_event(w, &base, event, look);
+        let Ok(next) = base.with(event) else {
+            w.told.broken = Some(Promise::Refused);
+            return;
+        };
+        w.controllers[c].hand = if self.on(22) { Hand::default() } else { w.controllers[c].hand };
+        if self.controllers > 1 && !self.on(16) {
+            match w.core.with(event) {
+                Ok(core) => w.core = core,
+                Err(_) => w.told.broken = Some(Promise::Refused),
+            }
+            w.controllers[c].view = Some(next);
+        } else if durable {
+            (w.core, w.controllers[c].view) = (next, None);
+        } else {
+            if let (false, Some(look)) = (self.on(1), look)
+                && let Due::Effects(hand, _) = self.due(w, c, &next, &look.observation(), CLOCKS[0])
+            {
+                w.controllers[c].hand = hand;
+            }
+            w.controllers[c].view = Some(next);
+        }
+        if let Some(look) = w.controllers[c].seen.take() {
+            self.keep_if_of_use(w, c, Look { old: true, ..look });
+        }
+    }
+
+    /// Whether an older look is thrown away is the core's own decision (rule R5).
+    fn keep_if_of_use(&self, w: &mut World, c: usize, look: Look) {
+        let (seen, env) = (look.observation(), &self.base(w, c).env);
+        let used = CLOCKS.iter().any(|now| env.tick(&seen, *now).is_some() || !env.effects(&seen, *now).is_empty());
+        w.controllers[c].seen = used.then_some(look);
+    }
+
+    fn send(&self, w: &mut World, c: usize) {
+        let hand = std::mem::take(&mut w.controllers[c].hand);
+        for request in hand.iter() {
+            w.net.add(request);
+            if !self.on(4) {
+                self.close_on_reply(w, c, request);
+            }
+        }
+    }
+
+    /// What a controller would do that believes "200 OK" (rule R4 off).
+    fn close_on_reply(&self, w: &mut World, c: usize, request: Request) {
+        let base = self.base(w, c);
+        let event = match (request, base.env.active().map(|d| &d.phase)) {
+            (Request::CutOver(..), Some(Phase::CuttingOver { .. })) => Event::WentLive { number: active(base) },
+            (Request::CutOver(..), Some(Phase::Undoing { .. })) => Event::Undone { number: active(base) },
+            (Request::Ensure(_), Some(Phase::Provisioning)) => Event::Provisioned { number: active(base) },
+            (Request::Retire { id, .. }, _) => Event::Retired { number: Number(id.into()) },
+            _ => return,
+        };
+        if base.with(&event).is_ok() {
+            self.commit(w, c, &event, None, true);
+        }
+    }
+
+    fn crash(&self, w: &mut World, c: usize) {
+        w.left.crash -= 1;
+        let mut forgot = Ids::default();
+        if !self.on(21) {
+            w.core.env.retiring().iter().for_each(|r| forgot.add(id(r.number)));
+        }
+        w.controllers[c] = Controller { leads: self.controllers == 1, forgot, ..Controller::default() };
+    }
+
+    fn take_lease(&self, w: &mut World, c: usize) {
+        if w.controllers.iter().any(|c| c.leads) {
+            w.left.takeover -= 1;
+        }
+        let core = w.core.clone();
+        let view = || (!self.on(16)).then(|| core.clone());
+        for (i, controller) in w.controllers.iter_mut().enumerate() {
+            if i == c {
+                *controller = Controller { leads: true, view: view(), hand: controller.hand, ..Controller::default() };
+            } else if self.on(16) {
+                // Its next commit fails: all it can still do is send what it has in hand, unless it watches its lease.
+                let hand = if self.on(17) && !self.fenced { Hand::default() } else { controller.hand };
+                *controller = Controller { hand, ..Controller::default() };
+            }
+        }
+    }
+
+    fn arrive(&self, w: &mut World, request: Request) {
+        let before = w.cloud.front;
+        if let Request::Retire { id, patient } = request {
+            self.judge_retire(w, id, patient);
+        }
+        self.perform(&mut w.cloud, request);
+        let after = w.cloud.front;
+        if let Request::CutOver(to, generation) = request
+            && (after.serves, after.generation) == (to, generation)
+        {
+            w.told.by_hand = false;
+            w.told.obeyed = w.told.obeyed.max(generation);
+            if self.budget.stale > 0 && before != after {
+                w.before = (before.serves, before.generation);
+            }
+        }
+    }
+
+    /// What a request does to the cloud.
+    pub(super) fn perform(&self, cloud: &mut Cloud, request: Request) {
+        let Cloud { stacks, front } = cloud;
+        match request {
+            Request::Ensure(id) => {
+                let slot = &mut stacks[self.slot(id)];
+                let new = Thing { owner: id, condition: Condition::Creating, health: Health::Unknown };
+                *slot = Some(slot.unwrap_or(new));
+            }
+            Request::Stage(id) if stacks[self.slot(id)].is_some() => front.staged = id,
+            Request::Stage(_) => {}
+            Request::CutOver(to, generation) => {
+                if self.fenced && self.on(7) && generation <= front.generation {
+                    return;
+                }
+                if self.long_requests && front.serves != to && front.serves != 0 {
+                    front.busy.add(front.serves);
+                }
+                (front.serves, front.generation) = (to, generation);
+            }
+            Request::Retire { id, .. } => {
+                if let Some(thing) = &mut stacks[self.slot(id)] {
+                    thing.condition = Condition::Deleting;
+                }
+            }
+        }
+    }
+}
+
+fn issue(w: &mut World, wish: Wish) {
+    if let Wish::Approve(id) = wish {
+        let start = matches!(w.core.env.active().map(|d| &d.phase), Some(Phase::AwaitingStart));
+        if start { w.told.may_start.add(id) } else { w.told.may_serve.add(id) }
+    } else {
+        w.left.wishes -= 1;
+    }
+    w.wishes.add(wish);
+}
+
+fn active(core: &Core) -> Number {
+    Number(core.active().into())
+}
+
+/// The deployment that an event, made from a command, is about.
+fn named(event: &Event) -> Option<Id> {
+    match event {
+        Event::Approved { number }
+        | Event::Ended { number, .. }
+        | Event::RollbackRequested { number, .. }
+        | Event::UndoOrdered { number, .. }
+        | Event::RollbackWentCold { number, .. } => Some(id(*number)),
+        _ => None,
+    }
+}

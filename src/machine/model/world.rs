@@ -1,0 +1,228 @@
+//! What there is in the modelled world. Small and `Copy` wherever possible: millions of these are made.
+
+use std::sync::Arc;
+
+use super::{canon::Core, config::Budget, promises::Promise};
+use crate::machine::{Condition, FrontView, Generation, Health, Number, Observation, Seq, StackView};
+
+/// Numbers of deployments run from 1 to `N - 1`; 0 is nobody.
+pub(super) const N: usize = 8;
+
+/// A number, small.
+pub(super) type Id = u8;
+
+/// A set of numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Ids(u16);
+
+impl Ids {
+    pub(super) fn of(id: Id) -> Self {
+        Self(1 << id)
+    }
+    pub(super) fn has(self, id: Id) -> bool {
+        self.0 & (1 << id) != 0
+    }
+    pub(super) fn add(&mut self, id: Id) {
+        self.0 |= 1 << id;
+    }
+    pub(super) fn remove(&mut self, id: Id) {
+        self.0 &= !(1 << id);
+    }
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+    pub(super) fn iter(self) -> impl Iterator<Item = Id> {
+        (0..16).filter(move |id| self.has(*id))
+    }
+}
+
+/// A few things without an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Bag<T, const M: usize>([Option<T>; M]);
+
+impl<T: Copy + Ord, const M: usize> Default for Bag<T, M> {
+    fn default() -> Self {
+        Self([None; M])
+    }
+}
+
+impl<T: Copy + Ord, const M: usize> Bag<T, M> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = T> + '_ {
+        self.0.iter().filter_map(|t| *t)
+    }
+    pub(super) fn has(&self, thing: T) -> bool {
+        self.0.contains(&Some(thing))
+    }
+    pub(super) fn is_empty(&self) -> bool {
+        self.0[M - 1].is_none()
+    }
+    pub(super) fn len(&self) -> usize {
+        self.iter().count()
+    }
+    pub(super) fn has_room(&self, more: usize) -> bool {
+        self.len() + more <= M
+    }
+    pub(super) fn add(&mut self, thing: T) {
+        if !self.has(thing) {
+            assert!(self.has_room(1), "the model's bag is too small");
+            self.0[0] = Some(thing);
+            self.0.sort_unstable();
+        }
+    }
+    pub(super) fn remove(&mut self, thing: T) {
+        if let Some(place) = self.0.iter().position(|t| *t == Some(thing)) {
+            self.0[place] = None;
+            self.0.sort_unstable();
+        }
+    }
+}
+
+/// A stack, as it really is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Thing {
+    /// The deployment it belongs to.
+    pub(super) owner: Id,
+    pub(super) condition: Condition,
+    pub(super) health: Health,
+}
+
+/// The front, as it really is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Front {
+    pub(super) serves: Id,
+    pub(super) generation: u8,
+    pub(super) staged: Id,
+    /// Stacks with requests still in flight.
+    pub(super) busy: Ids,
+}
+
+/// All that a look can see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Cloud {
+    /// By slot: the number, or number modulo 2 where names are used again (rule R6 off).
+    pub(super) stacks: [Option<Thing>; N],
+    pub(super) front: Front,
+}
+
+/// An effect on its way: delayed without bound, lost or repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Request {
+    Ensure(Id),
+    Stage(Id),
+    CutOver(Id, u8),
+    /// `patient`: the time to drain had not passed when it was permitted.
+    Retire {
+        id: Id,
+        patient: bool,
+    },
+}
+
+/// A command of a person, on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Wish {
+    Approve(Id),
+    Abort(Id),
+    Rollback(Id),
+    Hold,
+    Resume,
+    Pin(u8),
+    Unpin,
+    Veto(u8),
+    Unveto(u8),
+}
+
+/// One look at the world, held by a controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Look {
+    pub(super) cloud: Cloud,
+    pub(super) stacks_answer: bool,
+    pub(super) front_answers: bool,
+    pub(super) quiet: bool,
+    /// The journal has moved since it began.
+    pub(super) old: bool,
+}
+
+impl Look {
+    /// What the core is shown. The model sets `Environment::seq` to 0 after each event.
+    pub(super) fn observation(&self) -> Observation {
+        let number = |id: Id| (id != 0).then_some(Number(id.into()));
+        let Front { serves, generation, staged, busy } = self.cloud.front;
+        let seen = |t: &Thing| StackView {
+            number: Number(t.owner.into()),
+            condition: t.condition,
+            health: t.health,
+            remark: None,
+        };
+        let mut stacks = Vec::with_capacity(4);
+        stacks.extend(self.cloud.stacks.iter().flatten().map(seen));
+        stacks.sort_unstable_by_key(|s| s.number);
+        let answers = |t: &&Thing| t.owner == serves && t.condition == Condition::Ready;
+        let public = self.cloud.stacks.iter().flatten().find(answers).map(|t| Number(t.owner.into()));
+        Observation {
+            as_of: Seq(self.old.into()),
+            stacks: self.stacks_answer.then_some(stacks),
+            front: self.front_answers.then(|| FrontView {
+                serves: number(serves),
+                generation: Generation(generation.into()),
+                staged: number(staged),
+                busy: busy.iter().map(|id| Number(id.into())).collect(),
+            }),
+            public: public.filter(|_| self.front_answers),
+            quiet: self.quiet,
+        }
+    }
+}
+
+/// What a controller is about to send.
+pub(super) type Hand = Bag<Request, 6>;
+
+/// A controller process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Controller {
+    pub(super) leads: bool,
+    /// What it believes the journal to be, where that may differ from the truth (rules R1, R2, R16 off).
+    pub(super) view: Option<Arc<Core>>,
+    pub(super) seen: Option<Look>,
+    /// What it is about to send.
+    pub(super) hand: Hand,
+    /// Tear-downs that it found open when it started and does not resume (rule R21 off).
+    pub(super) forgot: Ids,
+}
+
+/// What the model remembers in order to judge; no part of the system knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Told {
+    /// Builds whose webhook was answered with 202.
+    pub(super) acked: Ids,
+    /// Builds for which there is a deployment.
+    pub(super) accepted: Ids,
+    /// Deployments that a person allowed to begin, and to take the traffic.
+    pub(super) may_start: Ids,
+    pub(super) may_serve: Ids,
+    /// Stacks that were seen to pass their checks.
+    pub(super) passed: Ids,
+    /// Stacks that a request of ours tore down.
+    pub(super) torn: Ids,
+    /// What the front shows was set by hand, not ordered.
+    pub(super) by_hand: bool,
+    /// The highest order of ours that the front obeyed.
+    pub(super) obeyed: u8,
+    /// While a warm rollback is on its way: one more than the orders given for it.
+    pub(super) rollback: u8,
+    pub(super) broken: Option<Promise>,
+}
+
+/// The state of the model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    /// The durable journal, folded.
+    pub(super) core: Arc<Core>,
+    pub(super) cloud: Cloud,
+    /// What the front served before the last change: what a stale read still shows.
+    pub(super) before: (Id, u8),
+    pub(super) net: Bag<Request, 10>,
+    pub(super) controllers: [Controller; 2],
+    pub(super) wishes: Bag<Wish, 3>,
+    pub(super) left: Budget,
+    pub(super) told: Told,
+}
