@@ -1,12 +1,15 @@
 //! Pointsman: a blue-green deployment orchestrator. See ARCHITECTURE.md for the map.
 
+pub mod checks;
 pub mod cli;
 pub mod clock;
 pub mod journal;
 pub mod machine;
 pub mod pipelines;
+pub mod runner;
 pub mod settings;
 pub mod stacks;
 pub mod text;
 pub mod toml_file;
+pub mod units;
 pub mod web_front;

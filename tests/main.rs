@@ -1,5 +1,5 @@
-//! The stories: the real binary, tried from outside.
+//! All integration tests, in one binary: what several of them need is compiled and linked once.
 
-mod stories {
-    mod process;
-}
+mod architecture;
+mod stories;
+mod support;

@@ -82,7 +82,8 @@ impl Environment {
         let candidate = candidate.filter(|n| seen.stack(*n).is_none_or(|s| s.condition == Condition::Creating));
         // A host that was restarted has forgotten its processes: what is live or promised is brought back.
         let kept = self.live.iter().chain(self.standby.iter().map(|s| &s.stack)).map(|s| s.number);
-        let lost = kept.filter(|n| seen.lacks(*n)).collect::<Vec<_>>();
+        let whole = |n| seen.stack(n).is_some_and(|s| matches!(s.condition, Condition::Ready | Condition::Deleting));
+        let lost = kept.filter(|n| seen.stacks.is_some() && !whole(*n)).collect::<Vec<_>>();
         candidate.into_iter().chain(lost)
     }
 

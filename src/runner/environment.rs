@@ -21,7 +21,7 @@ use crate::{
 const LAST_CALLS: Duration = Duration::from_secs(5);
 
 /// The loop.
-pub struct Loop {
+pub(super) struct Loop {
     world: Arc<World>,
     journal: Journal,
     states: watch::Receiver<Arc<Environment>>,
@@ -49,7 +49,7 @@ enum Round {
 
 impl Loop {
     /// A loop that has not begun.
-    pub fn new(world: Arc<World>, journal: Journal, stop: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(world: Arc<World>, journal: Journal, stop: watch::Receiver<bool>) -> Self {
         let states = journal.watch(&world.id);
         let watching = Watching::new(world.clone());
         let last_order = world.clock.now();
@@ -68,7 +68,7 @@ impl Loop {
     }
 
     /// Runs until it is told to stop (`true`) or can not go on (`false`).
-    pub async fn run(mut self) -> bool {
+    pub(super) async fn run(mut self) -> bool {
         self.world.bring_front_up().await;
         while !*self.stop.borrow() {
             match self.round().await {
@@ -172,16 +172,14 @@ impl Loop {
         let retry = self.pacing.keep(&slots);
         let busy = state.active().is_some() || !state.retiring().is_empty() || state.drift().is_some();
         let look = if busy || !due.is_empty() { self.gait.next() } else { self.world.watch };
-        let look = now.plus(Millis(u64::try_from(look.as_millis()).unwrap_or(u64::MAX)));
+        let look = now.plus(look.into());
         let promise = state.standby().and_then(|s| match s.promise {
             Promise::Until(time) => Some(time),
             Promise::WhileBaking | Promise::UntilNext => None,
         });
-        let idle = !busy && due.is_empty();
-        for probe in self.watching.due(now, idle.then_some(self.world.watch)) {
-            self.probes.push(probe);
-        }
-        let probe = self.watching.next_due();
+        let seldom = (!busy && due.is_empty()).then_some(self.world.watch);
+        self.probes.extend(self.watching.due(state, now, seldom));
+        let probe = self.watching.next_due(seldom);
         Round::Rest([Some(look), retry, promise, probe].into_iter().flatten().min().unwrap_or(look))
     }
 

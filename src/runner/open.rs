@@ -7,7 +7,7 @@ use super::{board::Board, shared::SharedStacks, world::World};
 use crate::{
     checks::Checks,
     clock::Clock,
-    pipelines::{EnvironmentDefinition, Frozen, Pipelines},
+    pipelines::{EnvironmentDefinition, Pipelines, frozen::Frozen},
     stacks, web_front,
 };
 
@@ -61,7 +61,7 @@ fn open_one(
         id,
         stacks,
         front: open(&front.settings, &folder)?,
-        checks: Arc::new(Checks::clone(&definition.checks)),
+        checks: Arc::new(Checks::from_tables(&definition.checks)?),
         frozen: Frozen::below(place.state),
         watch: definition.watch,
         board: place.board.clone(),

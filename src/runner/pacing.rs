@@ -12,7 +12,7 @@ const LONGEST: Millis = Millis(10_000);
 
 /// What is tried: the generation of a cutover belongs to it, because a new order must not wait for an old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Slot {
+pub(super) enum Slot {
     /// [`Effect::Ensure`].
     Ensure(Number),
     /// [`Effect::Stage`].
@@ -43,13 +43,13 @@ struct Tries {
 
 /// The tries of one environment.
 #[derive(Debug, Default)]
-pub struct Pacing {
+pub(super) struct Pacing {
     tries: HashMap<Slot, Tries>,
 }
 
 impl Pacing {
     /// Whether to try now; notes that it is tried if so.
-    pub fn begin(&mut self, slot: Slot, now: Millis) -> bool {
+    pub(super) fn begin(&mut self, slot: Slot, now: Millis) -> bool {
         let tries = self.tries.entry(slot).or_insert(Tries { count: 0, in_flight: false, next: Millis(0) });
         let go = !tries.in_flight && now >= tries.next;
         if go {
@@ -60,7 +60,7 @@ impl Pacing {
     }
 
     /// Notes that a try has come back, however.
-    pub fn finish(&mut self, slot: Slot, now: Millis) {
+    pub(super) fn finish(&mut self, slot: Slot, now: Millis) {
         if let Some(tries) = self.tries.get_mut(&slot) {
             tries.in_flight = false;
             let pause = FIRST.0.saturating_mul(1 << tries.count.min(16).saturating_sub(1)).min(LONGEST.0);
@@ -69,7 +69,7 @@ impl Pacing {
     }
 
     /// Forgets what is not due any more, and tells when the first of the rest may be tried again.
-    pub fn keep(&mut self, due: &[Slot]) -> Option<Millis> {
+    pub(super) fn keep(&mut self, due: &[Slot]) -> Option<Millis> {
         self.tries.retain(|slot, tries| tries.in_flight || due.contains(slot));
         self.tries.values().filter(|t| !t.in_flight).map(|t| t.next).min()
     }
@@ -83,7 +83,7 @@ fn jitter(slot: Slot, count: u32) -> u64 {
 
 /// How often the world is looked at while something is under way: at once after an event, then ever more seldom.
 #[derive(Debug)]
-pub struct Gait {
+pub(super) struct Gait {
     pause: Duration,
 }
 
@@ -92,17 +92,17 @@ impl Gait {
     const SLOWEST: Duration = Duration::from_millis(500);
 
     /// Begins quick.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { pause: Self::QUICKEST }
     }
 
     /// Something happened.
-    pub fn quicken(&mut self) {
+    pub(super) fn quicken(&mut self) {
         self.pause = Self::QUICKEST;
     }
 
     /// The pause before the next look.
-    pub fn next(&mut self) -> Duration {
+    pub(super) fn next(&mut self) -> Duration {
         let pause = self.pause;
         self.pause = (self.pause * 3 / 2).min(Self::SLOWEST);
         pause

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// All stacks of a provider at one moment, by environment.
-pub type Listing = Arc<HashMap<EnvironmentId, Vec<SeenStack>>>;
+pub(super) type Listing = Arc<HashMap<EnvironmentId, Vec<SeenStack>>>;
 
 /// A stack driver whose listings are shared.
 pub struct SharedStacks {

@@ -12,20 +12,20 @@ use crate::clock::Clock;
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Tasks that must live.
-pub struct Tasks {
+pub(super) struct Tasks {
     set: JoinSet<()>,
     clock: Clock,
 }
 
 impl Tasks {
     /// None yet.
-    pub fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         Self { set: JoinSet::new(), clock }
     }
 
     /// Runs what `begin` makes until it returns `true`; when it returns `false` or panics it is begun again after a
     /// pause. State lives in the journal, so a new beginning loses nothing.
-    pub fn keep_alive<F>(&mut self, name: String, mut begin: impl FnMut() -> F + Send + 'static)
+    pub(super) fn keep_alive<F>(&mut self, name: String, mut begin: impl FnMut() -> F + Send + 'static)
     where
         F: Future<Output = bool> + Send + 'static,
     {
@@ -43,7 +43,7 @@ impl Tasks {
     }
 
     /// Waits until all have returned.
-    pub async fn all(mut self) {
+    pub(super) async fn all(mut self) {
         while self.set.join_next().await.is_some() {}
     }
 }

@@ -14,7 +14,7 @@ use super::{shared::SharedStacks, world::World};
 use crate::{clock::Clock, machine::EnvironmentId};
 
 /// The sweep.
-pub struct Sweep {
+pub(super) struct Sweep {
     providers: Vec<Arc<SharedStacks>>,
     known: HashSet<EnvironmentId>,
     told: Mutex<BTreeSet<String>>,
@@ -23,7 +23,7 @@ pub struct Sweep {
 
 impl Sweep {
     /// A sweep over the providers of these environments.
-    pub fn new(worlds: &[World], clock: Clock) -> Self {
+    pub(super) fn new(worlds: &[World], clock: Clock) -> Self {
         let mut providers: Vec<Arc<SharedStacks>> = Vec::new();
         for world in worlds {
             if !providers.iter().any(|p| Arc::ptr_eq(p, &world.stacks)) {
@@ -35,7 +35,7 @@ impl Sweep {
     }
 
     /// Sweeps again and again until `stop` says so.
-    pub async fn run(self: Arc<Self>, every: Duration, mut stop: watch::Receiver<bool>) -> bool {
+    pub(super) async fn run(self: Arc<Self>, every: Duration, mut stop: watch::Receiver<bool>) -> bool {
         while !*stop.borrow_and_update() {
             self.once().await;
             tokio::select! {

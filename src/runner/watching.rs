@@ -7,31 +7,33 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use super::world::{Verdicts, World};
 use crate::{
-    checks::{Probe, ProbeResult, Watch},
-    machine::{Millis, Number, StackName},
+    checks::{self, Probe, Watch},
+    machine::{Environment, Millis, Number},
 };
 
 /// A probe that has come back.
-pub struct Probed {
+pub(super) struct Probed {
     number: Number,
     probe: Probe,
-    result: ProbeResult,
+    answer: Result<Duration, String>,
 }
 
 /// The checks under way.
-pub struct Watching {
+pub(super) struct Watching {
     world: Arc<World>,
     stacks: HashMap<Number, Watch>,
+    /// When a round of probes was last begun.
+    begun: Millis,
 }
 
 impl Watching {
     /// Nothing is watched yet.
-    pub fn new(world: Arc<World>) -> Self {
-        Self { world, stacks: HashMap::new() }
+    pub(super) fn new(world: Arc<World>) -> Self {
+        Self { world, stacks: HashMap::new(), begun: Millis(0) }
     }
 
     /// Watches these, and no others any more.
-    pub fn follow(&mut self, numbers: &[Number]) {
+    pub(super) fn follow(&mut self, numbers: &[Number]) {
         self.stacks.retain(|number, _| numbers.contains(number));
         for number in numbers {
             self.stacks.entry(*number).or_insert_with(|| Watch::new(self.world.checks.clone()));
@@ -39,7 +41,7 @@ impl Watching {
     }
 
     /// Tells where the stacks serve.
-    pub fn endpoints(&mut self, endpoints: &HashMap<Number, Vec<SocketAddr>>) {
+    pub(super) fn endpoints(&mut self, endpoints: &HashMap<Number, Vec<SocketAddr>>) {
         let now = self.world.clock.now();
         for (number, watch) in &mut self.stacks {
             watch.set_endpoints(endpoints.get(number).map(Vec::as_slice).unwrap_or_default(), now);
@@ -47,39 +49,52 @@ impl Watching {
     }
 
     /// What the checks say.
-    pub fn verdicts(&self) -> Verdicts {
+    pub(super) fn verdicts(&self) -> Verdicts {
         self.stacks.iter().map(|(number, watch)| (*number, (watch.health(), watch.remark()))).collect()
     }
 
-    /// The probes that are due. While nothing is under way they are no more frequent than `at_most`.
-    pub fn due(&mut self, now: Millis, at_most: Option<Duration>) -> Vec<BoxFuture<'static, Probed>> {
-        let mut begun = Vec::new();
+    /// The probes that are due. While nothing is under way there is at most one round of them each `at_most`.
+    pub(super) fn due(
+        &mut self,
+        state: &Environment,
+        now: Millis,
+        at_most: Option<Duration>,
+    ) -> Vec<BoxFuture<'static, Probed>> {
+        if at_most.is_some_and(|pause| now.since(self.begun) < pause.into()) {
+            return Vec::new();
+        }
+        let mut round = Vec::new();
         for (&number, watch) in &mut self.stacks {
-            let stack = StackName { environment: self.world.id.clone(), number };
-            for probe in watch.due(now, at_most) {
-                let (stack, checks) = (stack.clone(), self.world.checks.clone());
-                begun.push(
-                    async move {
-                        let result = checks.run(&probe, &stack).await;
-                        Probed { number, probe, result }
-                    }
-                    .boxed(),
-                );
+            let Some(subject) = self.world.subject(number, state) else { continue };
+            for probe in watch.due(now) {
+                let (subject, checks) = (subject.clone(), self.world.checks.clone());
+                let ask = async move {
+                    let answer = match checks.list.get(probe.check) {
+                        Some(check) => checks::probe(check, &subject, probe.endpoint).await,
+                        None => Err("there is no such check".to_owned()),
+                    };
+                    Probed { number, probe, answer }
+                };
+                round.push(ask.boxed());
             }
         }
-        begun
+        if !round.is_empty() {
+            self.begun = now;
+        }
+        round
     }
 
-    /// When the next probe is due.
-    pub fn next_due(&self) -> Option<Millis> {
-        self.stacks.values().filter_map(Watch::next_due).min()
+    /// When the next probe is due, under the same condition.
+    pub(super) fn next_due(&self, at_most: Option<Duration>) -> Option<Millis> {
+        let next = self.stacks.values().filter_map(Watch::next_due).min()?;
+        Some(at_most.map_or(next, |pause| next.max(self.begun.plus(pause.into()))))
     }
 
-    /// Takes the result of a probe.
-    pub fn record(&mut self, probed: Probed) {
+    /// Takes the answer of a probe.
+    pub(super) fn record(&mut self, probed: Probed) {
         let now = self.world.clock.now();
         if let Some(watch) = self.stacks.get_mut(&probed.number) {
-            watch.record(&probed.probe, probed.result, now);
+            watch.record(now, probed.probe, probed.answer);
         }
     }
 }

@@ -7,13 +7,13 @@ use futures_util::future::OptionFuture;
 
 use super::{board::Board, shared::SharedStacks};
 use crate::{
-    checks::{self, Checks},
+    checks::{self, Checks, Subject},
     clock::Clock,
     machine::{
         Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number, Observation, Phase,
         Rules, StackName, StackView,
     },
-    pipelines::Frozen,
+    pipelines::frozen::Frozen,
     stacks::{SeenStack, StackSpec, StackStatus, StepError},
     web_front::{CutOver, Endpoint, FrontDriver, Route, SeenFront, Target},
 };
@@ -50,7 +50,7 @@ pub struct Look {
 }
 
 /// What the checks have said so far of each stack, with a remark.
-pub type Verdicts = HashMap<Number, (Health, Option<String>)>;
+pub(super) type Verdicts = HashMap<Number, (Health, Option<String>)>;
 
 impl World {
     /// Looks at the provider and the front at the same time; asks the public address and probes a stack afresh where
@@ -65,7 +65,7 @@ impl World {
             stacks.iter().flatten().map(|s| (s.name.number, s.endpoints.clone())).collect();
         let view = front.ok().map(|seen| self.front_view(seen.as_ref(), &endpoints));
         let asked = public_question(state, view.as_ref()).map(|number| self.ask_public(number));
-        let probed = state.must_probe().filter(|n| endpoints.contains_key(n)).map(|n| self.probe(n, &endpoints));
+        let probed = state.must_probe().filter(|n| endpoints.contains_key(n)).map(|n| self.probe(n, state, &endpoints));
         let (public, probed) = tokio::join!(OptionFuture::from(asked), OptionFuture::from(probed));
         if let Some((number, result)) = probed {
             refresh(&mut verdicts, number, result);
@@ -184,10 +184,21 @@ impl World {
     async fn probe(
         &self,
         number: Number,
+        state: &Environment,
         endpoints: &HashMap<Number, Vec<SocketAddr>>,
     ) -> (Number, Result<(), String>) {
         let addresses = endpoints.get(&number).map(Vec::as_slice).unwrap_or_default();
-        (number, checks::probe_now(&self.checks, addresses, &self.name(number)).await)
+        let answer = match self.subject(number, state) {
+            Some(subject) => checks::probe_now(&self.checks, &subject, addresses).await,
+            None => Err(format!("no release is known for stack {number}")),
+        };
+        (number, answer)
+    }
+
+    /// Whose health is asked for.
+    pub fn subject(&self, number: Number, state: &Environment) -> Option<Subject> {
+        let version = state.release_of(number)?.version.to_string();
+        Some(Subject { stack: self.name(number), version })
     }
 
     fn show(&self, seen: &Observation, endpoints: &HashMap<Number, Vec<SocketAddr>>) {

@@ -1,0 +1,263 @@
+//! A provider and a front that live in memory, with faults at will. The stacks really listen, so that the real checks
+//! can look at them.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use pointsman::{
+    machine::{Fencing, Generation, RetirePermit, StackName},
+    stacks::{SeenStack, StackDriver, StackSpec, StackStatus, StepError},
+    web_front::{CutOver, FrontDriver, Route, SeenFront, Target},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    task::AbortHandle,
+};
+
+/// What the next call of a driver does instead of its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing is done, and it says so.
+    Refused,
+    /// Nothing is done, and there is no answer worth anything.
+    Lost,
+    /// The work is done, but the answer is lost.
+    ReplyLost,
+}
+
+/// Faults to come, one for each call.
+#[derive(Debug, Default)]
+pub struct Faults(Mutex<VecDeque<Fault>>);
+
+impl Faults {
+    pub fn next(&self, fault: Fault) {
+        self.0.lock().unwrap().push_back(fault);
+    }
+
+    fn around<T>(&self, work: impl FnOnce() -> T) -> Result<T, StepError> {
+        let fault = self.0.lock().unwrap().pop_front();
+        match fault {
+            None => Ok(work()),
+            Some(Fault::Refused) => Err(StepError::Refused("the provider says no".into())),
+            Some(Fault::Lost) => Err(StepError::Unavailable("the request was lost".into())),
+            Some(Fault::ReplyLost) => {
+                work();
+                Err(StepError::Unavailable("the connection was reset".into()))
+            }
+        }
+    }
+}
+
+/// One stack: a listener that answers 200 while it is well.
+struct Stack {
+    version: Arc<str>,
+    status: StackStatus,
+    address: SocketAddr,
+    well: Arc<AtomicBool>,
+    server: AbortHandle,
+}
+
+#[derive(Default)]
+pub struct MemoryStacks {
+    stacks: Mutex<BTreeMap<StackName, Stack>>,
+    /// Versions that come up sick, never come up, or fail to.
+    pub sick: Mutex<Vec<String>>,
+    pub stuck: Mutex<Vec<String>>,
+    pub failing: Mutex<Vec<String>>,
+    pub faults: Faults,
+    pub listings: AtomicUsize,
+    pub made: AtomicUsize,
+}
+
+impl MemoryStacks {
+    pub fn names(&self) -> Vec<StackName> {
+        self.stacks.lock().unwrap().keys().cloned().collect()
+    }
+
+    /// Turns the health of every stack of that version.
+    pub fn set_well(&self, version: &str, well: bool) {
+        for stack in self.stacks.lock().unwrap().values().filter(|s| &*s.version == version) {
+            stack.well.store(well, Ordering::SeqCst);
+        }
+    }
+
+    /// Someone tears a stack down behind our back.
+    pub fn lose(&self, version: &str) {
+        self.stacks.lock().unwrap().retain(|_, s| {
+            let lost = &*s.version == version;
+            if lost {
+                s.server.abort();
+            }
+            !lost
+        });
+    }
+
+    /// A stack of ours turns up that nobody remembers, as after a late request.
+    pub fn conjure(&self, name: StackName) {
+        let stack = serve("ghost".into(), StackStatus::Ready, true);
+        self.stacks.lock().unwrap().insert(name, stack);
+    }
+
+    fn make(&self, spec: &StackSpec) {
+        let listed = |list: &Mutex<Vec<String>>| list.lock().unwrap().iter().any(|v| **v == *spec.release.version);
+        let status = if listed(&self.failing) {
+            StackStatus::Failed
+        } else if listed(&self.stuck) {
+            StackStatus::Creating
+        } else {
+            StackStatus::Ready
+        };
+        let mut stacks = self.stacks.lock().unwrap();
+        if !stacks.contains_key(&spec.name) {
+            self.made.fetch_add(1, Ordering::SeqCst);
+            let well = !listed(&self.sick);
+            stacks.insert(spec.name.clone(), serve(spec.release.version.clone(), status, well));
+        }
+    }
+}
+
+fn serve(version: Arc<str>, status: StackStatus, well: bool) -> Stack {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::from_std(listener).unwrap();
+    let well = Arc::new(AtomicBool::new(well));
+    let health = well.clone();
+    let server = tokio::task::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let line = if health.load(Ordering::SeqCst) { "200 OK" } else { "500 Sick" };
+            let mut request = [0; 1024];
+            let _ = client.read(&mut request).await;
+            let answer = format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let _ = client.write_all(answer.as_bytes()).await;
+        }
+    });
+    Stack { version, status, address, well, server: server.abort_handle() }
+}
+
+#[async_trait::async_trait]
+impl StackDriver for MemoryStacks {
+    async fn ensure(&self, spec: &StackSpec) -> Result<(), StepError> {
+        self.faults.around(|| self.make(spec))
+    }
+
+    async fn retire(&self, name: &StackName, permit: &RetirePermit) -> Result<(), StepError> {
+        assert_eq!(name.number, permit.number());
+        self.faults.around(|| {
+            if let Some(stack) = self.stacks.lock().unwrap().remove(name) {
+                stack.server.abort();
+            }
+        })
+    }
+
+    async fn observe(&self) -> Result<Vec<SeenStack>, StepError> {
+        self.listings.fetch_add(1, Ordering::SeqCst);
+        let stacks = self.stacks.lock().unwrap();
+        let see = |(name, stack): (&StackName, &Stack)| SeenStack {
+            name: name.clone(),
+            status: stack.status,
+            endpoints: vec![stack.address],
+            remark: (stack.status == StackStatus::Failed).then(|| "quota exceeded".to_owned()),
+        };
+        Ok(stacks.iter().map(see).collect())
+    }
+
+    fn check_definition(&self, _: &str) -> Result<(), Vec<String>> {
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Front {
+    route: Option<Route>,
+    staged: Option<StackName>,
+    open: Vec<(StackName, u64)>,
+}
+
+#[derive(Default)]
+pub struct MemoryFront {
+    front: Mutex<Front>,
+    pub faults: Faults,
+    pub unreachable: AtomicBool,
+    /// The public address answers from elsewhere, whatever the route says.
+    pub public_elsewhere: AtomicBool,
+    pub cutovers: AtomicUsize,
+}
+
+impl MemoryFront {
+    pub fn serves(&self) -> Option<StackName> {
+        self.front.lock().unwrap().route.as_ref()?.target.as_ref().map(|t| t.stack.clone())
+    }
+
+    pub fn generation(&self) -> Generation {
+        self.front.lock().unwrap().route.as_ref().map_or(Generation(0), |r| r.generation)
+    }
+
+    /// Someone repoints the front behind our back.
+    pub fn meddle(&self, target: Option<Target>) {
+        let mut front = self.front.lock().unwrap();
+        let generation = front.route.as_ref().map_or(Generation(0), |r| r.generation);
+        front.route = Some(Route { generation, target });
+    }
+
+    /// Requests in flight on a stack, until it is called with 0.
+    pub fn hold_open(&self, stack: StackName, count: u64) {
+        self.front.lock().unwrap().open = vec![(stack, count)];
+    }
+
+    fn reach(&self) -> Result<(), StepError> {
+        let down = self.unreachable.load(Ordering::SeqCst);
+        if down { Err(StepError::Unavailable("connection refused".into())) } else { Ok(()) }
+    }
+}
+
+#[async_trait::async_trait]
+impl FrontDriver for MemoryFront {
+    async fn stage(&self, candidate: &Target) -> Result<(), StepError> {
+        self.reach()?;
+        self.faults.around(|| self.front.lock().unwrap().staged = Some(candidate.stack.clone()))
+    }
+
+    async fn cut_over(&self, route: &Route) -> Result<CutOver, StepError> {
+        self.reach()?;
+        self.faults.around(|| {
+            let mut front = self.front.lock().unwrap();
+            match &front.route {
+                Some(known) if known.generation > route.generation => CutOver::Stale { applied: known.generation },
+                Some(known) if known.generation == route.generation => CutOver::Applied,
+                _ => {
+                    self.cutovers.fetch_add(1, Ordering::SeqCst);
+                    front.route = Some(route.clone());
+                    CutOver::Applied
+                }
+            }
+        })
+    }
+
+    async fn observe(&self) -> Result<Option<SeenFront>, StepError> {
+        self.reach()?;
+        let front = self.front.lock().unwrap();
+        let nothing = Route { generation: Generation(0), target: None };
+        let route = front.route.clone().unwrap_or(nothing);
+        Ok(Some(SeenFront { route, staged: front.staged.clone(), open: front.open.clone() }))
+    }
+
+    async fn ask_public(&self) -> Result<Option<StackName>, StepError> {
+        self.reach()?;
+        if self.public_elsewhere.load(Ordering::SeqCst) {
+            return Err(StepError::Unavailable("502 Bad Gateway".into()));
+        }
+        Ok(self.serves())
+    }
+
+    fn fencing(&self) -> Fencing {
+        Fencing::CompareAndSet
+    }
+}

@@ -1,0 +1,199 @@
+//! The yard: a real controller with a journal in memory, a provider and a front that live in memory, and time that can
+//! be let pass. Stories read: push, settle, assert.
+
+use std::{sync::Arc, time::Duration};
+
+use pointsman::{
+    checks::Checks,
+    clock::Clock,
+    journal::{CommandError, Journal},
+    machine::{
+        Command, DeploymentState, Environment, EnvironmentId, Key, Number, Plan, Refusal, Release, ReleaseDraft, Trigger,
+    },
+    pipelines::frozen::Frozen,
+    runner::{self, Board, SharedStacks, World},
+};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+
+use super::memory::{MemoryFront, MemoryStacks};
+
+/// However slow the machine, this long is a failure.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Yard {
+    pub journal: Journal,
+    pub clock: Clock,
+    pub stacks: Arc<MemoryStacks>,
+    pub front: Arc<MemoryFront>,
+    pub board: Board,
+    pub plan: Plan,
+    id: EnvironmentId,
+    provider: Arc<SharedStacks>,
+    running: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+    state: tempfile::TempDir,
+    pushed: u64,
+}
+
+impl Yard {
+    /// An environment with nothing in it, and a controller at work.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same, under other terms.
+    pub async fn with(terms: impl FnOnce(&mut Plan)) -> Self {
+        let clock = Clock::real();
+        let stacks = Arc::new(MemoryStacks::default());
+        let mut plan = Plan { bake: pointsman::machine::Millis(0), ..Plan::default() };
+        terms(&mut plan);
+        let mut yard = Self {
+            journal: Journal::in_memory(pointsman::journal::Options::default()).unwrap(),
+            provider: Arc::new(SharedStacks::new(stacks.clone())),
+            stacks,
+            front: Arc::default(),
+            board: Board::default(),
+            plan,
+            id: "shop/qa".parse().unwrap(),
+            running: None,
+            state: tempfile::tempdir().unwrap(),
+            pushed: 0,
+            clock,
+        };
+        yard.start_controller();
+        yard
+    }
+
+    pub fn start_controller(&mut self) {
+        let check = "http = { path = \"/healthz\" }\nevery = \"50ms\"\npasses = 2\nfails = 2";
+        let world = World {
+            id: self.id.clone(),
+            stacks: self.provider.clone(),
+            front: self.front.clone(),
+            checks: Arc::new(Checks::from_tables(&[toml::from_str(check).unwrap()]).unwrap()),
+            frozen: Frozen::below(self.state.path()),
+            watch: Duration::from_millis(20),
+            board: self.board.clone(),
+            clock: self.clock.clone(),
+        };
+        let (stop, stopped) = watch::channel(false);
+        let running = runner::run(vec![world], self.journal.clone(), self.clock.clone(), stopped);
+        self.running = Some((stop, tokio::task::spawn(running)));
+    }
+
+    /// Ends the controller in the middle of whatever it does.
+    pub fn kill_controller(&mut self) {
+        if let Some((_, task)) = self.running.take() {
+            task.abort();
+        }
+    }
+
+    /// Lets the controller finish what it is calling.
+    pub async fn stop_controller(&mut self) {
+        if let Some((stop, task)) = self.running.take() {
+            stop.send(true).unwrap();
+            timeout(PATIENCE, task).await.expect("the controller did not stop").unwrap();
+        }
+    }
+
+    /// A build is announced. Gives its deployment's number.
+    pub async fn push(&mut self, version: &str) -> Number {
+        self.pushed += 1;
+        let order = self.pushed;
+        self.announce(version, order).await.unwrap()
+    }
+
+    /// A build with a count of its own; the same count is the same build.
+    pub async fn announce(&self, version: &str, order: u64) -> Result<Number, Refusal> {
+        let digest = Frozen::below(self.state.path()).freeze("a stack in memory").unwrap();
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&order.to_le_bytes());
+        let release = ReleaseDraft::New(Release { definition: digest, ..Release::draft(version) });
+        let plan = Arc::new(self.plan.clone());
+        let deploy = Command::Deploy { key: Key(key), order: Some(order), release, plan, trigger: Trigger::Build };
+        self.command(deploy).await?;
+        Ok(self.now().last_number())
+    }
+
+    /// What a person or a webhook asks.
+    pub async fn command(&self, command: Command) -> Result<(), Refusal> {
+        match self.journal.command(&self.id, "story", self.clock.now(), command).await {
+            Ok(_) => Ok(()),
+            Err(CommandError::Refused(why)) => Err(why),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    pub async fn rollback(&self) -> Result<(), Refusal> {
+        let live = self.now().live().map_or(Number(0), |s| s.number);
+        self.command(Command::Rollback(live, "the story wants it".into())).await
+    }
+
+    pub async fn approve(&self, number: Number) -> Result<(), Refusal> {
+        self.command(Command::Approve(number)).await
+    }
+
+    pub async fn abort(&self, number: Number) -> Result<(), Refusal> {
+        self.command(Command::Abort(number, "the story wants it".into())).await
+    }
+
+    pub fn now(&self) -> Arc<Environment> {
+        self.journal.state(&self.id)
+    }
+
+    /// Waits until the environment is as described.
+    pub async fn until(&self, what: &str, is: impl Fn(&Environment) -> bool) {
+        let mut states = self.journal.watch(&self.id);
+        let wait = timeout(PATIENCE, states.wait_for(|state| is(state))).await;
+        if !matches!(wait, Ok(Ok(_))) {
+            panic!("never came to pass: {what}\n{:#?}\n{:#?}", self.now(), self.board.sight(&self.id));
+        }
+    }
+
+    pub async fn until_state(&self, number: Number, state: DeploymentState) {
+        let what = format!("deployment {number} is {state}");
+        self.until(&what, |e| e.deployment_state(number).is_some_and(|(s, _)| s == state)).await;
+    }
+
+    /// Waits until nothing is under way and nothing is being torn down.
+    pub async fn settle(&self) {
+        self.until("all is settled", |e| {
+            e.active().is_none() && e.queue().is_empty() && e.retiring().is_empty() && e.drift().is_none()
+        })
+        .await;
+    }
+
+    /// Lets time pass at once.
+    pub fn pass(&self, length: Duration) {
+        self.clock.let_pass(length);
+    }
+
+    /// The version that users get, as the front and the provider have it.
+    pub fn live_version(&self) -> Option<String> {
+        let name = self.front.serves()?;
+        self.now().release_of(name.number).map(|r| r.version.to_string())
+    }
+
+    #[track_caller]
+    pub fn assert_live(&self, version: &str) {
+        assert_eq!(self.live_version().as_deref(), Some(version), "{:#?}", self.now());
+        self.now().check().unwrap();
+    }
+
+    /// The stacks that exist are these, and no others.
+    #[track_caller]
+    pub fn assert_stacks(&self, versions: &[&str]) {
+        let now = self.now();
+        let of = |n| now.release_of(n).map_or_else(|| format!("unknown {n}"), |r| r.version.to_string());
+        let mut there: Vec<String> = self.stacks.names().into_iter().map(|name| of(name.number)).collect();
+        there.sort();
+        assert_eq!(there, versions, "{now:#?}");
+    }
+
+    #[track_caller]
+    pub fn assert_ended(&self, number: Number, state: DeploymentState, why: &str) {
+        let now = self.now();
+        let (seen, reason) = now.deployment_state(number).unwrap();
+        assert_eq!(seen, state, "{reason:?}");
+        assert!(reason.unwrap_or_default().contains(why), "{reason:?} does not say {why:?}");
+    }
+}
