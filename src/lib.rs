@@ -1,7 +1,8 @@
 //! Pointsman: a blue-green deployment orchestrator. See ARCHITECTURE.md for the map.
 
+pub mod checks;
 pub mod cli;
 pub mod machine;
 pub mod stacks;
-pub mod text;
+pub mod units;
 pub mod web_front;

@@ -45,7 +45,7 @@ pub fn show_duration(length: Duration) -> String {
     format!("{}{unit}", ms / factor)
 }
 
-/// For `#[serde(deserialize_with = "text::duration")]`.
+/// For `#[serde(deserialize_with = "units::duration")]`.
 ///
 /// # Errors
 /// As [`parse_duration`].
