@@ -1,10 +1,6 @@
 //! Texts that people write and read: lengths of time, points in time, guesses at what was meant. It must not know what
 //! they are used for, and must not read a clock.
 
-use std::time::Duration;
-
-use serde::{Deserialize, Deserializer, de::Error};
-
 use crate::machine::Millis;
 
 /// Why a text is no length of time.
@@ -91,46 +87,6 @@ pub fn excerpt(text: &str) -> String {
         short.push('…');
     }
     short
-}
-
-const SIZES: [(&str, u64); 4] = [("kB", 1 << 10), ("MB", 1 << 20), ("GB", 1 << 30), ("B", 1)];
-
-/// Reads a size in bytes: `64kB`, `512MB`, `2GB`; `k` is 1024.
-///
-/// # Errors
-/// What is wrong and what would be accepted, in one sentence.
-pub fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let factor = SIZES.iter().find(|(name, _)| *name == unit).map(|(_, factor)| factor);
-    let size = factor.and_then(|factor| number.parse::<u64>().ok()?.checked_mul(*factor));
-    let size = size.filter(|whole| *whole <= i64::MAX.unsigned_abs());
-    size.ok_or_else(|| format!("{text:?} is no size: write a number and B, kB, MB or GB, such as \"512MB\""))
-}
-
-/// For `#[serde(deserialize_with = "text::duration")]`.
-///
-/// # Errors
-/// As [`parse_duration`].
-pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    millis(from).map(|length| Duration::from_millis(length.0))
-}
-
-/// As [`duration`], for the machine's terms.
-///
-/// # Errors
-/// As [`parse_duration`].
-pub fn millis<'de, D: Deserializer<'de>>(from: D) -> Result<Millis, D::Error> {
-    parse_duration(&String::deserialize(from)?).map_err(D::Error::custom)
-}
-
-/// For a size that may be left out.
-///
-/// # Errors
-/// As [`parse_size`].
-pub fn optional_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    let text = Option::<String>::deserialize(from)?;
-    text.map(|text| parse_size(&text)).transpose().map_err(D::Error::custom)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use toml::{
 };
 
 use super::template;
-use crate::text;
+use crate::units;
 
 /// What is to be run, and how.
 #[derive(Debug, Clone)]
@@ -43,14 +43,14 @@ pub(super) struct SecretFile {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Limits {
     /// Bytes of private memory (`RLIMIT_DATA`): what it allocates, not what it merely maps.
-    #[serde(deserialize_with = "text::optional_size")]
+    #[serde(deserialize_with = "units::optional_size")]
     pub(super) memory: Option<u64>,
     /// Open files.
     pub(super) files: Option<u64>,
     /// Processes and threads of its user; the kernel does not apply it to root.
     pub(super) processes: Option<u64>,
     /// Bytes of each log file; as much again is kept from before.
-    #[serde(deserialize_with = "text::optional_size")]
+    #[serde(deserialize_with = "units::optional_size")]
     pub(super) log: Option<u64>,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Limits {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Stop {
     pub(super) signal: StopSignal,
-    #[serde(deserialize_with = "text::duration")]
+    #[serde(deserialize_with = "units::duration")]
     pub(super) grace: Duration,
 }
 
@@ -88,10 +88,10 @@ pub(super) struct Restart {
     /// This many times ...
     pub(super) most: usize,
     /// ... within this time; then it counts as failed.
-    #[serde(deserialize_with = "text::duration")]
+    #[serde(deserialize_with = "units::duration")]
     pub(super) within: Duration,
     /// The first pause; each further one is twice as long, up to thirty times the first.
-    #[serde(deserialize_with = "text::duration")]
+    #[serde(deserialize_with = "units::duration")]
     pub(super) backoff: Duration,
 }
 

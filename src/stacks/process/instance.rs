@@ -19,7 +19,7 @@ use super::{
     output::{self, LastLine},
     supervisor::{Shared, after},
 };
-use crate::{machine::Millis, text};
+use crate::units;
 
 /// It counts as running when it has not ended for this long: by then it is what it was to be, or never will.
 const SETTLE: Duration = Duration::from_millis(150);
@@ -69,7 +69,7 @@ async fn give_up(shared: &Shared, instance: usize, ended: Ended, stop: &mut watc
     let why = if ended.hopeless {
         ended.why
     } else {
-        let within = text::format_duration(Millis::from(policy.within));
+        let within = units::show_duration(policy.within);
         format!("it ended more than {} times within {within}, at last: {}", policy.most, ended.why)
     };
     shared.update(instance, |entry| {
