@@ -164,7 +164,8 @@ impl Ledger {
     fn room(&mut self) -> Room {
         let Ok(Some(free)) = self.storage.free() else { return if self.full { Room::Full } else { Room::Plenty } };
         let Options { low_water_bytes, ballast_bytes, .. } = self.options;
-        if self.full && free >= low_water_bytes.saturating_add(ballast_bytes) {
+        // Twice: with only the ballast's own room it would be filled, given back and filled again.
+        if self.full && free >= low_water_bytes.saturating_add(ballast_bytes.saturating_mul(2)) {
             self.full = self.storage.load_ballast(ballast_bytes).is_err();
         }
         match self.full {

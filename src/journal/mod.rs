@@ -18,6 +18,8 @@ mod read;
 mod record;
 mod snapshot;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod writer;
 
@@ -56,7 +58,7 @@ pub struct Options {
     /// How many records a follower may be behind before it misses some.
     pub records_kept: usize,
     /// Snapshots are taken while requests wait. For tests that must come out the same each time.
-    snapshot_in_place: bool,
+    pub snapshot_in_place: bool,
 }
 
 impl Default for Options {

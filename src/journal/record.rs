@@ -26,7 +26,7 @@ pub struct Sum([u8; 16]);
 
 impl Sum {
     /// The sum of a line whose text up to the sum is `body`, after a line with this sum.
-    fn next(self, body: &[u8]) -> Self {
+    pub(super) fn next(self, body: &[u8]) -> Self {
         let digest: [u8; 32] = Sha256::new().chain_update(self.0).chain_update(body).finalize().into();
         let mut kept = [0; 16];
         kept.copy_from_slice(&digest[..16]);

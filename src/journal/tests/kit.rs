@@ -1,0 +1,286 @@
+//! A story with every kind of event, a disk that fails on demand, and random numbers that name their seed.
+
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, Hasher},
+    io::{self, Cursor, ErrorKind, Read},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use crate::{
+    journal::{
+        Options,
+        ledger::{Ledger, Request, Wish},
+        open,
+        storage::{Appender, Storage},
+    },
+    machine::{
+        Command, Entry, EnvironmentId, Event, Gate, Generation, Key, Millis, Number, Otherwise, Outcome, Plan, Release,
+        ReleaseDraft, Seq, Trigger,
+    },
+};
+
+pub(super) struct Random(pub u64, u64);
+
+impl Random {
+    /// From `POINTSMAN_SEED` if it is set, to see a failure again.
+    pub(super) fn new() -> Self {
+        let given = std::env::var("POINTSMAN_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = given.unwrap_or_else(|| std::hash::RandomState::new().build_hasher().finish()) | 1;
+        Self(seed, seed)
+    }
+    pub(super) fn below(&mut self, limit: usize) -> usize {
+        self.1 ^= self.1 << 13;
+        self.1 ^= self.1 >> 7;
+        self.1 ^= self.1 << 17;
+        (self.1 % limit.max(1) as u64) as usize
+    }
+}
+
+#[derive(Default, Clone)]
+struct File {
+    durable: Vec<u8>,
+    seen: Vec<u8>,
+}
+
+#[derive(Default)]
+pub(super) struct Faults {
+    /// How many operations that change something still work; then the machine is off.
+    pub operations: Option<usize>,
+    /// The room for all files and the ballast.
+    pub capacity: Option<usize>,
+    /// The next flush fails.
+    pub flush: bool,
+}
+
+#[derive(Default)]
+struct State {
+    files: BTreeMap<String, File>,
+    ballast: usize,
+    faults: Faults,
+}
+
+/// A disk that keeps only what was flushed when the power goes. Clones are the same disk.
+#[derive(Clone, Default)]
+pub(super) struct SimDisk(Arc<Mutex<State>>);
+
+impl SimDisk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+    pub(super) fn with(content: BTreeMap<String, Vec<u8>>) -> Self {
+        let disk = Self::default();
+        let file = |seen: Vec<u8>| File { durable: seen.clone(), seen };
+        disk.state().files = content.into_iter().map(|(name, seen)| (name, file(seen))).collect();
+        disk
+    }
+    pub(super) fn content(&self) -> BTreeMap<String, Vec<u8>> {
+        self.state().files.iter().map(|(name, file)| (name.clone(), file.seen.clone())).collect()
+    }
+    pub(super) fn fail(&self, faults: Faults) {
+        self.state().faults = faults;
+    }
+    /// What was not flushed is cut at a random byte.
+    pub(super) fn lose_power(&self, random: &mut Random) {
+        let mut state = self.state();
+        state.faults = Faults::default();
+        for file in state.files.values_mut() {
+            if file.seen.starts_with(&file.durable) {
+                let kept = file.durable.len() + random.below(file.seen.len() - file.durable.len() + 1);
+                file.seen.truncate(kept);
+                file.durable = file.seen.clone();
+            } else {
+                file.seen = file.durable.clone();
+            }
+        }
+    }
+    fn change(&self) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        match &mut state.faults.operations {
+            Some(0) => return Err(io::Error::other("the power is off")),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        Ok(state)
+    }
+}
+
+impl State {
+    fn room(&self) -> usize {
+        let used: usize = self.files.values().map(|file| file.seen.len()).sum();
+        self.faults.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(used + self.ballast))
+    }
+}
+
+impl Storage for SimDisk {
+    fn names(&self) -> io::Result<Vec<String>> {
+        Ok(self.state().files.keys().cloned().collect())
+    }
+    fn reader(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(Cursor::new(self.state().files.get(name).ok_or(ErrorKind::NotFound)?.seen.clone())))
+    }
+    fn appender(&self, name: &str) -> io::Result<Box<dyn Appender>> {
+        self.change()?.files.entry(name.to_owned()).or_default();
+        Ok(Box::new(Open(self.clone(), name.to_owned())))
+    }
+    fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut state = self.change()?;
+        if state.room() < content.len() {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        state.files.insert(name.to_owned(), File { durable: content.to_vec(), seen: content.to_vec() });
+        Ok(())
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.change()?.files.remove(name);
+        Ok(())
+    }
+    fn free(&self) -> io::Result<Option<u64>> {
+        let state = self.state();
+        Ok(state.faults.capacity.map(|_| state.room() as u64))
+    }
+    fn load_ballast(&self, bytes: u64) -> io::Result<()> {
+        let mut state = self.state();
+        let more = (bytes as usize).saturating_sub(state.ballast);
+        if state.room() < more {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        state.ballast += more;
+        Ok(())
+    }
+    fn drop_ballast(&self) -> io::Result<()> {
+        self.state().ballast = 0;
+        Ok(())
+    }
+}
+
+struct Open(SimDisk, String);
+
+impl Appender for Open {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.0.change()?;
+        let taken = state.room().min(bytes.len());
+        state.files.get_mut(&self.1).unwrap().seen.extend_from_slice(&bytes[..taken]);
+        if taken < bytes.len() { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        let mut state = self.0.change()?;
+        if std::mem::take(&mut state.faults.flush) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        let file = state.files.get_mut(&self.1).unwrap();
+        file.durable = file.seen.clone();
+        Ok(())
+    }
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.0.change()?.files.get_mut(&self.1).unwrap().seen.truncate(length as usize);
+        Ok(())
+    }
+}
+
+pub(super) fn options(snapshot_every: u64) -> Options {
+    Options { snapshot_every, ballast_bytes: 0, low_water_bytes: 0, snapshot_in_place: true, ..Options::default() }
+}
+
+pub(super) fn ledger(disk: &SimDisk, options: Options) -> Ledger {
+    let start = open::read(disk).unwrap();
+    let torn = start.opened.torn.is_some();
+    Ledger::new(Arc::new(disk.clone()), options, start, torn).unwrap()
+}
+
+pub(super) fn environment(name: &str) -> EnvironmentId {
+    name.parse().unwrap()
+}
+
+pub(super) fn deploy(key: u64) -> Command {
+    let (key, plan) = (Key((u128::from(key)).to_be_bytes()), Arc::new(Plan::default()));
+    let release = ReleaseDraft::New(Release::draft("v1"));
+    Command::Deploy { key, order: None, release, plan, trigger: Trigger::Build }
+}
+
+pub(super) fn ask(environment: &EnvironmentId, command: Command) -> Request {
+    Request {
+        environment: environment.clone(),
+        by: "webhook:test".into(),
+        at: Millis(1000),
+        wish: Wish::Command(command),
+    }
+}
+
+pub(super) fn append(environment: &EnvironmentId, expected: u64, entry: Entry) -> Request {
+    let (at, by, wish) = (entry.at, entry.by, Wish::Append(Seq(expected), entry.event));
+    Request { environment: environment.clone(), by, at, wish }
+}
+
+/// A ledger that was told the story, and the disk it is on.
+pub(super) fn told(snapshot_every: u64) -> (SimDisk, Ledger) {
+    let (disk, live) = (SimDisk::default(), environment("shop/live"));
+    let mut ledger = ledger(&disk, options(snapshot_every));
+    for (place, entry) in (0..).zip(story()) {
+        let answers = ledger.commit(&[append(&live, place, entry)]).unwrap().answers;
+        assert!(answers[0].is_ok(), "{:?}", answers[0]);
+    }
+    (disk, ledger)
+}
+
+fn accepted(number: u32, gate: bool) -> Event {
+    let gate = gate.then_some(Gate { timeout: Millis(60_000), otherwise: Otherwise::Abort });
+    let plan = Arc::new(Plan { before_cutover: gate, ..Plan::default() });
+    let parameters = [("greeting".into(), "h\u{e4}llo \"you\"\n".into())].into();
+    let (commit, link) = (Some("3f2c1e".into()), Some("https://ci.example/job/7".into()));
+    let release = Release { number, parameters, commit, link, ..Release::draft(&format!("v{number}")) };
+    let (key, order, trigger) = (Key([number as u8; 16]), Some(u64::from(number)), Trigger::Build);
+    Event::Accepted { number: Number(number), key, order, release: Arc::new(release), plan, trigger }
+}
+
+fn goes_live(number: u32, generation: u64, gate: bool) -> Vec<Event> {
+    let number = Number(number);
+    let mut events = vec![accepted(number.0, gate), Event::Started { number }, Event::Provisioned { number }];
+    events.push(Event::Checked { number });
+    events.extend(gate.then_some(Event::Approved { number }));
+    events.push(Event::CutOverOrdered { number, generation: Generation(generation) });
+    events.extend([Event::WentLive { number }, Event::Succeeded { number }]);
+    events
+}
+
+/// Every kind of event, in an order in which it can happen.
+pub(super) fn story() -> Vec<Entry> {
+    let reason: Arc<str> = "a person said so".into();
+    let r = || reason.clone();
+    let mut events = goes_live(1, 1, false);
+    events.extend(goes_live(2, 2, true));
+    let (outcome, to) = (Outcome::RolledBack, Some(Number(1)));
+    events.extend([
+        Event::RollbackRequested { number: Number(2), reason: r() },
+        Event::UndoOrdered { number: Number(2), to, generation: Generation(3), outcome, reason: r() },
+        Event::Undone { number: Number(2) },
+        Event::Retired { number: Number(2) },
+        Event::Resumed,
+        Event::Unvetoed { release: 2 },
+        accepted(3, false),
+        Event::Started { number: Number(3) },
+        Event::Ended { number: Number(3), outcome: Outcome::Failed, reason: r() },
+        Event::OperatorNeeded { number: Number(3), reason: r() },
+        Event::Retired { number: Number(3) },
+    ]);
+    events.extend(goes_live(4, 4, false));
+    let (release, plan) = match accepted(1, false) {
+        Event::Accepted { release, plan, .. } => (release, plan),
+        _ => unreachable!(),
+    };
+    events.extend([
+        Event::StandbyReleased { number: Number(1), reason: r() },
+        Event::Retired { number: Number(1) },
+        Event::RollbackWentCold { number: Number(4), by: Number(5), release, plan, reason: r() },
+        Event::OrphanFound { number: Number(3) },
+        Event::StrangerFound { number: Number(9) },
+        Event::DriftSeen { shown: None, generation: Generation(5) },
+        Event::DriftMended,
+        Event::Held { reason: r() },
+        Event::Pinned { release: 1 },
+        Event::Unpinned,
+        Event::Vetoed { release: 7, reason: r() },
+    ]);
+    let times = (0..).map(|n| Millis(1_760_000_000_000 + n * 1000));
+    times.zip(events).map(|(at, event)| Entry { at, by: "pointsman".into(), event }).collect()
+}

@@ -1,0 +1,7 @@
+//! Tests of the state file. `kit` has the story that they tell and a disk that can be made to fail.
+
+mod damage;
+mod disk;
+mod golden;
+mod kit;
+mod loss;
