@@ -1,0 +1,3 @@
+//! The command line: one file per command. Must not decide anything.
+
+pub mod front;
