@@ -1,0 +1,123 @@
+//! A front is replaced by another without losing a request, and comes back after it was killed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use super::kit::{Client, Front, Server, free_address, get, stack, target, until};
+use crate::web_front::{
+    FrontDriver,
+    builtin::{BuiltinFront, launch::Program},
+};
+
+#[tokio::test]
+async fn under_load_a_successor_takes_over_and_nobody_fails_or_sees_an_older_stack() {
+    let (blue, green) = (Server::start("blue").await, Server::start("green").await);
+    let old = Front::start("").await;
+    old.live(3, 1, &[blue.address]).await;
+    let mut idle = Client::connect(old.address).await;
+    assert_eq!(idle.get("/", "").await.body, "blue");
+    let mut slow = Client::connect(old.address).await;
+    slow.send("GET /gate HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    until("it is open", async || blue.hits.load(Ordering::SeqCst) == 2).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let client = |_| {
+        let (address, stop) = (old.address, stop.clone());
+        tokio::spawn(async move {
+            let mut client = Client::connect(address).await;
+            while !stop.load(Ordering::SeqCst) {
+                let reply = client.get("/", "").await;
+                assert_eq!(reply.status, 200);
+                if reply.head.contains("connection: close") {
+                    client = Client::connect(address).await;
+                }
+            }
+        })
+    };
+    let clients: Vec<_> = (0..8).map(client).collect();
+    let new = Front::start_in(old.folder.clone(), old.address, "threads = 1", true).await;
+    let seen = new.driver.observe().await.unwrap().unwrap();
+    assert_eq!(seen.route.generation.0, 3, "the successor knows the generation");
+    assert!(seen.open.iter().any(|(name, count)| *name == stack(1) && *count >= 1), "what is open there counts here");
+    new.live(4, 2, &[green.address]).await;
+    let reply = idle.get("/", "").await;
+    assert_eq!(reply.body, "green", "the one that left follows");
+    assert!(reply.head.contains("connection: close"), "and asks its clients to go");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    stop.store(true, Ordering::SeqCst);
+    for client in clients {
+        client.await.unwrap();
+    }
+    blue.gate.notify_one();
+    assert_eq!(slow.reply().await.body, "blue", "what was in flight completes");
+    drop((idle, slow));
+    old.ended().await.unwrap();
+    assert_eq!(get(new.address, "/", "").await.body, "green");
+    new.stop().await;
+}
+
+#[tokio::test]
+async fn a_successor_that_can_not_begin_changes_nothing() {
+    let blue = Server::start("blue").await;
+    let old = Front::start("").await;
+    old.live(1, 1, &[blue.address]).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!("listen = ['{}', '{}']", old.address, taken.local_addr().unwrap());
+    std::fs::write(old.folder.path().join("settings.toml"), text).unwrap();
+    let failed = crate::web_front::builtin::process::run(old.folder.path(), true, std::future::pending()).await;
+    assert!(failed.unwrap_err().to_string().contains("can not be listened on"));
+    until("the old one serves again", async || old.driver.seen().await.is_ok()).await;
+    assert_eq!(get(old.address, "/", "").await.body, "blue");
+}
+
+/// Not a test: what the next one starts as a process of its own.
+#[test]
+fn the_process() {
+    let Some(folder) = std::env::var_os("POINTSMAN_TEST_FRONT") else { return };
+    let take_over = std::env::args().any(|argument| argument == "--take-over");
+    crate::cli::front::run(&crate::cli::front::FrontArgs { folder: folder.into(), take_over }).unwrap();
+}
+
+struct Killed(u32);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_raw(self.0.cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_real_process_is_started_once_and_after_a_kill_serves_what_it_served() {
+    let blue = Server::start("blue").await;
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let driver = {
+        // The test program takes no arguments of ours: behind `--` a filter that is not there would match nothing.
+        let program = Program {
+            path: "/bin/sh".into(),
+            arguments: ["-c", "exec \"$0\" --exact web_front::builtin::tests::handover::the_process --nocapture"]
+                .map(Into::into)
+                .into_iter()
+                .chain([std::env::current_exe().unwrap().into()])
+                .collect(),
+            environment: vec![("POINTSMAN_TEST_FRONT".into(), folder.path().into())],
+        };
+        BuiltinFront::new(&format!("listen = '{address}'").parse().unwrap(), folder.path(), program).unwrap()
+    };
+    driver.ensure_running().await.unwrap();
+    let first = Killed(driver.seen().await.unwrap().pid);
+    driver.ensure_running().await.unwrap();
+    assert_eq!(driver.seen().await.unwrap().pid, first.0, "there is one already");
+    driver.cut_over(&super::kit::route(9, target(1, &[blue.address]))).await.unwrap();
+    drop(first);
+    until("it is dead", async || driver.seen().await.is_err()).await;
+    driver.ensure_running().await.unwrap();
+    let _second = Killed(driver.seen().await.unwrap().pid);
+    assert_eq!(driver.observe().await.unwrap().unwrap().route.generation.0, 9);
+    assert_eq!(driver.ask_public().await.unwrap(), Some(stack(1)));
+}

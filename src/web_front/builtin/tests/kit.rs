@@ -1,0 +1,269 @@
+//! Fronts, stacks and clients for the tests.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::{SocketAddr, TcpListener as StdListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    Request, Response,
+    body::{Frame, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, oneshot},
+};
+
+use crate::{
+    machine::{Generation, Number, StackName},
+    web_front::{
+        Endpoint, FrontDriver, Route, Target,
+        builtin::{BuiltinFront, launch::Program, process},
+    },
+};
+
+pub(super) fn stack(number: u32) -> StackName {
+    StackName { environment: "shop/qa".parse().unwrap(), number: Number(number) }
+}
+
+pub(super) fn target(number: u32, addresses: &[SocketAddr]) -> Target {
+    let endpoints = addresses.iter().map(|&address| Endpoint { address, weight: 1 }).collect();
+    Target { stack: stack(number), endpoints }
+}
+
+pub(super) fn route(generation: u64, target: Target) -> Route {
+    Route { generation: Generation(generation), target: Some(target) }
+}
+
+/// Waits until it is so; ten seconds at most.
+pub(super) async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() -> F) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !so().await {
+        assert!(Instant::now() < end, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub(super) fn free_address() -> SocketAddr {
+    StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A front on a thread of its own.
+pub(super) struct Front {
+    pub(super) folder: Arc<tempfile::TempDir>,
+    pub(super) driver: BuiltinFront,
+    pub(super) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<(), process::FrontError>>>,
+}
+
+impl Front {
+    pub(super) async fn start(settings: &str) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::start_in(folder, free_address(), settings, false).await
+    }
+
+    pub(super) async fn start_in(
+        folder: Arc<tempfile::TempDir>,
+        address: SocketAddr,
+        settings: &str,
+        take_over: bool,
+    ) -> Self {
+        let table: toml::Table = format!("listen = '{address}'\nflush = false\n{settings}").parse().unwrap();
+        let program = Program { path: "/nowhere".into(), arguments: Vec::new(), environment: Vec::new() };
+        let driver = BuiltinFront::new(&table, folder.path(), program).unwrap();
+        std::fs::write(folder.path().join("settings.toml"), &driver.text).unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let place = folder.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(process::run(place.path(), take_over, async { drop(stopped.await) }))
+        });
+        let front = Self { folder, driver, address, stop: Some(stop), thread: Some(thread) };
+        let wanted = process::digest(&front.driver.text);
+        until("the front serves", async || front.driver.seen().await.is_ok_and(|s| s.settings == wanted)).await;
+        front
+    }
+
+    pub(super) async fn live(&self, generation: u64, number: u32, addresses: &[SocketAddr]) {
+        self.driver.cut_over(&route(generation, target(number, addresses))).await.unwrap();
+    }
+
+    /// Waits for its end.
+    pub(super) async fn ended(mut self) -> Result<(), process::FrontError> {
+        let thread = self.thread.take().unwrap();
+        until("the front ends", async || thread.is_finished()).await;
+        thread.join().unwrap()
+    }
+
+    pub(super) async fn stop(mut self) {
+        drop(self.stop.take());
+        self.ended().await.unwrap();
+    }
+}
+
+/// A stack of one server. What it answers: its name at `/`; `/headers` what it was sent; `/gate` when let through;
+/// `/events` an endless stream; `/upgrade` an echo; `/body` how much came.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) hits: Arc<AtomicU64>,
+    pub(super) gate: Arc<Notify>,
+    /// Events are sent when this is notified.
+    pub(super) beat: Arc<Notify>,
+    pub(super) closing: Arc<AtomicBool>,
+}
+
+type Body = BoxBody<Bytes, Infallible>;
+
+impl Server {
+    pub(super) async fn start(name: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server =
+            Self { address, hits: Arc::default(), gate: Arc::default(), beat: Arc::default(), closing: Arc::default() };
+        let (hits, gate, beat) = (server.hits.clone(), server.gate.clone(), server.beat.clone());
+        let answer = move |request: Request<Incoming>| {
+            hits.fetch_add(1, Ordering::SeqCst);
+            let (gate, beat) = (gate.clone(), beat.clone());
+            async move { Ok::<_, Infallible>(answer(name, request, gate, beat).await) }
+        };
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let service = service_fn(answer.clone());
+                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
+                tokio::spawn(connection);
+            }
+        });
+        server
+    }
+}
+
+async fn answer(
+    name: &'static str,
+    request: Request<Incoming>,
+    gate: Arc<Notify>,
+    beat: Arc<Notify>,
+) -> Response<Body> {
+    let full = |text: String| Full::new(Bytes::from(text)).boxed();
+    let response = Response::builder().header("x-name", name);
+    match request.uri().path() {
+        "/headers" => {
+            let line = |(k, v): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
+                format!("{k}: {}\n", v.to_str().unwrap())
+            };
+            let head = format!("{} {}\n", request.method(), request.uri());
+            let text = head + &request.headers().iter().map(line).collect::<String>();
+            let response = response.header("connection", "keep-alive, x-hop").header("x-hop", "1");
+            response.header("x-pointsman-stack", "forged").body(full(text)).unwrap()
+        }
+        "/gate" => {
+            gate.notified().await;
+            response.body(full(name.to_owned())).unwrap()
+        }
+        "/body" => {
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            response.body(full(format!("{name} {}", body.len()))).unwrap()
+        }
+        "/events" => {
+            let events = stream::unfold(beat, async |beat| {
+                beat.notified().await;
+                Some((Ok(Frame::data(Bytes::from_static(b"data: tick\n\n"))), beat))
+            });
+            response.header("content-type", "text/event-stream").body(BodyExt::boxed(StreamBody::new(events))).unwrap()
+        }
+        "/upgrade" => {
+            tokio::spawn(async move {
+                let mut io = TokioIo::new(hyper::upgrade::on(request).await.unwrap());
+                let mut buf = [0; 256];
+                while let Ok(count @ 1..) = io.read(&mut buf).await {
+                    io.write_all(&buf[..count]).await.unwrap();
+                }
+            });
+            let response = response.status(101).header("connection", "upgrade").header("upgrade", "echo");
+            response.body(full(String::new())).unwrap()
+        }
+        _ => response.body(full(name.to_owned())).unwrap(),
+    }
+}
+
+/// A client that sees every byte.
+pub(super) struct Client(TcpStream);
+
+/// What it got.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Client {
+    pub(super) async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(stream)
+    }
+
+    pub(super) async fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Sends a GET and reads the answer.
+    pub(super) async fn get(&mut self, path: &str, headers: &str) -> Reply {
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: app.test\r\n{headers}\r\n")).await;
+        self.reply().await
+    }
+
+    pub(super) async fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.0.read_u8().await.expect("an answer, not the end"));
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    pub(super) async fn reply(&mut self) -> Reply {
+        let head = tokio::time::timeout(Duration::from_secs(10), self.head()).await.expect("an answer in time");
+        let status = head[9..12].parse().unwrap();
+        let field = |name: &str| head.lines().find_map(|l| l.strip_prefix(name).map(|v| v.trim().to_owned()));
+        let length = field("content-length:").map_or(0, |v| v.parse().unwrap());
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).await.unwrap();
+        Reply { status, head, body: String::from_utf8(body).unwrap() }
+    }
+
+    /// Reads until these bytes have come.
+    pub(super) async fn expect(&mut self, text: &str) {
+        let mut got = Vec::new();
+        while !String::from_utf8_lossy(&got).contains(text) {
+            let byte = tokio::time::timeout(Duration::from_secs(10), self.0.read_u8()).await;
+            got.push(byte.unwrap_or_else(|_| panic!("{text:?} never came")).unwrap());
+        }
+    }
+
+    /// Whether the other side ends the connection, within ten seconds.
+    pub(super) async fn is_cut(&mut self) -> bool {
+        let mut rest = Vec::new();
+        tokio::time::timeout(Duration::from_secs(10), self.0.read_to_end(&mut rest)).await.is_ok()
+    }
+}
+
+pub(super) async fn get(address: SocketAddr, path: &str, headers: &str) -> Reply {
+    Client::connect(address).await.get(path, headers).await
+}

@@ -1,0 +1,10 @@
+//! The built-in front as its users see it: a real front process's code on a loopback port, small servers behind it.
+#![allow(clippy::disallowed_methods, reason = "tests start their own servers and read the real clock")]
+
+mod cutover;
+mod handover;
+mod http;
+mod kit;
+mod limits;
+mod pages;
+mod streams;
