@@ -103,7 +103,7 @@ impl Environment {
                 let front = seen.front.as_ref();
                 if shown(seen, *to, *generation) {
                     Some(Event::Undone { number })
-                } else if front.is_some_and(|f| f.generation > *generation) {
+                } else if overtaken(seen, *to, *generation) {
                     let (generation, reason) = (self.next_generation(seen), reason.clone());
                     Some(Event::UndoOrdered { number, to: *to, generation, outcome: *outcome, reason })
                 } else if !d.operator_needed && now.since(d.since) >= d.plan.cut_over_within {
@@ -161,7 +161,7 @@ impl Environment {
         if there && seen.public == Some(number) {
             return Some(Event::WentLive { number });
         }
-        let overtaken = !there && seen.front.as_ref().is_some_and(|f| f.generation > ordered);
+        let overtaken = overtaken(seen, Some(number), ordered);
         let reason = match &seen.front {
             _ if overtaken => "someone else repointed the front",
             None => "the front did not answer in time",
@@ -217,9 +217,14 @@ impl Environment {
             let (to, generation, outcome) = (Some(standby), self.next_generation(seen), Outcome::RolledBack);
             return Some(Event::UndoOrdered { number, to, generation, outcome, reason: reason.clone() });
         }
+        let patience_over = now.since(d.since) >= d.plan.check_within;
+        if seen.stacks.is_none() {
+            // A warm stack is not given up because its provider is silent.
+            let reason = "the provider does not answer, so the standby's health is not known; it is still tried".into();
+            return (patience_over && !d.operator_needed).then_some(Event::OperatorNeeded { number, reason });
+        }
         let condition = seen.stack(standby);
         let sick = condition.is_some_and(|s| s.health == Health::Failing || s.condition == Condition::Failed);
-        let patience_over = now.since(d.since) >= d.plan.check_within;
         if !sick && !seen.lacks(standby) && !patience_over {
             return None;
         }
@@ -255,6 +260,11 @@ impl Environment {
         let number = free.then(|| self.startable()).flatten()?;
         Some(Event::Started { number })
     }
+}
+
+/// The front will never show the order: it obeyed another one that is not lower. A tie is somebody else's order too.
+fn overtaken(seen: &Observation, to: Option<Number>, ordered: Generation) -> bool {
+    !shown(seen, to, ordered) && seen.front.as_ref().is_some_and(|f| f.generation >= ordered)
 }
 
 fn provisioning(d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {

@@ -82,39 +82,6 @@ pub(super) struct Config {
     pub(super) off: &'static [u32],
 }
 
-/// One controller, one build announced twice, everything that can go wrong once.
-pub(super) const ONE: Config = Config {
-    name: "one controller",
-    controllers: 1,
-    builds: 1,
-    ordered: false,
-    live_at_start: true,
-    fenced: true,
-    long_requests: false,
-    slow_checks: false,
-    gate_start: None,
-    gate_cutover: None,
-    retain: Retain::For(Millis(2_000)),
-    people: People::AbortAndRollback,
-    budget: Budget {
-        hooks: [2, 1, 1],
-        crash: 1,
-        lose: 1,
-        repeat: 1,
-        resend: 0,
-        flap: 1,
-        create_fails: 1,
-        retire_fails: 1,
-        die: 0,
-        takeover: 0,
-        stale: 0,
-        blind: 0,
-        drift: 0,
-        wishes: 1,
-    },
-    off: &[],
-};
-
 impl Config {
     /// Whether a rule is in force.
     pub(super) fn on(&self, rule: u32) -> bool {

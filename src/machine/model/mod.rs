@@ -21,3 +21,4 @@ mod step;
 mod table;
 mod walk;
 mod world;
+mod worlds;

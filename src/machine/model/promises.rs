@@ -128,7 +128,7 @@ impl Config {
                     Phase::CuttingOver { generation } => Some(generation.0),
                     _ => None,
                 });
-                if ordered.is_some_and(|g| u64::from(told.obeyed) < g) {
+                if ordered.is_some_and(|g| u64::from(told.obeyed.max(w.cloud.front.generation)) < g) {
                     told.broken = Some(Promise::NotYetLive);
                 }
             }

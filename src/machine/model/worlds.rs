@@ -1,0 +1,140 @@
+//! The worlds that are explored: each is hostile in its own way, and small enough to be explored whole.
+
+use super::config::{Budget, Config, People};
+use crate::machine::{Millis, Otherwise, Retain};
+
+const NOTHING_WRONG: Budget = Budget {
+    hooks: [1, 1, 1],
+    crash: 0,
+    lose: 0,
+    repeat: 0,
+    resend: 0,
+    flap: 0,
+    create_fails: 0,
+    retire_fails: 0,
+    die: 0,
+    takeover: 0,
+    stale: 0,
+    blind: 0,
+    drift: 0,
+    wishes: 0,
+};
+
+/// One controller, one build, a front that compares generations.
+pub(super) const PLAIN: Config = Config {
+    name: "plain",
+    controllers: 1,
+    builds: 1,
+    ordered: false,
+    live_at_start: true,
+    fenced: true,
+    long_requests: false,
+    slow_checks: false,
+    gate_start: None,
+    gate_cutover: None,
+    retain: Retain::For(Millis(2_000)),
+    people: People::AbortAndRollback,
+    budget: NOTHING_WRONG,
+    off: &[],
+};
+
+/// What the normal test run explores.
+pub(super) const WORLDS: [Config; 14] = [
+    Config {
+        name: "one controller",
+        budget: Budget {
+            hooks: [2, 1, 1],
+            crash: 1,
+            lose: 1,
+            repeat: 1,
+            flap: 1,
+            create_fails: 1,
+            wishes: 1,
+            ..NOTHING_WRONG
+        },
+        ..PLAIN
+    },
+    Config {
+        name: "two controllers",
+        controllers: 2,
+        budget: Budget { takeover: 1, repeat: 1, flap: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "front without compare-and-set",
+        fenced: false,
+        long_requests: true,
+        budget: Budget { lose: 1, repeat: 1, flap: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "two controllers, front without compare-and-set",
+        controllers: 2,
+        fenced: false,
+        budget: Budget { takeover: 1, flap: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "two builds at gates",
+        builds: 2,
+        ordered: true,
+        gate_cutover: Some(Otherwise::Abort),
+        budget: Budget { hooks: [1, 1, 0], flap: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "gate at the start",
+        gate_start: Some(Otherwise::Abort),
+        gate_cutover: Some(Otherwise::Approve),
+        budget: Budget { flap: 1, wishes: 1, crash: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "standby kept until the next",
+        builds: 2,
+        retain: Retain::UntilNext,
+        budget: Budget { flap: 1, wishes: 1, lose: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "no standby kept",
+        retain: Retain::None,
+        long_requests: true,
+        budget: Budget { repeat: 1, flap: 1, wishes: 2, retire_fails: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "nothing live at first",
+        live_at_start: false,
+        slow_checks: true,
+        builds: 2,
+        budget: Budget { lose: 1, flap: 1, create_fails: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config { name: "drift", budget: Budget { drift: 2, repeat: 1, wishes: 1, flap: 1, ..NOTHING_WRONG }, ..PLAIN },
+    Config {
+        name: "stale and missing answers",
+        budget: Budget { stale: 1, blind: 1, repeat: 1, flap: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "stale reads, front without compare-and-set",
+        fenced: false,
+        budget: Budget { stale: 1, repeat: 1, flap: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "hold, pin and veto",
+        builds: 2,
+        people: People::HoldPinVeto,
+        budget: Budget { wishes: 2, flap: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "stacks that die",
+        retain: Retain::UntilNext,
+        builds: 2,
+        budget: Budget { die: 2, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+];
