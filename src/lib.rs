@@ -1,8 +1,11 @@
 //! Pointsman: a blue-green deployment orchestrator. See ARCHITECTURE.md for the map.
 
 pub mod clock;
+pub mod intake;
+pub mod journal;
 pub mod machine;
 pub mod pipelines;
+pub mod runner;
 pub mod settings;
 pub mod stacks;
 pub mod text;
