@@ -1,5 +1,7 @@
 //! Pointsman: a blue-green deployment orchestrator. See ARCHITECTURE.md for the map.
 
+pub mod checks;
+pub mod cli;
 pub mod clock;
 pub mod intake;
 pub mod journal;
@@ -10,4 +12,5 @@ pub mod settings;
 pub mod stacks;
 pub mod text;
 pub mod toml_file;
+pub mod units;
 pub mod web_front;

@@ -81,7 +81,7 @@ pub trait StackDriver: Send + Sync {
 }
 
 /// The drivers there are, by the name a pipeline file uses. Adding one is one new file and one line here.
-pub const DRIVERS: &[(&str, Open)] = &[];
+pub const DRIVERS: &[(&str, Open)] = &[("process", process::open)];
 
 /// Opens a driver. `folder` is the driver's own place on disk, below the state folder.
 pub type Open = fn(folder: &Path) -> Result<Arc<dyn StackDriver>, StepError>;

@@ -1,0 +1,278 @@
+//! A request to an endpoint and what is expected of its response.
+//!
+//! Every probe makes a connection of its own: a connection that is kept would go on answering from a process that
+//! accepts no new ones. Must not follow redirects, use a proxy, send credentials or read without bound.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::OnceLock, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use reqwest::{Client, Response, redirect};
+use serde::Deserialize;
+
+/// The most of a body that is looked at.
+const BODY: usize = 64 << 10;
+
+/// `http = { path = "/healthz", status = 200 }`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpCheck {
+    /// Path and query, beginning with `/`.
+    #[serde(deserialize_with = "path")]
+    pub path: String,
+    /// `GET` unless said otherwise; `HEAD`, `OPTIONS` or `POST`, without a body.
+    #[serde(default)]
+    pub method: Verb,
+    /// Which statuses pass.
+    #[serde(default)]
+    pub status: StatusSet,
+    /// What the body must contain.
+    pub contains: Option<String>,
+    /// What the body must be, white space at its ends aside.
+    pub equals: Option<String>,
+    /// Headers that the response must have, with these values.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The host to ask for; the endpoint's address unless given.
+    #[serde(deserialize_with = "host", default)]
+    pub host: Option<String>,
+    /// `https` needs `insecure_tls`.
+    #[serde(default)]
+    pub scheme: Scheme,
+    /// Accepts any certificate: a stack behind a front has none that anybody vouches for.
+    #[serde(default)]
+    pub insecure_tls: bool,
+    /// How long connecting may take; the check's `timeout` unless shorter.
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub connect_timeout: Option<Duration>,
+}
+
+/// The methods a check may use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Verb {
+    /// The usual.
+    #[default]
+    Get,
+    /// Without a body.
+    Head,
+    /// Asks for what is allowed.
+    Options,
+    /// Without a body; only for applications that want it so.
+    Post,
+}
+
+/// How the endpoint is spoken to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Plain.
+    #[default]
+    Http,
+    /// With TLS.
+    Https,
+}
+
+/// Statuses: `200`, `"200-299"`, or a list of both.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Statuses")]
+pub struct StatusSet(Vec<(u16, u16)>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Statuses {
+    One(u16),
+    Range(String),
+    Several(Vec<Self>),
+}
+
+impl Default for StatusSet {
+    fn default() -> Self {
+        Self(vec![(200, 200)])
+    }
+}
+
+impl TryFrom<Statuses> for StatusSet {
+    type Error = String;
+    fn try_from(statuses: Statuses) -> Result<Self, String> {
+        let wrong =
+            |what: &dyn std::fmt::Debug| format!("{what:?} is no status: use 200, \"200-299\" or a list of them");
+        let valid = |n: u16| (100..=599).contains(&n);
+        match statuses {
+            Statuses::One(n) if valid(n) => Ok(Self(vec![(n, n)])),
+            Statuses::One(n) => Err(wrong(&n)),
+            Statuses::Range(text) => {
+                let ends = text.split_once('-').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+                let ends = ends.filter(|(a, b)| valid(*a) && valid(*b) && a <= b);
+                ends.map(|ends| Self(vec![ends])).ok_or_else(|| wrong(&text))
+            }
+            Statuses::Several(list) => {
+                let sets = list.into_iter().map(Self::try_from).collect::<Result<Vec<_>, _>>()?;
+                let all: Vec<_> = sets.into_iter().flat_map(|set| set.0).collect();
+                if all.is_empty() { Err("`status` is empty: leave it out for 200".to_owned()) } else { Ok(Self(all)) }
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for StatusSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let show = |(a, b): &(u16, u16)| if a == b { a.to_string() } else { format!("{a}-{b}") };
+        f.write_str(&self.0.iter().map(show).collect::<Vec<_>>().join(" or "))
+    }
+}
+
+fn path<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let path = String::deserialize(from)?;
+    let parses = path.starts_with('/') && path.parse::<http::Uri>().is_ok();
+    parses.then_some(path).ok_or_else(|| {
+        serde::de::Error::custom(
+            "`path` begins with / and has no spaces, such as \"/healthz\"; where it is asked is the stack's matter",
+        )
+    })
+}
+
+fn host<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let host = String::deserialize(from)?;
+    let parses = host.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.as_str().contains('@'));
+    parses.then_some(Some(host)).ok_or_else(|| {
+        serde::de::Error::custom("`host` is a host name, with a port if need be, such as \"shop.example\"")
+    })
+}
+
+fn optional_duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    crate::units::duration(from).map(Some)
+}
+
+impl HttpCheck {
+    /// What can not be said in the types.
+    pub(super) fn validate(&self) -> Result<(), String> {
+        if self.scheme == Scheme::Https && !self.insecure_tls {
+            return Err("`scheme = \"https\"` needs `insecure_tls = true`: the certificate of a stack names the front, not the endpoint, so it can not be verified here".to_owned());
+        }
+        for (name, value) in &self.headers {
+            if HeaderName::try_from(name).is_err() || HeaderValue::try_from(value).is_err() {
+                return Err(format!("{name:?}: {value:?} can not be a header"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn probe(&self, endpoint: SocketAddr, limit: Duration) -> Result<(), String> {
+        let asked = format!("{} {} on {endpoint}", self.method(), self.path);
+        let seen = match tokio::time::timeout(limit, self.ask(endpoint, limit)).await {
+            Ok(seen) => seen,
+            Err(_) => Err(Miss {
+                expected: self.status.to_string(),
+                got: format!("no answer within {} ms", limit.as_millis()),
+            }),
+        };
+        seen.map_err(|Miss { expected, got }| format!("{asked}: expected {expected}, got {got}"))
+    }
+
+    fn method(&self) -> Method {
+        match self.method {
+            Verb::Get => Method::GET,
+            Verb::Head => Method::HEAD,
+            Verb::Options => Method::OPTIONS,
+            Verb::Post => Method::POST,
+        }
+    }
+
+    async fn ask(&self, endpoint: SocketAddr, limit: Duration) -> Result<(), Miss> {
+        let failed = |error: &dyn std::error::Error| Miss { expected: self.status.to_string(), got: root(error) };
+        let scheme = if self.scheme == Scheme::Https { "https" } else { "http" };
+        let client = client().ok_or_else(|| Miss { expected: "a client".to_owned(), got: "none".to_owned() })?;
+        // A client has one limit for connecting; a shorter one is kept by looking first.
+        if let Some(connect) = self.connect_timeout.filter(|connect| *connect < limit) {
+            super::TcpCheck {}
+                .probe(endpoint, connect)
+                .await
+                .map_err(|got| Miss { expected: "a connection".to_owned(), got })?;
+        }
+        let mut request = client.request(self.method(), format!("{scheme}://{endpoint}{}", self.path));
+        if let Some(host) = &self.host {
+            request = request.header(http::header::HOST, host);
+        }
+        let response = request.send().await.map_err(|error| failed(&error))?;
+        let status = response.status().as_u16();
+        if !self.status.0.iter().any(|(first, last)| (*first..=*last).contains(&status)) {
+            return Err(Miss { expected: self.status.to_string(), got: status.to_string() });
+        }
+        self.compare_headers(response.headers())?;
+        if self.contains.is_some() || self.equals.is_some() {
+            let body = read(response).await.map_err(|error| failed(&error))?;
+            self.compare_body(&body)?;
+        }
+        Ok(())
+    }
+
+    fn compare_headers(&self, headers: &HeaderMap) -> Result<(), Miss> {
+        for (name, wanted) in &self.headers {
+            let seen = headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+            if seen.as_deref() != Some(wanted) {
+                let got = seen.map_or_else(|| "no such header".to_owned(), |value| short(&value));
+                return Err(Miss { expected: format!("header {name}: {wanted}"), got });
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_body(&self, body: &str) -> Result<(), Miss> {
+        if let Some(wanted) = self.contains.as_ref().filter(|wanted| !body.contains(*wanted)) {
+            return Err(Miss {
+                expected: format!("a body with {:?}", short(wanted)),
+                got: format!("{:?}", short(body)),
+            });
+        }
+        if let Some(wanted) = self.equals.as_ref().filter(|wanted| body.trim() != wanted.trim()) {
+            return Err(Miss { expected: format!("the body {:?}", short(wanted)), got: format!("{:?}", short(body)) });
+        }
+        Ok(())
+    }
+}
+
+struct Miss {
+    expected: String,
+    got: String,
+}
+
+async fn read(mut response: Response) -> Result<String, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = BODY - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == BODY {
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+/// The innermost cause: "connection refused" says more than "error sending request".
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    short(&cause.to_string())
+}
+
+fn short(text: &str) -> String {
+    let cut: String = text.trim().chars().filter(|c| !c.is_control()).take(80).collect();
+    if cut.len() < text.trim().len() { format!("{cut}...") } else { cut }
+}
+
+/// One for all probes; nothing when TLS can not be set up on this host.
+fn client() -> Option<&'static Client> {
+    static CLIENT: OnceLock<Option<Client>> = OnceLock::new();
+    CLIENT
+        .get_or_init(|| {
+            // An error means that somebody chose one before.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let builder = Client::builder().no_proxy().redirect(redirect::Policy::none()).referer(false).http1_only();
+            let builder =
+                builder.pool_max_idle_per_host(0).user_agent(concat!("pointsman-check/", env!("CARGO_PKG_VERSION")));
+            builder.tls_danger_accept_invalid_certs(true).timeout(Duration::from_secs(300)).build().ok()
+        })
+        .as_ref()
+}

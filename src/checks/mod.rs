@@ -1,0 +1,195 @@
+//! Checks: what a stack must pass before traffic, and what is watched while it bakes.
+//!
+//! [`Watch`] decides when to ask and what the answers mean; [`probe`] asks, once. Must not ask anyone but the endpoints
+//! that it is given, and must not know drivers, journal or runner.
+
+mod command;
+mod http;
+mod tcp;
+mod watch;
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::future::join_all;
+use serde::Deserialize;
+
+use crate::{machine::StackName, units};
+
+pub use command::CommandCheck;
+pub use http::{HttpCheck, Scheme, StatusSet};
+pub use tcp::TcpCheck;
+pub use watch::{Probe, Watch};
+
+/// The checks of an environment.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Checks {
+    /// All of them must pass, at every endpoint. With none, a stack that is up counts as well.
+    pub list: Vec<Check>,
+}
+
+/// One check. Exactly one of `http`, `tcp` and `command` says what is asked.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "Draft")]
+pub struct Check {
+    /// What is asked.
+    pub kind: Kind,
+    /// How often, measured from one question to the next.
+    pub every: Duration,
+    /// How long an answer may take, connecting included.
+    pub timeout: Duration,
+    /// How many in a row must pass before it counts as passing.
+    pub passes: u32,
+    /// How many in a row must fail before it counts as failing.
+    pub fails: u32,
+    /// How long a stack that has never passed may fail before that counts.
+    pub grace: Duration,
+    /// What must be met, besides passing, before it counts as passing for the first time.
+    pub warm_up: Option<WarmUp>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// A request and its response.
+    Http(HttpCheck),
+    /// Whether a connection is accepted.
+    Tcp(TcpCheck),
+    /// A program of this host, and its exit status.
+    Command(CommandCheck),
+}
+
+/// So many answers in a row within a time: the first requests of a cold application are not the users'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarmUp {
+    /// How many.
+    pub requests: u32,
+    /// How long each may take.
+    #[serde(deserialize_with = "units::duration")]
+    pub within: Duration,
+}
+
+/// A check as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Draft {
+    http: Option<HttpCheck>,
+    tcp: Option<TcpCheck>,
+    command: Option<CommandCheck>,
+    #[serde(default = "five_seconds", deserialize_with = "units::duration")]
+    every: Duration,
+    #[serde(default = "two_seconds", deserialize_with = "units::duration")]
+    timeout: Duration,
+    #[serde(default = "three")]
+    passes: u32,
+    #[serde(default = "three")]
+    fails: u32,
+    #[serde(default = "thirty_seconds", deserialize_with = "units::duration")]
+    grace: Duration,
+    warm_up: Option<WarmUp>,
+}
+
+fn five_seconds() -> Duration {
+    Duration::from_secs(5)
+}
+fn two_seconds() -> Duration {
+    Duration::from_secs(2)
+}
+fn thirty_seconds() -> Duration {
+    Duration::from_secs(30)
+}
+fn three() -> u32 {
+    3
+}
+
+impl TryFrom<Draft> for Check {
+    type Error = String;
+    fn try_from(draft: Draft) -> Result<Self, String> {
+        let kind =
+            match (draft.http, draft.tcp, draft.command) {
+                (Some(http), None, None) => Kind::Http(http),
+                (None, Some(tcp), None) => Kind::Tcp(tcp),
+                (None, None, Some(command)) => Kind::Command(command),
+                _ => return Err(
+                    "a check has exactly one of `http`, `tcp` and `command`, such as http = { path = \"/healthz\" }"
+                        .to_owned(),
+                ),
+            };
+        let Draft { every, timeout, passes, fails, grace, warm_up, .. } = draft;
+        if let Kind::Http(http) = &kind {
+            http.validate()?;
+        }
+        if every < Duration::from_millis(50) {
+            return Err("`every` is too short: 50ms is the least".to_owned());
+        }
+        if timeout.is_zero() {
+            return Err("`timeout` must be more than nothing, such as \"2s\"".to_owned());
+        }
+        if passes == 0 || fails == 0 || warm_up.is_some_and(|warm_up| warm_up.requests == 0) {
+            return Err("`passes`, `fails` and `warm_up.requests` count from 1".to_owned());
+        }
+        Ok(Self { kind, every, timeout, passes, fails, grace, warm_up })
+    }
+}
+
+impl Checks {
+    /// Reads the checks of a pipeline file.
+    ///
+    /// # Errors
+    /// One message for each check that is wrong, beginning with its number.
+    pub fn from_tables(tables: &[toml::Table]) -> Result<Self, Vec<String>> {
+        let mut wrong = Vec::new();
+        let mut list = Vec::new();
+        for (index, table) in tables.iter().enumerate() {
+            match table.clone().try_into::<Check>() {
+                Ok(check) => list.push(check),
+                Err(error) => wrong.push(format!("check {}: {}", index + 1, error.message().trim())),
+            }
+        }
+        if wrong.is_empty() { Ok(Self { list }) } else { Err(wrong) }
+    }
+}
+
+/// Whose health is asked for.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The stack.
+    pub stack: StackName,
+    /// What people call its release.
+    pub version: String,
+}
+
+/// Asks once. Returns how long the answer took; the time limit is kept here.
+///
+/// # Errors
+/// What was asked, where, what was expected and what was seen, in one sentence.
+pub async fn probe(check: &Check, subject: &Subject, endpoint: SocketAddr) -> Result<Duration, String> {
+    let begun = now();
+    match &check.kind {
+        Kind::Http(http) => http.probe(endpoint, check.timeout).await?,
+        Kind::Tcp(tcp) => tcp.probe(endpoint, check.timeout).await?,
+        Kind::Command(command) => command.probe(subject, endpoint, check.timeout).await?,
+    }
+    Ok(now().duration_since(begun))
+}
+
+/// A fresh look: every check, once, at every endpoint, all at the same time. For the last look before traffic moves.
+///
+/// # Errors
+/// The first that did not pass.
+pub async fn probe_now(checks: &Checks, subject: &Subject, endpoints: &[SocketAddr]) -> Result<(), String> {
+    let all = checks.list.iter().flat_map(|check| endpoints.iter().map(move |at| probe(check, subject, *at)));
+    join_all(all).await.into_iter().try_for_each(|result| result.map(drop))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measures how long an answer took; decides nothing and is not recorded as a time"
+)]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+#[cfg(test)]
+mod tests;

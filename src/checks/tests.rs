@@ -1,0 +1,264 @@
+//! Checks as written, the watch in made-up time, and probes against small servers on loopback.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use super::*;
+use crate::machine::{Health, Millis, Number};
+
+fn check(text: &str) -> Check {
+    toml::from_str(text).expect("a right check")
+}
+
+fn wrong(text: &str) -> String {
+    toml::from_str::<Check>(text).expect_err("a wrong check").message().to_owned()
+}
+
+fn subject() -> Subject {
+    Subject {
+        stack: StackName { environment: "shop/prod".parse().expect("a name"), number: Number(7) },
+        version: "v1".into(),
+    }
+}
+
+fn endpoint(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn watch(text: &str) -> (Watch, Probe) {
+    let mut watch = Watch::new(Arc::new(Checks { list: vec![check(text)] }));
+    watch.set_endpoints(&[endpoint(1)], Millis(0));
+    (watch, Probe { check: 0, endpoint: endpoint(1) })
+}
+
+fn good() -> Result<Duration, String> {
+    Ok(Duration::from_millis(3))
+}
+
+fn bad() -> Result<Duration, String> {
+    Err("GET /healthz on 127.0.0.1:1: expected 200, got 500".into())
+}
+
+#[test]
+fn a_check_says_what_it_lacks() {
+    assert!(wrong("every = \"1s\"").contains("exactly one of"));
+    assert!(wrong("tcp = {}\nhttp = { path = \"/\" }").contains("exactly one of"));
+    assert!(wrong("tcp = {}\nevery = \"1\"").contains("ms, s, m, h or d"));
+    assert!(wrong("tcp = {}\nevry = \"1s\"").contains("evry"));
+    assert!(wrong("http = { path = \"healthz\" }").contains("begins with /"));
+    assert!(wrong("http = { path = \"/\", status = 99 }").contains("no status"));
+    assert!(wrong("http = { path = \"/\", scheme = \"https\" }").contains("insecure_tls"));
+    assert!(wrong("http = { path = \"/\", host = \"user@host\" }").contains("host name"));
+    assert!(wrong("command = []").contains("empty"));
+    assert!(wrong("tcp = {}\npasses = 0").contains("count from 1"));
+}
+
+#[test]
+fn all_wrong_checks_of_a_file_are_named() {
+    let tables = ["tcp = 1", "tcp = {}", "command = []"].map(|text| text.parse().expect("a table"));
+    let wrong = Checks::from_tables(&tables).expect_err("two are wrong");
+    assert!(wrong.len() == 2 && wrong[0].starts_with("check 1: ") && wrong[1].starts_with("check 3: "), "{wrong:?}");
+}
+
+#[test]
+fn healthy_means_often_enough_in_a_row() {
+    let (mut watch, probe) = watch("tcp = {}\npasses = 3\nfails = 2\ngrace = \"0s\"");
+    for (answer, health) in [
+        (good(), Health::Unknown),
+        (good(), Health::Unknown),
+        (bad(), Health::Unknown),
+        (good(), Health::Unknown),
+        (good(), Health::Unknown),
+        (good(), Health::Passing),
+        (bad(), Health::Passing),
+        (good(), Health::Passing),
+        (bad(), Health::Passing),
+        (bad(), Health::Failing),
+        (good(), Health::Failing),
+    ] {
+        watch.record(Millis(5), probe, answer);
+        assert_eq!(watch.health(), health);
+    }
+}
+
+#[test]
+fn a_slow_starter_has_its_grace_once() {
+    let (mut watch, probe) = watch("tcp = {}\npasses = 1\nfails = 1\ngrace = \"10s\"");
+    watch.record(Millis(9_999), probe, bad());
+    assert_eq!(watch.health(), Health::Unknown);
+    watch.record(Millis(10_000), probe, bad());
+    assert_eq!(watch.health(), Health::Failing);
+    assert_eq!(watch.remark().as_deref(), Some("GET /healthz on 127.0.0.1:1: expected 200, got 500"));
+}
+
+#[test]
+fn one_endpoint_that_is_not_well_is_enough() {
+    let (mut watch, probe) = watch("tcp = {}\npasses = 1\nfails = 1\ngrace = \"0s\"");
+    watch.set_endpoints(&[endpoint(1), endpoint(2)], Millis(0));
+    watch.record(Millis(1), probe, good());
+    assert_eq!(watch.health(), Health::Unknown);
+    watch.record(Millis(1), Probe { endpoint: endpoint(2), ..probe }, bad());
+    assert_eq!(watch.health(), Health::Failing);
+    watch.set_endpoints(&[endpoint(1)], Millis(2));
+    assert_eq!(watch.health(), Health::Passing);
+}
+
+#[test]
+fn each_question_is_asked_once_at_its_time_and_again_when_its_answer_is_lost() {
+    let (mut watch, probe) = watch("tcp = {}\nevery = \"1s\"\ntimeout = \"2s\"");
+    assert_eq!(watch.due(Millis(0)), [probe]);
+    assert_eq!(watch.due(Millis(1)), []);
+    watch.record(Millis(400), probe, good());
+    assert_eq!((watch.due(Millis(999)), watch.next_due()), (vec![], Some(Millis(1000))));
+    assert_eq!(watch.due(Millis(1000)), [probe]);
+    assert_eq!(watch.due(Millis(6000)), []);
+    assert_eq!(watch.due(Millis(6001)), [probe]);
+}
+
+#[test]
+fn a_cold_application_is_warmed_up_first() {
+    let (mut watch, probe) = watch("tcp = {}\npasses = 1\nwarm_up = { requests = 2, within = \"100ms\" }");
+    watch.record(Millis(0), probe, Ok(Duration::from_secs(12)));
+    watch.record(Millis(1), probe, good());
+    assert_eq!(watch.health(), Health::Unknown);
+    assert!(watch.remark().is_some_and(|said| said.contains("1 of 2 answers")), "{:?}", watch.remark());
+    watch.record(Millis(2), probe, good());
+    assert_eq!((watch.health(), watch.latency()), (Health::Passing, Some(Duration::from_millis(3))));
+    watch.record(Millis(3), probe, Ok(Duration::from_secs(12)));
+    assert_eq!(watch.health(), Health::Passing);
+}
+
+/// Answers every connection with the same bytes, and tells what it was asked first. Ends with the test's runtime.
+async fn server(answer: &'static str) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+    tokio::task::spawn_local(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap_or(0);
+            let _ = tell.send(String::from_utf8_lossy(&request[..length]).into_owned());
+            let _ = stream.write_all(answer.as_bytes()).await;
+            if answer.is_empty() {
+                std::future::pending::<()>().await;
+            }
+        }
+    });
+    (address, told)
+}
+
+fn run(story: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    tokio::task::LocalSet::new().block_on(&runtime, story);
+}
+
+#[test]
+fn an_http_check_says_what_it_expected_and_saw() {
+    run(async {
+        let (at, mut asked) =
+            server("HTTP/1.1 500 No\r\ncontent-length: 2\r\nx-version: v1\r\nconnection: close\r\n\r\nno").await;
+        let ask = async |text: &str| probe(&check(text), &subject(), at).await.map(drop);
+        let seen = ask("http = { path = \"/healthz\", host = \"shop.example\" }").await;
+        assert_eq!(seen, Err(format!("GET /healthz on {at}: expected 200, got 500")));
+        let request = asked.recv().await.expect("it asked").to_lowercase();
+        assert!(
+            request.starts_with("get /healthz http/1.1\r\n") && request.contains("host: shop.example\r\n"),
+            "{request}"
+        );
+        assert!(!request.contains("authorization") && !request.contains("cookie"), "{request}");
+        assert_eq!(ask("http = { path = \"/\", status = [200, \"500-503\"], contains = \"n\", equals = \"no\", headers = { x-version = \"v1\" } }").await, Ok(()));
+        let seen = ask("http = { path = \"/\", status = 500, contains = \"yes\" }").await;
+        assert_eq!(seen, Err(format!("GET / on {at}: expected a body with \"yes\", got \"no\"")));
+        let seen = ask("http = { path = \"/\", status = 500, headers = { X-Version = \"v2\" } }").await;
+        assert_eq!(seen, Err(format!("GET / on {at}: expected header X-Version: v2, got v1")));
+    });
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    run(async {
+        let (elsewhere, mut asked) = server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        let answer = format!(
+            "HTTP/1.1 302 Found\r\nlocation: http://{elsewhere}/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        let (at, _asked) = server(answer.leak()).await;
+        let seen = probe(&check("http = { path = \"/\" }"), &subject(), at).await;
+        assert_eq!(seen, Err(format!("GET / on {at}: expected 200, got 302")));
+        assert!(asked.try_recv().is_err());
+    });
+}
+
+#[test]
+fn silence_and_nobody_there_are_told_apart_and_take_no_longer_than_allowed() {
+    run(async {
+        let (silent, _asked) = server("").await;
+        let http = check("http = { path = \"/\" }\ntimeout = \"100ms\"");
+        let seen = probe(&http, &subject(), silent).await;
+        assert_eq!(seen, Err(format!("GET / on {silent}: expected 200, got no answer within 100 ms")));
+        let nobody = TcpListener::bind("127.0.0.1:0").await.and_then(|l| l.local_addr()).expect("a free port");
+        for check in [http, check("tcp = {}")] {
+            let seen = probe(&check, &subject(), nobody).await.expect_err("nobody is there");
+            assert!(seen.contains("refused") && seen.contains(&nobody.to_string()), "{seen}");
+        }
+    });
+}
+
+#[test]
+fn an_endless_body_is_not_read_to_its_end() {
+    run(async {
+        let body = "x".repeat(200 << 10);
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n{body}");
+        let (at, _asked) = server(answer.leak()).await;
+        let seen = probe(&check("http = { path = \"/\", contains = \"y\" }"), &subject(), at).await;
+        assert!(seen.expect_err("no y").contains("expected a body with"));
+    });
+}
+
+#[test]
+fn a_command_gets_the_endpoint_and_nothing_is_left_of_it_when_it_is_too_slow() {
+    run(async {
+        let ask = async |text: &str| probe(&check(text), &subject(), endpoint(9)).await.map(drop);
+        let right = r#"test "$POINTSMAN_ENDPOINT $POINTSMAN_CHECKED_STACK" = "127.0.0.1:9 shop-prod-7""#;
+        assert_eq!(ask(&format!("command = [\"sh\", \"-c\", '{right}']")).await, Ok(()));
+        let seen = ask("command = [\"sh\", \"-c\", \"echo no such page >&2; exit 3\"]").await;
+        assert_eq!(
+            seen,
+            Err("command sh for 127.0.0.1:9: expected exit status 0, got exit status: 3: no such page".into())
+        );
+        assert!(ask("command = [\"/no/such/program\"]").await.expect_err("no").contains("can not be started"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("pids").display().to_string();
+        let slow =
+            format!("command = [\"sh\", \"-c\", \"sleep 100 & echo $! $$ > {path}; wait\"]\ntimeout = \"300ms\"");
+        assert!(ask(&slow).await.expect_err("too slow").contains("got none within 300 ms"));
+        let pids = std::fs::read_to_string(&path).expect("it ran");
+        for _ in 0..500 {
+            if pids.split_whitespace().all(is_gone) {
+                return;
+            }
+            tokio::task::yield_now().await;
+            let _ = tokio::time::timeout(Duration::from_millis(10), std::future::pending::<()>()).await;
+        }
+        panic!("still there: {pids}");
+    });
+}
+
+/// Ended, whether or not somebody has waited for it yet.
+fn is_gone(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+}
+
+#[test]
+fn the_last_look_asks_everything_once() {
+    run(async {
+        let (at, _asked) = server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+        let list = vec![check("http = { path = \"/\" }"), check("tcp = {}")];
+        assert_eq!(probe_now(&Checks { list: list.clone() }, &subject(), &[at]).await, Ok(()));
+        let nobody = TcpListener::bind("127.0.0.1:0").await.and_then(|l| l.local_addr()).expect("a free port");
+        assert!(probe_now(&Checks { list }, &subject(), &[at, nobody]).await.is_err());
+    });
+}

@@ -1,0 +1,155 @@
+//! When to ask, and what the answers mean. Pure: no clock, no I/O; times come in, questions and a verdict come out.
+//!
+//! Passing only when every check passed often enough in a row at every endpoint. Failing when one failed often enough
+//! in a row, once it had passed or its grace was over. Everything else is unknown.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use super::{Check, Checks};
+use crate::machine::{Health, Millis};
+
+/// A question that is due: which check, where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Probe {
+    /// The check's place in [`Checks::list`].
+    pub check: usize,
+    /// Where it is asked.
+    pub endpoint: SocketAddr,
+}
+
+/// The watch over one stack.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    checks: Arc<Checks>,
+    points: BTreeMap<Probe, Point>,
+}
+
+/// What is known of one check at one endpoint.
+#[derive(Debug, Clone)]
+struct Point {
+    since: Millis,
+    due: Millis,
+    asked: Option<Millis>,
+    passed: u32,
+    failed: u32,
+    /// Passes in a row that met the latency of the warm-up.
+    warm: u32,
+    verdict: Health,
+    last: Option<Result<Duration, String>>,
+}
+
+impl Watch {
+    /// A watch that has seen nothing yet.
+    pub fn new(checks: Arc<Checks>) -> Self {
+        Self { checks, points: BTreeMap::new() }
+    }
+
+    /// Says where the stack serves. What is known of an endpoint that stays is kept; the grace of a new one begins.
+    pub fn set_endpoints(&mut self, endpoints: &[SocketAddr], now: Millis) {
+        self.points.retain(|probe, _| endpoints.contains(&probe.endpoint));
+        for (check, endpoint) in (0..self.checks.list.len()).flat_map(|c| endpoints.iter().map(move |e| (c, *e))) {
+            self.points.entry(Probe { check, endpoint }).or_insert_with(|| Point::new(now));
+        }
+    }
+
+    /// What is to be asked now. Each is asked once, until its answer is recorded; one whose answer was lost is asked
+    /// again.
+    pub fn due(&mut self, now: Millis) -> Vec<Probe> {
+        let mut due = Vec::new();
+        for (probe, point) in &mut self.points {
+            let Some(check) = self.checks.list.get(probe.check) else { continue };
+            let lost = point.asked.is_some_and(|asked| now.since(asked) > millis(check.timeout * 2 + check.every));
+            if (point.asked.is_none() && now >= point.due) || lost {
+                point.asked = Some(now);
+                due.push(*probe);
+            }
+        }
+        due
+    }
+
+    /// When something is due next, unless an answer comes before.
+    pub fn next_due(&self) -> Option<Millis> {
+        self.points.values().filter(|point| point.asked.is_none()).map(|point| point.due).min()
+    }
+
+    /// Takes an answer. One for an endpoint that is no longer the stack's is dropped.
+    pub fn record(&mut self, now: Millis, probe: Probe, answer: Result<Duration, String>) {
+        let (Some(check), Some(point)) = (self.checks.list.get(probe.check), self.points.get_mut(&probe)) else {
+            return;
+        };
+        point.record(check, now, answer);
+    }
+
+    /// The verdict.
+    pub fn health(&self) -> Health {
+        let verdicts = || self.points.values().map(|point| point.verdict);
+        if verdicts().any(|verdict| verdict == Health::Failing) {
+            Health::Failing
+        } else if verdicts().all(|verdict| verdict == Health::Passing)
+            && (self.checks.list.is_empty() || !self.points.is_empty())
+        {
+            Health::Passing
+        } else {
+            Health::Unknown
+        }
+    }
+
+    /// In one sentence what stands in the way, the worst first; nothing when all is well.
+    pub fn remark(&self) -> Option<String> {
+        let failing = self.points.values().filter(|point| point.verdict == Health::Failing);
+        let complaint = |point: &Point| point.last.as_ref().and_then(|last| last.as_ref().err().cloned());
+        if let Some(said) = failing.chain(self.points.values()).find_map(complaint) {
+            return Some(said);
+        }
+        let (probe, point) = self.points.iter().find(|(_, point)| point.verdict != Health::Passing)?;
+        let check = self.checks.list.get(probe.check)?;
+        let at = probe.endpoint;
+        Some(match check.warm_up {
+            Some(warm_up) if point.passed >= check.passes => {
+                let (done, all, within) = (point.warm, warm_up.requests, warm_up.within.as_millis());
+                format!("{at} is warming up: {done} of {all} answers in a row within {within} ms")
+            }
+            _ => format!("{at} passed {} of {} times in a row", point.passed, check.passes),
+        })
+    }
+
+    /// The slowest last answer.
+    pub fn latency(&self) -> Option<Duration> {
+        self.points.values().filter_map(|point| point.last.as_ref()?.as_ref().ok().copied()).max()
+    }
+}
+
+impl Point {
+    fn new(now: Millis) -> Self {
+        Self { since: now, due: now, asked: None, passed: 0, failed: 0, warm: 0, verdict: Health::Unknown, last: None }
+    }
+
+    fn record(&mut self, check: &Check, now: Millis, answer: Result<Duration, String>) {
+        // From question to question; a slow answer does not make the next one come at once.
+        let asked = self.asked.take().unwrap_or(now);
+        self.due = asked.plus(millis(check.every)).max(now);
+        match &answer {
+            Ok(latency) => {
+                (self.passed, self.failed) = (self.passed.saturating_add(1), 0);
+                let in_time = check.warm_up.is_none_or(|warm_up| *latency <= warm_up.within);
+                self.warm = if in_time { self.warm.saturating_add(1) } else { 0 };
+                let is_warm = self.verdict == Health::Passing || check.warm_up.is_none_or(|w| self.warm >= w.requests);
+                if self.passed >= check.passes && is_warm {
+                    self.verdict = Health::Passing;
+                }
+            }
+            Err(_) => {
+                (self.passed, self.failed, self.warm) = (0, self.failed.saturating_add(1), 0);
+                let patience_over = self.verdict == Health::Passing || now.since(self.since) >= millis(check.grace);
+                if self.failed >= check.fails && patience_over {
+                    self.verdict = Health::Failing;
+                }
+            }
+        }
+        self.last = Some(answer);
+    }
+}
+
+fn millis(length: Duration) -> Millis {
+    Millis(u64::try_from(length.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,1 +1,0 @@
-//! Stacks that are processes of this host.

@@ -1,0 +1,187 @@
+//! The folder of a stack: what it was asked to be (`spec.json`), how it is (`state.json`), that it is to go
+//! (`retiring`), and the lock whose holder keeps it running.
+//!
+//! Must not start, stop or judge anything.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::identity::Mark;
+use crate::machine::{EnvironmentId, Name, Number, Release, StackName};
+
+/// What a stack was asked to be. Written once, before anything of it runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Spec {
+    pub(super) name: StackName,
+    /// Where each instance listens. Kept for the life of the stack, so that it comes back where it was.
+    pub(super) endpoints: Vec<SocketAddr>,
+    pub(super) mark: Mark,
+    pub(super) release: Release,
+    pub(super) definition: String,
+}
+
+/// How a stack is, as its supervisor last said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    /// The supervisor's process.
+    pub(super) pid: i32,
+    pub(super) instances: Vec<InstanceState>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct InstanceState {
+    pub(super) phase: InstancePhase,
+    /// Its process while it runs, and when that began in clock ticks since the host came up.
+    pub(super) pid: Option<(i32, u64)>,
+    /// How often it was started again.
+    pub(super) restarts: usize,
+    /// Why it last ended, in one sentence.
+    pub(super) last_exit: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum InstancePhase {
+    #[default]
+    Starting,
+    Running,
+    /// Waiting to be started again.
+    Pausing,
+    /// Given up.
+    Failed,
+    Stopped,
+}
+
+/// One stack's folder.
+#[derive(Debug, Clone)]
+pub(super) struct StackFolder(pub(super) PathBuf);
+
+impl StackFolder {
+    /// Where the stack of this name is kept, below the driver's folder.
+    pub(super) fn of(driver: &Path, name: &StackName) -> Self {
+        let EnvironmentId { pipeline, environment } = &name.environment;
+        let path = driver.join("stacks").join(pipeline.as_str()).join(environment.as_str());
+        Self(path.join(name.number.to_string()))
+    }
+
+    /// Every stack's folder. What is not named as one of ours is not looked at.
+    pub(super) fn all(driver: &Path) -> io::Result<Vec<(StackName, Self)>> {
+        let mut found = Vec::new();
+        for (pipeline, path) in named::<Name>(&driver.join("stacks"))? {
+            for (environment, path) in named::<Name>(&path)? {
+                for (number, path) in named::<u32>(&path)? {
+                    let environment = EnvironmentId { pipeline: pipeline.clone(), environment: environment.clone() };
+                    found.push((StackName { environment, number: Number(number) }, Self(path)));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        self.0.join("spec.json").exists()
+    }
+
+    pub(super) fn spec(&self) -> io::Result<Spec> {
+        read_json(&self.0.join("spec.json"))
+    }
+
+    /// Nothing as long as the supervisor has said nothing.
+    pub(super) fn state(&self) -> Option<State> {
+        read_json(&self.0.join("state.json")).ok()
+    }
+
+    pub(super) fn write_state(&self, state: &State) -> io::Result<()> {
+        let text = serde_json::to_vec(state).map_err(io::Error::other)?;
+        replace(&self.0.join("state.json"), &text, Durable::No)
+    }
+
+    /// Makes the folder with its spec, whole or not at all.
+    pub(super) fn create(&self, spec: &Spec) -> io::Result<()> {
+        let (Some(parent), Some(name)) = (self.0.parent(), self.0.file_name()) else {
+            return Err(io::Error::other("a stack's folder has a parent"));
+        };
+        let draft = parent.join(format!(".{}.new", name.to_string_lossy()));
+        fs::create_dir_all(draft.join("logs"))?;
+        let text = serde_json::to_vec_pretty(spec).map_err(io::Error::other)?;
+        replace(&draft.join("spec.json"), &text, Durable::Yes)?;
+        fs::rename(&draft, &self.0)?;
+        File::open(parent)?.sync_all()
+    }
+
+    pub(super) fn is_retiring(&self) -> bool {
+        self.0.join("retiring").exists()
+    }
+
+    /// From now on it is on its way out, whatever crashes.
+    pub(super) fn mark_retiring(&self) -> io::Result<()> {
+        replace(&self.0.join("retiring"), b"", Durable::Yes)?;
+        File::open(&self.0)?.sync_all()
+    }
+
+    /// Takes the lock that the supervisor holds for its life; nothing when somebody has it.
+    pub(super) fn try_lock(&self) -> io::Result<Option<File>> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.0.join("lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether its supervisor lives. A lock can not be mistaken for another's as a process number can.
+    pub(super) fn is_supervised(&self) -> io::Result<bool> {
+        let Ok(file) = File::open(self.0.join("lock")) else { return Ok(false) };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// The folders below `parent` whose name reads as a `T`; a parent that is not there has none.
+fn named<T: std::str::FromStr>(parent: &Path) -> io::Result<Vec<(T, PathBuf)>> {
+    let entries = match fs::read_dir(parent) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    let parsed = entries.filter_map(Result::ok).filter_map(|entry| {
+        let name = entry.file_name().to_str()?.parse().ok()?;
+        Some((name, entry.path()))
+    });
+    Ok(parsed.collect())
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+    let text = fs::read(path)?;
+    serde_json::from_slice(&text)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display())))
+}
+
+/// Whether it must survive the host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durable {
+    Yes,
+    No,
+}
+
+/// Puts a file in the place of another, whole or not at all.
+pub(super) fn replace(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> {
+    let draft = path.with_extension("new");
+    let mut file = File::create(&draft)?;
+    file.write_all(content)?;
+    if durable == Durable::Yes {
+        file.sync_data()?;
+    }
+    fs::rename(&draft, path)
+}

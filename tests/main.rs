@@ -1,0 +1,5 @@
+//! The stories: the real binary, tried from outside.
+
+mod stories {
+    mod process;
+}

@@ -1,0 +1,1 @@
+//! Stacks of processes: what comes up, what goes wrong and what is left afterwards.
