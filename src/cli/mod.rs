@@ -1,4 +1,3 @@
-//! The commands, one file each.
+//! The command line: one file per command. Must not decide anything.
 
-pub mod sample;
-pub mod stack_run;
+pub mod front;

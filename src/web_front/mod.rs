@@ -98,7 +98,7 @@ pub trait FrontDriver: Send + Sync {
 }
 
 /// The drivers there are, by the name a pipeline file uses. Adding one is one new file and one line here.
-pub const DRIVERS: &[(&str, Open)] = &[];
+pub const DRIVERS: &[(&str, Open)] = &[("builtin", builtin::open)];
 
 /// Opens a driver. `settings` is the `front` table of an environment without its `driver` key; `folder` is the front's
 /// own place on disk, below the state folder. Mistakes in the settings are returned all at once.

@@ -1,0 +1,40 @@
+//! `pointsman front`: runs the built-in front of one folder. Started by the controller; by hand only to look into
+//! trouble. Must not know the controller.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::web_front::builtin::process;
+
+/// Runs the built-in front whose folder this is, until it is told to stop (SIGTERM) or hands over to another.
+#[derive(Debug, clap::Args)]
+pub struct FrontArgs {
+    /// The front's own folder: its settings, its route, its control socket, its log.
+    #[arg(long, value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Take over from the front that runs for this folder, without losing a request.
+    #[arg(long)]
+    pub take_over: bool,
+}
+
+/// Runs the front; returns when it has ended in good order.
+pub fn run(args: &FrontArgs) -> anyhow::Result<()> {
+    // A session of its own, so that what ends the controller's terminal does not end users' traffic. Refused when
+    // we lead one already, which is as good.
+    let _ = rustix::process::setsid();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can not be heard")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can not be heard")?;
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        process::run(&args.folder, args.take_over, stop).await?;
+        Ok(())
+    })
+}

@@ -1,0 +1,161 @@
+//! What the driver and the front say to one another: JSON lines over a unix socket in the front's folder, mode 0600.
+//! Both sides use these types. Must not decide anything.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+    time::timeout,
+};
+
+use super::store::Memory;
+use crate::{
+    stacks::StepError,
+    web_front::{CutOver, Route, SeenFront, Target},
+};
+
+/// The longest line.
+const LINE: u64 = 256 << 10;
+
+/// What a front is asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Order {
+    /// Know this candidate.
+    Stage {
+        /// Whom.
+        candidate: Target,
+    },
+    /// Apply this route, unless a higher generation was applied.
+    CutOver {
+        /// Which.
+        route: Route,
+    },
+    /// Say what is served.
+    Observe,
+    /// The maintenance page for everybody, or no longer.
+    Maintenance {
+        /// Which of the two.
+        on: bool,
+    },
+    /// Read certificate and pages again.
+    Reload,
+    /// Give the listening sockets to the one who asks.
+    HandOff,
+    /// The one who took over serves.
+    TakenOver,
+}
+
+/// What a front answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// It is so.
+    Done,
+    /// What became of the order to cut over.
+    CutOver {
+        /// That.
+        result: CutOver,
+    },
+    /// What is served.
+    Seen(Seen),
+    /// No, and asking again will not help.
+    Refused {
+        /// Why.
+        why: String,
+    },
+    /// Not now.
+    Unavailable {
+        /// Why.
+        why: String,
+    },
+    /// The sockets come with this line.
+    HandOff(Handed),
+}
+
+/// How a front is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Seen {
+    /// What it serves; `None`: it has never been given a route.
+    pub front: Option<SeenFront>,
+    /// Users get the maintenance page.
+    pub maintenance: bool,
+    /// Which program it is.
+    pub version: String,
+    /// The settings that it was started with: a digest of their text.
+    pub settings: String,
+    /// Its process.
+    pub pid: u32,
+    /// Client connections.
+    pub connections: usize,
+}
+
+/// What goes along with the sockets: the lock, the control socket, then the listening ones in the order of `listen`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Handed {
+    /// Their addresses, as the settings wrote them.
+    pub(super) listen: Vec<std::net::SocketAddr>,
+    /// What must not be forgotten.
+    pub(super) memory: Memory,
+}
+
+/// Where a front's control socket is.
+pub fn socket(folder: &Path) -> PathBuf {
+    folder.join("control")
+}
+
+/// A unix socket's address has 108 bytes at most; a folder below a long path is reached through its descriptor.
+pub(super) fn reachable(folder: &Path) -> io::Result<(Option<File>, PathBuf)> {
+    let plain = socket(folder);
+    if plain.as_os_str().len() < 100 {
+        return Ok((None, plain));
+    }
+    let folder = File::open(folder)?;
+    let path = socket(Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())));
+    Ok((Some(folder), path))
+}
+
+/// Asks the front of this folder one thing.
+pub async fn ask(folder: &Path, order: &Order, limit: Duration) -> Result<Answer, StepError> {
+    let unreachable = |error: io::Error| {
+        StepError::Unavailable(format!("the front at {} does not answer: {error}", socket(folder).display()))
+    };
+    let talk = async {
+        let (_open, path) = reachable(folder)?;
+        let mut stream = BufReader::new(UnixStream::connect(path).await?);
+        send(&mut stream, order).await?;
+        receive::<Answer>(&mut stream).await?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    };
+    match timeout(limit, talk).await {
+        Ok(answer) => answer.map_err(unreachable),
+        Err(_) => Err(unreachable(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Writes one line.
+pub(super) async fn send<T: Serialize>(stream: &mut BufReader<UnixStream>, message: &T) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    stream.get_mut().write_all(&line).await
+}
+
+/// Reads one line; `None`: the other side has gone.
+pub(super) async fn receive<T: for<'a> Deserialize<'a>>(stream: &mut BufReader<UnixStream>) -> io::Result<Option<T>> {
+    let mut line = Vec::new();
+    let mut limited = tokio::io::AsyncReadExt::take(&mut *stream, LINE);
+    if limited.read_until(b'\n', &mut line).await? == 0 {
+        return Ok(None);
+    }
+    if line.last() != Some(&b'\n') {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a line that does not end"));
+    }
+    Ok(Some(serde_json::from_slice(&line)?))
+}

@@ -1,0 +1,128 @@
+//! The built-in front: a reverse proxy that runs as a process of its own (`pointsman front --folder DIR`), outlives
+//! the controller, and is driven over a unix socket in its folder.
+//!
+//! This file is the driver: it starts the process, speaks to it, and asks at its public address who answers. It keeps
+//! nothing in memory; the front remembers its route itself.
+
+pub mod control;
+mod handoff;
+mod launch;
+mod plane;
+pub mod process;
+mod public;
+pub mod settings;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use self::{
+    control::{Answer, Order, Seen, ask},
+    launch::Program,
+    settings::Settings,
+};
+use super::{CutOver, FrontDriver, Route, SeenFront, Target};
+use crate::{
+    machine::{Fencing, StackName},
+    stacks::StepError,
+};
+
+/// For one order: a flush to the disk and word to a front that is leaving fit in.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens the driver; nothing is started before [`FrontDriver::ensure_running`].
+pub fn open(table: &toml::Table, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
+    Ok(Arc::new(BuiltinFront::new(table, folder, Program::ourselves().map_err(|e| vec![e])?)?))
+}
+
+/// The driver.
+pub struct BuiltinFront {
+    folder: PathBuf,
+    settings: Settings,
+    /// The settings as the front process reads them.
+    text: String,
+    program: Program,
+}
+
+impl BuiltinFront {
+    /// Opens the driver with the program that is to run the front.
+    fn new(table: &toml::Table, folder: &Path, program: Program) -> Result<Self, Vec<String>> {
+        let table = settings::anchored(table);
+        let settings = Settings::read(&table)?;
+        let text =
+            toml::to_string(&table).map_err(|e| vec![format!("the front's settings can not be written: {e}")])?;
+        Ok(Self { folder: folder.to_owned(), settings, text, program })
+    }
+
+    async fn order(&self, order: Order) -> Result<Answer, StepError> {
+        match ask(&self.folder, &order, PATIENCE).await? {
+            Answer::Refused { why } => Err(StepError::Refused(why)),
+            Answer::Unavailable { why } => Err(StepError::Unavailable(why)),
+            answer => Ok(answer),
+        }
+    }
+
+    async fn done(&self, order: Order) -> Result<(), StepError> {
+        match self.order(order).await? {
+            Answer::Done => Ok(()),
+            other => Err(strange(&other)),
+        }
+    }
+
+    /// All that the front says about itself.
+    pub async fn seen(&self) -> Result<Seen, StepError> {
+        match self.order(Order::Observe).await? {
+            Answer::Seen(seen) => Ok(seen),
+            other => Err(strange(&other)),
+        }
+    }
+
+    /// The maintenance page for all users, or no longer.
+    pub async fn maintenance(&self, on: bool) -> Result<(), StepError> {
+        self.done(Order::Maintenance { on }).await
+    }
+
+    /// Has certificate and pages read again.
+    pub async fn reload(&self) -> Result<(), StepError> {
+        self.done(Order::Reload).await
+    }
+}
+
+fn strange(answer: &Answer) -> StepError {
+    StepError::Unavailable(format!("the front gave an answer to another question: {answer:?}"))
+}
+
+#[async_trait::async_trait]
+impl FrontDriver for BuiltinFront {
+    async fn stage(&self, candidate: &Target) -> Result<(), StepError> {
+        self.done(Order::Stage { candidate: candidate.clone() }).await
+    }
+
+    async fn cut_over(&self, route: &Route) -> Result<CutOver, StepError> {
+        match self.order(Order::CutOver { route: route.clone() }).await? {
+            Answer::CutOver { result } => Ok(result),
+            other => Err(strange(&other)),
+        }
+    }
+
+    async fn observe(&self) -> Result<Option<SeenFront>, StepError> {
+        Ok(self.seen().await?.front)
+    }
+
+    async fn ask_public(&self) -> Result<Option<StackName>, StepError> {
+        public::ask(&self.settings).await.map(Some)
+    }
+
+    fn fencing(&self) -> Fencing {
+        Fencing::CompareAndSet
+    }
+
+    async fn ensure_running(&self) -> Result<(), StepError> {
+        launch::ensure(&self.folder, &self.text, &self.program).await
+    }
+}

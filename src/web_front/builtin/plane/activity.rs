@@ -1,0 +1,106 @@
+//! What a client connection is doing, so that one that does nothing, or drips, can be cut. Must not cut it itself.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+use super::Shared;
+use crate::web_front::builtin::settings::Timeouts;
+
+/// Notes of one connection, in ticks; 0 is "not".
+pub(super) struct Activity {
+    shared: Arc<Shared>,
+    requests: AtomicU32,
+    idle_since: AtomicU32,
+    head_since: AtomicU32,
+    body_awaited_since: AtomicU32,
+    write_stuck_since: AtomicU32,
+}
+
+/// What is to be done with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Leave it alone.
+    Fine,
+    /// It waits for a next request that does not come: close it politely.
+    Idle,
+    /// It holds us up: cut it.
+    Stuck,
+}
+
+impl Activity {
+    /// A fresh connection owes us a request head.
+    pub(super) fn new(shared: &Arc<Shared>) -> Arc<Self> {
+        let now = shared.now();
+        Arc::new(Self {
+            shared: shared.clone(),
+            requests: AtomicU32::new(0),
+            idle_since: AtomicU32::new(now),
+            head_since: AtomicU32::new(now),
+            body_awaited_since: AtomicU32::new(0),
+            write_stuck_since: AtomicU32::new(0),
+        })
+    }
+
+    /// Bytes came in.
+    pub(super) fn read(&self) {
+        if self.requests.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
+            self.head_since.store(self.shared.now(), Relaxed);
+        }
+    }
+
+    /// Bytes could, or could not, be written.
+    pub(super) fn wrote(&self, stuck: bool) {
+        note(&self.write_stuck_since, stuck, &self.shared);
+    }
+
+    /// The request's body is, or is no longer, waited for.
+    pub(super) fn awaits_body(&self, waiting: bool) {
+        note(&self.body_awaited_since, waiting, &self.shared);
+    }
+
+    /// A request head is complete; the request lasts until what is returned is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> Busy {
+        self.requests.fetch_add(1, Relaxed);
+        self.head_since.store(0, Relaxed);
+        Busy(self.clone())
+    }
+
+    /// Looks at the notes.
+    pub(super) fn verdict(&self, timeouts: &Timeouts) -> Verdict {
+        let now = self.shared.now();
+        let longer = |since: &AtomicU32, limit: std::time::Duration| {
+            let since = since.load(Relaxed);
+            since != 0 && u128::from(now.saturating_sub(since)) * 100 >= limit.as_millis()
+        };
+        if longer(&self.write_stuck_since, timeouts.stall) || longer(&self.body_awaited_since, timeouts.stall) {
+            return Verdict::Stuck;
+        }
+        if self.requests.load(Relaxed) > 0 {
+            return Verdict::Fine;
+        }
+        if longer(&self.head_since, timeouts.header) {
+            return Verdict::Stuck;
+        }
+        let idle = self.head_since.load(Relaxed) == 0 && longer(&self.idle_since, timeouts.idle);
+        if idle { Verdict::Idle } else { Verdict::Fine }
+    }
+}
+
+fn note(since: &AtomicU32, yes: bool, shared: &Shared) {
+    let noted = since.load(Relaxed) != 0;
+    if yes != noted {
+        since.store(if yes { shared.now() } else { 0 }, Relaxed);
+    }
+}
+
+/// A request in progress.
+pub(super) struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.idle_since.store(self.0.shared.now(), Relaxed);
+        self.0.requests.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,190 @@
+//! Headers on their way through: what belongs to one hop is taken out, what the stack must know is put in.
+//! Must not choose where a request goes.
+
+use std::{net::IpAddr, sync::Mutex};
+
+use hyper::{
+    HeaderMap, Request, Uri, Version,
+    header::{self, HeaderName, HeaderValue},
+    http::uri::PathAndQuery,
+};
+
+/// Asks which stack answers.
+pub(in crate::web_front::builtin) const PROBE_NAME: &str = "x-pointsman-probe";
+pub(super) static PROBE: HeaderName = HeaderName::from_static(PROBE_NAME);
+/// Says so.
+pub(super) static STACK: HeaderName = HeaderName::from_static("x-pointsman-stack");
+
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Takes out what belongs to one hop, also what `Connection` names. `Trailer` stays: it describes the message.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .filter(|name| *name != header::HOST && *name != header::CONTENT_LENGTH)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(header::CONNECTION);
+    }
+    headers.remove(header::TRANSFER_ENCODING);
+    headers.remove(header::UPGRADE);
+    headers.remove(header::TE);
+    headers.remove(&KEEP_ALIVE);
+    headers.remove(&PROXY_CONNECTION);
+}
+
+/// What a client wants to change to. `h2c` is never passed on: it would take the stack's connection out of our hands.
+pub(super) fn upgrade<B>(request: &Request<B>) -> Option<HeaderValue> {
+    let protocol = request.headers().get(header::UPGRADE)?;
+    let asked = request.headers().get_all(header::CONNECTION).iter().any(|value| has_token(value, "upgrade"));
+    let fits = asked && request.version() == Version::HTTP_11 && !has_token(protocol, "h2c");
+    fits.then(|| protocol.clone())
+}
+
+fn has_token(value: &HeaderValue, token: &str) -> bool {
+    value.to_str().is_ok_and(|value| value.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
+}
+
+/// What a stack must know about the client, made once per connection.
+pub(super) struct Client {
+    address: HeaderValue,
+    node: String,
+    proto: &'static str,
+    behind_proxy: bool,
+    /// The last `Host`, and what `Forwarded` said for it.
+    forwarded: Mutex<Option<(HeaderValue, HeaderValue)>>,
+}
+
+impl Client {
+    pub(super) fn new(address: IpAddr, tls: bool, behind_proxy: bool) -> Self {
+        let plain = address.to_canonical();
+        let node = if plain.is_ipv6() { format!("\"[{plain}]\"") } else { plain.to_string() };
+        let address = HeaderValue::from_str(&plain.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self { address, node, proto: if tls { "https" } else { "http" }, behind_proxy, forwarded: Mutex::new(None) }
+    }
+
+    /// Puts the request into the form that a stack gets: origin form, one `Host`, and who asked. `Err`: it is no
+    /// request that has one meaning only.
+    pub(super) fn prepare<B>(&self, request: &mut Request<B>) -> Result<(), &'static str> {
+        let authority = request.uri().authority().map(|a| HeaderValue::from_str(host_of(a.as_str())));
+        let headers = request.headers_mut();
+        if let Some(authority) = authority {
+            // An absolute request target wins over Host (RFC 9112, 3.2.2); HTTP/2 has nothing else.
+            headers.insert(header::HOST, authority.map_err(|_| "the host is not readable")?);
+        }
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let host = hosts.next().cloned();
+        if hosts.next().is_some() {
+            return Err("Host is there twice");
+        }
+        strip(headers);
+        headers.remove(header::PROXY_AUTHORIZATION);
+        headers.remove(header::EXPECT);
+        headers.remove(&HTTP2_SETTINGS);
+        if request.version() == Version::HTTP_2 {
+            join_cookies(request.headers_mut());
+        } else if host.is_none() && request.version() == Version::HTTP_11 {
+            return Err("Host is missing");
+        }
+        self.forward(request.headers_mut(), host);
+        let target = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        if target.as_str() != "*" && !target.as_str().starts_with('/') {
+            return Err("the request target is no path");
+        }
+        *request.uri_mut() = Uri::from(target);
+        *request.version_mut() = Version::HTTP_11;
+        Ok(())
+    }
+
+    fn forward(&self, headers: &mut HeaderMap, host: Option<HeaderValue>) {
+        append(headers, &FORWARDED_FOR, &self.address);
+        let forwarded = self.forwarded(host.as_ref());
+        append(headers, &header::FORWARDED, &forwarded);
+        let keep = self.behind_proxy;
+        if !(keep && headers.contains_key(&FORWARDED_PROTO)) {
+            headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(self.proto));
+        }
+        if !(keep && headers.contains_key(&FORWARDED_HOST)) {
+            match host {
+                Some(host) => headers.insert(&FORWARDED_HOST, host),
+                None => headers.remove(&FORWARDED_HOST),
+            };
+        }
+    }
+
+    fn forwarded(&self, host: Option<&HeaderValue>) -> HeaderValue {
+        let mut kept = self.forwarded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let (Some((last, forwarded)), Some(host)) = (&*kept, host)
+            && last == host
+        {
+            return forwarded.clone();
+        }
+        let named = host.and_then(|h| h.to_str().ok()).filter(|h| !h.contains(['"', '\\']));
+        let host_part = named.map(|h| format!(";host=\"{h}\"")).unwrap_or_default();
+        let line = format!("for={}{host_part};proto={}", self.node, self.proto);
+        let line = HeaderValue::from_str(&line).unwrap_or_else(|_| HeaderValue::from_static("for=unknown"));
+        *kept = host.map(|host| (host.clone(), line.clone()));
+        line
+    }
+}
+
+/// `user@host` names no other host than `host`.
+fn host_of(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
+/// One line, as many readers look at the first line only.
+fn append(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    if !headers.contains_key(name) {
+        headers.insert(name, value.clone());
+        return;
+    }
+    let mut line: Vec<u8> = Vec::new();
+    for part in headers.get_all(name).iter().chain([value]) {
+        if !line.is_empty() {
+            line.extend_from_slice(b", ");
+        }
+        line.extend_from_slice(part.as_bytes());
+    }
+    let line = HeaderValue::from_bytes(&line).unwrap_or_else(|_| value.clone());
+    headers.insert(name, line);
+}
+
+/// HTTP/2 may split cookies over several fields; HTTP/1.1 may not (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let parts: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// The same for an answer; only those who probe are told which stack it is.
+pub(super) fn strip_response(headers: &mut HeaderMap, stack: Option<&HeaderValue>) {
+    let upgrade = headers.get(header::UPGRADE).cloned();
+    let upgraded = upgrade.filter(|_| headers.get_all(header::CONNECTION).iter().any(|v| has_token(v, "upgrade")));
+    strip(headers);
+    headers.remove(header::PROXY_AUTHENTICATE);
+    headers.remove(&STACK);
+    if let Some(stack) = stack {
+        headers.insert(&STACK, stack.clone());
+    }
+    if let Some(protocol) = upgraded {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, protocol);
+    }
+}

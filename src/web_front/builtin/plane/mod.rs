@@ -1,0 +1,166 @@
+//! The data plane: accepts users' connections and forwards their requests to the stack that the routing table names.
+//! It must not know control sockets, files of routes or generations: [`Plane::set`] gives it a table, and from then
+//! on every request that is read is answered by that table.
+//!
+//! Every worker is a thread with a runtime and client pools of its own; the table is all that they share.
+
+mod activity;
+mod body;
+mod connection;
+mod headers;
+mod listener;
+mod pages;
+mod pool;
+mod proxy;
+mod table;
+mod tls;
+mod upgrade;
+mod worker;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::{mpsc, watch};
+
+pub(super) use headers::PROBE_NAME;
+pub(super) use pages::FRONT_NAME;
+use pages::Pages;
+use table::Table;
+pub(super) use table::parse_label;
+pub(super) use worker::detach;
+
+use self::{listener::Acceptor, table::Stacks, worker::Worker};
+use super::settings::Settings;
+use crate::{machine::StackName, web_front::Target};
+
+/// What connections do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Stage {
+    /// Serve.
+    Serving,
+    /// Somebody else accepts: answer what comes and ask clients to go.
+    Leaving,
+    /// Finish what is open, close the rest.
+    Closing,
+}
+
+/// What all workers see.
+struct Shared {
+    settings: Settings,
+    table: ArcSwap<Table>,
+    pages: ArcSwap<Pages>,
+    tls: ArcSwapOption<rustls::ServerConfig>,
+    /// Tenths of a second since the start: good enough for timeouts, and reading it costs nothing.
+    tick: AtomicU32,
+    connections: AtomicUsize,
+    stage: watch::Sender<Stage>,
+}
+
+impl Shared {
+    fn now(&self) -> u32 {
+        self.tick.load(Ordering::Relaxed)
+    }
+}
+
+/// Running workers, and the sockets that they serve.
+pub(super) struct Plane {
+    shared: Arc<Shared>,
+    stacks: Stacks,
+    workers: Arc<[Worker]>,
+    listeners: Vec<(SocketAddr, TcpListener)>,
+    acceptors: Vec<Acceptor>,
+    died: mpsc::UnboundedReceiver<String>,
+}
+
+impl Plane {
+    /// Starts the workers; nothing is accepted before [`Plane::accept`].
+    pub(super) fn start(settings: &Settings, listeners: Vec<(SocketAddr, TcpListener)>) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            settings: settings.clone(),
+            table: ArcSwap::from_pointee(Table::default()),
+            pages: ArcSwap::from_pointee(Pages::load(settings)?),
+            tls: ArcSwapOption::new(settings.tls.as_ref().map(tls::load).transpose()?),
+            tick: AtomicU32::new(1),
+            connections: AtomicUsize::new(0),
+            stage: watch::Sender::new(Stage::Serving),
+        });
+        let (report, died) = mpsc::unbounded_channel();
+        let workers = (0..settings.threads).map(|index| Worker::start(index, &shared, report.clone()));
+        let workers = workers.collect::<io::Result<Arc<[Worker]>>>()?;
+        let stacks = Stacks::new(settings.threads);
+        Ok(Self { shared, stacks, workers, listeners, acceptors: Vec::new(), died })
+    }
+
+    /// Begins to accept, or begins again.
+    pub(super) fn accept(&mut self) -> io::Result<()> {
+        self.acceptors.clear();
+        for (_, listener) in &self.listeners {
+            self.acceptors.push(Acceptor::start(listener.try_clone()?, &self.shared, &self.workers)?);
+        }
+        Ok(())
+    }
+
+    /// Stops accepting. Connections wait in the kernel for whoever accepts next.
+    pub(super) async fn pause(&mut self) {
+        for acceptor in self.acceptors.drain(..) {
+            acceptor.stop().await;
+        }
+    }
+
+    /// The listening sockets, by the address that the settings gave.
+    pub(super) fn listeners(&self) -> &[(SocketAddr, TcpListener)] {
+        &self.listeners
+    }
+
+    /// From now on every request that is read goes where this says.
+    pub(super) fn set(&mut self, live: Option<&Target>, staged: Option<&Target>, maintenance: bool) {
+        let table = Table { live: self.stacks.get(live), staged: self.stacks.get(staged), maintenance };
+        self.shared.table.store(Arc::new(table));
+        self.stacks.forget_unused(&self.shared.table.load());
+    }
+
+    /// Requests and long-lived connections open, per stack.
+    pub(super) fn open(&self) -> Vec<(StackName, u64)> {
+        self.stacks.open()
+    }
+
+    /// Client connections.
+    pub(super) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Reads certificate and pages again; on error everything stays as it was.
+    pub(super) fn reload(&self) -> io::Result<()> {
+        let pages = Pages::load(&self.shared.settings)?;
+        if let Some(files) = &self.shared.settings.tls {
+            self.shared.tls.store(Some(tls::load(files)?));
+        }
+        self.shared.pages.store(Arc::new(pages));
+        Ok(())
+    }
+
+    /// Somebody else accepts on the same sockets: ours are closed, and clients are asked to go with their next answer.
+    pub(super) fn leave(&mut self) {
+        self.listeners.clear();
+        self.shared.stage.send_replace(Stage::Leaving);
+    }
+
+    /// Idle connections are closed, the others when their answer is complete.
+    pub(super) fn close(&mut self) {
+        self.acceptors.clear();
+        self.listeners.clear();
+        self.shared.stage.send_replace(Stage::Closing);
+    }
+
+    /// Waits for a worker to die; says which and why.
+    pub(super) async fn died(&mut self) -> String {
+        self.died.recv().await.unwrap_or_else(|| "all workers are gone".to_owned())
+    }
+}

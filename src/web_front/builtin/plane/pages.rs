@@ -1,0 +1,120 @@
+//! The pages that the front itself answers with. Each says which it is in `x-pointsman-front`, so that nobody takes
+//! it for an answer of the application. Must not choose when.
+
+use std::io;
+
+use bytes::Bytes;
+use hyper::{
+    HeaderMap, Response, StatusCode,
+    header::{self, HeaderName, HeaderValue},
+};
+
+use super::proxy::Page;
+use crate::web_front::builtin::settings::Settings;
+
+/// Says that the front itself answers, and why.
+pub(in crate::web_front::builtin) const FRONT_NAME: &str = "x-pointsman-front";
+static FRONT: HeaderName = HeaderName::from_static(FRONT_NAME);
+
+/// What the operator may replace.
+pub(super) struct Pages {
+    maintenance: Option<Bytes>,
+    no_route: Option<Bytes>,
+    retry_after: HeaderValue,
+}
+
+impl Pages {
+    /// Reads the files that the settings name.
+    pub(super) fn load(settings: &Settings) -> io::Result<Self> {
+        let read = |path: &Option<std::path::PathBuf>| match path {
+            Some(path) => std::fs::read(path)
+                .map(|content| Some(Bytes::from(content)))
+                .map_err(|e| io::Error::new(e.kind(), format!("the page {} can not be read: {e}", path.display()))),
+            None => Ok(None),
+        };
+        Ok(Self {
+            maintenance: read(&settings.maintenance_page)?,
+            no_route: read(&settings.no_route_page)?,
+            retry_after: HeaderValue::from(settings.retry_after.as_secs().max(1)),
+        })
+    }
+
+    /// The page, as JSON for those who ask for that.
+    pub(super) fn answer(&self, page: Page, json: bool) -> Response<Bytes> {
+        let (status, name, title, text) = words(page);
+        let own = match page {
+            Page::Maintenance => self.maintenance.clone(),
+            Page::NoRoute => self.no_route.clone(),
+            _ => None,
+        };
+        let body = match own {
+            _ if json => Bytes::from(format!(
+                "{{\"type\":\"about:blank\",\"status\":{},\"title\":\"{title}\",\"detail\":\"{text}\"}}\n",
+                status.as_u16()
+            )),
+            Some(own) => own,
+            None => Bytes::from(format!(
+                "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+                 <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
+                 <body style=\"font-family:sans-serif;max-width:40em;margin:4em auto;padding:0 1em\">\
+                 <h1>{title}</h1><p>{text}</p></body></html>\n"
+            )),
+        };
+        let kind = if json { "application/problem+json" } else { "text/html; charset=utf-8" };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(&FRONT, HeaderValue::from_static(name));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, self.retry_after.clone());
+        }
+        response
+    }
+}
+
+/// Whether JSON is asked for, and HTML is not.
+pub(super) fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.contains("json") && !accept.contains("html")
+}
+
+fn words(page: Page) -> (StatusCode, &'static str, &'static str, &'static str) {
+    match page {
+        Page::NoRoute => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no-route",
+            "Nothing is here yet",
+            "No release is live at this address. Please try again in a moment.",
+        ),
+        Page::Maintenance => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "maintenance",
+            "Down for maintenance",
+            "The service is being worked on. Please try again in a moment.",
+        ),
+        Page::NoCandidate => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no-candidate",
+            "There is no such candidate",
+            "A preview was asked for, and the front knows no candidate of that name.",
+        ),
+        Page::Unreachable => (
+            StatusCode::BAD_GATEWAY,
+            "unreachable",
+            "The service did not answer",
+            "The connection to the service failed. Please try again in a moment.",
+        ),
+        Page::Timeout => {
+            (StatusCode::GATEWAY_TIMEOUT, "timeout", "The service took too long", "The service did not answer in time.")
+        }
+        Page::Crowded => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "crowded",
+            "Too many connections",
+            "The front has as many connections as it may have. Please try again in a moment.",
+        ),
+        Page::BadRequest(why) => (StatusCode::BAD_REQUEST, "bad-request", "The request is not understood", why),
+    }
+}

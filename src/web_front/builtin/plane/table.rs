@@ -1,0 +1,259 @@
+//! The routing table, and the stacks that it points at, each with its endpoints, pools and count of open requests.
+//! Must not forward anything.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
+
+use hyper::header::HeaderValue;
+
+use super::{pool::Pool, proxy::Page};
+use crate::{
+    machine::{Number, StackName},
+    web_front::{Endpoint, Target},
+};
+
+/// The turns are counted out in advance; weights that need more are rounded.
+const TURNS: usize = 1024;
+/// How long an endpoint that refused a connection is passed over, in ticks.
+const REST: u32 = 10;
+
+/// Who gets a request.
+#[derive(Default)]
+pub(super) struct Table {
+    pub(super) live: Option<Arc<Stack>>,
+    pub(super) staged: Option<Arc<Stack>>,
+    pub(super) maintenance: bool,
+}
+
+/// For whom a request asks.
+pub(super) enum Wish {
+    /// For nobody in particular, as users do.
+    Live,
+    /// For the candidate.
+    Candidate,
+    /// For a stack by name.
+    Named(HeaderValue),
+}
+
+impl Table {
+    pub(super) fn choose(&self, wish: &Wish) -> Result<&Arc<Stack>, Page> {
+        match wish {
+            Wish::Live if self.maintenance => Err(Page::Maintenance),
+            Wish::Live => self.live.as_ref().ok_or(Page::NoRoute),
+            Wish::Candidate => self.staged.as_ref().ok_or(Page::NoCandidate),
+            Wish::Named(name) => [&self.staged, &self.live]
+                .into_iter()
+                .flatten()
+                .find(|stack| stack.display.as_bytes() == name.as_bytes())
+                .ok_or(Page::NoCandidate),
+        }
+    }
+}
+
+/// A stack as the plane knows it.
+pub(super) struct Stack {
+    target: Target,
+    display: String,
+    /// Told to those who probe.
+    pub(super) label: HeaderValue,
+    pub(super) upstreams: Vec<Upstream>,
+    turns: Vec<u16>,
+    open: AtomicU64,
+    per_worker: Vec<Turn>,
+}
+
+/// One endpoint.
+pub(super) struct Upstream {
+    pub(super) endpoint: Endpoint,
+    /// For requests that name no host.
+    pub(super) host: HeaderValue,
+    rests_until: AtomicU32,
+    pools: Vec<Pool>,
+}
+
+#[derive(Default)]
+struct Turn(AtomicUsize);
+
+impl Stack {
+    fn new(target: &Target, workers: usize) -> Arc<Self> {
+        let upstreams = target.endpoints.iter().map(|&endpoint| Upstream {
+            endpoint,
+            host: text(&endpoint.address.to_string()),
+            rests_until: AtomicU32::new(0),
+            pools: (0..workers).map(|_| Pool::default()).collect(),
+        });
+        Arc::new(Self {
+            display: target.stack.to_string(),
+            label: text(&label(&target.stack)),
+            upstreams: upstreams.collect(),
+            turns: turns(&target.endpoints.iter().map(|e| e.weight).collect::<Vec<_>>()),
+            open: AtomicU64::new(0),
+            per_worker: (0..workers).map(|_| Turn::default()).collect(),
+            target: target.clone(),
+        })
+    }
+
+    /// The endpoint whose turn it is on this worker, passing over those that refused lately.
+    pub(super) fn next(&self, worker: usize, now: u32) -> Option<(usize, &Upstream)> {
+        let turn = self.per_worker[worker].0.fetch_add(1, Ordering::Relaxed);
+        let at = |skip: usize| {
+            let index = usize::from(*self.turns.get(turn.wrapping_add(skip) % self.turns.len())?);
+            Some((index, self.upstreams.get(index)?))
+        };
+        if self.turns.is_empty() {
+            return None;
+        }
+        let awake = |(_, upstream): &(usize, &Upstream)| upstream.rests_until.load(Ordering::Relaxed) <= now;
+        (0..self.turns.len()).filter_map(at).find(awake).or_else(|| at(0))
+    }
+}
+
+impl Upstream {
+    pub(super) fn pool(&self, worker: usize) -> &Pool {
+        &self.pools[worker]
+    }
+
+    pub(super) fn refused(&self, now: u32) {
+        self.rests_until.store(now + REST, Ordering::Relaxed);
+    }
+}
+
+/// A request, or a long-lived connection, open on a stack.
+pub(super) struct Open(Arc<Stack>);
+
+impl Open {
+    /// Counted before the table is looked at again: so a count of zero seen after a cutover stays zero.
+    pub(super) fn new(stack: &Arc<Stack>) -> Self {
+        stack.open.fetch_add(1, Ordering::SeqCst);
+        Self(stack.clone())
+    }
+
+    pub(super) fn stack(&self) -> &Stack {
+        &self.0
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The stacks that were ever asked for and still matter: pools are kept across flips, counts until they are zero.
+pub(super) struct Stacks {
+    workers: usize,
+    known: Vec<Arc<Stack>>,
+}
+
+impl Stacks {
+    const KEPT: usize = 4;
+
+    pub(super) fn new(workers: usize) -> Self {
+        Self { workers, known: Vec::new() }
+    }
+
+    pub(super) fn get(&mut self, target: Option<&Target>) -> Option<Arc<Stack>> {
+        let target = target?;
+        if let Some(at) = self.known.iter().position(|known| known.target == *target) {
+            let stack = self.known.remove(at);
+            self.known.push(stack.clone());
+            return Some(stack);
+        }
+        let stack = Stack::new(target, self.workers);
+        self.known.push(stack.clone());
+        Some(stack)
+    }
+
+    pub(super) fn forget_unused(&mut self, table: &Table) {
+        let mut spare = self.known.len().saturating_sub(Self::KEPT);
+        self.known.retain(|stack| {
+            let used = [&table.live, &table.staged].into_iter().flatten().any(|s| Arc::ptr_eq(s, stack));
+            let forget = spare > 0 && !used && stack.open.load(Ordering::SeqCst) == 0;
+            spare -= usize::from(forget);
+            !forget
+        });
+    }
+
+    pub(super) fn open(&self) -> Vec<(StackName, u64)> {
+        let mut open: Vec<(StackName, u64)> = Vec::new();
+        for stack in &self.known {
+            let count = stack.open.load(Ordering::SeqCst);
+            match open.iter_mut().find(|(name, _)| *name == stack.target.stack) {
+                Some((_, sum)) => *sum += count,
+                None => open.push((stack.target.stack.clone(), count)),
+            }
+        }
+        open.retain(|&(_, count)| count > 0);
+        open
+    }
+}
+
+/// Smooth weighted round robin, counted out: neighbours alternate as evenly as their weights allow.
+fn turns(weights: &[u16]) -> Vec<u16> {
+    let divisor = weights.iter().fold(0, |a, &b| gcd(a, b)).max(1);
+    let sum: usize = weights.iter().map(|&w| usize::from(w / divisor)).sum();
+    let scaled = |w: u16| {
+        let weight = usize::from(w / divisor);
+        if sum <= TURNS || weight == 0 { weight } else { (weight * TURNS / sum).max(1) }
+    };
+    let weights: Vec<i64> = weights.iter().map(|&w| i64::try_from(scaled(w)).unwrap_or(0)).collect();
+    let sum: i64 = weights.iter().sum();
+    let mut credit = vec![0i64; weights.len()];
+    let mut order = Vec::new();
+    for _ in 0..sum {
+        credit.iter_mut().zip(&weights).for_each(|(credit, weight)| *credit += weight);
+        let Some(best) = (0..credit.len()).max_by_key(|&i| (credit[i], std::cmp::Reverse(i))) else { break };
+        credit[best] -= sum;
+        order.push(u16::try_from(best).unwrap_or(u16::MAX));
+    }
+    order
+}
+
+fn gcd(a: u16, b: u16) -> u16 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn text(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+/// A stack's name by its parts, because joined with `-` two names can read the same.
+fn label(name: &StackName) -> String {
+    format!("environment={}; number={}", name.environment, name.number)
+}
+
+/// Reads a label back.
+pub(in crate::web_front::builtin) fn parse_label(label: &str) -> Option<StackName> {
+    let (environment, number) = label.strip_prefix("environment=")?.split_once("; number=")?;
+    Some(StackName { environment: environment.parse().ok()?, number: Number(number.parse().ok()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_alternate_by_weight() {
+        assert_eq!(turns(&[5, 1, 1]), [0, 0, 1, 0, 2, 0, 0]);
+        assert_eq!(turns(&[200, 200]), [0, 1]);
+        assert_eq!(turns(&[0, 7]), [1]);
+        assert!(turns(&[0, 0]).is_empty());
+    }
+
+    #[test]
+    fn steep_weights_are_rounded_but_never_to_nothing() {
+        let order = turns(&[65_535, 1]);
+        assert!(order.len() <= TURNS + 1 && order.contains(&1));
+    }
+
+    #[test]
+    fn names_that_read_the_same_have_labels_that_differ() {
+        let name = |environment: &str| StackName { environment: environment.parse().unwrap(), number: Number(3) };
+        let (one, two) = (name("a-b/c"), name("a/b-c"));
+        assert_eq!(one.to_string(), two.to_string());
+        assert_ne!(label(&one), label(&two));
+        assert_eq!(parse_label(&label(&one)), Some(one));
+    }
+}

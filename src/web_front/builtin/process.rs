@@ -1,0 +1,233 @@
+//! The front process: one per folder. Applies orders to the data plane one after the other, remembers them, and
+//! hands over to its successor. Must not decide what is ordered.
+
+mod follow;
+mod orders;
+mod start;
+
+use std::{
+    fs::File,
+    future::Future,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+use tokio::{
+    io::BufReader,
+    net::{UnixListener, UnixStream},
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+    time::{interval, timeout},
+};
+
+use super::{
+    control::{Answer, Handed, Order, receive, send},
+    handoff,
+    plane::{Plane, detach},
+    settings::Settings,
+    store::{Memory, Store},
+};
+
+/// The settings, in the front's folder.
+pub(super) const SETTINGS: &str = "settings.toml";
+/// A front of another version is replaced.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// For the successor to begin.
+const SUCCESSION: Duration = Duration::from_secs(10);
+/// For requests in flight when the front is told to end.
+const FAREWELL: Duration = Duration::from_secs(30);
+/// How often certificate and pages are looked at for changes.
+const WATCH: Duration = Duration::from_secs(5);
+
+/// Why a front can not begin, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontError {
+    /// Something about its folder or its sockets.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What came of it.
+        error: io::Error,
+    },
+    /// The settings in the folder.
+    #[error("{}: {}", path.display(), mistakes.join("; "))]
+    Settings {
+        /// Their file.
+        path: PathBuf,
+        /// All that is wrong.
+        mistakes: Vec<String>,
+    },
+    /// A front serves this folder already.
+    #[error("a front is running for {} already; stop it, or replace it with --take-over", .0.display())]
+    Running(PathBuf),
+    /// A worker thread is gone.
+    #[error("{0}")]
+    Died(String),
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> FrontError {
+    let what = what.into();
+    move |error| FrontError::Io { what, error }
+}
+
+/// A short digest of the settings' text.
+pub(super) fn digest(text: &str) -> String {
+    hex::encode(&Sha256::digest(text.as_bytes())[..16])
+}
+
+/// A running front.
+struct Front {
+    digest: String,
+    settings: Settings,
+    lock: File,
+    control: UnixListener,
+    store: Option<Store>,
+    memory: Memory,
+    plane: Plane,
+    /// Those that handed over to us and still serve the connections that they have.
+    followers: Vec<BufReader<UnixStream>>,
+    watched: Vec<Option<std::time::SystemTime>>,
+}
+
+/// What comes in over the control socket.
+enum Message {
+    Order(Order, oneshot::Sender<Answer>),
+    HandOff(BufReader<UnixStream>),
+}
+
+/// Runs the front of this folder until `stop` is ready, it has handed over, or something that must live has died.
+pub async fn run(folder: &Path, take_over: bool, stop: impl Future<Output = ()>) -> Result<(), FrontError> {
+    let mut front = start::begin(folder, take_over).await?;
+    let mut stop = std::pin::pin!(stop);
+    let mut hang_up = signal(SignalKind::hangup()).map_err(io_error("SIGHUP can not be heard"))?;
+    let mut watch = interval(WATCH);
+    let (tell, mut told) = mpsc::channel(64);
+    loop {
+        tokio::select! {
+            accepted = front.control.accept() => match accepted {
+                Ok((stream, _)) => detach(listen(stream, tell.clone())),
+                Err(error) => return Err(io_error("the control socket is broken")(error)),
+            },
+            Some(message) = told.recv() => match message {
+                Message::Order(order, answer) => {
+                    let said = front.obey(order).await;
+                    // Who asked may have gone.
+                    let _ = answer.send(said);
+                }
+                Message::HandOff(successor) => if let Some(link) = front.hand_over(successor).await {
+                    drop(told);
+                    return follow::until_drained(front, link, stop).await;
+                },
+            },
+            why = front.plane.died() => return Err(FrontError::Died(why)),
+            () = &mut stop => return front.farewell().await,
+            _ = hang_up.recv() => front.reload(),
+            _ = watch.tick() => front.reload_if_changed(),
+        }
+    }
+}
+
+/// Reads orders from one control connection.
+async fn listen(stream: UnixStream, tell: mpsc::Sender<Message>) {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let order = match receive::<Order>(&mut stream).await {
+            Ok(Some(Order::HandOff)) => {
+                // Not delivered when we hand over to somebody else right now: the asker sees the end of the line.
+                let _ = tell.send(Message::HandOff(stream)).await;
+                return;
+            }
+            Ok(Some(order)) => order,
+            Ok(None) => return,
+            Err(error) => {
+                let answer = Answer::Refused { why: format!("that is no order: {error}") };
+                let _ = send(&mut stream, &answer).await;
+                return;
+            }
+        };
+        let (answer, said) = oneshot::channel();
+        let _ = tell.send(Message::Order(order, answer)).await;
+        let gone = || Answer::Unavailable { why: "this front hands over to another; ask again".to_owned() };
+        let answer = said.await.unwrap_or_else(|_| gone());
+        if send(&mut stream, &answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Front {
+    /// Gives everything to the successor. `None`: it did not begin, and we go on.
+    async fn hand_over(&mut self, mut successor: BufReader<UnixStream>) -> Option<BufReader<UnixStream>> {
+        self.plane.pause().await;
+        match timeout(SUCCESSION, self.pass_on(&mut successor)).await {
+            Ok(Ok(())) => {
+                self.store = None;
+                self.plane.leave();
+                tracing::info!("handed over");
+                // If it can not be told it is dead, which is noticed next.
+                let _ = send(&mut successor, &Answer::Done).await;
+                return Some(successor);
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "the successor did not begin; going on"),
+            Err(_) => tracing::warn!("the successor did not begin in time; going on"),
+        }
+        if let Err(error) = self.plane.accept() {
+            tracing::error!(%error, "can not accept again");
+        }
+        None
+    }
+
+    async fn pass_on(&self, successor: &mut BufReader<UnixStream>) -> io::Result<()> {
+        use std::os::fd::AsFd;
+        let handed = Handed {
+            listen: self.plane.listeners().iter().map(|(address, _)| *address).collect(),
+            memory: self.memory.clone(),
+        };
+        let mut sockets = vec![self.lock.as_fd(), self.control.as_fd()];
+        sockets.extend(self.plane.listeners().iter().map(|(_, listener)| listener.as_fd()));
+        handoff::give(successor, handed, &sockets).await?;
+        match receive::<Order>(successor).await? {
+            Some(Order::TakenOver) => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// Ends: what is open may finish.
+    async fn farewell(mut self) -> Result<(), FrontError> {
+        self.plane.close();
+        self.followers.clear();
+        let empty = async {
+            let mut look = interval(Duration::from_millis(20));
+            while self.plane.connections() > 0 {
+                look.tick().await;
+            }
+        };
+        if timeout(FAREWELL, empty).await.is_err() {
+            tracing::warn!(open = self.plane.connections(), "ending with connections open");
+        }
+        Ok(())
+    }
+
+    fn reload(&mut self) {
+        match self.plane.reload() {
+            Ok(()) => tracing::info!("certificate and pages read again"),
+            Err(error) => tracing::error!(%error, "nothing reloaded; serving with what was there"),
+        }
+        self.watched = self.modified();
+    }
+
+    fn reload_if_changed(&mut self) {
+        if self.modified() != self.watched {
+            self.reload();
+        }
+    }
+
+    fn modified(&self) -> Vec<Option<std::time::SystemTime>> {
+        let tls = self.settings.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
+        let files = tls.chain(&self.settings.maintenance_page).chain(&self.settings.no_route_page);
+        files.map(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok()).collect()
+    }
+}

@@ -1,0 +1,159 @@
+//! What a front does with an order. A new route is remembered first, then applied, then acknowledged: so whatever is
+//! seen or acknowledged is found again after a restart. Must not listen for orders.
+
+use std::{io, time::Duration};
+
+use rustix::{
+    net::sockopt::socket_peercred,
+    process::{Signal, kill_process},
+};
+use tokio::{io::BufReader, net::UnixStream, time::timeout};
+
+use super::{Front, VERSION};
+use crate::{
+    machine::Generation,
+    web_front::{
+        CutOver, Route, SeenFront, Target,
+        builtin::{
+            control::{Answer, Order, Seen, receive, send},
+            store::Memory,
+        },
+    },
+};
+
+/// For a front that follows us to do as it is told.
+const OBEDIENCE: Duration = Duration::from_secs(2);
+
+impl Front {
+    pub(super) async fn obey(&mut self, order: Order) -> Answer {
+        match order {
+            Order::Observe => Answer::Seen(self.seen().await),
+            Order::CutOver { route } => self.cut_over(route).await,
+            Order::Stage { candidate } => self.stage(candidate).await,
+            Order::Maintenance { on } => {
+                let next = Memory { maintenance: on, ..self.memory.clone() };
+                self.change(next, Order::Maintenance { on }, Answer::Done).await
+            }
+            Order::Reload => match self.plane.reload() {
+                Ok(()) => Answer::Done,
+                Err(error) => Answer::Refused { why: error.to_string() },
+            },
+            Order::HandOff | Order::TakenOver => {
+                Answer::Refused { why: "this front has handed over, or was not asked to".to_owned() }
+            }
+        }
+    }
+
+    async fn cut_over(&mut self, route: Route) -> Answer {
+        let applied = self.memory.route.as_ref();
+        let generation = applied.map_or(Generation(0), |applied| applied.generation);
+        if generation > route.generation {
+            return Answer::CutOver { result: CutOver::Stale { applied: generation } };
+        }
+        let done = Answer::CutOver { result: CutOver::Applied };
+        if let Some(applied) = applied.filter(|applied| applied.generation == route.generation) {
+            let other = || format!("generation {generation} was applied with another target");
+            return if *applied == route { done } else { Answer::Refused { why: other() } };
+        }
+        if let Some(why) = route.target.as_ref().and_then(unusable) {
+            return Answer::Refused { why };
+        }
+        let mut next = Memory { route: Some(route.clone()), ..self.memory.clone() };
+        let arrived = |staged: &Target| route.target.as_ref().is_some_and(|target| target.stack == staged.stack);
+        next.staged = next.staged.filter(|staged| !arrived(staged));
+        self.change(next, Order::CutOver { route }, done).await
+    }
+
+    async fn stage(&mut self, candidate: Target) -> Answer {
+        if let Some(why) = unusable(&candidate) {
+            return Answer::Refused { why };
+        }
+        let next = Memory { staged: Some(candidate.clone()), ..self.memory.clone() };
+        self.change(next, Order::Stage { candidate }, Answer::Done).await
+    }
+
+    /// Remembers, applies, and has those who follow us do the same.
+    async fn change(&mut self, mut next: Memory, order: Order, done: Answer) -> Answer {
+        if next == self.memory {
+            return done;
+        }
+        if let Some(store) = &self.store
+            && let Err(error) = store.write(&mut next)
+        {
+            // The write may have reached the disk: the next one must not go to the slot that counts now.
+            self.memory.written = self.memory.written.max(next.written);
+            return Answer::Unavailable { why: format!("the route can not be kept: {error}") };
+        }
+        self.memory = next;
+        let live = self.memory.route.as_ref().and_then(|route| route.target.as_ref());
+        self.plane.set(live, self.memory.staged.as_ref(), self.memory.maintenance);
+        self.tell(&order).await;
+        done
+    }
+
+    /// A follower that does not obey is ended: it would answer users from a stack that is no longer live.
+    async fn tell(&mut self, order: &Order) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        let mut obedient = Vec::new();
+        for mut follower in self.followers.drain(..) {
+            match timeout(OBEDIENCE, talk(&mut follower, order)).await {
+                Ok(Ok(Some(answer))) => {
+                    answers.push(answer);
+                    obedient.push(follower);
+                }
+                // Gone by itself.
+                Ok(_) => {}
+                Err(_) => end(follower.get_ref()),
+            }
+        }
+        self.followers = obedient;
+        answers
+    }
+
+    async fn seen(&mut self) -> Seen {
+        let mut open = self.plane.open();
+        let mut connections = self.plane.connections();
+        for answer in self.tell(&Order::Observe).await {
+            let Answer::Seen(seen) = answer else { continue };
+            connections += seen.connections;
+            for (name, count) in seen.front.map(|front| front.open).unwrap_or_default() {
+                match open.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, sum)) => *sum += count,
+                    None => open.push((name, count)),
+                }
+            }
+        }
+        let never = Route { generation: Generation(0), target: None };
+        let staged = self.memory.staged.as_ref().map(|staged| staged.stack.clone());
+        // Open requests alone are worth telling: a follower counts even when it has no route.
+        let known = self.memory.route.is_some() || staged.is_some() || !open.is_empty();
+        let route = self.memory.route.clone().unwrap_or(never);
+        Seen {
+            front: known.then_some(SeenFront { route, staged, open }),
+            maintenance: self.memory.maintenance,
+            version: VERSION.to_owned(),
+            settings: self.digest.clone(),
+            pid: std::process::id(),
+            connections,
+        }
+    }
+}
+
+async fn talk(follower: &mut BufReader<UnixStream>, order: &Order) -> io::Result<Option<Answer>> {
+    send(follower, order).await?;
+    receive(follower).await
+}
+
+fn end(follower: &UnixStream) {
+    if let Ok(who) = socket_peercred(follower) {
+        tracing::error!(pid = ?who.pid, "a front that handed over does not obey; ending it");
+        // Failing means that it is gone.
+        let _ = kill_process(who.pid, Signal::KILL);
+    }
+}
+
+fn unusable(target: &Target) -> Option<String> {
+    let serves = target.endpoints.iter().any(|endpoint| endpoint.weight > 0);
+    let why = || format!("stack {} has no endpoint with a weight above 0: nobody would answer", target.stack);
+    (!serves).then(why)
+}

@@ -1,0 +1,172 @@
+//! How a front begins: alone, or in place of one that hands over to it. Must not answer orders.
+
+use std::{
+    collections::HashMap,
+    fs::{File, Permissions},
+    io,
+    net::{SocketAddr, TcpListener},
+    os::unix::{fs::OpenOptionsExt, fs::PermissionsExt, net::UnixListener as StdUnixListener},
+    path::Path,
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    io::BufReader,
+    net::{UnixListener, UnixStream},
+    time::timeout,
+};
+
+use super::{Front, FrontError, SETTINGS, SUCCESSION, digest, io_error};
+use crate::web_front::builtin::{
+    control::{Answer, Order, reachable, receive, send, socket},
+    handoff,
+    plane::Plane,
+    settings::Settings,
+    store::{Memory, Store},
+};
+
+/// What a front begins with.
+struct Inherited {
+    lock: File,
+    control: StdUnixListener,
+    listeners: HashMap<SocketAddr, TcpListener>,
+    memory: Option<Memory>,
+    /// The one that hands over.
+    link: Option<BufReader<UnixStream>>,
+}
+
+pub(super) async fn begin(folder: &Path, take_over: bool) -> Result<Front, FrontError> {
+    let path = folder.join(SETTINGS);
+    let text = std::fs::read_to_string(&path).map_err(io_error(format!("{} can not be read", path.display())))?;
+    let settings = read_settings(&path, &text)?;
+    raise_file_limit(&settings);
+    let mut inherited = match if take_over { from_predecessor(folder).await? } else { None } {
+        Some(inherited) => inherited,
+        None => alone(folder)?,
+    };
+    let mut listeners = Vec::new();
+    for &address in &settings.listen {
+        let listener = match inherited.listeners.remove(&address) {
+            Some(listener) => listener,
+            None => listen_on(address).map_err(io_error(format!("{address} can not be listened on")))?,
+        };
+        listeners.push((address, listener));
+    }
+    let (store, kept) = Store::open(folder, settings.flush)
+        .map_err(io_error(format!("the route in {} can not be read", folder.display())))?;
+    let memory = inherited.memory.filter(|handed| handed.written >= kept.written).unwrap_or(kept);
+    let mut plane = Plane::start(&settings, listeners).map_err(io_error("the front can not start"))?;
+    plane.set(memory.route.as_ref().and_then(|r| r.target.as_ref()), memory.staged.as_ref(), memory.maintenance);
+    plane.accept().map_err(io_error("the front can not accept connections"))?;
+    let followers = match inherited.link {
+        Some(link) => confirm(link).await?,
+        None => Vec::new(),
+    };
+    inherited.control.set_nonblocking(true).map_err(io_error("the control socket is no use"))?;
+    let control = UnixListener::from_std(inherited.control).map_err(io_error("the control socket is no use"))?;
+    let (digest, lock, store) = (digest(&text), inherited.lock, Some(store));
+    let mut front = Front { digest, settings, lock, control, store, memory, plane, followers, watched: Vec::new() };
+    front.watched = front.modified();
+    tracing::info!(listen = ?front.settings.listen, take_over, "serving");
+    Ok(front)
+}
+
+fn read_settings(path: &Path, text: &str) -> Result<Settings, FrontError> {
+    let wrong = |mistakes| FrontError::Settings { path: path.to_owned(), mistakes };
+    let table = text.parse::<toml::Table>().map_err(|e| wrong(vec![e.to_string()]))?;
+    Settings::read(&table).map_err(wrong)
+}
+
+/// The lock says that nobody else serves this folder, so a socket that is there is a dead one's.
+fn alone(folder: &Path) -> Result<Inherited, FrontError> {
+    let path = folder.join("lock");
+    let lock = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let lock = lock.map_err(io_error(format!("{} can not be opened", path.display())))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Err(FrontError::Running(folder.to_owned())),
+        Err(error) => return Err(io_error(format!("{} can not be locked", path.display()))(error.into())),
+    }
+    let control = bind_control(folder)
+        .map_err(io_error(format!("the control socket {} can not be made", socket(folder).display())))?;
+    Ok(Inherited { lock, control, listeners: HashMap::new(), memory: None, link: None })
+}
+
+fn bind_control(folder: &Path) -> io::Result<StdUnixListener> {
+    let (_open, path) = reachable(folder)?;
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let control = StdUnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    Ok(control)
+}
+
+/// `None`: there is nobody to take over from.
+async fn from_predecessor(folder: &Path) -> Result<Option<Inherited>, FrontError> {
+    let failed = || io_error("the running front does not hand over");
+    let (_open, path) = reachable(folder).map_err(failed())?;
+    let Ok(stream) = UnixStream::connect(path).await else { return Ok(None) };
+    let mut link = BufReader::new(stream);
+    let talk = async {
+        send(&mut link, &Order::HandOff).await?;
+        handoff::take(&mut link).await
+    };
+    let (answer, sockets) =
+        timeout(SUCCESSION, talk).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed())?;
+    let Answer::HandOff(handed) = answer else { return Err(failed()(io::ErrorKind::InvalidData.into())) };
+    let mut sockets = sockets.into_iter();
+    let (Some(lock), Some(control)) = (sockets.next(), sockets.next()) else {
+        return Err(failed()(io::ErrorKind::UnexpectedEof.into()));
+    };
+    Ok(Some(Inherited {
+        lock: lock.into(),
+        control: control.into(),
+        listeners: handed.listen.into_iter().zip(sockets.map(TcpListener::from)).collect(),
+        memory: Some(handed.memory),
+        link: Some(link),
+    }))
+}
+
+/// Tells the predecessor that we serve. It then follows us, or is dead; a third does not exist, because then both
+/// would accept.
+async fn confirm(mut link: BufReader<UnixStream>) -> Result<Vec<BufReader<UnixStream>>, FrontError> {
+    let talk = async {
+        send(&mut link, &Order::TakenOver).await?;
+        receive::<Answer>(&mut link).await
+    };
+    match timeout(SUCCESSION, talk).await {
+        Ok(Ok(Some(_))) => Ok(vec![link]),
+        Ok(_) => Ok(Vec::new()),
+        Err(_) => Err(io_error("the running front does not let go")(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of a front before us that are still winding up do not keep us from beginning.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    Ok(socket.into())
+}
+
+/// A connection of a client needs two descriptors, one of them towards the stack.
+fn raise_file_limit(settings: &Settings) {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused or not, what we get is looked at next.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let wanted = settings.connections as u64 * 2 + 100;
+    if let Some(limit) = getrlimit(Resource::Nofile).current.filter(|&limit| limit < wanted) {
+        tracing::warn!(limit, wanted, "fewer open files are allowed than the limit of connections needs");
+    }
+}

@@ -1,0 +1,304 @@
+//! The settings of a built-in front: the `front` table of an environment. Read by the driver, which refuses mistakes
+//! all at once, and read again by the front process from the copy in its folder. Must not open anything.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use hyper::header::HeaderName;
+use toml::Value;
+
+/// Everything that can be said about a built-in front.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where users connect; the first one is asked by [`ask_public`](crate::web_front::FrontDriver::ask_public).
+    pub listen: Vec<SocketAddr>,
+    /// Certificate and key, PEM; without, the front speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// How testers reach the staged candidate.
+    pub preview: Preview,
+    /// Threads that serve users. The control socket has one of its own.
+    pub threads: usize,
+    /// Client connections open at once, over all addresses.
+    pub connections: usize,
+    /// The largest request head, in bytes.
+    pub header_bytes: usize,
+    /// What is waited for, and how long.
+    pub timeouts: Timeouts,
+    /// HTML instead of the built-in maintenance page.
+    pub maintenance_page: Option<PathBuf>,
+    /// HTML instead of the built-in page for "nothing is live".
+    pub no_route_page: Option<PathBuf>,
+    /// Said in `Retry-After` on both pages.
+    pub retry_after: Duration,
+    /// What is asked at the public address to see who answers.
+    pub probe_path: String,
+    /// Another proxy is in front of this one: its X-Forwarded-Proto and -Host are kept instead of replaced.
+    pub behind_proxy: bool,
+    /// Flush a new route to the disk before it is acknowledged. Without, it survives the front but not a power cut.
+    pub flush: bool,
+}
+
+/// PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, leaf first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// What turns a request into one for the staged candidate. Nothing set: nobody can ask for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// A request header whose value is `candidate` or a stack's name.
+    pub header: Option<HeaderName>,
+    /// A host name.
+    pub host: Option<String>,
+}
+
+/// Lengths of patience.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first byte of a request (or the connection's start) to the end of its head; TLS handshakes too.
+    pub header: Duration,
+    /// Between two requests on one connection.
+    pub idle: Duration,
+    /// To reach a stack's endpoint.
+    pub connect: Duration,
+    /// From a request to the head of its response.
+    pub response: Duration,
+    /// A client that neither sends the body that it announced nor reads the response that it asked for.
+    pub stall: Duration,
+    /// How long a front that has handed over goes on serving the connections that it has.
+    pub hand_over: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            connect: Duration::from_secs(2),
+            response: Duration::from_secs(60),
+            stall: Duration::from_secs(60),
+            hand_over: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the table; every mistake is returned, none hides another.
+    pub fn read(table: &toml::Table) -> Result<Self, Vec<String>> {
+        let mut mistakes = Vec::new();
+        let mut top = Reader::new(table, "front", &mut mistakes);
+        let listen = top.required("listen", addresses).unwrap_or_default();
+        let threads = top.optional("threads", |v| number(v, 1, 64)).unwrap_or(2);
+        let maintenance_page = top.optional("maintenance_page", path);
+        let no_route_page = top.optional("no_route_page", path);
+        let retry_after = top.optional("retry_after", duration).unwrap_or(Duration::from_secs(5));
+        let probe_path = top.optional("probe_path", probe_path).unwrap_or_else(|| "/".to_owned());
+        let behind_proxy = top.optional("behind_proxy", boolean).unwrap_or(false);
+        let flush = top.optional("flush", boolean).unwrap_or(true);
+        let tls = top.table("tls", |t| match (t.required("certificate", path), t.required("key", path)) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            _ => None,
+        });
+        let preview = top.table("preview", |t| Preview {
+            header: t.optional("header", header_name),
+            host: t.optional("host", |v| text(v).map(|h| h.to_ascii_lowercase())),
+        });
+        let limits = top.table("limits", |t| {
+            (
+                t.optional("connections", |v| number(v, 1, 1_000_000)).unwrap_or(8192),
+                t.optional("header_bytes", |v| number(v, 8192, 1 << 20)).unwrap_or(32 << 10),
+            )
+        });
+        let timeouts = top.table("timeouts", |t| {
+            let usual = Timeouts::default();
+            Timeouts {
+                header: t.optional("header", duration).unwrap_or(usual.header),
+                idle: t.optional("idle", duration).unwrap_or(usual.idle),
+                connect: t.optional("connect", duration).unwrap_or(usual.connect),
+                response: t.optional("response", duration).unwrap_or(usual.response),
+                stall: t.optional("stall", duration).unwrap_or(usual.stall),
+                hand_over: t.optional("hand_over", duration).unwrap_or(usual.hand_over),
+            }
+        });
+        top.refuse_the_rest();
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let (connections, header_bytes) = limits.unwrap_or((8192, 32 << 10));
+        Ok(Self {
+            listen,
+            tls: tls.flatten(),
+            preview: preview.unwrap_or_default(),
+            threads,
+            connections,
+            header_bytes,
+            timeouts: timeouts.unwrap_or_default(),
+            maintenance_page,
+            no_route_page,
+            retry_after,
+            probe_path,
+            behind_proxy,
+            flush,
+        })
+    }
+
+    /// The address at which the front reaches itself: a wildcard means this host.
+    pub fn public_address(&self) -> Option<SocketAddr> {
+        let mut address = *self.listen.first()?;
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        Some(address)
+    }
+}
+
+/// The table with its file names made absolute: the front process may have another working directory.
+pub fn anchored(table: &toml::Table) -> toml::Table {
+    fn anchor(value: &mut Value) {
+        if let Value::String(name) = value
+            && let Ok(full) = std::path::absolute(Path::new(name.as_str()))
+        {
+            *name = full.to_string_lossy().into_owned();
+        }
+    }
+    let mut table = table.clone();
+    for key in ["maintenance_page", "no_route_page"] {
+        table.get_mut(key).map(anchor);
+    }
+    if let Some(Value::Table(tls)) = table.get_mut("tls") {
+        tls.iter_mut().for_each(|(_, value)| anchor(value));
+    }
+    table
+}
+
+/// Takes known keys out of a table, collects what is wrong, and refuses what nobody asked for.
+struct Reader<'a> {
+    table: &'a toml::Table,
+    place: String,
+    known: Vec<&'static str>,
+    mistakes: &'a mut Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(table: &'a toml::Table, place: impl Into<String>, mistakes: &'a mut Vec<String>) -> Self {
+        Self { table, place: place.into(), known: Vec::new(), mistakes }
+    }
+
+    fn optional<T>(&mut self, key: &'static str, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
+        self.known.push(key);
+        let value = self.table.get(key)?;
+        read(value).map_err(|why| self.mistakes.push(format!("{}.{key}: {why}", self.place))).ok()
+    }
+
+    fn required<T>(&mut self, key: &'static str, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
+        if !self.table.contains_key(key) {
+            self.mistakes.push(format!("{}.{key} is missing", self.place));
+        }
+        self.optional(key, read)
+    }
+
+    fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Reader<'_>) -> T) -> Option<T> {
+        self.known.push(key);
+        let place = format!("{}.{key}", self.place);
+        match self.table.get(key)? {
+            Value::Table(inner) => {
+                let mut reader = Reader::new(inner, place, self.mistakes);
+                let value = read(&mut reader);
+                reader.refuse_the_rest();
+                Some(value)
+            }
+            other => {
+                self.mistakes.push(format!("{place}: a table is wanted, not {}", shown(other)));
+                None
+            }
+        }
+    }
+
+    fn refuse_the_rest(&mut self) {
+        for key in self.table.keys().filter(|key| !self.known.contains(&key.as_str())) {
+            self.mistakes.push(format!("{}.{key} is unknown; known are {}", self.place, self.known.join(", ")));
+        }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    let text: String = value.to_string().chars().take(60).collect();
+    format!("{text} ({})", value.type_str())
+}
+
+fn text(value: &Value) -> Result<String, String> {
+    match value.as_str() {
+        Some(text) if !text.is_empty() => Ok(text.to_owned()),
+        _ => Err(format!("a text is wanted, not {}", shown(value))),
+    }
+}
+
+fn path(value: &Value) -> Result<PathBuf, String> {
+    text(value).map(PathBuf::from)
+}
+
+fn boolean(value: &Value) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| format!("true or false is wanted, not {}", shown(value)))
+}
+
+fn number(value: &Value, least: i64, most: i64) -> Result<usize, String> {
+    let wanted = || format!("a number from {least} to {most} is wanted, not {}", shown(value));
+    let number = value.as_integer().filter(|n| (least..=most).contains(n)).ok_or_else(wanted)?;
+    usize::try_from(number).map_err(|_| wanted())
+}
+
+fn header_name(value: &Value) -> Result<HeaderName, String> {
+    text(value)?.parse().map_err(|_| format!("{} is no header name", shown(value)))
+}
+
+fn probe_path(value: &Value) -> Result<String, String> {
+    let path = text(value)?;
+    let fits = path.starts_with('/') && path.parse::<hyper::Uri>().is_ok();
+    if fits { Ok(path) } else { Err(format!("a path beginning with / is wanted, not {}", shown(value))) }
+}
+
+fn addresses(value: &Value) -> Result<Vec<SocketAddr>, String> {
+    let one = |v: &Value| {
+        let wanted = || format!("an address such as 127.0.0.1:8080 is wanted, not {}", shown(v));
+        v.as_str().ok_or_else(wanted)?.parse::<SocketAddr>().map_err(|_| wanted())
+    };
+    let all = match value {
+        Value::Array(several) => several.iter().map(one).collect::<Result<Vec<_>, _>>()?,
+        single => vec![one(single)?],
+    };
+    let mut distinct = all.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    match (all.is_empty(), distinct.len() == all.len()) {
+        (true, _) => Err("at least one address is wanted".to_owned()),
+        (_, false) => Err("an address is there twice".to_owned()),
+        _ => Ok(all),
+    }
+}
+
+fn duration(value: &Value) -> Result<Duration, String> {
+    let wanted = || format!("a length of time such as \"500ms\", \"10s\", \"2m\" is wanted, not {}", shown(value));
+    let text = value.as_str().ok_or_else(wanted)?;
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wanted)?;
+    let count: u64 = text[..split].parse().map_err(|_| wanted())?;
+    let milliseconds = match &text[split..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wanted()),
+    };
+    match count.checked_mul(milliseconds).filter(|&ms| (1..=86_400_000).contains(&ms)) {
+        Some(ms) => Ok(Duration::from_millis(ms)),
+        None => Err(format!("{} is not between 1ms and 24h", shown(value))),
+    }
+}

@@ -1,0 +1,1 @@
+//! The built-in front as its users see it.
