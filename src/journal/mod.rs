@@ -1,121 +1,256 @@
-//! Stand-in for the state file, in memory, until the real one takes its place: the same calls, nothing durable.
+//! The state file: an append-only list of events, and the only writer of state.
+//!
+//! Every published state and every answer, also a refusal, rests only on what is safe from a loss of power. A folder
+//! holds segments (`journal-000001.jsonl`, one record a line, chained by checksums), snapshots that shorten a start, a
+//! lock and a ballast. See [`Record`] for the lines, [`Problem`] for what is refused and why.
+//!
+//! Must not know drivers, HTTP or the clock: times come with the requests.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+mod disk;
+mod fold;
+mod history;
+mod ledger;
+mod log;
+mod memory;
+mod open;
+mod problem;
+mod read;
+mod record;
+mod snapshot;
+mod storage;
+mod verify;
+mod writer;
+
+use std::{fs::File, io, path::Path, sync::Arc};
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use self::{
+    ledger::{Ledger, No, Request, Wish},
+    storage::Storage,
+    writer::{Answer, Parcel, Published},
+};
+use crate::machine::{Command, Entry, Environment, EnvironmentId, Event, Illegal, Millis, Refusal, Seq};
+
+pub use self::{
+    log::log,
+    open::{Opened, Torn},
+    problem::{Fault, OpenError, Problem},
+    record::{Record, Sum, VERSION},
+    verify::{Verified, verify},
 };
 
-use serde::{Deserialize, Serialize};
-use tokio::sync::{broadcast, watch};
-
-use crate::machine::{Command, Entry, Environment, EnvironmentId, Event, Millis, Refusal, Seq};
-
-/// One event of one environment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// Its place among all records.
-    pub seq: u64,
-    /// When.
-    pub at: Millis,
-    /// Where.
-    pub environment: EnvironmentId,
-    /// Who.
-    pub by: Arc<str>,
-    /// What.
-    pub event: Event,
+/// How the journal works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The most requests that share a flush.
+    pub max_batch: usize,
+    /// The most requests that wait for the writer; more wait before they are taken.
+    pub max_waiting: usize,
+    /// A snapshot and a new segment after this many records.
+    pub snapshot_every: u64,
+    /// Set aside for what puts things right on a full disk.
+    pub ballast_bytes: u64,
+    /// No deployments are taken in when less than this is free.
+    pub low_water_bytes: u64,
+    /// How many records a follower may be behind before it misses some.
+    pub records_kept: usize,
+    /// Snapshots are taken while requests wait. For tests that must come out the same each time.
+    snapshot_in_place: bool,
 }
 
-/// What was recorded.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_batch: 512,
+            max_waiting: 4096,
+            snapshot_every: 50_000,
+            ballast_bytes: 4 << 20,
+            low_water_bytes: 32 << 20,
+            records_kept: 8192,
+            snapshot_in_place: false,
+        }
+    }
+}
+
+/// A command that was recorded.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    /// Its place among the environment's events.
-    pub seq: Seq,
-    /// The event.
+    /// The number of its record in the whole state file.
+    pub seq: u64,
+    /// What it came to.
     pub event: Event,
-    /// What came of it.
+    /// The state of its environment, with this event and those that were made safe together with it.
     pub state: Arc<Environment>,
 }
 
-/// Why nothing was recorded.
+/// Why a command was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// The environment's answer.
+    /// The state does not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The disk is full.
-    #[error("the state file's disk is full")]
+    /// The disk is full, or nearly.
+    #[error("the disk with the state folder is full; free some space and ask again")]
     NoSpace,
-    /// The writer has stopped.
-    #[error("the state file takes no more records")]
+    /// The journal is closed, or its writer died. Whether the command was recorded is not known: ask again after the
+    /// restart.
+    #[error("the state file is closed; ask again when the controller is back")]
+    Stopped,
+    /// A defect: the answer to the command does not fit the state.
+    #[error(transparent)]
+    Illegal(#[from] Illegal),
+}
+
+/// Why an entry was not appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Other events came first: look again.
+    #[error("the environment has moved on")]
+    Moved,
+    /// A defect: the event does not fit the state.
+    #[error(transparent)]
+    Illegal(#[from] Illegal),
+    /// The disk is full, and the ballast is used up.
+    #[error("the disk with the state folder is full; free some space")]
+    NoSpace,
+    /// The journal is closed, or its writer died.
+    #[error("the state file is closed")]
     Stopped,
 }
 
-/// The journal.
+/// A handle to the state file. Clones share it.
 #[derive(Clone)]
-pub struct Journal(Arc<Inner>);
-
-struct Inner {
-    all: Mutex<(HashMap<EnvironmentId, watch::Sender<Arc<Environment>>>, Vec<Arc<Record>>)>,
-    follow: broadcast::Sender<Arc<Record>>,
+pub struct Journal {
+    requests: mpsc::Sender<Parcel>,
+    published: Arc<Published>,
+    storage: Arc<dyn Storage>,
 }
 
 impl Journal {
-    /// An empty one.
-    pub fn memory() -> Self {
-        Self(Arc::new(Inner { all: Mutex::default(), follow: broadcast::channel(1024).0 }))
+    /// Locks and reads the state folder, which is made if need be, and starts the writer. Blocks while it reads.
+    pub fn open(folder: &Path, options: Options) -> Result<(Self, Opened), OpenError> {
+        let (disk, lock) = disk::Disk::lock(folder)?;
+        Self::start(Arc::new(disk), Some(lock), options, folder)
     }
 
-    /// Decides, records, answers.
+    /// A journal that is gone with the process, for tests of what stands above it.
+    pub fn in_memory(options: Options) -> Result<Self, OpenError> {
+        Ok(Self::start(Arc::new(memory::Memory::default()), None, options, Path::new("memory"))?.0)
+    }
+
+    fn start(
+        storage: Arc<dyn Storage>,
+        lock: Option<File>,
+        options: Options,
+        folder: &Path,
+    ) -> Result<(Self, Opened), OpenError> {
+        let failed = |doing| move |source| OpenError::Io { doing, path: folder.to_owned(), source };
+        let mut start = open::read(&*storage).map_err(open::damaged(folder))?;
+        let opened = std::mem::take(&mut start.opened);
+        let ledger = Ledger::new(storage.clone(), options.clone(), start, opened.torn.is_some());
+        let ledger = ledger.map_err(failed("preparing the state folder"))?;
+        let published = Arc::new(Published::new(&ledger, options.records_kept));
+        let (requests, inbox) = mpsc::channel(options.max_waiting.max(1));
+        let seen = published.clone();
+        let thread = std::thread::Builder::new().name("journal".into());
+        thread
+            .spawn(move || writer::run(ledger, inbox, &seen, options.max_batch.max(1), lock))
+            .map_err(failed("starting the writer for"))?;
+        Ok((Self { requests, published, storage }, opened))
+    }
+
+    /// Asks for something; the answer comes when it is safe.
     pub async fn command(
         &self,
-        id: &EnvironmentId,
+        environment: &EnvironmentId,
         by: &str,
         at: Millis,
         command: Command,
     ) -> Result<Accepted, CommandError> {
-        let event = self.state(id).command(&command)?;
-        self.append(id, by, at, event)
+        let (environment, by) = (environment.clone(), by.into());
+        let answer = self.ask(Request { environment, by, at, wish: Wish::Command(command) }).await;
+        match answer.ok_or(CommandError::Stopped)? {
+            Ok((record, state)) => Ok(Accepted { seq: record.seq, event: record.event.clone(), state }),
+            Err(No::Refused(refusal)) => Err(refusal.into()),
+            Err(No::Illegal(illegal)) => Err(illegal.into()),
+            Err(No::Full) => Err(CommandError::NoSpace),
+            Err(No::Moved) => Err(CommandError::Stopped), // A command expects no state.
+        }
     }
 
-    /// Records an event.
-    pub fn append(&self, id: &EnvironmentId, by: &str, at: Millis, event: Event) -> Result<Accepted, CommandError> {
-        let mut all = self.0.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = all.0.entry(id.clone()).or_insert_with(|| watch::channel(Arc::default()).0);
-        let mut state = Environment::clone(&sender.borrow());
-        let entry = Entry { at, by: by.into(), event: event.clone() };
-        state.apply(&entry).map_err(|_| CommandError::Stopped)?;
-        let state = Arc::new(state);
-        sender.send_replace(state.clone());
-        let seq = all.1.len() as u64 + 1;
-        let record = Arc::new(Record { seq, at, environment: id.clone(), by: by.into(), event: event.clone() });
-        all.1.push(record.clone());
-        let _ = self.0.follow.send(record);
-        Ok(Accepted { seq: state.seq(), event, state })
+    /// Appends an entry that was decided on the state after `expected` events, and only on that one. The state returned
+    /// has it, and what was made safe together with it.
+    pub async fn append(
+        &self,
+        environment: &EnvironmentId,
+        expected: Seq,
+        entry: Entry,
+    ) -> Result<Arc<Environment>, AppendError> {
+        let Entry { at, by, event } = entry;
+        let environment = environment.clone();
+        let answer = self.ask(Request { environment, by, at, wish: Wish::Append(expected, event) }).await;
+        match answer.ok_or(AppendError::Stopped)? {
+            Ok((_, state)) => Ok(state),
+            Err(No::Moved | No::Refused(_)) => Err(AppendError::Moved),
+            Err(No::Illegal(illegal)) => Err(illegal.into()),
+            Err(No::Full) => Err(AppendError::NoSpace),
+        }
     }
 
-    /// The state of an environment.
-    pub fn state(&self, id: &EnvironmentId) -> Arc<Environment> {
-        let all = self.0.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.0.get(id).map(|s| s.borrow().clone()).unwrap_or_default()
+    async fn ask(&self, request: Request) -> Option<Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(Parcel::Ask(request, answer)).await.ok()?;
+        answered.await.ok()
     }
 
-    /// Its changes.
-    pub fn watch(&self, id: &EnvironmentId) -> watch::Receiver<Arc<Environment>> {
-        let mut all = self.0.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.0.entry(id.clone()).or_insert_with(|| watch::channel(Arc::default()).0).subscribe()
+    /// The state of an environment, as far as it is safe; the empty one when it has no events.
+    pub fn state(&self, environment: &EnvironmentId) -> Arc<Environment> {
+        self.published.state(environment)
     }
 
-    /// Records as they come.
+    /// The environments that have events, sorted.
+    pub fn environments(&self) -> Vec<EnvironmentId> {
+        self.published.environments()
+    }
+
+    /// The state of an environment, whenever it changes.
+    pub fn watch(&self, environment: &EnvironmentId) -> watch::Receiver<Arc<Environment>> {
+        self.published.watch(environment)
+    }
+
+    /// Every record from now on, once it is safe. A follower that falls behind misses some, and is told so.
     pub fn follow(&self) -> broadcast::Receiver<Arc<Record>> {
-        self.0.follow.subscribe()
+        self.published.records.subscribe()
     }
 
-    /// The last records of one environment or of all, oldest first.
-    pub async fn history(&self, id: Option<&EnvironmentId>, limit: usize) -> Result<Vec<Arc<Record>>, CommandError> {
-        let all = self.0.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |r: &&Arc<Record>| id.is_none_or(|id| r.environment == *id);
-        let mut found: Vec<_> = all.1.iter().rev().filter(of).take(limit).cloned().collect();
-        found.reverse();
-        Ok(found)
+    /// The last records that are safe, of one environment or of all, oldest first. Reads files and blocks: a segment
+    /// when few are wanted, all of them when an environment has fewer.
+    pub fn history(&self, environment: Option<&EnvironmentId>, last: usize) -> io::Result<Vec<Record>> {
+        history::last(&*self.storage, environment, last, self.published.newest())
+    }
+
+    /// Comes back, with the reason, when the writer died. Then nothing can be recorded any more and the process must
+    /// end (exit code 75) and read the file again.
+    pub fn dead(&self) -> impl Future<Output = Arc<str>> + Send + use<> {
+        let mut dead = self.published.dead.subscribe();
+        async move {
+            loop {
+                if let Some(reason) = dead.borrow_and_update().clone() {
+                    return reason;
+                }
+                if dead.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        }
+    }
+
+    /// Ends the writer after what was asked before. Comes back when the lock is free.
+    pub async fn close(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.requests.send(Parcel::Stop(done)).await.is_ok() {
+            let _ = ended.await;
+        }
     }
 }

@@ -1,0 +1,28 @@
+//! The log is the journal's records, one line each with the ids, so that log and journal can not disagree.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+use super::record::Record;
+
+/// Logs every record until the journal is closed. A log that can not keep up says how many records it left out; they
+/// are in the journal.
+pub async fn log(mut records: Receiver<Arc<Record>>) {
+    loop {
+        match records.recv().await {
+            Ok(record) => line(&record),
+            Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "records not logged; see `pointsman history`"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn line(record: &Record) {
+    let event = serde_json::to_value(&record.event).unwrap_or_default();
+    let kind = event.get("kind").and_then(|kind| kind.as_str()).unwrap_or("?");
+    let deployment = event.get("number").and_then(serde_json::Value::as_u64);
+    let reason = event.get("reason").and_then(|reason| reason.as_str());
+    let Record { seq, environment, by, .. } = record;
+    tracing::info!(seq, %environment, deployment, %by, reason, "{environment} {kind}");
+}

@@ -1,0 +1,150 @@
+//! What can be wrong with a state file, said so that a person knows where to look and what to do.
+
+use std::{io, path::PathBuf};
+
+use super::record::{Unusable, VERSION};
+use crate::machine::{EnvironmentId, Illegal, Violation};
+
+/// A state file that is not used as it is. Nothing is ever skipped: a missing record would fold to another state.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}, line {line} (byte {offset}): {fault}; {}", self.help())]
+pub struct Problem {
+    /// The name of the file within the state folder.
+    pub file: String,
+    /// The line, counted from 1; 0 when it is about the file as a whole.
+    pub line: u64,
+    /// Where that line begins, in bytes from the start of the file.
+    pub offset: u64,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The line, or one before it, is not what was written.
+    #[error("its checksum does not fit: the line was changed or damaged, or lines before it are missing")]
+    BadSum,
+    /// The last line of a file that is not the newest has no end.
+    #[error("it has no end, though a later file follows")]
+    Unfinished,
+    /// Written by a newer program.
+    #[error("it was written by a newer version of pointsman (format {found}, this one reads up to {VERSION})")]
+    Newer {
+        /// Its format.
+        found: u32,
+    },
+    /// It is not a record that this program knows.
+    #[error("it can not be read: {0}")]
+    Unreadable(#[source] serde_json::Error),
+    /// The count does not go on.
+    #[error("record {found} stands where record {expected} belongs")]
+    OutOfOrder {
+        /// The next count.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// The event contradicts those before it.
+    #[error("{environment}: {illegal}")]
+    DoesNotFit {
+        /// Where.
+        environment: EnvironmentId,
+        /// Why.
+        illegal: Illegal,
+    },
+    /// All records fit, but what they add up to can not be.
+    #[error("{environment}: {violation}")]
+    Inconsistent {
+        /// Where.
+        environment: EnvironmentId,
+        /// Why.
+        violation: Violation,
+    },
+    /// A file that must be there is not.
+    #[error("the file is missing")]
+    Missing,
+    /// A snapshot is not what was written.
+    #[error("the snapshot is damaged: {0}")]
+    Snapshot(&'static str),
+    /// The file could not be read.
+    #[error("it can not be read: {0}")]
+    Io(#[source] io::Error),
+}
+
+impl Problem {
+    pub(super) fn new(file: &str, line: u64, offset: u64, fault: Fault) -> Self {
+        Self { file: file.to_owned(), line, offset, fault }
+    }
+
+    /// About a file as a whole.
+    pub(super) fn whole(file: &str, fault: Fault) -> Self {
+        Self::new(file, 0, 0, fault)
+    }
+
+    /// What a person can do about it.
+    pub fn help(&self) -> String {
+        let Self { file, offset, .. } = self;
+        match &self.fault {
+            Fault::Newer { .. } => "start the version that wrote it".to_owned(),
+            Fault::Missing => "put it back from a backup of the folder".to_owned(),
+            Fault::Snapshot(_) => format!("remove it (`rm {file}`): the records are folded instead"),
+            Fault::Io(_) => "see the disk and the rights on the file, then start again".to_owned(),
+            Fault::DoesNotFit { .. } | Fault::Inconsistent { .. } => {
+                "keep the folder and report it: every checksum is right, so it is not the disk".to_owned()
+            }
+            Fault::BadSum | Fault::Unfinished | Fault::Unreadable(_) | Fault::OutOfOrder { .. } => format!(
+                "`pointsman journal verify` shows all that is still good; restore the folder from a backup, or, after \
+                 copying it, go back to the last good record with `truncate --size={offset} {file}`"
+            ),
+        }
+    }
+}
+
+impl From<Unusable> for Fault {
+    fn from(unusable: Unusable) -> Self {
+        match unusable {
+            Unusable::Newer(found) => Self::Newer { found },
+            Unusable::Unreadable(error) => Self::Unreadable(error),
+        }
+    }
+}
+
+/// Why the state file could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another daemon has it.
+    #[error("{} is in use by process {holder}; stop it first, or give this one a state folder of its own", folder.display())]
+    Locked {
+        /// The state folder.
+        folder: PathBuf,
+        /// The process that holds the lock, as it wrote it there; `unknown` if it did not get to that.
+        holder: String,
+    },
+    /// Locks and flushes do not mean there what they must.
+    #[error("{} is on a network file system ({kind}), where neither locks nor flushes can be trusted; use a local disk", folder.display())]
+    NetworkFileSystem {
+        /// The state folder.
+        folder: PathBuf,
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// The records are not whole.
+    #[error("the state in {} is not used as it is: {problem}", folder.display())]
+    Damaged {
+        /// The state folder.
+        folder: PathBuf,
+        /// What and where.
+        problem: Box<Problem>,
+    },
+    /// The folder could not be used.
+    #[error("{} {}: {source}", doing, path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What came of it.
+        source: io::Error,
+    },
+}
