@@ -3,6 +3,8 @@
 pub mod checks;
 pub mod cli;
 pub mod clock;
+pub mod http;
+pub mod intake;
 pub mod journal;
 pub mod machine;
 pub mod pipelines;

@@ -1,25 +1,13 @@
 //! The binary: exit codes only.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
-use pointsman::cli::{sample, stack_run};
+use pointsman::cli;
 
-#[derive(Parser)]
-#[command(name = "pointsman", version)]
-enum Cli {
-    #[command(hide = true)]
-    StackRun(stack_run::RunArgs),
-    #[command(hide = true)]
-    StackExec(stack_run::ExecArgs),
-    #[command(hide = true)]
-    Sample(sample::Args),
-}
-
-fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse() {
-        Cli::StackRun(args) => stack_run::run(args).map(|()| ExitCode::SUCCESS),
-        Cli::StackExec(args) => Ok(stack_run::exec(args)),
-        Cli::Sample(args) => sample::run(args).map(|()| ExitCode::SUCCESS),
-    }
+fn main() -> ExitCode {
+    cli::run(cli::Cli::parse()).unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "pointsman: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -18,6 +18,7 @@ use std::{
 pub use load::{Loaded, Registry, load};
 pub(crate) use parse::secret;
 
+use crate::checks::Checks;
 use crate::machine::{EnvironmentId, Name, Plan};
 
 /// One application and its environments.
@@ -55,8 +56,8 @@ pub struct EnvironmentDefinition {
     pub stack: StackDefinition,
     /// What receives the traffic.
     pub front: FrontDefinition,
-    /// What a stack must pass, as written.
-    pub checks: Vec<toml::Table>,
+    /// What a stack must pass.
+    pub checks: Checks,
     /// The terms of a deployment.
     pub plan: Arc<Plan>,
     /// How often it is looked at while nothing happens.

@@ -12,6 +12,7 @@ use super::{
     DeployOn, EnvironmentDefinition, FrontDefinition, Pipeline, Registry, SecretSource, StackDefinition, frozen::digest,
 };
 use crate::{
+    checks::{Check, Checks},
     machine::{EnvironmentId, Gate, Millis, Name, Otherwise, Plan, Retain},
     text::{did_you_mean, excerpt},
     toml_file::{Document, Mistake, Table, Value},
@@ -135,7 +136,7 @@ impl Reader<'_> {
         let front_value = table.require("front", "front = { driver = \"builtin\", listen = \"127.0.0.1:8080\" }");
         let front = front_value.as_ref().and_then(|v| self.front(&v.table()?));
         let checks = table.get("checks").and_then(|v| v.list()).unwrap_or_default();
-        let checks = checks.iter().filter_map(|v| Some(v.table()?.plain(&[]))).collect();
+        let checks = Checks { list: checks.iter().filter_map(check).collect() };
         let plan = Arc::new(plan(table));
         let watch = table.get("watch").and_then(|v| v.some_duration()).unwrap_or(Millis(10_000));
         let (pipeline, environment) = (self.pipeline.clone()?, name?);
@@ -186,6 +187,11 @@ impl Reader<'_> {
         let listen = table.get("listen").and_then(|v| Some((settings.get("listen")?.as_str()?.to_owned(), v.place())));
         Some((FrontDefinition { driver, settings }, listen))
     }
+}
+
+fn check(value: &Value<'_, '_>) -> Option<Check> {
+    let check = value.table()?.plain(&[]).try_into::<Check>();
+    check.map_err(|error| value.wrong(&format!("this check: {}", error.message().trim()))).ok()
 }
 
 fn known_driver(value: &Value<'_, '_>, known: &[&str], kind: &str) -> Option<String> {

@@ -5,7 +5,6 @@ use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
 use super::{board::Board, shared::SharedStacks, world::World};
 use crate::{
-    checks::Checks,
     clock::Clock,
     pipelines::{EnvironmentDefinition, Pipelines, frozen::Frozen},
     stacks, web_front,
@@ -61,7 +60,7 @@ fn open_one(
         id,
         stacks,
         front: open(&front.settings, &folder)?,
-        checks: Arc::new(Checks::from_tables(&definition.checks)?),
+        checks: Arc::new(definition.checks.clone()),
         frozen: Frozen::below(place.state),
         watch: definition.watch,
         board: place.board.clone(),

@@ -1,0 +1,142 @@
+//! `serve`: the controller itself.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::{Context, bail};
+use secrecy::SecretSlice;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    clock::Clock,
+    http::{App, router, serve as serve_http},
+    intake::keys::{self, Keys},
+    journal::{self, Journal, Options},
+    machine::Millis,
+    pipelines::{Pipelines, Registry, frozen::Frozen, load},
+    runner::{self, Board, Place},
+    settings::{LogFormat, Settings},
+};
+
+/// The controller.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Its settings [default: pointsman.toml, or built-in defaults where there is none]
+    #[arg(long, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
+}
+
+/// How the process ends when the state file can not be written any more: it must be read again.
+const READ_AGAIN: u8 = 75;
+
+/// Runs until it is told to stop.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(args.config.as_deref()).map_err(super::mistakes)?;
+    log(&settings)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(controller(settings))
+}
+
+async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
+    fs::create_dir_all(&settings.state).with_context(|| format!("making {}", settings.state.display()))?;
+    let loaded = load(&Registry::all(&settings.state), &settings.pipelines);
+    if !loaded.mistakes.is_empty() {
+        return Err(super::mistakes(loaded.mistakes));
+    }
+    let pipelines = Arc::new(loaded.pipelines);
+    let frozen = Frozen::below(&settings.state);
+    for environment in pipelines.environments() {
+        frozen.freeze(&environment.stack.text)?;
+    }
+    let (journal, opened) = Journal::open(&settings.state.join("journal"), Options::default())?;
+    tracing::info!(records = opened.records, environments = opened.environments, "state file read");
+    let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
+    let clock = Clock::not_before(last);
+    let board = Board::default();
+    let place = Place { state: &settings.state, clock: clock.clone(), board: board.clone() };
+    let worlds = runner::open(&pipelines, &place).map_err(|mistakes| anyhow::anyhow!("{}", mistakes.join("\n")))?;
+    let app = Arc::new(App {
+        journal: journal.clone(),
+        pipelines: pipelines.clone(),
+        keys: webhook_keys(&pipelines)?,
+        frozen,
+        board,
+        clock: clock.clone(),
+        token: token(&settings)?,
+    });
+    let listener = TcpListener::bind(settings.server.listen).await;
+    let listener = listener.with_context(|| format!("listening at {}", settings.server.listen))?;
+    let address = listener.local_addr()?;
+    let place = settings.state.join("address");
+    fs::write(&place, format!("{address}\n")).with_context(|| format!("writing {}", place.display()))?;
+    tracing::info!(%address, pipelines = pipelines.iter().len(), "serving");
+
+    let (stop, stopped) = watch::channel(false);
+    let server = serve_http(listener, router(app), settings.server.connections, stopped.clone());
+    let runner = runner::run(worlds, journal.clone(), clock, stopped);
+    let records = journal.follow();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let asked = async {
+        tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
+        stop.send_replace(true);
+        std::future::pending::<()>().await;
+    };
+    let work = async { tokio::join!(server, runner) };
+    tokio::select! {
+        _ = work => { journal.close().await; Ok(ExitCode::SUCCESS) }
+        reason = journal.dead() => { tracing::error!(%reason, "the state file can not be written"); Ok(ExitCode::from(READ_AGAIN)) }
+        () = asked => Ok(ExitCode::SUCCESS),
+        () = journal::log(records) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn webhook_keys(pipelines: &Pipelines) -> anyhow::Result<std::collections::HashMap<crate::machine::Name, Keys>> {
+    let mut all = std::collections::HashMap::new();
+    let mut wrong = Vec::new();
+    for pipeline in pipelines.iter().filter(|p| !p.secrets.is_empty()) {
+        match Keys::read(&pipeline.secrets) {
+            Ok(keys) => drop(all.insert(pipeline.name.clone(), keys)),
+            Err(errors) => wrong.extend(errors.iter().map(|e| format!("{}: {e}", pipeline.file.display()))),
+        }
+    }
+    if wrong.is_empty() { Ok(all) } else { bail!("{}", wrong.join("\n")) }
+}
+
+/// The token that is configured, or the one that was made at the first start.
+fn token(settings: &Settings) -> anyhow::Result<SecretSlice<u8>> {
+    if let Some(source) = &settings.server.token {
+        return Ok(keys::read(source)?);
+    }
+    let path = settings.state.join("token");
+    if !path.exists() {
+        make_token(&path).with_context(|| format!("making the token {}", path.display()))?;
+    }
+    Ok(keys::read(&crate::pipelines::SecretSource::File(path))?)
+}
+
+fn make_token(path: &Path) -> std::io::Result<()> {
+    let mut random = [0; 32];
+    fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", hex::encode(random))?;
+    file.sync_all()
+}
+
+fn log(settings: &Settings) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.filter).context("`log.filter`")?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    }
+    .map_err(|error| anyhow::anyhow!(error))
+}

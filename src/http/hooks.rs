@@ -1,0 +1,89 @@
+//! `POST /v1/hooks/{pipeline}`: signature, then replay window, then the build, then the journal.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode, header};
+
+use super::{App, Problem};
+use crate::{
+    intake::{Identity, build::Build, json, key, signature},
+    journal::CommandError,
+    machine::{Command, EnvironmentId, Key, Name, Number, Refusal, Release, ReleaseDraft, Trigger},
+    pipelines::EnvironmentDefinition,
+};
+
+pub(super) async fn hook(
+    State(app): State<Arc<App>>,
+    Path(pipeline): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let unknown = || Problem::not_found("there is no pipeline of this name that takes webhooks");
+    let name: Name = pipeline.parse().map_err(|_| unknown())?;
+    let keys = app.keys.get(&name).ok_or_else(unknown)?;
+    let now = app.clock.now();
+    let proof = signature::verify(&headers, &body, keys, now).map_err(|e| Problem::new(401, e.to_string()))?;
+    let build = json::parse(&body).map_err(|e| Problem::new(400, e.to_string()))?;
+    let entry = app.pipelines.get(&name).and_then(|p| p.entry()).ok_or_else(unknown)?;
+    let identity = match (proof.delivery, build.number) {
+        (Some(id), _) => Identity::Delivery(id),
+        (None, Some(number)) => Identity::Build(number),
+        (None, None) => Identity::Content(&body),
+    };
+    let key = key(&name, json::SENDER, identity);
+    deploy(&app, entry, key, build, "webhook:json", Trigger::Build).await
+}
+
+/// Records a new build; one that was recorded before is answered with its deployment.
+pub(super) async fn deploy(
+    app: &App,
+    entry: &EnvironmentDefinition,
+    key: Key,
+    build: Build,
+    by: &str,
+    trigger: Trigger,
+) -> Result<Response, Problem> {
+    let order = build.number.filter(|_| trigger == Trigger::Build);
+    let release = ReleaseDraft::New(release(entry, &build));
+    let command = Command::Deploy { key, order, release, plan: entry.plan.clone(), trigger };
+    match app.journal.command(&entry.id, by, app.clock.now(), command).await {
+        Ok(accepted) => Ok(answer(&entry.id, accepted.state.last_number(), "queued")),
+        Err(CommandError::Refused(Refusal::Duplicate(number))) => {
+            let state = app.journal.state(&entry.id);
+            if state.release_of(number).is_some_and(|known| *known.version != *build.version) {
+                let why = format!("this delivery was used before for another build, deployment {}/{number}", entry.id);
+                return Err(Problem::new(409, why));
+            }
+            let name = state.deployment_state(number).map_or("ended".to_owned(), |(s, _)| s.to_string());
+            Ok(answer(&entry.id, number, &name))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn release(entry: &EnvironmentDefinition, build: &Build) -> Release {
+    let mut parameters = entry.stack.parameters.clone();
+    parameters.extend(build.parameters.iter().map(|(k, v)| (k.clone(), v.clone())));
+    Release {
+        number: 0,
+        version: build.version.clone(),
+        artifact: build.artifact.clone(),
+        commit: build.commit.clone(),
+        definition: entry.stack.digest.clone(),
+        parameters,
+        link: build.link.clone(),
+    }
+}
+
+/// 202 and where to look.
+pub(super) fn answer(id: &EnvironmentId, number: Number, state: &str) -> Response {
+    let location = format!("/v1/deployments/{id}/{number}");
+    let body = format!("{{\"deployment\":\"{id}/{number}\",\"number\":{number},\"state\":\"{state}\"}}");
+    let headers = [(header::CONTENT_TYPE, "application/json".to_owned()), (header::LOCATION, location)];
+    (StatusCode::ACCEPTED, headers, body).into_response()
+}

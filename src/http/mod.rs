@@ -1,0 +1,87 @@
+//! The API under `/v1` and the webhooks. Handlers read the folded state and append to the journal; they never call a
+//! driver.
+
+mod act;
+mod hooks;
+mod problem;
+mod read;
+mod server;
+mod view;
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use secrecy::{ExposeSecret, SecretSlice};
+use subtle::ConstantTimeEq;
+
+pub use problem::Problem;
+pub use server::serve;
+
+use crate::{
+    clock::Clock,
+    intake::keys::Keys,
+    journal::Journal,
+    machine::{EnvironmentId, Name},
+    pipelines::{EnvironmentDefinition, Pipelines, frozen::Frozen},
+    runner::Board,
+};
+
+/// What the handlers work with.
+pub struct App {
+    /// Where wishes are recorded and states are read.
+    pub journal: Journal,
+    /// The pipelines there are.
+    pub pipelines: Arc<Pipelines>,
+    /// The keys of their webhooks.
+    pub keys: HashMap<Name, Keys>,
+    /// The stack definitions that releases were made with.
+    pub frozen: Frozen,
+    /// What is known of the world beyond the journal.
+    pub board: Board,
+    /// The time.
+    pub clock: Clock,
+    /// What people and scripts show.
+    pub token: SecretSlice<u8>,
+}
+
+impl App {
+    fn environment(&self, pipeline: &str, environment: &str) -> Result<Arc<EnvironmentDefinition>, Problem> {
+        let id = format!("{pipeline}/{environment}").parse::<EnvironmentId>().ok();
+        let found = id.and_then(|id| self.pipelines.environment(&id).cloned());
+        found.ok_or_else(|| Problem::not_found("there is no such environment; GET /v1/environments lists them"))
+    }
+}
+
+/// All routes.
+pub fn router(app: Arc<App>) -> Router {
+    let api = Router::new()
+        .route("/v1/environments", get(read::environments))
+        .route("/v1/environments/{pipeline}/{environment}", get(read::environment))
+        .route("/v1/environments/{pipeline}/{environment}/{action}", post(act::environment))
+        .route("/v1/deployments/{pipeline}/{environment}/{number}", get(read::deployment))
+        .route("/v1/deployments/{pipeline}/{environment}/{number}/{action}", post(act::deployment))
+        .route("/v1/history", get(read::history))
+        .route("/v1/events", get(read::events))
+        .layer(from_fn_with_state(app.clone(), authorised));
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/v1/hooks/{pipeline}", post(hooks::hook))
+        .merge(api)
+        .fallback(|| async { Problem::not_found("there is nothing at this address") })
+        .layer(DefaultBodyLimit::max(crate::intake::LARGEST))
+        .with_state(app)
+}
+
+async fn authorised(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let shown = request.headers().get("authorization").and_then(|v| v.as_bytes().strip_prefix(b"Bearer "));
+    if shown.is_some_and(|shown| app.token.expose_secret().ct_eq(shown).into()) {
+        return next.run(request).await;
+    }
+    Problem::new(401, "the token is missing or wrong: send `Authorization: Bearer <token>`").into_response()
+}
