@@ -3,12 +3,14 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use pointsman::{
+    checks::{Check, Subject, probe},
     machine::{
         Command, Condition, Effect, Entry, Environment, FrontView, Health, Key, Millis, Number, Observation, Plan,
         Release, ReleaseDraft, RetirePermit, StackName, StackView, Trigger,
@@ -184,6 +186,11 @@ fn permit(number: u32) -> RetirePermit {
     panic!("there is no deployment 0")
 }
 
+async fn asked(endpoint: SocketAddr, check: &str) -> Result<(), String> {
+    let check: Check = toml::from_str(check).expect("a right check");
+    probe(&check, &Subject { stack: name(1), version: "v1".into() }, endpoint).await.map(drop)
+}
+
 const SAMPLE: &str = r#"command = ["{pointsman}", "sample", "--listen", "{address}:{port}", "--version", "{version}"]"#;
 
 fn shell(script: &str) -> String {
@@ -199,8 +206,7 @@ async fn a_stack_comes_up_serves_and_goes_without_a_trace() {
     let seen = host.until_status(1, StackStatus::Ready).await;
     assert_eq!(seen.endpoints.len(), 2);
     for endpoint in seen.endpoints {
-        let answer = reqwest::get(format!("http://{endpoint}/")).await.expect("it answers");
-        assert_eq!(answer.headers()["x-version"], "v1");
+        assert_eq!(asked(endpoint, "http = { path = \"/\", headers = { x-version = \"v1\" } }").await, Ok(()));
     }
     host.retired(1).await;
     assert!(host.folder.path().join("retired/shop/prod/1/logs/0.err").exists(), "its logs are kept");
@@ -335,10 +341,10 @@ async fn a_foreign_process_with_the_number_of_ours_is_left_alone() {
 #[tokio::test]
 async fn memory_beyond_the_limit_is_refused_and_said() {
     let host = Host::new();
-    let hungry = format!("{}\nlimits = {{ memory = \"64MB\" }}", shell("x=0123456789abcdef; while :; do x=$x$x; done"));
+    let hungry = format!("{}\nlimits = {{ memory = \"64MB\" }}", shell("head -c 500M /dev/zero | tail"));
     host.ensure(1, &hungry).await.expect("started");
     let remark = host.until_status(1, StackStatus::Failed).await.remark.expect("a reason");
-    assert!(remark.to_lowercase().contains("memory") || remark.contains("exit status"), "{remark}");
+    assert!(remark.contains("memory exhausted"), "{remark}");
     host.retired(1).await;
 }
 
@@ -375,4 +381,52 @@ async fn foreign_folders_are_not_looked_at() {
     fs::create_dir_all(host.folder.path().join("stacks/Not A Name/prod/1")).expect("a folder");
     assert_eq!(host.driver.observe().await.expect("seen"), []);
     assert!(foreign.exists());
+}
+
+#[tokio::test]
+async fn what_runs_but_is_not_well_is_for_the_checks_to_say() {
+    let host = Host::new();
+    let sample = |more: &str| SAMPLE.replace("\"--version\"", &format!("{more}, \"--version\""));
+    host.ensure(1, &sample("\"--broken\"")).await.expect("started");
+    host.ensure(2, &SAMPLE.replace("{address}:{port}", "127.0.0.9:{port}")).await.expect("started");
+    host.ensure(3, &sample("\"--sick-after\", \"1s\"")).await.expect("started");
+    let healthz = "http = { path = \"/healthz\" }";
+    let [broken, elsewhere, sick] = [1, 2, 3].map(|n| host.until_status(n, StackStatus::Ready));
+    let (broken, elsewhere, sick) = (broken.await.endpoints[0], elsewhere.await.endpoints[0], sick.await.endpoints[0]);
+    let seen = asked(broken, healthz).await;
+    assert_eq!(seen, Err(format!("GET /healthz on {broken}: expected 200, got 503")));
+    assert!(asked(elsewhere, healthz).await.expect_err("nobody listens there").contains("refused"));
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let mut answers = Vec::new();
+    while answers.len() < 500 && answers.last() != Some(&false) {
+        answers.push(asked(sick, healthz).await.is_ok());
+        pace.tick().await;
+    }
+    assert!(answers.contains(&true) && answers.contains(&false), "it was well, and then it was not: {answers:?}");
+    for number in 1..=3 {
+        host.retire(number).await;
+    }
+    for number in 1..=3 {
+        host.until(number, |seen| seen.is_none()).await;
+    }
+    assert_eq!(host.processes(), Vec::<i32>::new());
+}
+
+#[tokio::test]
+async fn fifty_stacks_are_seen_at_one_glance() {
+    let host = Host::new();
+    for number in 1..=50 {
+        host.ensure(number, "command = [\"sleep\", \"1000\"]").await.expect("started");
+    }
+    let mut endpoints = std::collections::BTreeSet::new();
+    for number in 1..=50 {
+        endpoints.extend(host.until_status(number, StackStatus::Ready).await.endpoints);
+    }
+    assert_eq!(endpoints.len(), 50, "each has its own port");
+    #[expect(clippy::disallowed_methods, reason = "this story is about time")]
+    let begun = std::time::Instant::now();
+    assert_eq!(host.driver.observe().await.expect("seen").len(), 50);
+    let took = begun.elapsed();
+    println!("50 stacks observed in {took:?}");
+    assert!(took < Duration::from_millis(250), "{took:?}");
 }
