@@ -80,9 +80,12 @@ impl Environment {
     fn stacks_to_ensure(&self, seen: &Observation) -> impl Iterator<Item = Number> {
         let candidate = self.active.as_ref().filter(|d| matches!(d.phase, Phase::Provisioning)).map(|d| d.number);
         let candidate = candidate.filter(|n| seen.stack(*n).is_none_or(|s| s.condition == Condition::Creating));
-        // A host that was restarted has forgotten its processes: what is live or promised is brought back.
+        // A host that was restarted has forgotten its processes: what is live or promised is brought back, be it lost
+        // or half there.
         let kept = self.live.iter().chain(self.standby.iter().map(|s| &s.stack)).map(|s| s.number);
-        let lost = kept.filter(|n| seen.lacks(*n)).collect::<Vec<_>>();
+        let lost = kept
+            .filter(|n| seen.lacks(*n) || seen.stack(*n).is_some_and(|s| s.condition == Condition::Creating))
+            .collect::<Vec<_>>();
         candidate.into_iter().chain(lost)
     }
 
