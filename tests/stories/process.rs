@@ -3,9 +3,12 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,13 +26,18 @@ use rustix::process::{Pid, Signal, kill_process};
 struct Host {
     folder: tempfile::TempDir,
     driver: Process,
+    /// Stories run side by side, and must not take each other's ports.
+    address: Ipv4Addr,
 }
 
 impl Host {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let driver = Self::open(folder.path());
-        Self { folder, driver }
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let address = Ipv4Addr::new(127, high | 0x40, low, NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { folder, driver, address }
     }
 
     fn open(folder: &Path) -> Process {
