@@ -59,6 +59,11 @@ impl Host {
             parameters: BTreeMap::new(),
             link: None,
         };
+        let definition = if definition.contains("ports =") {
+            definition.to_owned()
+        } else {
+            format!("address = \"{}\"\n{definition}", self.address)
+        };
         self.driver
             .ensure(&StackSpec { name: name(number), release: release.into(), definition: definition.into() })
             .await
