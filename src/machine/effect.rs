@@ -78,8 +78,13 @@ impl Environment {
     }
 
     fn stacks_to_ensure(&self, seen: &Observation) -> impl Iterator<Item = Number> {
-        let candidate = self.active.as_ref().filter(|d| matches!(d.phase, Phase::Provisioning)).map(|d| d.number);
-        let candidate = candidate.filter(|n| seen.stack(*n).is_none_or(|s| s.condition == Condition::Creating));
+        let unfinished = |n| seen.stack(n).is_some_and(|s| s.condition == Condition::Creating);
+        let candidate = self.active.as_ref().filter(|d| match d.phase {
+            Phase::Provisioning => unfinished(d.number) || seen.stack(d.number).is_none(),
+            // Something of it died, and it has not come back by itself.
+            _ => d.phase.before_cutover() && unfinished(d.number),
+        });
+        let candidate = candidate.map(|d| d.number);
         // A host that was restarted has forgotten its processes: what is live or promised is brought back.
         let kept = self.live.iter().chain(self.standby.iter().map(|s| &s.stack)).map(|s| s.number);
         let whole = |n| seen.stack(n).is_some_and(|s| matches!(s.condition, Condition::Ready | Condition::Deleting));

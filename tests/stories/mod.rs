@@ -1,5 +1,6 @@
 //! Stories: what users do and what they get, told against a whole controller.
 
 mod deploy;
+mod process;
 mod rollback;
 mod trouble;

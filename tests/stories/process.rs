@@ -1,1 +1,445 @@
-//! Stacks of processes: what comes up, what goes wrong and what is left afterwards.
+//! Stacks of processes: what comes up, what goes wrong, and that nothing is left of it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use pointsman::{
+    checks::{Check, Subject, probe},
+    machine::{
+        Command, Condition, Effect, Entry, Environment, FrontView, Health, Key, Millis, Number, Observation, Plan,
+        Release, ReleaseDraft, RetirePermit, StackName, StackView, Trigger,
+    },
+    stacks::{SeenStack, StackDriver, StackSpec, StackStatus, StepError, process::Process},
+};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// An installation of its own, of which nothing may be left at the end.
+struct Host {
+    folder: tempfile::TempDir,
+    driver: Process,
+    /// Stories run side by side, and must not take each other's ports.
+    address: Ipv4Addr,
+}
+
+impl Host {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let driver = Self::open(folder.path());
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let address = Ipv4Addr::new(127, high | 0x40, low, NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { folder, driver, address }
+    }
+
+    fn open(folder: &Path) -> Process {
+        Process::open(folder, PathBuf::from(env!("CARGO_BIN_EXE_pointsman"))).expect("the driver opens")
+    }
+
+    /// As another controller would find it.
+    fn restart_controller(&mut self) {
+        self.driver = Self::open(self.folder.path());
+    }
+
+    async fn ensure(&self, number: u32, definition: &str) -> Result<(), StepError> {
+        let release = Release {
+            number,
+            version: format!("v{number}").into(),
+            artifact: "".into(),
+            commit: None,
+            definition: "".into(),
+            parameters: BTreeMap::new(),
+            link: None,
+        };
+        let definition = if definition.contains("ports =") {
+            definition.to_owned()
+        } else {
+            format!("address = \"{}\"\n{definition}", self.address)
+        };
+        self.driver
+            .ensure(&StackSpec { name: name(number), release: release.into(), definition: definition.into() })
+            .await
+    }
+
+    async fn retire(&self, number: u32) {
+        self.driver.retire(&name(number), &permit(number)).await.expect("it is taken up");
+    }
+
+    async fn look(&self, number: u32) -> Option<SeenStack> {
+        let all = self.driver.observe().await.expect("it can be seen");
+        all.into_iter().find(|stack| stack.name == name(number))
+    }
+
+    /// Looks until it is so; tells what it saw last when that takes too long.
+    async fn until(&self, number: u32, mut what: impl FnMut(Option<&SeenStack>) -> bool) -> Option<SeenStack> {
+        let mut seen = None;
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
+        for _ in 0..750 {
+            seen = self.look(number).await;
+            if what(seen.as_ref()) {
+                return seen;
+            }
+            pace.tick().await;
+        }
+        panic!("it never came to that; seen last: {seen:?}");
+    }
+
+    async fn until_status(&self, number: u32, status: StackStatus) -> SeenStack {
+        self.until(number, |seen| seen.is_some_and(|s| s.status == status)).await.expect("it is there")
+    }
+
+    async fn retired(&self, number: u32) {
+        self.retire(number).await;
+        self.until(number, |seen| seen.is_none()).await;
+        assert_eq!(self.processes(), Vec::<i32>::new(), "something is left");
+    }
+
+    /// All processes that carry the mark of this installation, supervisors too.
+    fn processes(&self) -> Vec<i32> {
+        let id = fs::read_to_string(self.folder.path().join("installation")).expect("it has a name");
+        let mark = format!("POINTSMAN_INSTALLATION={id}");
+        let pids = fs::read_dir("/proc").expect("Linux").filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
+        pids.filter(|pid: &i32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|b| *b == 0).any(|pair| pair == mark.as_bytes())
+        })
+        .collect()
+    }
+
+    fn file(&self, number: u32, file: &str) -> PathBuf {
+        self.folder.path().join("stacks/shop/prod").join(number.to_string()).join(file)
+    }
+
+    fn supervisor(&self, number: u32) -> i32 {
+        let text = fs::read(self.file(number, "state.json")).expect("a state");
+        let state: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        i32::try_from(state["pid"].as_i64().expect("a number")).expect("a process")
+    }
+}
+
+impl Drop for Host {
+    /// Also when a story fails, it leaves nothing behind.
+    fn drop(&mut self) {
+        for _ in 0..50 {
+            let left = self.processes();
+            left.iter().for_each(|pid| kill(*pid, Signal::KILL));
+            if left.is_empty() {
+                break;
+            }
+        }
+    }
+}
+
+fn kill(pid: i32, signal: Signal) {
+    // Gone already is as good.
+    let _ = kill_process(Pid::from_raw(pid).expect("a process"), signal);
+}
+
+fn name(number: u32) -> StackName {
+    StackName { environment: "shop/prod".parse().expect("a name"), number: Number(number) }
+}
+
+/// A permit as only the machine gives it: deployments up to this one, each aborted.
+fn permit(number: u32) -> RetirePermit {
+    let mut environment = Environment::default();
+    for n in 1..=number {
+        let apply = |environment: &mut Environment, event| {
+            environment.apply(&Entry { at: Millis(0), by: "test".into(), event }).expect("legal");
+        };
+        let release = Release {
+            number: n,
+            version: "v".into(),
+            artifact: "".into(),
+            commit: None,
+            definition: "".into(),
+            parameters: BTreeMap::new(),
+            link: None,
+        };
+        let deploy = Command::Deploy {
+            key: Key([u8::try_from(n).expect("few"); 16]),
+            order: None,
+            release: ReleaseDraft::New(release),
+            plan: Arc::new(Plan::default()),
+            trigger: Trigger::Build,
+        };
+        let event = environment.command(&deploy).expect("accepted");
+        apply(&mut environment, event);
+        let seen = |environment: &Environment, stacks| Observation {
+            as_of: environment.seq(),
+            stacks: Some(stacks),
+            front: Some(FrontView::default()),
+            public: None,
+            quiet: true,
+        };
+        while let Some(event) = environment.tick(&seen(&environment, vec![]), Millis(0)) {
+            apply(&mut environment, event);
+        }
+        let event = environment.command(&Command::Abort(Number(n), "test".into())).expect("it is under way");
+        apply(&mut environment, event);
+        if n == number {
+            let view =
+                StackView { number: Number(n), condition: Condition::Ready, health: Health::Unknown, remark: None };
+            let effects = environment.effects(&seen(&environment, vec![view]), Millis(0));
+            let permit =
+                effects.into_iter().find_map(|e| if let Effect::Retire(permit) = e { Some(permit) } else { None });
+            return permit.expect("the machine lets it go");
+        }
+        while let Some(event) = environment.tick(&seen(&environment, vec![]), Millis(0)) {
+            apply(&mut environment, event);
+        }
+    }
+    panic!("there is no deployment 0")
+}
+
+async fn asked(endpoint: SocketAddr, check: &str) -> Result<(), String> {
+    let check: Check = toml::from_str(check).expect("a right check");
+    probe(&check, &Subject { stack: name(1), version: "v1".into() }, endpoint).await.map(drop)
+}
+
+const SAMPLE: &str = r#"command = ["{pointsman}", "sample", "--listen", "{address}:{port}", "--version", "{version}"]"#;
+
+fn shell(script: &str) -> String {
+    format!(
+        "command = [\"sh\", \"-c\", '''{script}''']\nrestart = {{ most = 2, backoff = \"10ms\" }}\nstop = {{ grace = \"300ms\" }}"
+    )
+}
+
+#[tokio::test]
+async fn a_stack_comes_up_serves_and_goes_without_a_trace() {
+    let host = Host::new();
+    host.ensure(1, &format!("{SAMPLE}\ninstances = 2")).await.expect("started");
+    let seen = host.until_status(1, StackStatus::Ready).await;
+    assert_eq!(seen.endpoints.len(), 2);
+    for endpoint in seen.endpoints {
+        assert_eq!(asked(endpoint, "http = { path = \"/\", headers = { x-version = \"v1\" } }").await, Ok(()));
+    }
+    host.retired(1).await;
+    assert!(host.folder.path().join("retired/shop/prod/1/logs/0.err").exists(), "its logs are kept");
+    host.retire(1).await;
+    assert_eq!(host.look(1).await, None);
+}
+
+#[tokio::test]
+async fn the_working_definitions_are_right() {
+    let host = Host::new();
+    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/stacks/process")).expect("there are some") {
+        let path = entry.expect("readable").path();
+        let text = fs::read_to_string(&path).expect("text");
+        assert_eq!(host.driver.check_definition(&text), Ok(()), "{}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn every_mistake_of_a_definition_is_named_at_its_place() {
+    let host = Host::new();
+    let text = "comand = [\"x\"]\nports = \"9-1\"\naddress = \"192.0.2.1\"\n[environment]\nA = \"{prot}\"\nPOINTSMAN_STACK = \"x\"\n[limits]\nmemory = \"lots\"\n";
+    let wrong = host.driver.check_definition(text).expect_err("all of it is wrong").join("\n");
+    for part in [
+        "1:1: unknown key `comand`",
+        "2:9: ",
+        "3:11: ",
+        "5:5: {prot}",
+        "6:1: POINTSMAN_STACK",
+        "8:10: \"lots\"",
+        "`command` is missing",
+    ] {
+        assert!(wrong.contains(part), "{part} is not in:\n{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_exist_fails_at_once_and_says_so() {
+    let host = Host::new();
+    host.ensure(1, "command = [\"/no/such/program\"]").await.expect("taken up");
+    let remark = host.until_status(1, StackStatus::Failed).await.remark.expect("a reason");
+    assert!(remark.contains("cannot start /no/such/program: No such file"), "{remark}");
+    host.retired(1).await;
+}
+
+#[tokio::test]
+async fn one_that_exits_at_once_is_restarted_so_often_and_no_more() {
+    let host = Host::new();
+    host.ensure(1, &shell("echo no database >&2; exit 3")).await.expect("taken up");
+    let remark = host.until_status(1, StackStatus::Failed).await.remark.expect("a reason");
+    assert!(remark.contains("more than 2 times within 1m, at last: exit status 3: no database"), "{remark}");
+    let lines = fs::read_to_string(host.file(1, "logs/0.err")).expect("a log");
+    assert_eq!(lines.lines().count(), 3);
+    host.retired(1).await;
+}
+
+#[tokio::test]
+async fn a_crash_is_mended_and_remarked() {
+    let host = Host::new();
+    host.ensure(1, &shell("if [ -e once ]; then exec sleep 1000; fi; touch once; kill -SEGV $$"))
+        .await
+        .expect("started");
+    let remark = host.until_status(1, StackStatus::Ready).await.remark.expect("it stands out");
+    assert!(remark.contains("was restarted once") && remark.contains("signal 11"), "{remark}");
+    host.retired(1).await;
+}
+
+#[tokio::test]
+async fn a_new_controller_finds_it_again_and_so_does_a_late_ensure() {
+    let mut host = Host::new();
+    host.ensure(1, SAMPLE).await.expect("started");
+    let before = host.until_status(1, StackStatus::Ready).await;
+    let supervisor = host.supervisor(1);
+    host.restart_controller();
+    host.ensure(1, SAMPLE).await.expect("there already");
+    assert_eq!(host.until_status(1, StackStatus::Ready).await, before);
+    assert_eq!(host.supervisor(1), supervisor);
+    host.retired(1).await;
+}
+
+#[tokio::test]
+async fn a_killed_supervisor_is_noticed_and_the_stack_comes_back_where_it_was() {
+    let host = Host::new();
+    host.ensure(1, SAMPLE).await.expect("started");
+    let before = host.until_status(1, StackStatus::Ready).await;
+    kill(host.supervisor(1), Signal::KILL);
+    let lost = host.until_status(1, StackStatus::Creating).await;
+    assert!(lost.remark.is_some_and(|said| said.contains("supervisor ended")));
+    host.ensure(1, SAMPLE).await.expect("started again");
+    assert_eq!(host.until_status(1, StackStatus::Ready).await.endpoints, before.endpoints);
+    kill(host.supervisor(1), Signal::KILL);
+    host.retired(1).await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_slipped_away_is_found_and_ended() {
+    let host = Host::new();
+    host.ensure(1, &shell("setsid sh -c 'trap \"\" TERM; echo $$ > daemon; while :; do sleep 1; done' & sleep 1000"))
+        .await
+        .expect("started");
+    host.until_status(1, StackStatus::Ready).await;
+    host.until(1, |_| host.file(1, "work/daemon").exists()).await;
+    kill(host.supervisor(1), Signal::KILL);
+    host.retired(1).await;
+}
+
+#[tokio::test]
+async fn one_that_does_not_hear_is_killed_after_its_grace() {
+    let host = Host::new();
+    host.ensure(1, &shell("trap '' TERM; while :; do sleep 1; done")).await.expect("started");
+    host.until_status(1, StackStatus::Ready).await;
+    host.retired(1).await;
+}
+
+#[tokio::test]
+async fn a_foreign_process_with_the_number_of_ours_is_left_alone() {
+    let host = Host::new();
+    host.ensure(1, SAMPLE).await.expect("started");
+    host.until_status(1, StackStatus::Ready).await;
+    kill(host.supervisor(1), Signal::KILL);
+    host.until_status(1, StackStatus::Creating).await;
+    let mut foreign = std::process::Command::new("sleep").arg("1000").spawn().expect("sleep");
+    let state = format!(
+        "{{\"pid\":{0},\"instances\":[{{\"phase\":\"running\",\"pid\":[{0},1],\"restarts\":0,\"last_exit\":null}}]}}",
+        foreign.id()
+    );
+    fs::write(host.file(1, "state.json"), state).expect("written");
+    host.retired(1).await;
+    assert!(matches!(foreign.try_wait(), Ok(None)), "the foreign process was ended");
+    foreign.kill().and_then(|()| foreign.wait()).expect("ours to end");
+}
+
+#[tokio::test]
+async fn memory_beyond_the_limit_is_refused_and_said() {
+    let host = Host::new();
+    let hungry = format!("{}\nlimits = {{ memory = \"64MB\" }}", shell("head -c 500M /dev/zero | tail"));
+    host.ensure(1, &hungry).await.expect("started");
+    let remark = host.until_status(1, StackStatus::Failed).await.remark.expect("a reason");
+    assert!(remark.contains("memory exhausted"), "{remark}");
+    host.retired(1).await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_not_given_out_and_named_when_it_is_taken_later() {
+    let host = Host::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let only = format!("{SAMPLE}\nports = \"{port}-{port}\"\nrestart = {{ most = 1, backoff = \"10ms\" }}");
+    let refused = host.ensure(1, &only).await.expect_err("none is free").to_string();
+    assert!(refused.contains(&format!("no free port left on 127.0.0.1 in {port}-{port}")), "{refused}");
+    drop(taken);
+    host.ensure(1, &only).await.expect("free now");
+    host.until_status(1, StackStatus::Ready).await;
+    kill(host.supervisor(1), Signal::KILL);
+    host.until_status(1, StackStatus::Creating).await;
+    let mut taken = None;
+    host.until(1, |_| {
+        taken = taken.take().or_else(|| std::net::TcpListener::bind(("127.0.0.1", port)).ok());
+        taken.is_some()
+    })
+    .await;
+    host.ensure(1, &only).await.expect("taken up");
+    let remark = host.until_status(1, StackStatus::Failed).await.remark.expect("a reason");
+    assert!(remark.contains(&format!("nothing can listen on 127.0.0.1:{port}: Address already in use")), "{remark}");
+    host.retired(1).await;
+}
+
+#[tokio::test]
+async fn foreign_folders_are_not_looked_at() {
+    let host = Host::new();
+    let foreign = host.folder.path().join("stacks/shop/prod/mine");
+    fs::create_dir_all(&foreign).expect("a folder");
+    fs::create_dir_all(host.folder.path().join("stacks/Not A Name/prod/1")).expect("a folder");
+    assert_eq!(host.driver.observe().await.expect("seen"), []);
+    assert!(foreign.exists());
+}
+
+#[tokio::test]
+async fn what_runs_but_is_not_well_is_for_the_checks_to_say() {
+    let host = Host::new();
+    let sample = |more: &str| SAMPLE.replace("\"--version\"", &format!("{more}, \"--version\""));
+    host.ensure(1, &sample("\"--broken\"")).await.expect("started");
+    host.ensure(2, &SAMPLE.replace("{address}:{port}", "127.0.0.9:{port}")).await.expect("started");
+    host.ensure(3, &sample("\"--sick-after\", \"1s\"")).await.expect("started");
+    let healthz = "http = { path = \"/healthz\" }";
+    let [broken, elsewhere, sick] = [1, 2, 3].map(|n| host.until_status(n, StackStatus::Ready));
+    let (broken, elsewhere, sick) = (broken.await.endpoints[0], elsewhere.await.endpoints[0], sick.await.endpoints[0]);
+    let seen = asked(broken, healthz).await;
+    assert_eq!(seen, Err(format!("GET /healthz on {broken}: expected 200, got 503")));
+    assert!(asked(elsewhere, healthz).await.expect_err("nobody listens there").contains("refused"));
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let mut answers = Vec::new();
+    while answers.len() < 500 && answers.last() != Some(&false) {
+        answers.push(asked(sick, healthz).await.is_ok());
+        pace.tick().await;
+    }
+    assert!(answers.contains(&true) && answers.contains(&false), "it was well, and then it was not: {answers:?}");
+    for number in 1..=3 {
+        host.retire(number).await;
+    }
+    for number in 1..=3 {
+        host.until(number, |seen| seen.is_none()).await;
+    }
+    assert_eq!(host.processes(), Vec::<i32>::new());
+}
+
+#[tokio::test]
+async fn fifty_stacks_are_seen_at_one_glance() {
+    let host = Host::new();
+    for number in 1..=50 {
+        host.ensure(number, "command = [\"sleep\", \"1000\"]").await.expect("started");
+    }
+    let mut endpoints = std::collections::BTreeSet::new();
+    for number in 1..=50 {
+        endpoints.extend(host.until_status(number, StackStatus::Ready).await.endpoints);
+    }
+    assert_eq!(endpoints.len(), 50, "each has its own port");
+    #[expect(clippy::disallowed_methods, reason = "this story is about time")]
+    let begun = std::time::Instant::now();
+    assert_eq!(host.driver.observe().await.expect("seen").len(), 50);
+    let took = begun.elapsed();
+    println!("50 stacks observed in {took:?}");
+    assert!(took < Duration::from_millis(250), "{took:?}");
+}

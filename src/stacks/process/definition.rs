@@ -107,6 +107,8 @@ const KEYS: &str =
 /// As written; every value that others depend on keeps its place in the text.
 #[derive(Default)]
 struct Draft {
+    /// A command that is there but wrong was reported where it is.
+    has_command: bool,
     command: Option<Vec<Spanned<String>>>,
     environment: Option<BTreeMap<Spanned<String>, Spanned<String>>>,
     secrets: Option<BTreeMap<Spanned<String>, SecretFile>>,
@@ -176,7 +178,7 @@ impl Draft {
         for (key, value) in table {
             let at = key.span().start;
             match key.get_ref().as_ref() {
-                "command" => draft.command = read(value, mistakes),
+                "command" => (draft.has_command, draft.command) = (true, read(value, mistakes)),
                 "environment" => draft.environment = read(value, mistakes),
                 "secrets" => draft.secrets = read(value, mistakes),
                 "parameters" => draft.parameters = read(value, mistakes),
@@ -200,8 +202,8 @@ impl Draft {
                 mistakes.add(part.span().start, why);
             }
         }
-        let no_command = self.command.as_ref().is_none_or(|c| c.first().is_none_or(|first| first.get_ref().is_empty()));
-        if no_command && !mistakes.found.iter().any(|(_, what)| what.contains("command")) {
+        let empty = |command: &Vec<Spanned<String>>| command.first().is_none_or(|first| first.get_ref().is_empty());
+        if self.command.as_ref().map_or(!self.has_command, empty) {
             mistakes.add(0, "`command` is missing or empty: say what to run, such as command = [\"./server\", \"--port\", \"{port}\"]");
         }
         for name in self.environment.iter().flat_map(BTreeMap::keys).chain(self.secrets.iter().flat_map(BTreeMap::keys))
