@@ -4,13 +4,7 @@ use std::time::Duration;
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-use super::{
-    actions::Action,
-    config::Config,
-    promises::PROMISES,
-    world::World,
-    worlds::WORLDS,
-};
+use super::{actions::Action, config::Config, promises::PROMISES, world::World, worlds::WORLDS};
 
 impl Model for Config {
     type State = World;
@@ -50,9 +44,15 @@ pub(super) struct Found {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long an exploration took")]
-pub(super) fn explore(config: Config, threads: usize) -> Found {
+pub(super) fn explore_up_to(config: Config, threads: usize, cap: usize) -> Found {
     let began = std::time::Instant::now();
-    let checker = config.checker().threads(threads).target_state_count(cap()).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let checker = config
+        .checker()
+        .threads(threads)
+        .target_state_count(cap)
+        .finish_when(HasDiscoveries::AnyFailures)
+        .spawn_bfs()
+        .join();
     let broken = checker.discoveries().into_iter().map(|(name, path)| (name, path.into_actions()));
     let broken = broken.min_by_key(|(_, path)| path.len());
     Found { states: checker.unique_state_count(), took: began.elapsed(), broken }
@@ -60,7 +60,7 @@ pub(super) fn explore(config: Config, threads: usize) -> Found {
 
 #[expect(clippy::print_stdout, reason = "the figures are what one runs this for")]
 pub(super) fn assert_kept(config: Config) -> usize {
-    let found = explore(config, 2);
+    let found = explore_up_to(config, 2, cap());
     println!("{}: {} states in {:.1} s", config.name, found.states, found.took.as_secs_f64());
     if let Some((promise, path)) = found.broken {
         let mut world = config.start();
