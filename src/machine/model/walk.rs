@@ -21,7 +21,7 @@ fn seed() -> u64 {
 }
 
 /// Every world with more of everything that may go wrong.
-fn crueler(world: &Config) -> Config {
+pub(super) fn crueler(world: &Config) -> Config {
     let more = |n: u8| n * 2;
     let b = world.budget;
     let budget = Budget {

@@ -91,7 +91,7 @@ pub(super) const WORLDS: [Config; 14] = [
         name: "no standby kept",
         retain: Retain::None,
         long_requests: true,
-        budget: Budget { wishes: 1, repeat: 1, retire_fails: 1, ..NOTHING_WRONG },
+        budget: Budget { wishes: 1, retire_fails: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config {
@@ -103,7 +103,11 @@ pub(super) const WORLDS: [Config; 14] = [
         ..PLAIN
     },
     Config { name: "drift", budget: Budget { drift: 1, wishes: 1, ..NOTHING_WRONG }, ..PLAIN },
-    Config { name: "stale and missing answers", budget: Budget { stale: 1, blind: 1, ..NOTHING_WRONG }, ..PLAIN },
+    Config {
+        name: "stale and missing answers",
+        budget: Budget { stale: 1, blind: 1, flap: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
     Config {
         name: "stale reads, front without compare-and-set",
         fenced: false,
@@ -113,8 +117,13 @@ pub(super) const WORLDS: [Config; 14] = [
     Config {
         name: "hold, pin and veto",
         people: People::HoldPinVeto,
-        budget: Budget { wishes: 1, ..NOTHING_WRONG },
+        budget: Budget { wishes: 2, flap: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
-    Config { name: "stacks that die", retain: Retain::UntilNext, budget: Budget { die: 1, ..NOTHING_WRONG }, ..PLAIN },
+    Config {
+        name: "stacks that die",
+        retain: Retain::UntilNext,
+        budget: Budget { die: 2, flap: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
 ];
