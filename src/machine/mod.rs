@@ -18,6 +18,8 @@ mod observation;
 mod release;
 mod rules;
 mod state;
+#[cfg(test)]
+mod tests;
 mod tick;
 
 pub use apply::Illegal;

@@ -237,7 +237,7 @@ impl Environment {
     fn orphan(&self, seen: &Observation) -> Option<Event> {
         let known = |n: Number| {
             let kept = self.live.iter().chain(self.standby.iter().map(|s| &s.stack)).any(|s| s.number == n);
-            kept || self.active.as_ref().is_some_and(|d| d.number == n)
+            kept || self.active.iter().chain(&self.queue).any(|d| d.number == n)
                 || self.retiring.iter().any(|r| r.number == n)
                 || self.strangers.contains(&n)
         };

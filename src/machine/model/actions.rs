@@ -17,8 +17,8 @@ pub(super) enum Action {
     /// The command arrives.
     Obey(usize, Wish),
     Look(usize),
-    /// It sees the front and the stacks as they were before.
-    StaleLook(usize),
+    /// It sees the front as it was before, and maybe not yet the newest stack.
+    StaleLook(usize, bool),
     /// The provider does not answer, or the front does not.
     BlindLook(usize, bool),
     /// It acts on what it saw: an event, or what is due is taken in hand.
@@ -87,11 +87,13 @@ impl Config {
         Look { cloud: world.cloud, stacks_answer: true, front_answers: true, quiet, old: false }
     }
 
-    /// An older look: the front before its last change, the newest stack not yet listed.
-    pub(super) fn stale_look(&self, world: &World) -> Look {
+    /// An older look: the front before its last change, the newest stack perhaps not yet listed.
+    pub(super) fn stale_look(&self, world: &World, listed: bool) -> Look {
         let mut look = self.look(world);
         (look.cloud.front.serves, look.cloud.front.generation) = world.before;
-        if let Some(newest) = look.cloud.stacks.iter_mut().rev().find(|t| t.is_some()) {
+        if let Some(newest) = look.cloud.stacks.iter_mut().rev().find(|t| t.is_some())
+            && !listed
+        {
             *newest = None;
         }
         // The wait has to cover the staleness of reads (rule R23).
@@ -178,8 +180,9 @@ impl Config {
 
     fn looking(&self, world: &World, c: usize, out: &mut Vec<Action>) {
         if let Some(look) = &world.controllers[c].seen {
-            let before = out.len();
+            let mut of_use = false;
             for (k, useful, idle) in self.chances(world, c, look) {
+                of_use |= useful;
                 if useful {
                     out.push(Action::Act(c, k));
                 }
@@ -187,7 +190,7 @@ impl Config {
                     out.push(Action::ActAgain(c, k));
                 }
             }
-            if out.len() > before {
+            if of_use {
                 return;
             }
         }
@@ -196,9 +199,11 @@ impl Config {
             out.push(Action::Look(c));
         }
         if world.left.stale > 0 {
-            let stale = self.stale_look(world);
-            if stale != fresh && self.is_useful(world, c, &stale) {
-                out.push(Action::StaleLook(c));
+            for listed in [false, true] {
+                let stale = self.stale_look(world, listed);
+                if stale != fresh && self.is_useful(world, c, &stale) {
+                    out.push(Action::StaleLook(c, listed));
+                }
             }
         }
         if world.left.blind > 0 {
@@ -221,7 +226,11 @@ impl Config {
         for slot in 0..N {
             let Some(thing) = world.cloud.stacks[slot] else { continue };
             let left = &world.left;
-            let mut may = |possible: bool, action| if possible { out.push(action) };
+            let mut may = |possible: bool, action| {
+                if possible {
+                    out.push(action)
+                }
+            };
             match thing.condition {
                 Condition::Creating => {
                     may(true, Action::Progress(slot));

@@ -14,8 +14,7 @@ impl Config {
         let mut cloud = Cloud::default();
         let (mut told, mut before) = (Told::default(), (0, 0));
         if self.live_at_start {
-            cloud.stacks[self.slot(1)] =
-                Some(Thing { owner: 1, condition: Condition::Ready, health: Health::Passing });
+            cloud.stacks[self.slot(1)] = Some(Thing { owner: 1, condition: Condition::Ready, health: Health::Passing });
             cloud.front = Front { serves: 1, generation: 1, staged: 1, busy: Ids::default() };
             let one = Ids::of(1);
             told = Told { passed: one, may_start: one, may_serve: one, obeyed: 1, ..told };
@@ -39,9 +38,9 @@ impl Config {
             Action::Issue(wish) => issue(w, wish),
             Action::Obey(c, wish) => self.obey(w, c, wish),
             Action::Look(c) => w.controllers[c].seen = Some(self.look(world)),
-            Action::StaleLook(c) => {
+            Action::StaleLook(c, listed) => {
                 w.left.stale -= 1;
-                w.controllers[c].seen = Some(self.stale_look(world));
+                w.controllers[c].seen = Some(self.stale_look(world, listed));
             }
             Action::BlindLook(c, front) => {
                 w.left.blind -= 1;

@@ -1,1 +1,142 @@
-//! To be written.
+//! The transitions of the core as they are reached in small worlds, frozen: a change of behaviour that keeps every
+//! promise still shows here. `BLESS=1 cargo test --lib machine::model::table` writes the file anew.
+
+use std::{
+    collections::{BTreeSet, HashSet, VecDeque},
+    fmt::Write,
+};
+
+use stateright::Model;
+
+use super::{
+    actions::{Action, Due},
+    canon::Core,
+    config::{Budget, CLOCKS, Config, People},
+    world::World,
+    worlds::{NOTHING_WRONG, PLAIN},
+};
+use crate::machine::{Event, Otherwise, Phase, Promise, Retain};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/machine/model/transitions.txt");
+
+const B: Budget = NOTHING_WRONG;
+
+/// Small worlds that together reach every kind of event.
+const SMALL: [Config; 9] = [
+    Config { budget: Budget { wishes: 1, flap: 1, ..B }, ..PLAIN },
+    Config { retain: Retain::None, budget: Budget { create_fails: 1, retire_fails: 1, ..B }, ..PLAIN },
+    Config { gate_start: Some(Otherwise::Abort), gate_cutover: Some(Otherwise::Approve), budget: B, ..PLAIN },
+    Config { retain: Retain::UntilNext, budget: Budget { die: 2, ..B }, ..PLAIN },
+    Config { live_at_start: false, budget: Budget { wishes: 1, ..B }, ..PLAIN },
+    Config { people: People::HoldPinVeto, budget: Budget { wishes: 2, ..B }, ..PLAIN },
+    Config { budget: Budget { drift: 1, ..B }, ..PLAIN },
+    Config { fenced: false, long_requests: true, budget: Budget { blind: 1, repeat: 1, ..B }, ..PLAIN },
+    Config {
+        builds: 2,
+        ordered: true,
+        gate_cutover: Some(Otherwise::Abort),
+        budget: Budget { hooks: [2, 1, 0], ..B },
+        ..PLAIN
+    },
+];
+
+/// A state in a few words.
+fn words(core: &Core) -> String {
+    let env = &core.env;
+    let mut out = String::new();
+    let mut say = |what: std::fmt::Arguments<'_>| out.write_fmt(what).unwrap();
+    if let Some(d) = env.active() {
+        let phase = match &d.phase {
+            Phase::Undoing { to, outcome, .. } => format!("Undoing {outcome:?} to {}", to.map_or(0, |n| n.0)),
+            Phase::CuttingOver { .. } => "CuttingOver".to_owned(),
+            Phase::RollbackAsked { .. } => "RollbackAsked".to_owned(),
+            phase => format!("{phase:?}"),
+        };
+        let called = if d.operator_needed { "!" } else { "" };
+        say(format_args!("{}:{phase}{called} {:?} ", d.number, d.trigger));
+    }
+    env.queue().iter().for_each(|d| say(format_args!("queued {} ", d.number)));
+    say(format_args!("gen {} live {}", env.generation(), core.live()));
+    if env.live().is_some_and(|s| s.proven) {
+        say(format_args!(" good"));
+    }
+    if let Some(standby) = env.standby() {
+        let promise = match standby.promise {
+            Promise::Until(_) => "Until",
+            Promise::WhileBaking => "WhileBaking",
+            Promise::UntilNext => "UntilNext",
+        };
+        say(format_args!(" standby {} {promise}", standby.stack.number));
+    }
+    for r in env.retiring() {
+        say(format_args!(" retiring {}{}", r.number, if r.operator_needed { "!" } else { "" }));
+    }
+    if env.drift().is_some() {
+        say(format_args!(" drift"));
+    }
+    if env.hold().is_some() {
+        say(format_args!(" held"));
+    }
+    env.pin().iter().for_each(|pin| say(format_args!(" pin {pin}")));
+    env.vetoes().iter().for_each(|v| say(format_args!(" veto {}", v.release)));
+    env.ended().iter().skip(1).for_each(|e| say(format_args!(" {}={:?}", e.number, e.outcome)));
+    out
+}
+
+/// The event's name, without what it carries.
+fn kind(event: &Event) -> String {
+    let text = format!("{event:?}");
+    text.split([' ', '{']).next().unwrap().to_owned()
+}
+
+/// What is done, and what it makes of the state.
+fn row(config: &Config, world: &World, action: Action, next: &World) -> Option<String> {
+    let before = &world.core;
+    let what = match action {
+        Action::Hook(..) => "hook".to_owned(),
+        Action::Obey(_, wish) => format!("{wish:?}"),
+        Action::Act(c, k) => {
+            let seen = world.controllers[c].seen?.observation();
+            match config.due(world, c, before, &seen, CLOCKS[k]) {
+                Due::Event(event) => format!("{k} {}", kind(&event)),
+                Due::Effects(hand, _) => format!("{k} {:?}", hand.iter().collect::<Vec<_>>()),
+            }
+        }
+        _ => return None,
+    };
+    let after = if before == &next.core { "the same".to_owned() } else { words(&next.core) };
+    Some(format!("{} | {what} | {after}", words(before)))
+}
+
+fn rows(config: &Config, out: &mut BTreeSet<String>) {
+    let start = config.start();
+    let (mut known, mut queue) = (HashSet::from([start.clone()]), VecDeque::from([start]));
+    let mut actions = Vec::new();
+    while let Some(world) = queue.pop_front() {
+        actions.clear();
+        config.actions(&world, &mut actions);
+        for action in actions.drain(..) {
+            let Some(next) = config.step(&world, action) else { continue };
+            out.extend(row(config, &world, action, &next));
+            if known.insert(next.clone()) {
+                queue.push_back(next);
+            }
+        }
+        assert!(known.len() < 100_000, "the world is not small");
+    }
+}
+
+#[test]
+fn the_transitions_are_as_they_were() {
+    let mut out = BTreeSet::new();
+    SMALL.iter().for_each(|config| rows(config, &mut out));
+    let table = out.into_iter().collect::<Vec<_>>().join("\n") + "\n";
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(FILE, &table).unwrap();
+    }
+    let frozen = std::fs::read_to_string(FILE).unwrap();
+    let changed =
+        table.lines().filter(|row| !frozen.contains(row)).chain(frozen.lines().filter(|r| !table.contains(r)));
+    let changed: Vec<_> = changed.take(5).collect();
+    assert!(table == frozen, "changed, among others:\n{}", changed.join("\n"));
+}

@@ -1,0 +1,143 @@
+//! From a build to a live stack.
+
+use super::*;
+
+#[test]
+fn a_first_build_goes_live_and_has_nothing_to_go_back_to() {
+    let mut story = Story::new();
+    let one = story.live(1, &Plan::default());
+    assert_eq!(story.env.live().unwrap().number, one);
+    assert!(story.env.live().unwrap().proven && story.env.standby().is_none() && story.env.active().is_none());
+    assert_eq!(story.state(one), DeploymentState::Succeeded);
+    assert_eq!(story.env.release_of(one).unwrap().number, 1);
+    story.refuses(&Command::Rollback(one, text("")), "no earlier release");
+    assert_eq!((story.tick(), story.effects()), (None, vec![]));
+}
+
+#[test]
+fn the_former_live_stack_is_kept_for_its_time_and_then_torn_down() {
+    let mut story = Story::new();
+    let plan = Plan::default();
+    let (one, two) = (story.live(1, &plan), story.live(2, &plan));
+    assert_eq!(story.env.standby().unwrap().promise, Promise::Until(story.now.plus(Millis(1_800_000))));
+    assert_eq!(story.env.watched(), [two, one]);
+    story.at(120 + 1799);
+    assert_eq!(story.tick(), None);
+    story.at(120 + 1800);
+    assert!(matches!(story.tick(), Some(Event::StandbyReleased { number, .. }) if number == one));
+    assert_eq!(story.retiring(), [1]);
+    let permit = story.effects();
+    assert!(matches!(&permit[..], [Effect::Retire(permit)] if permit.number() == one && permit.drained()));
+    story.stacks(&[well(2)]);
+    assert_eq!(story.tick(), Some(Event::Retired { number: one }));
+    assert!(story.retiring().is_empty());
+}
+
+#[test]
+fn a_newer_build_takes_the_place_of_one_that_waits() {
+    let mut story = Story::new();
+    story.up_to_baking(1, &Plan::default());
+    for name in [2, 3] {
+        story.ask(&build(name, &Plan::default())).unwrap();
+    }
+    assert_eq!(story.env.queue().len(), 1);
+    assert_eq!(story.state(n(2)), DeploymentState::Superseded);
+    assert_eq!(story.state(n(3)), DeploymentState::Queued);
+}
+
+#[test]
+fn a_build_announced_twice_or_too_late_is_refused() {
+    let mut story = Story::new();
+    let numbered = |name, order| match build(name, &Plan::default()) {
+        Command::Deploy { key, release, plan, trigger, .. } => {
+            Command::Deploy { key, order: Some(order), release, plan, trigger }
+        }
+        other => other,
+    };
+    story.ask(&numbered(1, 7)).unwrap();
+    assert_eq!(story.env.command(&numbered(1, 7)), Err(Refusal::Duplicate(n(1))));
+    assert_eq!(story.env.command(&numbered(2, 6)), Err(Refusal::Stale { order: 6, newest: 7 }));
+    assert!(story.env.command(&numbered(2, 7)).is_ok());
+}
+
+#[test]
+fn an_old_key_is_forgotten_only_after_many_builds() {
+    let mut story = Story::new();
+    for name in 0..Environment::KEYS_KEPT as u32 {
+        let mut command = build(0, &Plan::default());
+        if let Command::Deploy { key, .. } = &mut command {
+            key.0[..4].copy_from_slice(&name.to_be_bytes());
+        }
+        story.ask(&command).unwrap();
+    }
+    story.refuses(&build(0, &Plan::default()), "as deployment 1");
+    assert_eq!(story.env.ended().len(), Environment::ENDED_KEPT);
+    story.ask(&build(9, &Plan::default())).unwrap();
+    assert!(story.env.command(&build(0, &Plan::default())).is_ok());
+    assert_eq!(story.env.keys.len(), Environment::KEYS_KEPT - Environment::KEYS_KEPT / 8 + 1);
+}
+
+#[test]
+fn an_old_look_moves_nothing() {
+    let mut story = Story::new();
+    story.ask(&build(1, &Plan::default())).unwrap();
+    story.seen.as_of = Seq(0);
+    assert_eq!((story.tick(), story.effects()), (None, vec![]));
+}
+
+#[test]
+fn the_public_address_has_to_answer_from_the_new_stack() {
+    let mut story = Story::new();
+    let one = story.up_to_cutover(1, &Plan::default());
+    story.obey();
+    story.seen.public = None;
+    assert_eq!(story.tick(), None);
+    story.seen.public = Some(one);
+    assert_eq!(story.tick(), Some(Event::WentLive { number: one }));
+}
+
+#[test]
+fn what_is_live_or_promised_is_brought_back_when_its_host_forgot_it() {
+    let mut story = Story::new();
+    let (one, two) = (story.live(1, &Plan::default()), story.live(2, &Plan::default()));
+    story.stacks(&[]);
+    assert_eq!(story.tick(), None);
+    assert_eq!(story.effects(), [Effect::Ensure(two), Effect::Ensure(one)]);
+    story.seen.stacks = None;
+    assert_eq!(story.effects(), []);
+}
+
+#[test]
+fn a_stack_with_a_number_never_given_out_is_left_alone_and_its_number_skipped() {
+    let mut story = Story::new();
+    story.live(1, &Plan::default());
+    story.stacks(&[well(1), well(5), well(3)]);
+    assert_eq!(story.tick(), Some(Event::StrangerFound { number: n(3) }));
+    assert_eq!(story.tick(), Some(Event::StrangerFound { number: n(5) }));
+    assert_eq!((story.tick(), story.effects()), (None, vec![]));
+    assert_eq!(story.env.strangers(), [n(3), n(5)]);
+    story.ask(&build(2, &Plan::default())).unwrap();
+    assert_eq!(story.env.last_number(), n(6));
+    assert!(story.apply(Event::StrangerFound { number: n(6) }).is_err());
+}
+
+#[test]
+fn a_stack_that_nobody_remembers_is_swept_up() {
+    let mut story = Story::new();
+    story.up_to_baking(1, &Plan::default());
+    story.ask(&build(2, &Plan::default())).unwrap();
+    story.ask(&Command::Abort(n(2), text(""))).unwrap();
+    story.stacks(&[well(1), well(2)]);
+    assert_eq!(story.tick(), Some(Event::OrphanFound { number: n(2) }));
+    assert_eq!(story.retiring(), [2]);
+    assert_eq!(story.tick(), None);
+}
+
+#[test]
+fn a_stack_of_a_queued_deployment_is_no_orphan() {
+    let mut story = Story::new();
+    story.up_to_baking(1, &Plan::default());
+    story.ask(&build(2, &Plan::default())).unwrap();
+    story.stacks(&[well(1), well(2)]);
+    assert_eq!(story.tick(), None);
+}

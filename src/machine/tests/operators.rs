@@ -1,0 +1,139 @@
+//! What people may do, and what they are told when they may not.
+
+use super::*;
+
+const GATE: Gate = Gate { timeout: Millis(60_000), otherwise: Otherwise::Abort };
+
+fn at_the_cutover_gate(otherwise: Otherwise) -> Story {
+    let mut story = Story::new();
+    let plan = Plan { before_cutover: Some(Gate { otherwise, ..GATE }), ..Plan::default() };
+    story.ask(&build(1, &plan)).unwrap();
+    story.tick().unwrap();
+    story.stacks(&[well(1)]).tick().unwrap();
+    story.front().staged = Some(n(1));
+    assert_eq!(story.tick(), Some(Event::Checked { number: n(1) }));
+    assert_eq!((story.phase(), story.state(n(1))), (&Phase::AwaitingCutover, DeploymentState::AwaitingApproval));
+    story
+}
+
+#[test]
+fn a_gate_before_provisioning_stands_nothing_up() {
+    let mut story = Story::new();
+    story.ask(&build(1, &Plan { before_provisioning: Some(GATE), ..Plan::default() })).unwrap();
+    story.tick().unwrap();
+    assert_eq!((story.phase(), story.effects()), (&Phase::AwaitingStart, vec![]));
+    story.ask(&Command::Approve(n(1))).unwrap();
+    assert_eq!(story.effects(), [Effect::Ensure(n(1))]);
+    story.refuses(&Command::Approve(n(1)), "does not wait for an approval");
+}
+
+#[test]
+fn a_gate_that_nobody_opens_aborts_or_opens_by_itself() {
+    let mut story = at_the_cutover_gate(Otherwise::Abort);
+    story.at(59);
+    assert_eq!(story.tick(), None);
+    story.at(60);
+    assert!(matches!(story.tick(), Some(Event::Ended { outcome: Outcome::Aborted, .. })));
+    assert_eq!(story.retiring(), [1]);
+    let mut story = at_the_cutover_gate(Otherwise::Approve);
+    story.at(60);
+    assert_eq!(story.tick(), Some(Event::Approved { number: n(1) }));
+    assert_eq!(story.phase(), &Phase::Verifying);
+}
+
+#[test]
+fn a_question_holds_nobody_up() {
+    let mut story = at_the_cutover_gate(Otherwise::Abort);
+    story.ask(&build(2, &Plan::default())).unwrap();
+    assert!(matches!(story.tick(), Some(Event::Ended { outcome: Outcome::Superseded, .. })));
+    assert_eq!(story.tick(), Some(Event::Started { number: n(2) }));
+    assert!(story.apply(Event::Started { number: n(2) }).is_err());
+}
+
+#[test]
+fn abort_ends_what_users_have_not_seen_and_refuses_the_rest() {
+    let mut story = Story::new();
+    story.refuses(&Command::Abort(n(1), text("")), "deployment 1 is not under way");
+    story.ask(&build(1, &Plan::default())).unwrap();
+    story.ask(&Command::Abort(n(1), text("no"))).unwrap();
+    assert_eq!((story.state(n(1)), story.retiring()), (DeploymentState::Aborted, vec![]));
+    story.refuses(&Command::Abort(n(1), text("")), "it is aborted");
+    story.up_to_baking(2, &Plan::default());
+    story.refuses(&Command::Abort(n(2), text("")), "roll it back instead");
+    story.refuses(&Command::Approve(n(3)), "not under way");
+}
+
+#[test]
+fn an_abort_of_a_running_candidate_tears_it_down() {
+    let mut story = Story::new();
+    story.ask(&build(1, &Plan::default())).unwrap();
+    story.tick().unwrap();
+    story.ask(&Command::Abort(n(1), text("no"))).unwrap();
+    assert_eq!((story.state(n(1)), story.retiring()), (DeploymentState::Aborted, vec![1]));
+}
+
+#[test]
+fn hold_stops_builds_but_not_people() {
+    let mut story = Story::new();
+    story.refuses(&Command::Resume, "nothing is held");
+    story.ask(&Command::Hold(text("freeze"))).unwrap();
+    let hold = story.env.hold().unwrap();
+    assert_eq!((&*hold.by, &*hold.reason), ("test", "freeze"));
+    story.ask(&build(1, &Plan::default())).unwrap();
+    assert_eq!(story.tick(), None);
+    let Command::Deploy { order, release, plan, .. } = build(2, &Plan::default()) else { unreachable!() };
+    story.ask(&Command::Deploy { key: Key([2; 16]), order, release, plan, trigger: Trigger::Person }).unwrap();
+    assert_eq!(story.tick(), Some(Event::Started { number: n(2) }));
+    story.ask(&Command::Resume).unwrap();
+    assert!(story.env.hold().is_none());
+}
+
+#[test]
+fn a_pin_lets_only_its_release_pass() {
+    let mut story = Story::new();
+    story.refuses(&Command::Unpin, "nothing is pinned");
+    story.ask(&Command::Pin(2)).unwrap();
+    story.ask(&build(1, &Plan::default())).unwrap();
+    assert_eq!((story.tick(), story.env.pin()), (None, Some(2)));
+    story.ask(&build(2, &Plan::default())).unwrap();
+    assert_eq!(story.tick(), Some(Event::Started { number: n(2) }));
+    story.ask(&Command::Unpin).unwrap();
+    assert_eq!(story.env.pin(), None);
+}
+
+#[test]
+fn a_pin_stops_people_too() {
+    let mut story = Story::new();
+    story.ask(&Command::Pin(9)).unwrap();
+    let Command::Deploy { order, release, plan, .. } = build(1, &Plan::default()) else { unreachable!() };
+    story.ask(&Command::Deploy { key: Key([1; 16]), order, release, plan, trigger: Trigger::Person }).unwrap();
+    assert_eq!(story.tick(), None);
+}
+
+#[test]
+fn a_vetoed_release_is_refused_and_taken_out_of_the_queue() {
+    let mut story = Story::new();
+    story.up_to_baking(1, &Plan::default());
+    story.ask(&build(2, &Plan::default())).unwrap();
+    story.ask(&Command::Veto(2, text("leak"))).unwrap();
+    assert_eq!((story.state(n(2)), story.env.queue().len()), (DeploymentState::Aborted, 0));
+    story.ask(&Command::Veto(2, text("big leak"))).unwrap();
+    assert_eq!(story.env.vetoes().len(), 1);
+    let release = story.env.release_of(n(2)).unwrap().clone();
+    let Command::Deploy { order, plan, trigger, .. } = build(3, &Plan::default()) else { unreachable!() };
+    let again = Command::Deploy { key: Key([3; 16]), order, release: ReleaseDraft::Existing(release), plan, trigger };
+    story.refuses(&again, "release 2 is vetoed: big leak");
+    story.ask(&Command::Unveto(2)).unwrap();
+    story.refuses(&Command::Unveto(2), "not vetoed");
+    assert!(story.ask(&again).is_ok());
+}
+
+#[test]
+fn a_vetoed_release_is_no_way_back() {
+    let mut story = Story::new();
+    let plan = Plan { retain: Retain::None, ..Plan::default() };
+    story.live(1, &plan);
+    story.live(2, &plan);
+    story.ask(&Command::Veto(1, text("leak"))).unwrap();
+    story.refuses(&Command::Rollback(n(2), text("")), "no earlier release");
+}
