@@ -124,7 +124,7 @@ impl Drop for Reaped {
 fn last_words(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]).into_owned();
-    let lines: Vec<&str> = tail.lines().rev().take(3).collect();
+    let lines: Vec<&str> = tail.lines().rev().filter(|line| !line.is_empty()).take(5).collect();
     let said = lines.into_iter().rev().collect::<Vec<_>>().join(" / ");
     format!("its log {} ends with: {said}", log.display())
 }

@@ -75,10 +75,16 @@ where
         .body(Empty::<Bytes>::new())
         .map_err(io::Error::other)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    // The connection is driven along with the request, and goes when this returns.
-    tokio::select! {
-        response = sender.send_request(request) => response.map_err(io::Error::other),
-        ended = connection => Err(ended.err().map_or_else(|| io::ErrorKind::UnexpectedEof.into(), io::Error::other)),
+    // The connection is driven along with the request, and goes when this returns. It may end right with the answer.
+    let mut response = std::pin::pin!(sender.send_request(request));
+    let early = tokio::select! {
+        biased;
+        response = &mut response => Some(response),
+        _ = connection => None,
+    };
+    match early {
+        Some(response) => response.map_err(io::Error::other),
+        None => response.await.map_err(io::Error::other),
     }
 }
 

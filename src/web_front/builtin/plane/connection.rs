@@ -79,7 +79,7 @@ async fn serve_http1(io: TokioIo<Watched>, connection: Arc<Connection>) -> io::R
         })
     };
     let mut builder = http1::Builder::new();
-    builder.pipeline_flush(true).half_close(false).header_read_timeout(None).timer(TokioTimer::new());
+    builder.half_close(false).header_read_timeout(None).timer(TokioTimer::new());
     builder.max_buf_size(connection.seat.shared.settings.header_bytes.max(8192));
     let serving = pin!(builder.serve_connection(io, service).with_upgrades());
     watch(serving, &connection, Stage::Closing, |serving| serving.graceful_shutdown()).await

@@ -28,7 +28,7 @@ impl Pool {
     pub(super) fn take(&self, now: u32, age: u32) -> Option<Upstream> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(last) = idle.pop() {
-            if last.since + age < now {
+            if last.since.saturating_add(age) < now {
                 idle.push(last);
                 return None;
             }

@@ -7,6 +7,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::unix::{fs::OpenOptionsExt, fs::PermissionsExt, net::UnixListener as StdUnixListener},
     path::Path,
+    time::Duration,
 };
 
 use rustix::{
@@ -17,7 +18,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::BufReader,
     net::{UnixListener, UnixStream},
-    time::timeout,
+    time::{interval, timeout},
 };
 
 use super::{Front, FrontError, SETTINGS, SUCCESSION, digest, io_error};
@@ -52,7 +53,9 @@ pub(super) async fn begin(folder: &Path, take_over: bool) -> Result<Front, Front
     for &address in &settings.listen {
         let listener = match inherited.listeners.remove(&address) {
             Some(listener) => listener,
-            None => listen_on(address).map_err(io_error(format!("{address} can not be listened on")))?,
+            None => listen_patiently(address, inherited.link.is_none())
+                .await
+                .map_err(io_error(format!("{address} can not be listened on")))?,
         };
         listeners.push((address, listener));
     }
@@ -144,6 +147,20 @@ async fn confirm(mut link: BufReader<UnixStream>) -> Result<Vec<BufReader<UnixSt
         Ok(Ok(Some(_))) => Ok(vec![link]),
         Ok(_) => Ok(Vec::new()),
         Err(_) => Err(io_error("the running front does not let go")(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// A front that was killed a moment ago may not have closed all of its sockets yet. Nobody is waited for while users
+/// wait for us to take over.
+async fn listen_patiently(address: SocketAddr, patient: bool) -> io::Result<TcpListener> {
+    let mut pace = interval(Duration::from_millis(20));
+    let mut left = if patient { 50 } else { 0 };
+    loop {
+        match listen_on(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && left > 0 => left -= 1,
+            done => return done,
+        }
+        pace.tick().await;
     }
 }
 

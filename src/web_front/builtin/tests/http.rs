@@ -62,6 +62,7 @@ async fn requests_with_two_meanings_are_refused_or_given_one() {
         "GET / HTTP/1.1\r\nhost : a\r\n\r\n",
     ] {
         let mut client = Client::connect(front.address).await;
+
         client.send(request).await;
         assert_eq!(client.reply().await.status, 400, "{request:?}");
     }

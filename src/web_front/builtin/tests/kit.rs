@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener as StdListener},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -124,7 +124,6 @@ pub(super) struct Server {
     pub(super) gate: Arc<Notify>,
     /// Events are sent when this is notified.
     pub(super) beat: Arc<Notify>,
-    pub(super) closing: Arc<AtomicBool>,
 }
 
 type Body = BoxBody<Bytes, Infallible>;
@@ -133,8 +132,7 @@ impl Server {
     pub(super) async fn start(name: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server =
-            Self { address, hits: Arc::default(), gate: Arc::default(), beat: Arc::default(), closing: Arc::default() };
+        let server = Self { address, hits: Arc::default(), gate: Arc::default(), beat: Arc::default() };
         let (hits, gate, beat) = (server.hits.clone(), server.gate.clone(), server.beat.clone());
         let answer = move |request: Request<Incoming>| {
             hits.fetch_add(1, Ordering::SeqCst);

@@ -1,0 +1,308 @@
+//! `cargo bench --bench front`: the built-in front beside nginx, both in one run, and what a thousand cutovers under
+//! load do. Loopback only; everything that is started here is ended here.
+#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used, missing_docs, reason = "a benchmark")]
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Response, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use pointsman::{
+    cli::front::{FrontArgs, run},
+    machine::{Generation, Number, StackName},
+    web_front::{
+        Endpoint, Route, Target,
+        builtin::control::{Answer, Order, ask},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+const CLIENTS: usize = 48;
+const ROUND: Duration = Duration::from_secs(3);
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some("front") => {
+            let folder = arguments[3].clone().into();
+            run(&FrontArgs { folder, take_over: arguments.iter().any(|a| a == "--take-over") }).unwrap();
+        }
+        Some("backend") => runtime().block_on(backend(arguments[2].parse().unwrap(), arguments[3].clone())),
+        _ => runtime().block_on(bench()),
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+async fn backend(address: SocketAddr, name: String) {
+    let listener = TcpListener::bind(address).await.unwrap();
+    let name: &'static str = name.leak();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let service = service_fn(move |_| async move {
+            let response = Response::builder().header("x-color", name);
+            Ok::<_, Infallible>(response.body(Full::new(Bytes::from_static(name.as_bytes()))).unwrap())
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+/// Ends with us.
+struct Process(Child);
+
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        Self(command.stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    fn ourselves(arguments: &[&str]) -> Self {
+        Self::start(Command::new(std::env::current_exe().unwrap()).args(arguments))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+        self.0.wait().ok();
+    }
+}
+
+fn free() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+async fn up(address: SocketAddr) {
+    for _ in 0..500 {
+        if TcpStream::connect(address).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    unreachable!("{address} does not come up");
+}
+
+fn nginx(folder: &Path, listen: SocketAddr, backend: SocketAddr) -> Option<Process> {
+    Command::new("nginx").arg("-v").stderr(Stdio::null()).status().ok()?;
+    let run = folder.display();
+    let text = format!(
+        "daemon off; worker_processes 2; pid {run}/pid; error_log {run}/err warn;\nevents {{ worker_connections 1024; }}\n\
+         http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {run}/b; proxy_temp_path {run}/p;\n\
+         fastcgi_temp_path {run}/f; uwsgi_temp_path {run}/u; scgi_temp_path {run}/s;\n\
+         upstream app {{ server {backend}; keepalive 256; keepalive_requests 1000000000; }}\n\
+         server {{ listen {listen}; location / {{ proxy_pass http://app; proxy_http_version 1.1;\n\
+         proxy_set_header Host $host; proxy_set_header Connection ''; proxy_set_header X-Forwarded-Proto $scheme;\n\
+         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Host $host; }} }} }}\n"
+    );
+    let path = folder.join("nginx.conf");
+    std::fs::write(&path, text).unwrap();
+    Some(Process::start(Command::new("nginx").arg("-p").arg(folder).arg("-c").arg(&path)))
+}
+
+/// What the clients saw.
+#[derive(Default)]
+struct Tally {
+    requests: u64,
+    failed: u64,
+    resets: u64,
+    late: u64,
+}
+
+/// Which colour may still answer: 0 none was acknowledged, otherwise the number of cutovers.
+type Acknowledged = Arc<AtomicU64>;
+
+async fn load(address: SocketAddr, rate: f64, stop: Arc<AtomicBool>, acknowledged: Acknowledged) -> Tally {
+    let one = |index: usize| {
+        let (stop, acknowledged) = (stop.clone(), acknowledged.clone());
+        tokio::spawn(async move {
+            let mut tally = Tally::default();
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let begin = Instant::now();
+            let mut due = index as f64 / rate.max(1.0);
+            let mut buffer = vec![0; 4096];
+            while !stop.load(SeqCst) {
+                if rate > 0.0 {
+                    let wait = due - begin.elapsed().as_secs_f64();
+                    if wait > 0.0 {
+                        tokio::time::sleep(Duration::from_secs_f64(wait)).await;
+                    }
+                    due += CLIENTS as f64 / rate;
+                }
+                let least = acknowledged.load(SeqCst);
+                tally.requests += 1;
+                match exchange(&mut stream, &mut buffer).await {
+                    Ok(answer) => {
+                        let green = answer.contains("x-color: green");
+                        tally.failed += u64::from(!answer.starts_with("HTTP/1.1 200"));
+                        // Unless another cutover was ordered meanwhile, the colour must be that of the last one.
+                        let stale = least != 0 && acknowledged.load(SeqCst) == least && ordered(least) != green;
+                        tally.late += u64::from(stale && !PENDING.load(SeqCst));
+                    }
+                    Err(_) => {
+                        tally.resets += 1;
+                        stream = TcpStream::connect(address).await.unwrap();
+                    }
+                }
+            }
+            tally
+        })
+    };
+    let clients: Vec<_> = (0..CLIENTS).map(one).collect();
+    let mut sum = Tally::default();
+    for client in clients {
+        let tally = client.await.unwrap();
+        sum.requests += tally.requests;
+        sum.failed += tally.failed;
+        sum.resets += tally.resets;
+        sum.late += tally.late;
+    }
+    sum
+}
+
+/// An order is on its way: both colours may answer.
+static PENDING: AtomicBool = AtomicBool::new(false);
+
+fn ordered(generation: u64) -> bool {
+    generation.is_multiple_of(2)
+}
+
+async fn exchange(stream: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result<String> {
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n").await?;
+    let mut filled = 0;
+    loop {
+        let count = stream.read(&mut buffer[filled..]).await?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        filled += count;
+        let text = std::str::from_utf8(&buffer[..filled]).unwrap_or_default();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let head = head.to_ascii_lowercase();
+            let length = head.split("content-length: ").nth(1).and_then(|l| l.lines().next()?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return Ok(text.replace("X-Color", "x-color"));
+            }
+        }
+    }
+}
+
+async fn throughput(address: SocketAddr) -> f64 {
+    let stop = Arc::new(AtomicBool::new(false));
+    let begin = Instant::now();
+    let running = tokio::spawn(load(address, 0.0, stop.clone(), Acknowledged::default()));
+    tokio::time::sleep(ROUND).await;
+    stop.store(true, SeqCst);
+    let tally = running.await.unwrap();
+    assert_eq!(tally.failed + tally.resets, 0);
+    tally.requests as f64 / begin.elapsed().as_secs_f64()
+}
+
+async fn cut_over(folder: &Path, generation: u64, backends: [SocketAddr; 2]) -> Duration {
+    let address = backends[usize::from(ordered(generation))];
+    let stack =
+        StackName { environment: "bench/one".parse().unwrap(), number: Number(1 + u32::from(ordered(generation))) };
+    let target = Some(Target { stack, endpoints: vec![Endpoint { address, weight: 1 }] });
+    let order = Order::CutOver { route: Route { generation: Generation(generation), target } };
+    let begin = Instant::now();
+    let answer = ask(folder, &order, Duration::from_secs(5)).await.unwrap();
+    assert!(matches!(answer, Answer::CutOver { .. }), "{answer:?}");
+    begin.elapsed()
+}
+
+fn percentile(times: &mut [Duration], share: f64) -> f64 {
+    times.sort_unstable();
+    times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6
+}
+
+async fn bench() {
+    let backends = [free(), free()];
+    let _blue = Process::ourselves(&["backend", &backends[0].to_string(), "blue"]);
+    let _green = Process::ourselves(&["backend", &backends[1].to_string(), "green"]);
+    for backend in backends {
+        up(backend).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let beside = free();
+    let nginx = nginx(folder.path(), beside, backends[0]);
+    let mut best = 0.0f64;
+    for flush in [true, false] {
+        let (place, listen) = (tempfile::tempdir().unwrap(), free());
+        let settings = format!("listen = '{listen}'\nflush = {flush}\n");
+        std::fs::write(place.path().join("settings.toml"), settings).unwrap();
+        let _front = Process::ourselves(&["front", "--folder", &place.path().display().to_string()]);
+        up(listen).await;
+        cut_over(place.path(), 1, backends).await;
+        if flush {
+            best = side_by_side(listen, nginx.as_ref().map(|_| beside)).await;
+        }
+        cutovers(place.path(), listen, backends, best * 0.65, flush).await;
+    }
+}
+
+async fn side_by_side(front: SocketAddr, nginx: Option<SocketAddr>) -> f64 {
+    let Some(nginx) = nginx else {
+        println!("throughput beside nginx: SKIPPED, nginx is not installed");
+        return throughput(front).await;
+    };
+    up(nginx).await;
+    let (mut ours, mut theirs) = (0.0f64, 0.0f64);
+    for round in 1..=3 {
+        let (their, our) = (throughput(nginx).await, throughput(front).await);
+        println!("round {round}: nginx {their:.0}/s, front {our:.0}/s, ratio {:.2}", our / their);
+        theirs = theirs.max(their);
+        ours = ours.max(our);
+    }
+    println!(
+        "throughput: nginx {theirs:.0}/s, front {ours:.0}/s, ratio {:.2} (wanted: 0.6, better 0.8)",
+        ours / theirs
+    );
+    ours
+}
+
+async fn cutovers(folder: &Path, listen: SocketAddr, backends: [SocketAddr; 2], rate: f64, flush: bool) {
+    let mut idle = Vec::new();
+    for generation in 2..=201 {
+        idle.push(cut_over(folder, generation, backends).await);
+    }
+    let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Acknowledged::default());
+    let running = tokio::spawn(load(listen, rate, stop.clone(), acknowledged.clone()));
+    let mut busy = Vec::new();
+    for generation in 202..=1201 {
+        PENDING.store(true, SeqCst);
+        busy.push(cut_over(folder, generation, backends).await);
+        acknowledged.store(generation, SeqCst);
+        PENDING.store(false, SeqCst);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stop.store(true, SeqCst);
+    let seen = running.await.unwrap();
+    println!(
+        "1,000 cutovers at {rate:.0}/s, flush {flush}: {} requests, {} failed, {} resets, {} old after the \
+         acknowledgement; acknowledgement idle p50 {:.0} us, under load p50 {:.0} us, p99 {:.0} us",
+        seen.requests,
+        seen.failed,
+        seen.resets,
+        seen.late,
+        percentile(&mut idle, 0.5),
+        percentile(&mut busy, 0.5),
+        percentile(&mut busy, 0.99),
+    );
+}
