@@ -25,9 +25,9 @@ pub fn format_duration(length: Millis) -> String {
     let ms = length.0;
     match ms {
         0..1000 => format!("{ms} ms"),
-        1000..60_000 if ms % 1000 == 0 => format!("{} s", ms / 1000),
+        1000..60_000 if ms.is_multiple_of(1000) => format!("{} s", ms / 1000),
         1000..60_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
-        60_000..3_600_000 if ms < 600_000 && ms / 1000 % 60 != 0 => {
+        60_000..3_600_000 if ms < 600_000 && !(ms / 1000).is_multiple_of(60) => {
             format!("{} min {} s", ms / 60_000, ms / 1000 % 60)
         }
         60_000..3_600_000 => format!("{} min", ms / 60_000),

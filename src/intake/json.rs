@@ -40,6 +40,10 @@ pub enum Error {
 
 /// Reads a body.
 pub fn parse(body: &[u8]) -> Result<Build, Error> {
+    // A list in the order of the fields would be taken as well.
+    if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(Error::Shape(serde::de::Error::custom("it is no JSON object")));
+    }
     let Body { version, artifact, commit, build, parameters, link } = serde_json::from_slice(body)?;
     let build = Build { version, artifact, commit, number: build, parameters, link };
     build.check().map_err(Error::Fields)?;
@@ -67,7 +71,8 @@ mod tests {
         let long = "x".repeat(10_000);
         for (body, reason) in [
             ("", "EOF"),
-            ("[]", "invalid type"),
+            ("[]", "it is no JSON object"),
+            (r#"["v1","a",null,null,{},null]"#, "it is no JSON object"),
             ("{}", "missing field `version`"),
             (r#"{"version":"v1"}"#, "missing field `artifact`"),
             (r#"{"version":1,"artifact":"a"}"#, "invalid type: integer `1`"),

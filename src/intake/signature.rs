@@ -55,7 +55,7 @@ pub fn verify<'h>(headers: &'h HeaderMap, body: &[u8], keys: &Keys, now: Millis)
     }
     if let Some(signature) = text(headers, "x-pointsman-signature") {
         let timestamp = fresh(headers, "x-pointsman-timestamp", now)?;
-        let given = signature.strip_prefix("sha256=").and_then(|hex| decode_hex(hex));
+        let given = signature.strip_prefix("sha256=").and_then(decode_hex);
         let given = given.ok_or(Error::Header("X-Pointsman-Signature"))?;
         let fits = any(keys, |mac| mac.update(&[timestamp.as_bytes(), b"."].concat()), body, &[given]);
         return if fits { Ok(Proof { delivery: None }) } else { Err(Error::Mismatch) };

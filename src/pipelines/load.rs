@@ -22,9 +22,11 @@ use crate::{
 /// The largest pipeline file, in bytes.
 const LARGEST_FILE: u64 = 256 << 10;
 
+type OpenedDriver = Result<Arc<dyn StackDriver>, String>;
+
 /// The drivers that pipeline files may name.
 pub struct Registry {
-    stacks: Vec<(&'static str, Result<Arc<dyn StackDriver>, String>)>,
+    stacks: Vec<(&'static str, OpenedDriver)>,
     fronts: Vec<(&'static str, web_front::Open)>,
     folder: PathBuf,
 }

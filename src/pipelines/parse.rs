@@ -27,10 +27,13 @@ pub(super) struct Parsed {
     pub(super) places: Vec<Places>,
 }
 
+/// Where a front listens, and where its file says so.
+type Listen = Option<(String, (usize, usize))>;
+
 /// Where in its file an environment says what must be unique among all files.
 pub(super) struct Places {
     pub(super) name: (usize, usize),
-    pub(super) listen: Option<(String, (usize, usize))>,
+    pub(super) listen: Listen,
 }
 
 /// What the reading of one file needs to know.
@@ -169,7 +172,7 @@ impl Reader<'_> {
         Some(StackDefinition { driver, path, text: text.into(), digest, parameters })
     }
 
-    fn front(&self, table: &Table<'_, '_>) -> Option<(FrontDefinition, Option<(String, (usize, usize))>)> {
+    fn front(&self, table: &Table<'_, '_>) -> Option<(FrontDefinition, Listen)> {
         let driver = table.require("driver", "driver = \"builtin\"")?;
         let driver = known_driver(&driver, &self.registry.front_names(), "front")?;
         let settings = table.plain(&["driver"]);

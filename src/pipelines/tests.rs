@@ -1,1 +1,73 @@
-use super::*;
+//! Pipeline files, good and bad.
+
+use super::{parse::parse, *};
+
+const GOOD: &str = r#"description = "shop"
+[[environments]]
+name = "live"
+deploy = "on-build"
+stack = { driver = "process", definition = "../stacks/process/demo.toml" }
+front = { driver = "builtin", listen = "127.0.0.1:8080" }
+"#;
+
+fn mistakes(text: &str) -> Vec<String> {
+    let state = tempfile::tempdir().unwrap();
+    let found = parse(&Registry::all(state.path()), Path::new("pipelines/shop.toml"), text).1;
+    found.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_shipped_pipeline_is_good() {
+    let state = tempfile::tempdir().unwrap();
+    let loaded = load(&Registry::all(state.path()), Path::new("pipelines"));
+    assert!(loaded.files > 0);
+    assert_eq!(loaded.mistakes, []);
+}
+
+#[test]
+fn a_mistake_is_told_with_its_place_and_what_would_be_accepted() {
+    assert_eq!(mistakes(GOOD), [""; 0]);
+    for (good, bad, told) in [
+        ("description", "descripton", "1:1: unknown key `descripton`; did you mean `description`?"),
+        ("\"shop\"", "7", "1:15: `description` is the number 7; it must be a text in quotes"),
+        ("\"live\"", "\"Live\"", "3:8: `name`: \"Live\" is no name"),
+        ("name = \"live\"\n", "", "2:1: `name` is missing, for example `name = \"live\"`"),
+        ("on-build", "on-bild", "4:10: `deploy` is \"on-bild\"; accepted: \"on-build\" or \"on-promotion\""),
+        ("on-build", "on-promotion", "4:10: the first environment has none before it"),
+        ("\"process\"", "\"proces\"", "5:20: there is no stack driver \"proces\"; did you mean \"process\"?"),
+        (
+            "demo.toml",
+            "nowhere.toml",
+            "5:44: the stack definition pipelines/../stacks/process/nowhere.toml can not be read",
+        ),
+        ("\"builtin\"", "\"nginx\"", "6:20: there is no front driver \"nginx\"; there are: builtin"),
+        (
+            "8080\" }\n",
+            "8080\" }\nbake = 5\n",
+            "7:8: `bake` is the number 5; it must be a length of time such as \"30s\"",
+        ),
+        ("8080\" }\n", "8080\" }\nretain = \"0s\"\n", "7:10: `retain` is nothing; write \"none\""),
+        ("8080\" }\n", "8080\" }\ndeadlines = { chek = \"5s\" }\n", "7:15: unknown key `chek`; did you mean `check`?"),
+        ("8080\" }\n", "8080\" }\nwatch = \"soon\"\n", "7:9: `watch`: \"soon\" is no length of time"),
+        ("[[env", "[webhook]\nsecrets = [\"s3cret\"]\n[[env", "3:12: a secret is not written here"),
+        ("[[env", "[[env\n[[env", "2:"),
+    ] {
+        assert!(GOOD.contains(good), "{good}");
+        let found = mistakes(&GOOD.replacen(good, bad, 1));
+        assert!(found.iter().any(|m| m.starts_with(&format!("pipelines/shop.toml:{told}"))), "{bad}: {found:#?}");
+    }
+}
+
+#[test]
+fn stacks_of_the_same_name_and_fronts_at_the_same_address_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let definition = std::fs::canonicalize("stacks/process/demo.toml").unwrap();
+    for (file, name) in [("a-b", "c"), ("a", "b-c")] {
+        let text = GOOD.replace("../stacks/process/demo.toml", &definition.display().to_string());
+        std::fs::write(folder.path().join(file).with_extension("toml"), text.replace("live", name)).unwrap();
+    }
+    let found = load(&Registry::all(folder.path()), folder.path()).mistakes;
+    let found: Vec<_> = found.iter().map(|m| m.text.clone()).collect();
+    assert!(found.iter().any(|m| m.contains("would both be called a-b-c-1")), "{found:?}");
+    assert!(found.iter().any(|m| m.contains("listens at 127.0.0.1:8080 already")), "{found:?}");
+}
