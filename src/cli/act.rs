@@ -31,6 +31,7 @@ pub struct Wish {
 
 /// A build to make live.
 #[derive(Args)]
+#[group(skip)]
 pub struct Deploy {
     /// The first environment of a pipeline, written pipeline/environment
     environment: EnvironmentId,
