@@ -37,6 +37,11 @@ pub struct Connection {
 }
 
 impl Server {
+    /// The one of this host that runs by these settings.
+    pub fn by_settings(config: PathBuf) -> Self {
+        Self { server: None, config: Some(config), json: false }
+    }
+
     /// Finds the address and the token, and begins nothing.
     pub fn connect(&self) -> anyhow::Result<Connection> {
         let settings = Settings::load(self.config.as_deref()).map_err(super::mistakes)?;

@@ -3,6 +3,7 @@
 pub mod act;
 pub mod check;
 pub mod client;
+pub mod demo;
 pub mod front;
 pub mod journal;
 pub mod sample;
@@ -39,6 +40,8 @@ pub struct Cli {
 enum Command {
     /// Run the controller
     Serve(serve::Args),
+    /// See the main job done, on this machine alone
+    Demo(demo::Args),
     /// Check pipeline files, offline
     Check(check::Args),
     /// Say what a deployment would do
@@ -118,6 +121,7 @@ client! {
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Plan { environment, args } => check::plan(&args, &environment),
         Command::Journal(verb) => journal::run(verb),

@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long, value_parser = parse_duration)]
     ready_after: Option<Duration>,
     /// Is never healthy.
-    #[arg(long)]
+    #[arg(long, env = "SAMPLE_BROKEN", value_parser = clap::builder::FalseyValueParser::new())]
     broken: bool,
     /// Is not healthy from then on.
     #[arg(long, value_parser = parse_duration)]

@@ -49,7 +49,11 @@ impl Environment {
             Event::WentLive { number } => self.went_live(*number, at)?,
             Event::Succeeded { number } => self.succeeded(*number, at)?,
             Event::Ended { number, outcome, reason } => self.end_early(*number, *outcome, reason, at)?,
-            Event::RollbackRequested { number, reason } => self.ask_rollback(*number, reason, at)?,
+            Event::RollbackRequested { number, reason } => {
+                self.ask_rollback(*number, reason, at)?;
+                // A person's rollback holds at once, and in that person's name.
+                self.set_hold(&entry.by, &format!("deployment {number} is rolled back: {reason}").into(), at);
+            }
             Event::UndoOrdered { number, to, generation, outcome, reason } => {
                 self.higher("undo_ordered", *number, *generation)?;
                 let next =
@@ -321,7 +325,9 @@ impl Environment {
         self.retire(number, &plan, at);
         self.end(number, &release, outcome, &reason, at);
         if outcome == Outcome::RolledBack {
-            self.set_hold(by, &format!("release {} was rolled back: {reason}", release.version).into(), at);
+            if self.hold.is_none() {
+                self.set_hold(by, &format!("release {} was rolled back: {reason}", release.version).into(), at);
+            }
             self.veto(release.number, &reason, at);
         }
         Ok(())
