@@ -91,7 +91,7 @@ pub(super) const WORLDS: [Config; 14] = [
         name: "no standby kept",
         retain: Retain::None,
         long_requests: true,
-        budget: Budget { wishes: 1, retire_fails: 1, ..NOTHING_WRONG },
+        budget: Budget { wishes: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config {
@@ -105,7 +105,7 @@ pub(super) const WORLDS: [Config; 14] = [
     Config { name: "drift", budget: Budget { drift: 1, wishes: 1, ..NOTHING_WRONG }, ..PLAIN },
     Config {
         name: "stale and missing answers",
-        budget: Budget { stale: 1, blind: 1, flap: 1, wishes: 1, ..NOTHING_WRONG },
+        budget: Budget { stale: 1, blind: 1, wishes: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config {
@@ -123,7 +123,7 @@ pub(super) const WORLDS: [Config; 14] = [
     Config {
         name: "stacks that die",
         retain: Retain::UntilNext,
-        budget: Budget { die: 2, flap: 1, wishes: 1, ..NOTHING_WRONG },
+        budget: Budget { die: 1, flap: 1, wishes: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
 ];
