@@ -69,6 +69,7 @@ pub(super) const WORLDS: [Config; 14] = [
         name: "two builds at gates",
         builds: 2,
         ordered: true,
+        people: People::All,
         gate_cutover: Some(Otherwise::Abort),
         budget: Budget { wishes: 0, ..NOTHING_WRONG },
         ..PLAIN
