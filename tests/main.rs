@@ -9,5 +9,6 @@
 )]
 
 mod architecture;
+mod contract;
 mod stories;
 mod support;

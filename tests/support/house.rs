@@ -19,7 +19,10 @@ use pointsman::{clock::Clock, machine::Millis};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::wire::{Answer, Hammer, Wire};
+use super::{
+    processes::{self, Process},
+    wire::{Answer, Hammer, Wire},
+};
 
 /// However slow the machine, this long is a failure.
 const PATIENCE: Millis = Millis(30_000);
@@ -274,46 +277,9 @@ impl House {
         processes.iter().filter_map(|p| p.stack.as_deref()?.split_once('#')?.1.parse().ok()).collect()
     }
 
-    /// Every process of this house: those that name its folder, and those that carry its mark.
+    /// Every process of this house.
     pub fn processes(&self) -> Vec<Process> {
-        let id = fs::read_to_string(self.path("state/stacks/process/installation")).unwrap_or_default();
-        let folder = self.folder.path().to_str().expect("text").to_owned();
-        let pids = fs::read_dir("/proc").expect("Linux").filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
-        let look = |pid: i32| {
-            let read = |what: &str| {
-                let bytes = fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
-                String::from_utf8_lossy(&bytes).split('\0').map(str::to_owned).collect::<Vec<_>>()
-            };
-            let (arguments, variables) = (read("cmdline"), read("environ"));
-            let value =
-                |name: &str| variables.iter().find_map(|v| v.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned);
-            let marked = !id.is_empty() && value("POINTSMAN_INSTALLATION").as_deref() == Some(id.trim());
-            let ours = marked || arguments.iter().any(|a| a.starts_with(&folder));
-            let stack = value("POINTSMAN_STACK").or_else(|| value("POINTSMAN_SUPERVISES")).filter(|_| marked);
-            ours.then_some(Process { pid, arguments, stack })
-        };
-        pids.filter_map(look).collect()
-    }
-}
-
-/// A process of a house.
-#[derive(Debug)]
-pub struct Process {
-    pub pid: i32,
-    arguments: Vec<String>,
-    /// `pipeline/environment#number`, of the stack that it is or supervises.
-    pub stack: Option<String>,
-}
-
-impl Process {
-    /// Whether it is the program at this command.
-    pub fn runs(&self, command: &str) -> bool {
-        self.arguments.get(1).is_some_and(|a| a == command)
-    }
-
-    pub fn kill(&self) {
-        // Gone already is as good.
-        let _ = kill_process(Pid::from_raw(self.pid).expect("a process"), Signal::KILL);
+        processes::of(self.folder.path(), &self.path("state/stacks/process/installation"))
     }
 }
 
@@ -321,15 +287,7 @@ impl Drop for House {
     /// Also when a story fails, it leaves nothing behind.
     fn drop(&mut self) {
         self.kill();
-        for _ in 0..200 {
-            let left = self.processes();
-            left.iter().for_each(Process::kill);
-            if left.is_empty() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        println!("left behind: {:?}", self.processes());
+        processes::end(|| self.processes());
     }
 }
 

@@ -3,5 +3,7 @@
 
 pub mod house;
 pub mod memory;
+pub mod permit;
+pub mod processes;
 pub mod wire;
 pub mod yard;

@@ -50,6 +50,14 @@ pub struct BuiltinFront {
 }
 
 impl BuiltinFront {
+    /// Opens the driver; this program's `front` is the front.
+    ///
+    /// # Errors
+    /// All mistakes in the settings.
+    pub fn open(table: &toml::Table, folder: &Path, program: PathBuf) -> Result<Self, Vec<String>> {
+        Self::new(table, folder, Program { path: program, arguments: vec!["front".into()], environment: Vec::new() })
+    }
+
     /// Opens the driver with the program that is to run the front.
     fn new(table: &toml::Table, folder: &Path, program: Program) -> Result<Self, Vec<String>> {
         let table = settings::anchored(table);

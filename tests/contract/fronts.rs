@@ -1,0 +1,198 @@
+//! Front drivers.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use pointsman::{
+    machine::{Fencing, Generation, StackName},
+    web_front::{CutOver, DRIVERS, Endpoint, FrontDriver, Route, SeenFront, Target, builtin::BuiltinFront},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use super::{GIVEN_UP_AFTER, PROGRAM, given_up, own_address, stack, until};
+use crate::support::processes;
+
+/// A front of its own.
+trait Fixture: Send + Sync {
+    /// The driver, as one more controller would open it.
+    fn open(&self) -> Arc<dyn FrontDriver>;
+}
+
+/// A new front that nobody has given a route.
+fn fixture(driver: &str) -> Box<dyn Fixture> {
+    match driver {
+        "builtin" => {
+            Box::new(Builtin { folder: tempfile::tempdir().expect("a folder"), listen: (own_address(), 8081).into() })
+        }
+        other => panic!(
+            "the front driver {other:?} has no fixture: add one in tests/contract/fronts.rs, with its real peer, \
+             so that the contract is tried against it"
+        ),
+    }
+}
+
+struct Builtin {
+    folder: tempfile::TempDir,
+    listen: SocketAddr,
+}
+
+impl Fixture for Builtin {
+    fn open(&self) -> Arc<dyn FrontDriver> {
+        let table = format!("listen = \"{}\"", self.listen).parse().expect("settings");
+        Arc::new(BuiltinFront::open(&table, self.folder.path(), PathBuf::from(PROGRAM)).expect("right settings"))
+    }
+}
+
+impl Drop for Builtin {
+    fn drop(&mut self) {
+        processes::end(|| processes::of(self.folder.path(), &self.folder.path().join("none")));
+    }
+}
+
+/// A stack that answers everything with 200.
+async fn backend(number: u32) -> Target {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    drop(tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let _ = client.read(&mut request).await;
+            let _ = client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+        }
+    }));
+    Target { stack: stack(number), endpoints: vec![Endpoint { address, weight: 1 }] }
+}
+
+fn route(generation: u64, target: &Target) -> Route {
+    Route { generation: Generation(generation), target: Some(target.clone()) }
+}
+
+async fn see(driver: &dyn FrontDriver) -> Option<SeenFront> {
+    driver.observe().await.expect("it answers")
+}
+
+async fn assert_serves(driver: &dyn FrontDriver, route: &Route) {
+    until(&format!("the front shows {route:?}"), || async {
+        see(driver).await.is_some_and(|seen| seen.route == *route)
+    })
+    .await;
+    let expected: Option<StackName> = route.target.as_ref().map(|t| t.stack.clone());
+    match driver.ask_public().await {
+        Ok(Some(answers)) => assert_eq!(Some(answers), expected),
+        // It does not tell.
+        Ok(None) => {}
+        Err(why) => assert_eq!(expected, None, "{why}"),
+    }
+}
+
+async fn for_each_driver<F: Future<Output = ()>>(story: impl Fn(Box<dyn Fixture>, Target, Target) -> F) {
+    for (name, _) in DRIVERS {
+        println!("front driver {name}");
+        let fixture = fixture(name);
+        fixture.open().ensure_running().await.expect("it comes up");
+        story(fixture, backend(1).await, backend(2).await).await;
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_applied_and_read_back_however_often_it_is_given() {
+    for_each_driver(|f, one, two| async move {
+        let driver = f.open();
+        assert_eq!(see(&*driver).await.and_then(|seen| seen.route.target), None);
+        for target in [&one, &two, &one] {
+            let generation = see(&*driver).await.map_or(0, |seen| seen.route.generation.0) + 1;
+            for _ in 0..3 {
+                let done = driver.cut_over(&route(generation, target)).await.expect("it answers");
+                assert_eq!(done, CutOver::Applied);
+            }
+            assert_serves(&*driver, &route(generation, target)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_late_order_changes_nothing_or_is_waited_out() {
+    for_each_driver(|f, one, two| async move {
+        let driver = f.open();
+        driver.cut_over(&route(7, &one)).await.expect("it answers");
+        match driver.fencing() {
+            Fencing::CompareAndSet => {
+                let late = driver.cut_over(&route(6, &two)).await.expect("it answers");
+                assert_eq!(late, CutOver::Stale { applied: Generation(7) });
+                // Another target under the same number is somebody else's order.
+                let tie = driver.cut_over(&route(7, &two)).await;
+                assert!(!matches!(tie, Ok(CutOver::Applied)), "{tie:?}");
+            }
+            Fencing::WaitOut(wait) => assert!(wait.0 > 0),
+        }
+        assert_serves(&*driver, &route(7, &one)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_controller_finds_route_and_candidate() {
+    for_each_driver(|f, one, two| async move {
+        let first = f.open();
+        first.cut_over(&route(3, &one)).await.expect("it answers");
+        first.stage(&two).await.expect("it answers");
+        let before = see(&*first).await;
+        drop(first);
+        let other = f.open();
+        other.ensure_running().await.expect("it runs");
+        assert_eq!(see(&*other).await, before);
+        assert_serves(&*other, &route(3, &one)).await;
+        let late = other.cut_over(&route(2, &two)).await;
+        assert!(!matches!(late, Ok(CutOver::Applied)) || matches!(other.fencing(), Fencing::WaitOut(_)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_candidate_gets_no_traffic_before_the_cutover() {
+    for_each_driver(|f, one, two| async move {
+        let driver = f.open();
+        driver.cut_over(&route(1, &one)).await.expect("it answers");
+        for _ in 0..3 {
+            driver.stage(&two).await.expect("it answers");
+            assert_eq!(see(&*driver).await.and_then(|seen| seen.staged), Some(two.stack.clone()));
+            assert_serves(&*driver, &route(1, &one)).await;
+        }
+        driver.cut_over(&route(2, &two)).await.expect("it answers");
+        assert_serves(&*driver, &route(2, &two)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_whose_answer_was_lost_can_be_given_again() {
+    for_each_driver(|f, one, two| async move {
+        let targets = [&one, &two];
+        for (generation, after) in (1..).zip(GIVEN_UP_AFTER) {
+            let target = targets[generation as usize % 2];
+            given_up(f.open().stage(target), after).await;
+            f.open().stage(target).await.expect("it answers");
+            given_up(f.open().cut_over(&route(generation, target)), after).await;
+            let driver = f.open();
+            let again = driver.cut_over(&route(generation, target)).await.expect("it answers");
+            assert_eq!(again, CutOver::Applied);
+            assert_serves(&*driver, &route(generation, target)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_can_be_given_the_traffic() {
+    for_each_driver(|f, one, _| async move {
+        let driver = f.open();
+        driver.cut_over(&route(1, &one)).await.expect("it answers");
+        let nobody = Route { generation: Generation(2), target: None };
+        assert_eq!(driver.cut_over(&nobody).await.expect("it answers"), CutOver::Applied);
+        assert_serves(&*driver, &nobody).await;
+    })
+    .await;
+}

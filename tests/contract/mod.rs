@@ -1,0 +1,49 @@
+//! What every driver must do, whatever it drives: the same stories for each one in the registries, each against its
+//! real peer. A new driver needs a fixture here and nothing else.
+
+mod fronts;
+mod stacks;
+
+use std::{
+    net::Ipv4Addr,
+    sync::atomic::{AtomicU8, Ordering},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use pointsman::machine::{Number, StackName};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pointsman");
+
+fn stack(number: u32) -> StackName {
+    StackName { environment: "shop/prod".parse().expect("a name"), number: Number(number) }
+}
+
+/// An address that no other test of this run uses.
+fn own_address() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high & 0x3f, low, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Looks until it is so, for a bounded time.
+async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() -> F) {
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    for _ in 0..1000 {
+        if so().await {
+            return;
+        }
+        pace.tick().await;
+    }
+    panic!("never: {what}");
+}
+
+/// Begins a call and gives it up at once, or after its first answers: whoever called has crashed.
+async fn given_up<T>(call: impl Future<Output = T>, after: Duration) {
+    let mut call = Box::pin(call);
+    let _ = call.as_mut().now_or_never();
+    let _ = tokio::time::timeout(after, call).await;
+}
+
+const GIVEN_UP_AFTER: [Duration; 4] =
+    [Duration::ZERO, Duration::from_micros(200), Duration::from_millis(1), Duration::from_millis(5)];

@@ -1,0 +1,60 @@
+//! Leave to tear a stack down, come by honestly.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use pointsman::machine::{
+    Command, Condition, Effect, Entry, Environment, FrontView, Health, Key, Millis, Number, Observation, Plan, Release,
+    ReleaseDraft, RetirePermit, StackView, Trigger,
+};
+
+/// A permit as only the machine gives it: deployments up to this one, each aborted.
+pub fn permit(number: u32) -> RetirePermit {
+    let mut environment = Environment::default();
+    for n in 1..=number {
+        let apply = |environment: &mut Environment, event| {
+            environment.apply(&Entry { at: Millis(0), by: "test".into(), event }).expect("legal");
+        };
+        let release = Release {
+            number: n,
+            version: "v".into(),
+            artifact: "".into(),
+            commit: None,
+            definition: "".into(),
+            parameters: BTreeMap::new(),
+            link: None,
+        };
+        let deploy = Command::Deploy {
+            key: Key([u8::try_from(n).expect("few"); 16]),
+            order: None,
+            release: ReleaseDraft::New(release),
+            plan: Arc::new(Plan::default()),
+            trigger: Trigger::Build,
+        };
+        let event = environment.command(&deploy).expect("accepted");
+        apply(&mut environment, event);
+        let seen = |environment: &Environment, stacks| Observation {
+            as_of: environment.seq(),
+            stacks: Some(stacks),
+            front: Some(FrontView::default()),
+            public: None,
+            quiet: true,
+        };
+        while let Some(event) = environment.tick(&seen(&environment, vec![]), Millis(0)) {
+            apply(&mut environment, event);
+        }
+        let event = environment.command(&Command::Abort(Number(n), "test".into())).expect("it is under way");
+        apply(&mut environment, event);
+        if n == number {
+            let view =
+                StackView { number: Number(n), condition: Condition::Ready, health: Health::Unknown, remark: None };
+            let effects = environment.effects(&seen(&environment, vec![view]), Millis(0));
+            let permit =
+                effects.into_iter().find_map(|e| if let Effect::Retire(permit) = e { Some(permit) } else { None });
+            return permit.expect("the machine lets it go");
+        }
+        while let Some(event) = environment.tick(&seen(&environment, vec![]), Millis(0)) {
+            apply(&mut environment, event);
+        }
+    }
+    panic!("there is no deployment 0")
+}

@@ -1,0 +1,60 @@
+//! Which processes of this host belong to an installation, so that a story can see that none is left.
+
+use std::{fs, path::Path, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A process of an installation.
+#[derive(Debug)]
+pub struct Process {
+    pub pid: i32,
+    arguments: Vec<String>,
+    /// `pipeline/environment#number`, of the stack that it is or supervises.
+    pub stack: Option<String>,
+}
+
+impl Process {
+    /// Whether it is the program at this command.
+    pub fn runs(&self, command: &str) -> bool {
+        self.arguments.get(1).is_some_and(|a| a == command)
+    }
+
+    pub fn kill(&self) {
+        // Gone already is as good.
+        let _ = kill_process(Pid::from_raw(self.pid).expect("a process"), Signal::KILL);
+    }
+}
+
+/// Those that name the folder, and those that carry the mark that is kept in the file `installation`.
+pub fn of(folder: &Path, installation: &Path) -> Vec<Process> {
+    let id = fs::read_to_string(installation).unwrap_or_default();
+    let folder = folder.to_str().expect("text");
+    let pids = fs::read_dir("/proc").expect("Linux").filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
+    let look = |pid: i32| {
+        let read = |what: &str| {
+            let bytes = fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).split('\0').map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (arguments, variables) = (read("cmdline"), read("environ"));
+        let value =
+            |name: &str| variables.iter().find_map(|v| v.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned);
+        let marked = !id.is_empty() && value("POINTSMAN_INSTALLATION").as_deref() == Some(id.trim());
+        let ours = marked || arguments.iter().any(|a| a.starts_with(folder));
+        let stack = value("POINTSMAN_STACK").or_else(|| value("POINTSMAN_SUPERVISES")).filter(|_| marked);
+        ours.then_some(Process { pid, arguments, stack })
+    };
+    pids.filter_map(look).collect()
+}
+
+/// Ends them, and says so if that can not be done.
+pub fn end(left: impl Fn() -> Vec<Process>) {
+    for _ in 0..200 {
+        let left = left();
+        left.iter().for_each(Process::kill);
+        if left.is_empty() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    println!("left behind: {:?}", left());
+}
