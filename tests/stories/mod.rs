@@ -1,5 +1,6 @@
 //! Stories: what users do and what they get, told against a whole controller.
 
+mod bad_input;
 mod deploy;
 mod kill;
 mod process;

@@ -8,8 +8,8 @@ use pointsman::{
     clock::Clock,
     journal::{CommandError, Journal},
     machine::{
-        Command, DeploymentState, Environment, EnvironmentId, Key, Number, Plan, Refusal, Release, ReleaseDraft,
-        Trigger,
+        Command, DeploymentState, Environment, EnvironmentId, Generation, Key, Number, Plan, Refusal, Release,
+        ReleaseDraft, Trigger,
     },
     pipelines::frozen::Frozen,
     runner::{self, Board, SharedStacks, World},
@@ -153,6 +153,16 @@ impl Yard {
     pub async fn until_state(&self, number: Number, state: DeploymentState) {
         let what = format!("deployment {number} is {state}");
         self.until(&what, |e| e.deployment_state(number).is_some_and(|(s, _)| s == state)).await;
+    }
+
+    /// Waits until the front has taken this order.
+    pub async fn until_front(&self, generation: Generation) {
+        let taken = async {
+            while self.front.generation() < generation {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, taken).await.expect("the front did not take the order");
     }
 
     /// Waits until nothing is under way and nothing is being torn down.
