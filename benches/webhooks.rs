@@ -95,7 +95,7 @@ impl Site {
     /// The lines of the state file, all segments.
     fn lines(&self) -> anyhow::Result<Vec<String>> {
         let mut segments: Vec<_> = fs::read_dir(self.state("journal"))?.filter_map(|e| Some(e.ok()?.path())).collect();
-        segments.retain(|path| path.extension().is_some_and(|e| e == "jsonl"));
+        segments.retain(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("journal-")));
         segments.sort();
         let texts = segments.iter().map(fs::read_to_string).collect::<Result<Vec<_>, _>>()?;
         Ok(texts.iter().flat_map(|text| text.lines().map(str::to_owned)).collect())
@@ -220,7 +220,6 @@ async fn rate(site: &Site) -> anyhow::Result<()> {
     let (status, answer) = server.ask("POST", "/v1/environments/bench/live/hold", "{}").await?;
     ensure!(status == 200, "hold: {status} {answer}");
     load(&server, "warm", 40).await?;
-    let before = site.lines()?.len();
     let each = 500;
     let (took, mut times) = load(&server, "load", each).await?;
     times.sort_unstable();
@@ -229,8 +228,9 @@ async fn rate(site: &Site) -> anyhow::Result<()> {
     let resident = resident(server.child.id());
     drop(server);
     let lines = site.lines()?;
-    ensure!(lines.len() == before + CONNECTIONS * each, "{} records of {}", lines.len() - before, CONNECTIONS * each);
-    let length = lines.last().map_or(0, |line| line.len() + 1);
+    let recorded: Vec<_> = lines.iter().filter(|line| line.contains("\"version\":\"load-")).collect();
+    ensure!(recorded.len() == CONNECTIONS * each, "{} records of {}", recorded.len(), CONNECTIONS * each);
+    let length = recorded.iter().map(|line| line.len() + 1).sum::<usize>() / recorded.len();
     let bare = support::bare(&site.0, length, 128)?;
     println!(
         "{CONNECTIONS} connections, {} signed webhooks: {rate:.0}/s, p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, most {:.1} ms",
