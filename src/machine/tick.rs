@@ -143,7 +143,7 @@ impl Environment {
         }
         let passed = seen.ready(d.number, Health::Passing);
         let late = if passed { "the front did not take it up in time" } else { "it did not pass its checks in time" };
-        broken(d, seen).or_else(|| overdue(d, now, d.plan.check_within, late))
+        broken(d, seen).or_else(|| overdue(d, seen, now, d.plan.check_within, late))
     }
 
     fn verifying(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
@@ -152,7 +152,8 @@ impl Environment {
         if well && known_to_front && self.drift.is_none() {
             return Some(Event::CutOverOrdered { number: d.number, generation: self.next_generation(seen) });
         }
-        broken(d, seen).or_else(|| overdue(d, now, d.plan.check_within, "it was not well right before the cutover"))
+        broken(d, seen)
+            .or_else(|| overdue(d, seen, now, d.plan.check_within, "it was not well right before the cutover"))
     }
 
     fn cutting_over(&self, d: &Deployment, ordered: Generation, seen: &Observation, now: Millis) -> Option<Event> {
@@ -272,7 +273,7 @@ fn provisioning(d: &Deployment, seen: &Observation, now: Millis) -> Option<Event
         Some(Condition::Ready) => Some(Event::Provisioned { number: d.number }),
         Some(Condition::Failed) => broken(d, seen),
         Some(Condition::Creating | Condition::Deleting) | None => {
-            overdue(d, now, d.plan.provision_within, "its stack did not come up in time")
+            overdue(d, seen, now, d.plan.provision_within, "its stack did not come up in time")
         }
     }
 }
@@ -289,8 +290,13 @@ fn broken(d: &Deployment, seen: &Observation) -> Option<Event> {
     Some(Event::Ended { number: d.number, outcome: Outcome::Failed, reason })
 }
 
-fn overdue(d: &Deployment, now: Millis, limit: Millis, reason: &str) -> Option<Event> {
-    let late = now.since(d.since) >= limit;
-    let reason = format!("{reason} ({} s)", limit.0.div_ceil(1000)).into();
-    late.then_some(Event::Ended { number: d.number, outcome: Outcome::Failed, reason })
+/// The end of a candidate whose time is over; what was last said of its stack is why.
+fn overdue(d: &Deployment, seen: &Observation, now: Millis, limit: Millis, reason: &str) -> Option<Event> {
+    if now.since(d.since) < limit {
+        return None;
+    }
+    let remark = seen.stack(d.number).and_then(|s| s.remark.as_deref());
+    let said = remark.map(|remark| format!(": {remark}")).unwrap_or_default();
+    let reason = format!("{reason} ({} s){said}", limit.0.div_ceil(1000)).into();
+    Some(Event::Ended { number: d.number, outcome: Outcome::Failed, reason })
 }

@@ -19,6 +19,7 @@ use crate::{
 
 /// How long a stop waits for calls that are under way. Whatever they did is seen after the restart.
 const LAST_CALLS: Duration = Duration::from_secs(5);
+const STARTING_FRONT: &str = "starting the front";
 
 /// The loop.
 pub(super) struct Loop {
@@ -31,8 +32,15 @@ pub(super) struct Loop {
     gait: Gait,
     /// When an order was last sent to the front, or might have been: by whoever ran before this began.
     last_order: Millis,
-    effects: FuturesUnordered<BoxFuture<'static, (Effect, Result<(), StepError>)>>,
+    effects: FuturesUnordered<BoxFuture<'static, Call>>,
     probes: FuturesUnordered<BoxFuture<'static, Probed>>,
+}
+
+/// A call of a driver that has come back.
+struct Call {
+    slot: Slot,
+    step: String,
+    result: Result<(), StepError>,
 }
 
 /// What became of one round.
@@ -69,7 +77,8 @@ impl Loop {
 
     /// Runs until it is told to stop (`true`) or can not go on (`false`).
     pub(super) async fn run(mut self) -> bool {
-        self.world.bring_front_up().await;
+        let up = self.world.bring_front_up().await;
+        self.world.note(STARTING_FRONT, &up);
         while !*self.stop.borrow() {
             match self.round().await {
                 Round::Again => self.gait.quicken(),
@@ -99,8 +108,11 @@ impl Loop {
             return self.append(&state, event, now).await;
         }
         let due = state.effects(&look.observation, now);
+        let mut slots: Vec<Slot> = due.iter().map(Slot::from).collect();
+        // One that is ours to run may have died, or could not begin before.
+        slots.extend(look.observation.front.is_none().then_some(Slot::Front));
         self.act(&due, &state, look, now);
-        self.pause(&state, &due, now)
+        self.pause(&state, &slots, now)
     }
 
     /// Looks, while calls that are under way go on.
@@ -113,7 +125,7 @@ impl Loop {
                     self.watching.endpoints(&look.endpoints);
                     return look;
                 }
-                Some((effect, result)) = self.effects.next() => self.came_back(&effect, &result),
+                Some(call) = self.effects.next() => self.came_back(&call),
                 Some(probed) = self.probes.next() => self.watching.record(probed),
             }
         }
@@ -140,6 +152,14 @@ impl Loop {
 
     /// Begins what is due and not under way or just tried.
     fn act(&mut self, due: &[Effect], state: &Arc<Environment>, look: Look, now: Millis) {
+        if look.observation.front.is_none() && self.pacing.begin(Slot::Front, now) {
+            let world = self.world.clone();
+            let start = async move {
+                let result = world.bring_front_up().await;
+                Call { slot: Slot::Front, step: STARTING_FRONT.to_owned(), result }
+            };
+            self.effects.push(start.boxed());
+        }
         let look = Arc::new(look);
         for effect in due {
             if !self.pacing.begin(Slot::from(effect), now) {
@@ -151,25 +171,24 @@ impl Loop {
             let (world, state, look, effect) = (self.world.clone(), state.clone(), look.clone(), effect.clone());
             self.effects.push(Box::pin(async move {
                 let result = world.perform(&effect, &state, &look).await;
-                (effect, result)
+                Call { slot: Slot::from(&effect), step: step_name(&effect), result }
             }));
         }
     }
 
-    fn came_back(&mut self, effect: &Effect, result: &Result<(), StepError>) {
+    fn came_back(&mut self, call: &Call) {
         let now = self.world.clock.now();
-        self.pacing.finish(Slot::from(effect), now);
-        if matches!(effect, Effect::CutOver { .. }) {
+        self.pacing.finish(call.slot, now);
+        if matches!(call.slot, Slot::CutOver(_)) {
             self.last_order = now;
         }
         self.gait.quicken();
-        self.world.note(&step_name(effect), result);
+        self.world.note(&call.step, &call.result);
     }
 
     /// Until when nothing has to be done unless something happens.
-    fn pause(&mut self, state: &Environment, due: &[Effect], now: Millis) -> Round {
-        let slots: Vec<Slot> = due.iter().map(Slot::from).collect();
-        let retry = self.pacing.keep(&slots);
+    fn pause(&mut self, state: &Environment, due: &[Slot], now: Millis) -> Round {
+        let retry = self.pacing.keep(due);
         let busy = state.active().is_some() || !state.retiring().is_empty() || state.drift().is_some();
         let look = if busy || !due.is_empty() { self.gait.next() } else { self.world.watch };
         let look = now.plus(look.into());
@@ -195,7 +214,7 @@ impl Loop {
                     self.world.clock.wait(Duration::from_secs(1)).await;
                 }
             }
-            Some((effect, result)) = self.effects.next() => self.came_back(&effect, &result),
+            Some(call) = self.effects.next() => self.came_back(&call),
             Some(probed) = self.probes.next() => self.watching.record(probed),
             _ = self.stop.changed() => {}
             () = self.world.clock.wait(length) => {}

@@ -21,6 +21,8 @@ pub(super) enum Slot {
     CutOver(u64),
     /// [`Effect::Retire`].
     Retire(Number),
+    /// Bringing up a front that does not answer.
+    Front,
 }
 
 impl From<&Effect> for Slot {

@@ -107,9 +107,8 @@ impl World {
     }
 
     /// Brings the front up where it is ours to run.
-    pub async fn bring_front_up(&self) {
-        let result = within(self.front.call_limit(), self.front.ensure_running()).await;
-        self.note("starting the front", &result);
+    pub async fn bring_front_up(&self) -> Result<(), StepError> {
+        within(self.front.call_limit(), self.front.ensure_running()).await
     }
 
     /// Whether a late order can overtake a newer one at this front.

@@ -1,4 +1,7 @@
-//! What several stories need: the yard, in which they play, and its drivers that live in memory.
+//! What several stories need: the yard, in which they play, and its drivers that live in memory; and the house, where
+//! the real program runs.
 
+pub mod house;
 pub mod memory;
+pub mod wire;
 pub mod yard;

@@ -1,0 +1,163 @@
+//! The controller is killed as soon as a record is in the state file, after each record in turn that a deployment, a
+//! failed deployment, an abort and a rollback write, and started again. Users notice nothing, every outcome is right,
+//! and nothing is left over.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use crate::support::house::House;
+
+/// Plays the story again and again, with a kill one record later each time, until it is over before the kill.
+fn after_each_record(name: &str, house: impl Fn() -> House, story: impl Fn(&House), right: impl Fn(&House)) {
+    for kills in 0.. {
+        let house = house();
+        let hammer = house.hammer();
+        let last = house.lines() + kills + 1;
+        let over = AtomicBool::new(false);
+        let killed = thread::scope(|scope| {
+            let killer = scope.spawn(|| {
+                while house.lines() < last {
+                    if over.load(Ordering::SeqCst) {
+                        return false;
+                    }
+                    thread::sleep(Duration::from_micros(200));
+                }
+                house.kill();
+                house.start();
+                true
+            });
+            story(&house);
+            house.settle();
+            over.store(true, Ordering::SeqCst);
+            killer.join().expect("the killer did its work")
+        });
+        house.settle();
+        let what = house.records().get(last - 1).map(|r| r["event"]["kind"].to_string());
+        println!("{name}: killed after record {} {}", kills + 1, what.as_deref().unwrap_or("none"));
+        right(&house);
+        house.assert_nothing_left();
+        let seen = hammer.end();
+        assert_eq!(seen.failures, Vec::<String>::new(), "{name}, kill {kills} after {what:?}\n{}", house.log());
+        assert!(seen.versions.values().sum::<u64>() > 0);
+        assert!(house.stop().success());
+        house.assert_verified();
+        if !killed {
+            println!("{name}: {kills} kills");
+            assert!(kills > 3, "there was more to kill");
+            return;
+        }
+    }
+}
+
+fn accepted_once(house: &House, version: &str) {
+    let of = |r: &&serde_json::Value| r["event"]["kind"] == "accepted" && r["event"]["release"]["version"] == version;
+    assert_eq!(house.records().iter().filter(of).count(), 1, "one build, one deployment");
+}
+
+#[test]
+fn a_deployment_survives_a_kill_after_each_record() {
+    after_each_record(
+        "deployment",
+        || House::with_v1_live("bake = \"200ms\"\nretain = \"none\""),
+        |house| {
+            house.push("v2", "");
+        },
+        |house| {
+            house.assert_live("v2");
+            house.assert_outcome(2, "succeeded");
+            accepted_once(house, "v2");
+        },
+    );
+}
+
+#[test]
+fn a_failed_deployment_survives_a_kill_after_each_record() {
+    after_each_record(
+        "failed deployment",
+        || House::with_v1_live("bake = \"200ms\"\ndeadlines = { check = \"500ms\" }"),
+        |house| {
+            house.push("v2", "--broken");
+        },
+        |house| {
+            house.assert_live("v1");
+            let why = house.assert_outcome(2, "failed");
+            assert!(why.contains("in time"), "{why}");
+            accepted_once(house, "v2");
+        },
+    );
+}
+
+fn abort(house: &House, number: u64) {
+    let path = format!("/v1/deployments/shop/live/{number}/abort");
+    house.wish(&path, r#"{ "reason": "the story wants it" }"#, |r| r["event"]["kind"] == "ended");
+}
+
+#[test]
+fn an_abort_at_a_gate_survives_a_kill_after_each_record() {
+    let gate = "bake = \"200ms\"\napproval = { before_cutover = { timeout = \"1h\", otherwise = \"approve\" } }";
+    after_each_record(
+        "abort at a gate",
+        || {
+            let house = House::with(gate);
+            house.start();
+            let number = house.push("v1", "");
+            house.until_state(number, "awaiting_approval");
+            house.wish("/v1/deployments/shop/live/1/approve", "{}", |_| false);
+            house.settle();
+            house
+        },
+        |house| {
+            let number = house.push("v2", "");
+            house.until_state(number, "awaiting_approval");
+            abort(house, number);
+        },
+        |house| {
+            house.assert_live("v1");
+            assert!(house.assert_outcome(2, "aborted").contains("the story wants it"));
+        },
+    );
+}
+
+#[test]
+fn an_abort_while_it_is_checked_survives_a_kill_after_each_record() {
+    after_each_record(
+        "abort while checked",
+        || House::with_v1_live("bake = \"200ms\""),
+        |house| {
+            let number = house.push("v2", "--broken");
+            house.until_state(number, "checking");
+            abort(house, number);
+        },
+        |house| {
+            house.assert_live("v1");
+            house.assert_outcome(2, "aborted");
+        },
+    );
+}
+
+#[test]
+fn a_rollback_survives_a_kill_after_each_record() {
+    after_each_record(
+        "rollback",
+        || {
+            let house = House::with_v1_live("bake = \"200ms\"");
+            house.push("v2", "");
+            house.settle();
+            house.assert_live("v2");
+            house
+        },
+        |house| {
+            let heard = |r: &serde_json::Value| r["event"]["kind"] == "rollback_requested";
+            let body = r#"{ "number": 2, "reason": "the story wants it" }"#;
+            house.wish("/v1/environments/shop/live/rollback", body, heard);
+        },
+        |house| {
+            house.assert_live("v1");
+            house.assert_outcome(2, "rolled_back");
+            assert_eq!(house.records().iter().filter(|r| r["event"]["kind"] == "accepted").count(), 2);
+        },
+    );
+}

@@ -1,0 +1,353 @@
+//! A house: a whole installation of the real program in a folder of its own, at an address of its own, that can be
+//! killed and looked through. Stories read: start, push, kill, settle, assert.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use pointsman::{clock::Clock, machine::Millis};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::wire::{Answer, Hammer, Wire};
+
+/// However slow the machine, this long is a failure.
+const PATIENCE: Millis = Millis(30_000);
+const KEY: &str = "a key for the stories";
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pointsman");
+
+pub struct House {
+    folder: tempfile::TempDir,
+    /// Stories run side by side, and must not take each other's ports.
+    pub address: Ipv4Addr,
+    controller: Mutex<Option<Child>>,
+    clock: Clock,
+    deliveries: AtomicU64,
+}
+
+impl House {
+    /// An installation with one pipeline and one environment, `shop/live`, under these terms. Nothing runs yet.
+    pub fn with(terms: &str) -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let address = Ipv4Addr::new(127, high | 0x80, low, NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = tempfile::tempdir().expect("a folder");
+        let house =
+            Self { folder, address, controller: Mutex::new(None), clock: Clock::real(), deliveries: AtomicU64::new(1) };
+        house.write("secrets/key", KEY);
+        house.write("pointsman.toml", &format!("[server]\nlisten = \"{address}:7070\"\n"));
+        house.write("stacks/process/app.toml", &house.definition(SAMPLE));
+        house.write("pipelines/shop.toml", &PIPELINE.replace("ADDRESS", &address.to_string()).replace("TERMS", terms));
+        house
+    }
+
+    /// The same, with the controller at work and v1 live.
+    pub fn with_v1_live(terms: &str) -> Self {
+        let house = Self::with(terms);
+        house.start();
+        let number = house.push("v1", "");
+        house.settle();
+        house.assert_outcome(number, "succeeded");
+        house
+    }
+
+    /// A stack definition that runs this shell command.
+    pub fn definition(&self, command: &str) -> String {
+        let address = self.address;
+        format!(
+            "command = [\"sh\", \"-c\", '''{command}''']\naddress = \"{address}\"\nports = \"20000-20099\"\n\
+             parameters = {{ extra = \"\" }}\nstop = {{ grace = \"2s\" }}\n\
+             restart = {{ most = 2, within = \"10s\", backoff = \"20ms\" }}\n"
+        )
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("below the house")).expect("a folder");
+        fs::write(path, text).expect("written");
+    }
+
+    pub fn front(&self) -> SocketAddr {
+        (self.address, 8080).into()
+    }
+
+    // The controller.
+
+    /// Runs a command of the program in this house, to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(PROGRAM).args(arguments).current_dir(self.folder.path()).output().expect("the program runs")
+    }
+
+    /// Starts the controller and waits until it answers.
+    pub fn start(&self) {
+        self.spawn();
+        self.until("the controller answers", || self.try_ask("GET", "/v1/environments", "").ok());
+    }
+
+    /// Starts the controller.
+    pub fn spawn(&self) {
+        let log = File::options().create(true).append(true).open(self.path("log")).expect("a log");
+        let mut command = Command::new(PROGRAM);
+        command.arg("serve").current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        // By its whole name, so that it is found among all processes.
+        command.arg("--config").arg(self.path("pointsman.toml"));
+        *self.controller.lock().unwrap() = Some(command.spawn().expect("the program starts"));
+    }
+
+    /// As a crash does.
+    pub fn kill(&self) {
+        if let Some(mut child) = self.controller.lock().unwrap().take() {
+            child.kill().expect("it is ours");
+            child.wait().expect("it is ours");
+        }
+    }
+
+    /// As an operator does.
+    pub fn stop(&self) -> ExitStatus {
+        let child = self.controller.lock().unwrap().take().expect("it runs");
+        kill_process(Pid::from_child(&child), Signal::TERM).expect("it is ours");
+        let child = Mutex::new(child);
+        self.until("the controller has stopped", || child.lock().unwrap().try_wait().expect("it is ours"))
+    }
+
+    /// What it said, in all its lives.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    // What people and build servers do. All of it is asked again until there is an answer, as they would.
+
+    /// A signed webhook. Gives the number of its deployment.
+    pub fn push(&self, version: &str, extra: &str) -> u64 {
+        let delivery = self.deliveries.fetch_add(1, Ordering::Relaxed);
+        let answer = self.until("the webhook is answered", || self.announce(delivery, version, extra).ok());
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        let body: Value = serde_json::from_str(&answer.body).expect("JSON");
+        body["number"].as_u64().expect("a number")
+    }
+
+    /// A signed webhook, once.
+    pub fn announce(&self, delivery: u64, version: &str, extra: &str) -> std::io::Result<Answer> {
+        let body = serde_json::json!({ "version": version, "artifact": "none", "build": delivery,
+                                       "parameters": { "extra": extra } });
+        let (body, time) = (body.to_string(), self.clock.now().0 / 1000);
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(KEY.as_bytes()).expect("a key");
+        mac.update(format!("{time}.{body}").as_bytes());
+        let sum = hex::encode(mac.finalize().into_bytes());
+        let headers = format!("x-pointsman-timestamp: {time}\r\nx-pointsman-signature: sha256={sum}\r\n");
+        Wire::open((self.address, 7070).into())?.ask("POST", "/v1/hooks/shop", &headers, &body)
+    }
+
+    /// A request to the API, once.
+    pub fn try_ask(&self, method: &str, path: &str, body: &str) -> std::io::Result<Answer> {
+        let token = fs::read_to_string(self.path("state/token"))?;
+        let headers = format!("authorization: Bearer {}\r\ncontent-type: application/json\r\n", token.trim());
+        Wire::open((self.address, 7070).into())?.ask(method, path, &headers, body)
+    }
+
+    /// How the environment is.
+    pub fn environment(&self) -> Option<Value> {
+        let answer = self.try_ask("GET", "/v1/environments/shop/live", "").ok()?;
+        serde_json::from_str(&answer.body).ok()
+    }
+
+    /// Asks until it is answered, or until the history shows that it was heard although the answer was lost.
+    pub fn wish(&self, path: &str, body: &str, heard: impl Fn(&Value) -> bool) {
+        self.until(path, || {
+            let answer = self.try_ask("POST", path, body).ok()?;
+            let there = self.records().iter().any(&heard);
+            assert!(answer.status < 300 || there, "{} {}", answer.status, answer.body);
+            Some(())
+        });
+    }
+
+    pub fn hammer(&self) -> Hammer {
+        Hammer::on(self.front())
+    }
+
+    // Looking.
+
+    /// Looks until there is something; panics with the log when that takes too long.
+    pub fn until<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
+        let begin = self.clock.now();
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            if self.clock.now().since(begin) > PATIENCE {
+                let records: Vec<String> = self.records().iter().map(|r| r["event"].to_string()).collect();
+                panic!("never came to pass: {what}\n{}\n{}", records.join("\n"), self.log());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until nothing is under way and nothing is being torn down.
+    pub fn settle(&self) {
+        self.until("all is settled", || {
+            let now = self.environment()?;
+            let none = |list: &str| now[list].as_array().is_some_and(Vec::is_empty);
+            (now["candidate"].is_null() && none("queue") && none("retiring")).then_some(())
+        });
+    }
+
+    pub fn until_state(&self, number: u64, state: &str) {
+        self.until(&format!("deployment {number} is {state}"), || {
+            let candidate = &self.environment()?["candidate"];
+            (candidate["number"] == number && candidate["state"] == state).then_some(())
+        });
+    }
+
+    /// The whole lines of the state file.
+    pub fn lines(&self) -> usize {
+        fs::read(self.state_file()).unwrap_or_default().iter().filter(|b| **b == b'\n').count()
+    }
+
+    pub fn state_file(&self) -> PathBuf {
+        self.path("state/journal/journal-000001.jsonl")
+    }
+
+    pub fn records(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.state_file()).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The version that users get.
+    pub fn live_version(&self) -> Option<String> {
+        let answer = Wire::open(self.front()).and_then(|mut wire| wire.ask("GET", "/", "", "")).ok()?;
+        answer.headers.get("x-version").cloned()
+    }
+
+    #[track_caller]
+    pub fn assert_live(&self, version: &str) {
+        assert_eq!(self.live_version().as_deref(), Some(version));
+        let now = self.environment().expect("it answers");
+        assert_eq!(now["live"]["release"]["version"], version, "{now:#}");
+    }
+
+    /// How a deployment ended, and why, by the API.
+    #[track_caller]
+    pub fn assert_outcome(&self, number: u64, outcome: &str) -> String {
+        let answer = self.try_ask("GET", &format!("/v1/deployments/shop/live/{number}"), "").expect("it answers");
+        let body: Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert_eq!(body["state"], outcome, "{body}\n{}", self.log());
+        body["reason"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The processes that are there belong to what is live or promised, and so do the folders; one front, one controller.
+    pub fn assert_nothing_left(&self) {
+        let now = self.environment().expect("it answers");
+        let kept = [&now["live"]["number"], &now["standby"]["number"]];
+        let kept: BTreeSet<u64> = kept.into_iter().filter_map(Value::as_u64).collect();
+        // A process that was told to end takes its moment.
+        self.until(&format!("only stacks {kept:?} have processes"), || {
+            (self.stacks_of(&self.processes()) == kept).then_some(())
+        });
+        let folders = fs::read_dir(self.path("state/stacks/process/stacks/shop/live")).expect("a folder");
+        let folders: BTreeSet<u64> = folders.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
+        assert_eq!(folders, kept, "{}", self.log());
+        let count = |word: &str| self.processes().iter().filter(|p| p.runs(word)).count();
+        assert_eq!((count("serve"), count("front"), count("stack-run")), (1, 1, kept.len()));
+    }
+
+    #[track_caller]
+    pub fn assert_verified(&self) {
+        let verified = self.run(&["journal", "verify"]);
+        assert!(verified.status.success(), "{verified:?}");
+    }
+
+    fn stacks_of(&self, processes: &[Process]) -> BTreeSet<u64> {
+        processes.iter().filter_map(|p| p.stack.as_deref()?.split_once('#')?.1.parse().ok()).collect()
+    }
+
+    /// Every process of this house: those that name its folder, and those that carry its mark.
+    pub fn processes(&self) -> Vec<Process> {
+        let id = fs::read_to_string(self.path("state/stacks/process/installation")).unwrap_or_default();
+        let folder = self.folder.path().to_str().expect("text").to_owned();
+        let pids = fs::read_dir("/proc").expect("Linux").filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
+        let look = |pid: i32| {
+            let read = |what: &str| {
+                let bytes = fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
+                String::from_utf8_lossy(&bytes).split('\0').map(str::to_owned).collect::<Vec<_>>()
+            };
+            let (arguments, variables) = (read("cmdline"), read("environ"));
+            let value =
+                |name: &str| variables.iter().find_map(|v| v.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned);
+            let marked = !id.is_empty() && value("POINTSMAN_INSTALLATION").as_deref() == Some(id.trim());
+            let ours = marked || arguments.iter().any(|a| a.starts_with(&folder));
+            let stack = value("POINTSMAN_STACK").or_else(|| value("POINTSMAN_SUPERVISES")).filter(|_| marked);
+            ours.then_some(Process { pid, arguments, stack })
+        };
+        pids.filter_map(look).collect()
+    }
+}
+
+/// A process of a house.
+#[derive(Debug)]
+pub struct Process {
+    pub pid: i32,
+    arguments: Vec<String>,
+    /// `pipeline/environment#number`, of the stack that it is or supervises.
+    pub stack: Option<String>,
+}
+
+impl Process {
+    /// Whether it is the program at this command.
+    pub fn runs(&self, command: &str) -> bool {
+        self.arguments.get(1).is_some_and(|a| a == command)
+    }
+
+    pub fn kill(&self) {
+        // Gone already is as good.
+        let _ = kill_process(Pid::from_raw(self.pid).expect("a process"), Signal::KILL);
+    }
+}
+
+impl Drop for House {
+    /// Also when a story fails, it leaves nothing behind.
+    fn drop(&mut self) {
+        self.kill();
+        for _ in 0..200 {
+            let left = self.processes();
+            left.iter().for_each(Process::kill);
+            if left.is_empty() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        println!("left behind: {:?}", self.processes());
+    }
+}
+
+const SAMPLE: &str = "exec {pointsman} sample --listen {address}:{port} --version {version} {parameters.extra}";
+
+const PIPELINE: &str = r#"
+[webhook]
+secrets = [{ file = "../secrets/key" }]
+[[environments]]
+name = "live"
+deploy = "on-build"
+stack = { driver = "process", definition = "../stacks/process/app.toml" }
+front = { driver = "builtin", listen = "ADDRESS:8080" }
+watch = "100ms"
+drain = "2s"
+TERMS
+[[environments.checks]]
+http = { path = "/healthz", status = 200 }
+every = "50ms"
+passes = 2
+"#;
