@@ -110,9 +110,9 @@ async fn a_front_that_someone_repointed_is_put_right() {
     let mut t = with_v1_live().await;
     t.push("v2").await;
     t.settle().await;
+    let before = t.now().seq();
     t.front.meddle(None);
-    t.until("the drift was seen", |e| e.drift().is_some()).await;
-    t.settle().await;
+    t.until("the drift was seen and mended", |e| e.seq() > before && e.drift().is_none()).await;
     t.assert_live("v2");
 }
 
