@@ -55,6 +55,13 @@ impl Clock {
         self.0.wall.plus(Millis(passed)).plus(Millis(self.0.ahead.load(Ordering::Relaxed)))
     }
 
+    /// What the host's clock shows at this moment, whatever it showed before: to hold other hosts' times against.
+    #[expect(clippy::disallowed_methods, reason = "this is the reader of the clock")]
+    pub fn host(&self) -> Millis {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)).plus(Millis(self.0.ahead.load(Ordering::Relaxed)))
+    }
+
     /// Lets time pass at once, for tests: deadlines that lie within are over, and whoever waits looks again.
     pub fn let_pass(&self, length: Duration) {
         let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
@@ -100,6 +107,12 @@ mod tests {
         let clock = Clock::not_before(tomorrow);
         assert!(clock.now() >= tomorrow);
         assert!(clock.now() < tomorrow.plus(Millis(60_000)));
+    }
+
+    #[test]
+    fn the_hosts_own_time_is_not_held_back() {
+        let clock = Clock::not_before(Clock::real().now().plus(Millis(86_400_000)));
+        assert!(clock.host().plus(Millis(3_600_000)) < clock.now());
     }
 
     #[test]
