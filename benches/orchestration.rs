@@ -34,7 +34,8 @@ struct Yard {
 }
 
 fn yard(count: usize, watch_every: Duration) -> Yard {
-    let (journal, clock, state) = (Journal::in_memory(Options::default()).unwrap(), Clock::real(), tempfile::tempdir().unwrap());
+    let (journal, clock, state) =
+        (Journal::in_memory(Options::default()).unwrap(), Clock::real(), tempfile::tempdir().unwrap());
     let frozen = Frozen::below(state.path());
     let digest = frozen.freeze("a stack in memory").unwrap();
     let stacks = Arc::new(SharedStacks::new(Arc::new(MemoryStacks::default())));
