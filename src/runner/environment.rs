@@ -212,4 +212,3 @@ fn step_name(effect: &Effect) -> String {
         Effect::Retire(permit) => format!("tearing down stack {}", permit.number()),
     }
 }
-

@@ -131,6 +131,10 @@ mod tests {
         };
         let ((first, others), ()) = futures_util::join!(asking, answering);
         assert!(first.is_ok() && others.iter().all(Result::is_ok));
-        assert_eq!(driver.calls.load(Ordering::SeqCst), 2, "one call for the first, one for the twenty who came during it");
+        assert_eq!(
+            driver.calls.load(Ordering::SeqCst),
+            2,
+            "one call for the first, one for the twenty who came during it"
+        );
     }
 }
