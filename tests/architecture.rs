@@ -70,7 +70,17 @@ fn assert_none(what: &str, hits: &[String]) {
 
 fn other_modules(but: &[&str]) -> Vec<String> {
     let all = [
-        "checks", "cli", "clock", "http", "intake", "journal", "machine", "pipelines", "runner", "settings", "stacks",
+        "checks",
+        "cli",
+        "clock",
+        "http",
+        "intake",
+        "journal",
+        "machine",
+        "pipelines",
+        "runner",
+        "settings",
+        "stacks",
         "web_front",
     ];
     all.iter().filter(|m| !but.contains(m)).map(|m| format!("crate::{m}")).collect()
@@ -84,7 +94,8 @@ fn imports(place: &str, forbidden: &[String]) -> Vec<String> {
 #[test]
 fn the_machine_is_pure() {
     assert_none("the machine imports other parts", &imports("src/machine", &other_modules(&["machine"])));
-    let runtime = ["tokio", "async ", ".await", "std::fs", "std::net", "std::io", "std::thread", "std::process", "println"];
+    let runtime =
+        ["tokio", "async ", ".await", "std::fs", "std::net", "std::io", "std::thread", "std::process", "println"];
     assert_none("the machine does I/O or is async", &lines_with("src/machine", &runtime));
     let clocks = ["Instant", "SystemTime", "::now("];
     assert_none("the machine reads a clock", &lines_with("src/machine", &clocks));
@@ -99,7 +110,8 @@ fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
     for (place, registry) in [("src/stacks", "stacks"), ("src/web_front", "web_front")] {
         let drivers = registered(place);
         for driver in &drivers {
-            let others: Vec<String> = drivers.iter().filter(|d| *d != driver).map(|d| format!("{registry}::{d}")).collect();
+            let others: Vec<String> =
+                drivers.iter().filter(|d| *d != driver).map(|d| format!("{registry}::{d}")).collect();
             assert_none("a driver knows another", &imports(&format!("{place}/{driver}"), &others));
         }
     }

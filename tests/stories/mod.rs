@@ -1,6 +1,7 @@
 //! Stories: what users do and what they get, told against a whole controller.
 
 mod deploy;
+mod front;
 mod process;
 mod rollback;
 mod trouble;

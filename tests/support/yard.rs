@@ -8,7 +8,8 @@ use pointsman::{
     clock::Clock,
     journal::{CommandError, Journal},
     machine::{
-        Command, DeploymentState, Environment, EnvironmentId, Key, Number, Plan, Refusal, Release, ReleaseDraft, Trigger,
+        Command, DeploymentState, Environment, EnvironmentId, Key, Number, Plan, Refusal, Release, ReleaseDraft,
+        Trigger,
     },
     pipelines::frozen::Frozen,
     runner::{self, Board, SharedStacks, World},
