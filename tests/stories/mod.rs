@@ -2,6 +2,7 @@
 
 mod deploy;
 mod kill;
+mod front;
 mod process;
 mod rollback;
 mod trouble;
