@@ -3,9 +3,10 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod support;
+
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -32,17 +33,8 @@ fn main() -> anyhow::Result<()> {
     Ok(fs::remove_dir_all(&folder)?)
 }
 
-/// What the disk gives: 128 lines, one flush.
 fn bare(folder: &Path) -> anyhow::Result<()> {
-    let mut file = fs::File::create(folder.join("bare"))?;
-    let lines = [b'x'; 640].repeat(128);
-    let (begun, flushes) = (Instant::now(), 500_u32);
-    for _ in 0..flushes {
-        file.write_all(&lines)?;
-        file.sync_data()?;
-    }
-    let took = begun.elapsed().as_secs_f64();
-    println!("bare loop, 128 lines of 640 bytes a flush: {:9.0} lines/s", f64::from(flushes * 128) / took);
+    println!("bare loop, 128 lines of 640 bytes a flush: {:9.0} lines/s", support::bare(folder, 640, 128)?);
     Ok(())
 }
 

@@ -79,6 +79,23 @@ impl Clock {
     }
 }
 
+/// Measures a length of time that is shown or counted, but never recorded as a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Begins now.
+    #[expect(clippy::disallowed_methods, reason = "this is the reader of the clock")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long ago it began.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

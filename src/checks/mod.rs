@@ -13,7 +13,7 @@ use std::{net::SocketAddr, time::Duration};
 use futures_util::future::join_all;
 use serde::Deserialize;
 
-use crate::{machine::StackName, units};
+use crate::{clock::Stopwatch, machine::StackName, units};
 
 pub use command::CommandCheck;
 pub use http::{HttpCheck, Scheme, StatusSet};
@@ -165,13 +165,13 @@ pub struct Subject {
 /// # Errors
 /// What was asked, where, what was expected and what was seen, in one sentence.
 pub async fn probe(check: &Check, subject: &Subject, endpoint: SocketAddr) -> Result<Duration, String> {
-    let begun = now();
+    let begun = Stopwatch::start();
     match &check.kind {
         Kind::Http(http) => http.probe(endpoint, check.timeout).await?,
         Kind::Tcp(tcp) => tcp.probe(endpoint, check.timeout).await?,
         Kind::Command(command) => command.probe(subject, endpoint, check.timeout).await?,
     }
-    Ok(now().duration_since(begun))
+    Ok(begun.elapsed())
 }
 
 /// A fresh look: every check, once, at every endpoint, all at the same time. For the last look before traffic moves.
@@ -181,14 +181,6 @@ pub async fn probe(check: &Check, subject: &Subject, endpoint: SocketAddr) -> Re
 pub async fn probe_now(checks: &Checks, subject: &Subject, endpoints: &[SocketAddr]) -> Result<(), String> {
     let all = checks.list.iter().flat_map(|check| endpoints.iter().map(move |at| probe(check, subject, *at)));
     join_all(all).await.into_iter().try_for_each(|result| result.map(drop))
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "measures how long an answer took; decides nothing and is not recorded as a time"
-)]
-fn now() -> std::time::Instant {
-    std::time::Instant::now()
 }
 
 #[cfg(test)]

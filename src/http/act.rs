@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{App, Problem, hooks};
 use crate::{
     intake::{Identity, json, key},
-    machine::{Command, EnvironmentId, Event, Number, ReleaseDraft, Trigger},
+    machine::{Command, EnvironmentId, Event, GateName, Number, ReleaseDraft, Trigger},
     pipelines::EnvironmentDefinition,
 };
 
@@ -25,6 +25,8 @@ struct Wish {
     /// The release that is meant.
     release: Option<u32>,
     reason: Option<String>,
+    /// The gate that is meant.
+    gate: Option<GateName>,
     /// Takes a pin or a veto back.
     #[serde(default)]
     lift: bool,
@@ -90,7 +92,12 @@ pub(super) async fn deployment(
     let definition = app.environment(&pipeline, &environment)?;
     let wish = Wish::read(&body)?;
     let command = match &*action {
-        "approve" => Command::Approve(Number(number)),
+        "approve" => {
+            let state = app.journal.state(&definition.id);
+            let at = state.active().filter(|d| d.number == Number(number)).and_then(|d| d.gate());
+            // Who does not say which gate means the one that stands now; at none, the answer is the same refusal.
+            Command::Approve(Number(number), wish.gate.or(at).unwrap_or(GateName::BeforeCutover))
+        }
         "abort" => Command::Abort(Number(number), wish.reason()?),
         _ => return Err(Problem::not_found("no such action: approve, abort")),
     };

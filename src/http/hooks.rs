@@ -12,8 +12,8 @@ use http::{HeaderMap, StatusCode, header};
 use super::{App, Problem};
 use crate::{
     intake::{Identity, build::Build, json, key, signature},
-    journal::CommandError,
-    machine::{Command, EnvironmentId, Key, Name, Number, Refusal, Release, ReleaseDraft, Trigger},
+    journal::{Accepted, CommandError},
+    machine::{Command, EnvironmentId, Event, Key, Name, Number, Refusal, Release, ReleaseDraft, Trigger},
     pipelines::EnvironmentDefinition,
 };
 
@@ -53,7 +53,9 @@ pub(super) async fn deploy(
     let release = ReleaseDraft::New(release(entry, &build));
     let command = Command::Deploy { key, order, release, plan: entry.plan.clone(), trigger };
     match app.journal.command(&entry.id, by, app.clock.now(), command).await {
-        Ok(accepted) => Ok(answer(&entry.id, accepted.state.last_number(), "queued")),
+        // Not the last number of the state: that may be a later build's, made safe by the same flush.
+        Ok(Accepted { event: Event::Accepted { number, .. }, .. }) => Ok(answer(&entry.id, number, "queued")),
+        Ok(other) => Err(Problem::new(500, format!("a build was recorded as {:?}; report this", other.event))),
         Err(CommandError::Refused(Refusal::Duplicate(number))) => {
             let state = app.journal.state(&entry.id);
             if state.release_of(number).is_some_and(|known| *known.version != *build.version) {

@@ -2,10 +2,13 @@
 //! driver.
 
 mod act;
+mod guard;
 mod hooks;
 mod problem;
 mod read;
 mod server;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::{collections::HashMap, sync::Arc};
@@ -13,7 +16,7 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -74,7 +77,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/hooks/{pipeline}", post(hooks::hook))
         .merge(api)
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
-        .layer(DefaultBodyLimit::max(crate::intake::LARGEST))
+        .method_not_allowed_fallback(|| async { Problem::new(405, "this address does not take this method") })
+        .layer(DefaultBodyLimit::disable()) // The guard has one for all.
+        .layer(from_fn(guard::guard))
         .with_state(app)
 }
 

@@ -42,8 +42,14 @@ impl IntoResponse for Problem {
         let title = status.canonical_reason().unwrap_or("Error");
         let body = serde_json::json!({ "title": title, "status": self.status, "detail": self.detail }).to_string();
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
-        if self.status == 503 {
-            response.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static("2"));
+        // A full disk takes a person to put right.
+        let again = match self.status {
+            503 => Some("2"),
+            507 => Some("60"),
+            _ => None,
+        };
+        if let Some(seconds) = again {
+            response.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static(seconds));
         }
         response
     }

@@ -1,8 +1,12 @@
-//! The server: limits on time and number, so that slow or many clients stop nobody else.
+//! The server: limits on time and number, so that slow or many clients stop nobody else. When it is full, whoever has
+//! sent no whole request for longest makes room.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -10,49 +14,112 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-    task::JoinSet,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::{AbortHandle, JoinSet},
 };
+use tower::Layer;
 
-/// How long a client may take to send the head of a request, and a body to arrive with its answer's other half.
+use super::guard::Activity;
+
+/// How long a client may take to send the head of a request.
 const HEAD: Duration = Duration::from_secs(5);
 /// How long open requests may take once a stop was asked for.
 const LAST: Duration = Duration::from_secs(3);
+/// How long nothing is accepted after that failed: out of descriptors, it would fail again at once.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop` says true, then lets open requests finish.
 pub async fn serve(listener: TcpListener, router: Router, connections: usize, mut stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(connections));
     let graceful = GracefulShutdown::new();
-    let mut tasks = JoinSet::new();
+    let (mut seats, mut tasks, mut failures) = (Seats::new(connections), JoinSet::new(), 0_u64);
     loop {
-        let accepted = async {
-            let place = places.clone().acquire_owned().await;
-            (listener.accept().await, place)
-        };
-        let (stream, place) = tokio::select! {
-            (accepted, place) = accepted => match (accepted, place) {
-                (Ok((stream, _)), Ok(place)) => (stream, place),
-                // Out of descriptors, or the client was gone again: the next one may be luckier.
-                (Err(_), _) => { tokio::task::yield_now().await; continue }
-                (_, Err(_)) => break,
-            },
+        while tasks.try_join_next().is_some() {}
+        if seats.are_taken() {
+            // Whoever has sent its request meanwhile is not to be taken for one that sends nothing.
+            tokio::task::yield_now().await;
+        }
+        if !seats.make_room() {
+            // Everybody is being answered: the next one waits until one of them is done.
+            tokio::select! {
+                _ = tasks.join_next() => continue,
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let _ = stream.set_nodelay(true);
-        while tasks.try_join_next().is_some() {}
-        let service = TowerToHyperService::new(router.clone());
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            .max_buf_size(64 << 10)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tasks.spawn(async move {
-            // What a client does to its own connection concerns nobody else.
-            let _ = connection.await;
-            drop(place);
-        });
+        match accepted {
+            Ok((stream, _)) => {
+                let activity = Arc::new(Activity::new(&seats.count));
+                let connection = graceful.watch(connection(stream, &router, activity.clone()));
+                // What a client does to its own connection concerns nobody else.
+                let task = tasks.spawn(async move { drop(connection.await) });
+                seats.taken.push(Seat { activity, task });
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, failures, "a connection could not be accepted");
+                seats.send_away();
+                if tokio::time::timeout(PAUSE, stop.wait_for(|stop| *stop)).await.is_ok() {
+                    break;
+                }
+            }
+        }
     }
     let _ = tokio::time::timeout(LAST, graceful.shutdown()).await;
+}
+
+type Service = TowerToHyperService<axum::middleware::AddExtension<Router, Arc<Activity>>>;
+
+fn connection(
+    stream: TcpStream,
+    router: &Router,
+    activity: Arc<Activity>,
+) -> http1::Connection<TokioIo<TcpStream>, Service> {
+    let _ = stream.set_nodelay(true); // Slower without, not wrong.
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(64 << 10)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(Extension(activity).layer(router.clone())))
+}
+
+/// The connections there are.
+struct Seats {
+    most: usize,
+    taken: Vec<Seat>,
+    count: Arc<AtomicU64>,
+}
+
+struct Seat {
+    activity: Arc<Activity>,
+    task: AbortHandle,
+}
+
+impl Seats {
+    fn new(most: usize) -> Self {
+        Self { most: most.max(1), taken: Vec::new(), count: Arc::default() }
+    }
+
+    fn are_taken(&mut self) -> bool {
+        if self.taken.len() >= self.most {
+            self.taken.retain(|seat| !seat.task.is_finished());
+        }
+        self.taken.len() >= self.most
+    }
+
+    /// Whether one more can be taken in.
+    fn make_room(&mut self) -> bool {
+        !self.are_taken() || self.send_away()
+    }
+
+    /// Ends the connection that has sent no whole request for longest.
+    fn send_away(&mut self) -> bool {
+        let waiting = self.taken.iter().enumerate().filter_map(|(i, seat)| Some((seat.activity.waits_since()?, i)));
+        let Some((_, longest)) = waiting.min() else { return false };
+        self.taken.swap_remove(longest).task.abort();
+        true
+    }
 }

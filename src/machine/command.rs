@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     event::{Event, Outcome, Trigger},
     ids::{Key, Number},
-    release::{Plan, Release},
+    release::{GateName, Plan, Release},
     state::{Deployment, DeploymentState, Environment, Phase},
 };
 
@@ -26,8 +26,8 @@ pub enum Command {
         /// Why.
         trigger: Trigger,
     },
-    /// Open the gate the deployment waits at.
-    Approve(Number),
+    /// Open that gate of the deployment. A gate that opened by itself meanwhile must not open the next one.
+    Approve(Number, GateName),
     /// Stop it before users see it.
     Abort(Number, Arc<str>),
     /// Put back what was live before this one.
@@ -113,7 +113,7 @@ impl Environment {
             Command::Deploy { key, order, release, plan, trigger } => {
                 self.accept(*key, *order, release, plan, *trigger)
             }
-            Command::Approve(number) => self.approve_command(*number),
+            Command::Approve(number, gate) => self.approve_command(*number, *gate),
             Command::Abort(number, reason) => self.abort(*number, reason),
             Command::Rollback(number, reason) => self.rollback(*number, reason),
             Command::Hold(reason) => Ok(Event::Held { reason: reason.clone() }),
@@ -165,11 +165,12 @@ impl Environment {
         found.ok_or_else(|| Refusal::NotUnderWay { number, ended: self.deployment_state(number).map(|(s, _)| s) })
     }
 
-    fn approve_command(&self, number: Number) -> Result<Event, Refusal> {
+    fn approve_command(&self, number: Number, gate: GateName) -> Result<Event, Refusal> {
         let deployment = self.find(number)?;
-        match deployment.phase {
-            Phase::AwaitingStart | Phase::AwaitingCutover => Ok(Event::Approved { number: deployment.number }),
-            _ => Err(refused(deployment, "it does not wait for an approval")),
+        match deployment.gate() {
+            Some(at) if at == gate || !self.rules.r13() => Ok(Event::Approved { number: deployment.number }),
+            Some(_) => Err(refused(deployment, "it waits at another gate than the one named; look again")),
+            None => Err(refused(deployment, "it does not wait for an approval")),
         }
     }
 

@@ -43,11 +43,6 @@ impl RetirePermit {
     pub fn drained(&self) -> bool {
         self.drained
     }
-    /// A permit that nobody granted, to try drivers with.
-    #[cfg(test)]
-    pub(crate) fn for_tests(number: Number) -> Self {
-        Self { number, drained: true }
-    }
 }
 
 impl Environment {

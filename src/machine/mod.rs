@@ -29,7 +29,7 @@ pub use event::{Entry, Event, Outcome, Trigger};
 pub use ids::{BadName, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, StackName};
 pub use invariants::Violation;
 pub use observation::{Condition, FrontView, Health, Observation, StackView};
-pub use release::{Fencing, Gate, Otherwise, Plan, Release, Retain};
+pub use release::{Fencing, Gate, GateName, Otherwise, Plan, Release, Retain};
 pub use rules::Rules;
 pub use state::{
     Deployment, DeploymentState, Ended, Environment, Hold, Phase, Promise, Retiring, Stack, Standby, Veto,

@@ -79,6 +79,16 @@ pub struct Gate {
     pub otherwise: Otherwise,
 }
 
+/// Which of its gates a deployment waits at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateName {
+    /// Before anything is stood up.
+    BeforeProvisioning,
+    /// Before the traffic moves.
+    BeforeCutover,
+}
+
 /// The default answer of a [`Gate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

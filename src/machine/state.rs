@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     event::{Outcome, Trigger},
     ids::{Generation, Key, Millis, Number, Seq},
-    release::{Plan, Release},
+    release::{GateName, Plan, Release},
     rules::Rules,
 };
 
@@ -267,6 +267,15 @@ impl std::fmt::Display for DeploymentState {
 }
 
 impl Deployment {
+    /// The gate that it waits at.
+    pub fn gate(&self) -> Option<GateName> {
+        match self.phase {
+            Phase::AwaitingStart => Some(GateName::BeforeProvisioning),
+            Phase::AwaitingCutover => Some(GateName::BeforeCutover),
+            _ => None,
+        }
+    }
+
     /// Its state, as shown.
     pub fn state(&self) -> DeploymentState {
         if self.operator_needed {

@@ -65,9 +65,14 @@ impl Registry {
         }
     }
 
-    pub(super) fn check_front(&self, driver: &str, settings: &toml::Table) -> Result<(), Vec<String>> {
+    pub(super) fn check_front(
+        &self,
+        driver: &str,
+        settings: &toml::Table,
+        written_in: &Path,
+    ) -> Result<(), Vec<String>> {
         match self.fronts.iter().find(|(name, _)| *name == driver) {
-            Some((_, open)) => open(settings, &self.folder).map(drop),
+            Some((_, open)) => open(settings, written_in, &self.folder).map(drop),
             None => Ok(()),
         }
     }

@@ -95,6 +95,8 @@ pub struct FrontDefinition {
     pub driver: String,
     /// Everything else in its table.
     pub settings: toml::Table,
+    /// The folder from which file names in the settings are meant: that of the pipeline file.
+    pub folder: PathBuf,
 }
 
 /// All pipelines of an installation.

@@ -176,11 +176,15 @@ impl Reader<'_> {
         let driver = table.require("driver", "driver = \"builtin\"")?;
         let driver = known_driver(&driver, &self.registry.front_names(), "front")?;
         let settings = table.plain(&["driver"]);
-        if let Err(found) = self.registry.check_front(&driver, &settings) {
+        if let Err(found) = self.registry.check_front(&driver, &settings, &self.folder) {
             for text in found {
                 // A message that begins with a key of the table is shown at that key.
-                let key =
-                    text.trim_start_matches('`').split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').next();
+                let path = text.trim_start_matches('`');
+                let key = path
+                    .strip_prefix("front.")
+                    .unwrap_or(path)
+                    .split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-')
+                    .next();
                 match key.and_then(|key| table.get(key)) {
                     Some(value) => value.wrong(&text),
                     None => table.wrong(&text),
@@ -188,7 +192,7 @@ impl Reader<'_> {
             }
         }
         let listen = table.get("listen").and_then(|v| Some((settings.get("listen")?.as_str()?.to_owned(), v.place())));
-        Some((FrontDefinition { driver, settings }, listen))
+        Some((FrontDefinition { driver, settings, folder: self.folder.clone() }, listen))
     }
 }
 

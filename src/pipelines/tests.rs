@@ -40,6 +40,7 @@ fn a_mistake_is_told_with_its_place_and_what_would_be_accepted() {
             "nowhere.toml",
             "5:44: the stack definition pipelines/../stacks/process/nowhere.toml can not be read",
         ),
+        ("\"127.0.0.1:8080\"", "\"here\"", "6:40: front.listen: an address such as 127.0.0.1:8080 is wanted"),
         ("\"builtin\"", "\"nginx\"", "6:20: there is no front driver \"nginx\"; there are: builtin"),
         (
             "8080\" }\n",
@@ -70,4 +71,17 @@ fn stacks_of_the_same_name_and_fronts_at_the_same_address_are_refused() {
     let found: Vec<_> = found.iter().map(|m| m.text.clone()).collect();
     assert!(found.iter().any(|m| m.contains("would both be called a-b-c-1")), "{found:?}");
     assert!(found.iter().any(|m| m.contains("listens at 127.0.0.1:8080 already")), "{found:?}");
+}
+
+#[test]
+fn file_names_in_the_settings_of_a_front_are_meant_from_the_pipeline_file() {
+    let state = tempfile::tempdir().unwrap();
+    let registry = Registry::all(state.path());
+    let text = GOOD.replace("8080\"", "8080\", maintenance_page = \"pages/down.html\"");
+    let (parsed, mistakes) = parse(&registry, Path::new("pipelines/shop.toml"), &text);
+    assert_eq!(mistakes, []);
+    let front = &parsed.unwrap().pipeline.environments[0].front;
+    let anchored = crate::web_front::builtin::settings::anchored(&front.settings, &front.folder);
+    let wanted = std::env::current_dir().unwrap().join("pipelines/pages/down.html");
+    assert_eq!(anchored["maintenance_page"].as_str(), wanted.to_str());
 }

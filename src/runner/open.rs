@@ -59,7 +59,7 @@ fn open_one(
     Ok(World {
         id,
         stacks,
-        front: open(&front.settings, &folder)?,
+        front: open(&front.settings, &front.folder, &folder)?,
         checks: Arc::new(definition.checks.clone()),
         frozen: Frozen::below(place.state),
         watch: definition.watch,

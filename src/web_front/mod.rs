@@ -100,6 +100,8 @@ pub trait FrontDriver: Send + Sync {
 /// The drivers there are, by the name a pipeline file uses. Adding one is one new file and one line here.
 pub const DRIVERS: &[(&str, Open)] = &[("builtin", builtin::open)];
 
-/// Opens a driver. `settings` is the `front` table of an environment without its `driver` key; `folder` is the front's
-/// own place on disk, below the state folder. Mistakes in the settings are returned all at once.
-pub type Open = fn(settings: &toml::Table, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>>;
+/// Opens a driver. `settings` is the `front` table of an environment without its `driver` key; file names in it are
+/// meant from `written_in`, the folder of the pipeline file. `folder` is the front's own place on disk, below the state
+/// folder. Mistakes in the settings are returned all at once.
+pub type Open =
+    fn(settings: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>>;

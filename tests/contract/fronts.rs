@@ -41,7 +41,7 @@ struct Builtin {
 impl Fixture for Builtin {
     fn open(&self) -> Arc<dyn FrontDriver> {
         let table = format!("listen = \"{}\"", self.listen).parse().expect("settings");
-        Arc::new(BuiltinFront::open(&table, self.folder.path(), PathBuf::from(PROGRAM)).expect("right settings"))
+        Arc::new(BuiltinFront::run_by(PathBuf::from(PROGRAM), &table, self.folder.path()).expect("right settings"))
     }
 }
 

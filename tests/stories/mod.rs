@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod deploy;
+mod front;
 mod kill;
 mod process;
 mod rollback;

@@ -116,9 +116,7 @@ async fn a_front_that_someone_repointed_is_put_right() {
     t.settle().await;
     let before = t.now().seq();
     t.front.meddle(None);
-    // Seen and put right in so short a time that nobody may have looked in between.
-    t.until("the drift was seen", |e| e.seq() > before).await;
-    t.settle().await;
+    t.until("the drift was seen and mended", |e| e.seq() > before && e.drift().is_none()).await;
     t.assert_live("v2");
 }
 

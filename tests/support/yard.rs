@@ -130,7 +130,8 @@ impl Yard {
     }
 
     pub async fn approve(&self, number: Number) -> Result<(), Refusal> {
-        self.command(Command::Approve(number)).await
+        let gate = self.now().active().and_then(|d| d.gate()).expect("nothing waits at a gate");
+        self.command(Command::Approve(number, gate)).await
     }
 
     pub async fn abort(&self, number: Number) -> Result<(), Refusal> {

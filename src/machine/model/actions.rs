@@ -5,7 +5,7 @@ use super::{
     config::{CLOCKS, Config},
     world::{Cloud, Hand, Id, Look, N, Request, Wish, World},
 };
-use crate::machine::{Condition, Effect, Event, Fencing, Millis, Observation, Phase};
+use crate::machine::{Condition, Effect, Event, Fencing, GateName, Millis, Observation, Phase};
 
 /// One thing that happens. Controllers, clocks and slots are named by their index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,8 +286,12 @@ impl Config {
         };
         let active = world.core.active();
         match env.active().map(|d| &d.phase) {
-            Some(Phase::AwaitingStart) if !world.told.may_start.has(active) => may(Wish::Approve(active)),
-            Some(Phase::AwaitingCutover) if !world.told.may_serve.has(active) => may(Wish::Approve(active)),
+            Some(Phase::AwaitingStart) if !world.told.may_start.has(active) => {
+                may(Wish::Approve(active, GateName::BeforeProvisioning))
+            }
+            Some(Phase::AwaitingCutover) if !world.told.may_serve.has(active) => {
+                may(Wish::Approve(active, GateName::BeforeCutover))
+            }
             _ => {}
         }
         if world.left.wishes == 0 {

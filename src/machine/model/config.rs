@@ -48,10 +48,10 @@ pub(super) enum People {
 
 impl People {
     pub(super) fn give(self, wish: Wish) -> bool {
-        let stops = matches!(wish, Wish::Approve(_) | Wish::Abort(_) | Wish::Rollback(_));
+        let stops = matches!(wish, Wish::Approve(..) | Wish::Abort(_) | Wish::Rollback(_));
         match self {
             Self::AbortAndRollback => stops,
-            Self::HoldPinVeto => !stops || matches!(wish, Wish::Approve(_)),
+            Self::HoldPinVeto => !stops || matches!(wish, Wish::Approve(..)),
             Self::All => true,
         }
     }

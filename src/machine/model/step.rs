@@ -7,7 +7,7 @@ use super::{
     promises::Promise,
     world::{Cloud, Controller, Front, Hand, Id, Ids, Look, Request, Thing, Told, Wish, World},
 };
-use crate::machine::{Command, Condition, Event, Health, Key, Number, Phase, Refusal, ReleaseDraft, Trigger};
+use crate::machine::{Command, Condition, Event, GateName, Health, Key, Number, Phase, Refusal, ReleaseDraft, Trigger};
 
 impl Config {
     pub(super) fn start(&self) -> World {
@@ -144,7 +144,7 @@ impl Config {
         w.wishes.remove(wish);
         let number = |id: Id| Number(id.into());
         let command = match wish {
-            Wish::Approve(id) => Command::Approve(number(id)),
+            Wish::Approve(id, gate) => Command::Approve(number(id), gate),
             Wish::Abort(id) => Command::Abort(number(id), text()),
             Wish::Rollback(id) => Command::Rollback(number(id), text()),
             Wish::Hold => Command::Hold(text()),
@@ -161,7 +161,7 @@ impl Config {
         }
         let Ok(event) = self.base(w, c).env.command(&command) else { return };
         let meant = match wish {
-            Wish::Approve(id) | Wish::Abort(id) | Wish::Rollback(id) => named(&event) == Some(id),
+            Wish::Approve(id, _) | Wish::Abort(id) | Wish::Rollback(id) => named(&event) == Some(id),
             _ => true,
         };
         if !meant {
@@ -329,9 +329,8 @@ impl Config {
 }
 
 fn issue(w: &mut World, wish: Wish) {
-    if let Wish::Approve(id) = wish {
-        let start = matches!(w.core.env.active().map(|d| &d.phase), Some(Phase::AwaitingStart));
-        if start { w.told.may_start.add(id) } else { w.told.may_serve.add(id) }
+    if let Wish::Approve(id, gate) = wish {
+        if gate == GateName::BeforeProvisioning { w.told.may_start.add(id) } else { w.told.may_serve.add(id) }
     } else {
         w.left.wishes -= 1;
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{canon::Core, config::Budget, promises::Promise};
-use crate::machine::{Condition, FrontView, Generation, Health, Number, Observation, Seq, StackView};
+use crate::machine::{Condition, FrontView, GateName, Generation, Health, Number, Observation, Seq, StackView};
 
 /// Numbers of deployments run from 1 to `N - 1`; 0 is nobody.
 pub(super) const N: usize = 8;
@@ -120,7 +120,7 @@ pub(super) enum Request {
 /// A command of a person, on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Wish {
-    Approve(Id),
+    Approve(Id, GateName),
     Abort(Id),
     Rollback(Id),
     Hold,

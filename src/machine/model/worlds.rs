@@ -39,7 +39,7 @@ pub(super) const PLAIN: Config = Config {
 };
 
 /// What the normal test run explores.
-pub(super) const WORLDS: [Config; 14] = [
+pub(super) const WORLDS: [Config; 15] = [
     Config {
         name: "one controller",
         budget: Budget { hooks: [2, 1, 1], crash: 1, lose: 1, wishes: 1, ..NOTHING_WRONG },
@@ -79,6 +79,13 @@ pub(super) const WORLDS: [Config; 14] = [
         gate_start: Some(Otherwise::Abort),
         gate_cutover: Some(Otherwise::Approve),
         budget: Budget { flap: 1, wishes: 1, crash: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "a gate that opens by itself before one that does not",
+        gate_start: Some(Otherwise::Approve),
+        gate_cutover: Some(Otherwise::Abort),
+        budget: Budget { wishes: 1, crash: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config {

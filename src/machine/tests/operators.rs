@@ -22,9 +22,10 @@ fn a_gate_before_provisioning_stands_nothing_up() {
     story.ask(&build(1, &Plan { before_provisioning: Some(GATE), ..Plan::default() })).unwrap();
     story.tick().unwrap();
     assert_eq!((story.phase(), story.effects()), (&Phase::AwaitingStart, vec![]));
-    story.ask(&Command::Approve(n(1))).unwrap();
+    story.refuses(&Command::Approve(n(1), GateName::BeforeCutover), "another gate");
+    story.ask(&Command::Approve(n(1), GateName::BeforeProvisioning)).unwrap();
     assert_eq!(story.effects(), [Effect::Ensure(n(1))]);
-    story.refuses(&Command::Approve(n(1)), "does not wait for an approval");
+    story.refuses(&Command::Approve(n(1), GateName::BeforeProvisioning), "does not wait for an approval");
 }
 
 #[test]
@@ -60,7 +61,7 @@ fn abort_ends_what_users_have_not_seen_and_refuses_the_rest() {
     story.refuses(&Command::Abort(n(1), text("")), "it is aborted");
     story.up_to_baking(2, &Plan::default());
     story.refuses(&Command::Abort(n(2), text("")), "roll it back instead");
-    story.refuses(&Command::Approve(n(3)), "not under way");
+    story.refuses(&Command::Approve(n(3), GateName::BeforeCutover), "not under way");
 }
 
 #[test]

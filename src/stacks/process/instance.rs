@@ -6,11 +6,7 @@ use std::{collections::VecDeque, os::unix::process::ExitStatusExt, pin::pin, pro
 
 use futures_util::{FutureExt, future::FusedFuture};
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::{
-    process::Child,
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::{process::Child, sync::watch, time::timeout};
 
 use super::{
     definition::StopSignal,
@@ -19,7 +15,7 @@ use super::{
     output::{self, LastLine},
     supervisor::{Shared, after},
 };
-use crate::units;
+use crate::{clock::Stopwatch, units};
 
 /// It counts as running when it has not ended for this long: by then it is what it was to be, or never will.
 const SETTLE: Duration = Duration::from_millis(150);
@@ -45,9 +41,8 @@ pub(super) async fn keep(shared: &Shared, instance: usize, mut stop: watch::Rece
             break;
         }
         end_descendants(shared, instance);
-        let now = now();
-        ends.push_back(now);
-        ends.retain(|end| now.duration_since(*end) < policy.within);
+        ends.push_back(Stopwatch::start());
+        ends.retain(|end| end.elapsed() < policy.within);
         if ended.hopeless || ends.len() > policy.most {
             give_up(shared, instance, ended, &mut stop).await;
             break;
@@ -169,12 +164,4 @@ fn show_exit(status: ExitStatus) -> String {
         (None, Some(signal)) => format!("ended by signal {signal}"),
         (None, None) => "it ended".to_owned(),
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the supervisor is a program of its own; counts restarts per time, records nothing"
-)]
-fn now() -> Instant {
-    Instant::now()
 }

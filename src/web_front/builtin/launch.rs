@@ -37,7 +37,12 @@ impl Program {
         let path = std::env::current_exe().map_err(|e| format!("the program's own file is unknown: {e}"))?;
         // Replaced by a newer version while it runs: that one is wanted.
         let plain = path.to_str().and_then(|p| p.strip_suffix(" (deleted)")).map(PathBuf::from);
-        Ok(Self { path: plain.unwrap_or(path), arguments: vec!["front".into()], environment: Vec::new() })
+        Ok(Self::of(plain.unwrap_or(path)))
+    }
+
+    /// That binary of Pointsman.
+    pub(super) fn of(path: PathBuf) -> Self {
+        Self { path, arguments: vec!["front".into()], environment: Vec::new() }
     }
 }
 

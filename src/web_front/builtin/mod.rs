@@ -36,8 +36,9 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens the driver; nothing is started before [`FrontDriver::ensure_running`].
-pub fn open(table: &toml::Table, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
-    Ok(Arc::new(BuiltinFront::new(table, folder, Program::ourselves().map_err(|e| vec![e])?)?))
+pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
+    let table = settings::anchored(table, written_in);
+    Ok(Arc::new(BuiltinFront::new(&table, folder, Program::ourselves().map_err(|e| vec![e])?)?))
 }
 
 /// The driver.
@@ -50,20 +51,16 @@ pub struct BuiltinFront {
 }
 
 impl BuiltinFront {
-    /// Opens the driver; this program's `front` is the front.
-    ///
-    /// # Errors
-    /// All mistakes in the settings.
-    pub fn open(table: &toml::Table, folder: &Path, program: PathBuf) -> Result<Self, Vec<String>> {
-        Self::new(table, folder, Program { path: program, arguments: vec!["front".into()], environment: Vec::new() })
+    /// Opens the driver with the binary that is to run the front, where that is not the one that asks. File names in
+    /// the settings are absolute.
+    pub fn run_by(binary: PathBuf, table: &toml::Table, folder: &Path) -> Result<Self, Vec<String>> {
+        Self::new(table, folder, Program::of(binary))
     }
 
     /// Opens the driver with the program that is to run the front.
     fn new(table: &toml::Table, folder: &Path, program: Program) -> Result<Self, Vec<String>> {
-        let table = settings::anchored(table);
-        let settings = Settings::read(&table)?;
-        let text =
-            toml::to_string(&table).map_err(|e| vec![format!("the front's settings can not be written: {e}")])?;
+        let settings = Settings::read(table)?;
+        let text = toml::to_string(table).map_err(|e| vec![format!("the front's settings can not be written: {e}")])?;
         Ok(Self { folder: folder.to_owned(), settings, text, program })
     }
 

@@ -4,6 +4,8 @@
 mod follow;
 mod orders;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs::File,
@@ -86,6 +88,10 @@ struct Front {
     control: UnixListener,
     store: Option<Store>,
     memory: Memory,
+    /// What is in force is not on the disk yet, and nothing failed since.
+    flush_due: bool,
+    /// Orders whose answer waits for the disk.
+    waiting: Vec<(Order, oneshot::Sender<Answer>)>,
     plane: Plane,
     /// Those that handed over to us and still serve the connections that they have.
     followers: Vec<BufReader<UnixStream>>,
@@ -100,7 +106,10 @@ enum Message {
 
 /// Runs the front of this folder until `stop` is ready, it has handed over, or something that must live has died.
 pub async fn run(folder: &Path, take_over: bool, stop: impl Future<Output = ()>) -> Result<(), FrontError> {
-    let mut front = start::begin(folder, take_over).await?;
+    serve(start::begin(folder, take_over).await?, stop).await
+}
+
+async fn serve(mut front: Front, stop: impl Future<Output = ()>) -> Result<(), FrontError> {
     let mut stop = std::pin::pin!(stop);
     let mut hang_up = signal(SignalKind::hangup()).map_err(io_error("SIGHUP can not be heard"))?;
     let mut watch = interval(WATCH);
@@ -112,16 +121,13 @@ pub async fn run(folder: &Path, take_over: bool, stop: impl Future<Output = ()>)
                 Err(error) => return Err(io_error("the control socket is broken")(error)),
             },
             Some(message) = told.recv() => match message {
-                Message::Order(order, answer) => {
-                    let said = front.obey(order).await;
-                    // Who asked may have gone.
-                    let _ = answer.send(said);
-                }
+                Message::Order(order, answer) => front.take(order, answer).await,
                 Message::HandOff(successor) => if let Some(link) = front.hand_over(successor).await {
                     drop(told);
                     return follow::until_drained(front, link, stop).await;
                 },
             },
+            flushed = orders::flushed(&mut front.store), if front.flush_due => front.answer_waiting(flushed).await,
             why = front.plane.died() => return Err(FrontError::Died(why)),
             () = &mut stop => return front.farewell().await,
             _ = hang_up.recv() => front.reload(),
@@ -165,6 +171,8 @@ impl Front {
         match timeout(SUCCESSION, self.pass_on(&mut successor)).await {
             Ok(Ok(())) => {
                 self.store = None;
+                // They are told to ask again: the successor.
+                self.waiting.clear();
                 self.plane.leave();
                 tracing::info!("handed over");
                 // If it can not be told it is dead, which is noticed next.

@@ -31,13 +31,14 @@ pub struct Settings {
     pub maintenance_page: Option<PathBuf>,
     /// HTML instead of the built-in page for "nothing is live".
     pub no_route_page: Option<PathBuf>,
-    /// Said in `Retry-After` on both pages.
+    /// Said in `Retry-After` on every page that says "not now".
     pub retry_after: Duration,
     /// What is asked at the public address to see who answers.
     pub probe_path: String,
     /// Another proxy is in front of this one: its X-Forwarded-Proto and -Host are kept instead of replaced.
     pub behind_proxy: bool,
-    /// Flush a new route to the disk before it is acknowledged. Without, it survives the front but not a power cut.
+    /// Flush a new route to the disk right after it is acknowledged and before it is seen in force. Without, it
+    /// survives the front but not a power cut.
     pub flush: bool,
 }
 
@@ -161,15 +162,15 @@ impl Settings {
     }
 }
 
-/// The table with its file names made absolute: the front process may have another working directory.
-pub fn anchored(table: &toml::Table) -> toml::Table {
-    fn anchor(value: &mut Value) {
+/// The table with its file names made absolute, meant from this folder: the front process knows nothing of it.
+pub fn anchored(table: &toml::Table, written_in: &Path) -> toml::Table {
+    let anchor = |value: &mut Value| {
         if let Value::String(name) = value
-            && let Ok(full) = std::path::absolute(Path::new(name.as_str()))
+            && let Ok(full) = std::path::absolute(written_in.join(name.as_str()))
         {
             *name = full.to_string_lossy().into_owned();
         }
-    }
+    };
     let mut table = table.clone();
     for key in ["maintenance_page", "no_route_page"] {
         table.get_mut(key).map(anchor);

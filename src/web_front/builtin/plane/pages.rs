@@ -53,12 +53,7 @@ impl Pages {
                 status.as_u16()
             )),
             Some(own) => own,
-            None => Bytes::from(format!(
-                "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-                 <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
-                 <body style=\"font-family:sans-serif;max-width:40em;margin:4em auto;padding:0 1em\">\
-                 <h1>{title}</h1><p>{text}</p></body></html>\n"
-            )),
+            None => Bytes::from(html(status, title, text)),
         };
         let kind = if json { "application/problem+json" } else { "text/html; charset=utf-8" };
         let mut response = Response::new(body);
@@ -67,11 +62,18 @@ impl Pages {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(&FRONT, HeaderValue::from_static(name));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        // For what is wrong with the request itself, waiting is no help.
+        if status.is_server_error() {
             headers.insert(header::RETRY_AFTER, self.retry_after.clone());
         }
         response
     }
+}
+
+/// One template for all; it loads nothing from elsewhere, because elsewhere may be what is down.
+fn html(status: StatusCode, title: &str, text: &str) -> String {
+    let page = include_str!("page.html").replace("{title}", title).replace("{text}", text);
+    page.replace("{status}", status.as_str())
 }
 
 /// Whether JSON is asked for, and HTML is not.

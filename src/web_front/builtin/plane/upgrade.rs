@@ -1,4 +1,10 @@
 //! Connections that change protocol (WebSocket): bytes go both ways until one side ends. Must not look into them.
+//!
+//! They have no time limit of their own, however idle: silence is what a WebSocket often does, and only the two ends
+//! know whether it means anything. A dead peer is found by their own pings. They count as open on their stack, so a stack
+//! that is to go waits for them, but no longer than the drain of its environment (`drain`, which the machine keeps);
+//! then it is torn down, which ends them, and clients connect anew, to what is live by then. A front that has handed
+//! over ends what is left after `timeouts.hand_over`.
 
 use hyper::{Response, body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;

@@ -1,5 +1,10 @@
-//! What a front does with an order. A new route is remembered first, then applied, then acknowledged: so whatever is
-//! seen or acknowledged is found again after a restart. Must not listen for orders.
+//! What a front does with an order. A new route is written first, then applied, then acknowledged, then flushed, and
+//! seen only when it is on the disk.
+//!
+//! So the front may be killed at any time: what it acknowledged it serves when it comes back. Only a power cut within
+//! the milliseconds of a flush brings it back with the route before, and then nothing that this route needs is gone:
+//! the controller tears a stack down, and calls another live, only after it has *seen* the newer route, and a route
+//! older than its last order it orders anew. Must not listen for orders.
 
 use std::{io, time::Duration};
 
@@ -7,7 +12,7 @@ use rustix::{
     net::sockopt::socket_peercred,
     process::{Signal, kill_process},
 };
-use tokio::{io::BufReader, net::UnixStream, time::timeout};
+use tokio::{io::BufReader, net::UnixStream, sync::oneshot, task::yield_now, time::timeout};
 
 use super::{Front, VERSION};
 use crate::{
@@ -16,7 +21,7 @@ use crate::{
         CutOver, Route, SeenFront, Target,
         builtin::{
             control::{Answer, Order, Seen, receive, send},
-            store::Memory,
+            store::{Memory, Store},
         },
     },
 };
@@ -24,7 +29,51 @@ use crate::{
 /// For a front that follows us to do as it is told.
 const OBEDIENCE: Duration = Duration::from_secs(2);
 
+/// Waits for the disk; may be given up and begun again at any time.
+pub(super) async fn flushed(store: &mut Option<Store>) -> io::Result<()> {
+    // Whoever just got an answer gets it first.
+    yield_now().await;
+    match store {
+        Some(store) => store.flushed().await,
+        None => Ok(()),
+    }
+}
+
 impl Front {
+    /// Does it and answers; what says how things are waits for the disk.
+    pub(super) async fn take(&mut self, order: Order, answer: oneshot::Sender<Answer>) {
+        let proof = matches!(order, Order::Observe | Order::Maintenance { .. });
+        let said = self.obey(order.clone()).await;
+        if proof && self.is_unflushed() && matches!(said, Answer::Seen(_) | Answer::Done) {
+            self.flush_due = true;
+            self.waiting.push((order, answer));
+        } else {
+            // Who asked may have gone.
+            let _ = answer.send(said);
+        }
+    }
+
+    pub(super) fn is_unflushed(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| !store.is_flushed())
+    }
+
+    /// Answers those who waited. After a failed flush it is written again, and flushed when somebody asks again.
+    pub(super) async fn answer_waiting(&mut self, flushed: io::Result<()>) {
+        self.flush_due = false;
+        let kept = flushed.map_err(|error| {
+            tracing::error!(%error, "the route is not on the disk");
+            let again = self.store.as_mut().map_or(Ok(()), |store| store.write(&mut self.memory));
+            format!("the route in force can not be kept: {}", again.err().unwrap_or(error))
+        });
+        for (order, answer) in std::mem::take(&mut self.waiting) {
+            let said = match &kept {
+                Ok(()) => self.obey(order).await,
+                Err(why) => Answer::Unavailable { why: why.clone() },
+            };
+            let _ = answer.send(said);
+        }
+    }
+
     pub(super) async fn obey(&mut self, order: Order) -> Answer {
         match order {
             Order::Observe => Answer::Seen(self.seen().await),
@@ -77,14 +126,13 @@ impl Front {
         if next == self.memory {
             return done;
         }
-        if let Some(store) = &self.store
+        if let Some(store) = &mut self.store
             && let Err(error) = store.write(&mut next)
         {
-            // The write may have reached the disk: the next one must not go to the slot that counts now.
-            self.memory.written = self.memory.written.max(next.written);
             return Answer::Unavailable { why: format!("the route can not be kept: {error}") };
         }
         self.memory = next;
+        self.flush_due = self.is_unflushed();
         let live = self.memory.route.as_ref().and_then(|route| route.target.as_ref());
         self.plane.set(live, self.memory.staged.as_ref(), self.memory.maintenance);
         self.tell(&order).await;

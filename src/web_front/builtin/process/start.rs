@@ -72,7 +72,19 @@ pub(super) async fn begin(folder: &Path, take_over: bool) -> Result<Front, Front
     inherited.control.set_nonblocking(true).map_err(io_error("the control socket is no use"))?;
     let control = UnixListener::from_std(inherited.control).map_err(io_error("the control socket is no use"))?;
     let (digest, lock, store) = (digest(&text), inherited.lock, Some(store));
-    let mut front = Front { digest, settings, lock, control, store, memory, plane, followers, watched: Vec::new() };
+    let mut front = Front {
+        digest,
+        settings,
+        lock,
+        control,
+        store,
+        memory,
+        flush_due: false,
+        waiting: Vec::new(),
+        plane,
+        followers,
+        watched: Vec::new(),
+    };
     front.watched = front.modified();
     tracing::info!(listen = ?front.settings.listen, take_over, "serving");
     Ok(front)

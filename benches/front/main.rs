@@ -1,9 +1,11 @@
-//! `cargo bench --bench front`: the built-in front beside nginx, both in one run, and what a thousand cutovers under
-//! load do. Loopback only; everything that is started here is ended here.
+//! `cargo bench --bench front`: the built-in front beside nginx, both in one run, what a thousand cutovers under load
+//! do, and what becomes of long responses, events and WebSockets. Loopback only; everything that is started here is ended here.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
+mod backend;
+mod long;
+
 use std::{
-    convert::Infallible,
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
@@ -14,10 +16,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Response, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use pointsman::{
     cli::front::{FrontArgs, run},
     machine::{Generation, Number, StackName},
@@ -28,7 +26,7 @@ use pointsman::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpStream, UnixListener, UnixStream},
 };
 
 const CLIENTS: usize = 48;
@@ -41,27 +39,13 @@ fn main() {
             let folder = arguments[3].clone().into();
             run(&FrontArgs { folder, take_over: arguments.iter().any(|a| a == "--take-over") }).unwrap();
         }
-        Some("backend") => runtime().block_on(backend(arguments[2].parse().unwrap(), arguments[3].clone())),
+        Some("backend") => runtime().block_on(backend::serve(arguments[2].parse().unwrap(), arguments[3].clone())),
         _ => runtime().block_on(bench()),
     }
 }
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-async fn backend(address: SocketAddr, name: String) {
-    let listener = TcpListener::bind(address).await.unwrap();
-    let name: &'static str = name.leak();
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let service = service_fn(move |_| async move {
-            let response = Response::builder().header("x-color", name);
-            Ok::<_, Infallible>(response.body(Full::new(Bytes::from_static(name.as_bytes()))).unwrap())
-        });
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-    }
 }
 
 /// Ends with us.
@@ -252,6 +236,7 @@ async fn bench() {
         cut_over(place.path(), 1, backends).await;
         if flush {
             best = side_by_side(listen, nginx.as_ref().map(|_| beside)).await;
+            long::lived(place.path(), listen, backends).await;
         }
         cutovers(place.path(), listen, backends, best * 0.65, flush).await;
     }
@@ -277,32 +262,84 @@ async fn side_by_side(front: SocketAddr, nginx: Option<SocketAddr>) -> f64 {
     ours
 }
 
+/// The controller is another process than the users: a thread of its own orders, so that what is measured is not how
+/// long the load generator takes to look. A bare echo over a unix socket at the same moments tells the machine's share.
+const PAUSE: Duration = Duration::from_millis(10);
+
+fn serve_echo(path: &Path) {
+    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        runtime().block_on(async {
+            let listener = UnixListener::from_std(listener).unwrap();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).await.unwrap();
+                stream.write_all(&byte).await.unwrap();
+            }
+        });
+    });
+}
+
+async fn echo(path: &Path) -> Duration {
+    let begin = Instant::now();
+    let mut stream = UnixStream::connect(path).await.unwrap();
+    stream.write_all(b"x").await.unwrap();
+    stream.read_exact(&mut [0]).await.unwrap();
+    begin.elapsed()
+}
+
+type Times = Vec<[Duration; 2]>;
+
+/// Gives these orders on a thread of its own; how long each took, and an echo after it.
+async fn order(
+    folder: &Path,
+    generations: std::ops::Range<u64>,
+    backends: [SocketAddr; 2],
+    acknowledged: &Acknowledged,
+    pause: Duration,
+) -> Times {
+    let (folder, acknowledged) = (folder.to_owned(), acknowledged.clone());
+    let orders = move || async move {
+        let socket = folder.join(format!("echo-{}", generations.start));
+        serve_echo(&socket);
+        let mut times = Vec::new();
+        for generation in generations {
+            PENDING.store(true, SeqCst);
+            let order = cut_over(&folder, generation, backends).await;
+            acknowledged.store(generation, SeqCst);
+            PENDING.store(false, SeqCst);
+            tokio::time::sleep(pause / 2).await;
+            times.push([order, echo(&socket).await]);
+            tokio::time::sleep(pause / 2).await;
+        }
+        times
+    };
+    let thread = std::thread::spawn(|| runtime().block_on(orders()));
+    tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap()
+}
+
 async fn cutovers(folder: &Path, listen: SocketAddr, backends: [SocketAddr; 2], rate: f64, flush: bool) {
-    let mut idle = Vec::new();
-    for generation in 2..=201 {
-        idle.push(cut_over(folder, generation, backends).await);
-    }
-    let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Acknowledged::default());
+    let acknowledged = Acknowledged::default();
+    let row = order(folder, 10..210, backends, &acknowledged, Duration::ZERO).await;
+    let idle = order(folder, 210..410, backends, &acknowledged, PAUSE).await;
+    let stop = Arc::new(AtomicBool::new(false));
     let running = tokio::spawn(load(listen, rate, stop.clone(), acknowledged.clone()));
-    let mut busy = Vec::new();
-    for generation in 202..=1201 {
-        PENDING.store(true, SeqCst);
-        busy.push(cut_over(folder, generation, backends).await);
-        acknowledged.store(generation, SeqCst);
-        PENDING.store(false, SeqCst);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let busy = order(folder, 410..1410, backends, &acknowledged, PAUSE).await;
     stop.store(true, SeqCst);
     let seen = running.await.unwrap();
     println!(
-        "1,000 cutovers at {rate:.0}/s, flush {flush}: {} requests, {} failed, {} resets, {} old after the \
-         acknowledgement; acknowledgement idle p50 {:.0} us, under load p50 {:.0} us, p99 {:.0} us",
-        seen.requests,
-        seen.failed,
-        seen.resets,
-        seen.late,
-        percentile(&mut idle, 0.5),
-        percentile(&mut busy, 0.5),
-        percentile(&mut busy, 0.99),
+        "1,000 cutovers at {rate:.0}/s, flush {flush}: {} requests, {} failed, {} resets, {} old after the acknowledgement",
+        seen.requests, seen.failed, seen.resets, seen.late
     );
+    for (when, times) in [("idle, in a row", row), ("idle, every 10 ms", idle), ("under load", busy)] {
+        let [order, bare] = [0, 1].map(|which| {
+            let mut times: Vec<_> = times.iter().map(|pair| pair[which]).collect();
+            [0.5, 0.99].map(|share| percentile(&mut times, share))
+        });
+        println!(
+            "  {when}: acknowledgement p50 {:.0} us, p99 {:.0} us; a bare echo then p50 {:.0} us, p99 {:.0} us",
+            order[0], order[1], bare[0], bare[1]
+        );
+    }
 }

@@ -1,0 +1,111 @@
+//! What every request passes: its body must arrive whole, in time and within bounds, and whatever is refused is told
+//! as a problem. Must not know what a request is about.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::Problem;
+use crate::intake::LARGEST;
+
+/// How long a body may take to arrive.
+const BODY: Duration = Duration::from_secs(10);
+/// The longest text of a refusal that is taken over into a problem, in bytes.
+const LONGEST_TEXT: usize = 4096;
+
+/// What one connection is doing: by this the server knows whom it can send away when it is full.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    answering: AtomicBool,
+    /// When the last answer went out, or the connection came, in the server's own count.
+    last: AtomicU64,
+    count: Arc<AtomicU64>,
+}
+
+impl Activity {
+    /// Of a connection that came just now; `count` is shared by all of a server.
+    pub(super) fn new(count: &Arc<AtomicU64>) -> Self {
+        let last = AtomicU64::new(count.fetch_add(1, Ordering::Relaxed));
+        Self { answering: AtomicBool::new(false), last, count: count.clone() }
+    }
+
+    /// Since when it has sent no whole request; `None` while one of its requests is answered.
+    pub(super) fn waits_since(&self) -> Option<u64> {
+        (!self.answering.load(Ordering::Relaxed)).then(|| self.last.load(Ordering::Relaxed))
+    }
+
+    fn answered(&self) {
+        self.last.store(self.count.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        self.answering.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The outermost layer.
+pub(super) async fn guard(request: Request, next: Next) -> Response {
+    let activity = request.extensions().get::<Arc<Activity>>().cloned();
+    let response = match whole(request).await {
+        Ok(request) => {
+            if let Some(activity) = &activity {
+                activity.answering.store(true, Ordering::Relaxed);
+            }
+            as_problem(next.run(request).await).await
+        }
+        // The rest of the body is not read: the connection is of no more use.
+        Err(problem) => ([(header::CONNECTION, "close")], problem).into_response(),
+    };
+    // A stream goes on long after its answer began.
+    if let Some(activity) = activity.filter(|_| !is(response.headers(), "text/event-stream")) {
+        activity.answered();
+    }
+    response
+}
+
+async fn whole(request: Request) -> Result<Request, Problem> {
+    let (parts, body) = request.into_parts();
+    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let too_large = || Problem::new(413, format!("the body is larger than {LARGEST} bytes; send what names the build"));
+    if announced.is_some_and(|length| length > LARGEST as u64) {
+        return Err(too_large());
+    }
+    let read = tokio::time::timeout(BODY, Limited::new(body, LARGEST).collect()).await;
+    let late = || Problem::new(408, format!("the body did not arrive within {} s; send it again", BODY.as_secs()));
+    let body = read.map_err(|_| late())?.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+        Some(_) => too_large(),
+        None => Problem::new(400, format!("the body broke off: {error}; send it again")),
+    })?;
+    Ok(Request::from_parts(parts, Body::from(body.to_bytes())))
+}
+
+/// What the router itself refuses comes as plain text.
+async fn as_problem(response: Response) -> Response {
+    let status = response.status().as_u16();
+    if status < 400 || is(response.headers(), "application/problem+json") {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, LONGEST_TEXT).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let mut told =
+        Problem::new(status, if text.is_empty() { "the request was refused" } else { &text }).into_response();
+    if let Some(allow) = parts.headers.get(header::ALLOW) {
+        told.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    told
+}
+
+fn is(headers: &HeaderMap, kind: &str) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(kind.as_bytes()))
+}

@@ -1,0 +1,73 @@
+//! What people ask, and that each names what it means.
+
+use http::StatusCode;
+
+use super::kit::Shop;
+use crate::machine::Number;
+
+const BUILD: &str = r#"{"version":"v1","artifact":"builds/v1"}"#;
+const QA: &str = "/v1/environments/shop/qa";
+const PROD: &str = "/v1/environments/shop/prod";
+
+#[tokio::test]
+async fn a_gate_is_opened_for_the_deployment_that_waits_at_it() {
+    let shop = Shop::new();
+    shop.hook(BUILD).await;
+    shop.steps("shop/qa", [crate::machine::Event::Started { number: Number(1) }]).await;
+    shop.post("/v1/deployments/shop/qa/2/approve", "").await.refused(StatusCode::NOT_FOUND, "deployment 2 is not");
+    assert_eq!(shop.post("/v1/deployments/shop/qa/1/approve", "").await.status, 200);
+    shop.post("/v1/deployments/shop/qa/1/approve", "").await.refused(StatusCode::CONFLICT, "does not wait");
+    assert_eq!(shop.post("/v1/deployments/shop/qa/1/abort", r#"{"reason":"enough"}"#).await.status, 200);
+    let told = shop.get("/v1/deployments/shop/qa/1").await;
+    assert_eq!((told.body["state"].as_str(), told.body["final"].as_bool()), (Some("aborted"), Some(true)));
+}
+
+#[tokio::test]
+async fn a_promotion_takes_what_is_live_before_and_nothing_else() {
+    let shop = Shop::new();
+    shop.post(&format!("{PROD}/promote"), "{}").await.refused(StatusCode::CONFLICT, "nothing is live in shop/qa");
+    shop.post(&format!("{PROD}/deploy"), BUILD).await.refused(StatusCode::CONFLICT, "only the first environment");
+    shop.hook(BUILD).await;
+    shop.go_live("shop/qa", 1).await;
+    let other = shop.post(&format!("{PROD}/promote"), r#"{"release":9}"#).await;
+    other.refused(StatusCode::CONFLICT, "release 1 is live in shop/qa now");
+    let told = shop.post(&format!("{PROD}/promote"), r#"{"release":1}"#).await;
+    assert_eq!((told.status, told.body["deployment"].as_str()), (202, Some("shop/prod/1")));
+    assert_eq!(shop.state("shop/prod").queue()[0].release.number, 1);
+    shop.post(&format!("{QA}/promote"), "{}").await.refused(StatusCode::CONFLICT, "the first environment has none");
+}
+
+#[tokio::test]
+async fn holds_pins_and_vetoes_are_set_and_taken_back() {
+    let shop = Shop::new();
+    shop.post(&format!("{QA}/resume"), "").await.refused(StatusCode::CONFLICT, "nothing is held");
+    assert_eq!(shop.post(&format!("{QA}/hold"), r#"{"reason":"audit"}"#).await.status, 200);
+    let hold = shop.get(QA).await.body["hold"].clone();
+    assert_eq!((hold["by"].as_str(), hold["reason"].as_str()), (Some("cli:ann"), Some("audit")));
+    assert_eq!(shop.post(&format!("{QA}/resume"), "").await.status, 200);
+    shop.post(&format!("{QA}/pin"), "{}").await.refused(StatusCode::BAD_REQUEST, "name the release you mean");
+    assert_eq!(shop.post(&format!("{QA}/pin"), r#"{"release":3}"#).await.status, 200);
+    assert_eq!(shop.get(QA).await.body["pin"], 3);
+    assert_eq!(shop.post(&format!("{QA}/pin"), r#"{"lift":true}"#).await.status, 200);
+    assert_eq!(shop.post(&format!("{QA}/veto"), r#"{"release":1,"reason":"bad"}"#).await.status, 200);
+    shop.hook(BUILD).await.refused(StatusCode::CONFLICT, "release 1 is vetoed: bad; lift the veto first");
+    assert_eq!(shop.post(&format!("{QA}/veto"), r#"{"release":1,"lift":true}"#).await.status, 200);
+    assert_eq!(shop.hook(BUILD).await.status, 202);
+    shop.post(&format!("{QA}/hold"), "{\"reason\":7}").await.refused(StatusCode::BAD_REQUEST, "can not be read");
+    shop.post(&format!("{QA}/hold"), r#"{"reason":"\u001b[2J"}"#).await.refused(StatusCode::BAD_REQUEST, "control");
+}
+
+#[tokio::test]
+async fn a_rollback_names_the_deployment_that_is_live() {
+    let shop = Shop::new();
+    shop.hook(BUILD).await;
+    shop.go_live("shop/qa", 1).await;
+    shop.hook(&BUILD.replace("v1", "v2")).await;
+    shop.go_live("shop/qa", 2).await;
+    let rollback = format!("{QA}/rollback");
+    shop.post(&rollback, "{}").await.refused(StatusCode::PRECONDITION_REQUIRED, "name the deployment you mean");
+    shop.post(&rollback, r#"{"number":1}"#).await.refused(StatusCode::CONFLICT, "deployment 1 is not live, 2 is");
+    assert_eq!(shop.post(&rollback, r#"{"number":2,"reason":"orders fail"}"#).await.status, 200);
+    shop.post(&rollback, r#"{"number":2}"#).await.refused(StatusCode::CONFLICT, "going back already");
+    assert_eq!(shop.get(QA).await.body["candidate"]["state"], "rolling_back");
+}

@@ -1,0 +1,94 @@
+//! Webhooks: the good one, and every bad one.
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+
+use super::kit::{KEY, Shop, signature, signed};
+use crate::machine::{Millis, Number};
+
+const BUILD: &str = r#"{"version":"v1","artifact":"builds/v1","build":7}"#;
+
+#[tokio::test]
+async fn a_build_is_recorded_once_however_often_it_is_announced() {
+    let shop = Shop::new();
+    let first = shop.hook(BUILD).await;
+    assert_eq!((first.status, &first.headers["location"]), (202, &"/v1/deployments/shop/qa/1".parse().unwrap()));
+    assert_eq!(first.body["deployment"], "shop/qa/1");
+    let again = shop.hook(BUILD).await;
+    assert_eq!((again.status, again.body["number"].as_u64()), (202, Some(1)));
+    assert_eq!(shop.state("shop/qa").last_number(), Number(1));
+    let next = shop.hook(&BUILD.replace("v1", "v2").replace('7', "8")).await;
+    assert_eq!((next.status, next.body["number"].as_u64()), (202, Some(2)));
+    let older = shop.hook(&BUILD.replace("v1", "v0").replace('7', "6")).await;
+    older.refused(StatusCode::CONFLICT, "build 6 is older than build 8");
+}
+
+#[tokio::test]
+async fn answers_to_builds_that_share_a_flush_name_each_its_own_deployment() {
+    let shop = Shop::new();
+    let hooks = (0..64).map(|n| {
+        let shop = &shop;
+        async move {
+            let told = shop.hook(&format!(r#"{{"version":"v{n}","artifact":"a"}}"#)).await;
+            u32::try_from(told.body["number"].as_u64().unwrap()).unwrap()
+        }
+    });
+    let mut numbers = futures_util::future::join_all(hooks).await;
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_is_not_proven_to_come_from_the_sender_is_refused() {
+    let shop = Shop::new();
+    let now = shop.app.clock.now();
+    let seconds = (now.0 / 1000).to_string();
+    let post = |headers: &[(&str, &str)], body: &str| {
+        let mut request = Request::post("/v1/hooks/shop");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Body::from(body.to_owned())).unwrap()
+    };
+    let good = signature(BUILD, &seconds, KEY);
+    for (request, why) in [
+        (post(&[], BUILD), "neither a signature"),
+        (signed(BUILD, now, b"another key"), "no key of the pipeline fits"),
+        (signed(BUILD, Millis(now.0 - 400_000), KEY), "its timestamp is 400 s away"),
+        (signed(BUILD, now.plus(Millis(400_000)), KEY), "s away from this host's clock"),
+        (post(&[("x-pointsman-timestamp", &seconds), ("x-pointsman-signature", &good)], "{}"), "no key of the"),
+        (post(&[("x-pointsman-signature", &good)], BUILD), "`x-pointsman-timestamp` is missing"),
+        (post(&[("x-pointsman-timestamp", "soon"), ("x-pointsman-signature", &good)], BUILD), "can not be read"),
+        (post(&[("x-pointsman-timestamp", &seconds), ("x-pointsman-signature", "sha256=7")], BUILD), "can not be read"),
+        (post(&[("authorization", "Bearer guess")], BUILD), "no key of the pipeline fits"),
+        (post(&[("webhook-signature", "v1,AAAA"), ("webhook-timestamp", &seconds)], BUILD), "`webhook-id` is missing"),
+    ] {
+        shop.send(request).await.refused(StatusCode::UNAUTHORIZED, why);
+    }
+    let nowhere = Request::post("/v1/hooks/other").body(Body::from(BUILD)).unwrap();
+    shop.send(nowhere).await.refused(StatusCode::NOT_FOUND, "no pipeline of this name that takes webhooks");
+    assert_eq!(shop.state("shop/qa").last_number(), Number(0));
+}
+
+#[tokio::test]
+async fn a_field_that_is_missing_or_wrong_is_named() {
+    let shop = Shop::new();
+    for (good, bad, why) in [
+        (r#""version":"v1","#, "", "missing field `version`"),
+        (r#""artifact":"builds/v1","#, "", "missing field `artifact`"),
+        (r#""v1""#, "1", "invalid type: integer `1`"),
+        (r#""v1""#, r#""""#, "`version` is empty"),
+        (r#""builds/v1""#, "null", "invalid type: null"),
+        ("7", "\"7\"", "invalid type: string"),
+        ("7", "-7", "integer `-7`"),
+        ("7}", r#"7,"commit":{}}"#, "invalid type: map"),
+        ("7}", r#"7,"parameters":[1]}"#, "expected a map"),
+        ("7}", r#"7,"link":"javascript:1"}"#, "`link` is no http"),
+        ("7}", r#"7,"colour":"green"}"#, "unknown field `colour`"),
+        ("7}", "7", "EOF"),
+    ] {
+        assert!(BUILD.contains(good), "{good}");
+        shop.hook(&BUILD.replacen(good, bad, 1)).await.refused(StatusCode::BAD_REQUEST, why);
+    }
+    assert_eq!(shop.state("shop/qa").last_number(), Number(0));
+}

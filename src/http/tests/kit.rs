@@ -1,0 +1,164 @@
+//! A router over two environments, and a client for it.
+
+use axum::body::Body;
+use hmac::{Hmac, KeyInit, Mac};
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use sha2::Sha256;
+use tower::ServiceExt;
+
+use super::super::*;
+use crate::{
+    journal::Options,
+    machine::{Event, Millis, Number},
+    pipelines::{Registry, load},
+};
+
+pub const KEY: &[u8] = b"the key of the shop";
+pub const TOKEN: &str = "the token of people";
+
+const PIPELINE: &str = r#"
+[webhook]
+secrets = [{ env = "NOT_READ_HERE" }]
+[[environments]]
+name = "qa"
+deploy = "on-build"
+stack = { driver = "process", definition = "none.toml" }
+front = { driver = "builtin", listen = "127.0.0.1:18080" }
+[environments.approval]
+before_provisioning = { timeout = "1h", otherwise = "abort" }
+[[environments.checks]]
+tcp = {}
+[[environments]]
+name = "prod"
+deploy = "on-promotion"
+stack = { driver = "process", definition = "none.toml" }
+front = { driver = "builtin", listen = "127.0.0.1:18081" }
+[[environments.checks]]
+tcp = {}
+"#;
+
+pub struct Shop {
+    pub app: Arc<App>,
+    pub router: Router,
+    _folder: tempfile::TempDir,
+}
+
+pub struct Told {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub body: Value,
+}
+
+impl Shop {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("shop.toml"), PIPELINE).unwrap();
+        std::fs::write(folder.path().join("none.toml"), "command = [\"/bin/false\"]\n").unwrap();
+        let loaded = load(&Registry::all(&folder.path().join("state")), &folder.path().join("shop.toml"));
+        assert_eq!(loaded.mistakes, []);
+        let app = Arc::new(App {
+            journal: Journal::in_memory(Options::default()).unwrap(),
+            pipelines: Arc::new(loaded.pipelines),
+            keys: [("shop".parse().unwrap(), Keys::of([KEY.to_vec()]))].into(),
+            frozen: Frozen::below(folder.path()),
+            board: Board::default(),
+            clock: Clock::real(),
+            token: SecretSlice::from(TOKEN.as_bytes().to_vec()),
+        });
+        Self { router: router(app.clone()), app, _folder: folder }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Told {
+        let response: Response<_> = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let told = Told { status: parts.status.as_u16(), headers: parts.headers, body };
+        if told.status >= 400 {
+            let kind = told.headers.get("content-type").unwrap();
+            assert_eq!(kind, "application/problem+json", "{}", String::from_utf8_lossy(&bytes));
+            assert_eq!(told.body["status"], told.status);
+            assert!(told.detail().len() > 10, "{:?}", told.body);
+        }
+        told
+    }
+
+    pub async fn hook(&self, body: &str) -> Told {
+        self.send(signed(body, self.app.clock.now(), KEY)).await
+    }
+
+    pub async fn post(&self, path: &str, body: &str) -> Told {
+        self.send(person("POST", path).body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Told {
+        self.send(person("GET", path).body(Body::empty()).unwrap()).await
+    }
+
+    pub fn state(&self, environment: &str) -> Arc<crate::machine::Environment> {
+        self.app.journal.state(&environment.parse().unwrap())
+    }
+
+    /// As if the controller had done these steps for a deployment.
+    pub async fn steps(&self, environment: &str, events: impl IntoIterator<Item = Event>) {
+        let id = environment.parse().unwrap();
+        for event in events {
+            let entry = crate::machine::Entry { at: self.app.clock.now(), by: "pointsman".into(), event };
+            self.app.journal.append(&id, self.app.journal.state(&id).seq(), entry).await.unwrap();
+        }
+    }
+
+    /// Takes the deployment that is queued to where it is live.
+    pub async fn go_live(&self, environment: &str, number: u32) {
+        let number = Number(number);
+        self.steps(environment, [Event::Started { number }]).await;
+        if environment == "shop/qa" {
+            self.steps(environment, [Event::Approved { number }]).await;
+        }
+        let generation = self.state(environment).generation().next();
+        self.steps(
+            environment,
+            [
+                Event::Provisioned { number },
+                Event::Checked { number },
+                Event::CutOverOrdered { number, generation },
+                Event::WentLive { number },
+                Event::Succeeded { number },
+            ],
+        )
+        .await;
+    }
+}
+
+impl Told {
+    pub fn detail(&self) -> &str {
+        self.body["detail"].as_str().unwrap_or_default()
+    }
+
+    /// Asserts a refusal that says this.
+    #[track_caller]
+    pub fn refused(&self, status: StatusCode, why: &str) {
+        assert_eq!(self.status, status.as_u16(), "{}", self.body);
+        assert!(self.detail().contains(why), "{:?} does not say {why:?}", self.detail());
+    }
+}
+
+pub fn person(method: &str, path: &str) -> http::request::Builder {
+    let request = Request::builder().method(method).uri(path).header("x-pointsman-user", "ann");
+    request.header("authorization", format!("Bearer {TOKEN}"))
+}
+
+pub fn signature(body: &str, at: &str, key: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(format!("{at}.{body}").as_bytes());
+    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+pub fn signed(body: &str, at: Millis, key: &[u8]) -> Request<Body> {
+    let at = (at.0 / 1000).to_string();
+    let request = Request::post("/v1/hooks/shop").header("x-pointsman-timestamp", &at);
+    let request = request.header("x-pointsman-signature", signature(body, &at, key));
+    request.body(Body::from(body.to_owned())).unwrap()
+}

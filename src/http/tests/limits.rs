@@ -1,0 +1,130 @@
+//! Clients that are slow, many, or wrong.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{
+    super::{router, serve},
+    kit::{Shop, person},
+};
+use crate::machine::Millis;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A head or a body that comes byte by byte, until the server has had enough.
+async fn drip(address: std::net::SocketAddr, text: &'static [u8], connected: mpsc::UnboundedSender<()>) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    connected.send(()).unwrap();
+    let mut pace = tokio::time::interval(Duration::from_millis(100));
+    for byte in text.iter().cycle() {
+        pace.tick().await;
+        if stream.write_all(&[*byte]).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn healthz(address: std::net::SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_dripping_connections_do_not_keep_healthz_from_answering() {
+    let shop = Shop::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let server = tokio::task::spawn(serve(listener, router(shop.app.clone()), 128, stopped));
+    let mut drips = JoinSet::new();
+    let (connected, mut all) = mpsc::unbounded_channel();
+    for n in 0..500 {
+        let texts: [&[u8]; 2] = [
+            b"GET /healthz HTTP/1.1\r\nx-slow: ",
+            b"POST /v1/hooks/shop HTTP/1.1\r\nhost: x\r\ncontent-length: 9999\r\n\r\n",
+        ];
+        drips.spawn(drip(address, texts[n % 2], connected.clone()));
+    }
+    for _ in 0..500 {
+        timeout(PATIENCE, all.recv()).await.expect("they do not connect").unwrap();
+    }
+    let mut times = Vec::new();
+    while times.len() < 41 {
+        let asked = shop.app.clock.now();
+        let answer = timeout(PATIENCE, healthz(address)).await.expect("no answer").expect("turned away");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        times.push(shop.app.clock.now().since(asked));
+    }
+    times.sort_unstable();
+    let (half, most) = (times[20], times[40]);
+    // Not the longest: on a busy host the test itself may have to wait for a core.
+    assert!(half < Millis(100), "half took longer than {half:?}, the longest {most:?}");
+    drips.abort_all();
+    stop.send(true).unwrap();
+    timeout(PATIENCE, server).await.expect("it does not stop").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_given_up() {
+    let shop = Shop::new();
+    let endless = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+    let request = Request::post("/v1/hooks/shop").body(Body::from_stream(endless)).unwrap();
+    shop.send(request).await.refused(StatusCode::REQUEST_TIMEOUT, "did not arrive within 10 s");
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_before_and_while_it_comes() {
+    let shop = Shop::new();
+    let announced = Request::post("/v1/hooks/shop").header("content-length", "262145").body(Body::empty()).unwrap();
+    shop.send(announced).await.refused(StatusCode::PAYLOAD_TOO_LARGE, "262144 bytes");
+    let pieces =
+        futures_util::stream::iter((0..300).map(|_| Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b'x'; 1024]))));
+    let streamed = Request::post("/v1/hooks/shop").body(Body::from_stream(pieces)).unwrap();
+    shop.send(streamed).await.refused(StatusCode::PAYLOAD_TOO_LARGE, "262144 bytes");
+}
+
+#[tokio::test]
+async fn whatever_is_refused_is_told_as_a_problem() {
+    let shop = Shop::new();
+    for (method, path, status, why) in [
+        ("GET", "/nowhere", 404, "nothing at this address"),
+        ("GET", "/v1/hooks/shop", 405, "does not take this method"),
+        ("DELETE", "/v1/environments", 405, "does not take this method"),
+        ("GET", "/v1/environments/shop/nowhere", 404, "there is no such environment"),
+        ("GET", "/v1/environments/SHOP/%20", 404, "there is no such environment"),
+        ("GET", "/v1/deployments/shop/qa/one", 400, "one"),
+        ("GET", "/v1/deployments/shop/qa/1", 404, "unknown"),
+        ("GET", "/v1/deployments/shop/qa/1?wait=soon", 400, "soon"),
+        ("GET", "/v1/history?last=-1", 400, "last"),
+        ("POST", "/v1/environments/shop/qa/explode", 404, "no such action"),
+    ] {
+        let told = shop.send(person(method, path).body(Body::empty()).unwrap()).await;
+        told.refused(StatusCode::from_u16(status).unwrap(), why);
+        assert!(status != 405 || told.headers.contains_key("allow"), "{path}");
+    }
+    let unknown = Request::get("/v1/environments").body(Body::empty()).unwrap();
+    shop.send(unknown).await.refused(StatusCode::UNAUTHORIZED, "Authorization: Bearer");
+    let wrong = Request::get("/v1/environments").header("authorization", "Bearer guess").body(Body::empty()).unwrap();
+    shop.send(wrong).await.refused(StatusCode::UNAUTHORIZED, "the token is missing or wrong");
+}
+
+#[tokio::test]
+async fn a_journal_that_is_closed_says_when_to_ask_again() {
+    let shop = Shop::new();
+    shop.app.journal.close().await;
+    let told = shop.hook(r#"{"version":"v1","artifact":"a"}"#).await;
+    told.refused(StatusCode::SERVICE_UNAVAILABLE, "ask again when the controller is back");
+    assert_eq!(told.headers["retry-after"], "2");
+}

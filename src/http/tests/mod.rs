@@ -1,0 +1,6 @@
+//! The API and the webhooks as a client meets them, over a journal in memory.
+
+mod acts;
+mod bad_hooks;
+mod kit;
+mod limits;
