@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::client::{Connection, Server, coloured, say};
+use super::{
+    client::{Connection, Server, say},
+    rail::Rail,
+};
 use crate::{machine::EnvironmentId, text::parse_duration};
 
 /// What is asked for in an environment.
@@ -123,33 +126,6 @@ async fn outcome(
         return Ok(ExitCode::SUCCESS);
     };
     let limit = std::time::Duration::from_millis(follow.timeout.0);
-    let watched = tokio::time::timeout(limit, watch(connection, server.json, deployment)).await;
-    watched.unwrap_or(Ok(ExitCode::from(124)))
-}
-
-/// Shows each step as it comes, and gives the exit code of the last one.
-async fn watch(connection: &Connection, as_json: bool, deployment: &str) -> anyhow::Result<ExitCode> {
-    let mut seen = String::new();
-    loop {
-        let path = format!("/v1/deployments/{deployment}?wait=30s&seen={seen}");
-        let now = connection.get(&path).await?;
-        let state = now["state"].as_str().unwrap_or_default().to_owned();
-        if state != seen {
-            let reason = now["reason"].as_str().map(|r| format!("  {r}")).unwrap_or_default();
-            say(if as_json { now.to_string() } else { format!("{deployment}  {}{reason}", coloured(&state)) });
-        }
-        let code = match &*state {
-            "succeeded" => Some(0),
-            "rolled_back" => Some(3),
-            "aborted" => Some(4),
-            "awaiting_approval" => Some(5),
-            "superseded" => Some(6),
-            "failed" => Some(1),
-            _ => None,
-        };
-        if let Some(code) = code {
-            return Ok(ExitCode::from(code));
-        }
-        seen = state;
-    }
+    let rail = Rail::new(connection, server.json, deployment)?;
+    tokio::time::timeout(limit, rail.watch()).await.unwrap_or(Ok(ExitCode::from(124)))
 }

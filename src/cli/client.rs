@@ -81,12 +81,11 @@ impl Connection {
 
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let bytes = body.map(|b| b.to_string()).unwrap_or_default();
-        let user = std::env::var("USER").unwrap_or_default();
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header("authorization", format!("Bearer {}", self.token))
-            .header("x-pointsman-user", user)
+            .header("x-pointsman-user", user())
             .header("content-type", "application/json")
             .body(Full::from(bytes))
             .context("the server's address or the token can not be used")?;
@@ -105,6 +104,15 @@ impl Connection {
         }
         Ok(value)
     }
+}
+
+/// Who asks, for the history: the name that the session has, else the number that the system knows.
+fn user() -> String {
+    let named = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    let named = named
+        .map(|name| name.trim().to_owned())
+        .find(|name| (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic()));
+    named.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
 }
 
 /// Writes a line for people or scripts. A closed pipe is no mistake of ours.

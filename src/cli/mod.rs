@@ -1,11 +1,13 @@
 //! The command line: one file per command. Must not decide anything.
 
 pub mod act;
+mod block;
 pub mod check;
 pub mod client;
 pub mod demo;
 pub mod front;
 pub mod journal;
+mod rail;
 pub mod sample;
 pub mod serve;
 pub mod stack_run;

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::client::{Server, coloured, say};
+use super::{
+    block,
+    client::{Server, coloured, say},
+};
 use crate::machine::EnvironmentId;
 
 /// All environments on one screen, or one.
@@ -18,8 +21,10 @@ pub async fn status(server: &Server, environment: Option<&EnvironmentId>) -> any
         say(answer);
         return Ok(ExitCode::SUCCESS);
     }
-    let single = std::slice::from_ref(&answer);
-    let all = answer["environments"].as_array().map_or(single, Vec::as_slice);
+    let Some(all) = answer["environments"].as_array() else {
+        say(block::lines(&answer).join("\n"));
+        return Ok(ExitCode::SUCCESS);
+    };
     let name = |e: &Value| e["environment"].as_str().unwrap_or_default().to_owned();
     let width = all.iter().map(|e| name(e).len()).max().unwrap_or_default().max(11);
     say(format!("{:width$}  {:16}  {:16}  {:16}  NEXT", "ENVIRONMENT", "LIVE", "STANDBY", "CANDIDATE"));

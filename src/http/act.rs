@@ -125,7 +125,9 @@ async fn deploy(
         return Err(Problem::new(409, why));
     }
     let build = json::parse(body).map_err(|e| Problem::new(400, e.to_string()))?;
-    let key = key(&definition.id.pipeline, "person", identity(headers, &app.clock.now().0.to_string()));
+    // Without a name of its own, two wishes of the same moment are still two when they say different things.
+    let otherwise = format!("{} {}", app.clock.now().0, String::from_utf8_lossy(body));
+    let key = key(&definition.id.pipeline, "person", identity(headers, &otherwise), body);
     hooks::deploy(app, definition, key, build, &by(headers), Trigger::Person).await
 }
 
@@ -143,7 +145,7 @@ fn promote(app: &App, to: &EnvironmentDefinition, wish: &Wish) -> Result<Command
     let again = app.journal.state(&to.id).last_number().next();
     let identity = format!("promote {} {} {again}", to.id, live.release.number);
     Ok(Command::Deploy {
-        key: key(&to.id.pipeline, "promotion", Identity::Delivery(&identity)),
+        key: key(&to.id.pipeline, "promotion", Identity::Delivery(&identity), &[]),
         order: None,
         release: ReleaseDraft::Existing(live.release.clone()),
         plan: to.plan.clone(),
@@ -158,6 +160,7 @@ fn identity<'a>(headers: &'a HeaderMap, otherwise: &'a str) -> Identity<'a> {
 
 /// Who asks, as far as the client says.
 fn by(headers: &HeaderMap) -> String {
-    let name = headers.get("x-pointsman-user").and_then(|v| v.to_str().ok()).filter(|n| n.len() <= 64);
+    let name = headers.get("x-pointsman-user").and_then(|v| v.to_str().ok()).map(str::trim);
+    let name = name.filter(|name| (1..=64).contains(&name.len()));
     format!("cli:{}", name.unwrap_or("someone"))
 }

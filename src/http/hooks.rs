@@ -34,9 +34,9 @@ pub(super) async fn hook(
     let identity = match (proof.delivery, build.number) {
         (Some(id), _) => Identity::Delivery(id),
         (None, Some(number)) => Identity::Build(number),
-        (None, None) => Identity::Content(&body),
+        (None, None) => Identity::Content,
     };
-    let key = key(&name, json::SENDER, identity);
+    let key = key(&name, json::SENDER, identity, &body);
     deploy(&app, entry, key, build, "webhook:json", Trigger::Build).await
 }
 
@@ -58,10 +58,6 @@ pub(super) async fn deploy(
         Ok(other) => Err(Problem::new(500, format!("a build was recorded as {:?}; report this", other.event))),
         Err(CommandError::Refused(Refusal::Duplicate(number))) => {
             let state = app.journal.state(&entry.id);
-            if state.release_of(number).is_some_and(|known| *known.version != *build.version) {
-                let why = format!("this delivery was used before for another build, deployment {}/{number}", entry.id);
-                return Err(Problem::new(409, why));
-            }
             let name = state.deployment_state(number).map_or("ended".to_owned(), |(s, _)| s.to_string());
             Ok(answer(&entry.id, number, &name))
         }

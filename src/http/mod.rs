@@ -10,6 +10,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod view;
+mod why;
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(super) async fn environments(State(app): State<Arc<App>>) -> Json<Value> {
-    let all = app.pipelines.environments().map(|e| view::environment(&e.id, &app.journal.state(&e.id)));
+    let all = app.pipelines.environments().map(|e| view::environment(&app, &e.id));
     Json(json!({ "environments": all.collect::<Vec<_>>() }))
 }
 
@@ -28,7 +28,7 @@ pub(super) async fn environment(
     Path((pipeline, environment)): Path<(String, String)>,
 ) -> Result<Json<Value>, Problem> {
     let id = &app.environment(&pipeline, &environment)?.id;
-    Ok(Json(view::environment(id, &app.journal.state(id))))
+    Ok(Json(view::environment(&app, id)))
 }
 
 #[derive(Deserialize)]

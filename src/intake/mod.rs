@@ -14,8 +14,8 @@ use crate::machine::{Key, Name};
 pub const LARGEST: usize = 256 << 10;
 
 /// What makes a build the same however often it is announced: its delivery where the sender names it, else the sender's
-/// own count, else its content.
-pub fn key(pipeline: &Name, sender: &str, identity: Identity<'_>) -> Key {
+/// own count, else its content. `content` tells a name that is used again for something else.
+pub fn key(pipeline: &Name, sender: &str, identity: Identity<'_>, content: &[u8]) -> Key {
     let mut digest = Sha256::new();
     for part in [pipeline.as_str(), sender] {
         digest.update(part.as_bytes());
@@ -24,15 +24,19 @@ pub fn key(pipeline: &Name, sender: &str, identity: Identity<'_>) -> Key {
     match identity {
         Identity::Delivery(id) => digest.update([b"id\0", id.as_bytes()].concat()),
         Identity::Build(number) => digest.update([b"build\0".as_slice(), &number.to_be_bytes()].concat()),
-        Identity::Content(bytes) => {
+        Identity::Content => {
             digest.update(b"content\0");
-            digest.update(bytes);
+            digest.update(content);
         }
     }
+    Key::of(first(digest), first(Sha256::new_with_prefix(content)))
+}
+
+fn first<const N: usize>(digest: Sha256) -> [u8; N] {
     let digest: [u8; 32] = digest.finalize().into();
-    let mut key = [0; 16];
-    key.copy_from_slice(&digest[..16]);
-    Key(key)
+    let mut first = [0; N];
+    first.copy_from_slice(&digest[..N]);
+    first
 }
 
 /// What tells one build from another.
@@ -42,6 +46,6 @@ pub enum Identity<'a> {
     Delivery(&'a str),
     /// The sender's count of its builds.
     Build(u64),
-    /// The announcement's own bytes.
-    Content(&'a [u8]),
+    /// What is announced.
+    Content,
 }

@@ -61,6 +61,9 @@ pub enum Refusal {
     /// It was granted before: the same deployment answers.
     #[error("this build was accepted before, as deployment {0}")]
     Duplicate(Number),
+    /// Its name was used before, for something else.
+    #[error("this delivery was used before for another build, deployment {0}; give each build a name of its own")]
+    OtherContent(Number),
     /// A newer build was accepted before.
     #[error("build {order} is older than build {newest}, which was accepted before; deploy it by hand if it is wanted")]
     Stale {
@@ -139,9 +142,10 @@ impl Environment {
         trigger: Trigger,
     ) -> Result<Event, Refusal> {
         if self.rules.r3()
-            && let Some((_, number)) = self.keys.iter().rev().find(|(k, _)| *k == key)
+            && let Some((known, number)) = self.keys.iter().rev().find(|(k, _)| k.same_name(key))
         {
-            return Err(Refusal::Duplicate(*number));
+            let same = *known == key;
+            return Err(if same { Refusal::Duplicate(*number) } else { Refusal::OtherContent(*number) });
         }
         if let (Some(order), Some(newest)) = (order, self.last_order)
             && order < newest

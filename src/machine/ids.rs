@@ -187,6 +187,27 @@ impl From<std::time::Duration> for Millis {
 #[serde(try_from = "String", into = "String")]
 pub struct Key(pub [u8; 16]);
 
+impl Key {
+    /// Where the digest of the content stands, between two parts of the name's.
+    const CONTENT: std::ops::Range<usize> = 8..12;
+
+    /// Of a build that goes by this name and says that.
+    pub fn of(name: [u8; 12], content: [u8; 4]) -> Self {
+        let mut key = [0; 16];
+        let (front, back) = name.split_at(Self::CONTENT.start);
+        key[..Self::CONTENT.start].copy_from_slice(front);
+        key[Self::CONTENT].copy_from_slice(&content);
+        key[Self::CONTENT.end..].copy_from_slice(back);
+        Self(key)
+    }
+
+    /// Whether both go by the same name, whatever they say.
+    pub fn same_name(self, other: Self) -> bool {
+        self.0[..Self::CONTENT.start] == other.0[..Self::CONTENT.start]
+            && self.0[Self::CONTENT.end..] == other.0[Self::CONTENT.end..]
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))

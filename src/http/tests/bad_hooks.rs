@@ -24,6 +24,23 @@ async fn a_build_is_recorded_once_however_often_it_is_announced() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_used_again_for_something_else_is_refused() {
+    let shop = Shop::new();
+    assert_eq!(shop.hook(BUILD).await.status, 202);
+    let other = shop.hook(&BUILD.replace("builds/v1", "builds/other")).await;
+    other.refused(StatusCode::CONFLICT, "used before for another build, deployment 1");
+    assert_eq!(shop.hook(BUILD).await.body["number"], 1);
+    let deploy = |body: &str| {
+        let request = super::kit::person("POST", "/v1/environments/shop/qa/deploy").header("idempotency-key", "once");
+        request.body(Body::from(body.to_owned())).unwrap()
+    };
+    let build = r#"{"version":"v9","artifact":"a"}"#;
+    assert_eq!(shop.send(deploy(build)).await.body["number"], 2);
+    assert_eq!(shop.send(deploy(build)).await.body["number"], 2);
+    shop.send(deploy(&build.replace("\"a\"", "\"b\""))).await.refused(StatusCode::CONFLICT, "for another build");
+}
+
+#[tokio::test]
 async fn answers_to_builds_that_share_a_flush_name_each_its_own_deployment() {
     let shop = Shop::new();
     let hooks = (0..64).map(|n| {

@@ -4,3 +4,4 @@ mod acts;
 mod bad_hooks;
 mod kit;
 mod limits;
+mod looks;

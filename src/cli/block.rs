@@ -1,0 +1,115 @@
+//! One environment as a block of lines: who has the traffic, what is on its way, what stands in the way.
+
+use serde_json::Value;
+
+/// The lines, from the API's answer.
+pub fn lines(e: &Value) -> Vec<String> {
+    let mut rows: Vec<(&str, String)> = Vec::new();
+    for role in ["live", "standby", "candidate"] {
+        rows.push((role, stack(&e[role]).unwrap_or("-".to_owned())));
+    }
+    rows.push(("rollback", text(&e["rollback"]).to_owned()));
+    rows.extend(each(&e["queue"]).map(|d| ("queue", stack(d).unwrap_or_default())));
+    let retiring: Vec<_> = each(&e["retiring"]).map(Value::to_string).collect();
+    if !retiring.is_empty() {
+        rows.push(("retiring", format!("deployments {}", retiring.join(", "))));
+    }
+    if let Some(hold) = e["hold"].as_object() {
+        rows.push((
+            "hold",
+            format!("by {} since {}: {}", text(&hold["by"]), text(&hold["since"]), text(&hold["reason"])),
+        ));
+    }
+    if let Some(pin) = e["pin"].as_u64() {
+        rows.push(("pin", format!("release {pin}")));
+    }
+    rows.extend(each(&e["vetoes"]).map(|v| ("veto", format!("release {}: {}", v["release"], text(&v["reason"])))));
+    let trouble = |t: &Value| format!("since {}: {}: {}", text(&t["since"]), text(&t["step"]), text(&t["why"]));
+    rows.extend(each(&e["trouble"]).map(|t| ("trouble", trouble(t))));
+    let newest = e["ended"].as_array().map_or(&[][..], Vec::as_slice).iter().rev().take(3);
+    rows.extend(newest.map(|d| ("ended", ended(d))));
+    rows.push(("next", text(&e["next"]).to_owned()));
+
+    let mut lines = vec![text(&e["environment"]).to_owned()];
+    let mut before = "";
+    for (name, value) in rows {
+        let shown = if name == before { "" } else { name };
+        lines.push(format!("  {shown:10} {value}"));
+        before = name;
+    }
+    lines
+}
+
+fn each(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// `v2 (2)  baking  since …, until …; ready, passing at 127.0.0.1:20001`.
+fn stack(value: &Value) -> Option<String> {
+    let version = value["release"]["version"].as_str()?;
+    let state = value["state"].as_str().map(|s| format!("  {}", s.replace('_', " "))).unwrap_or_default();
+    let until = value["until"].as_str().map(|u| format!(", until {u}")).unwrap_or_default();
+    let mut line =
+        format!("{:16}{state}  since {}{until}", format!("{version} ({})", value["number"]), text(&value["since"]));
+    let seen = &value["stack"];
+    if let Some(condition) = seen["condition"].as_str() {
+        line += &format!("; {condition}, {}", text(&seen["health"]));
+        let endpoints: Vec<_> = each(&seen["endpoints"]).map(text).collect();
+        if !endpoints.is_empty() {
+            line += &format!(" at {}", endpoints.join(" "));
+        }
+        if let Some(remark) = seen["remark"].as_str() {
+            line += &format!("; {remark}");
+        }
+    }
+    Some(line)
+}
+
+fn ended(value: &Value) -> String {
+    let named = format!("{} ({})", text(&value["version"]), value["number"]);
+    let outcome = text(&value["outcome"]).replace('_', " ");
+    format!("{named:16}  {outcome} at {}: {}", text(&value["at"]), text(&value["reason"]))
+        .trim_end_matches([':', ' '])
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_names_each_kind_once_and_says_what_stands_in_the_way() {
+        let environment = serde_json::json!({
+            "environment": "shop/qa",
+            "live": { "number": 1, "release": { "version": "v1" }, "since": "T1",
+                      "stack": { "condition": "ready", "health": "passing", "endpoints": ["127.0.0.1:20001"] } },
+            "candidate": { "number": 3, "release": { "version": "v3" }, "state": "awaiting_approval", "since": "T2",
+                           "until": "T3" },
+            "rollback": "none",
+            "hold": { "by": "cli:ann", "since": "T4", "reason": "audit" },
+            "trouble": [{ "step": "standing up stack 3", "why": "no such file", "since": "T5" }],
+            "ended": [{ "number": 1, "version": "v1", "outcome": "succeeded", "reason": "", "at": "T6" },
+                      { "number": 2, "version": "v2", "outcome": "rolled_back", "reason": "orders fail", "at": "T7" }],
+            "next": "It waits.",
+        });
+        assert_eq!(
+            lines(&environment),
+            [
+                "shop/qa",
+                "  live       v1 (1)            since T1; ready, passing at 127.0.0.1:20001",
+                "  standby    -",
+                "  candidate  v3 (3)            awaiting approval  since T2, until T3",
+                "  rollback   none",
+                "  hold       by cli:ann since T4: audit",
+                "  trouble    since T5: standing up stack 3: no such file",
+                "  ended      v2 (2)            rolled back at T7: orders fail",
+                "             v1 (1)            succeeded at T6",
+                "  next       It waits.",
+            ]
+        );
+    }
+}

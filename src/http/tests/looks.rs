@@ -1,0 +1,75 @@
+//! What is shown: what an environment waits for, until when, and who can change it.
+
+use super::kit::Shop;
+use crate::{
+    machine::{Event, Number},
+    text::format_time,
+};
+
+const QA: &str = "/v1/environments/shop/qa";
+
+async fn build(shop: &Shop, version: &str) {
+    let told = shop.hook(&format!(r#"{{"version":"{version}","artifact":"a"}}"#)).await;
+    assert_eq!(told.status, 202);
+}
+
+async fn why(shop: &Shop) -> String {
+    shop.get(QA).await.body["next"].as_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn says(told: &str, what: &str) {
+    assert!(told.contains(what), "{told:?} does not say {what:?}");
+}
+
+#[tokio::test]
+async fn each_step_says_what_it_waits_for_and_until_when() {
+    let shop = Shop::new();
+    says(&why(&shop).await, "Nothing was deployed yet");
+    shop.post(&format!("{QA}/hold"), r#"{"reason":"audit"}"#).await;
+    says(&why(&shop).await, "held by cli:ann since");
+    build(&shop, "v1").await;
+    let held = why(&shop).await;
+    says(&held, "Deployment 1 (v1) waits: automatic deployments are held by cli:ann");
+    says(&held, "(audit); `pointsman resume shop/qa`");
+    shop.post(&format!("{QA}/resume"), "").await;
+    says(&why(&shop).await, "Deployment 1 (v1) is next");
+
+    let number = Number(1);
+    shop.steps("shop/qa", [Event::Started { number }]).await;
+    let state = shop.state("shop/qa");
+    let gate = state.active().unwrap();
+    let until = format_time(gate.since.plus(gate.plan.before_provisioning.unwrap().timeout));
+    let waits = why(&shop).await;
+    says(&waits, &format!("waits until {until} for someone to approve it before a stack is stood up"));
+    says(&waits, "then it is aborted: `pointsman approve shop/qa` or `pointsman abort shop/qa`");
+    assert_eq!(shop.get(QA).await.body["candidate"]["until"], until);
+
+    shop.steps("shop/qa", [Event::Approved { number }]).await;
+    says(&why(&shop).await, "waits for its stack to be up, until");
+    shop.steps("shop/qa", [Event::Provisioned { number }]).await;
+    says(&why(&shop).await, "must pass its checks until");
+    let generation = shop.state("shop/qa").generation().next();
+    shop.steps("shop/qa", [Event::Checked { number }, Event::CutOverOrdered { number, generation }]).await;
+    says(&why(&shop).await, "waits for the front to show it");
+    shop.steps("shop/qa", [Event::WentLive { number }]).await;
+    says(&why(&shop).await, "is live and watched until");
+    shop.steps("shop/qa", [Event::Succeeded { number }]).await;
+    says(&why(&shop).await, "there is nothing to roll back to yet");
+}
+
+#[tokio::test]
+async fn a_rollback_is_called_ready_only_when_the_stack_before_was_seen_well() {
+    let shop = Shop::new();
+    build(&shop, "v1").await;
+    shop.go_live("shop/qa", 1).await;
+    assert_eq!(shop.get(QA).await.body["rollback"], "none");
+    build(&shop, "v2").await;
+    shop.go_live("shop/qa", 2).await;
+    let told = shop.get(QA).await.body;
+    // The board has seen no stack of this shop.
+    assert_eq!((told["rollback"].as_str(), &told["standby"]["stack"]), (Some("cold"), &serde_json::Value::Null));
+    assert_eq!(told["standby"]["release"]["version"], "v1");
+    assert_eq!(told["ended"][1]["outcome"], "succeeded");
+    says(told["next"].as_str().unwrap(), "a rollback would be cold");
+}

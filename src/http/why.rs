@@ -1,0 +1,136 @@
+//! What an environment waits for, until when, and who can change that. For people; nothing here decides anything.
+
+use crate::{
+    machine::{Deployment, Environment, EnvironmentId, Millis, Otherwise, Phase, Promise, Trigger},
+    runner::Sight,
+    text::format_time,
+};
+
+/// How a rollback would be now: `ready` when the stack before is up and passes its checks, `cold` when an earlier release
+/// must be stood up again (or the stack before is not well), `none` when there is nothing to go back to.
+pub(super) fn rollback(state: &Environment, sight: &Sight) -> &'static str {
+    let standby = state.standby().map(|s| s.stack.number);
+    let seen = sight.stacks.iter().find(|s| Some(s.number) == standby);
+    let live = state.live().map(|s| s.release.number);
+    match seen {
+        Some(seen) if seen.condition == "ready" && seen.health == "passing" => "ready",
+        _ if standby.is_some() => "cold",
+        _ if live.is_some() && state.proven().any(|release| Some(release.number) != live) => "cold",
+        _ => "none",
+    }
+}
+
+/// Until when a deployment may stay as it is.
+pub(super) fn deadline(deployment: &Deployment) -> Option<Millis> {
+    let plan = &deployment.plan;
+    let length = match &deployment.phase {
+        Phase::AwaitingStart => plan.before_provisioning?.timeout,
+        Phase::AwaitingCutover => plan.before_cutover?.timeout,
+        Phase::Provisioning => plan.provision_within,
+        Phase::Checking => plan.check_within,
+        Phase::CuttingOver { .. } => plan.cut_over_within,
+        Phase::Baking => plan.bake,
+        Phase::Queued | Phase::Verifying | Phase::RollbackAsked { .. } | Phase::Undoing { .. } => return None,
+    };
+    Some(deployment.since.plus(length))
+}
+
+/// One sentence, and a second one when something stands in the way.
+pub(super) fn sentence(id: &EnvironmentId, state: &Environment, sight: &Sight) -> String {
+    let mut text = match (state.active(), state.queue().first()) {
+        (Some(active), _) => under_way(id, active, sight),
+        (None, Some(next)) => queued(id, state, next),
+        (None, None) => idle(id, state, sight),
+    };
+    if state.active().is_some_and(|d| d.operator_needed) {
+        text = format!("An operator is needed, the history says why; meanwhile it is still tried. {text}");
+    }
+    if let Some(trouble) = sight.trouble.last() {
+        text = format!("{text} In the way since {}: {}: {}", format_time(trouble.since), trouble.step, trouble.why);
+    }
+    text
+}
+
+fn name(deployment: &Deployment) -> String {
+    format!("Deployment {} ({})", deployment.number, deployment.release.version)
+}
+
+fn under_way(id: &EnvironmentId, active: &Deployment, sight: &Sight) -> String {
+    let (name, number) = (name(active), active.number);
+    let until = deadline(active).map(format_time).unwrap_or_default();
+    let plan = &active.plan;
+    match &active.phase {
+        Phase::AwaitingStart | Phase::AwaitingCutover => {
+            let before = matches!(active.phase, Phase::AwaitingStart);
+            let (what, gate) = match before {
+                true => ("a stack is stood up", plan.before_provisioning),
+                false => ("the traffic moves to it", plan.before_cutover),
+            };
+            let then = match gate.map(|gate| gate.otherwise) {
+                Some(Otherwise::Approve) => "it goes on by itself",
+                Some(Otherwise::Abort) | None => "it is aborted",
+            };
+            format!(
+                "{name} waits until {until} for someone to approve it before {what}, then {then}: \
+                 `pointsman approve {id}` or `pointsman abort {id}`."
+            )
+        }
+        Phase::Queued => format!("{name} is queued."),
+        Phase::Provisioning => format!("{name} waits for its stack to be up, until {until} at the latest."),
+        Phase::Checking => {
+            let remark = sight.stacks.iter().find(|s| s.number == number).and_then(|s| s.remark.clone());
+            let remark = remark.map(|remark| format!("; last seen: {remark}")).unwrap_or_default();
+            format!("{name} must pass its checks until {until}{remark}.")
+        }
+        Phase::Verifying => format!("{name} is asked for its health once more before the traffic moves to it."),
+        Phase::CuttingOver { .. } => {
+            format!("{name} waits for the front to show it and to answer from it, until {until} at the latest.")
+        }
+        Phase::Baking => {
+            format!("{name} is live and watched until {until}; `pointsman rollback {id}` puts back what was before.")
+        }
+        Phase::RollbackAsked { reason } => format!("{name} is about to be rolled back ({reason})."),
+        Phase::Undoing { reason, .. } => {
+            format!("{name} is undone ({reason}); it waits for the front to show what was before.")
+        }
+    }
+}
+
+fn queued(id: &EnvironmentId, state: &Environment, next: &Deployment) -> String {
+    let name = name(next);
+    match (state.hold(), state.pin()) {
+        (Some(hold), _) if matches!(next.trigger, Trigger::Build | Trigger::Rule) => format!(
+            "{name} waits: automatic deployments are held by {} since {} ({}); `pointsman resume {id}` lets them go on.",
+            hold.by,
+            format_time(hold.since),
+            hold.reason
+        ),
+        (_, Some(pin)) if next.release.number != pin => format!(
+            "{name} waits: the environment is pinned to release {pin}; `pointsman pin {id} --lift` lets others in."
+        ),
+        _ => format!("{name} is next; it begins as soon as what is torn down or put right is done."),
+    }
+}
+
+fn idle(id: &EnvironmentId, state: &Environment, sight: &Sight) -> String {
+    if let Some(hold) = state.hold() {
+        let since = format_time(hold.since);
+        return format!(
+            "Automatic deployments are held by {} since {since} ({}); `pointsman resume {id}` lets them go on.",
+            hold.by, hold.reason
+        );
+    }
+    if state.live().is_none() {
+        return "Nothing was deployed yet; the first deployment goes live here.".to_owned();
+    }
+    let until = match state.standby().map(|s| s.promise) {
+        Some(Promise::Until(time)) => format!(" until {}", format_time(time)),
+        Some(Promise::UntilNext) => " until the next deployment".to_owned(),
+        Some(Promise::WhileBaking) | None => String::new(),
+    };
+    match rollback(state, sight) {
+        "ready" => format!("It waits for the next deployment; a rollback is ready{until}."),
+        "cold" => "It waits for the next deployment; a rollback would be cold.".to_owned(),
+        _ => "It waits for the next deployment; there is nothing to roll back to yet.".to_owned(),
+    }
+}
