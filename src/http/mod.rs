@@ -12,7 +12,7 @@ mod tests;
 mod view;
 mod why;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{any::Any, collections::HashMap, sync::Arc};
 
 use axum::{
     Router,
@@ -23,6 +23,7 @@ use axum::{
 };
 use secrecy::{ExposeSecret, SecretSlice};
 use subtle::ConstantTimeEq;
+use tower_http::catch_panic::CatchPanicLayer;
 
 pub use problem::Problem;
 pub use server::serve;
@@ -81,7 +82,17 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(|| async { Problem::new(405, "this address does not take this method") })
         .layer(DefaultBodyLimit::disable()) // The guard has one for all.
         .layer(from_fn(guard::guard))
+        .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
+}
+
+/// A defect costs the request that met it, and no other.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    tracing::error!(what, "a request met a defect");
+    Problem::new(500, "a defect of pointsman; its log says more, and nothing was recorded unless it says so")
+        .into_response()
 }
 
 async fn authorised(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
