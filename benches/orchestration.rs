@@ -3,6 +3,13 @@
 //!
 //! `cargo bench --bench orchestration`
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a measurement ends when anything is wrong, prints, and reads the clock"
+)]
+
 #[path = "../tests/support/memory.rs"]
 #[allow(dead_code, unused_imports, reason = "the stories use more of it")]
 mod memory;

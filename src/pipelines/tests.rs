@@ -85,3 +85,38 @@ fn file_names_in_the_settings_of_a_front_are_meant_from_the_pipeline_file() {
     let wanted = std::env::current_dir().unwrap().join("pipelines/pages/down.html");
     assert_eq!(anchored["maintenance_page"].as_str(), wanted.to_str());
 }
+
+#[test]
+fn all_mistakes_of_a_file_are_told_at_once() {
+    let text = GOOD
+        .replace("\"shop\"", "7")
+        .replace("\"live\"", "\"Live\"")
+        .replace("on-build", "on-bild")
+        .replace("\"process\"", "\"proces\"")
+        .replace("127.0.0.1:8080\" }", "127.0.0.1:8080\" }\nbake = 5\nretain = \"0s\"\nwach = \"1s\"");
+    let found = mistakes(&text);
+    for place in ["1:15:", "3:8:", "4:10:", "5:20:", "7:8:", "8:10:", "9:1:"] {
+        let told = found.iter().any(|m| m.starts_with(&format!("pipelines/shop.toml:{place}")));
+        assert!(told, "nothing is told of {place}: {found:#?}");
+    }
+}
+
+#[test]
+fn a_thousand_files_are_checked_while_one_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let definition = std::fs::canonicalize("stacks/process/demo.toml").unwrap();
+    let text = GOOD.replace("../stacks/process/demo.toml", &definition.display().to_string());
+    for n in 0..1000 {
+        let text = text.replace("127.0.0.1:8080", &format!("127.0.{}.{}:8080", n / 250, 1 + n % 250));
+        std::fs::write(folder.path().join(format!("shop-{n}.toml")), text).unwrap();
+    }
+    let state = tempfile::tempdir().unwrap();
+    let clock = crate::clock::Clock::real();
+    let begun = clock.now();
+    let loaded = load(&Registry::all(state.path()), folder.path());
+    let took = clock.now().since(begun);
+    assert_eq!((loaded.files, loaded.mistakes), (1000, vec![]));
+    // Shown with --nocapture; the limit is for a busy host and a build that is not optimised.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("1,000 files in {} ms\n", took.0).as_bytes());
+    assert!(took.0 < 5000, "it took {} ms", took.0);
+}
