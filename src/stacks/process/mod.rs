@@ -152,8 +152,11 @@ impl Inner {
         if !folder.exists() {
             return Ok(());
         }
-        if !folder.is_retiring() {
-            folder.mark_retiring().map_err(failed)?;
+        if !folder.is_retiring()
+            && let Err(error) = folder.mark_retiring()
+        {
+            // Another call has just put it away.
+            return if folder.exists() { Err(failed(error)) } else { Ok(()) };
         }
         // A supervisor that has said nothing yet looks for the mark by itself.
         if let Some(state) = folder.state()
