@@ -154,9 +154,11 @@ impl Inner {
         }
         if !folder.is_retiring()
             && let Err(error) = folder.mark_retiring()
+            // Otherwise another call has marked it at the same moment, or has just put it away.
+            && folder.exists()
+            && !folder.is_retiring()
         {
-            // Another call has just put it away.
-            return if folder.exists() { Err(failed(error)) } else { Ok(()) };
+            return Err(failed(error));
         }
         // A supervisor that has said nothing yet looks for the mark by itself.
         if let Some(state) = folder.state()
