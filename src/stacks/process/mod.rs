@@ -152,8 +152,13 @@ impl Inner {
         if !folder.exists() {
             return Ok(());
         }
-        if !folder.is_retiring() {
-            folder.mark_retiring().map_err(failed)?;
+        if !folder.is_retiring()
+            && let Err(error) = folder.mark_retiring()
+            // Otherwise another call has marked it at the same moment, or has just put it away.
+            && folder.exists()
+            && !folder.is_retiring()
+        {
+            return Err(failed(error));
         }
         // A supervisor that has said nothing yet looks for the mark by itself.
         if let Some(state) = folder.state()
