@@ -77,7 +77,8 @@ pub trait FrontDriver: Send + Sync {
     /// Applies the route unless a higher generation was applied before.
     async fn cut_over(&self, route: &Route) -> Result<CutOver, StepError>;
 
-    /// Reads the route back from the front itself, not from memory. `None`: it has never been given one.
+    /// Reads the route back from the front itself, not from memory; what is returned outlives a power cut where the
+    /// front can see to that. `None`: it has never been given one.
     async fn observe(&self) -> Result<Option<SeenFront>, StepError>;
 
     /// Asks at the front's public address, as a user would, which stack answers. `None`: the front does not tell.

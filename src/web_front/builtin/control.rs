@@ -39,8 +39,10 @@ pub enum Order {
         /// Which.
         route: Route,
     },
-    /// Say what is served.
+    /// Say what is served, once that is on the disk.
     Observe,
+    /// Say who is there. The route that is told along may not be on the disk yet.
+    Greet,
     /// The maintenance page for everybody, or no longer.
     Maintenance {
         /// Which of the two.

@@ -2,7 +2,6 @@
 //! Must not be used by the front itself.
 
 use std::{
-    ffi::OsString,
     fs::{self, DirBuilder, File},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -24,30 +23,16 @@ const GREETING: Duration = Duration::from_secs(2);
 /// From its start until a front answers.
 const START: Duration = Duration::from_secs(5);
 
-/// The program that is to run a front, and what it is told before the folder.
-pub(super) struct Program {
-    pub(super) path: PathBuf,
-    pub(super) arguments: Vec<OsString>,
-    pub(super) environment: Vec<(OsString, OsString)>,
-}
-
-impl Program {
-    /// This program.
-    pub(super) fn ourselves() -> Result<Self, String> {
-        let path = std::env::current_exe().map_err(|e| format!("the program's own file is unknown: {e}"))?;
-        // Replaced by a newer version while it runs: that one is wanted.
-        let plain = path.to_str().and_then(|p| p.strip_suffix(" (deleted)")).map(PathBuf::from);
-        Ok(Self::of(plain.unwrap_or(path)))
-    }
-
-    /// That binary of Pointsman.
-    pub(super) fn of(path: PathBuf) -> Self {
-        Self { path, arguments: vec!["front".into()], environment: Vec::new() }
-    }
+/// The binary that runs this code.
+pub(super) fn ourselves() -> Result<PathBuf, String> {
+    let path = std::env::current_exe().map_err(|e| format!("the program's own file is unknown: {e}"))?;
+    // Replaced by a newer version while it runs: that one is wanted.
+    let plain = path.to_str().and_then(|p| p.strip_suffix(" (deleted)")).map(PathBuf::from);
+    Ok(plain.unwrap_or(path))
 }
 
 /// With a front there that has these settings and this version, does nothing.
-pub(super) async fn ensure(folder: &Path, settings: &str, program: &Program) -> Result<(), StepError> {
+pub(super) async fn ensure(folder: &Path, settings: &str, binary: &Path) -> Result<(), StepError> {
     write_settings(folder, settings)
         .map_err(|e| StepError::Unavailable(format!("the front's folder {} is no use: {e}", folder.display())))?;
     let wanted = |seen: &Seen| seen.settings == digest(settings) && seen.version == VERSION;
@@ -56,8 +41,8 @@ pub(super) async fn ensure(folder: &Path, settings: &str, program: &Program) -> 
         return Ok(());
     }
     let log = folder.join("log");
-    let child = start(folder, &log, program, running.is_some())
-        .map_err(|e| StepError::Unavailable(format!("{} can not be started: {e}", program.path.display())))?;
+    let child = start(folder, &log, binary, running.is_some())
+        .map_err(|e| StepError::Unavailable(format!("{} can not be started: {e}", binary.display())))?;
     let mut child = Reaped(Some(child));
     let up = async {
         let mut look = interval(Duration::from_millis(20));
@@ -78,7 +63,7 @@ pub(super) async fn ensure(folder: &Path, settings: &str, program: &Program) -> 
 }
 
 async fn greet(folder: &Path) -> Option<Seen> {
-    match ask(folder, &Order::Observe, GREETING).await {
+    match ask(folder, &Order::Greet, GREETING).await {
         Ok(Answer::Seen(seen)) => Some(seen),
         _ => None,
     }
@@ -98,10 +83,10 @@ fn write_settings(folder: &Path, settings: &str) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn start(folder: &Path, log: &Path, program: &Program, take_over: bool) -> io::Result<Child> {
+fn start(folder: &Path, log: &Path, binary: &Path, take_over: bool) -> io::Result<Child> {
     let log = File::options().append(true).create(true).mode(0o600).open(log)?;
-    let mut command = Command::new(&program.path);
-    command.args(&program.arguments).arg("--folder").arg(folder).envs(program.environment.iter().cloned());
+    let mut command = Command::new(binary);
+    command.arg("front").arg("--folder").arg(folder);
     if take_over {
         command.arg("--take-over");
     }

@@ -23,7 +23,6 @@ use std::{
 
 use self::{
     control::{Answer, Order, Seen, ask},
-    launch::Program,
     settings::Settings,
 };
 use super::{CutOver, FrontDriver, Route, SeenFront, Target};
@@ -38,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Opens the driver; nothing is started before [`FrontDriver::ensure_running`].
 pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
     let table = settings::anchored(table, written_in);
-    Ok(Arc::new(BuiltinFront::new(&table, folder, Program::ourselves().map_err(|e| vec![e])?)?))
+    Ok(Arc::new(BuiltinFront::run_by(launch::ourselves().map_err(|e| vec![e])?, &table, folder)?))
 }
 
 /// The driver.
@@ -47,21 +46,16 @@ pub struct BuiltinFront {
     settings: Settings,
     /// The settings as the front process reads them.
     text: String,
-    program: Program,
+    /// The binary that is to run the front.
+    binary: PathBuf,
 }
 
 impl BuiltinFront {
-    /// Opens the driver with the binary that is to run the front, where that is not the one that asks. File names in
-    /// the settings are absolute.
+    /// Opens the driver with the binary of Pointsman that is to run the front. File names in the settings are absolute.
     pub fn run_by(binary: PathBuf, table: &toml::Table, folder: &Path) -> Result<Self, Vec<String>> {
-        Self::new(table, folder, Program::of(binary))
-    }
-
-    /// Opens the driver with the program that is to run the front.
-    fn new(table: &toml::Table, folder: &Path, program: Program) -> Result<Self, Vec<String>> {
         let settings = Settings::read(table)?;
         let text = toml::to_string(table).map_err(|e| vec![format!("the front's settings can not be written: {e}")])?;
-        Ok(Self { folder: folder.to_owned(), settings, text, program })
+        Ok(Self { folder: folder.to_owned(), settings, text, binary })
     }
 
     async fn order(&self, order: Order) -> Result<Answer, StepError> {
@@ -128,6 +122,6 @@ impl FrontDriver for BuiltinFront {
     }
 
     async fn ensure_running(&self) -> Result<(), StepError> {
-        launch::ensure(&self.folder, &self.text, &self.program).await
+        launch::ensure(&self.folder, &self.text, &self.binary).await
     }
 }

@@ -67,7 +67,8 @@ impl Front {
         });
         for (order, answer) in std::mem::take(&mut self.waiting) {
             let said = match &kept {
-                Ok(()) => self.obey(order).await,
+                Ok(()) if matches!(order, Order::Observe) => self.obey(order).await,
+                Ok(()) => Answer::Done,
                 Err(why) => Answer::Unavailable { why: why.clone() },
             };
             let _ = answer.send(said);
@@ -76,7 +77,7 @@ impl Front {
 
     pub(super) async fn obey(&mut self, order: Order) -> Answer {
         match order {
-            Order::Observe => Answer::Seen(self.seen().await),
+            Order::Observe | Order::Greet => Answer::Seen(self.seen().await),
             Order::CutOver { route } => self.cut_over(route).await,
             Order::Stage { candidate } => self.stage(candidate).await,
             Order::Maintenance { on } => {

@@ -75,6 +75,8 @@ async fn a_cutover_is_acknowledged_at_once_and_seen_when_it_is_on_the_disk() {
         let mut maintain = std::pin::pin!(ask(path, &Order::Maintenance { on: true }, PATIENCE));
         assert!(timeout(Duration::from_millis(100), &mut look).await.is_err(), "seen before it was on the disk");
         assert!(timeout(Duration::from_millis(100), &mut maintain).await.is_err(), "nobody repeats this order");
+        let greeted = ask(path, &Order::Greet, PATIENCE).await;
+        assert!(matches!(greeted, Ok(Answer::Seen(_))), "whether it runs is no question to the disk");
         cut_over(path, 2).await;
         DISK_ANSWERS.store(true, SeqCst);
         assert_eq!(look.await, Ok(2), "the newest is seen");

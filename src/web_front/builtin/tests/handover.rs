@@ -1,4 +1,4 @@
-//! A front is replaced by another without losing a request, and comes back after it was killed.
+//! A front is replaced by another without losing a request.
 
 use std::{
     sync::{
@@ -8,11 +8,8 @@ use std::{
     time::Duration,
 };
 
-use super::kit::{Client, Front, Server, free_address, get, stack, target, until};
-use crate::web_front::{
-    FrontDriver,
-    builtin::{BuiltinFront, launch::Program},
-};
+use super::kit::{Client, Front, Server, get, stack, until};
+use crate::web_front::FrontDriver;
 
 #[tokio::test]
 async fn under_load_a_successor_takes_over_and_nobody_fails_or_sees_an_older_stack() {
@@ -72,52 +69,4 @@ async fn a_successor_that_can_not_begin_changes_nothing() {
     assert!(failed.unwrap_err().to_string().contains("can not be listened on"));
     until("the old one serves again", async || old.driver.seen().await.is_ok()).await;
     assert_eq!(get(old.address, "/", "").await.body, "blue");
-}
-
-/// Not a test: what the next one starts as a process of its own.
-#[test]
-fn the_process() {
-    let Some(folder) = std::env::var_os("POINTSMAN_TEST_FRONT") else { return };
-    let take_over = std::env::args().any(|argument| argument == "--take-over");
-    crate::cli::front::run(&crate::cli::front::FrontArgs { folder: folder.into(), take_over }).unwrap();
-}
-
-struct Killed(u32);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_raw(self.0.cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_real_process_is_started_once_and_after_a_kill_serves_what_it_served() {
-    let blue = Server::start("blue").await;
-    let folder = tempfile::tempdir().unwrap();
-    let address = free_address();
-    let driver = {
-        // The test program takes no arguments of ours: behind `--` a filter that is not there would match nothing.
-        let program = Program {
-            path: "/bin/sh".into(),
-            arguments: ["-c", "exec \"$0\" --exact web_front::builtin::tests::handover::the_process --nocapture"]
-                .map(Into::into)
-                .into_iter()
-                .chain([std::env::current_exe().unwrap().into()])
-                .collect(),
-            environment: vec![("POINTSMAN_TEST_FRONT".into(), folder.path().into())],
-        };
-        BuiltinFront::new(&format!("listen = '{address}'").parse().unwrap(), folder.path(), program).unwrap()
-    };
-    driver.ensure_running().await.unwrap();
-    let first = Killed(driver.seen().await.unwrap().pid);
-    driver.ensure_running().await.unwrap();
-    assert_eq!(driver.seen().await.unwrap().pid, first.0, "there is one already");
-    driver.cut_over(&super::kit::route(9, target(1, &[blue.address]))).await.unwrap();
-    drop(first);
-    until("it is dead", async || driver.seen().await.is_err()).await;
-    driver.ensure_running().await.unwrap();
-    let _second = Killed(driver.seen().await.unwrap().pid);
-    assert_eq!(driver.observe().await.unwrap().unwrap().route.generation.0, 9);
-    assert_eq!(driver.ask_public().await.unwrap(), Some(stack(1)));
 }

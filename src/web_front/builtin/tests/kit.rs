@@ -32,7 +32,7 @@ use crate::{
     machine::{Generation, Number, StackName},
     web_front::{
         Endpoint, FrontDriver, Route, Target,
-        builtin::{BuiltinFront, launch::Program, process},
+        builtin::{BuiltinFront, process},
     },
 };
 
@@ -84,8 +84,7 @@ impl Front {
         take_over: bool,
     ) -> Self {
         let table: toml::Table = format!("listen = '{address}'\nflush = false\n{settings}").parse().unwrap();
-        let program = Program { path: "/nowhere".into(), arguments: Vec::new(), environment: Vec::new() };
-        let driver = BuiltinFront::new(&table, folder.path(), program).unwrap();
+        let driver = BuiltinFront::run_by("/nowhere".into(), &table, folder.path()).unwrap();
         std::fs::write(folder.path().join("settings.toml"), &driver.text).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let place = folder.clone();
