@@ -1,5 +1,7 @@
 //! Clients that are slow, many, or wrong.
 
+#![allow(clippy::disallowed_methods, reason = "a test starts its own server")]
+
 use std::time::Duration;
 
 use axum::body::Body;
