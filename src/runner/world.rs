@@ -220,10 +220,12 @@ fn public_question(state: &Environment, front: Option<&FrontView>) -> Option<Num
     (cutting_over && front?.serves == Some(active.number)).then_some(active.number)
 }
 
-/// A fresh look outweighs what was known, but one bad answer is not yet the verdict of the checks.
+/// A fresh look outweighs what was known, but neither is one bad answer the verdict of the checks, nor does one good
+/// answer take back that they fail.
 fn refresh(verdicts: &mut Verdicts, number: Number, fresh: Result<(), String>) {
     let known = verdicts.entry(number).or_default();
     match fresh {
+        Ok(()) if known.0 == Health::Failing => known.0 = Health::Unknown,
         Ok(()) => *known = (Health::Passing, None),
         Err(why) if known.0 == Health::Passing => *known = (Health::Unknown, Some(why)),
         Err(why) => known.1 = Some(why),

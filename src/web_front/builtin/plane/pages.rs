@@ -72,7 +72,8 @@ impl Pages {
 
 /// One template for all; it loads nothing from elsewhere, because elsewhere may be what is down.
 fn html(status: StatusCode, title: &str, text: &str) -> String {
-    let page = include_str!("page.html").replace("{title}", title).replace("{text}", text);
+    let page =
+        include_str!("../../../../web_front/builtin/page.html").replace("{title}", title).replace("{text}", text);
     page.replace("{status}", status.as_str())
 }
 
