@@ -45,7 +45,7 @@ fn yard(count: usize, watch_every: Duration) -> Yard {
         (Journal::in_memory(Options::default()).unwrap(), Clock::real(), tempfile::tempdir().unwrap());
     let frozen = Frozen::below(state.path());
     let digest = frozen.freeze("a stack in memory").unwrap();
-    let stacks = Arc::new(SharedStacks::new(Arc::new(MemoryStacks::default())));
+    let stacks = Arc::new(SharedStacks::new(Arc::new(MemoryStacks::silent())));
     let checks = Arc::new(Checks::default());
     let board = Board::default();
     let ids: Vec<EnvironmentId> = (0..count).map(|i| format!("app-{i}/live").parse().unwrap()).collect();

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     journal::{AppendError, Journal},
-    machine::{Effect, Entry, Environment, Event, Millis, Promise},
+    machine::{Effect, Entry, Environment, Event, Millis, Promise, Seq},
     stacks::StepError,
 };
 
@@ -30,6 +30,8 @@ pub(super) struct Loop {
     watching: Watching,
     pacing: Pacing,
     gait: Gait,
+    /// The state that was looked at last, and a mark from when it was first seen: listings begun later are newer.
+    seen: Option<(Seq, u64)>,
     /// When an order was last sent to the front, or might have been: by whoever ran before this began.
     last_order: Millis,
     effects: FuturesUnordered<BoxFuture<'static, Call>>,
@@ -69,6 +71,7 @@ impl Loop {
             watching,
             pacing: Pacing::default(),
             gait: Gait::new(),
+            seen: None,
             last_order,
             effects: FuturesUnordered::new(),
             probes: FuturesUnordered::new(),
@@ -97,6 +100,9 @@ impl Loop {
 
     async fn round(&mut self) -> Round {
         let state = self.states.borrow_and_update().clone();
+        if self.seen.is_none_or(|(seq, _)| seq != state.seq()) {
+            self.seen = Some((state.seq(), self.world.stacks.mark()));
+        }
         self.watching.follow(&state.watched());
         let look = self.look(state.clone()).await;
         // A command came in meanwhile: what was seen is older than the state, and the machine would not take it.
@@ -118,7 +124,9 @@ impl Loop {
     /// Looks, while calls that are under way go on.
     async fn look(&mut self, state: Arc<Environment>) -> Look {
         let (world, verdicts, last_order) = (self.world.clone(), self.watching.verdicts(), self.last_order);
-        let mut look = async move { world.look(&state, verdicts, last_order).await }.boxed();
+        let idle = state.active().is_none() && state.queue().is_empty() && !in_transit(&state);
+        let mark = self.seen.map(|(_, mark)| mark).filter(|_| idle);
+        let mut look = async move { world.look(&state, verdicts, last_order, mark).await }.boxed();
         loop {
             tokio::select! {
                 look = &mut look => {
@@ -189,7 +197,7 @@ impl Loop {
     /// Until when nothing has to be done unless something happens.
     fn pause(&mut self, state: &Environment, due: &[Slot], now: Millis) -> Round {
         let retry = self.pacing.keep(due);
-        let busy = state.active().is_some() || !state.retiring().is_empty() || state.drift().is_some();
+        let busy = state.active().is_some() || in_transit(state);
         let look = if busy || !due.is_empty() { self.gait.next() } else { self.world.watch };
         let look = now.plus(look.into());
         let promise = state.standby().and_then(|s| match s.promise {
@@ -220,6 +228,11 @@ impl Loop {
             () = self.world.clock.wait(length) => {}
         }
     }
+}
+
+/// Whether something beside the deployments is still to come to its end.
+fn in_transit(state: &Environment) -> bool {
+    !state.retiring().is_empty() || state.drift().is_some()
 }
 
 fn step_name(effect: &Effect) -> String {

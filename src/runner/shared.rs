@@ -13,6 +13,7 @@ use std::{
 use tokio::sync::Mutex;
 
 use crate::{
+    clock::Stopwatch,
     machine::EnvironmentId,
     stacks::{SeenStack, StackDriver, StepError},
 };
@@ -30,6 +31,8 @@ pub struct SharedStacks {
 #[derive(Default)]
 struct Last {
     begun: u64,
+    /// Since when.
+    at: Option<Stopwatch>,
     result: Option<Result<Listing, String>>,
 }
 
@@ -44,15 +47,35 @@ impl SharedStacks {
         &self.driver
     }
 
+    /// A mark in time: listings with a later one see whatever had happened before it was taken.
+    pub(super) fn mark(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    /// A listing that began after the mark and no longer ago than `age`: for those who only keep an eye on things, so
+    /// that ten thousand of them do not cost ten thousand calls.
+    pub(super) async fn listing_since(&self, mark: u64, age: Duration) -> Result<Listing, StepError> {
+        let last = self.last.lock().await;
+        if let Last { begun, at: Some(at), result: Some(Ok(listing)) } = &*last
+            && *begun > mark
+            && at.elapsed() <= age
+        {
+            return Ok(listing.clone());
+        }
+        drop(last);
+        self.listing().await
+    }
+
     /// A listing that began after this call did.
     pub async fn listing(&self) -> Result<Listing, StepError> {
         let asked_after = self.begun.load(Ordering::SeqCst);
         let mut last = self.last.lock().await;
         if last.begun <= asked_after || last.result.is_none() {
             let begun = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+            let at = Some(Stopwatch::start());
             let result = within(self.driver.call_limit(), self.driver.observe()).await.map(by_environment);
             // Both at once, after the call: whoever is cancelled in it leaves no old answer that looks new.
-            *last = Last { begun, result: Some(result) };
+            *last = Last { begun, at, result: Some(result) };
         }
         match &last.result {
             Some(Ok(listing)) => Ok(listing.clone()),
@@ -112,6 +135,21 @@ mod tests {
         fn check_definition(&self, _: &str) -> Result<(), Vec<String>> {
             Ok(())
         }
+    }
+
+    #[tokio::test]
+    async fn who_keeps_an_eye_on_things_takes_what_began_since_but_nothing_older() {
+        let driver = Arc::new(Counted { calls: AtomicUsize::new(0), may_answer: Semaphore::new(9) });
+        let shared = SharedStacks::new(driver.clone());
+        let age = Duration::from_secs(3600);
+        let before = shared.mark();
+        assert!(shared.listing_since(before, age).await.is_ok());
+        assert!(shared.listing_since(before, age).await.is_ok());
+        assert_eq!(driver.calls.load(Ordering::SeqCst), 1, "the second look takes the first one's listing");
+        assert!(shared.listing_since(shared.mark(), age).await.is_ok());
+        assert_eq!(driver.calls.load(Ordering::SeqCst), 2, "something happened since: it began before that");
+        assert!(shared.listing_since(before, Duration::ZERO).await.is_ok());
+        assert_eq!(driver.calls.load(Ordering::SeqCst), 3, "too long ago");
     }
 
     #[tokio::test]

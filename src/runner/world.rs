@@ -21,6 +21,9 @@ use crate::{
 /// Whatever is at a front that is not ours to name: no deployment ever has this number.
 const FOREIGN: Number = Number(u32::MAX);
 
+/// How old a listing that another environment asked for may be, while nothing is under way here.
+const NEIGHBOURLY: Duration = Duration::from_secs(1);
+
 /// Everything outside that one environment deals with.
 pub struct World {
     /// Which environment.
@@ -55,9 +58,23 @@ pub(super) type Verdicts = HashMap<Number, (Health, Option<String>)>;
 impl World {
     /// Looks at the provider and the front at the same time; asks the public address and probes a stack afresh where
     /// the next step needs it.
-    pub async fn look(&self, state: &Environment, mut verdicts: Verdicts, last_order: Millis) -> Look {
+    ///
+    /// With a mark of [`SharedStacks::mark`] from after the last event, a listing of somebody else's will do.
+    pub(super) async fn look(
+        &self,
+        state: &Environment,
+        mut verdicts: Verdicts,
+        last_order: Millis,
+        mark: Option<u64>,
+    ) -> Look {
         let as_of = state.seq();
-        let (listing, front) = tokio::join!(self.stacks.listing(), self.see_front());
+        let listing = async {
+            match mark {
+                Some(mark) => self.stacks.listing_since(mark, NEIGHBOURLY).await,
+                None => self.stacks.listing().await,
+            }
+        };
+        let (listing, front) = tokio::join!(listing, self.see_front());
         self.note("listing the stacks", &listing);
         self.note("asking the front", &front);
         let stacks = listing.ok().map(|l| l.get(&self.id).cloned().unwrap_or_default());

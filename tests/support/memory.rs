@@ -61,7 +61,7 @@ struct Stack {
     status: StackStatus,
     address: SocketAddr,
     well: Arc<AtomicBool>,
-    server: AbortHandle,
+    server: Option<AbortHandle>,
 }
 
 #[derive(Default)]
@@ -72,11 +72,19 @@ pub struct MemoryStacks {
     pub stuck: Mutex<Vec<String>>,
     pub failing: Mutex<Vec<String>>,
     pub faults: Faults,
+    /// Nothing listens: for measurements in which nobody asks the stacks, and their sockets are not to be counted.
+    silent: bool,
     pub listings: AtomicUsize,
     pub made: AtomicUsize,
 }
 
 impl MemoryStacks {
+    /// One whose stacks do not listen.
+    #[allow(dead_code, reason = "for the measurements")]
+    pub fn silent() -> Self {
+        Self { silent: true, ..Self::default() }
+    }
+
     pub fn names(&self) -> Vec<StackName> {
         self.stacks.lock().unwrap().keys().cloned().collect()
     }
@@ -93,7 +101,7 @@ impl MemoryStacks {
         self.stacks.lock().unwrap().retain(|_, s| {
             let lost = &*s.version == version;
             if lost {
-                s.server.abort();
+                s.end();
             }
             !lost
         });
@@ -101,7 +109,7 @@ impl MemoryStacks {
 
     /// A stack of ours turns up that nobody remembers, as after a late request.
     pub fn conjure(&self, name: StackName) {
-        let stack = serve("ghost".into(), StackStatus::Ready, true);
+        let stack = Stack::serving("ghost".into(), StackStatus::Ready, true);
         self.stacks.lock().unwrap().insert(name, stack);
     }
 
@@ -118,28 +126,45 @@ impl MemoryStacks {
         if !stacks.contains_key(&spec.name) {
             self.made.fetch_add(1, Ordering::SeqCst);
             let well = !listed(&self.sick);
-            stacks.insert(spec.name.clone(), serve(spec.release.version.clone(), status, well));
+            let version = spec.release.version.clone();
+            let stack =
+                if self.silent { Stack::silent(version, status, well) } else { Stack::serving(version, status, well) };
+            stacks.insert(spec.name.clone(), stack);
         }
     }
 }
 
-fn serve(version: Arc<str>, status: StackStatus, well: bool) -> Stack {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
-    let listener = TcpListener::from_std(listener).unwrap();
-    let well = Arc::new(AtomicBool::new(well));
-    let health = well.clone();
-    let server = tokio::task::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let line = if health.load(Ordering::SeqCst) { "200 OK" } else { "500 Sick" };
-            let mut request = [0; 1024];
-            let _ = client.read(&mut request).await;
-            let answer = format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-            let _ = client.write_all(answer.as_bytes()).await;
+impl Stack {
+    fn silent(version: Arc<str>, status: StackStatus, well: bool) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        Self { version, status, address, well: Arc::new(AtomicBool::new(well)), server: None }
+    }
+
+    fn serving(version: Arc<str>, status: StackStatus, well: bool) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let well = Arc::new(AtomicBool::new(well));
+        let server = tokio::task::spawn(answer(listener, well.clone()));
+        Self { version, status, address, well, server: Some(server.abort_handle()) }
+    }
+
+    fn end(&self) {
+        if let Some(server) = &self.server {
+            server.abort();
         }
-    });
-    Stack { version, status, address, well, server: server.abort_handle() }
+    }
+}
+
+async fn answer(listener: TcpListener, well: Arc<AtomicBool>) {
+    while let Ok((mut client, _)) = listener.accept().await {
+        let line = if well.load(Ordering::SeqCst) { "200 OK" } else { "500 Sick" };
+        let mut request = [0; 1024];
+        let _ = client.read(&mut request).await;
+        let answer = format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let _ = client.write_all(answer.as_bytes()).await;
+    }
 }
 
 #[async_trait::async_trait]
@@ -152,7 +177,7 @@ impl StackDriver for MemoryStacks {
         assert_eq!(name.number, permit.number());
         self.faults.around(|| {
             if let Some(stack) = self.stacks.lock().unwrap().remove(name) {
-                stack.server.abort();
+                stack.end();
             }
         })
     }
