@@ -73,7 +73,8 @@ impl SharedStacks {
         if last.begun <= asked_after || last.result.is_none() {
             let begun = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
             let at = Some(Stopwatch::start());
-            let result = within(self.driver.call_limit(), self.driver.observe()).await.map(by_environment);
+            let result = within(self.driver.call_limit(), self.driver.observe()).await;
+            let result = result.map(by_environment).map_err(|why| why.to_string());
             // Both at once, after the call: whoever is cancelled in it leaves no old answer that looks new.
             *last = Last { begun, at, result: Some(result) };
         }
@@ -93,11 +94,13 @@ fn by_environment(stacks: Vec<SeenStack>) -> Listing {
     Arc::new(listing)
 }
 
-async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, StepError>>) -> Result<T, String> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(result) => result.map_err(|e| e.to_string()),
-        Err(_) => Err(format!("no answer within {} s", limit.as_secs())),
-    }
+/// A call and its time limit.
+pub(super) async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, StepError>>,
+) -> Result<T, StepError> {
+    let late = |_| StepError::Unavailable(format!("no answer within {} s", limit.as_secs()));
+    tokio::time::timeout(limit, call).await.map_err(late)?
 }
 
 #[cfg(test)]

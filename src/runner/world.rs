@@ -5,7 +5,10 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::OptionFuture;
 
-use super::{board::Board, shared::SharedStacks};
+use super::{
+    board::Board,
+    shared::{SharedStacks, within},
+};
 use crate::{
     checks::{self, Checks, Subject},
     clock::Clock,
@@ -259,9 +262,4 @@ fn stack_view(seen: SeenStack, verdicts: &Verdicts) -> StackView {
     let (health, remark) = verdicts.get(&seen.name.number).cloned().unwrap_or_default();
     let remark = if condition == Condition::Failed { seen.remark.or(remark) } else { remark.or(seen.remark) };
     StackView { number: seen.name.number, condition, health, remark: remark.map(Into::into) }
-}
-
-async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, StepError>>) -> Result<T, StepError> {
-    let late = |_| StepError::Unavailable(format!("no answer within {} s", limit.as_secs()));
-    tokio::time::timeout(limit, call).await.map_err(late)?
 }
