@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{
     config::{Budget, Config},
-    explore::explore_up_to,
+    explore::{explore_up_to, whole},
     worlds::{NOTHING_WRONG, PLAIN},
 };
 use crate::machine::{Otherwise, Retain};
@@ -135,10 +135,12 @@ fn judge(defect: &Defect) -> Result<String, String> {
 #[test]
 #[expect(clippy::print_stdout, reason = "what each rule is for is worth reading")]
 fn every_rule_taken_out_breaks_a_promise() {
+    // Some are found in a moment; all of them where the whole model is explored.
+    let some = if whole() { &DEFECTS[..] } else { &DEFECTS[..5] };
     let next = AtomicUsize::new(0);
     let work = || {
         let mut missed = Vec::new();
-        while let Some(defect) = DEFECTS.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(defect) = some.get(next.fetch_add(1, Ordering::Relaxed)) {
             match judge(defect) {
                 Ok(line) => println!("{line}"),
                 Err(line) => missed.push(line),
