@@ -46,13 +46,13 @@ pub fn plan(args: &Args, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
     let (plan, within) = (&e.plan, |length: Millis| format!("within {}", format_duration(length)));
     let from = if e.deploy == DeployOn::Build { "a build is announced" } else { "a release is promoted" };
     say(format!("{id}: when {from}"));
-    if let Some(gate) = plan.before_provisioning {
+    if let Some(gate) = &plan.before_provisioning {
         say(format!("  approve   {}", within(gate.timeout)));
     }
     let path = e.stack.path.display();
     say(format!("  provision {id}-N by {} from {path}, {}", e.stack.driver, within(plan.provision_within)));
     say(format!("  check     {} checks, {}", e.checks.list.len(), within(plan.check_within)));
-    if let Some(gate) = plan.before_cutover {
+    if let Some(gate) = &plan.before_cutover {
         say(format!("  approve   {}", within(gate.timeout)));
     }
     say(format!("  cut over  the front {}, {}", e.front.driver, within(plan.cut_over_within)));

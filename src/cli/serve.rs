@@ -102,8 +102,8 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
 fn webhook_keys(pipelines: &Pipelines) -> anyhow::Result<std::collections::HashMap<crate::machine::Name, Keys>> {
     let mut all = std::collections::HashMap::new();
     let mut wrong = Vec::new();
-    for pipeline in pipelines.iter().filter(|p| !p.secrets.is_empty()) {
-        match Keys::read(&pipeline.secrets) {
+    for pipeline in pipelines.iter().filter(|p| !p.webhook.secrets.is_empty()) {
+        match Keys::read(&pipeline.webhook.secrets) {
             Ok(keys) => drop(all.insert(pipeline.name.clone(), keys)),
             Err(errors) => wrong.extend(errors.iter().map(|e| format!("{}: {e}", pipeline.file.display()))),
         }

@@ -74,7 +74,10 @@ fn release(entry: &EnvironmentDefinition, build: &Build) -> Release {
         artifact: build.artifact.clone(),
         commit: build.commit.clone(),
         definition: entry.stack.digest.clone(),
+        source: None,
         parameters,
+        given: build.parameters.clone(),
+        secrets: std::collections::BTreeMap::new(),
         link: build.link.clone(),
     }
 }

@@ -27,7 +27,8 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let status = match &error {
             CommandError::Refused(Refusal::NotUnderWay { ended: None, .. }) => 404,
-            CommandError::Refused(_) => 409,
+            CommandError::Refused(Refusal::NotTheirs { .. } | Refusal::OwnWish(_)) => 403,
+            CommandError::Refused(_) | CommandError::Moved => 409,
             CommandError::NoSpace => 507,
             CommandError::Stopped => 503,
             CommandError::Illegal(_) => 500,

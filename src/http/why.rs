@@ -24,8 +24,8 @@ pub(super) fn rollback(state: &Environment, sight: &Sight) -> &'static str {
 pub(super) fn deadline(deployment: &Deployment) -> Option<Millis> {
     let plan = &deployment.plan;
     let length = match &deployment.phase {
-        Phase::AwaitingStart => plan.before_provisioning?.timeout,
-        Phase::AwaitingCutover => plan.before_cutover?.timeout,
+        Phase::AwaitingStart => plan.before_provisioning.as_ref()?.timeout,
+        Phase::AwaitingCutover => plan.before_cutover.as_ref()?.timeout,
         Phase::Provisioning => plan.provision_within,
         Phase::Checking => plan.check_within,
         Phase::CuttingOver { .. } => plan.cut_over_within,
@@ -63,10 +63,10 @@ fn under_way(id: &EnvironmentId, active: &Deployment, sight: &Sight) -> String {
         Phase::AwaitingStart | Phase::AwaitingCutover => {
             let before = matches!(active.phase, Phase::AwaitingStart);
             let (what, gate) = match before {
-                true => ("a stack is stood up", plan.before_provisioning),
-                false => ("the traffic moves to it", plan.before_cutover),
+                true => ("a stack is stood up", &plan.before_provisioning),
+                false => ("the traffic moves to it", &plan.before_cutover),
             };
-            let then = match gate.map(|gate| gate.otherwise) {
+            let then = match gate.as_ref().map(|gate| gate.otherwise) {
                 Some(Otherwise::Approve) => "it goes on by itself",
                 Some(Otherwise::Abort) | None => "it is aborted",
             };

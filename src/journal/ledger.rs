@@ -25,8 +25,8 @@ pub(super) struct Request {
 }
 
 pub(super) enum Wish {
-    /// Decided here.
-    Command(Command),
+    /// Decided here; with a count, only on the state after that many events.
+    Command(Command, Option<Seq>),
     /// Decided elsewhere, on the state after that many events.
     Append(Seq, Event),
 }
@@ -34,10 +34,10 @@ pub(super) enum Wish {
 impl Request {
     /// What puts things right or goes on with what was begun: it may use the ballast.
     fn is_essential(&self) -> bool {
-        matches!(self.wish, Wish::Append(..) | Wish::Command(Command::Abort(..) | Command::Rollback(..)))
+        matches!(self.wish, Wish::Append(..) | Wish::Command(Command::Abort(..) | Command::Rollback(..), _))
     }
     fn is_intake(&self) -> bool {
-        matches!(self.wish, Wish::Command(Command::Deploy { .. }))
+        matches!(self.wish, Wish::Command(Command::Deploy { .. }, _))
     }
 }
 
@@ -200,7 +200,8 @@ impl Ledger {
             let fresh = Arc::default();
             let state = states.get(environment).unwrap_or(&fresh);
             match wish {
-                Wish::Command(command) => state.command(command).map_err(No::Refused)?,
+                Wish::Command(_, Some(expected)) if *expected != state.seq() => return Err(No::Moved),
+                Wish::Command(command, _) => state.command(command, by).map_err(No::Refused)?,
                 Wish::Append(expected, _) if state.seq() != *expected => return Err(No::Moved),
                 Wish::Append(_, event) => event.clone(),
             }

@@ -92,6 +92,9 @@ pub enum CommandError {
     /// The state does not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Other events came first: look again.
+    #[error("the environment has moved on; look again")]
+    Moved,
     /// The disk is full, or nearly.
     #[error("the disk with the state folder is full; free some space and ask again")]
     NoSpace,
@@ -170,14 +173,27 @@ impl Journal {
         at: Millis,
         command: Command,
     ) -> Result<Accepted, CommandError> {
+        self.command_on(environment, by, at, command, None).await
+    }
+
+    /// The same; where `expected` is given, only if the environment has folded that many events and no more, so that
+    /// what is confirmed is what was seen.
+    pub async fn command_on(
+        &self,
+        environment: &EnvironmentId,
+        by: &str,
+        at: Millis,
+        command: Command,
+        expected: Option<Seq>,
+    ) -> Result<Accepted, CommandError> {
         let (environment, by) = (environment.clone(), by.into());
-        let answer = self.ask(Request { environment, by, at, wish: Wish::Command(command) }).await;
+        let answer = self.ask(Request { environment, by, at, wish: Wish::Command(command, expected) }).await;
         match answer.ok_or(CommandError::Stopped)? {
             Ok((record, state)) => Ok(Accepted { seq: record.seq, event: record.event.clone(), state }),
             Err(No::Refused(refusal)) => Err(refusal.into()),
             Err(No::Illegal(illegal)) => Err(illegal.into()),
             Err(No::Full) => Err(CommandError::NoSpace),
-            Err(No::Moved) => Err(CommandError::Stopped), // A command expects no state.
+            Err(No::Moved) => Err(CommandError::Moved),
         }
     }
 

@@ -32,10 +32,11 @@ impl Environment {
                 self.supersede_queue(*number, at);
                 self.last_order = (*order).max(self.last_order);
                 self.remember(*key, *number);
-                self.enqueue(*number, release, plan, *trigger, at);
+                self.enqueue(*number, release, plan, *trigger, entry);
             }
             Event::Started { number } => self.start(*number, at)?,
             Event::Approved { number } => self.approve(*number, at)?,
+            Event::DefinitionFrozen { number, definition } => self.freeze(*number, definition)?,
             Event::Provisioned { number } => {
                 self.step("provisioned", *number, at, |p| matches!(p, Phase::Provisioning), Phase::Checking)?;
             }
@@ -50,7 +51,7 @@ impl Environment {
             Event::Succeeded { number } => self.succeeded(*number, at)?,
             Event::Ended { number, outcome, reason } => self.end_early(*number, *outcome, reason, at)?,
             Event::RollbackRequested { number, reason } => {
-                self.ask_rollback(*number, reason, at)?;
+                self.ask_rollback(*number, reason, entry)?;
                 // A person's rollback holds at once, and in that person's name.
                 self.set_hold(&entry.by, &format!("deployment {number} is rolled back: {reason}").into(), at);
             }
@@ -66,7 +67,7 @@ impl Environment {
             Event::RollbackWentCold { number, by, release, plan, reason } => {
                 self.unused("rollback_went_cold", *by)?;
                 self.went_cold(*number, reason, at, &entry.by)?;
-                self.enqueue(*by, release, plan, Trigger::Rollback, at);
+                self.enqueue(*by, release, plan, Trigger::Rollback, entry);
             }
             Event::StandbyReleased { number, .. } => self.release_standby(*number, at)?,
             Event::Retired { number } => self.retired(*number)?,
@@ -116,19 +117,19 @@ impl Environment {
         self.drift = None;
     }
 
-    fn enqueue(&mut self, number: Number, release: &Arc<Release>, plan: &Arc<Plan>, trigger: Trigger, at: Millis) {
+    fn enqueue(&mut self, number: Number, release: &Arc<Release>, plan: &Arc<Plan>, trigger: Trigger, entry: &Entry) {
         self.last_number = number;
         self.last_release = self.last_release.max(release.number);
         let (release, plan) = (release.clone(), plan.clone());
-        let accepted = at;
         let queued = Deployment {
             number,
             release,
             plan,
             trigger,
-            accepted,
+            asked_by: entry.by.clone(),
+            accepted: entry.at,
             phase: Phase::Queued,
-            since: at,
+            since: entry.at,
             operator_needed: false,
         };
         let place = if trigger == Trigger::Rollback { 0 } else { self.queue.len() };
@@ -183,6 +184,20 @@ impl Environment {
             return Err(Illegal { event, number, why: "it is not in the right phase" });
         }
         (active.phase, active.since, active.operator_needed) = (to, at, false);
+        Ok(())
+    }
+
+    /// Its release is whole now: from here on it means the same for ever.
+    fn freeze(&mut self, number: Number, definition: &Arc<str>) -> Result<(), Illegal> {
+        let illegal = |why| Illegal { event: "definition_frozen", number, why };
+        let active = self.active_mut("definition_frozen", number)?;
+        if !matches!(active.phase, Phase::Provisioning) {
+            return Err(illegal("it is not in the right phase"));
+        }
+        if !active.release.awaits_definition() {
+            return Err(illegal("its release has a definition"));
+        }
+        active.release = Arc::new(Release { definition: definition.clone(), ..Release::clone(&active.release) });
         Ok(())
     }
 
@@ -275,7 +290,8 @@ impl Environment {
         Ok(())
     }
 
-    fn ask_rollback(&mut self, number: Number, reason: &Arc<str>, at: Millis) -> Result<(), Illegal> {
+    fn ask_rollback(&mut self, number: Number, reason: &Arc<str>, entry: &Entry) -> Result<(), Illegal> {
+        let at = entry.at;
         let illegal = |why| Illegal { event: "rollback_requested", number, why };
         if self.standby.is_none() {
             return Err(illegal("there is no standby"));
@@ -286,11 +302,18 @@ impl Environment {
         match &mut self.active {
             Some(active) => (active.phase, active.since) = (phase, at),
             None => {
-                let Stack { number, release, plan, since, .. } = live;
-                let trigger = Trigger::Person;
-                let (accepted, since, operator_needed) = (since, at, false);
-                self.active =
-                    Some(Deployment { number, release, plan, trigger, accepted, phase, since, operator_needed });
+                let Stack { number, release, plan, since: accepted, .. } = live;
+                self.active = Some(Deployment {
+                    number,
+                    release,
+                    plan,
+                    trigger: Trigger::Person,
+                    asked_by: entry.by.clone(),
+                    accepted,
+                    phase,
+                    since: at,
+                    operator_needed: false,
+                });
             }
         }
         Ok(())

@@ -104,6 +104,17 @@ pub enum Refusal {
     /// The release is banned.
     #[error("release {0} is vetoed: {1}; lift the veto first")]
     Vetoed(u32, Arc<str>),
+    /// Others were named to answer.
+    #[error("{by} may not approve this; it is for {may} to say")]
+    NotTheirs {
+        /// Who tried.
+        by: Arc<str>,
+        /// Who may.
+        may: String,
+    },
+    /// Whoever asks does not answer.
+    #[error("{0} asked for this deployment; someone else has to approve it")]
+    OwnWish(Arc<str>),
     /// It is so already.
     #[error("{0}")]
     Already(&'static str),
@@ -111,12 +122,12 @@ pub enum Refusal {
 
 impl Environment {
     /// The answer to a wish.
-    pub fn command(&self, command: &Command) -> Result<Event, Refusal> {
+    pub fn command(&self, command: &Command, by: &str) -> Result<Event, Refusal> {
         match command {
             Command::Deploy { key, order, release, plan, trigger } => {
                 self.accept(*key, *order, release, plan, *trigger)
             }
-            Command::Approve(number, gate) => self.approve_command(*number, *gate),
+            Command::Approve(number, gate) => self.approve_command(*number, *gate, by),
             Command::Abort(number, reason) => self.abort(*number, reason),
             Command::Rollback(number, reason) => self.rollback(*number, reason),
             Command::Hold(reason) => Ok(Event::Held { reason: reason.clone() }),
@@ -169,8 +180,16 @@ impl Environment {
         found.ok_or_else(|| Refusal::NotUnderWay { number, ended: self.deployment_state(number).map(|(s, _)| s) })
     }
 
-    fn approve_command(&self, number: Number, gate: GateName) -> Result<Event, Refusal> {
+    fn approve_command(&self, number: Number, gate: GateName, by: &str) -> Result<Event, Refusal> {
         let deployment = self.find(number)?;
+        if let Some(question) = deployment.question().filter(|_| self.rules.r25()) {
+            if !question.by.is_empty() && !question.by.iter().any(|name| **name == *by) {
+                return Err(Refusal::NotTheirs { by: by.into(), may: question.by.join(", ") });
+            }
+            if question.not_the_asker && *deployment.asked_by == *by {
+                return Err(Refusal::OwnWish(by.into()));
+            }
+        }
         match deployment.gate() {
             Some(at) if at == gate || !self.rules.r13() => Ok(Event::Approved { number: deployment.number }),
             Some(_) => Err(refused(deployment, "it waits at another gate than the one named; look again")),
@@ -235,7 +254,10 @@ impl Release {
             artifact: "".into(),
             commit: None,
             definition: "".into(),
+            source: None,
             parameters: BTreeMap::new(),
+            given: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             link: None,
         }
     }

@@ -11,6 +11,8 @@ use crate::machine::ids::Millis;
 /// One thing to do. Each may be done again at any time, by anyone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
+    /// Read the stack definition of this deployment's release from the source repository.
+    Freeze(Number),
     /// Bring the stack closer to existing.
     Ensure(Number),
     /// Make the candidate known to the front.
@@ -57,6 +59,7 @@ impl Environment {
                 .filter(|(to, generation)| !shown(seen, *to, *generation))
                 .map(|(to, generation)| Effect::CutOver { to, generation }),
         );
+        due.extend(self.to_freeze(seen).map(Effect::Freeze));
         due.extend(self.stacks_to_ensure(seen).map(Effect::Ensure));
         due.extend(self.to_stage(seen).map(Effect::Stage));
         due.extend(self.retiring.iter().filter_map(|r| self.permit(r, seen, now)).map(Effect::Retire));
@@ -75,6 +78,7 @@ impl Environment {
     fn stacks_to_ensure(&self, seen: &Observation) -> impl Iterator<Item = Number> {
         let unfinished = |n| seen.stack(n).is_some_and(|s| s.condition == Condition::Creating);
         let candidate = self.active.as_ref().filter(|d| match d.phase {
+            Phase::Provisioning if d.release.awaits_definition() && self.rules.r26() => false,
             Phase::Provisioning => unfinished(d.number) || seen.stack(d.number).is_none(),
             // Something of it died, and it has not come back by itself.
             _ => d.phase.before_cutover() && unfinished(d.number),
@@ -85,6 +89,11 @@ impl Environment {
         let whole = |n| seen.stack(n).is_some_and(|s| matches!(s.condition, Condition::Ready | Condition::Deleting));
         let lost = kept.filter(|n| seen.stacks.is_some() && !whole(*n)).collect::<Vec<_>>();
         candidate.into_iter().chain(lost)
+    }
+
+    fn to_freeze(&self, seen: &Observation) -> Option<Number> {
+        let candidate = self.active.as_ref().filter(|d| matches!(d.phase, Phase::Provisioning))?;
+        (candidate.release.awaits_definition() && seen.definition.is_none()).then_some(candidate.number)
     }
 
     fn to_stage(&self, seen: &Observation) -> Option<Number> {

@@ -50,6 +50,13 @@ pub enum Event {
         /// Which.
         number: Number,
     },
+    /// Its stack definition was read from the source repository and is kept.
+    DefinitionFrozen {
+        /// Which.
+        number: Number,
+        /// The SHA-256 of the text.
+        definition: Arc<str>,
+    },
     /// Its stack was seen complete.
     Provisioned {
         /// Which.

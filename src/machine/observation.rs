@@ -15,6 +15,9 @@ pub struct Observation {
     pub front: Option<FrontView>,
     /// Which stack answered at the front's public address; `None` when none did, or when it was not asked.
     pub public: Option<Number>,
+    /// The digest of the candidate's stack definition, when it was read from the source repository and is kept; `None`
+    /// also when it is not asked for.
+    pub definition: Option<Arc<str>>,
     /// No order that was ever sent to the front can still change it ([`super::Fencing::quiet`]).
     pub quiet: bool,
 }

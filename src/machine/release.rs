@@ -19,14 +19,30 @@ pub struct Release {
     /// The commit it was built from, where the sender said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Arc<str>>,
-    /// SHA-256 of the stack definition, by which its text is kept.
+    /// SHA-256 of the stack definition, by which its text is kept. Empty as long as it is to be read at `source`.
     pub definition: Arc<str>,
-    /// Values for the stack definition.
+    /// Where in the source repository, at `commit`, the definition stands, when it comes from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Arc<str>>,
+    /// Values for the stack definition, those of the environment and those of the build together.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<Arc<str>, Arc<str>>,
+    /// Those of them that the build itself said: they go along when it is promoted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub given: BTreeMap<Arc<str>, Arc<str>>,
+    /// Fingerprints of the secrets that its stacks are given, by name; never a value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<Arc<str>, Arc<str>>,
     /// The address of the build, http or https, for people to click.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<Arc<str>>,
+}
+
+impl Release {
+    /// Whether its stack definition is still to be read from the source repository.
+    pub fn awaits_definition(&self) -> bool {
+        self.source.is_some() && self.definition.is_empty()
+    }
 }
 
 /// The terms of one deployment: gates, deadlines, bake and retention, as they stood when it was accepted.
@@ -71,12 +87,22 @@ impl Default for Plan {
 }
 
 /// A question to a person, with an answer for the case that nobody gives one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Gate {
     /// How long the question stands.
     pub timeout: Millis,
     /// What happens then.
     pub otherwise: Otherwise,
+    /// Who may answer; everybody when nobody is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<Arc<str>>,
+    /// Whoever asked for the deployment may not answer.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub not_the_asker: bool,
+}
+
+fn is_false(yes: &bool) -> bool {
+    !yes
 }
 
 /// Which of its gates a deployment waits at.

@@ -53,4 +53,8 @@ rules! {
     r20 = 20,
     /// Repointed is not drained.
     r24 = 24,
+    /// A gate is opened only by those who were named, and not by whoever asked where that is forbidden.
+    r25 = 25,
+    /// Nothing is stood up before its definition is frozen.
+    r26 = 26,
 }

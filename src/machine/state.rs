@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     event::{Outcome, Trigger},
     ids::{Generation, Key, Millis, Number, Seq},
-    release::{GateName, Plan, Release},
+    release::{Gate, GateName, Plan, Release},
     rules::Rules,
 };
 
@@ -65,6 +65,9 @@ pub struct Deployment {
     pub plan: Arc<Plan>,
     /// Why it is here.
     pub trigger: Trigger,
+    /// Who asked for it.
+    #[serde(default = "nobody", skip_serializing_if = "str::is_empty")]
+    pub asked_by: Arc<str>,
     /// When it was accepted.
     pub accepted: Millis,
     /// How far it is.
@@ -73,6 +76,10 @@ pub struct Deployment {
     pub since: Millis,
     /// It was recorded that a person is needed.
     pub operator_needed: bool,
+}
+
+fn nobody() -> Arc<str> {
+    "".into()
 }
 
 /// How far a deployment is.
@@ -273,6 +280,14 @@ impl Deployment {
             Phase::AwaitingStart => Some(GateName::BeforeProvisioning),
             Phase::AwaitingCutover => Some(GateName::BeforeCutover),
             _ => None,
+        }
+    }
+
+    /// The terms of the gate that it waits at.
+    pub fn question(&self) -> Option<&Gate> {
+        match self.gate()? {
+            GateName::BeforeProvisioning => self.plan.before_provisioning.as_ref(),
+            GateName::BeforeCutover => self.plan.before_cutover.as_ref(),
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     event::{Event, Outcome, Trigger},
     ids::{Generation, Millis, Number},
     observation::{Condition, Health, Observation, StackView},
-    release::{Gate, Otherwise},
+    release::Otherwise,
     state::{Deployment, Environment, Phase, Promise},
 };
 
@@ -91,8 +91,8 @@ impl Environment {
         let number = d.number;
         match &d.phase {
             Phase::Queued => None,
-            Phase::AwaitingStart => self.wait_at_gate(d, d.plan.before_provisioning, now),
-            Phase::AwaitingCutover => self.wait_at_gate(d, d.plan.before_cutover, now),
+            Phase::AwaitingStart | Phase::AwaitingCutover => self.wait_at_gate(d, now),
+            Phase::Provisioning if d.release.awaits_definition() && self.rules.r26() => freezing(d, seen, now),
             Phase::Provisioning => provisioning(d, seen, now),
             Phase::Checking => self.checking(d, seen, now),
             Phase::Verifying => self.verifying(d, seen, now),
@@ -120,13 +120,13 @@ impl Environment {
     }
 
     /// A question to a person holds nobody up: a newer deployment takes its place.
-    fn wait_at_gate(&self, d: &Deployment, gate: Option<Gate>, now: Millis) -> Option<Event> {
+    fn wait_at_gate(&self, d: &Deployment, now: Millis) -> Option<Event> {
         let number = d.number;
         if let Some(newer) = self.startable() {
             let reason = format!("deployment {newer} is newer").into();
             return Some(Event::Ended { number, outcome: Outcome::Superseded, reason });
         }
-        let gate = gate?;
+        let gate = d.question()?;
         match gate.otherwise {
             _ if now.since(d.since) < gate.timeout => None,
             Otherwise::Approve => Some(Event::Approved { number }),
@@ -266,6 +266,13 @@ impl Environment {
 /// The front will never show the order: it obeyed another one that is not lower. A tie is somebody else's order too.
 fn overtaken(seen: &Observation, to: Option<Number>, ordered: Generation) -> bool {
     !shown(seen, to, ordered) && seen.front.as_ref().is_some_and(|f| f.generation >= ordered)
+}
+
+fn freezing(d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
+    match &seen.definition {
+        Some(definition) => Some(Event::DefinitionFrozen { number: d.number, definition: definition.clone() }),
+        None => overdue(d, seen, now, d.plan.provision_within, "its stack definition could not be read in time"),
+    }
 }
 
 fn provisioning(d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {

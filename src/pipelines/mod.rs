@@ -30,10 +30,43 @@ pub struct Pipeline {
     pub description: String,
     /// Where it was read from.
     pub file: PathBuf,
-    /// The keys with which its builds may be announced; several while one replaces another.
-    pub secrets: Vec<SecretSource>,
+    /// Who may announce its builds, and what of them counts.
+    pub webhook: Webhook,
+    /// Where its source is.
+    pub source: Option<Source>,
     /// In the order of promotion; the first one takes the builds and numbers the releases. Never empty.
     pub environments: Vec<Arc<EnvironmentDefinition>>,
+}
+
+/// How builds are announced.
+#[derive(Debug, Clone, Default)]
+pub struct Webhook {
+    /// The keys with which they are signed; several while one replaces another.
+    pub secrets: Vec<SecretSource>,
+    /// The artifact of builds whose sender names none, with `{commit}`, `{short_commit}`, `{branch}`, `{tag}`, `{build}`,
+    /// `{version}` and `{job}` in it.
+    pub artifact: Option<String>,
+    /// The version of builds whose sender names none, likewise.
+    pub version: Option<String>,
+    /// Only builds of these branches count; all when there is none.
+    pub branches: Vec<String>,
+    /// Only builds of these jobs or workflows count; all when there is none.
+    pub jobs: Vec<String>,
+    /// The parameters that a build may set; any when this is `None`.
+    pub parameters: Option<Vec<String>>,
+}
+
+/// A repository with the source of an application.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its address: http, https, ssh, `user@host:path`, or a folder.
+    pub git: String,
+    /// Who reads it.
+    pub user: Option<String>,
+    /// Their password or token.
+    pub password: Option<SecretSource>,
+    /// The address of the page of a commit, with `{commit}` in it.
+    pub web: Option<String>,
 }
 
 /// Where a secret is kept. The value itself is nowhere in a pipeline.

@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    DeployOn, EnvironmentDefinition, FrontDefinition, Pipeline, Registry, SecretSource, StackDefinition, frozen::digest,
+    DeployOn, EnvironmentDefinition, FrontDefinition, Pipeline, Registry, SecretSource, StackDefinition, Webhook,
+    frozen::digest,
 };
 use crate::{
     checks::{Check, Checks},
@@ -57,7 +58,7 @@ pub(super) fn parse(registry: &Registry, path: &Path, text: &str) -> (Option<Par
 
     table.only(&["description", "webhook", "environments"]);
     let description = table.get("description").and_then(|v| v.text()).unwrap_or_default().to_owned();
-    let secrets = table.get("webhook").and_then(|v| v.table()).map(|t| reader.webhook(&t)).unwrap_or_default();
+    let webhook = table.get("webhook").and_then(|v| v.table()).map(|t| reader.webhook(&t)).unwrap_or_default();
     let list = table.require("environments", "[[environments]]").and_then(|v| v.list()).unwrap_or_default();
     let environments: Vec<_> = list.iter().filter_map(|v| reader.environment(&v.table()?)).collect();
     if list.is_empty() {
@@ -76,7 +77,7 @@ pub(super) fn parse(registry: &Registry, path: &Path, text: &str) -> (Option<Par
         return (None, mistakes);
     };
     let (environments, places) = environments.into_iter().unzip();
-    let pipeline = Pipeline { name, description, file: path.to_owned(), secrets, environments };
+    let pipeline = Pipeline { name, description, file: path.to_owned(), webhook, source: None, environments };
     (Some(Parsed { pipeline, places }), mistakes)
 }
 
@@ -109,11 +110,12 @@ fn order_of_environments(list: &[Value<'_, '_>], environments: &[(Arc<Environmen
 }
 
 impl Reader<'_> {
-    fn webhook(&self, table: &Table<'_, '_>) -> Vec<SecretSource> {
+    fn webhook(&self, table: &Table<'_, '_>) -> Webhook {
         table.only(&["secrets"]);
         let example = "secrets = [{ file = \"secrets/name.key\" }]";
         let list = table.require("secrets", example).and_then(|v| v.list()).unwrap_or_default();
-        list.iter().filter_map(|value| secret(value, &self.folder)).collect()
+        let secrets = list.iter().filter_map(|value| secret(value, &self.folder)).collect();
+        Webhook { secrets, ..Webhook::default() }
     }
 
     fn environment(&mut self, table: &Table<'_, '_>) -> Option<(Arc<EnvironmentDefinition>, Places)> {
@@ -296,7 +298,7 @@ fn gate(table: &Table<'_, '_>) -> Option<Gate> {
     let timeout = table.require("timeout", "timeout = \"6h\"").and_then(|v| v.some_duration());
     let words = [("approve", Otherwise::Approve), ("abort", Otherwise::Abort)];
     let otherwise = table.require("otherwise", "otherwise = \"abort\"").and_then(|v| v.word(&words));
-    Some(Gate { timeout: timeout?, otherwise: otherwise? })
+    Some(Gate { timeout: timeout?, otherwise: otherwise?, by: Vec::new(), not_the_asker: false })
 }
 
 fn read_definition(path: &Path) -> Result<String, String> {

@@ -237,6 +237,7 @@ fn in_transit(state: &Environment) -> bool {
 
 fn step_name(effect: &Effect) -> String {
     match effect {
+        Effect::Freeze(number) => format!("reading the stack definition of deployment {number}"),
         Effect::Ensure(number) => format!("standing up stack {number}"),
         Effect::Stage(number) => format!("making stack {number} known to the front"),
         Effect::CutOver { to: Some(number), .. } => format!("pointing the front at stack {number}"),

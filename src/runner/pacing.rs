@@ -13,6 +13,8 @@ const LONGEST: Millis = Millis(10_000);
 /// What is tried: the generation of a cutover belongs to it, because a new order must not wait for an old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Slot {
+    /// [`Effect::Freeze`].
+    Freeze(Number),
     /// [`Effect::Ensure`].
     Ensure(Number),
     /// [`Effect::Stage`].
@@ -28,6 +30,7 @@ pub(super) enum Slot {
 impl From<&Effect> for Slot {
     fn from(effect: &Effect) -> Self {
         match effect {
+            Effect::Freeze(number) => Self::Freeze(*number),
             Effect::Ensure(number) => Self::Ensure(*number),
             Effect::Stage(number) => Self::Stage(*number),
             Effect::CutOver { generation, .. } => Self::CutOver(generation.0),

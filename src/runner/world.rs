@@ -92,7 +92,7 @@ impl World {
         }
         let quiet = self.fencing().quiet(last_order, self.clock.now(), Rules::default());
         let stacks = stacks.map(|stacks| stacks.into_iter().map(|s| stack_view(s, &verdicts)).collect::<Vec<_>>());
-        let observation = Observation { as_of, stacks, front: view, public: public.flatten(), quiet };
+        let observation = Observation { as_of, stacks, front: view, public: public.flatten(), definition: None, quiet };
         self.show(&observation, &endpoints);
         Look { observation, endpoints }
     }
@@ -100,6 +100,10 @@ impl World {
     /// Does one thing that is due. An error promises nothing; the next look tells.
     pub async fn perform(&self, effect: &Effect, state: &Environment, look: &Look) -> Result<(), StepError> {
         match effect {
+            Effect::Freeze(number) => {
+                let why = format!("no source repository is known to read the definition of deployment {number} from");
+                Err(StepError::Refused(why))
+            }
             Effect::Ensure(number) => {
                 let spec = self.spec(*number, state)?;
                 let driver = self.stacks.driver();

@@ -1,6 +1,6 @@
 //! Stack drivers.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use pointsman::{
     machine::{Release, StackName},
@@ -64,15 +64,7 @@ impl Drop for Processes {
 }
 
 fn spec(fixture: &dyn Fixture, number: u32) -> StackSpec {
-    let release = Release {
-        number,
-        version: "v1".into(),
-        artifact: "none".into(),
-        commit: None,
-        definition: "".into(),
-        parameters: BTreeMap::new(),
-        link: None,
-    };
+    let release = Release { number, artifact: "none".into(), ..Release::draft("v1") };
     StackSpec { name: stack(number), release: release.into(), definition: fixture.definition().into() }
 }
 

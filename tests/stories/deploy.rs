@@ -9,7 +9,7 @@ use crate::support::yard::Yard;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn gate(otherwise: Otherwise) -> Option<Gate> {
-    Some(Gate { timeout: Millis(3_600_000), otherwise })
+    Some(Gate { timeout: Millis(3_600_000), otherwise, by: Vec::new(), not_the_asker: false })
 }
 
 #[tokio::test]

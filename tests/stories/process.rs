@@ -1,7 +1,6 @@
 //! Stacks of processes: what comes up, what goes wrong, and that nothing is left of it.
 
 use std::{
-    collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -46,15 +45,7 @@ impl Host {
     }
 
     async fn ensure(&self, number: u32, definition: &str) -> Result<(), StepError> {
-        let release = Release {
-            number,
-            version: format!("v{number}").into(),
-            artifact: "".into(),
-            commit: None,
-            definition: "".into(),
-            parameters: BTreeMap::new(),
-            link: None,
-        };
+        let release = Release { number, ..Release::draft(&format!("v{number}")) };
         let definition = if definition.contains("ports =") {
             definition.to_owned()
         } else {

@@ -1,6 +1,6 @@
 //! Leave to tear a stack down, come by honestly.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use pointsman::machine::{
     Command, Condition, Effect, Entry, Environment, FrontView, Health, Key, Millis, Number, Observation, Plan, Release,
@@ -14,15 +14,7 @@ pub fn permit(number: u32) -> RetirePermit {
         let apply = |environment: &mut Environment, event| {
             environment.apply(&Entry { at: Millis(0), by: "test".into(), event }).expect("legal");
         };
-        let release = Release {
-            number: n,
-            version: "v".into(),
-            artifact: "".into(),
-            commit: None,
-            definition: "".into(),
-            parameters: BTreeMap::new(),
-            link: None,
-        };
+        let release = Release { number: n, ..Release::draft("v") };
         let deploy = Command::Deploy {
             key: Key([u8::try_from(n).expect("few"); 16]),
             order: None,
@@ -30,19 +22,19 @@ pub fn permit(number: u32) -> RetirePermit {
             plan: Arc::new(Plan::default()),
             trigger: Trigger::Build,
         };
-        let event = environment.command(&deploy).expect("accepted");
+        let event = environment.command(&deploy, "someone").expect("accepted");
         apply(&mut environment, event);
         let seen = |environment: &Environment, stacks| Observation {
             as_of: environment.seq(),
             stacks: Some(stacks),
             front: Some(FrontView::default()),
-            public: None,
             quiet: true,
+            ..Observation::default()
         };
         while let Some(event) = environment.tick(&seen(&environment, vec![]), Millis(0)) {
             apply(&mut environment, event);
         }
-        let event = environment.command(&Command::Abort(Number(n), "test".into())).expect("it is under way");
+        let event = environment.command(&Command::Abort(Number(n), "test".into()), "someone").expect("it is under way");
         apply(&mut environment, event);
         if n == number {
             let view =

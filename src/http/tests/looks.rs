@@ -39,7 +39,7 @@ async fn each_step_says_what_it_waits_for_and_until_when() {
     shop.steps("shop/qa", [Event::Started { number }]).await;
     let state = shop.state("shop/qa");
     let gate = state.active().unwrap();
-    let until = format_time(gate.since.plus(gate.plan.before_provisioning.unwrap().timeout));
+    let until = format_time(gate.since.plus(gate.plan.before_provisioning.as_ref().unwrap().timeout));
     let waits = why(&shop).await;
     says(&waits, &format!("waits until {until} for someone to approve it before a stack is stood up"));
     says(&waits, "then it is aborted: `pointsman approve shop/qa` or `pointsman abort shop/qa`");

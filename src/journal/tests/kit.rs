@@ -203,7 +203,7 @@ pub(super) fn ask(environment: &EnvironmentId, command: Command) -> Request {
         environment: environment.clone(),
         by: "webhook:test".into(),
         at: Millis(1000),
-        wish: Wish::Command(command),
+        wish: Wish::Command(command, None),
     }
 }
 
@@ -224,7 +224,12 @@ pub(super) fn told(snapshot_every: u64) -> (SimDisk, Ledger) {
 }
 
 fn accepted(number: u32, gate: bool) -> Event {
-    let gate = gate.then_some(Gate { timeout: Millis(60_000), otherwise: Otherwise::Abort });
+    let gate = gate.then_some(Gate {
+        timeout: Millis(60_000),
+        otherwise: Otherwise::Abort,
+        by: Vec::new(),
+        not_the_asker: false,
+    });
     let plan = Arc::new(Plan { before_cutover: gate, ..Plan::default() });
     let parameters = [("greeting".into(), "h\u{e4}llo \"you\"\n".into())].into();
     let (commit, link) = (Some("3f2c1e".into()), Some("https://ci.example/job/7".into()));

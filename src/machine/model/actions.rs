@@ -108,6 +108,8 @@ impl Config {
         let (mut useful, mut idle) = (Hand::default(), Hand::default());
         for effect in core.env.effects(seen, now) {
             let request = match effect {
+                // Reading a repository changes nothing that the promises speak of.
+                Effect::Freeze(_) => continue,
                 Effect::Ensure(n) => Request::Ensure(id(n)),
                 Effect::Stage(n) => Request::Stage(id(n)),
                 Effect::CutOver { to, generation } => {

@@ -99,7 +99,7 @@ impl Config {
     /// The terms of every deployment. One object for each set of terms, so that comparing them is cheap.
     pub(super) fn plan(&self) -> Arc<Plan> {
         static PLANS: OnceLock<std::sync::Mutex<Vec<Arc<Plan>>>> = OnceLock::new();
-        let gate = |otherwise| Gate { timeout: Millis(10), otherwise };
+        let gate = |otherwise| Gate { timeout: Millis(10), otherwise, by: Vec::new(), not_the_asker: false };
         let plan = Plan {
             before_provisioning: self.gate_start.map(gate),
             before_cutover: self.gate_cutover.map(gate),

@@ -132,7 +132,7 @@ impl Config {
             plan: self.plan(),
             trigger: Trigger::Build,
         };
-        match self.base(w, c).env.command(&command) {
+        match self.base(w, c).env.command(&command, "someone") {
             Ok(event) => self.commit(w, c, &event, None, self.on(2)),
             Err(Refusal::Duplicate(_)) => {}
             Err(_) => return,
@@ -159,7 +159,7 @@ impl Config {
         {
             w.net.add(Request::Retire { id, patient: false });
         }
-        let Ok(event) = self.base(w, c).env.command(&command) else { return };
+        let Ok(event) = self.base(w, c).env.command(&command, "someone") else { return };
         let meant = match wish {
             Wish::Approve(id, _) | Wish::Abort(id) | Wish::Rollback(id) => named(&event) == Some(id),
             _ => true,

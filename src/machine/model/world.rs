@@ -168,6 +168,7 @@ impl Look {
                 busy: busy.iter().map(|id| Number(id.into())).collect(),
             }),
             public: public.filter(|_| self.front_answers),
+            definition: None,
             quiet: self.quiet,
         }
     }

@@ -55,9 +55,9 @@ fn a_build_announced_twice_or_too_late_is_refused() {
         other => other,
     };
     story.ask(&numbered(1, 7)).unwrap();
-    assert_eq!(story.env.command(&numbered(1, 7)), Err(Refusal::Duplicate(n(1))));
-    assert_eq!(story.env.command(&numbered(2, 6)), Err(Refusal::Stale { order: 6, newest: 7 }));
-    assert!(story.env.command(&numbered(2, 7)).is_ok());
+    assert_eq!(story.env.command(&numbered(1, 7), "someone"), Err(Refusal::Duplicate(n(1))));
+    assert_eq!(story.env.command(&numbered(2, 6), "someone"), Err(Refusal::Stale { order: 6, newest: 7 }));
+    assert!(story.env.command(&numbered(2, 7), "someone").is_ok());
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn an_old_key_is_forgotten_only_after_many_builds() {
     story.refuses(&build(0, &Plan::default()), "as deployment 1");
     assert_eq!(story.env.ended().len(), Environment::ENDED_KEPT);
     story.ask(&build(9, &Plan::default())).unwrap();
-    assert!(story.env.command(&build(0, &Plan::default())).is_ok());
+    assert!(story.env.command(&build(0, &Plan::default()), "someone").is_ok());
     assert_eq!(story.env.keys.len(), Environment::KEYS_KEPT - Environment::KEYS_KEPT / 8 + 1);
 }
 

@@ -71,13 +71,13 @@ impl Story {
     }
 
     pub(super) fn ask(&mut self, command: &Command) -> Result<Event, Refusal> {
-        let event = self.env.command(command)?;
+        let event = self.env.command(command, "test")?;
         self.happens(event.clone());
         Ok(event)
     }
 
     pub(super) fn refuses(&self, command: &Command, words: &str) {
-        let refusal = self.env.command(command).unwrap_err().to_string();
+        let refusal = self.env.command(command, "test").unwrap_err().to_string();
         assert!(refusal.contains(words), "{refusal}");
     }
 

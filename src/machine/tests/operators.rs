@@ -2,7 +2,7 @@
 
 use super::*;
 
-const GATE: Gate = Gate { timeout: Millis(60_000), otherwise: Otherwise::Abort };
+const GATE: Gate = Gate { timeout: Millis(60_000), otherwise: Otherwise::Abort, by: Vec::new(), not_the_asker: false };
 
 fn at_the_cutover_gate(otherwise: Otherwise) -> Story {
     let mut story = Story::new();

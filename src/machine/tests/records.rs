@@ -42,7 +42,7 @@ fn steps_can_not_be_skipped_or_taken_twice() {
     ] {
         assert!(story.apply(event).is_err());
     }
-    let accepted = story.env.command(&build(2, &Plan::default())).unwrap();
+    let accepted = story.env.command(&build(2, &Plan::default()), "someone").unwrap();
     story.happens(accepted.clone());
     assert!(story.apply(accepted).is_err(), "a number was used twice");
 }
