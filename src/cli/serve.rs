@@ -73,7 +73,7 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         board,
         clock: clock.clone(),
         access: Access::new(token(&settings)?, Tokens::at(settings.state.join(access::file::FILE))),
-        limits: Limits::new(settings.server.limits),
+        limits: Limits::new(settings.server.limits, settings.server.proxies.clone()),
     });
     let listener = TcpListener::bind(settings.server.listen).await;
     let listener = listener.with_context(|| format!("listening at {}", settings.server.listen))?;

@@ -38,6 +38,7 @@ pub(super) async fn hook(
     let proof = signature::verify(&headers, &body, keys, now).map_err(|e| {
         // Refused for what it is this time; what comes next is not looked at when there were too many.
         let _ = app.limits.failures.take(&origin, moment);
+        tracing::info!(address = %peer.0, pipeline = %name, why = %e, "a webhook that proves nothing was refused");
         Problem::new(401, e.to_string())
     })?;
     app.limits.webhooks.take(&name, moment).map_err(|wait| Problem::too_many("webhooks of this pipeline", wait))?;
