@@ -64,6 +64,35 @@ fn editors_at_once_lose_nothing() {
 }
 
 #[test]
+fn a_link_in_the_place_of_the_lock_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, other) = (folder.path().join("state"), folder.path().join("other"));
+    fs::create_dir(&state).unwrap();
+    fs::write(&other, "of somebody else").unwrap();
+    std::os::unix::fs::symlink(&other, state.join("tokens.lock")).unwrap();
+    let error = file::add(&state, token("alice")).unwrap_err().to_string();
+    assert!(error.contains("locking") && error.contains("tokens.lock"), "{error}");
+    // A draft is made anew, whatever stands there.
+    fs::remove_file(state.join("tokens.lock")).unwrap();
+    std::os::unix::fs::symlink(&other, state.join("tokens.toml.new")).unwrap();
+    file::add(&state, token("alice")).unwrap();
+    assert_eq!(fs::read_to_string(&other).unwrap(), "of somebody else");
+}
+
+#[test]
+fn what_root_makes_belongs_to_the_owner_of_the_folder() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let folder = tempfile::tempdir().unwrap();
+    // Only root can give a folder away; as anybody else there is nothing to see.
+    let other =
+        if chown(folder.path(), Some(4711), Some(4712)).is_ok() { 4711 } else { rustix::process::geteuid().as_raw() };
+    file::add(folder.path(), token("alice")).unwrap();
+    for name in ["tokens.toml", "tokens.lock"] {
+        assert_eq!(fs::metadata(folder.path().join(name)).unwrap().uid(), other, "{name}");
+    }
+}
+
+#[test]
 fn a_damaged_file_is_not_written_over() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(file::FILE);
