@@ -118,3 +118,14 @@ fn what_is_wrong_with_a_wish_for_a_token_is_said() {
     refused(&house.run(&["token", "list"]), "tokens.toml:1:3: unknown key `token`; did you mean `tokens`?");
     refused(&house.run(&["token", "new", "bob", "--role", "admin"]), "unknown key `token`");
 }
+
+#[test]
+fn a_token_that_nobody_got_to_see_is_not_good() {
+    let house = House::with("");
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    command.args(["token", "new", "alice", "--role", "admin"]).current_dir(house.path("")).stdout(full);
+    refused(&command.output().unwrap(), "the token could not be printed, and is not good");
+    let list: serde_json::Value = serde_json::from_slice(&house.run(&["token", "list", "--json"]).stdout).unwrap();
+    assert_eq!(list["tokens"], serde_json::json!([]));
+}
