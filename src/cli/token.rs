@@ -54,7 +54,7 @@ pub struct Revoke {
 /// A token to be made.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  pointsman token new alice --role approver --expires 90d > alice.token
+  (umask 077; pointsman token new alice --role approver --expires 90d > alice.token)
   pointsman token new jenkins --role deployer --only shop
 
 Whoever has the token puts it into POINTSMAN_TOKEN, or names its file in POINTSMAN_TOKEN_FILE.")]
