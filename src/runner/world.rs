@@ -13,8 +13,8 @@ use crate::{
     checks::{self, Checks, Subject},
     clock::Clock,
     machine::{
-        Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number, Observation, Phase,
-        Rules, StackName, StackView,
+        Condition, DefinitionView, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number,
+        Observation, Phase, Rules, StackName, StackView,
     },
     pipelines::frozen::Frozen,
     stacks::{SeenStack, StackSpec, StackStatus, StepError},
@@ -92,7 +92,14 @@ impl World {
         }
         let quiet = self.fencing().quiet(last_order, self.clock.now(), Rules::default());
         let stacks = stacks.map(|stacks| stacks.into_iter().map(|s| stack_view(s, &verdicts)).collect::<Vec<_>>());
-        let observation = Observation { as_of, stacks, front: view, public: public.flatten(), definition: None, quiet };
+        let observation = Observation {
+            as_of,
+            stacks,
+            front: view,
+            public: public.flatten(),
+            definition: DefinitionView::default(),
+            quiet,
+        };
         self.show(&observation, &endpoints);
         Look { observation, endpoints }
     }
