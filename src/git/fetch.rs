@@ -33,23 +33,23 @@ impl Job {
         match self.once() {
             Err(Error::Damaged { why, folder }) => {
                 tracing::warn!(folder, why, "the mirror of a repository is damaged and made again");
-                self.from_nothing()
+                self.make_anew()
             }
             other => other,
         }
     }
 
     fn once(&self) -> Result<(), Error> {
-        let Some(mirror) = store::open(&self.place)?.filter(|_| !self.anew) else { return self.from_nothing() };
+        let Some(mirror) = store::open(&self.place)?.filter(|_| !self.anew) else { return self.make_anew() };
         if store::is_crowded(store::sweep(&mirror)?) {
-            return self.from_nothing();
+            return self.make_anew();
         }
         let patience = self.patience(false)?;
         self.refresh(&mirror, &patience)?;
         self.reach(&mirror, &patience)
     }
 
-    fn from_nothing(&self) -> Result<(), Error> {
+    fn make_anew(&self) -> Result<(), Error> {
         let patience = self.patience(true)?;
         let making = store::beside(&self.place, "making");
         self.refresh(&store::make(&making)?, &patience)?;

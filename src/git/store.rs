@@ -101,7 +101,8 @@ pub(super) fn sweep(mirror: &Repository) -> Result<usize, Error> {
     let folder = mirror.path().join("objects/pack");
     let failed = |error: io::Error| Error::disk(&folder, &error);
     let mut packs = 0;
-    for entry in fs::read_dir(&folder).map_err(failed)? {
+    let entries = fs::read_dir(&folder).map_err(|error| damaged(mirror, &error.to_string()))?;
+    for entry in entries {
         let path = entry.map_err(failed)?.path();
         let whole = path.with_extension("pack").exists() && path.with_extension("idx").exists();
         match path.extension().and_then(OsStr::to_str) {

@@ -15,10 +15,16 @@ use crate::support::git::{GitServer, Manner, Origin, Sshd};
 const STACK: &str = "deploy/stack.toml";
 const LIMIT: usize = 1000;
 
-/// Short enough for a story; a real git answers well within.
+/// A real git on a busy host answers well within.
 fn limits() -> Limits {
-    let (stall, whole) = (Duration::from_millis(1500), Duration::from_secs(20));
-    Limits { connect: Duration::from_secs(1), stall, whole, first: whole, bytes: 1 << 20 }
+    let whole = Duration::from_secs(30);
+    Limits { connect: Duration::from_secs(1), stall: Duration::from_secs(10), whole, first: whole, bytes: 1 << 20 }
+}
+
+/// For those who never answer.
+fn short() -> Limits {
+    let (stall, whole) = (Duration::from_secs(2), Duration::from_secs(3));
+    Limits { stall, whole, first: whole, ..limits() }
 }
 
 struct Desk {
@@ -92,7 +98,6 @@ async fn http_needs_the_right_password_and_never_shows_it() {
         assert!(matches!(error, Error::Refused { .. }) && !error.may_pass(), "{error}");
         assert!(!format!("{error} {error:?}").contains("canary-4711"), "{error:?}");
     }
-    // The address is the repository's own folder, of which git makes two: with and without its work tree.
     let mirror = desk.signed_in(&url, "s3cret");
     mirror.fetch(&commit).await.unwrap();
     assert_eq!(text(&mirror, &commit).await, "command = [\"one\"]\n");
@@ -130,15 +135,14 @@ async fn whoever_hangs_drips_or_answers_nonsense_is_given_up_within_the_limits()
     let origin = Origin::new();
     let server = GitServer::below(origin.root());
     let commit = origin.git(&["rev-parse", "HEAD"]);
-    let short = Duration::from_secs(2);
-    let desk = Desk::with(Limits { whole: short, first: short, ..limits() }, vec![]);
+    let desk = Desk::with(short(), vec![]);
     let mirror = desk.signed_in(&server.url("shop"), "s3cret");
     for manner in [Manner::Hang, Manner::Drip] {
         server.behave(manner);
         let begun = Instant::now();
         // A second one waits for the first and shares what it met.
         let (one, other) = tokio::join!(mirror.fetch(&commit), mirror.fetch(&commit));
-        assert!(begun.elapsed() < Duration::from_secs(4), "{manner:?} took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(6), "{manner:?} took {:?}", begun.elapsed());
         for error in [one.unwrap_err(), other.unwrap_err()] {
             assert!(matches!(error, Error::TimedOut { .. }) && error.may_pass(), "{manner:?}: {error}");
         }
@@ -149,13 +153,11 @@ async fn whoever_hangs_drips_or_answers_nonsense_is_given_up_within_the_limits()
     let unused = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let nobody = desk.of(&format!("http://{unused}/shop")).fetch(&commit).await.unwrap_err();
     assert!(matches!(nobody, Error::Unreachable { .. }) && nobody.to_string().contains("refused"), "{nobody}");
-    server.behave(Manner::Honest);
-    mirror.fetch(&commit).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_caller_who_gives_up_leaves_nothing_behind_that_is_in_the_way() {
-    let (origin, desk) = (Origin::new(), Desk::new());
+    let (origin, desk) = (Origin::new(), Desk::with(short(), vec![]));
     let server = GitServer::below(origin.root());
     let commit = origin.git(&["rev-parse", "HEAD"]);
     let mirror = desk.signed_in(&server.url("shop"), "s3cret");
@@ -289,12 +291,10 @@ async fn a_file_that_is_none_is_refused_with_what_to_do() {
     origin.write("bytes.toml", [b'a', 0xff]);
     origin.write("lfs.toml", "version https://git-lfs.github.com/spec/v1\noid sha256:00\n");
     let first = origin.git(&["rev-parse", "HEAD"]);
+    origin.git(&["add", "."]);
     origin.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{first},vendor")]);
-    let commit = {
-        origin.git(&["add", "."]);
-        origin.git(&["commit", "-q", "-m", "Odd"]);
-        origin.git(&["rev-parse", "HEAD"])
-    };
+    origin.git(&["commit", "-q", "-m", "Odd"]);
+    let commit = origin.git(&["rev-parse", "HEAD"]);
     let mirror = desk.of_local(&origin);
     mirror.fetch(&commit).await.unwrap();
     let cases = [
@@ -352,7 +352,8 @@ async fn a_fetch_that_was_killed_is_no_obstacle() {
 
 #[tokio::test]
 async fn a_damaged_mirror_is_made_again() {
-    let damages: [(&str, fn(&Path)); 5] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 5] = [
         ("no HEAD", |place| fs::remove_file(place.join("HEAD")).unwrap()),
         ("no packs", |place| fs::remove_dir_all(place.join("objects/pack")).unwrap()),
         ("packs cut short", |place| packs(place, |bytes| bytes.truncate(20))),

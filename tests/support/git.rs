@@ -90,11 +90,9 @@ pub enum Manner {
 /// Serves the repositories below a folder to `ci` with the password `s3cret`.
 pub struct GitServer {
     pub address: SocketAddr,
-    pub manner: Arc<Mutex<Manner>>,
+    manner: Arc<Mutex<Manner>>,
     /// How many requests have come.
-    pub asked: Arc<AtomicUsize>,
-    /// How many of them came with credentials.
-    pub trusted: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
     end: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -104,14 +102,8 @@ impl GitServer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (manner, end) = (Arc::new(Mutex::new(Manner::Honest)), Arc::new(AtomicBool::new(false)));
-        let (asked, trusted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let visit = Visit {
-            root: root.to_owned(),
-            manner: manner.clone(),
-            asked: asked.clone(),
-            trusted: trusted.clone(),
-            end: end.clone(),
-        };
+        let asked = Arc::new(AtomicUsize::new(0));
+        let visit = Visit { root: root.to_owned(), manner: manner.clone(), asked: asked.clone(), end: end.clone() };
         let accepting = std::thread::spawn(move || {
             let mut visits = Vec::new();
             for stream in listener.incoming().map_while(Result::ok) {
@@ -123,7 +115,7 @@ impl GitServer {
             }
             visits.into_iter().for_each(|visit| visit.join().unwrap());
         });
-        Self { address, manner, asked, trusted, end, accepting: Some(accepting) }
+        Self { address, manner, asked, end, accepting: Some(accepting) }
     }
 
     pub fn url(&self, name: &str) -> String {
@@ -152,7 +144,6 @@ struct Visit {
     root: PathBuf,
     manner: Arc<Mutex<Manner>>,
     asked: Arc<AtomicUsize>,
-    trusted: Arc<AtomicUsize>,
     end: Arc<AtomicBool>,
 }
 
@@ -172,7 +163,6 @@ impl Visit {
         let mut reader = BufReader::new(stream);
         while let Some(asked) = self.hear(&mut reader) {
             self.asked.fetch_add(1, Ordering::Relaxed);
-            self.trusted.fetch_add(usize::from(!asked.login.is_empty()), Ordering::Relaxed);
             // A peer that is gone ends the visit.
             if self.answer(&asked, reader.get_mut()).is_none() {
                 return;
