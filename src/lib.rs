@@ -3,6 +3,7 @@
 pub mod checks;
 pub mod cli;
 pub mod clock;
+pub mod git;
 pub mod http;
 pub mod intake;
 pub mod journal;
