@@ -79,6 +79,7 @@ fn other_modules(but: &[&str]) -> Vec<String> {
         "machine",
         "pipelines",
         "runner",
+        "secrets",
         "settings",
         "stacks",
         "web_front",

@@ -15,6 +15,7 @@ mod invariants;
 #[cfg(test)]
 mod model;
 mod observation;
+pub mod promotion;
 mod release;
 mod rules;
 mod state;
