@@ -10,6 +10,7 @@ pub mod journal;
 pub mod machine;
 pub mod pipelines;
 pub mod runner;
+pub mod secrets;
 pub mod settings;
 pub mod stacks;
 pub mod text;

@@ -80,6 +80,7 @@ fn other_modules(but: &[&str]) -> Vec<String> {
         "machine",
         "pipelines",
         "runner",
+        "secrets",
         "settings",
         "stacks",
         "web_front",
