@@ -15,7 +15,7 @@ use crate::{
     access::Caller,
     intake::{Identity, json, key},
     machine::{Command, EnvironmentId, Event, GateName, Number, ReleaseDraft, Trigger},
-    pipelines::EnvironmentDefinition,
+    pipelines::{EnvironmentDefinition, release},
 };
 
 #[derive(Deserialize, Default)]
@@ -145,12 +145,15 @@ fn promote(app: &App, to: &EnvironmentDefinition, wish: &Wish) -> Result<Command
         let why = format!("release {} is live in {} now; look again before you confirm", live.release.number, from.id);
         return Err(Problem::new(409, why));
     }
+    let release = pipeline.map(|pipeline| release::promoted(pipeline, from, to, &live.release, &app.secrets));
+    let release = release.transpose().map_err(|why| Problem::new(409, why.to_string()))?;
+    let release = release.map_or_else(|| live.release.clone(), Arc::new);
     let again = app.journal.state(&to.id).last_number().next();
     let identity = format!("promote {} {} {again}", to.id, live.release.number);
     Ok(Command::Deploy {
         key: key(&to.id.pipeline, "promotion", Identity::Delivery(&identity), &[]),
         order: None,
-        release: ReleaseDraft::Existing(live.release.clone()),
+        release: ReleaseDraft::Existing(release),
         plan: to.plan.clone(),
         trigger: Trigger::Person,
     })

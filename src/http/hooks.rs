@@ -14,8 +14,8 @@ use crate::{
     access::limits::Origin,
     intake::{Identity, build::Build, json, key, signature},
     journal::{Accepted, CommandError},
-    machine::{Command, EnvironmentId, Event, Key, Name, Number, Refusal, Release, ReleaseDraft, Trigger},
-    pipelines::EnvironmentDefinition,
+    machine::{Command, EnvironmentId, Event, Key, Name, Number, Refusal, ReleaseDraft, Trigger},
+    pipelines::{EnvironmentDefinition, release},
 };
 
 pub(super) async fn hook(
@@ -63,7 +63,10 @@ pub(super) async fn deploy(
     trigger: Trigger,
 ) -> Result<Response, Problem> {
     let order = build.number.filter(|_| trigger == Trigger::Build);
-    let release = ReleaseDraft::New(release(entry, &build));
+    let pipeline =
+        app.pipelines.get(&entry.id.pipeline).ok_or_else(|| Problem::not_found("there is no such pipeline"))?;
+    let release = release::of_build(pipeline, entry, &build, &app.secrets);
+    let release = ReleaseDraft::New(release.map_err(|why| Problem::new(400, why.to_string()))?);
     let command = Command::Deploy { key, order, release, plan: entry.plan.clone(), trigger };
     match app.journal.command(&entry.id, by, app.clock.now(), command).await {
         // Not the last number of the state: that may be a later build's, made safe by the same flush.
@@ -75,23 +78,6 @@ pub(super) async fn deploy(
             Ok(answer(&entry.id, number, &name))
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-fn release(entry: &EnvironmentDefinition, build: &Build) -> Release {
-    let mut parameters = entry.stack.parameters.clone();
-    parameters.extend(build.parameters.iter().map(|(k, v)| (k.clone(), v.clone())));
-    Release {
-        number: 0,
-        version: build.version.clone(),
-        artifact: build.artifact.clone(),
-        commit: build.commit.clone(),
-        definition: entry.stack.digest.clone(),
-        source: None,
-        parameters,
-        given: build.parameters.clone(),
-        secrets: std::collections::BTreeMap::new(),
-        link: build.link.clone(),
     }
 }
 

@@ -35,6 +35,7 @@ use crate::{
     machine::{EnvironmentId, Name},
     pipelines::{EnvironmentDefinition, Pipelines, frozen::Frozen},
     runner::Board,
+    secrets::Secrets,
 };
 
 /// What the handlers work with.
@@ -47,6 +48,8 @@ pub struct App {
     pub keys: HashMap<Name, Keys>,
     /// The stack definitions that releases were made with.
     pub frozen: Frozen,
+    /// The fingerprints of the secrets.
+    pub secrets: Secrets,
     /// What is known of the world beyond the journal.
     pub board: Board,
     /// The time.

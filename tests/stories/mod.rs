@@ -3,6 +3,7 @@
 mod bad_input;
 mod deploy;
 mod front;
+mod git;
 mod kill;
 mod process;
 mod rollback;

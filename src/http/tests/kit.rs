@@ -61,7 +61,9 @@ impl Shop {
         let loaded = load(&Registry::all(&folder.path().join("state")), &folder.path().join("shop.toml"));
         assert_eq!(loaded.mistakes, []);
         let local = SecretSlice::from(TOKEN.as_bytes().to_vec());
+        let secrets = Secrets::open(folder.path(), &loaded.pipelines).unwrap();
         let app = Arc::new(App {
+            secrets,
             journal: Journal::in_memory(Options::default()).unwrap(),
             pipelines: Arc::new(loaded.pipelines),
             keys: [("shop".parse().unwrap(), Keys::of([KEY.to_vec()]))].into(),
