@@ -23,15 +23,15 @@ pub(super) async fn hook(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
+    let unknown = || Problem::not_found("there is no pipeline of this name that takes webhooks");
     let name = pipeline.parse::<Name>().ok();
     let known = name.as_ref().and_then(|name| Some((name, app.pipelines.get(name)?, app.keys.get(name)?)));
     // Whoever has no key is not to learn which pipelines there are, by the answer or by the time it takes.
-    let nobodys = Keys::nobodys();
-    let keys = known.map_or(&nobodys, |(_, _, keys)| keys);
+    let nobodys = known.is_none().then(Keys::nobodys);
+    let keys = known.map(|(_, _, keys)| keys).or(nobodys.as_ref()).ok_or_else(unknown)?;
     // Not the journal's time, which waits for the last record when the host's clock was put back.
     let now = app.clock.host();
     let proof = signature::verify(&headers, &body, keys, now).map_err(|e| Problem::new(401, e.to_string()))?;
-    let unknown = || Problem::not_found("there is no pipeline of this name that takes webhooks");
     let (name, pipeline, _) = known.ok_or_else(unknown)?;
     let entry = pipeline.entry().ok_or_else(unknown)?;
     let said = intake::read(&headers, &body, &pipeline.webhook, now);

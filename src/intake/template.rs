@@ -62,7 +62,7 @@ mod tests {
     fn a_value_can_not_become_more_than_a_name() {
         assert_eq!(filled("builds/{commit}.tar").unwrap(), "builds/c6d86dc654b12425e706.tar");
         assert_eq!(filled("{short_commit}-{build}").unwrap(), "c6d86dc-17");
-        assert_eq!(filled("builds/{branch}/x").unwrap(), "builds/--/../etc/passwd/x".replace("/../etc/", "-..-etc-"));
+        assert_eq!(filled("builds/{branch}/x").unwrap(), "builds/---..-etc-passwd/x");
         assert_eq!(filled("builds/{job}/x").unwrap(), "builds/--/x");
         assert_eq!(filled("{version}").unwrap(), "-b-1-2--b---");
     }

@@ -5,3 +5,4 @@ mod bad_hooks;
 mod kit;
 mod limits;
 mod looks;
+mod senders;
