@@ -7,4 +7,5 @@ mod kit;
 mod limits;
 mod looks;
 mod roles;
+mod senders;
 mod tokens;
