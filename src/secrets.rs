@@ -70,11 +70,13 @@ pub enum Error {
 #[derive(Clone)]
 pub struct Secrets(Arc<Inner>);
 
+type Fingerprint = Arc<str>;
+
 struct Inner {
     key: SecretSlice<u8>,
     sources: BTreeMap<Name, BTreeMap<Arc<str>, SecretSource>>,
     /// The last good fingerprint of each.
-    known: Mutex<BTreeMap<(Name, Arc<str>), Arc<str>>>,
+    known: Mutex<BTreeMap<(Name, Arc<str>), Fingerprint>>,
 }
 
 impl Secrets {

@@ -107,11 +107,11 @@ fn steps(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: Opti
     let driver = &environment.front.driver;
     let one = |name, what: String| Step { name, what, details: Vec::new() };
     let mut steps = Vec::new();
+    steps.extend(plan.before_provisioning.as_ref().map(|g| one("approve", gate(g))));
     if let DefinitionSource::Git(path) = &environment.stack.definition {
         let from = pipeline.source.as_ref().map_or("the source repository", |source| source.git.as_str());
         steps.push(one("freeze", format!("{path} at the release's commit, read from {from}")));
     }
-    steps.extend(plan.before_provisioning.as_ref().map(|g| one("approve", gate(g))));
     steps.push(stand_up(pipeline, environment, secrets));
     steps.push(Step {
         name: "check",
@@ -156,7 +156,7 @@ fn stand_up(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: O
         Some(none) if none.is_empty() => "none".to_owned(),
         Some(some) => some.join(", "),
     };
-    details.push(format!("from builds  {build}"));
+    details.push(format!("from builds {build}"));
     for name in &stack.secrets {
         let place = match pipeline.secrets.get(name) {
             Some(SecretSource::File(path)) => format!("file {}", path.display()),
@@ -197,9 +197,9 @@ fn show_check(check: &Check) -> String {
             let body = http.contains.iter().map(|text| format!(", a body with {text:?}"));
             let equals = http.equals.iter().map(|text| format!(", the body {text:?}"));
             let more: String = body.chain(equals).collect();
-            format!("{:?} {:?}://ENDPOINT{} answers {}{more}", http.method, http.scheme, http.path, http.status)
-                .replace("Https:", "https:")
-                .replace("Http:", "http:")
+            let method = format!("{:?}", http.method).to_uppercase();
+            let scheme = format!("{:?}", http.scheme).to_lowercase();
+            format!("{method} {scheme}://ENDPOINT{} answers {}{more}", http.path, http.status)
         }
         Kind::Tcp(_) => "ENDPOINT accepts a connection".to_owned(),
         Kind::Command(_) => "a command of this host ends with exit status 0".to_owned(),

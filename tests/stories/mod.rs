@@ -6,4 +6,5 @@ mod front;
 mod kill;
 mod process;
 mod rollback;
+mod secrets;
 mod trouble;
