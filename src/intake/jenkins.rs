@@ -55,8 +55,9 @@ fn facts(mut fields: Fields<'_>, webhook: &Webhook) -> Result<Facts, Error> {
     // What was archived is not always what is to be deployed: the pipeline's own word goes before it.
     let artifact = if webhook.artifact.is_some() { Err(None) } else { artifact(&mut fields).map_err(Some) };
     let mut parameters = fields.texts("build.parameters");
-    // The job's own parameters, most of them none of ours.
-    parameters.retain(|name, _| webhook.parameters.as_ref().is_none_or(|some| some.iter().any(|s| **s == **name)));
+    // The plugin sends whatever the job was started with, most of it none of ours: only what is asked for by name is taken.
+    let wanted = webhook.parameters.as_deref().unwrap_or_default();
+    parameters.retain(|name, _| wanted.iter().any(|wanted| **wanted == **name));
     let facts = Facts {
         by: "webhook:jenkins",
         places: PLACES,

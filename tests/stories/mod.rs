@@ -7,5 +7,6 @@ mod git;
 mod kill;
 mod process;
 mod rollback;
+mod secrets;
 mod tokens;
 mod trouble;
