@@ -2,10 +2,12 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::client::say;
+use serde_json::json;
+
+use super::screen::say;
 use crate::{
     machine::{EnvironmentId, Millis, Retain},
-    pipelines::{DeployOn, Loaded, Registry, load},
+    pipelines::{DeployOn, EnvironmentDefinition, Loaded, Registry, load},
     settings::Settings,
     text::format_duration,
 };
@@ -18,6 +20,9 @@ pub struct Args {
     /// The settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
 }
 
 fn read(args: &Args) -> anyhow::Result<Loaded> {
@@ -28,12 +33,20 @@ fn read(args: &Args) -> anyhow::Result<Loaded> {
 /// Every mistake of every file, or how many files are good.
 pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
     let loaded = read(args)?;
+    let code = if loaded.mistakes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if args.json {
+        let told = loaded
+            .mistakes
+            .iter()
+            .map(|m| json!({ "file": m.file, "line": m.line, "column": m.column, "message": m.text }));
+        say(serde_json::Value::from_iter(told));
+        return Ok(code);
+    }
     if loaded.mistakes.is_empty() {
         say(format!("{} files, {} environments: good", loaded.files, loaded.pipelines.environments().count()));
-        return Ok(ExitCode::SUCCESS);
     }
     loaded.mistakes.iter().for_each(say);
-    Ok(ExitCode::FAILURE)
+    Ok(code)
 }
 
 /// What a deployment to an environment would do, step by step.
@@ -43,24 +56,33 @@ pub fn plan(args: &Args, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
         return Err(super::mistakes(loaded.mistakes));
     }
     let e = loaded.pipelines.environment(id).ok_or_else(|| anyhow::anyhow!("there is no environment {id}"))?;
-    let (plan, within) = (&e.plan, |length: Millis| format!("within {}", format_duration(length)));
     let from = if e.deploy == DeployOn::Build { "a build is announced" } else { "a release is promoted" };
+    let steps = steps(id, e);
+    if args.json {
+        let steps = steps.iter().map(|(step, what)| json!({ "step": step, "what": what }));
+        say(json!({ "environment": id, "when": from, "steps": steps.collect::<Vec<_>>() }));
+        return Ok(ExitCode::SUCCESS);
+    }
     say(format!("{id}: when {from}"));
-    if let Some(gate) = plan.before_provisioning {
-        say(format!("  approve   {}", within(gate.timeout)));
-    }
-    let path = e.stack.path.display();
-    say(format!("  provision {id}-N by {} from {path}, {}", e.stack.driver, within(plan.provision_within)));
-    say(format!("  check     {} checks, {}", e.checks.list.len(), within(plan.check_within)));
-    if let Some(gate) = plan.before_cutover {
-        say(format!("  approve   {}", within(gate.timeout)));
-    }
-    say(format!("  cut over  the front {}, {}", e.front.driver, within(plan.cut_over_within)));
-    say(format!("  bake      {}", format_duration(plan.bake)));
-    say(match plan.retain {
-        Retain::None => "  retire    the previous stack at once".to_owned(),
-        Retain::UntilNext => "  keep      the previous stack until the next deployment".to_owned(),
-        Retain::For(length) => format!("  keep      the previous stack {}", format_duration(length)),
-    });
+    steps.iter().for_each(|(step, what)| say(format!("  {step:9} {what}")));
     Ok(ExitCode::SUCCESS)
+}
+
+fn steps(id: &EnvironmentId, e: &EnvironmentDefinition) -> Vec<(&'static str, String)> {
+    let (plan, within) = (&e.plan, |length: Millis| format!("within {}", format_duration(length)));
+    let path = e.stack.path.display();
+    let mut steps = Vec::new();
+    steps.extend(plan.before_provisioning.map(|gate| ("approve", within(gate.timeout))));
+    let provision = format!("{id}-N by {} from {path}, {}", e.stack.driver, within(plan.provision_within));
+    steps.push(("provision", provision));
+    steps.push(("check", format!("{} checks, {}", e.checks.list.len(), within(plan.check_within))));
+    steps.extend(plan.before_cutover.map(|gate| ("approve", within(gate.timeout))));
+    steps.push(("cut over", format!("the front {}, {}", e.front.driver, within(plan.cut_over_within))));
+    steps.push(("bake", format_duration(plan.bake)));
+    steps.push(match plan.retain {
+        Retain::None => ("retire", "the previous stack at once".to_owned()),
+        Retain::UntilNext => ("keep", "the previous stack until the next deployment".to_owned()),
+        Retain::For(length) => ("keep", format!("the previous stack {}", format_duration(length))),
+    });
+    steps
 }
