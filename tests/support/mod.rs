@@ -3,6 +3,7 @@
 
 pub mod house;
 pub mod memory;
+pub mod peers;
 pub mod permit;
 pub mod processes;
 pub mod wire;
