@@ -73,9 +73,9 @@ abstract class Directives extends Script {
 
     private List<String> blocks = []
 
-    private Build getBuild() { binding.getVariable('build') as Build }
+    protected Build getBuild() { binding.getVariable('build') as Build }
 
-    private void within(String block, Closure body) {
+    protected void within(String block, Closure body) {
         def parent = blocks ? blocks[-1] : null
         if (parent in ALLOWED && !(block in ALLOWED[parent])) throw new StepError("'$block' is not allowed in $parent")
         blocks << block
@@ -87,11 +87,11 @@ abstract class Directives extends Script {
         }
     }
 
-    private void directive(String name) {
+    protected void directive(String name) {
         if (!blocks || !(name in (ALLOWED[blocks[-1]] ?: []))) throw new StepError("'$name' is not allowed here")
     }
 
-    private void step(String name) {
+    protected void step(String name) {
         if (!('steps' in blocks) && !('post' in blocks)) throw new StepError("the step '$name' stands outside of steps")
     }
 
@@ -102,7 +102,18 @@ abstract class Directives extends Script {
     def getAny() { 'any' }
     void options(Closure body) { within('options', body) }
     void disableConcurrentBuilds(Map terms = [:]) { directive('disableConcurrentBuilds') }
-    void steps(Closure body) { within('steps', body) }
+
+    /** What fails in here does not keep the stage's `post` from being run. */
+    void steps(Closure body) { guarded { within('steps', body) } }
+
+    protected void guarded(Closure body) {
+        try {
+            body()
+        } catch (StepError | IOException error) {
+            build.say("ERROR: ${error.message}")
+            build.worsen('FAILURE')
+        }
+    }
 
     void environment(Closure body) {
         directive('environment')
@@ -128,23 +139,20 @@ abstract class Directives extends Script {
             return
         }
         build.stage = name
-        try {
-            within('stage', body)
-        } catch (StepError | IOException error) {
-            build.say("ERROR: ${error.message}")
-            build.worsen('FAILURE')
-        } finally {
-            build.stage = null
-        }
+        guarded { within('stage', body) }
+        build.stage = null
     }
 
     void post(Closure body) { within('post', body) }
     void always(Closure body) { condition('always', true, body) }
-    void success(Closure body) { condition('success', build.result == 'SUCCESS', body) }
-    void failure(Closure body) { condition('failure', build.result == 'FAILURE', body) }
-    void aborted(Closure body) { condition('aborted', build.result == 'ABORTED', body) }
+    void success(Closure body) { condition('success', outcome() == 'SUCCESS', body) }
+    void failure(Closure body) { condition('failure', outcome() == 'FAILURE', body) }
+    void aborted(Closure body) { condition('aborted', outcome() == 'ABORTED', body) }
 
-    private void condition(String name, boolean holds, Closure body) {
+    /** Of the stage that `post` belongs to, or of the whole build. */
+    protected String outcome() { build.stage ? build.stages[build.stage] : build.result }
+
+    protected void condition(String name, boolean holds, Closure body) {
         directive(name)
         if (holds) body()
     }
@@ -168,7 +176,7 @@ abstract class Directives extends Script {
 
     /** The step; in `post` it is the condition. */
     def unstable(what) {
-        if (what instanceof Closure) return condition('unstable', build.result == 'UNSTABLE', what)
+        if (what instanceof Closure) return condition('unstable', outcome() == 'UNSTABLE', what)
         step('unstable')
         build.say("WARNING: $what")
         build.worsen('UNSTABLE')
@@ -216,9 +224,12 @@ abstract class Directives extends Script {
     void archiveArtifacts(Map terms) { files('archiveArtifacts', terms.artifacts, terms.allowEmptyArchive) }
     void junit(Map terms) { files('junit', terms.testResults, terms.allowEmptyResults) }
 
-    private void files(String name, String pattern, emptyIsGood) {
+    protected void files(String name, String pattern, emptyIsGood) {
         step(name)
-        def found = new FileNameFinder().getFileNames(build.scenario.workspace, pattern)
+        def folder = new File(build.scenario.workspace).toPath()
+        def matcher = folder.fileSystem.getPathMatcher("glob:$pattern")
+        def found = []
+        folder.toFile().eachFileRecurse { if (it.file && matcher.matches(folder.relativize(it.toPath()))) found << it }
         build.say("$name: ${found.size()} files")
         if (!found && !emptyIsGood) throw new StepError("$name: nothing matches $pattern")
     }
