@@ -1,7 +1,12 @@
 //! Asking the controller: where it is, the token, one request. Must start fast: a rollback waits for it. The token comes
 //! from the environment or from a file, never from an argument, which every user of the host could read.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use http::{HeaderName, HeaderValue, Method, header};
@@ -112,7 +117,8 @@ impl Server {
             .http1_only()
             .connect_timeout(CONNECT)
             .timeout(WHOLE);
-        let client = if secure { trusting(builder)? } else { plain(builder)? };
+        let authority = std::env::var_os("POINTSMAN_CA_FILE").map(PathBuf::from);
+        let client = if secure { trusting(builder, authority.as_deref())? } else { plain(builder)? };
         let client = client.build().context("the client can not be made")?;
         let mut token = HeaderValue::try_from(format!("Bearer {}", token(&settings)?.trim()));
         if let Ok(token) = &mut token {
@@ -124,12 +130,12 @@ impl Server {
 }
 
 /// Trusts whom this host trusts, or the authority of `POINTSMAN_CA_FILE` alone.
-fn trusting(builder: ClientBuilder) -> anyhow::Result<ClientBuilder> {
+fn trusting(builder: ClientBuilder, authority: Option<&Path>) -> anyhow::Result<ClientBuilder> {
     // Another one is there already only in tests, and as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let Some(file) = std::env::var_os("POINTSMAN_CA_FILE").map(PathBuf::from) else { return Ok(builder) };
+    let Some(file) = authority else { return Ok(builder) };
     let named = || format!("POINTSMAN_CA_FILE, {}", file.display());
-    let authorities = Certificate::from_pem_bundle(&fs::read(&file).with_context(named)?).with_context(named)?;
+    let authorities = Certificate::from_pem_bundle(&fs::read(file).with_context(named)?).with_context(named)?;
     if authorities.is_empty() {
         bail!("{}: there is no certificate in it; it must be in PEM", named());
     }
@@ -246,4 +252,67 @@ fn user() -> HeaderValue {
         .find(|name| (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic()));
     let name = named.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
     HeaderValue::try_from(name).unwrap_or(HeaderValue::from_static("someone"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    /// A server that vouches for itself, answers each request with `{}` and closes.
+    fn server() -> (std::net::SocketAddr, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key));
+        let config = Arc::new(config.expect("good"));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        std::thread::spawn(move || {
+            for stream in listener.incoming().take(4).flatten() {
+                let connection = rustls::ServerConnection::new(config.clone()).expect("good");
+                let mut stream = rustls::StreamOwned::new(connection, stream);
+                if stream.read(&mut [0; 4096]).is_ok() {
+                    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\netag: \"a\"\r\n\r\n{}";
+                    let _ = stream.write_all(answer.as_bytes());
+                    let _ = stream.flush();
+                }
+            }
+        });
+        (address, made.cert.pem())
+    }
+
+    async fn ask(address: std::net::SocketAddr, authority: Option<&Path>) -> Result<Answer, ClientError> {
+        let builder = reqwest::Client::builder().no_proxy().resolve("localhost", address).timeout(CONNECT);
+        let client = trusting(builder, authority).expect("it reads the authority").build().expect("a client");
+        let base = format!("https://localhost:{}", address.port());
+        let token = HeaderValue::from_static("Bearer x");
+        Connection { client, base, token, user: user() }.look("/").await
+    }
+
+    #[tokio::test]
+    async fn a_server_of_a_private_authority_is_trusted_when_it_is_named_and_not_otherwise() {
+        let (address, certificate) = server();
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), certificate).expect("written");
+        let answer = ask(address, Some(file.path())).await.expect("trusted");
+        assert_eq!(answer.etag, Some(HeaderValue::from_static("\"a\"")));
+        let refused = ask(address, None).await.err().expect("nobody vouches for it").to_string();
+        assert!(refused.contains("certificate"), "{refused}");
+        fs::write(file.path(), "no certificate").expect("written");
+        assert!(trusting(reqwest::Client::builder(), Some(file.path())).is_err());
+    }
+
+    #[test]
+    fn what_may_pass_is_told_from_what_may_not() {
+        let refused = |status: u16| ClientError::Refused {
+            status: http::StatusCode::from_u16(status).expect("a status"),
+            problem: serde_json::json!({ "detail": "why" }),
+        };
+        assert!(refused(503).may_pass() && !refused(409).may_pass() && !refused(507).may_pass());
+        assert_eq!(refused(409).to_string(), "why");
+    }
 }
