@@ -174,7 +174,7 @@ impl Life {
     /// Asks, and keeps the answer.
     fn ask(&mut self, path: &str, headers: &str, body: &str, with_token: bool) {
         let token = fs::read_to_string(self.house.path("state/token")).expect("it is there");
-        let token = with_token.then(|| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let token = if with_token { format!("authorization: Bearer {token}\r\n") } else { String::new() };
         let mut wire = Wire::open((self.house.address, 7070).into()).expect("it listens");
         let method = if body.is_empty() { "GET" } else { "POST" };
         let answer = wire.ask(method, path, &format!("{token}{headers}"), body).expect("it answers");
