@@ -68,11 +68,14 @@ pub enum Error {
 #[derive(Clone)]
 pub struct Secrets(Arc<Inner>);
 
+/// By pipeline and the name of the secret.
+type Fingerprints = BTreeMap<(Name, Arc<str>), Arc<str>>;
+
 struct Inner {
     key: SecretSlice<u8>,
     sources: BTreeMap<Name, BTreeMap<Arc<str>, SecretSource>>,
     /// The last good fingerprint of each.
-    known: Mutex<BTreeMap<(Name, Arc<str>), Arc<str>>>,
+    known: Mutex<Fingerprints>,
 }
 
 impl Secrets {
