@@ -6,5 +6,7 @@ mod front;
 mod git;
 mod kill;
 mod process;
+mod promotion;
 mod rollback;
+mod sources;
 mod trouble;
