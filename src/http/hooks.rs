@@ -9,9 +9,10 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 
-use super::{App, Problem};
+use super::{App, Problem, caller::Peer};
 use crate::{
-    intake::{Identity, build::Build, json, key, signature},
+    access::limits::Origin,
+    intake::{self, Announcement, build::Build, keys::Keys, signature},
     journal::{Accepted, CommandError},
     machine::{Command, EnvironmentId, Event, Key, Name, Number, Refusal, ReleaseDraft, Trigger},
     pipelines::{EnvironmentDefinition, release},
@@ -20,24 +21,40 @@ use crate::{
 pub(super) async fn hook(
     State(app): State<Arc<App>>,
     Path(pipeline): Path<String>,
+    peer: Peer,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let unknown = || Problem::not_found("there is no pipeline of this name that takes webhooks");
-    let name: Name = pipeline.parse().map_err(|_| unknown())?;
-    let keys = app.keys.get(&name).ok_or_else(unknown)?;
+    let name = pipeline.parse::<Name>().ok();
+    let known = name.as_ref().and_then(|name| Some((name, app.pipelines.get(name)?, app.keys.get(name)?)));
+    // Whoever has no key is not to learn which pipelines there are, by the answer or by the time it takes.
+    let nobodys = known.is_none().then(Keys::nobodys);
+    let keys = known.map(|(_, _, keys)| keys).or(nobodys.as_ref()).ok_or_else(unknown)?;
     // Not the journal's time, which waits for the last record when the host's clock was put back.
     let now = app.clock.host();
-    let proof = signature::verify(&headers, &body, keys, now).map_err(|e| Problem::new(401, e.to_string()))?;
-    let build = json::parse(&body).map_err(|e| Problem::new(400, e.to_string()))?;
-    let entry = app.pipelines.get(&name).and_then(|p| p.entry()).ok_or_else(unknown)?;
-    let identity = match (proof.delivery, build.number) {
-        (Some(id), _) => Identity::Delivery(id),
-        (None, Some(number)) => Identity::Build(number),
-        (None, None) => Identity::Content,
-    };
-    let key = key(&name, json::SENDER, identity, &body);
-    deploy(&app, entry, key, build, "webhook:json", Trigger::Build).await
+    // The limits must not wait for a clock that was put back.
+    let moment = app.clock.now();
+    let origin = known.map_or_else(|| Origin::api(peer.0), |(name, ..)| Origin::webhook(peer.0, name));
+    let unproven = |wait| Problem::too_many("webhooks from this address that prove nothing", wait);
+    app.limits.failures.look(&origin, moment).map_err(unproven)?;
+    let proof = signature::verify(&headers, &body, keys, now).map_err(|e| {
+        // Refused for what it is this time; what comes next is not looked at when there were too many.
+        let _ = app.limits.failures.take(&origin, moment);
+        tracing::info!(address = %peer.0, pipeline, why = %e, "a webhook that proves nothing was refused");
+        Problem::new(401, e.to_string())
+    })?;
+    let (name, pipeline, _) = known.ok_or_else(unknown)?;
+    app.limits.webhooks.take(name, moment).map_err(|wait| Problem::too_many("webhooks of this pipeline", wait))?;
+    let entry = pipeline.entry().ok_or_else(unknown)?;
+    let said = intake::read(&headers, &body, &pipeline.webhook, now);
+    match said.map_err(|e| Problem::new(e.status(), e.to_string()))? {
+        Announcement::Ignored(why) => Ok(axum::Json(serde_json::json!({ "ignored": why })).into_response()),
+        Announcement::Build(announced) => {
+            let key = announced.key(name, proof.delivery, &body);
+            deploy(&app, entry, key, announced.build, announced.by, Trigger::Build).await
+        }
+    }
 }
 
 /// Records a new build; one that was recorded before is answered with its deployment.

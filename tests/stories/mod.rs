@@ -8,5 +8,7 @@ mod kill;
 mod process;
 mod promotion;
 mod rollback;
+mod secrets;
 mod sources;
+mod tokens;
 mod trouble;

@@ -4,12 +4,14 @@ use axum::body::Body;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use secrecy::{ExposeSecret, SecretSlice};
 use serde_json::Value;
 use sha2::Sha256;
 use tower::ServiceExt;
 
 use super::super::*;
 use crate::{
+    access::{self, Digest, Role, Scope, Tokens, file, limits::Rates},
     journal::Options,
     machine::{Event, Millis, Number},
     pipelines::{Registry, load},
@@ -42,7 +44,7 @@ tcp = {}
 pub struct Shop {
     pub app: Arc<App>,
     pub router: Router,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 pub struct Told {
@@ -58,6 +60,7 @@ impl Shop {
         std::fs::write(folder.path().join("none.toml"), "command = [\"/bin/false\"]\n").unwrap();
         let loaded = load(&Registry::all(&folder.path().join("state")), &folder.path().join("shop.toml"));
         assert_eq!(loaded.mistakes, []);
+        let local = SecretSlice::from(TOKEN.as_bytes().to_vec());
         let secrets = Secrets::open(folder.path(), &loaded.pipelines).unwrap();
         let app = Arc::new(App {
             secrets,
@@ -67,9 +70,10 @@ impl Shop {
             frozen: Frozen::below(folder.path()),
             board: Board::default(),
             clock: Clock::real(),
-            token: SecretSlice::from(TOKEN.as_bytes().to_vec()),
+            access: Access::new(local, Tokens::at(folder.path().join("tokens.toml"))),
+            limits: limits("1000/s"),
         });
-        Self { router: router(app.clone()), app, _folder: folder }
+        Self { router: router(app.clone()), app, folder }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Told {
@@ -97,6 +101,39 @@ impl Shop {
 
     pub async fn get(&self, path: &str) -> Told {
         self.send(person("GET", path).body(Body::empty()).unwrap()).await
+    }
+
+    /// The folder that has the tokens.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// A token with this role, good for a day. Gives its text.
+    pub fn token(&self, name: &str, role: Role, only: &[&str]) -> String {
+        let text = access::make().unwrap().expose_secret().to_owned();
+        let only: Vec<Scope> = only.iter().map(|scope| scope.parse().unwrap()).collect();
+        let (created, day) = (self.app.clock.host(), Millis(86_400_000));
+        let digest = Digest::of(text.as_bytes());
+        let only = (!only.is_empty()).then(|| only.into());
+        let token = file::Token { name: name.into(), role, digest, created, expires: Some(created.plus(day)), only };
+        file::add(self.folder(), token).unwrap();
+        text
+    }
+
+    pub async fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> Told {
+        self.send(bearer(token, method, path).body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    /// The status alone, also of an answer that does not end.
+    pub async fn status(&self, request: Request<Body>) -> u16 {
+        self.router.clone().oneshot(request).await.unwrap().status().as_u16()
+    }
+
+    /// Anew, with nothing counted.
+    pub fn limit_webhooks(&mut self, rate: &str) {
+        self.router = Router::new();
+        Arc::get_mut(&mut self.app).unwrap().limits = limits(rate);
+        self.router = router(self.app.clone());
     }
 
     pub fn state(&self, environment: &str) -> Arc<crate::machine::Environment> {
@@ -147,9 +184,18 @@ impl Told {
     }
 }
 
+/// In minutes, so that the time that passes by itself on a busy host changes nothing.
+fn limits(webhooks: &str) -> Limits {
+    let rates = Rates { webhooks: webhooks.parse().unwrap(), failures: "1/m burst 20".parse().unwrap() };
+    Limits::new(rates, vec!["10.0.0.1".parse().unwrap()])
+}
+
 pub fn person(method: &str, path: &str) -> http::request::Builder {
-    let request = Request::builder().method(method).uri(path).header("x-pointsman-user", "ann");
-    request.header("authorization", format!("Bearer {TOKEN}"))
+    bearer(TOKEN, method, path).header("x-pointsman-user", "ann")
+}
+
+pub fn bearer(token: &str, method: &str, path: &str) -> http::request::Builder {
+    Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"))
 }
 
 pub fn signature(body: &str, at: &str, key: &[u8]) -> String {

@@ -2,6 +2,10 @@
 
 mod acts;
 mod bad_hooks;
+mod floods;
 mod kit;
 mod limits;
 mod looks;
+mod roles;
+mod senders;
+mod tokens;
