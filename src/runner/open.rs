@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Clock,
     git::Mirrors,
-    pipelines::{EnvironmentDefinition, Pipeline, Pipelines, frozen::Frozen, release},
+    pipelines::{DeployOn, EnvironmentDefinition, Pipeline, Pipelines, frozen::Frozen, release},
     secrets::Secrets,
     stacks, web_front,
 };
@@ -78,7 +78,9 @@ fn open_one(
         checks: Arc::new(definition.checks.clone()),
         frozen: Frozen::below(place.state),
         secrets: place.secrets.clone(),
-        source: mirror(pipeline, &place.mirrors).map_err(one)?.map(Source::new),
+        source: mirror(pipeline, &place.mirrors)
+            .map_err(one)?
+            .map(|mirror| Source::new(mirror, definition.deploy == DeployOn::Build)),
         promotion: promotion(pipeline, definition, &place.secrets),
         watch: definition.watch,
         board: place.board.clone(),
@@ -92,7 +94,7 @@ fn promotion(pipeline: &Arc<Pipeline>, to: &Arc<EnvironmentDefinition>, secrets:
     let (id, plan) = (from.id.clone(), to.plan.clone());
     let (pipeline, to, secrets) = (pipeline.clone(), to.clone(), secrets.clone());
     let adapt = move |live: &_| release::promoted(&pipeline, &from, &to, live, &secrets).map_err(|why| why.to_string());
-    Some(Promotion { from: id, rule, plan, adapt: Box::new(adapt) })
+    Some(Promotion { from: id, rule, plan, adapt: Arc::new(adapt) })
 }
 
 fn make_folder(folder: &Path) -> Result<(), Vec<String>> {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use super::world::World;
+use super::{spawn::blocking, world::World};
 use crate::{
     journal::{CommandError, Journal},
     machine::{
@@ -24,8 +24,8 @@ const RETRY: Duration = Duration::from_secs(10);
 
 const STEP: &str = "promoting by rule";
 
-/// Gives what a release of the environment before is in this one, or says why it can not be here.
-pub type Adapt = Box<dyn Fn(&Release) -> Result<Release, String> + Send + Sync>;
+/// Gives what a release of the environment before is in this one, or says why it can not be here. It may read files.
+pub type Adapt = Arc<dyn Fn(&Release) -> Result<Release, String> + Send + Sync>;
 
 /// How releases come to an environment by themselves.
 pub struct Promotion {
@@ -59,7 +59,7 @@ pub(super) async fn run(world: Arc<World>, journal: Journal, mut stop: watch::Re
         let rest = match due(&before, &here, promotion.rule, now) {
             Due::Nothing(_) => None,
             Due::At(time) => Some(Duration::from_millis(time.since(now).0).min(LOOK_AGAIN)),
-            Due::Now(release) => match ask(&world, promotion, &journal, &release, &here).await {
+            Due::Now(release) => match ask(&world, promotion, &journal, release, &here).await {
                 Asked::Again => continue,
                 Asked::Later => Some(RETRY),
                 Asked::Over => return true,
@@ -85,19 +85,27 @@ pub(super) async fn run(world: Arc<World>, journal: Journal, mut stop: watch::Re
 }
 
 /// Asks for the deployment, on the very state that was judged.
-async fn ask(world: &World, promotion: &Promotion, journal: &Journal, live: &Release, here: &Environment) -> Asked {
+async fn ask(
+    world: &Arc<World>,
+    promotion: &Promotion,
+    journal: &Journal,
+    live: Arc<Release>,
+    here: &Environment,
+) -> Asked {
     let troubled = |why: String| {
         let failed: Result<(), _> = Err(StepError::Unavailable(why));
         world.note(STEP, &failed);
         Asked::Later
     };
-    let release = match (promotion.adapt)(live) {
-        Ok(release) => ReleaseDraft::Existing(Arc::new(release)),
-        Err(why) => return troubled(format!("release {} can not come here: {why}", live.number)),
+    let (adapt, number) = (promotion.adapt.clone(), live.number);
+    let release = match blocking(move || adapt(&live)).await {
+        Some(Ok(release)) => ReleaseDraft::Existing(Arc::new(release)),
+        Some(Err(why)) => return troubled(format!("release {number} can not come here: {why}")),
+        None => return troubled(format!("what release {number} is here could not be found out")),
     };
     let command = Command::Deploy {
-        key: key(live.number),
-        order: Some(live.number.into()),
+        key: key(number),
+        order: Some(number.into()),
         release,
         plan: promotion.plan.clone(),
         trigger: Trigger::Rule,
@@ -109,6 +117,6 @@ async fn ask(world: &World, promotion: &Promotion, journal: &Journal, live: &Rel
         }
         Err(CommandError::Moved) => Asked::Again,
         Err(CommandError::Stopped) => Asked::Over,
-        Err(why) => troubled(format!("release {} was not taken: {why}", live.number)),
+        Err(why) => troubled(format!("release {number} was not taken: {why}")),
     }
 }

@@ -10,17 +10,19 @@ use super::{spawn::blocking, world::World};
 use crate::{
     git::{self, FileError, Mirror, Mirrors, Remote},
     intake::keys,
-    machine::{DefinitionView, Deployment, Environment, Number, Phase},
-    pipelines::Pipeline,
-    stacks::StepError,
+    machine::{DefinitionView, Deployment, Environment, Number, Phase, Release},
+    pipelines::{Pipeline, release},
+    stacks::{StackDriver, StepError},
 };
 
-/// The largest stack definition that is read, in bytes.
-const LARGEST: usize = 1 << 20;
+/// The largest stack definition that is read, in bytes: as large as one beside the pipeline file.
+const LARGEST: usize = 256 << 10;
 
 /// The source repository of one pipeline, as one environment uses it.
 pub struct Source {
     mirror: Mirror,
+    /// Whether builds come to that environment.
+    takes_builds: bool,
     /// What the repository said last, and for which deployment. Gone with the process: then it is asked again.
     said: Mutex<Option<(Number, git::Error)>>,
 }
@@ -43,9 +45,9 @@ pub fn mirror(pipeline: &Pipeline, mirrors: &Mirrors) -> Result<Option<Mirror>, 
 }
 
 impl Source {
-    /// Reads from this mirror.
-    pub fn new(mirror: Mirror) -> Self {
-        Self { mirror, said: Mutex::default() }
+    /// Reads from this mirror, for an environment to which builds come or not.
+    pub fn new(mirror: Mirror, takes_builds: bool) -> Self {
+        Self { mirror, takes_builds, said: Mutex::default() }
     }
 
     /// Brings the commit of the deployment's release into the mirror, within the limits of a fetch.
@@ -81,26 +83,36 @@ impl World {
             return DefinitionView::Refused(why.into());
         };
         match source.mirror.file_at(commit, path, LARGEST).await {
-            Ok(Some(text)) => self.keep(path, commit, text).await,
+            Ok(Some(text)) => self.keep(candidate.release.clone(), text, source.takes_builds).await,
             Ok(None) => source.said(candidate.number).map_or_else(DefinitionView::default, |error| view(&error)),
             Err(FileError::Git(error)) => view(&error),
             Err(error) => DefinitionView::Refused(error.to_string().into()),
         }
     }
 
-    /// Has the driver check it and keeps it, where that may take its time.
-    async fn keep(&self, path: &str, commit: &str, text: String) -> DefinitionView {
+    /// Has it checked and keeps it, where that may take its time.
+    async fn keep(&self, release: Arc<Release>, text: String, takes_builds: bool) -> DefinitionView {
         let (driver, frozen) = (self.stacks.driver().clone(), self.frozen.clone());
-        let place = format!("{path} at commit {}", commit.get(..10).unwrap_or(commit));
-        let work = move || match driver.check_definition(&text) {
-            Err(mistakes) => DefinitionView::Refused(format!("{place}: {}", mistakes.join("; ")).into()),
-            Ok(()) => match frozen.freeze(&text) {
+        let work = move || match refused(&*driver, &release, &text, takes_builds) {
+            Some(why) => DefinitionView::Refused(why.into()),
+            None => match frozen.freeze(&text) {
                 Ok(digest) => DefinitionView::Kept(digest),
                 Err(error) => DefinitionView::Unread(Some(error.to_string().into())),
             },
         };
         blocking(work).await.unwrap_or_default()
     }
+}
+
+/// What would be refused of a file beside the pipeline file, too: before anything is stood up.
+fn refused(driver: &dyn StackDriver, release: &Release, text: &str, takes_builds: bool) -> Option<String> {
+    let wrong = match driver.check_definition(text) {
+        Err(mistakes) => mistakes,
+        Ok(()) => release::unmet(&driver.needs(text)?, release, takes_builds),
+    };
+    let commit = release.commit.as_deref().unwrap_or_default();
+    let (path, commit) = (release.source.as_deref().unwrap_or_default(), commit.get(..10).unwrap_or(commit));
+    (!wrong.is_empty()).then(|| format!("{path} at commit {commit}: {}", wrong.join("; ")))
 }
 
 fn view(error: &git::Error) -> DefinitionView {

@@ -7,6 +7,7 @@ mod git;
 mod kill;
 mod process;
 mod promotion;
+mod releases;
 mod rollback;
 mod secrets;
 mod sources;

@@ -19,7 +19,7 @@ async fn pair() -> (Yard, Yard) {
         from: "shop/qa".parse().unwrap(),
         rule: PromotionRule { after: Millis(3_600_000) },
         plan: Arc::new(Plan { bake: Millis(0), ..Plan::default() }),
-        adapt: Box::new(|release| Ok(release.clone())),
+        adapt: Arc::new(|release| Ok(release.clone())),
     };
     let prod = Yard::behind(&qa, "shop/prod", Arc::new(rule));
     (qa, prod)

@@ -32,7 +32,7 @@ async fn reading(url: &str) -> Yard {
     let mut t = Yard::with(|plan| plan.retain = Retain::UntilNext).await;
     t.stop_controller().await;
     let mirrors = Mirrors::with(t.folder(), limits, vec!["ssh".to_owned()]);
-    t.source = Some(Arc::new(move || Source::new(mirrors.of(&remote))));
+    t.source = Some(Arc::new(move || Source::new(mirrors.of(&remote), true)));
     t.start_controller();
     t
 }
