@@ -202,9 +202,18 @@ fn the_machine_names_every_case() {
 #[test]
 fn the_top_level_is_the_one_that_was_agreed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for name in
-        ["Cargo.toml", "README.md", "ARCHITECTURE.md", "LICENSE", "pipelines", "stacks", "web_front", "src", "tests"]
-    {
+    for name in [
+        "Cargo.toml",
+        "Jenkinsfile",
+        "README.md",
+        "ARCHITECTURE.md",
+        "LICENSE",
+        "pipelines",
+        "stacks",
+        "web_front",
+        "src",
+        "tests",
+    ] {
         assert!(root.join(name).exists(), "{name} is missing");
     }
 }

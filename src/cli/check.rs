@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use serde_json::json;
 
-use super::client::say;
+use super::screen::say;
 use crate::{
     checks::{Check, Kind},
     machine::{EnvironmentId, Gate, Millis, Otherwise, Retain},

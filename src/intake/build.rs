@@ -116,5 +116,7 @@ pub(super) fn wrong(text: &str, longest: usize) -> Option<String> {
 pub(super) fn is_web_address(link: &str) -> bool {
     link.parse::<http::Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|h| !h.is_empty())
+            // A link is shown to everybody: no name and no password in it.
+            && uri.authority().is_some_and(|a| !a.as_str().contains('@'))
     })
 }

@@ -1,9 +1,11 @@
 //! Stories: what users do and what they get, told against a whole controller.
 
 mod bad_input;
+mod cli;
 mod deploy;
 mod front;
 mod git;
+mod jenkins;
 mod kill;
 mod process;
 mod promotion;
