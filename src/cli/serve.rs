@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     access::{self, Access, Tokens, limits::Limits},
     clock::Clock,
+    git::Mirrors,
     http::{App, router, serve as serve_http},
     intake::keys::{self, Keys},
     journal::{self, Journal, Options},
@@ -66,7 +67,9 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
     let clock = Clock::not_before(last);
     let board = Board::default();
-    let place = Place { state: &settings.state, clock: clock.clone(), board: board.clone(), secrets: secrets.clone() };
+    let mirrors = Mirrors::below(&settings.state);
+    let place =
+        Place { state: &settings.state, clock: clock.clone(), board: board.clone(), secrets: secrets.clone(), mirrors };
     let worlds = runner::open(&pipelines, &place).map_err(|mistakes| anyhow::anyhow!("{}", mistakes.join("\n")))?;
     let app = Arc::new(App {
         journal: journal.clone(),
