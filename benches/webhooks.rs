@@ -66,7 +66,8 @@ impl Site {
         fs::write(folder.join("pipelines/bench.toml"), PIPELINE)?;
         fs::write(folder.join("none.toml"), "command = [\"/bin/false\"]\nports = \"29000-29001\"\n")?;
         fs::write(folder.join("hook.key"), KEY)?;
-        let settings = "[server]\nlisten = \"127.0.0.1:0\"\n[log]\nfilter = \"warn\"\n";
+        let limits = "limits = { webhooks = \"1000000/s\" }";
+        let settings = format!("[server]\nlisten = \"127.0.0.1:0\"\n{limits}\n[log]\nfilter = \"warn\"\n");
         fs::write(folder.join("pointsman.toml"), settings)?;
         Ok(Self(folder))
     }

@@ -1,5 +1,6 @@
 //! Pointsman: a blue-green deployment orchestrator. See ARCHITECTURE.md for the map.
 
+pub mod access;
 pub mod checks;
 pub mod cli;
 pub mod clock;

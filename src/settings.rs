@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    access::limits::Rates,
     pipelines::{SecretSource, secret},
     toml_file::{Document, Mistake, Table},
 };
@@ -36,6 +37,8 @@ pub struct Server {
     pub token: Option<SecretSource>,
     /// Connections served at once; more are not accepted until one ends.
     pub connections: usize,
+    /// How often somebody may fail to prove who they are, and how many builds a pipeline may announce.
+    pub limits: Rates,
 }
 
 /// How the log is written.
@@ -62,7 +65,12 @@ impl Settings {
         Self {
             pipelines: folder.join("pipelines"),
             state: folder.join("state"),
-            server: Server { listen: SocketAddr::from(([127, 0, 0, 1], 7070)), token: None, connections: 1024 },
+            server: Server {
+                listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
+                token: None,
+                connections: 1024,
+                limits: Rates::default(),
+            },
             log: Log { format: LogFormat::Text, filter: "info".to_owned() },
         }
     }
@@ -107,7 +115,7 @@ impl Settings {
 
 impl Server {
     fn read(&mut self, table: &Table<'_, '_>, folder: &Path) {
-        table.only(&["listen", "token", "connections"]);
+        table.only(&["listen", "token", "connections", "limits"]);
         if let Some(value) = table.get("token") {
             self.token = secret(&value, folder);
         }
@@ -126,6 +134,12 @@ impl Server {
         }
         if let Some(count) = table.get("connections").and_then(|v| v.integer(16..=65_536)) {
             self.connections = usize::try_from(count).unwrap_or(self.connections);
+        }
+        if let Some(limits) = table.get("limits").and_then(|v| v.table()) {
+            limits.only(&["webhooks", "failures"]);
+            let rate = |key: &str| limits.get(key).and_then(|v| v.parsed(str::parse));
+            self.limits.webhooks = rate("webhooks").unwrap_or(self.limits.webhooks);
+            self.limits.failures = rate("failures").unwrap_or(self.limits.failures);
         }
     }
 }

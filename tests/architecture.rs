@@ -70,6 +70,7 @@ fn assert_none(what: &str, hits: &[String]) {
 
 fn other_modules(but: &[&str]) -> Vec<String> {
     let all = [
+        "access",
         "checks",
         "cli",
         "clock",
@@ -130,6 +131,19 @@ fn intake_and_http_never_call_drivers() {
         let words = ["StackDriver", "FrontDriver", ".ensure(", ".retire(", ".cut_over(", ".stage("];
         assert_none("a surface calls a driver", &lines_with(place, &words));
     }
+}
+
+#[test]
+fn who_may_do_what_is_decided_without_knowing_how_they_ask() {
+    assert_none("access looks up", &imports("src/access", &other_modules(&["access", "machine"])));
+    let words = ["axum", "http::", "hyper", "tokio", "async "];
+    assert_none("access knows how requests come", &lines_with("src/access", &words));
+}
+
+#[test]
+fn the_text_of_a_token_is_made_in_one_place() {
+    let makers = lines_with("src", &["\"pm_\""]).into_iter().filter(|hit| !hit.starts_with("src/access/tokens.rs"));
+    assert_none("someone else makes tokens", &makers.collect::<Vec<_>>());
 }
 
 #[test]

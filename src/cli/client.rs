@@ -111,7 +111,7 @@ fn user() -> String {
     let named = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
     let named = named
         .map(|name| name.trim().to_owned())
-        .find(|name| (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic()));
+        .find(|name| (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && b != b':'));
     named.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::client::{Connection, coloured, say};
-use crate::machine::EnvironmentId;
+use crate::{access::is_person, machine::EnvironmentId};
 
 /// How many records are read at once: more than one deployment ever writes.
 const RECORDS: usize = 200;
@@ -63,7 +63,7 @@ impl<'a> Rail<'a> {
         let records = answer["records"].as_array().map_or(&[][..], Vec::as_slice);
         if self.shown == 0 {
             // What was asked for just now begins here; a rollback's deployment has a long history before it.
-            let asked = |r: &&Value| self.is_ours(r) && r["by"].as_str().is_some_and(|by| by.starts_with("cli:"));
+            let asked = |r: &&Value| self.is_ours(r) && r["by"].as_str().is_some_and(is_person);
             let begin = records.iter().rev().find(asked).and_then(|record| record["seq"].as_u64());
             self.shown = begin.map_or(0, |seq| seq.saturating_sub(1));
         }

@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use crate::{
+    access::{self, Access, Tokens, limits::Limits},
     clock::Clock,
     http::{App, router, serve as serve_http},
     intake::keys::{self, Keys},
@@ -71,7 +72,8 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         frozen,
         board,
         clock: clock.clone(),
-        token: token(&settings)?,
+        access: Access::new(token(&settings)?, Tokens::at(settings.state.join(access::file::FILE))),
+        limits: Limits::new(settings.server.limits),
     });
     let listener = TcpListener::bind(settings.server.listen).await;
     let listener = listener.with_context(|| format!("listening at {}", settings.server.listen))?;

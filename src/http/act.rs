@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::{App, Problem, hooks};
 use crate::{
+    access::Caller,
     intake::{Identity, json, key},
     machine::{Command, EnvironmentId, Event, GateName, Number, ReleaseDraft, Trigger},
     pipelines::EnvironmentDefinition,
@@ -61,12 +62,13 @@ impl Wish {
 pub(super) async fn environment(
     State(app): State<Arc<App>>,
     Path((pipeline, environment, action)): Path<(String, String, String)>,
+    caller: Caller,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let definition = app.environment(&pipeline, &environment)?;
     if action == "deploy" {
-        return deploy(&app, &definition, &headers, &body).await;
+        return deploy(&app, &definition, &caller, &headers, &body).await;
     }
     let wish = Wish::read(&body)?;
     let command = match (&*action, wish.lift) {
@@ -80,13 +82,13 @@ pub(super) async fn environment(
         ("veto", true) => Command::Unveto(wish.release()?),
         _ => return Err(Problem::not_found("no such action: deploy, promote, rollback, hold, resume, pin, veto")),
     };
-    record(&app, &definition.id, &headers, command).await
+    record(&app, &definition.id, &caller, command).await
 }
 
 pub(super) async fn deployment(
     State(app): State<Arc<App>>,
     Path((pipeline, environment, number, action)): Path<(String, String, u32, String)>,
-    headers: HeaderMap,
+    caller: Caller,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let definition = app.environment(&pipeline, &environment)?;
@@ -101,11 +103,11 @@ pub(super) async fn deployment(
         "abort" => Command::Abort(Number(number), wish.reason()?),
         _ => return Err(Problem::not_found("no such action: approve, abort")),
     };
-    record(&app, &definition.id, &headers, command).await
+    record(&app, &definition.id, &caller, command).await
 }
 
-async fn record(app: &App, id: &EnvironmentId, headers: &HeaderMap, command: Command) -> Result<Response, Problem> {
-    let accepted = app.journal.command(id, &by(headers), app.clock.now(), command).await?;
+async fn record(app: &App, id: &EnvironmentId, caller: &Caller, command: Command) -> Result<Response, Problem> {
+    let accepted = app.journal.command(id, &caller.by, app.clock.now(), command).await?;
     Ok(match &accepted.event {
         Event::Accepted { number, .. } => hooks::answer(id, *number, "queued"),
         Event::RollbackWentCold { by, .. } => hooks::answer(id, *by, "queued"),
@@ -116,6 +118,7 @@ async fn record(app: &App, id: &EnvironmentId, headers: &HeaderMap, command: Com
 async fn deploy(
     app: &App,
     definition: &EnvironmentDefinition,
+    caller: &Caller,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, Problem> {
@@ -128,7 +131,7 @@ async fn deploy(
     // Without a name of its own, two wishes of the same moment are still two when they say different things.
     let otherwise = format!("{} {}", app.clock.now().0, String::from_utf8_lossy(body));
     let key = key(&definition.id.pipeline, "person", identity(headers, &otherwise), body);
-    hooks::deploy(app, definition, key, build, &by(headers), Trigger::Person).await
+    hooks::deploy(app, definition, key, build, &caller.by, Trigger::Person).await
 }
 
 /// The release that is live in the environment before goes to this one, as it is.
@@ -156,11 +159,4 @@ fn promote(app: &App, to: &EnvironmentDefinition, wish: &Wish) -> Result<Command
 fn identity<'a>(headers: &'a HeaderMap, otherwise: &'a str) -> Identity<'a> {
     let given = headers.get("idempotency-key").and_then(|v| v.to_str().ok());
     Identity::Delivery(given.unwrap_or(otherwise))
-}
-
-/// Who asks, as far as the client says.
-fn by(headers: &HeaderMap) -> String {
-    let name = headers.get("x-pointsman-user").and_then(|v| v.to_str().ok()).map(str::trim);
-    let name = name.filter(|name| (1..=64).contains(&name.len()));
-    format!("cli:{}", name.unwrap_or("someone"))
 }

@@ -9,8 +9,9 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 
-use super::{App, Problem};
+use super::{App, Problem, caller::Peer};
 use crate::{
+    access::limits::Origin,
     intake::{Identity, build::Build, json, key, signature},
     journal::{Accepted, CommandError},
     machine::{Command, EnvironmentId, Event, Key, Name, Number, Refusal, Release, ReleaseDraft, Trigger},
@@ -20,6 +21,7 @@ use crate::{
 pub(super) async fn hook(
     State(app): State<Arc<App>>,
     Path(pipeline): Path<String>,
+    peer: Peer,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -28,7 +30,17 @@ pub(super) async fn hook(
     let keys = app.keys.get(&name).ok_or_else(unknown)?;
     // Not the journal's time, which waits for the last record when the host's clock was put back.
     let now = app.clock.host();
-    let proof = signature::verify(&headers, &body, keys, now).map_err(|e| Problem::new(401, e.to_string()))?;
+    // The limits must not wait for a clock that was put back.
+    let moment = app.clock.now();
+    let origin = Origin::webhook(peer.0, &name);
+    let unproven = |wait| Problem::too_many("webhooks from this address that prove nothing", wait);
+    app.limits.failures.look(&origin, moment).map_err(unproven)?;
+    let proof = signature::verify(&headers, &body, keys, now).map_err(|e| {
+        // Refused for what it is this time; what comes next is not looked at when there were too many.
+        let _ = app.limits.failures.take(&origin, moment);
+        Problem::new(401, e.to_string())
+    })?;
+    app.limits.webhooks.take(&name, moment).map_err(|wait| Problem::too_many("webhooks of this pipeline", wait))?;
     let build = json::parse(&body).map_err(|e| Problem::new(400, e.to_string()))?;
     let entry = app.pipelines.get(&name).and_then(|p| p.entry()).ok_or_else(unknown)?;
     let identity = match (proof.delivery, build.number) {

@@ -2,6 +2,7 @@
 //! driver.
 
 mod act;
+mod caller;
 mod guard;
 mod hooks;
 mod problem;
@@ -16,19 +17,18 @@ use std::{any::Any, collections::HashMap, sync::Arc};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
-    middleware::{Next, from_fn, from_fn_with_state},
+    extract::DefaultBodyLimit,
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use secrecy::{ExposeSecret, SecretSlice};
-use subtle::ConstantTimeEq;
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use problem::Problem;
 pub use server::serve;
 
 use crate::{
+    access::{Access, limits::Limits},
     clock::Clock,
     intake::keys::Keys,
     journal::Journal,
@@ -51,15 +51,17 @@ pub struct App {
     pub board: Board,
     /// The time.
     pub clock: Clock,
-    /// What people and scripts show.
-    pub token: SecretSlice<u8>,
+    /// Who may ask, and for what.
+    pub access: Access,
+    /// How often.
+    pub limits: Limits,
 }
 
 impl App {
     fn environment(&self, pipeline: &str, environment: &str) -> Result<Arc<EnvironmentDefinition>, Problem> {
         let id = format!("{pipeline}/{environment}").parse::<EnvironmentId>().ok();
         let found = id.and_then(|id| self.pipelines.environment(&id).cloned());
-        found.ok_or_else(|| Problem::not_found("there is no such environment; GET /v1/environments lists them"))
+        found.ok_or_else(Problem::no_environment)
     }
 }
 
@@ -73,7 +75,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/deployments/{pipeline}/{environment}/{number}/{action}", post(act::deployment))
         .route("/v1/history", get(read::history))
         .route("/v1/events", get(read::events))
-        .layer(from_fn_with_state(app.clone(), authorised));
+        .layer(from_fn_with_state(app.clone(), caller::authorised));
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/v1/hooks/{pipeline}", post(hooks::hook))
@@ -93,12 +95,4 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
     tracing::error!(what, "a request met a defect");
     Problem::new(500, "a defect of pointsman; its log says more, and nothing was recorded unless it says so")
         .into_response()
-}
-
-async fn authorised(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let shown = request.headers().get("authorization").and_then(|v| v.as_bytes().strip_prefix(b"Bearer "));
-    if shown.is_some_and(|shown| app.token.expose_secret().ct_eq(shown).into()) {
-        return next.run(request).await;
-    }
-    Problem::new(401, "the token is missing or wrong: send `Authorization: Bearer <token>`").into_response()
 }

@@ -1,21 +1,37 @@
 //! Errors as `application/problem+json`: what, and what to do.
 
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
-use crate::{journal::CommandError, machine::Refusal};
+use crate::{
+    access::{Refused, limits::Wait},
+    journal::CommandError,
+    machine::Refusal,
+};
 
 /// An answer that is no success.
 #[derive(Debug)]
 pub struct Problem {
     status: u16,
     detail: String,
+    /// When to ask again, where the status alone does not say it.
+    again: Option<Wait>,
 }
 
 impl Problem {
     /// With this status; `detail` says what is wrong and what to do.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        Self { status, detail: detail.into(), again: None }
+    }
+
+    /// Too often; `what` says of what.
+    pub(super) fn too_many(what: &str, again: Wait) -> Self {
+        let seconds = again.0.0.div_ceil(1000).max(1);
+        Self { again: Some(again), ..Self::new(429, format!("too many {what}; ask again in {seconds} s")) }
+    }
+
+    pub(super) fn no_environment() -> Self {
+        Self::not_found("there is no such environment; GET /v1/environments lists them")
     }
 
     pub(super) fn not_found(detail: &str) -> Self {
@@ -37,20 +53,36 @@ impl From<CommandError> for Problem {
     }
 }
 
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let status = match &refused {
+            Refused::Unknown | Refused::Expired { .. } => 401,
+            Refused::BadUser => 400,
+            Refused::TooSmall { .. } | Refused::Outside { .. } => 403,
+            Refused::Unreadable => 503,
+        };
+        Self::new(status, refused.to_string())
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let title = status.canonical_reason().unwrap_or("Error");
         let body = serde_json::json!({ "title": title, "status": self.status, "detail": self.detail }).to_string();
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
-        // A full disk takes a person to put right.
-        let again = match self.status {
-            503 => Some("2"),
-            507 => Some("60"),
+        let again = match (self.again, self.status) {
+            (Some(wait), _) => Some(wait.0.0.div_ceil(1000).max(1)),
+            (None, 503) => Some(2),
+            // A full disk takes a person to put right.
+            (None, 507) => Some(60),
             _ => None,
         };
         if let Some(seconds) = again {
-            response.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static(seconds));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -14,12 +14,13 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{App, Problem, view};
 use crate::{
+    access::{Caller, Role},
     machine::{DeploymentState, Environment, EnvironmentId, Number},
     text::parse_duration,
 };
 
-pub(super) async fn environments(State(app): State<Arc<App>>) -> Json<Value> {
-    let all = app.pipelines.environments().map(|e| view::environment(&app, &e.id));
+pub(super) async fn environments(State(app): State<Arc<App>>, caller: Caller) -> Json<Value> {
+    let all = app.pipelines.environments().filter(|e| caller.sees(&e.id)).map(|e| view::environment(&app, &e.id));
     Json(json!({ "environments": all.collect::<Vec<_>>() }))
 }
 
@@ -68,25 +69,49 @@ pub(super) struct Which {
     last: Option<usize>,
 }
 
-pub(super) async fn history(State(app): State<Arc<App>>, Query(which): Query<Which>) -> Result<Json<Value>, Problem> {
-    let last = which.last.unwrap_or(50).min(1000);
-    let read = tokio::task::spawn_blocking(move || app.journal.history(which.environment.as_ref(), last));
+pub(super) async fn history(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Query(which): Query<Which>,
+) -> Result<Json<Value>, Problem> {
+    const MOST: usize = 1000;
+    let last = which.last.unwrap_or(50).min(MOST);
+    if let Some(id) = &which.environment {
+        caller.may(Role::Viewer, id)?;
+    }
+    // Among many, those that the caller may see have to be looked for.
+    let looked = if which.environment.is_none() && caller.only.is_some() { MOST } else { last };
+    let read = tokio::task::spawn_blocking(move || app.journal.history(which.environment.as_ref(), looked));
     let records = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
-    let records = records.map_err(|e| Problem::new(500, format!("the state file can not be read: {e}")))?;
+    let mut records = records.map_err(|e| Problem::new(500, format!("the state file can not be read: {e}")))?;
+    records.retain(|record| caller.sees(&record.environment));
+    records.drain(..records.len().saturating_sub(last));
     Ok(Json(json!({ "records": records })))
 }
 
-pub(super) async fn events(State(app): State<Arc<App>>) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
-    let records = stream::unfold(app.journal.follow(), |mut records| async move {
-        let event = match records.recv().await {
-            Ok(record) => {
-                let event = sse::Event::default().id(record.seq.to_string()).event("record");
-                event.json_data(&*record).unwrap_or_default()
+/// Every record of what the caller may see, as it is made; ends when the caller's token does.
+pub(super) async fn events(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
+    let begin = (app.journal.follow(), app, caller);
+    let records = stream::unfold(begin, |(mut records, app, caller)| async move {
+        let event = loop {
+            let record = records.recv().await;
+            if !app.access.still(&caller, app.clock.host()) {
+                return None;
             }
-            Err(RecvError::Lagged(missed)) => sse::Event::default().event("missed").data(missed.to_string()),
-            Err(RecvError::Closed) => return None,
+            match record {
+                Ok(record) if !caller.sees(&record.environment) => {}
+                Ok(record) => {
+                    let event = sse::Event::default().id(record.seq.to_string()).event("record");
+                    break event.json_data(&*record).unwrap_or_default();
+                }
+                Err(RecvError::Lagged(missed)) => break sse::Event::default().event("missed").data(missed.to_string()),
+                Err(RecvError::Closed) => return None,
+            }
         };
-        Some((Ok(event), records))
+        Some((Ok(event), (records, app, caller)))
     });
     Sse::new(records).keep_alive(sse::KeepAlive::default())
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Extension, Router};
+use axum::{Extension, Router, middleware::AddExtension};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -20,7 +20,7 @@ use tokio::{
 };
 use tower::Layer;
 
-use super::guard::Activity;
+use super::{caller::Peer, guard::Activity};
 
 /// How long a client may take to send the head of a request.
 const HEAD: Duration = Duration::from_secs(5);
@@ -51,9 +51,9 @@ pub async fn serve(listener: TcpListener, router: Router, connections: usize, mu
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let activity = Arc::new(Activity::new(&seats.count));
-                let connection = graceful.watch(connection(stream, &router, activity.clone()));
+                let connection = graceful.watch(connection(stream, Peer(peer.ip()), &router, activity.clone()));
                 // What a client does to its own connection concerns nobody else.
                 let task = tasks.spawn(async move { drop(connection.await) });
                 seats.taken.push(Seat { activity, task });
@@ -71,19 +71,21 @@ pub async fn serve(listener: TcpListener, router: Router, connections: usize, mu
     let _ = tokio::time::timeout(LAST, graceful.shutdown()).await;
 }
 
-type Service = TowerToHyperService<axum::middleware::AddExtension<Router, Arc<Activity>>>;
+type Service = TowerToHyperService<AddExtension<AddExtension<Router, Arc<Activity>>, Peer>>;
 
 fn connection(
     stream: TcpStream,
+    peer: Peer,
     router: &Router,
     activity: Arc<Activity>,
 ) -> http1::Connection<TokioIo<TcpStream>, Service> {
     let _ = stream.set_nodelay(true); // Slower without, not wrong.
+    let service = Extension(peer).layer(Extension(activity).layer(router.clone()));
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(64 << 10)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(Extension(activity).layer(router.clone())))
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
 }
 
 /// The connections there are.

@@ -81,7 +81,7 @@ pub struct Record {
     pub at: Millis,
     /// Where.
     pub environment: EnvironmentId,
-    /// Who: `pointsman`, `webhook:jenkins`, `cli:` and a name.
+    /// Who: `pointsman`, `rule`, `webhook:jenkins`, a token's name, `local:` and a name.
     pub by: Arc<str>,
     /// What.
     pub event: Event,

@@ -14,7 +14,7 @@ use super::{
 pub struct Entry {
     /// When.
     pub at: Millis,
-    /// Who: `pointsman`, `webhook:jenkins`, `cli:` and a name.
+    /// Who: `pointsman`, `rule`, `webhook:jenkins`, a token's name, `local:` and a name.
     pub by: Arc<str>,
     /// What.
     pub event: Event,

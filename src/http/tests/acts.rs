@@ -43,7 +43,7 @@ async fn holds_pins_and_vetoes_are_set_and_taken_back() {
     shop.post(&format!("{QA}/resume"), "").await.refused(StatusCode::CONFLICT, "nothing is held");
     assert_eq!(shop.post(&format!("{QA}/hold"), r#"{"reason":"audit"}"#).await.status, 200);
     let hold = shop.get(QA).await.body["hold"].clone();
-    assert_eq!((hold["by"].as_str(), hold["reason"].as_str()), (Some("cli:ann"), Some("audit")));
+    assert_eq!((hold["by"].as_str(), hold["reason"].as_str()), (Some("local:ann"), Some("audit")));
     assert_eq!(shop.post(&format!("{QA}/resume"), "").await.status, 200);
     shop.post(&format!("{QA}/pin"), "{}").await.refused(StatusCode::BAD_REQUEST, "name the release you mean");
     assert_eq!(shop.post(&format!("{QA}/pin"), r#"{"release":3}"#).await.status, 200);

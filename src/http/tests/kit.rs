@@ -4,12 +4,14 @@ use axum::body::Body;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use secrecy::SecretSlice;
 use serde_json::Value;
 use sha2::Sha256;
 use tower::ServiceExt;
 
 use super::super::*;
 use crate::{
+    access::{Tokens, limits::Rates},
     journal::Options,
     machine::{Event, Millis, Number},
     pipelines::{Registry, load},
@@ -58,6 +60,7 @@ impl Shop {
         std::fs::write(folder.path().join("none.toml"), "command = [\"/bin/false\"]\n").unwrap();
         let loaded = load(&Registry::all(&folder.path().join("state")), &folder.path().join("shop.toml"));
         assert_eq!(loaded.mistakes, []);
+        let local = SecretSlice::from(TOKEN.as_bytes().to_vec());
         let app = Arc::new(App {
             journal: Journal::in_memory(Options::default()).unwrap(),
             pipelines: Arc::new(loaded.pipelines),
@@ -65,7 +68,8 @@ impl Shop {
             frozen: Frozen::below(folder.path()),
             board: Board::default(),
             clock: Clock::real(),
-            token: SecretSlice::from(TOKEN.as_bytes().to_vec()),
+            access: Access::new(local, Tokens::at(folder.path().join("tokens.toml"))),
+            limits: Limits::new(Rates::default()),
         });
         Self { router: router(app.clone()), app, _folder: folder }
     }

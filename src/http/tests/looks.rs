@@ -27,10 +27,10 @@ async fn each_step_says_what_it_waits_for_and_until_when() {
     let shop = Shop::new();
     says(&why(&shop).await, "Nothing was deployed yet");
     shop.post(&format!("{QA}/hold"), r#"{"reason":"audit"}"#).await;
-    says(&why(&shop).await, "held by cli:ann since");
+    says(&why(&shop).await, "held by local:ann since");
     build(&shop, "v1").await;
     let held = why(&shop).await;
-    says(&held, "Deployment 1 (v1) waits: automatic deployments are held by cli:ann");
+    says(&held, "Deployment 1 (v1) waits: automatic deployments are held by local:ann");
     says(&held, "(audit); `pointsman resume shop/qa`");
     shop.post(&format!("{QA}/resume"), "").await;
     says(&why(&shop).await, "Deployment 1 (v1) is next");

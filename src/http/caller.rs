@@ -1,0 +1,115 @@
+//! Who asks, and whether they may: every request to the API passes here before a handler sees it. The one table of which
+//! action takes which role; what is not in it takes the greatest. Must not know what the actions do.
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, Method, header, request::Parts};
+
+use super::{App, Problem};
+use crate::{
+    access::{Caller, Refused, Role, limits::Origin},
+    machine::EnvironmentId,
+};
+
+/// The address that a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    /// Whose address is not known share one that nobody has.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or(Self(Ipv4Addr::UNSPECIFIED.into())))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get().cloned();
+        caller.ok_or_else(|| Problem::new(500, "a defect of pointsman: nobody was asked who they are; report this"))
+    }
+}
+
+/// What an action takes.
+fn needs(method: &Method, action: &str) -> Role {
+    match (method, action) {
+        (&Method::GET | &Method::HEAD, _) => Role::Viewer,
+        (&Method::POST, "deploy" | "promote" | "abort" | "rollback" | "hold") => Role::Deployer,
+        (&Method::POST, "approve" | "resume") => Role::Approver,
+        _ => Role::Admin,
+    }
+}
+
+/// Lets pass who may do what the request asks for. Lists show each caller what it may see: that is the handlers' part.
+pub(super) async fn authorised(
+    State(app): State<Arc<App>>,
+    peer: Peer,
+    path: MatchedPath,
+    params: RawPathParams,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let caller = match known(&app, peer, request.headers()) {
+        Ok(caller) => caller,
+        Err(problem) => return problem.into_response(),
+    };
+    if let Err(problem) = allowed(&caller, request.method(), path.as_str(), &params) {
+        return problem.into_response();
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+fn known(app: &App, peer: Peer, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let now = app.clock.host();
+    let user = headers.get("x-pointsman-user").map(|value| value.as_bytes().trim_ascii());
+    // A good token is never slowed by what others of the same address do: to look it up costs next to nothing.
+    let found = bearer(headers).map_or(Err(Refused::Unknown), |shown| app.access.caller(shown, user, now));
+    found.map_err(|refused| failed(app, peer, refused))
+}
+
+/// Counts a request of nobody, and says how it is answered.
+fn failed(app: &App, peer: Peer, refused: Refused) -> Problem {
+    if !refused.is_failure() {
+        return refused.into();
+    }
+    match app.limits.failures.take(&Origin::api(peer.0), app.clock.now()) {
+        Ok(()) => refused.into(),
+        Err(wait) => Problem::too_many("requests from this address without a good token", wait),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, shown) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(shown.trim_ascii())
+}
+
+/// `path` is the route, with its parameters by name.
+fn allowed(caller: &Caller, method: &Method, path: &str, params: &RawPathParams) -> Result<(), Problem> {
+    let param = |wanted: &str| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let action = param("action").or(path.rsplit('/').next()).unwrap_or_default();
+    let needs = needs(method, action);
+    match (param("pipeline"), param("environment")) {
+        (Some(pipeline), Some(environment)) => {
+            let id = format!("{pipeline}/{environment}").parse::<EnvironmentId>();
+            caller.may(needs, &id.map_err(|_| Problem::no_environment())?)?;
+        }
+        // A list: each caller sees its own part.
+        (None, None) if needs == Role::Viewer => {}
+        _ => caller.may_everywhere(needs)?,
+    }
+    Ok(())
+}
