@@ -74,6 +74,7 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         clock: clock.clone(),
         access: Access::new(token(&settings)?, Tokens::at(settings.state.join(access::file::FILE))),
         limits: Limits::new(settings.server.limits),
+        answers: Default::default(),
     });
     let listener = TcpListener::bind(settings.server.listen).await;
     let listener = listener.with_context(|| format!("listening at {}", settings.server.listen))?;

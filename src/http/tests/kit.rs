@@ -70,6 +70,7 @@ impl Shop {
             clock: Clock::real(),
             access: Access::new(local, Tokens::at(folder.path().join("tokens.toml"))),
             limits: Limits::new(Rates::default()),
+            answers: Default::default(),
         });
         Self { router: router(app.clone()), app, _folder: folder }
     }
@@ -99,6 +100,27 @@ impl Shop {
 
     pub async fn get(&self, path: &str) -> Told {
         self.send(person("GET", path).body(Body::empty()).unwrap()).await
+    }
+
+    /// As if the controller had been started again: what was in memory is gone.
+    pub fn forget_answers(&mut self) {
+        let loaded = &self.app;
+        let access = Access::new(
+            SecretSlice::from(TOKEN.as_bytes().to_vec()),
+            Tokens::at(self._folder.path().join("tokens.toml")),
+        );
+        self.app = Arc::new(App {
+            journal: loaded.journal.clone(),
+            pipelines: loaded.pipelines.clone(),
+            keys: [("shop".parse().unwrap(), Keys::of([KEY.to_vec()]))].into(),
+            frozen: Frozen::below(self._folder.path()),
+            board: Board::default(),
+            clock: Clock::real(),
+            access,
+            limits: Limits::new(Rates::default()),
+            answers: Default::default(),
+        });
+        self.router = router(self.app.clone());
     }
 
     pub fn state(&self, environment: &str) -> Arc<crate::machine::Environment> {

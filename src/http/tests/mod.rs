@@ -2,6 +2,9 @@
 
 mod acts;
 mod bad_hooks;
+mod confirmed;
+mod document;
 mod kit;
 mod limits;
 mod looks;
+mod stream;
