@@ -4,6 +4,7 @@
 mod act;
 mod again;
 mod caller;
+mod changes;
 mod document;
 mod events;
 mod guard;
@@ -110,6 +111,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     let mut asked = acting
         .routes(routes!(read::environments))
         .routes(routes!(read::environment))
+        .routes(routes!(changes::changes))
         .routes(routes!(read::deployment))
         .routes(routes!(read::history))
         .routes(routes!(events::events))
