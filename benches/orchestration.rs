@@ -25,8 +25,9 @@ use pointsman::{
     clock::Clock,
     journal::{Journal, Options},
     machine::{Command, EnvironmentId, Key, Millis, Plan, Release, ReleaseDraft, Trigger},
-    pipelines::frozen::Frozen,
+    pipelines::{Pipelines, frozen::Frozen},
     runner::{self, Board, SharedStacks, World},
+    secrets::Secrets,
 };
 use tokio::sync::watch;
 
@@ -49,12 +50,14 @@ fn yard(count: usize, watch_every: Duration) -> Yard {
     let checks = Arc::new(Checks::default());
     let board = Board::default();
     let ids: Vec<EnvironmentId> = (0..count).map(|i| format!("app-{i}/live").parse().unwrap()).collect();
+    let secrets = Secrets::open(state.path(), &Pipelines::default()).unwrap();
     let world = |id: &EnvironmentId| World {
         id: id.clone(),
         stacks: stacks.clone(),
         front: Arc::<MemoryFront>::default(),
         checks: checks.clone(),
         frozen: frozen.clone(),
+        secrets: secrets.clone(),
         watch: watch_every,
         board: board.clone(),
         clock: clock.clone(),

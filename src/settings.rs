@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -39,6 +39,8 @@ pub struct Server {
     pub connections: usize,
     /// How often somebody may fail to prove who they are, and how many builds a pipeline may announce.
     pub limits: Rates,
+    /// Proxies before this server, whose `X-Forwarded-For` is believed when failures are counted.
+    pub proxies: Vec<IpAddr>,
 }
 
 /// How the log is written.
@@ -70,6 +72,7 @@ impl Settings {
                 token: None,
                 connections: 1024,
                 limits: Rates::default(),
+                proxies: Vec::new(),
             },
             log: Log { format: LogFormat::Text, filter: "info".to_owned() },
         }
@@ -115,7 +118,7 @@ impl Settings {
 
 impl Server {
     fn read(&mut self, table: &Table<'_, '_>, folder: &Path) {
-        table.only(&["listen", "token", "connections", "limits"]);
+        table.only(&["listen", "token", "connections", "limits", "proxies"]);
         if let Some(value) = table.get("token") {
             self.token = secret(&value, folder);
         }
@@ -134,6 +137,11 @@ impl Server {
         }
         if let Some(count) = table.get("connections").and_then(|v| v.integer(16..=65_536)) {
             self.connections = usize::try_from(count).unwrap_or(self.connections);
+        }
+        for proxy in table.get("proxies").and_then(|v| v.list()).unwrap_or_default() {
+            let why = "it must be an address without a port, for example \"127.0.0.1\"";
+            self.proxies
+                .extend(proxy.parsed(|text| text.parse::<IpAddr>().map_err(|_| why)).map(|ip| ip.to_canonical()));
         }
         if let Some(limits) = table.get("limits").and_then(|v| v.table()) {
             limits.only(&["webhooks", "failures"]);
@@ -174,8 +182,10 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_with_its_place() {
-        let text = "pipeline = \"p\"\n[server]\nlisten = \"0.0.0.0:80\"\nconnections = 3\n[log]\nformat = \"xml\"\n";
+        let text = "pipeline = \"p\"\n[server]\nlisten = \"0.0.0.0:80\"\nconnections = 3\nproxies = [\"proxy\"]\nlimits = { webhooks = \"lots\", \
+                    failures = \"0/s\", api = \"1/s\" }\n[log]\nformat = \"xml\"\n";
         let file = "/etc/pointsman/pointsman.toml";
+        let rate = "is no rate: write \"1000/s\", \"30/m\" or \"1/s burst 20\", with numbers from 1 to 1000000";
         assert_eq!(
             parse(text).unwrap_err(),
             [
@@ -184,7 +194,11 @@ mod tests {
                     "{file}:3:10: `listen` can be reached from other hosts: name a token, `token = {{ file = \"...\" }}`, or listen at 127.0.0.1 behind a TLS proxy"
                 ),
                 format!("{file}:4:15: `connections` is the number 3; it must be a whole number from 16 to 65536"),
-                format!("{file}:6:10: `format` is \"xml\"; accepted: \"text\" or \"json\""),
+                format!("{file}:5:12: `proxies`: it must be an address without a port, for example \"127.0.0.1\""),
+                format!("{file}:6:23: `webhooks`: \"lots\" {rate}"),
+                format!("{file}:6:42: `failures`: \"0/s\" {rate}"),
+                format!("{file}:6:49: unknown key `api`; accepted here: webhooks, failures"),
+                format!("{file}:8:10: `format` is \"xml\"; accepted: \"text\" or \"json\""),
             ]
         );
     }

@@ -124,7 +124,7 @@ impl<'d, 't> Table<'d, 't> {
     /// The value of a key that must be there.
     pub fn require(&self, key: &str, example: &str) -> Option<Value<'d, 't>> {
         let found = self.get(key);
-        if found.is_none() && self.document.broken_lines.is_empty() {
+        if found.is_none() && self.is_whole() {
             self.wrong(&format!("`{key}` is missing, for example `{example}`"));
         }
         found
@@ -141,10 +141,24 @@ impl<'d, 't> Table<'d, 't> {
         self.document.mistake(self.span.start, text.to_owned());
     }
 
-    /// The table without its places, for those who read it themselves. `but`: keys that are left out.
-    pub fn plain(&self, but: &[&str]) -> toml::Table {
-        let kept = self.table.iter().filter(|(k, _)| !but.contains(&k.get_ref().as_ref()));
-        kept.map(|(k, v)| (k.get_ref().to_string(), plain(v.get_ref()))).collect()
+    /// Reports a mistake at one of its keys.
+    pub fn wrong_at(&self, key: &str, text: &str) {
+        match self.table.keys().find(|k| k.get_ref() == key) {
+            Some(key) => self.wrong_key(key, text),
+            None => self.wrong(text),
+        }
+    }
+
+    /// Whether all of the text is TOML: else what seems to be missing may stand in the part that could not be read.
+    pub fn is_whole(&self) -> bool {
+        self.document.broken_lines.is_empty()
+    }
+
+    /// The table without its places, for those who read it themselves. `but`: keys that are left out; `text`: what
+    /// becomes of each text in it.
+    pub fn plain(&self, but: &[&str], text: &dyn Fn(&Value<'d, 't>, &str) -> String) -> toml::Table {
+        let kept = self.entries().filter(|(key, _)| !but.contains(key));
+        kept.map(|(key, value)| (key.to_owned(), value.plain(text))).collect()
     }
 
     fn wrong_key(&self, key: &Spanned<DeString<'t>>, text: &str) {
@@ -177,6 +191,11 @@ impl<'d, 't> Value<'d, 't> {
     /// A string.
     pub fn text(&self) -> Option<&'d str> {
         self.expect(self.value.get_ref().as_str(), "a text in quotes")
+    }
+
+    /// The string, if it is one; nothing is reported.
+    pub fn as_text(&self) -> Option<&'d str> {
+        self.value.get_ref().as_str()
     }
 
     /// A string that is not empty.
@@ -217,6 +236,29 @@ impl<'d, 't> Value<'d, 't> {
         self.expect(number.filter(|n| limits.contains(n)), &what)
     }
 
+    /// A list of texts, each said once and none empty.
+    pub fn texts(&self) -> Option<Vec<(&'d str, Value<'d, 't>)>> {
+        let mut texts: Vec<(&'d str, Value<'d, 't>)> = Vec::new();
+        for item in self.list()? {
+            let Some(text) = item.full_text() else { continue };
+            if texts.iter().any(|(other, _)| *other == text) {
+                item.wrong(&format!("`{}` has \"{}\" twice", self.name, excerpt(text)));
+            } else {
+                texts.push((text, item));
+            }
+        }
+        Some(texts)
+    }
+
+    /// As [`Value::texts`], at least one.
+    pub fn some_texts(&self) -> Option<Vec<(&'d str, Value<'d, 't>)>> {
+        let empty = self.list()?.is_empty();
+        if empty {
+            self.wrong(&format!("`{}` is empty; name one at least, or leave it out", self.name));
+        }
+        self.texts().filter(|_| !empty)
+    }
+
     /// `true` or `false`.
     pub fn boolean(&self) -> Option<bool> {
         self.expect(self.value.get_ref().as_bool(), "true or false")
@@ -251,6 +293,27 @@ impl<'d, 't> Value<'d, 't> {
         Some(list.iter().map(item).collect())
     }
 
+    fn plain(&self, text: &dyn Fn(&Value<'d, 't>, &str) -> String) -> toml::Value {
+        let inner = |name: String, value| Value { document: self.document, name, value };
+        match self.value.get_ref() {
+            DeValue::String(string) => toml::Value::String(text(self, string)),
+            DeValue::Integer(n) => toml::Value::Integer(i64::from_str_radix(n.as_str(), n.radix()).unwrap_or(i64::MAX)),
+            DeValue::Float(n) => toml::Value::Float(n.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Boolean(yes) => toml::Value::Boolean(*yes),
+            DeValue::Datetime(time) => toml::Value::Datetime(*time),
+            DeValue::Array(list) => {
+                toml::Value::Array(list.iter().map(|v| inner(self.name.clone(), v).plain(text)).collect())
+            }
+            DeValue::Table(table) => {
+                let entry = |(k, v): (&Spanned<DeString<'t>>, &'d Spanned<DeValue<'t>>)| {
+                    let name = k.get_ref().to_string();
+                    (name.clone(), inner(name, v).plain(text))
+                };
+                toml::Value::Table(table.iter().map(entry).collect())
+            }
+        }
+    }
+
     fn expect<T>(&self, found: Option<T>, wanted: &str) -> Option<T> {
         if found.is_none() {
             let is = match self.value.get_ref() {
@@ -260,19 +323,5 @@ impl<'d, 't> Value<'d, 't> {
             self.wrong(&format!("`{}` is {is}; it must be {wanted}", self.name));
         }
         found
-    }
-}
-
-fn plain(value: &DeValue<'_>) -> toml::Value {
-    match value {
-        DeValue::String(text) => toml::Value::String(text.to_string()),
-        DeValue::Integer(n) => toml::Value::Integer(i64::from_str_radix(n.as_str(), n.radix()).unwrap_or(i64::MAX)),
-        DeValue::Float(n) => toml::Value::Float(n.as_str().parse().unwrap_or(f64::NAN)),
-        DeValue::Boolean(yes) => toml::Value::Boolean(*yes),
-        DeValue::Datetime(time) => toml::Value::Datetime(*time),
-        DeValue::Array(list) => toml::Value::Array(list.iter().map(|v| plain(v.get_ref())).collect()),
-        DeValue::Table(table) => {
-            toml::Value::Table(table.iter().map(|(k, v)| (k.get_ref().to_string(), plain(v.get_ref()))).collect())
-        }
     }
 }

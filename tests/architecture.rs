@@ -74,12 +74,14 @@ fn other_modules(but: &[&str]) -> Vec<String> {
         "checks",
         "cli",
         "clock",
+        "git",
         "http",
         "intake",
         "journal",
         "machine",
         "pipelines",
         "runner",
+        "secrets",
         "settings",
         "stacks",
         "web_front",
@@ -115,6 +117,17 @@ fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
                 drivers.iter().filter(|d| *d != driver).map(|d| format!("{registry}::{d}")).collect();
             assert_none("a driver knows another", &imports(&format!("{place}/{driver}"), &others));
         }
+    }
+}
+
+#[test]
+fn git_knows_no_pipeline_no_journal_and_no_driver_and_no_driver_or_core_knows_git() {
+    let above = other_modules(&["machine", "git", "clock"]);
+    assert_none("git looks up", &imports("src/git", &above));
+    let words = ["machine::{", "machine::*"];
+    assert_none("git takes more of the machine than its time", &lines_with("src/git", &words));
+    for place in ["src/machine", "src/journal", "src/stacks", "src/web_front", "src/checks", "src/intake"] {
+        assert_none("git is used from below", &imports(place, &["crate::git".to_owned()]));
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FlockOperation, Gid, Uid, fchown, flock},
+    fs::{FlockOperation, Gid, OFlags, Uid, fchown, flock},
     process::geteuid,
 };
 
@@ -144,8 +144,7 @@ fn edit(state: &Path, change: impl FnOnce(&mut Vec<Token>) -> Result<(), Error>)
 fn lock(state: &Path) -> Result<File, Error> {
     let path = state.join(LOCK);
     let io = |source| Error::Io { doing: "locking", path: path.clone(), source };
-    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;
-    owned_like(&file, state).map_err(io)?;
+    let file = open_lock(&path, state).map_err(io)?;
     for _ in 0..TRIES {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),
@@ -154,6 +153,19 @@ fn lock(state: &Path) -> Result<File, Error> {
         }
     }
     Err(Error::Locked(path))
+}
+
+/// Only what was made just now is given away, and no link is followed: whoever owns the folder is not to be given a file
+/// of root's.
+fn open_lock(path: &Path, state: &Path) -> io::Result<File> {
+    match File::options().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => owned_like(&file, state).map(|()| file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed();
+            File::options().read(true).custom_flags(flags).open(path)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What root makes in the folder of another belongs to that other: the controller must be able to read it.

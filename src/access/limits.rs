@@ -91,6 +91,8 @@ pub struct Limits {
     pub webhooks: Limit<Name>,
     /// Requests of one origin that prove nothing.
     pub failures: Limit<Origin>,
+    /// Addresses whose word is believed on whom they ask for.
+    proxies: Vec<IpAddr>,
 }
 
 /// The most origins that are remembered: some two megabytes.
@@ -100,8 +102,22 @@ const PIPELINES: usize = 1 << 20;
 
 impl Limits {
     /// With nothing counted yet.
-    pub fn new(rates: Rates) -> Self {
-        Self { webhooks: Limit::new(rates.webhooks, PIPELINES), failures: Limit::new(rates.failures, ORIGINS) }
+    pub fn new(rates: Rates, proxies: Vec<IpAddr>) -> Self {
+        let webhooks = Limit::new(rates.webhooks, PIPELINES);
+        Self { webhooks, failures: Limit::new(rates.failures, ORIGINS), proxies }
+    }
+
+    /// Who asks: the peer, or whom a proxy asks for, by the list of addresses to which each proxy adds its own peer. From
+    /// the end, where the nearest one wrote, for as long as it is a proxy of ours who says it.
+    pub fn address(&self, peer: IpAddr, forwarded: &str) -> IpAddr {
+        let mut address = peer.to_canonical();
+        for said in forwarded.rsplit(',') {
+            match said.trim().parse::<IpAddr>() {
+                Ok(said) if self.proxies.contains(&address) => address = said.to_canonical(),
+                _ => break,
+            }
+        }
+        address
     }
 }
 

@@ -49,7 +49,10 @@ pub fn plan(args: &Args, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
     if let Some(gate) = &plan.before_provisioning {
         say(format!("  approve   {}", within(gate.timeout)));
     }
-    let path = e.stack.path.display();
+    let path = match &e.stack.definition {
+        crate::pipelines::DefinitionSource::File(file) => file.path.display().to_string(),
+        crate::pipelines::DefinitionSource::Git(path) => format!("{path} in git"),
+    };
     say(format!("  provision {id}-N by {} from {path}, {}", e.stack.driver, within(plan.provision_within)));
     say(format!("  check     {} checks, {}", e.checks.list.len(), within(plan.check_within)));
     if let Some(gate) = &plan.before_cutover {

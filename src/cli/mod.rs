@@ -12,6 +12,7 @@ pub mod sample;
 pub mod serve;
 pub mod stack_run;
 pub mod status;
+pub mod token;
 
 use std::process::ExitCode;
 
@@ -56,6 +57,9 @@ enum Command {
     /// Look into the state file
     #[command(subcommand)]
     Journal(journal::Verb),
+    /// Say who may do what: make, list and revoke tokens
+    #[command(subcommand)]
+    Token(token::Verb),
     #[command(flatten)]
     Client(Client),
     #[command(hide = true)]
@@ -127,6 +131,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::check(&args),
         Command::Plan { environment, args } => check::plan(&args, &environment),
         Command::Journal(verb) => journal::run(verb),
+        Command::Token(verb) => token::run(verb),
         Command::Front(args) => front::run(&args).map(|()| ExitCode::SUCCESS),
         Command::StackRun(args) => stack_run::run(args).map(|()| ExitCode::SUCCESS),
         Command::StackExec(args) => Ok(stack_run::exec(args)),

@@ -20,12 +20,13 @@ use tokio::{
 use crate::{
     access::{self, Access, Tokens, limits::Limits},
     clock::Clock,
-    http::{App, router, serve as serve_http},
+    http::{self, App, router, serve as serve_http},
     intake::keys::{self, Keys},
     journal::{self, Journal, Options},
     machine::Millis,
     pipelines::{Pipelines, Registry, frozen::Frozen, load},
     runner::{self, Board, Place},
+    secrets::Secrets,
     settings::{LogFormat, Settings},
 };
 
@@ -55,26 +56,30 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     let pipelines = Arc::new(loaded.pipelines);
     let frozen = Frozen::below(&settings.state);
-    for environment in pipelines.environments() {
-        frozen.freeze(&environment.stack.text)?;
+    for file in pipelines.environments().filter_map(|environment| environment.stack.file()) {
+        frozen.freeze(&file.text)?;
     }
+    let secrets = Secrets::open(&settings.state, &pipelines)
+        .map_err(|all| anyhow::anyhow!("{}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     let (journal, opened) = Journal::open(&settings.state.join("journal"), Options::default())?;
     tracing::info!(records = opened.records, environments = opened.environments, "state file read");
     let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
     let clock = Clock::not_before(last);
     let board = Board::default();
-    let place = Place { state: &settings.state, clock: clock.clone(), board: board.clone() };
+    let place = Place { state: &settings.state, clock: clock.clone(), board: board.clone(), secrets: secrets.clone() };
     let worlds = runner::open(&pipelines, &place).map_err(|mistakes| anyhow::anyhow!("{}", mistakes.join("\n")))?;
     let app = Arc::new(App {
         journal: journal.clone(),
         pipelines: pipelines.clone(),
         keys: webhook_keys(&pipelines)?,
         frozen,
+        secrets,
         board,
         clock: clock.clone(),
         access: Access::new(token(&settings)?, Tokens::at(settings.state.join(access::file::FILE))),
-        limits: Limits::new(settings.server.limits),
-        answers: Default::default(),
+        limits: Limits::new(settings.server.limits, settings.server.proxies.clone()),
+        answers: http::Answers::default(),
+        mirrors: std::collections::HashMap::new(),
     });
     let listener = TcpListener::bind(settings.server.listen).await;
     let listener = listener.with_context(|| format!("listening at {}", settings.server.listen))?;

@@ -22,7 +22,7 @@ use crate::{
     intake::{Identity, json, key},
     journal::CommandError,
     machine::{Command, EnvironmentId, Event, GateName, Number, Refusal, ReleaseDraft, Trigger},
-    pipelines::EnvironmentDefinition,
+    pipelines::{EnvironmentDefinition, release},
 };
 
 /// How often a wish is looked at again because the environment moved for reasons of its own.
@@ -114,11 +114,13 @@ pub(super) fn promoted(
     to: &EnvironmentDefinition,
     look: &Look,
 ) -> Result<Arc<crate::machine::Release>, Problem> {
-    let from = app.pipelines.get(&to.id.pipeline).and_then(|p| p.before(&to.id));
+    let pipeline = app.pipelines.get(&to.id.pipeline).ok_or_else(Problem::no_environment)?;
+    let from = pipeline.before(&to.id);
     let from = from.ok_or_else(|| Problem::new(409, "the first environment has none before it; deploy a build"))?;
     let live = look.before.as_ref().and_then(|before| before.live());
     let live = live.ok_or_else(|| Problem::new(409, format!("nothing is live in {}", from.id)))?;
-    Ok(live.release.clone())
+    let release = release::promoted(pipeline, from, to, &live.release, &app.secrets);
+    release.map(Arc::new).map_err(|why| Problem::new(409, why.to_string()))
 }
 
 /// Put back what was live before

@@ -24,12 +24,14 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
 
-impl<S: Sync> FromRequestParts<S> for Peer {
+impl FromRequestParts<Arc<App>> for Peer {
     type Rejection = Infallible;
 
     /// Whose address is not known share one that nobody has.
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().copied().unwrap_or(Self(Ipv4Addr::UNSPECIFIED.into())))
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer: &Self| peer.0);
+        let forwarded = parts.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        Ok(Self(app.limits.address(peer, &forwarded.collect::<Vec<_>>().join(","))))
     }
 }
 
@@ -86,7 +88,10 @@ fn failed(app: &App, peer: Peer, refused: Refused) -> Problem {
         return refused.into();
     }
     match app.limits.failures.take(&Origin::api(peer.0), app.clock.now()) {
-        Ok(()) => refused.into(),
+        Ok(()) => {
+            tracing::info!(address = %peer.0, why = %refused, "a request of nobody was refused");
+            refused.into()
+        }
         Err(wait) => Problem::too_many("requests from this address without a good token", wait),
     }
 }

@@ -22,14 +22,20 @@ use super::{
 };
 use crate::{
     access::Caller,
-    machine::{self, GateName},
+    git::{self, Mirror},
+    machine::{self, EnvironmentId, GateName},
     pipelines::{EnvironmentDefinition, frozen::Frozen},
+    text::format_time,
 };
 
 /// The longest difference of two definitions that is shown, in bytes.
 const LONGEST: usize = 64 << 10;
 /// How long a difference may be looked for; after that it is a coarser one.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the source repository may take; a fetch goes on without us.
+const GIT: Duration = Duration::from_secs(5);
+/// The most commits that are listed.
+const MOST: usize = 100;
 
 /// What a promotion would change.
 #[derive(Serialize, ToSchema)]
@@ -120,14 +126,16 @@ pub(super) async fn changes(
     let (frozen, old, new) = (app.frozen.clone(), live.clone(), to.clone());
     let read = tokio::task::spawn_blocking(move || definitions(&frozen, old.as_deref(), new.as_deref()));
     let (text, definition_why) = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
-    let (commits, commits_why) = commits(live.as_deref(), to.as_deref());
+    let (commits, commits_why) = commits(&app, &definition.id, live.as_deref(), to.as_deref()).await;
     let changes = Changes {
         environment: definition.id.to_string(),
         before: before.id.to_string(),
         from: live.as_deref().map(view::release),
         promotable: refused.is_none(),
         why: refused.or_else(|| remark(&look.state, live.as_deref(), to.as_deref())),
-        parameters: to.as_ref().map_or_else(Vec::new, |to| differences(live.as_deref().map(|r| &r.parameters), &to.parameters)),
+        parameters: to
+            .as_ref()
+            .map_or_else(Vec::new, |to| differences(live.as_deref().map(|r| &r.parameters), &to.parameters)),
         definition: text,
         definition_why,
         secrets: to.as_ref().map_or_else(Vec::new, |to| {
@@ -155,17 +163,17 @@ fn remark(
     let to = to?.number;
     match (state.pin(), live) {
         (Some(pin), _) if pin != to => Some(format!("it would wait: the environment is pinned to release {pin}")),
-        (_, Some(live)) if live.number == to => Some(format!("release {to} is live here already; it would be stood up anew")),
+        (_, Some(live)) if live.number == to => {
+            Some(format!("release {to} is live here already; it would be stood up anew"))
+        }
         _ => None,
     }
 }
 
 fn gates(definition: &EnvironmentDefinition, asker: &str) -> Vec<Gate> {
     let plan = &definition.plan;
-    let all = [
-        (GateName::BeforeProvisioning, &plan.before_provisioning),
-        (GateName::BeforeCutover, &plan.before_cutover),
-    ];
+    let all =
+        [(GateName::BeforeProvisioning, &plan.before_provisioning), (GateName::BeforeCutover, &plan.before_cutover)];
     all.into_iter().filter_map(|(name, gate)| Some(view::gate(name, gate.as_ref()?, Some(asker)))).collect()
 }
 
@@ -216,18 +224,67 @@ fn unified(from: &str, to: &str) -> (String, Option<String>) {
     (text, Some(format!("it is longer than {LONGEST} bytes and cut off")))
 }
 
+type Commits = (Option<Vec<Commit>>, Option<String>);
+
 /// The commits between two releases.
-fn commits(from: Option<&machine::Release>, to: Option<&machine::Release>) -> (Option<Vec<Commit>>, Option<String>) {
-    let Some(to) = to else { return (None, Some("nothing would be promoted".into())) };
-    let Some(from) = from else { return (None, Some("nothing is live here yet".into())) };
-    if from.commit.is_some() && from.commit == to.commit {
+async fn commits(
+    app: &App,
+    id: &EnvironmentId,
+    from: Option<&machine::Release>,
+    to: Option<&machine::Release>,
+) -> Commits {
+    let none = |why: &str| (None, Some(why.to_owned()));
+    let Some(to) = to else { return none("nothing would be promoted") };
+    let Some(from) = from else { return none("nothing is live here yet") };
+    let (Some(old), Some(new)) = (&from.commit, &to.commit) else {
+        let unnamed = if from.commit.is_none() { from } else { to };
+        return (None, Some(format!("the build of release {} named no commit", unnamed.number)));
+    };
+    if old == new {
         return (Some(Vec::new()), None);
     }
-    let unnamed = |release: &machine::Release| release.commit.is_none().then_some(release.number);
-    match unnamed(from).or(unnamed(to)) {
-        Some(number) => (None, Some(format!("the build of release {number} named no commit"))),
-        None => (None, Some("the pipeline has no [source] to ask".into())),
+    let Some(mirror) = app.mirrors.get(&id.pipeline) else {
+        return none("the pipeline names no source repository that could be asked");
+    };
+    let web = app.pipelines.get(&id.pipeline).and_then(|p| p.source.as_ref()?.web.clone());
+    match tokio::time::timeout(GIT, between(mirror, old, new)).await {
+        Ok(Ok(Some(changes))) => told(&changes, web.as_deref()),
+        Ok(Ok(None)) => none("the commits are not in the source repository"),
+        Ok(Err(error)) => (None, Some(error.to_string())),
+        Err(_) => none("the source repository did not answer in time; ask again, it is still being read"),
     }
+}
+
+/// From the mirror; only what is not there yet is fetched.
+async fn between(mirror: &Mirror, old: &str, new: &str) -> Result<Option<git::Changes>, git::Error> {
+    let known = mirror.commits_between(old, new, MOST).await?;
+    if known.is_some() {
+        return Ok(known);
+    }
+    mirror.fetch(new).await?;
+    mirror.fetch(old).await?;
+    mirror.commits_between(old, new, MOST).await
+}
+
+fn told(changes: &git::Changes, web: Option<&str>) -> Commits {
+    let shown = |commit: &git::Commit| Commit {
+        id: commit.id.clone(),
+        author: commit.author.clone(),
+        time: format_time(commit.time),
+        subject: commit.subject.clone(),
+        link: web.map(|web| web.replace("{commit}", &commit.id)),
+    };
+    let least = if changes.at_least { "at least " } else { "" };
+    let mut remarks = Vec::new();
+    if changes.more > 0 {
+        remarks.push(format!("{least}{} more are not listed", changes.more));
+    }
+    if changes.backwards {
+        let gone = changes.gone.len() + changes.more_gone;
+        remarks.push(format!("{least}{gone} commits of what is live are not in it and would go away"));
+    }
+    let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
+    (Some(changes.commits.iter().map(shown).collect()), remark)
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use crate::{
     access::limits::Origin,
     intake::{Identity, build::Build, json, key, signature},
     journal::{Accepted, CommandError},
-    machine::{Command, EnvironmentId, Event, Key, Name, Number, Refusal, Release, ReleaseDraft, Trigger},
-    pipelines::EnvironmentDefinition,
+    machine::{Command, EnvironmentId, Event, Key, Name, Number, Refusal, ReleaseDraft, Trigger},
+    pipelines::{EnvironmentDefinition, release},
 };
 
 /// Announce a build
@@ -59,6 +59,7 @@ pub(super) async fn hook(
     let proof = signature::verify(&headers, &body, keys, now).map_err(|e| {
         // Refused for what it is this time; what comes next is not looked at when there were too many.
         let _ = app.limits.failures.take(&origin, moment);
+        tracing::info!(address = %peer.0, pipeline = %name, why = %e, "a webhook that proves nothing was refused");
         Problem::new(401, e.to_string())
     })?;
     app.limits.webhooks.take(&name, moment).map_err(|wait| Problem::too_many("webhooks of this pipeline", wait))?;
@@ -83,7 +84,10 @@ pub(super) async fn deploy(
     trigger: Trigger,
 ) -> Result<Response, Problem> {
     let order = build.number.filter(|_| trigger == Trigger::Build);
-    let release = ReleaseDraft::New(release(entry, &build));
+    let pipeline =
+        app.pipelines.get(&entry.id.pipeline).ok_or_else(|| Problem::not_found("there is no such pipeline"))?;
+    let release = release::of_build(pipeline, entry, &build, &app.secrets);
+    let release = ReleaseDraft::New(release.map_err(|why| Problem::new(400, why.to_string()))?);
     let command = Command::Deploy { key, order, release, plan: entry.plan.clone(), trigger };
     match app.journal.command(&entry.id, by, app.clock.now(), command).await {
         // Not the last number of the state: that may be a later build's, made safe by the same flush.
@@ -93,23 +97,6 @@ pub(super) async fn deploy(
             Ok(known(&app.journal.state(&entry.id), &entry.id, number))
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-fn release(entry: &EnvironmentDefinition, build: &Build) -> Release {
-    let mut parameters = entry.stack.parameters.clone();
-    parameters.extend(build.parameters.iter().map(|(k, v)| (k.clone(), v.clone())));
-    Release {
-        number: 0,
-        version: build.version.clone(),
-        artifact: build.artifact.clone(),
-        commit: build.commit.clone(),
-        definition: entry.stack.digest.clone(),
-        source: None,
-        parameters,
-        given: build.parameters.clone(),
-        secrets: std::collections::BTreeMap::new(),
-        link: build.link.clone(),
     }
 }
 

@@ -42,11 +42,13 @@ pub use server::serve;
 use crate::{
     access::{Access, limits::Limits},
     clock::Clock,
+    git::Mirror,
     intake::keys::Keys,
     journal::Journal,
     machine::{EnvironmentId, Name},
     pipelines::{EnvironmentDefinition, Pipelines, frozen::Frozen},
     runner::Board,
+    secrets::Secrets,
 };
 
 /// What the handlers work with.
@@ -59,6 +61,8 @@ pub struct App {
     pub keys: HashMap<Name, Keys>,
     /// The stack definitions that releases were made with.
     pub frozen: Frozen,
+    /// The fingerprints of the secrets.
+    pub secrets: Secrets,
     /// What is known of the world beyond the journal.
     pub board: Board,
     /// The time.
@@ -67,6 +71,8 @@ pub struct App {
     pub access: Access,
     /// How often.
     pub limits: Limits,
+    /// The mirrors of the source repositories, for what a promotion would change.
+    pub mirrors: HashMap<Name, Mirror>,
     /// What was answered to those who named their requests.
     pub answers: Answers,
 }

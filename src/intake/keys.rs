@@ -56,6 +56,12 @@ impl Keys {
 /// Reads one secret. Line ends behind it are none of it: editors put them there. A key written `whsec_<base64>`, as the
 /// Standard Webhooks tools do, is decoded.
 pub fn read(source: &SecretSource) -> Result<SecretSlice<u8>, Error> {
+    let secret = read_plain(source)?;
+    Ok(decoded(secret.expose_secret()).map_or(secret, SecretSlice::from))
+}
+
+/// Reads one secret as it is written, for those who are to get the very text.
+pub fn read_plain(source: &SecretSource) -> Result<SecretSlice<u8>, Error> {
     let (place, bytes) = match source {
         SecretSource::File(path) => {
             let place = path.display().to_string();
@@ -72,14 +78,13 @@ pub fn read(source: &SecretSource) -> Result<SecretSlice<u8>, Error> {
     if bytes.len() as u64 > LARGEST {
         return Err(Error::TooLarge(place));
     }
-    let secret = SecretSlice::from(decoded(bytes.trim_ascii_end()));
+    let secret = SecretSlice::from(bytes.trim_ascii_end().to_vec());
     if secret.expose_secret().is_empty() { Err(Error::Empty(place)) } else { Ok(secret) }
 }
 
-fn decoded(bytes: &[u8]) -> Vec<u8> {
+fn decoded(bytes: &[u8]) -> Option<Vec<u8>> {
     use base64::{Engine, engine::general_purpose::STANDARD};
-    let standard = bytes.strip_prefix(b"whsec_").and_then(|text| STANDARD.decode(text).ok());
-    standard.unwrap_or_else(|| bytes.to_vec())
+    bytes.strip_prefix(b"whsec_").and_then(|text| STANDARD.decode(text).ok()).filter(|key| !key.is_empty())
 }
 
 #[cfg(test)]

@@ -200,8 +200,12 @@ impl Ledger {
             let fresh = Arc::default();
             let state = states.get(environment).unwrap_or(&fresh);
             match wish {
-                Wish::Command(_, Some(expected)) if *expected != state.seq() => return Err(No::Moved),
-                Wish::Command(command, _) => state.command(command, by).map_err(No::Refused)?,
+                Wish::Command(command, expected) => match state.command(command, by) {
+                    // Asked again, it is not the wish that has moved the state on.
+                    Err(again @ Refusal::Duplicate(_)) => return Err(No::Refused(again)),
+                    _ if expected.is_some_and(|seq| seq != state.seq()) => return Err(No::Moved),
+                    answer => answer.map_err(No::Refused)?,
+                },
                 Wish::Append(expected, _) if state.seq() != *expected => return Err(No::Moved),
                 Wish::Append(_, event) => event.clone(),
             }

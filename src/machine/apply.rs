@@ -38,6 +38,7 @@ impl Environment {
             Event::Approved { number } => self.approve(*number, at)?,
             Event::DefinitionFrozen { number, definition } => self.freeze(*number, definition)?,
             Event::Provisioned { number } => {
+                self.defined(*number)?;
                 self.step("provisioned", *number, at, |p| matches!(p, Phase::Provisioning), Phase::Checking)?;
             }
             Event::Checked { number } => self.checked(*number, at)?,
@@ -199,6 +200,13 @@ impl Environment {
         }
         active.release = Arc::new(Release { definition: definition.clone(), ..Release::clone(&active.release) });
         Ok(())
+    }
+
+    /// What has a stack has a definition (rule R26).
+    fn defined(&self, number: Number) -> Result<(), Illegal> {
+        let awaits = self.active.as_ref().is_some_and(|d| d.number == number && d.release.awaits_definition());
+        let why = "its stack definition was not read";
+        if awaits && self.rules.r26() { Err(Illegal { event: "provisioned", number, why }) } else { Ok(()) }
     }
 
     fn approve(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {

@@ -3,7 +3,7 @@
 
 use super::{
     ids::{Generation, Number},
-    observation::{Condition, Observation},
+    observation::{Condition, DefinitionView, Observation},
     state::{Environment, Phase, Retiring},
 };
 use crate::machine::ids::Millis;
@@ -93,7 +93,8 @@ impl Environment {
 
     fn to_freeze(&self, seen: &Observation) -> Option<Number> {
         let candidate = self.active.as_ref().filter(|d| matches!(d.phase, Phase::Provisioning))?;
-        (candidate.release.awaits_definition() && seen.definition.is_none()).then_some(candidate.number)
+        let unread = matches!(seen.definition, DefinitionView::Unread(_));
+        (candidate.release.awaits_definition() && unread).then_some(candidate.number)
     }
 
     fn to_stage(&self, seen: &Observation) -> Option<Number> {

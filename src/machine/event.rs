@@ -14,7 +14,7 @@ use super::{
 pub struct Entry {
     /// When.
     pub at: Millis,
-    /// Who: `pointsman`, `rule`, `webhook:jenkins`, a token's name, `local:` and a name.
+    /// Who: `pointsman`, `webhook:jenkins`, `rule`, the name of a token, or `local:` and a name.
     pub by: Arc<str>,
     /// What.
     pub event: Event,

@@ -23,6 +23,9 @@ impl Environment {
         hold(!standby.is_some_and(retiring), "the promised rollback target is being torn down")?;
         hold(self.standby.as_ref().is_none_or(|s| s.stack.proven), "a rollback target was never found good")?;
         hold(standby.is_none() || live.is_some(), "there is a rollback target but nothing live")?;
+        let kept = self.live.iter().chain(self.standby.iter().map(|s| &s.stack)).map(|s| &s.release);
+        let undefined = kept.chain(self.proven()).any(|r| r.awaits_definition());
+        hold(!undefined, "what was live, or can be again, has no stack definition")?;
         if let Some(active) = &self.active {
             let number = active.number;
             let is_live = live == Some(number);

@@ -15,6 +15,7 @@ mod invariants;
 #[cfg(test)]
 mod model;
 mod observation;
+pub mod promotion;
 mod release;
 mod rules;
 mod state;
@@ -28,7 +29,7 @@ pub use effect::{Effect, RetirePermit};
 pub use event::{Entry, Event, Outcome, Trigger};
 pub use ids::{BadName, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, StackName};
 pub use invariants::Violation;
-pub use observation::{Condition, FrontView, Health, Observation, StackView};
+pub use observation::{Condition, DefinitionView, FrontView, Health, Observation, StackView};
 pub use release::{Fencing, Gate, GateName, Otherwise, Plan, Release, Retain};
 pub use rules::Rules;
 pub use state::{

@@ -15,11 +15,27 @@ pub struct Observation {
     pub front: Option<FrontView>,
     /// Which stack answered at the front's public address; `None` when none did, or when it was not asked.
     pub public: Option<Number>,
-    /// The digest of the candidate's stack definition, when it was read from the source repository and is kept; `None`
-    /// also when it is not asked for.
-    pub definition: Option<Arc<str>>,
+    /// What is known of the stack definition that the candidate awaits.
+    pub definition: DefinitionView,
     /// No order that was ever sent to the front can still change it ([`super::Fencing::quiet`]).
     pub quiet: bool,
+}
+
+/// The stack definition that a release awaits, as it was found in the source repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum DefinitionView {
+    /// It was not read yet, or nobody awaits one; with what stands in the way, where that is known.
+    Unread(Option<Arc<str>>),
+    /// It was read and is kept, by this SHA-256 of its text.
+    Kept(Arc<str>),
+    /// It will not be had by asking again: it is not there, or nothing can be made from it. Why, in one sentence.
+    Refused(Arc<str>),
+}
+
+impl Default for DefinitionView {
+    fn default() -> Self {
+        Self::Unread(None)
+    }
 }
 
 /// One stack as seen.

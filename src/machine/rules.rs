@@ -57,4 +57,10 @@ rules! {
     r25 = 25,
     /// Nothing is stood up before its definition is frozen.
     r26 = 26,
+    /// A rule promotes only what was found good.
+    r27 = 27,
+    /// A rule promotes only what is newer than all that was there before.
+    r28 = 28,
+    /// A rule lets a person go first.
+    r29 = 29,
 }

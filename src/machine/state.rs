@@ -379,6 +379,10 @@ impl Environment {
     pub fn ended(&self) -> &[Ended] {
         &self.ended
     }
+    /// Whether a wish with this key was granted before, as far as the last [`Environment::KEYS_KEPT`] tell.
+    pub fn knows(&self, key: &Key) -> bool {
+        self.keys.iter().any(|(known, _)| known.same_name(*key))
+    }
     /// Stacks with numbers that were never given out.
     pub fn strangers(&self) -> &[Number] {
         &self.strangers

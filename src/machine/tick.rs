@@ -7,7 +7,7 @@ use super::{
     effect::shown,
     event::{Event, Outcome, Trigger},
     ids::{Generation, Millis, Number},
-    observation::{Condition, Health, Observation, StackView},
+    observation::{Condition, DefinitionView, Health, Observation, StackView},
     release::Otherwise,
     state::{Deployment, Environment, Phase, Promise},
 };
@@ -269,9 +269,14 @@ fn overtaken(seen: &Observation, to: Option<Number>, ordered: Generation) -> boo
 }
 
 fn freezing(d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
+    let number = d.number;
     match &seen.definition {
-        Some(definition) => Some(Event::DefinitionFrozen { number: d.number, definition: definition.clone() }),
-        None => overdue(d, seen, now, d.plan.provision_within, "its stack definition could not be read in time"),
+        DefinitionView::Kept(definition) => Some(Event::DefinitionFrozen { number, definition: definition.clone() }),
+        DefinitionView::Refused(why) => Some(Event::Ended { number, outcome: Outcome::Failed, reason: why.clone() }),
+        DefinitionView::Unread(why) => {
+            let late = "its stack definition could not be read in time";
+            overdue_because(d, now, d.plan.provision_within, late, why.as_deref())
+        }
     }
 }
 
@@ -299,10 +304,13 @@ fn broken(d: &Deployment, seen: &Observation) -> Option<Event> {
 
 /// The end of a candidate whose time is over; what was last said of its stack is why.
 fn overdue(d: &Deployment, seen: &Observation, now: Millis, limit: Millis, reason: &str) -> Option<Event> {
+    overdue_because(d, now, limit, reason, seen.stack(d.number).and_then(|s| s.remark.as_deref()))
+}
+
+fn overdue_because(d: &Deployment, now: Millis, limit: Millis, reason: &str, remark: Option<&str>) -> Option<Event> {
     if now.since(d.since) < limit {
         return None;
     }
-    let remark = seen.stack(d.number).and_then(|s| s.remark.as_deref());
     let said = remark.map(|remark| format!(": {remark}")).unwrap_or_default();
     let reason = format!("{reason} ({} s){said}", limit.0.div_ceil(1000)).into();
     Some(Event::Ended { number: d.number, outcome: Outcome::Failed, reason })

@@ -65,6 +65,11 @@ impl Registry {
         }
     }
 
+    pub(super) fn needs(&self, driver: &str, definition: &str) -> Option<stacks::Needs> {
+        let (_, opened) = self.stacks.iter().find(|(name, _)| *name == driver)?;
+        opened.as_ref().ok()?.needs(definition)
+    }
+
     pub(super) fn check_front(
         &self,
         driver: &str,

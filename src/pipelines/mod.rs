@@ -3,8 +3,10 @@
 //! driver except to ask whether its settings make sense.
 
 pub mod frozen;
+pub mod keys;
 mod load;
 mod parse;
+pub mod release;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +21,8 @@ pub use load::{Loaded, Registry, load};
 pub(crate) use parse::secret;
 
 use crate::checks::Checks;
-use crate::machine::{EnvironmentId, Name, Plan};
+use crate::machine::{EnvironmentId, Name, Plan, promotion::PromotionRule};
+use crate::stacks::Needs;
 
 /// One application and its environments.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub struct Pipeline {
     pub webhook: Webhook,
     /// Where its source is.
     pub source: Option<Source>,
+    /// The secrets that stacks may be given, by name.
+    pub secrets: BTreeMap<Arc<str>, SecretSource>,
     /// In the order of promotion; the first one takes the builds and numbers the releases. Never empty.
     pub environments: Vec<Arc<EnvironmentDefinition>>,
 }
@@ -85,6 +90,8 @@ pub struct EnvironmentDefinition {
     pub id: EnvironmentId,
     /// What brings a release here.
     pub deploy: DeployOn,
+    /// What promotes to here by itself; without it a person does.
+    pub promotion: Option<PromotionRule>,
     /// What its stacks are made from.
     pub stack: StackDefinition,
     /// What receives the traffic.
@@ -102,7 +109,7 @@ pub struct EnvironmentDefinition {
 pub enum DeployOn {
     /// A build that is announced.
     Build,
-    /// A person who promotes it from the environment before.
+    /// A person, or a rule, that promotes it from the environment before.
     Promotion,
 }
 
@@ -111,14 +118,44 @@ pub enum DeployOn {
 pub struct StackDefinition {
     /// The driver's name.
     pub driver: String,
-    /// Where the definition was read.
+    /// Where the definition is.
+    pub definition: DefinitionSource,
+    /// Values for it, that a build may override.
+    pub parameters: BTreeMap<Arc<str>, Arc<str>>,
+    /// The names of the secrets that it is given, all of them in [`Pipeline::secrets`].
+    pub secrets: Vec<Arc<str>>,
+}
+
+/// Where a stack definition is.
+#[derive(Debug, Clone)]
+pub enum DefinitionSource {
+    /// In a file of this host.
+    File(DefinitionFile),
+    /// In the source repository, at this path, at the commit of the release.
+    Git(Arc<str>),
+}
+
+/// A stack definition in a file of this host.
+#[derive(Debug, Clone)]
+pub struct DefinitionFile {
+    /// Where it was read.
     pub path: PathBuf,
     /// Its text as it is now. A release keeps the text that it was made with, by [`frozen`].
     pub text: Arc<str>,
     /// The text's SHA-256, in hexadecimal digits.
     pub digest: Arc<str>,
-    /// Values for it, that a build may override.
-    pub parameters: BTreeMap<Arc<str>, Arc<str>>,
+    /// What it needs, where its driver can tell.
+    pub needs: Option<Needs>,
+}
+
+impl StackDefinition {
+    /// The definition, if it is in a file of this host.
+    pub fn file(&self) -> Option<&DefinitionFile> {
+        match &self.definition {
+            DefinitionSource::File(file) => Some(file),
+            DefinitionSource::Git(_) => None,
+        }
+    }
 }
 
 /// What receives the traffic.

@@ -7,6 +7,7 @@ use super::{board::Board, shared::SharedStacks, world::World};
 use crate::{
     clock::Clock,
     pipelines::{EnvironmentDefinition, Pipelines, frozen::Frozen},
+    secrets::Secrets,
     stacks, web_front,
 };
 
@@ -19,6 +20,8 @@ pub struct Place<'a> {
     pub clock: Clock,
     /// What people are shown.
     pub board: Board,
+    /// What stacks are given that nobody else may see.
+    pub secrets: Secrets,
 }
 
 /// Opens the surroundings of every environment. All that can not be opened is named at once.
@@ -62,6 +65,7 @@ fn open_one(
         front: open(&front.settings, &front.folder, &folder)?,
         checks: Arc::new(definition.checks.clone()),
         frozen: Frozen::below(place.state),
+        secrets: place.secrets.clone(),
         watch: definition.watch,
         board: place.board.clone(),
         clock: place.clock.clone(),

@@ -13,10 +13,11 @@ use crate::{
     checks::{self, Checks, Subject},
     clock::Clock,
     machine::{
-        Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number, Observation, Phase,
-        Rules, StackName, StackView,
+        Condition, DefinitionView, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number,
+        Observation, Phase, Rules, StackName, StackView,
     },
     pipelines::frozen::Frozen,
+    secrets::Secrets,
     stacks::{SeenStack, StackSpec, StackStatus, StepError},
     web_front::{CutOver, Endpoint, FrontDriver, Route, SeenFront, Target},
 };
@@ -39,6 +40,8 @@ pub struct World {
     pub checks: Arc<Checks>,
     /// Stack definitions as they were when their releases were made.
     pub frozen: Frozen,
+    /// What stacks are given that nobody else may see.
+    pub secrets: Secrets,
     /// How often it is looked at when nothing is under way.
     pub watch: Duration,
     /// What people are shown.
@@ -92,7 +95,14 @@ impl World {
         }
         let quiet = self.fencing().quiet(last_order, self.clock.now(), Rules::default());
         let stacks = stacks.map(|stacks| stacks.into_iter().map(|s| stack_view(s, &verdicts)).collect::<Vec<_>>());
-        let observation = Observation { as_of, stacks, front: view, public: public.flatten(), definition: None, quiet };
+        let observation = Observation {
+            as_of,
+            stacks,
+            front: view,
+            public: public.flatten(),
+            definition: DefinitionView::default(),
+            quiet,
+        };
         self.show(&observation, &endpoints);
         Look { observation, endpoints }
     }
@@ -161,7 +171,10 @@ impl World {
         let unknown = || StepError::Refused(format!("no release is known for stack {number}"));
         let release = state.release_of(number).ok_or_else(unknown)?.clone();
         let definition = self.frozen.thaw(&release.definition).map_err(|e| StepError::Refused(e.to_string()))?;
-        Ok(StackSpec { name: self.name(number), release, definition })
+        // What is kept elsewhere may come back: it is asked again.
+        let secrets = self.secrets.values(&self.id.pipeline, &release);
+        let secrets = secrets.map_err(|why| StepError::Unavailable(why.to_string()))?;
+        Ok(StackSpec { name: self.name(number), release, definition, secrets })
     }
 
     fn target(&self, number: Number, look: &Look) -> Result<Target, StepError> {

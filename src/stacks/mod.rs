@@ -5,7 +5,15 @@
 
 pub mod process;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use secrecy::SecretString;
 
 use crate::machine::{Release, RetirePermit, StackName};
 
@@ -18,6 +26,8 @@ pub struct StackSpec {
     pub release: Arc<Release>,
     /// The text of the stack definition, as it was when the release was made.
     pub definition: Arc<str>,
+    /// The values of the secrets that it is given, by name. Shown by nothing, and kept in no file.
+    pub secrets: BTreeMap<Arc<str>, SecretString>,
 }
 
 /// How far a stack is, as its provider says.
@@ -44,6 +54,15 @@ pub struct SeenStack {
     pub endpoints: Vec<SocketAddr>,
     /// In one sentence, why it failed, or what stands out ("restarted 3 times, exit status 1").
     pub remark: Option<String>,
+}
+
+/// What a stack definition names and does not have itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Parameters that it knows.
+    pub parameters: BTreeSet<String>,
+    /// Secrets that it must be given.
+    pub secrets: BTreeSet<String>,
 }
 
 /// A step that did not work, or may have: the message is for people, and only an observation tells the truth.
@@ -73,6 +92,12 @@ pub trait StackDriver: Send + Sync {
     /// Refuses a definition that can not work, before anything is made: one message for each mistake, beginning with
     /// `line:column: ` where it knows them.
     fn check_definition(&self, definition: &str) -> Result<(), Vec<String>>;
+
+    /// What a good definition needs to be filled with. `None`: the driver can not tell.
+    fn needs(&self, definition: &str) -> Option<Needs> {
+        let _ = definition;
+        None
+    }
 
     /// The longest that one call may take.
     fn call_limit(&self) -> Duration {

@@ -1,6 +1,6 @@
 //! Stack drivers.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use pointsman::{
     machine::{Release, StackName},
@@ -65,7 +65,12 @@ impl Drop for Processes {
 
 fn spec(fixture: &dyn Fixture, number: u32) -> StackSpec {
     let release = Release { number, artifact: "none".into(), ..Release::draft("v1") };
-    StackSpec { name: stack(number), release: release.into(), definition: fixture.definition().into() }
+    StackSpec {
+        name: stack(number),
+        release: release.into(),
+        definition: fixture.definition().into(),
+        secrets: BTreeMap::new(),
+    }
 }
 
 async fn see(driver: &dyn StackDriver) -> Vec<SeenStack> {

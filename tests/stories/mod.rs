@@ -3,7 +3,9 @@
 mod bad_input;
 mod deploy;
 mod front;
+mod git;
 mod kill;
 mod process;
 mod rollback;
+mod tokens;
 mod trouble;

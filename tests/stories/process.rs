@@ -1,10 +1,14 @@
 //! Stacks of processes: what comes up, what goes wrong, and that nothing is left of it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU8, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,6 +18,7 @@ use pointsman::{
     stacks::{SeenStack, StackDriver, StackSpec, StackStatus, StepError, process::Process},
 };
 use rustix::process::{Pid, Signal, kill_process};
+use secrecy::SecretString;
 
 use crate::support::permit::permit;
 
@@ -23,6 +28,8 @@ struct Host {
     driver: Process,
     /// Stories run side by side, and must not take each other's ports.
     address: Ipv4Addr,
+    /// What a pipeline would hand over.
+    secrets: BTreeMap<Arc<str>, SecretString>,
 }
 
 impl Host {
@@ -32,7 +39,7 @@ impl Host {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let [.., high, low] = std::process::id().to_be_bytes();
         let address = Ipv4Addr::new(127, high | 0x40, low, NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { folder, driver, address }
+        Self { folder, driver, address, secrets: BTreeMap::new() }
     }
 
     fn open(folder: &Path) -> Process {
@@ -51,9 +58,8 @@ impl Host {
         } else {
             format!("address = \"{}\"\n{definition}", self.address)
         };
-        self.driver
-            .ensure(&StackSpec { name: name(number), release: release.into(), definition: definition.into() })
-            .await
+        let (name, secrets) = (name(number), self.secrets.clone());
+        self.driver.ensure(&StackSpec { name, release: release.into(), definition: definition.into(), secrets }).await
     }
 
     async fn retire(&self, number: u32) {

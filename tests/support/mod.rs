@@ -1,8 +1,10 @@
 //! What several stories need: the yard, in which they play, and its drivers that live in memory; and the house, where
 //! the real program runs.
 
+pub mod git;
 pub mod house;
 pub mod memory;
+pub mod peers;
 pub mod permit;
 pub mod processes;
 pub mod wire;

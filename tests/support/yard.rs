@@ -11,8 +11,9 @@ use pointsman::{
         Command, DeploymentState, Environment, EnvironmentId, Generation, Key, Number, Plan, Refusal, Release,
         ReleaseDraft, Trigger,
     },
-    pipelines::frozen::Frozen,
+    pipelines::{Pipelines, frozen::Frozen},
     runner::{self, Board, SharedStacks, World},
+    secrets::Secrets,
 };
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
@@ -72,6 +73,7 @@ impl Yard {
             front: self.front.clone(),
             checks: Arc::new(Checks::from_tables(&[toml::from_str(check).unwrap()]).unwrap()),
             frozen: Frozen::below(self.state.path()),
+            secrets: Secrets::open(self.state.path(), &Pipelines::default()).unwrap(),
             watch: Duration::from_millis(20),
             board: self.board.clone(),
             clock: self.clock.clone(),

@@ -4,14 +4,14 @@ use axum::body::Body;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use secrecy::SecretSlice;
+use secrecy::{ExposeSecret, SecretSlice};
 use serde_json::Value;
 use sha2::Sha256;
 use tower::ServiceExt;
 
 use super::super::*;
 use crate::{
-    access::{Tokens, limits::Rates},
+    access::{self, Digest, Role, Scope, Tokens, file, limits::Rates},
     journal::Options,
     machine::{Event, Millis, Number},
     pipelines::{Registry, load},
@@ -44,7 +44,7 @@ tcp = {}
 pub struct Shop {
     pub app: Arc<App>,
     pub router: Router,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 pub struct Told {
@@ -61,7 +61,9 @@ impl Shop {
         let loaded = load(&Registry::all(&folder.path().join("state")), &folder.path().join("shop.toml"));
         assert_eq!(loaded.mistakes, []);
         let local = SecretSlice::from(TOKEN.as_bytes().to_vec());
+        let secrets = Secrets::open(folder.path(), &loaded.pipelines).unwrap();
         let app = Arc::new(App {
+            secrets,
             journal: Journal::in_memory(Options::default()).unwrap(),
             pipelines: Arc::new(loaded.pipelines),
             keys: [("shop".parse().unwrap(), Keys::of([KEY.to_vec()]))].into(),
@@ -69,10 +71,11 @@ impl Shop {
             board: Board::default(),
             clock: Clock::real(),
             access: Access::new(local, Tokens::at(folder.path().join("tokens.toml"))),
-            limits: Limits::new(Rates::default()),
-            answers: Default::default(),
+            limits: limits("1000/s"),
+            answers: Answers::default(),
+            mirrors: HashMap::new(),
         });
-        Self { router: router(app.clone()), app, _folder: folder }
+        Self { router: router(app.clone()), app, folder }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Told {
@@ -102,24 +105,43 @@ impl Shop {
         self.send(person("GET", path).body(Body::empty()).unwrap()).await
     }
 
-    /// As if the controller had been started again: what was in memory is gone.
+    /// The folder that has the tokens.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// A token with this role, good for a day. Gives its text.
+    pub fn token(&self, name: &str, role: Role, only: &[&str]) -> String {
+        let text = access::make().unwrap().expose_secret().to_owned();
+        let only: Vec<Scope> = only.iter().map(|scope| scope.parse().unwrap()).collect();
+        let (created, day) = (self.app.clock.host(), Millis(86_400_000));
+        let digest = Digest::of(text.as_bytes());
+        let only = (!only.is_empty()).then(|| only.into());
+        let token = file::Token { name: name.into(), role, digest, created, expires: Some(created.plus(day)), only };
+        file::add(self.folder(), token).unwrap();
+        text
+    }
+
+    pub async fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> Told {
+        self.send(bearer(token, method, path).body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    /// The status alone, also of an answer that does not end.
+    pub async fn status(&self, request: Request<Body>) -> u16 {
+        self.router.clone().oneshot(request).await.unwrap().status().as_u16()
+    }
+
+    /// Anew, with nothing counted.
+    pub fn limit_webhooks(&mut self, rate: &str) {
+        self.router = Router::new();
+        Arc::get_mut(&mut self.app).unwrap().limits = limits(rate);
+        self.router = router(self.app.clone());
+    }
+
+    /// As if the controller had been started again: what was only in memory is gone.
     pub fn forget_answers(&mut self) {
-        let loaded = &self.app;
-        let access = Access::new(
-            SecretSlice::from(TOKEN.as_bytes().to_vec()),
-            Tokens::at(self._folder.path().join("tokens.toml")),
-        );
-        self.app = Arc::new(App {
-            journal: loaded.journal.clone(),
-            pipelines: loaded.pipelines.clone(),
-            keys: [("shop".parse().unwrap(), Keys::of([KEY.to_vec()]))].into(),
-            frozen: Frozen::below(self._folder.path()),
-            board: Board::default(),
-            clock: Clock::real(),
-            access,
-            limits: Limits::new(Rates::default()),
-            answers: Default::default(),
-        });
+        self.router = Router::new();
+        Arc::get_mut(&mut self.app).unwrap().answers = Answers::default();
         self.router = router(self.app.clone());
     }
 
@@ -171,9 +193,18 @@ impl Told {
     }
 }
 
+/// In minutes, so that the time that passes by itself on a busy host changes nothing.
+fn limits(webhooks: &str) -> Limits {
+    let rates = Rates { webhooks: webhooks.parse().unwrap(), failures: "1/m burst 20".parse().unwrap() };
+    Limits::new(rates, vec!["10.0.0.1".parse().unwrap()])
+}
+
 pub fn person(method: &str, path: &str) -> http::request::Builder {
-    let request = Request::builder().method(method).uri(path).header("x-pointsman-user", "ann");
-    request.header("authorization", format!("Bearer {TOKEN}"))
+    bearer(TOKEN, method, path).header("x-pointsman-user", "ann")
+}
+
+pub fn bearer(token: &str, method: &str, path: &str) -> http::request::Builder {
+    Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"))
 }
 
 pub fn signature(body: &str, at: &str, key: &[u8]) -> String {

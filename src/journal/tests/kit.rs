@@ -248,6 +248,36 @@ fn goes_live(number: u32, generation: u64, gate: bool) -> Vec<Event> {
     events
 }
 
+/// A release whose definition is in git, for an environment where someone is named to agree.
+fn from_git(number: u32) -> Vec<Event> {
+    let gate = Gate {
+        timeout: Millis(60_000),
+        otherwise: Otherwise::Abort,
+        by: vec!["alice".into(), "bob".into()],
+        not_the_asker: true,
+    };
+    let given: BTreeMap<Arc<str>, Arc<str>> = [("greeting".into(), "hello".into())].into();
+    let release = Release {
+        number,
+        commit: Some("3f2c1e".into()),
+        source: Some("deploy/stack.toml".into()),
+        parameters: given.clone(),
+        given,
+        secrets: [("db_password".into(), "0123456789ab".into())].into(),
+        ..Release::draft("v10")
+    };
+    let plan = Arc::new(Plan { before_cutover: Some(gate), ..Plan::default() });
+    let (key, trigger, release) = (Key([number as u8; 16]), Trigger::Rule, Arc::new(release));
+    let number = Number(number);
+    vec![
+        Event::Accepted { number, key, order: Some(10), release, plan, trigger },
+        Event::Started { number },
+        Event::DefinitionFrozen { number, definition: "ab".repeat(32).into() },
+        Event::Provisioned { number },
+        Event::Checked { number },
+    ]
+}
+
 /// Every kind of event, in an order in which it can happen.
 pub(super) fn story() -> Vec<Entry> {
     let reason: Arc<str> = "a person said so".into();
@@ -285,7 +315,10 @@ pub(super) fn story() -> Vec<Entry> {
         Event::Pinned { release: 1 },
         Event::Unpinned,
         Event::Vetoed { release: 7, reason: r() },
+        Event::Started { number: Number(5) },
+        Event::Ended { number: Number(5), outcome: Outcome::Aborted, reason: r() },
     ]);
+    events.extend(from_git(10));
     let times = (0..).map(|n| Millis(1_760_000_000_000 + n * 1000));
     times.zip(events).map(|(at, event)| Entry { at, by: "pointsman".into(), event }).collect()
 }

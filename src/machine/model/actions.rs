@@ -5,7 +5,7 @@ use super::{
     config::{CLOCKS, Config},
     world::{Cloud, Hand, Id, Look, N, Request, Wish, World},
 };
-use crate::machine::{Condition, Effect, Event, Fencing, GateName, Millis, Observation, Phase};
+use crate::machine::{Condition, Effect, Event, Fencing, Millis, Observation};
 
 /// One thing that happens. Controllers, clocks and slots are named by their index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,10 @@ pub(super) enum Action {
     Repoint(Id, bool),
     /// The front forgets its route.
     Amnesia,
+    /// The repository has no such definition.
+    NotThere(Id),
+    /// The repository is not the one it was.
+    Rewrite,
 }
 
 impl Action {
@@ -84,7 +88,8 @@ impl Config {
         let hands = world.controllers.iter().filter(|c| known(c.leads)).flat_map(|c| c.hand.iter());
         let on_its_way = world.net.iter().chain(hands).any(order);
         let quiet = self.fencing().quiet(Millis(0), Millis((!on_its_way).into()), self.core_rules());
-        Look { cloud: world.cloud, stacks_answer: true, front_answers: true, quiet, old: false }
+        let awaits = world.core.env.active().filter(|d| d.release.awaits_definition()).map_or(0, |d| id(d.number));
+        Look { cloud: world.cloud, stacks_answer: true, front_answers: true, awaits, quiet, old: false }
     }
 
     /// An older look: the front before its last change, the newest stack perhaps not yet listed.
@@ -108,8 +113,7 @@ impl Config {
         let (mut useful, mut idle) = (Hand::default(), Hand::default());
         for effect in core.env.effects(seen, now) {
             let request = match effect {
-                // Reading a repository changes nothing that the promises speak of.
-                Effect::Freeze(_) => continue,
+                Effect::Freeze(n) => Request::Fetch(id(n)),
                 Effect::Ensure(n) => Request::Ensure(id(n)),
                 Effect::Stage(n) => Request::Stage(id(n)),
                 Effect::CutOver { to, generation } => {
@@ -224,6 +228,14 @@ impl Config {
             if world.left.lose > 0 {
                 out.push(Action::Lose(request));
             }
+            if let Request::Fetch(id) = request
+                && world.left.refuse > 0
+            {
+                out.push(Action::NotThere(id));
+            }
+        }
+        if world.left.rewrite > 0 {
+            out.push(Action::Rewrite);
         }
         for slot in 0..N {
             let Some(thing) = world.cloud.stacks[slot] else { continue };
@@ -274,42 +286,6 @@ impl Config {
         if self.fenced && !held && !on_its_way().any(|r| matches!(r, Request::CutOver(..))) && !tear_down {
             out.push(Action::Amnesia);
         }
-    }
-
-    pub(super) fn people_actions(&self, world: &World, out: &mut Vec<Action>) {
-        if !world.wishes.has_room(1) {
-            return;
-        }
-        let env = &world.core.env;
-        let mut may = |wish: Wish| {
-            if self.people.give(wish) && !world.wishes.has(wish) {
-                out.push(Action::Issue(wish));
-            }
-        };
-        let active = world.core.active();
-        match env.active().map(|d| &d.phase) {
-            Some(Phase::AwaitingStart) if !world.told.may_start.has(active) => {
-                may(Wish::Approve(active, GateName::BeforeProvisioning))
-            }
-            Some(Phase::AwaitingCutover) if !world.told.may_serve.has(active) => {
-                may(Wish::Approve(active, GateName::BeforeCutover))
-            }
-            _ => {}
-        }
-        if world.left.wishes == 0 {
-            return;
-        }
-        env.active().iter().copied().chain(env.queue()).for_each(|d| may(Wish::Abort(id(d.number))));
-        if world.core.live() > 1 || world.core.standby() != 0 {
-            may(Wish::Rollback(world.core.live()));
-        }
-        may(if env.hold().is_some() { Wish::Resume } else { Wish::Hold });
-        may(if env.pin().is_some() { Wish::Unpin } else { Wish::Pin(1) });
-        if let Some(d) = env.active().or(env.queue().first()) {
-            let release = u8::try_from(d.release.number).unwrap();
-            may(Wish::Veto(release));
-        }
-        env.vetoes().iter().for_each(|v| may(Wish::Unveto(u8::try_from(v.release).unwrap())));
     }
 
     /// Whether nothing happens any more unless somebody wants something or something breaks.

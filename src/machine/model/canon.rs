@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{config::Config, world::Id};
+use super::{config::Config, people::ASKER, source, world::Id};
 use crate::machine::{
     Entry, Environment, Event, Generation, Illegal, Key, Millis, Number, Phase, Plan, Release, Seq, Trigger,
 };
@@ -40,7 +40,8 @@ impl Core {
     /// The journal with one more event.
     pub(super) fn with(&self, event: &Event) -> Result<Arc<Self>, Illegal> {
         let mut env = self.env.clone();
-        env.apply(&Entry { at: Millis(0), by: text(), event: event.clone() })?;
+        let by = if matches!(event, Event::Accepted { .. }) { asker() } else { text() };
+        env.apply(&Entry { at: Millis(0), by, event: event.clone() })?;
         Ok(Self::new(env))
     }
 
@@ -85,10 +86,16 @@ fn canonical(env: &mut Environment) {
     env.ended.sort_unstable_by_key(|e| e.number);
 }
 
+fn asker() -> Arc<str> {
+    static TEXT: OnceLock<Arc<str>> = OnceLock::new();
+    TEXT.get_or_init(|| ASKER.into()).clone()
+}
+
 /// The build that webhook `b` announces, always the same text.
-pub(super) fn draft() -> Release {
+pub(super) fn draft(config: &Config) -> Release {
     static DRAFT: OnceLock<Release> = OnceLock::new();
-    DRAFT.get_or_init(|| Release::draft("v")).clone()
+    let draft = DRAFT.get_or_init(|| Release::draft("v")).clone();
+    Release { source: config.source.is_there().then(text), ..draft }
 }
 
 /// The journal at the start: empty, or with deployment 1 live and found good.
@@ -96,7 +103,10 @@ pub(super) fn start(config: &Config) -> Arc<Core> {
     let mut env = Environment { rules: config.core_rules(), ..Environment::default() };
     if config.live_at_start {
         let number = Number(1);
-        let (release, plan) = (Arc::new(Release { number: 1, ..draft() }), Arc::new(Plan::clone(&config.plan())));
+        let (release, plan) = (
+            Arc::new(Release { number: 1, definition: source::digest(1), ..draft(config) }),
+            Arc::new(Plan::clone(&config.plan())),
+        );
         let key = Key([0; 16]);
         let plan = Arc::new(Plan { before_provisioning: None, before_cutover: None, ..Plan::clone(&plan) });
         for event in [

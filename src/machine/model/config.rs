@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::world::Wish;
+use super::{people::NAMED, source::Repository, world::Wish};
 use crate::machine::{Fencing, Gate, Millis, Otherwise, Plan, Retain, Rules};
 
 /// When a look may be acted upon: no deadline has passed; those of 10 have; that of the checks (500) too; all have.
@@ -34,7 +34,11 @@ pub(super) struct Budget {
     pub(super) blind: u8,
     /// Somebody repoints the front by hand, or the front loses its memory.
     pub(super) drift: u8,
-    /// Commands other than approvals.
+    /// Definitions that are not there.
+    pub(super) refuse: u8,
+    /// How often the repository is replaced by another one.
+    pub(super) rewrite: u8,
+    /// Commands other than approvals by those who may.
     pub(super) wishes: u8,
 }
 
@@ -48,7 +52,7 @@ pub(super) enum People {
 
 impl People {
     pub(super) fn give(self, wish: Wish) -> bool {
-        let stops = matches!(wish, Wish::Approve(..) | Wish::Abort(_) | Wish::Rollback(_));
+        let stops = matches!(wish, Wish::Approve(..) | Wish::Meddle(..) | Wish::Abort(_) | Wish::Rollback(_));
         match self {
             Self::AbortAndRollback => stops,
             Self::HoldPinVeto => !stops || matches!(wish, Wish::Approve(..)),
@@ -75,6 +79,10 @@ pub(super) struct Config {
     pub(super) slow_checks: bool,
     pub(super) gate_start: Option<Otherwise>,
     pub(super) gate_cutover: Option<Otherwise>,
+    /// The gate at the start is for one person, the other one for everybody but the one who asked.
+    pub(super) guarded: bool,
+    /// Where releases have their definitions from.
+    pub(super) source: Repository,
     pub(super) retain: Retain,
     pub(super) people: People,
     pub(super) budget: Budget,
@@ -100,9 +108,11 @@ impl Config {
     pub(super) fn plan(&self) -> Arc<Plan> {
         static PLANS: OnceLock<std::sync::Mutex<Vec<Arc<Plan>>>> = OnceLock::new();
         let gate = |otherwise| Gate { timeout: Millis(10), otherwise, by: Vec::new(), not_the_asker: false };
+        let named = |g: Gate| Gate { by: if self.guarded { vec![NAMED.into()] } else { Vec::new() }, ..g };
+        let other = |g: Gate| Gate { not_the_asker: self.guarded, ..g };
         let plan = Plan {
-            before_provisioning: self.gate_start.map(gate),
-            before_cutover: self.gate_cutover.map(gate),
+            before_provisioning: self.gate_start.map(gate).map(named),
+            before_cutover: self.gate_cutover.map(gate).map(other),
             provision_within: Millis(10),
             check_within: Millis(500),
             cut_over_within: Millis(10),

@@ -1,4 +1,4 @@
-//! The check can fail: each of the rules R1 to R24, taken out, breaks a promise. Where a second rule would still catch
+//! The check can fail: each of the rules R1 to R26, taken out, breaks a promise. Where a second rule would still catch
 //! what the first one lets through, both are out; the table says so.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{
     config::{Budget, Config},
     explore::{explore_up_to, whole},
+    source::Repository,
     worlds::{NOTHING_WRONG, PLAIN},
 };
 use crate::machine::{Otherwise, Retain};
@@ -33,7 +34,7 @@ const WAITS: Config = Config { fenced: false, ..PLAIN };
 const TWO_BUILDS: Config = Config { builds: 2, ..PLAIN };
 const TWO_CONTROLLERS: Config = Config { controllers: 2, ..PLAIN };
 
-const DEFECTS: [Defect; 24] = [
+const DEFECTS: [Defect; 26] = [
     defect(
         "R1 intent is durable before the effect leaves",
         "1. ... and never",
@@ -116,6 +117,20 @@ const DEFECTS: [Defect; 24] = [
         "2. nobody's",
         &[24],
         Config { long_requests: true, retain: Retain::None, ..PLAIN },
+        B,
+    ),
+    defect(
+        "R25 a gate is opened by those who may",
+        "1. ... and whose gates",
+        &[25],
+        Config { guarded: true, ..GATE },
+        Budget { wishes: 1, ..B },
+    ),
+    defect(
+        "R26 nothing is stood up before its definition is recorded",
+        "3. nothing is stood up before its definition",
+        &[26],
+        Config { source: Repository::Answers, ..PLAIN },
         B,
     ),
 ];

@@ -86,6 +86,8 @@ fn every_run_ends_cleanly() {
             drift: one(b.drift),
             stale: one(b.stale),
             die: one(b.die),
+            refuse: one(b.refuse),
+            rewrite: one(b.rewrite),
             ..NOTHING_WRONG
         };
         let builds = if world.ordered { world.builds } else { 1 };

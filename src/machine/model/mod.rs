@@ -7,6 +7,8 @@
 //!
 //! - `world`: what there is; `config`: how hostile, and which rules are off; `canon`: states made comparable
 //! - `actions`: what may happen next; `step`: what becomes of it; `promises`: what must always hold
+//! - `people`: who wants what, and may; `source`: the repository that definitions come from
+//! - `promotion`: two environments and the rule between them
 //! - `explore`: stateright; `liveness`: every run ends; `walk`: random schedules; `defects`: each rule's removal is found;
 //!   `table`: the transitions, frozen
 
@@ -16,7 +18,10 @@ mod config;
 mod defects;
 mod explore;
 mod liveness;
+mod people;
 mod promises;
+mod promotion;
+mod source;
 mod step;
 mod table;
 mod walk;

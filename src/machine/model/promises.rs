@@ -3,9 +3,10 @@
 use super::{
     canon::{Core, id},
     config::Config,
+    source,
     world::{Id, Look, Request, World},
 };
-use crate::machine::{Condition, Event, Health, Outcome, Phase};
+use crate::machine::{Condition, Event, Health, Outcome, Phase, Trigger};
 
 /// A promise that is judged when something happens, not by looking at a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +20,9 @@ pub(super) enum Promise {
     Misdirected,
     NotOneCutover,
     Refused,
+    WrongApprover,
+    NotDefined,
+    WaitsForSource,
 }
 
 type Holds = fn(&Config, &World) -> bool;
@@ -30,7 +34,7 @@ macro_rules! kept {
 }
 
 /// Each has the promise of DESIGN.md that it belongs to in its name. The state alone is judged first, then what happened.
-pub(super) const PROMISES: [(&str, Holds); 18] = [
+pub(super) const PROMISES: [(&str, Holds); 22] = [
     ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).is_none_or(|n| w.told.passed.has(n))),
     ("1. ... and that was approved where a gate asks", |c, w| {
         c.gate_cutover.is_none() || served(w).is_none_or(|n| w.told.may_serve.has(n))
@@ -57,6 +61,10 @@ pub(super) const PROMISES: [(&str, Holds); 18] = [
     ("5. rollback to a warm standby is one cutover, and nothing is stood up", kept!(NotOneCutover)),
     ("the state is consistent: check()", |_, w| w.core.env.check().is_ok()),
     ("the journal folds: apply() refuses nothing that was decided on the same state", kept!(Refused)),
+    ("1. ... and whose gates were opened by those who may", kept!(WrongApprover)),
+    ("3. nothing is stood up before its definition is recorded", kept!(NotDefined)),
+    ("3. ... and that definition never changes", source::stays),
+    ("5. a rollback never waits for the source repository", kept!(WaitsForSource)),
 ];
 
 /// Who has the traffic by our order.
@@ -139,7 +147,12 @@ impl Config {
                     told.broken = Some(Promise::NotOneCutover);
                 }
             }
-            Event::RollbackWentCold { by, .. } => {
+            Event::DefinitionFrozen { number, definition } => source::record(told, id(*number), definition),
+            Event::RollbackWentCold { by, release, .. } => {
+                source::record(told, id(*by), &release.definition);
+                if self.source.is_there() && release.awaits_definition() {
+                    told.broken = Some(Promise::WaitsForSource);
+                }
                 if told.rollback > 0 && well(base.standby()) {
                     told.broken = Some(Promise::NotOneCutover);
                 }
@@ -156,8 +169,19 @@ impl Config {
         let core = self.base(w, c);
         let kept = [core.live(), core.standby()];
         let new = |r: Request| matches!(r, Request::Ensure(n) if !kept.contains(&n));
+        let back = core.env.active().is_some_and(|d| d.trigger == Trigger::Rollback) || w.told.rollback > 0;
         if w.told.rollback > 0 && w.controllers[c].hand.iter().any(new) {
             w.told.broken = Some(Promise::NotOneCutover);
+        }
+        if back && w.controllers[c].hand.iter().any(|r| matches!(r, Request::Fetch(_))) {
+            w.told.broken = Some(Promise::WaitsForSource);
+        }
+    }
+
+    /// What is stood up has a definition, however early that was asked for.
+    pub(super) fn judge_ensure(&self, w: &mut World, id: Id) {
+        if self.source.is_there() && w.told.defined[usize::from(id)] == 0 {
+            w.told.broken = Some(Promise::NotDefined);
         }
     }
 

@@ -2,12 +2,14 @@
 
 use super::{
     actions::{Action, Due},
-    canon::{self, Core, id, text},
+    canon::{self, Core, id},
     config::{CLOCKS, Config},
+    people::{ASKER, issue},
     promises::Promise,
-    world::{Cloud, Controller, Front, Hand, Id, Ids, Look, Request, Thing, Told, Wish, World},
+    source::Repository,
+    world::{Cloud, Controller, Front, Hand, Ids, Look, Request, Thing, Told, World},
 };
-use crate::machine::{Command, Condition, Event, GateName, Health, Key, Number, Phase, Refusal, ReleaseDraft, Trigger};
+use crate::machine::{Command, Condition, Event, Health, Key, Number, Phase, Refusal, ReleaseDraft, Trigger};
 
 impl Config {
     pub(super) fn start(&self) -> World {
@@ -18,6 +20,7 @@ impl Config {
             cloud.front = Front { serves: 1, generation: 1, staged: 1, busy: Ids::default() };
             let one = Ids::of(1);
             told = Told { passed: one, may_start: one, may_serve: one, obeyed: 1, ..told };
+            told.defined[1] = 1;
             before = (1, 1);
         }
         let core = canon::start(self);
@@ -117,6 +120,15 @@ impl Config {
                 w.cloud.front = Front { busy: w.cloud.front.busy, ..Front::default() };
                 (w.told.by_hand, w.told.rollback) = (true, 0);
             }
+            Action::NotThere(id) => {
+                w.left.refuse -= 1;
+                w.net.remove(Request::Fetch(id));
+                w.cloud.source.refuse(id);
+            }
+            Action::Rewrite => {
+                w.left.rewrite -= 1;
+                w.cloud.source.rewrite();
+            }
             _ => return None,
         }
         Some(())
@@ -128,46 +140,16 @@ impl Config {
         let command = Command::Deploy {
             key: Key([build + 1; 16]),
             order,
-            release: ReleaseDraft::New(canon::draft()),
+            release: ReleaseDraft::New(canon::draft(self)),
             plan: self.plan(),
             trigger: Trigger::Build,
         };
-        match self.base(w, c).env.command(&command, "someone") {
+        match self.base(w, c).env.command(&command, ASKER) {
             Ok(event) => self.commit(w, c, &event, None, self.on(2)),
             Err(Refusal::Duplicate(_)) => {}
             Err(_) => return,
         }
         w.told.acked.add(build);
-    }
-
-    fn obey(&self, w: &mut World, c: usize, wish: Wish) {
-        w.wishes.remove(wish);
-        let number = |id: Id| Number(id.into());
-        let command = match wish {
-            Wish::Approve(id, gate) => Command::Approve(number(id), gate),
-            Wish::Abort(id) => Command::Abort(number(id), text()),
-            Wish::Rollback(id) => Command::Rollback(number(id), text()),
-            Wish::Hold => Command::Hold(text()),
-            Wish::Resume => Command::Resume,
-            Wish::Pin(release) => Command::Pin(release.into()),
-            Wish::Unpin => Command::Unpin,
-            Wish::Veto(release) => Command::Veto(release.into(), text()),
-            Wish::Unveto(release) => Command::Unveto(release.into()),
-        };
-        if let Wish::Abort(id) = wish
-            && !self.on(22)
-        {
-            w.net.add(Request::Retire { id, patient: false });
-        }
-        let Ok(event) = self.base(w, c).env.command(&command, "someone") else { return };
-        let meant = match wish {
-            Wish::Approve(id, _) | Wish::Abort(id) | Wish::Rollback(id) => named(&event) == Some(id),
-            _ => true,
-        };
-        if !meant {
-            w.told.broken = Some(Promise::Misdirected);
-        }
-        self.commit(w, c, &event, None, true);
     }
 
     fn act(&self, w: &mut World, c: usize, k: usize, again: bool) {
@@ -194,7 +176,7 @@ impl Config {
     }
 
     /// Writes an event into the journal, or only into memory where rule R1 or R2 is off.
-    fn commit(&self, w: &mut World, c: usize, event: &Event, look: Option<&Look>, durable: bool) {
+    pub(super) fn commit(&self, w: &mut World, c: usize, event: &Event, look: Option<&Look>, durable: bool) {
         let base = w.controllers[c].view.clone().unwrap_or_else(|| w.core.clone());
         self.judge_event(w, &base, event, look);
         let Ok(next) = base.with(event) else {
@@ -283,8 +265,10 @@ impl Config {
 
     fn arrive(&self, w: &mut World, request: Request) {
         let before = w.cloud.front;
-        if let Request::Retire { id, patient } = request {
-            self.judge_retire(w, id, patient);
+        match request {
+            Request::Retire { id, patient } => self.judge_retire(w, id, patient),
+            Request::Ensure(id) => self.judge_ensure(w, id),
+            _ => {}
         }
         self.perform(&mut w.cloud, request);
         let after = w.cloud.front;
@@ -301,8 +285,10 @@ impl Config {
 
     /// What a request does to the cloud.
     pub(super) fn perform(&self, cloud: &mut Cloud, request: Request) {
-        let Cloud { stacks, front } = cloud;
+        let Cloud { stacks, front, source } = cloud;
         match request {
+            Request::Fetch(id) if self.source == Repository::Answers => source.fetch(id),
+            Request::Fetch(_) => {}
             Request::Ensure(id) => {
                 let slot = &mut stacks[self.slot(id)];
                 let new = Thing { owner: id, condition: Condition::Creating, health: Health::Unknown };
@@ -328,27 +314,6 @@ impl Config {
     }
 }
 
-fn issue(w: &mut World, wish: Wish) {
-    if let Wish::Approve(id, gate) = wish {
-        if gate == GateName::BeforeProvisioning { w.told.may_start.add(id) } else { w.told.may_serve.add(id) }
-    } else {
-        w.left.wishes -= 1;
-    }
-    w.wishes.add(wish);
-}
-
 fn active(core: &Core) -> Number {
     Number(core.active().into())
-}
-
-/// The deployment that an event, made from a command, is about.
-fn named(event: &Event) -> Option<Id> {
-    match event {
-        Event::Approved { number }
-        | Event::Ended { number, .. }
-        | Event::RollbackRequested { number, .. }
-        | Event::UndoOrdered { number, .. }
-        | Event::RollbackWentCold { number, .. } => Some(id(*number)),
-        _ => None,
-    }
 }

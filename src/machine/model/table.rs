@@ -12,6 +12,7 @@ use super::{
     actions::{Action, Due},
     canon::Core,
     config::{Budget, CLOCKS, Config, People},
+    source::Repository,
     world::World,
     worlds::{NOTHING_WRONG, PLAIN},
 };
@@ -25,7 +26,7 @@ const ENOUGH: usize = 40_000;
 const B: Budget = NOTHING_WRONG;
 
 /// Small worlds that together reach every kind of event.
-const SMALL: [Config; 9] = [
+const SMALL: [Config; 11] = [
     Config { budget: Budget { wishes: 1, flap: 1, ..B }, ..PLAIN },
     Config { retain: Retain::None, budget: Budget { create_fails: 1, retire_fails: 1, ..B }, ..PLAIN },
     Config { gate_start: Some(Otherwise::Abort), gate_cutover: Some(Otherwise::Approve), budget: B, ..PLAIN },
@@ -39,6 +40,14 @@ const SMALL: [Config; 9] = [
         ordered: true,
         gate_cutover: Some(Otherwise::Abort),
         budget: Budget { hooks: [2, 1, 0], ..B },
+        ..PLAIN
+    },
+    Config { source: Repository::Answers, budget: Budget { refuse: 1, wishes: 1, ..B }, ..PLAIN },
+    Config {
+        guarded: true,
+        gate_start: Some(Otherwise::Approve),
+        gate_cutover: Some(Otherwise::Abort),
+        budget: Budget { wishes: 2, ..B },
         ..PLAIN
     },
 ];
@@ -56,7 +65,8 @@ fn words(core: &Core) -> String {
             phase => format!("{phase:?}"),
         };
         let called = if d.operator_needed { "!" } else { "" };
-        say(format_args!("{}:{phase}{called} {:?} ", d.number, d.trigger));
+        let awaits = if d.release.awaits_definition() { " undefined" } else { "" };
+        say(format_args!("{}:{phase}{called} {:?}{awaits} ", d.number, d.trigger));
     }
     env.queue().iter().for_each(|d| say(format_args!("queued {} ", d.number)));
     say(format_args!("gen {} live {}", env.generation(), core.live()));

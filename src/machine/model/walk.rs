@@ -39,6 +39,8 @@ pub(super) fn crueler(world: &Config) -> Config {
         stale: more(b.stale),
         blind: 1 + b.blind,
         drift: b.drift,
+        refuse: b.refuse,
+        rewrite: more(b.rewrite),
         wishes: 3,
     };
     Config { budget, builds: world.builds.max(2), ..*world }

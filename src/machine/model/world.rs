@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{canon::Core, config::Budget, promises::Promise};
+use super::{canon::Core, config::Budget, promises::Promise, source::Source};
 use crate::machine::{Condition, FrontView, GateName, Generation, Health, Number, Observation, Seq, StackView};
 
 /// Numbers of deployments run from 1 to `N - 1`; 0 is nobody.
@@ -102,11 +102,15 @@ pub(super) struct Cloud {
     /// By slot: the number, or number modulo 2 where names are used again (rule R6 off).
     pub(super) stacks: [Option<Thing>; N],
     pub(super) front: Front,
+    /// What a local mirror has of the source repository.
+    pub(super) source: Source,
 }
 
 /// An effect on its way: delayed without bound, lost or repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Request {
+    /// Read the definition that the deployment's release awaits.
+    Fetch(Id),
     Ensure(Id),
     Stage(Id),
     CutOver(Id, u8),
@@ -117,10 +121,20 @@ pub(super) enum Request {
     },
 }
 
+/// Somebody at a guarded gate who was not named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Person {
+    Asker,
+    Stranger,
+}
+
 /// A command of a person, on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Wish {
+    /// By the one who was named where gates are guarded, and did not ask.
     Approve(Id, GateName),
+    /// By somebody else.
+    Meddle(Person, Id, GateName),
     Abort(Id),
     Rollback(Id),
     Hold,
@@ -137,6 +151,8 @@ pub(super) struct Look {
     pub(super) cloud: Cloud,
     pub(super) stacks_answer: bool,
     pub(super) front_answers: bool,
+    /// The deployment whose definition was looked for.
+    pub(super) awaits: Id,
     pub(super) quiet: bool,
     /// The journal has moved since it began.
     pub(super) old: bool,
@@ -168,7 +184,7 @@ impl Look {
                 busy: busy.iter().map(|id| Number(id.into())).collect(),
             }),
             public: public.filter(|_| self.front_answers),
-            definition: None,
+            definition: self.cloud.source.seen(self.awaits),
             quiet: self.quiet,
         }
     }
@@ -210,6 +226,8 @@ pub(super) struct Told {
     pub(super) obeyed: u8,
     /// While a warm rollback is on its way: one more than the orders given for it.
     pub(super) rollback: u8,
+    /// The definition that was recorded for a deployment: 0 is none.
+    pub(super) defined: [u8; N],
     pub(super) broken: Option<Promise>,
 }
 

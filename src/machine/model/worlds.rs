@@ -1,6 +1,9 @@
 //! The worlds that are explored: each is hostile in its own way, and small enough to be explored whole.
 
-use super::config::{Budget, Config, People};
+use super::{
+    config::{Budget, Config, People},
+    source::Repository,
+};
 use crate::machine::{Millis, Otherwise, Retain};
 
 pub(super) const NOTHING_WRONG: Budget = Budget {
@@ -17,6 +20,8 @@ pub(super) const NOTHING_WRONG: Budget = Budget {
     stale: 0,
     blind: 0,
     drift: 0,
+    refuse: 0,
+    rewrite: 0,
     wishes: 0,
 };
 
@@ -32,6 +37,8 @@ pub(super) const PLAIN: Config = Config {
     slow_checks: false,
     gate_start: None,
     gate_cutover: None,
+    guarded: false,
+    source: Repository::None,
     retain: Retain::For(Millis(2_000)),
     people: People::AbortAndRollback,
     budget: NOTHING_WRONG,
@@ -39,7 +46,7 @@ pub(super) const PLAIN: Config = Config {
 };
 
 /// What the normal test run explores.
-pub(super) const WORLDS: [Config; 15] = [
+pub(super) const WORLDS: [Config; 20] = [
     Config {
         name: "one controller",
         budget: Budget { hooks: [2, 1, 1], crash: 1, lose: 1, wishes: 1, ..NOTHING_WRONG },
@@ -126,6 +133,45 @@ pub(super) const WORLDS: [Config; 15] = [
         name: "hold, pin and veto",
         people: People::HoldPinVeto,
         budget: Budget { wishes: 2, flap: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "definitions from git",
+        source: Repository::Answers,
+        budget: Budget { crash: 1, lose: 1, refuse: 1, rewrite: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "definitions from git, two builds, no standby kept",
+        source: Repository::Answers,
+        builds: 2,
+        ordered: true,
+        retain: Retain::None,
+        budget: Budget { wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "definitions from git, two controllers",
+        source: Repository::Answers,
+        controllers: 2,
+        budget: Budget { takeover: 1, rewrite: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "definitions from a repository that never answers",
+        source: Repository::Silent,
+        builds: 2,
+        ordered: true,
+        retain: Retain::None,
+        budget: Budget { wishes: 1, crash: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "guarded gates",
+        guarded: true,
+        gate_start: Some(Otherwise::Abort),
+        gate_cutover: Some(Otherwise::Approve),
+        budget: Budget { wishes: 2, crash: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config {

@@ -1,10 +1,13 @@
 //! Stories of the core, told event by event: what is asked, what is seen, what follows.
 
+mod approvers;
 mod deadlines;
 mod deploying;
 mod operators;
+mod promotion;
 mod records;
 mod rollback;
+mod sources;
 mod terms;
 
 use std::sync::Arc;

@@ -2,7 +2,12 @@
 //!
 //! Must not start anything, and must not look at the host: a definition that is right is right everywhere.
 
-use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{
@@ -11,14 +16,14 @@ use toml::{
 };
 
 use super::template;
-use crate::units;
+use crate::{stacks::Needs, units};
 
 /// What is to be run, and how.
 #[derive(Debug, Clone)]
 pub(super) struct Definition {
     pub(super) command: Vec<String>,
     pub(super) environment: BTreeMap<String, String>,
-    pub(super) secrets: BTreeMap<String, SecretFile>,
+    pub(super) secrets: BTreeMap<String, SecretVariable>,
     /// Values of `{parameters.NAME}` for releases that give none.
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) working_folder: Option<String>,
@@ -31,11 +36,33 @@ pub(super) struct Definition {
     pub(super) restart: Restart,
 }
 
-/// Where the value of a secret variable is read from when an instance starts.
-#[derive(Debug, Clone, Deserialize)]
+/// Where the value of a secret variable comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "SecretDraft")]
+pub(super) enum SecretVariable {
+    /// A file, read when an instance starts.
+    File(String),
+    /// What the pipeline hands over under this name.
+    Handed(String),
+}
+
+/// As written: `{ file = "..." }` or `{ secret = "..." }`.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SecretFile {
-    pub(super) file: String,
+struct SecretDraft {
+    file: Option<String>,
+    secret: Option<String>,
+}
+
+impl TryFrom<SecretDraft> for SecretVariable {
+    type Error = &'static str;
+    fn try_from(draft: SecretDraft) -> Result<Self, Self::Error> {
+        match (draft.file, draft.secret) {
+            (Some(file), None) => Ok(Self::File(file)),
+            (None, Some(secret)) => Ok(Self::Handed(secret)),
+            _ => Err("say where the secret comes from: { secret = \"NAME\" } of the pipeline, or { file = \"...\" }"),
+        }
+    }
 }
 
 /// What one process may use.
@@ -111,7 +138,7 @@ struct Draft {
     has_command: bool,
     command: Option<Vec<Spanned<String>>>,
     environment: Option<BTreeMap<Spanned<String>, Spanned<String>>>,
-    secrets: Option<BTreeMap<Spanned<String>, SecretFile>>,
+    secrets: Option<BTreeMap<Spanned<String>, SecretVariable>>,
     parameters: Option<BTreeMap<String, String>>,
     working_folder: Option<Spanned<String>>,
     instances: Option<Spanned<u16>>,
@@ -169,6 +196,28 @@ impl Definition {
         let draft = Draft::read(table.into_inner(), &mut mistakes);
         let definition = draft.check(&mut mistakes);
         if mistakes.found.is_empty() { Ok(definition) } else { Err(mistakes.into_messages()) }
+    }
+
+    /// The names of the secrets that it must be handed.
+    pub(super) fn handed(&self) -> impl Iterator<Item = &str> {
+        self.secrets.values().filter_map(|variable| match variable {
+            SecretVariable::Handed(name) => Some(name.as_str()),
+            SecretVariable::File(_) => None,
+        })
+    }
+
+    /// What it is to be filled with.
+    pub(super) fn needs(&self) -> Needs {
+        let mut parameters: BTreeSet<String> = self.parameters.keys().cloned().collect();
+        let texts = self.command.iter().chain(self.environment.values()).chain(&self.working_folder);
+        for text in texts {
+            // Every text was expanded once, when it was read.
+            let _ = template::expand(text, |name| {
+                parameters.extend(name.strip_prefix("parameters.").map(str::to_owned));
+                Ok(String::new())
+            });
+        }
+        Needs { parameters, secrets: self.handed().map(str::to_owned).collect() }
     }
 }
 

@@ -16,8 +16,9 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, getrlimit, set_par
 use tokio::process::{Child, Command};
 
 use super::{
-    definition::{Definition, Limits},
+    definition::{Definition, Limits, SecretVariable},
     folder::Spec,
+    handed::Handed,
     identity::{INSTALLATION, INSTANCE, Mark, OF_STACK},
     ports,
     supervisor::Shared,
@@ -104,7 +105,7 @@ fn own_program() -> Result<String, String> {
 /// # Errors
 /// Why it could not even be tried, in one sentence.
 pub(super) fn start(shared: &Shared, instance: usize) -> Result<Child, String> {
-    let Shared { folder, spec, definition, .. } = shared;
+    let Shared { folder, spec, definition, handed, .. } = shared;
     let endpoint = *spec.endpoints.get(instance).ok_or("it has no address")?;
     ports::can_listen(endpoint).map_err(|error| format!("nothing can listen on {endpoint}: {error}"))?;
     let filled = fill(definition, spec, instance, endpoint, &folder.0)?;
@@ -119,7 +120,7 @@ pub(super) fn start(shared: &Shared, instance: usize) -> Result<Child, String> {
         }
     }
     command.arg("--").args(filled.arguments);
-    command.env_clear().envs(passed_on()).envs(filled.environment).envs(secrets(definition)?);
+    command.env_clear().envs(passed_on()).envs(filled.environment).envs(secrets(definition, handed)?);
     command.envs(marks(&spec.mark)).env(INSTANCE, instance.to_string());
     command.current_dir(working_folder(filled.working_folder, spec, &folder.0)?);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -130,11 +131,19 @@ fn marks(mark: &Mark) -> [(&'static str, &str); 2] {
     [(OF_STACK, &mark.stack), (INSTALLATION, &mark.installation)]
 }
 
-fn secrets(definition: &Definition) -> Result<Vec<(String, String)>, String> {
-    let read = |(name, secret): (&String, &super::definition::SecretFile)| {
-        let value = fs::read_to_string(&secret.file)
-            .map_err(|error| format!("the secret {name} can not be read from {}: {error}", secret.file))?;
-        Ok((name.clone(), value.trim_end_matches(['\n', '\r']).to_owned()))
+fn secrets(definition: &Definition, handed: &Handed) -> Result<Vec<(String, String)>, String> {
+    let read = |(name, variable): (&String, &SecretVariable)| {
+        let value = match variable {
+            SecretVariable::File(file) => fs::read_to_string(file)
+                .map_err(|error| format!("the secret {name} can not be read from {file}: {error}"))?
+                .trim_end_matches(['\n', '\r'])
+                .to_owned(),
+            SecretVariable::Handed(secret) => handed
+                .value(secret)
+                .ok_or_else(|| format!("{name} is to be the secret {secret}, which was not handed over"))?
+                .to_owned(),
+        };
+        Ok((name.clone(), value))
     };
     definition.secrets.iter().map(read).collect()
 }

@@ -7,6 +7,7 @@
 
 mod definition;
 mod folder;
+mod handed;
 mod identity;
 mod instance;
 mod launch;
@@ -34,7 +35,7 @@ use self::{
     folder::{Durable, InstancePhase, Spec, StackFolder, State, replace},
     identity::Mark,
 };
-use super::{SeenStack, StackDriver, StackSpec, StackStatus, StepError};
+use super::{Needs, SeenStack, StackDriver, StackSpec, StackStatus, StepError};
 use crate::machine::{RetirePermit, StackName};
 
 /// How many retired stacks of an environment keep their folder with its logs.
@@ -115,6 +116,10 @@ impl StackDriver for Process {
     fn check_definition(&self, definition: &str) -> Result<(), Vec<String>> {
         Definition::parse(definition).map(drop)
     }
+
+    fn needs(&self, definition: &str) -> Option<Needs> {
+        Definition::parse(definition).ok().map(|definition| definition.needs())
+    }
 }
 
 impl Inner {
@@ -125,8 +130,18 @@ impl Inner {
         if folder.is_retiring() {
             return Err(StepError::Unavailable(format!("{name} is being torn down")));
         }
+        let supervised = folder.exists() && folder.is_supervised().map_err(failed)?;
+        if supervised {
+            return Ok(());
+        }
+        let definition = Definition::parse(&wanted.definition).map_err(|why| StepError::Refused(why.join("\n")))?;
+        if let Some(missing) = definition.handed().find(|name| !wanted.secrets.contains_key(*name)) {
+            return Err(StepError::Refused(format!(
+                "the stack definition of {name} wants the secret {missing}, which the pipeline does not hand over: add \
+                 it to [secrets] and to `stack.secrets`, and deploy again"
+            )));
+        }
         if !folder.exists() {
-            let definition = Definition::parse(&wanted.definition).map_err(|why| StepError::Refused(why.join("\n")))?;
             let _serial = self.lock().map_err(failed)?;
             if !folder.exists() {
                 let endpoints = ports::allot(&self.folder, &definition).map_err(failed)?;
@@ -143,7 +158,8 @@ impl Inner {
                 folder.create(&spec).map_err(failed)?;
             }
         }
-        self.supervise(&folder, name).map_err(failed)
+        let handed = handed::send(&wanted.secrets, definition.handed()).map_err(failed)?;
+        self.supervise(&folder, name, handed.into()).map_err(failed)
     }
 
     fn retire(&self, name: &StackName) -> Result<(), StepError> {
@@ -187,7 +203,7 @@ impl Inner {
                 continue;
             }
             if !supervised && left > 0 {
-                self.supervise(&folder, &name).map_err(failed)?;
+                self.supervise(&folder, &name, Stdio::null()).map_err(failed)?;
             }
             seen.push(leaving(name, &folder, left));
         }
@@ -195,7 +211,8 @@ impl Inner {
     }
 
     /// Starts a supervisor unless there is one. It inherits the lock that we hold, so there is never a second.
-    fn supervise(&self, folder: &StackFolder, name: &StackName) -> io::Result<()> {
+    /// `handed`: the secrets, as its standard output.
+    fn supervise(&self, folder: &StackFolder, name: &StackName, handed: Stdio) -> io::Result<()> {
         let Some(lock) = folder.try_lock()? else { return Ok(()) };
         let mark = Mark::new(&self.installation, name);
         let log = OpenOptions::new().create(true).append(true).open(folder.0.join("logs/supervisor.log"))?;
@@ -203,7 +220,7 @@ impl Inner {
         command.arg("stack-run").arg("--folder").arg(&folder.0).current_dir(&folder.0);
         command.env_clear().envs(launch::passed_on());
         command.env(identity::SUPERVISES, &mark.stack).env(identity::INSTALLATION, &mark.installation);
-        let child = command.stdin(lock).stdout(Stdio::null()).stderr(log).spawn()?;
+        let child = command.stdin(lock).stdout(handed).stderr(log).spawn()?;
         self.started.lock().unwrap_or_else(PoisonError::into_inner).push(child);
         Ok(())
     }

@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     definition::Definition,
     folder::{InstancePhase, InstanceState, Spec, StackFolder, State},
+    handed::Handed,
     instance,
 };
 
@@ -30,6 +31,8 @@ pub(super) struct Shared {
     pub(super) folder: StackFolder,
     pub(super) spec: Spec,
     pub(super) definition: Definition,
+    /// Secrets of the pipeline. They are nowhere else: a new supervisor is handed them anew.
+    pub(super) handed: Handed,
     state: RefCell<State>,
 }
 
@@ -43,12 +46,13 @@ pub fn run(folder: PathBuf) -> io::Result<()> {
     let Some(_lock) = take_lock(&folder)? else { return Ok(()) };
     // Fails only where it leads a session already.
     let _ = rustix::process::setsid();
+    let handed = Handed::receive()?;
     let spec = folder.spec()?;
     let definition = Definition::parse(&spec.definition).map_err(|why| io::Error::other(why.join("; ")))?;
     let instances = vec![InstanceState::default(); spec.endpoints.len()];
     let pid = rustix::process::getpid().as_raw_nonzero().get();
     let state = RefCell::new(State { pid, instances });
-    let shared = Shared { folder, spec, definition, state };
+    let shared = Shared { folder, spec, definition, handed, state };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(supervise(&shared))
 }
 

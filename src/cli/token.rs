@@ -1,0 +1,171 @@
+//! `token`: who may do what, kept in the state folder. Needs no controller, and none that runs needs to be told.
+
+use std::{
+    io::{IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::Context;
+use clap::Subcommand;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use super::client::say;
+use crate::{
+    access::{self, Digest, Role, Scope, file, list},
+    clock::Clock,
+    machine::Millis,
+    settings::Settings,
+    text::{format_time, parse_duration},
+};
+
+/// What to do with the tokens.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Make a token and print it, this once
+    New(New),
+    /// Show all tokens, never their text
+    List(List),
+    /// Take a token away; a controller that runs refuses it from then on
+    Revoke(Revoke),
+}
+
+/// What is shown.
+#[derive(clap::Args)]
+pub struct List {
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// A token to be taken away.
+#[derive(clap::Args)]
+pub struct Revoke {
+    /// Its name
+    name: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// A token to be made.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  (umask 077; pointsman token new alice --role approver --expires 90d > alice.token)
+  pointsman token new jenkins --role deployer --only shop
+
+Whoever has the token puts it into POINTSMAN_TOKEN, or names its file in POINTSMAN_TOKEN_FILE.")]
+pub struct New {
+    /// Whose it is; the history says this name
+    #[arg(value_parser = access::name)]
+    name: Arc<str>,
+    /// viewer looks; deployer also deploys, promotes, aborts, rolls back, holds; approver also
+    /// approves and resumes; admin also pins and vetoes
+    #[arg(long)]
+    role: Role,
+    /// How long it is good, for example 90d [default: until it is revoked]
+    #[arg(long, value_name = "LENGTH", value_parser = length)]
+    expires: Option<Millis>,
+    /// Where it is good: a pipeline, or one environment of it; can be given several times [default: everywhere]
+    #[arg(long, value_name = "PIPELINE[/ENVIRONMENT]")]
+    only: Vec<Scope>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Which installation.
+#[derive(clap::Args)]
+pub struct Place {
+    /// The settings [default: pointsman.toml, or built-in defaults where there is none]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Place {
+    fn state(&self) -> anyhow::Result<PathBuf> {
+        Ok(Settings::load(self.config.as_deref()).map_err(super::mistakes)?.state)
+    }
+}
+
+fn length(text: &str) -> Result<Millis, String> {
+    let length = parse_duration(text).map_err(|error| error.to_string())?;
+    if length.0 == 0 { Err("a token that is good for nothing is none".to_owned()) } else { Ok(length) }
+}
+
+/// Does it.
+pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
+    let now = Clock::real().now();
+    match verb {
+        Verb::New(wish) => new(wish, now)?,
+        Verb::List(wish) => show(&wish.place.state()?, wish.json, now)?,
+        Verb::Revoke(Revoke { name, place }) => {
+            file::remove(&place.state()?, &name)?;
+            hint(format!("`{name}` is refused from now on"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn new(wish: New, now: Millis) -> anyhow::Result<()> {
+    let (state, text) = (wish.place.state()?, access::make().context("the system gives no randomness")?);
+    let token = file::Token {
+        name: wish.name.clone(),
+        role: wish.role,
+        digest: Digest::of(text.expose_secret().as_bytes()),
+        created: now,
+        expires: wish.expires.map(|length| now.plus(length)),
+        only: (!wish.only.is_empty()).then(|| wish.only.into()),
+    };
+    let terms = terms(&token);
+    file::add(&state, token)?;
+    // Alone on its line, so that it can be piped; a token that did not arrive is of no use to anybody.
+    let printed = writeln!(std::io::stdout(), "{}", text.expose_secret());
+    if let Err(error) = printed.and_then(|()| std::io::stdout().flush()) {
+        file::remove(&state, &wish.name).context("taking back a token that could not be printed")?;
+        return Err(error).context("the token could not be printed, and is not good");
+    }
+    let keep = if std::io::stdout().is_terminal() { "; it is shown only now" } else { "" };
+    hint(format!("`{}`: {terms}{keep}", wish.name));
+    Ok(())
+}
+
+fn terms(token: &file::Token) -> String {
+    let only = token.only.as_ref().map(|only| format!(" of {}", list(only))).unwrap_or_default();
+    let until = token.expires.map_or("until it is revoked".to_owned(), |at| format!("until {}", format_time(at)));
+    format!("{}{only}, {until}", token.role)
+}
+
+fn show(state: &Path, as_json: bool, now: Millis) -> anyhow::Result<()> {
+    let tokens = file::read(state)?;
+    let expired = |token: &file::Token| token.expires.is_some_and(|at| at <= now);
+    if as_json {
+        let row = |token: &file::Token| {
+            let only: Option<Vec<_>> = token.only.as_ref().map(|only| only.iter().map(ToString::to_string).collect());
+            json!({ "name": token.name, "role": token.role.to_string(), "created": format_time(token.created),
+                "expires": token.expires.map(format_time), "expired": expired(token), "only": only })
+        };
+        say(json!({ "tokens": tokens.iter().map(row).collect::<Vec<Value>>() }));
+        return Ok(());
+    }
+    let width = tokens.iter().map(|token| token.name.len()).max().unwrap_or_default().max(4);
+    say(format!("{:width$}  {:8}  {:24}  {:32}  ONLY", "NAME", "ROLE", "CREATED", "EXPIRES"));
+    for token in &tokens {
+        let expires = match token.expires.map(format_time) {
+            Some(at) if expired(token) => format!("{at} expired"),
+            Some(at) => at,
+            None => "never".to_owned(),
+        };
+        let only = token.only.as_ref().map_or("everything".to_owned(), |only| list(only));
+        let role = token.role.to_string();
+        say(format!("{:width$}  {role:8}  {:24}  {expires:32}  {only}", token.name, format_time(token.created)));
+    }
+    Ok(())
+}
+
+/// For people, beside what scripts read.
+fn hint(text: String) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

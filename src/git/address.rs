@@ -1,0 +1,175 @@
+//! Where a repository is. Must not ask anybody: `pointsman check` reads addresses without a network.
+
+use std::{fmt, path::PathBuf};
+
+use reqwest::Url;
+
+use crate::text::excerpt;
+
+/// Why a text is no address of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadAddress {
+    /// Nothing that is known.
+    #[error(
+        "{0} is no address of a repository: write https://host/path, ssh://user@host/path, user@host:path, file:///path or an absolute path"
+    )]
+    Unknown(String),
+    /// It would be shown wherever the address is.
+    #[error("the address of {0} holds a password: say it as `password = {{ file = \"...\" }}` instead")]
+    HoldsPassword(String),
+    /// Only http has them.
+    #[error(
+        "{0} takes no `user` and no `password`: they are for http and https; with ssh the user stands in the address"
+    )]
+    UserElsewhere(String),
+    /// A program would take it for something else.
+    #[error(
+        "{0:?} can not be part of an address for ssh: host and user are letters, digits and . _ - and do not begin with -"
+    )]
+    Risky(String),
+}
+
+/// One that was understood. Shown without credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Address {
+    /// http or https, without user, query and fragment.
+    Http(Url),
+    /// By the ssh program.
+    Ssh(SshAddress),
+    /// On this host.
+    Local(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SshAddress {
+    pub user: Option<String>,
+    pub host: String,
+    pub port: Option<u16>,
+    /// As the other side is to see it.
+    pub path: String,
+}
+
+impl Address {
+    pub fn parse(text: &str) -> Result<Self, BadAddress> {
+        let unknown = || BadAddress::Unknown(excerpt(text));
+        if text.len() > 2000 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(unknown());
+        }
+        if text.starts_with('/') {
+            return Ok(Self::Local(PathBuf::from(text)));
+        }
+        if !text.contains("://") {
+            return scp_like(text).ok_or_else(unknown)?;
+        }
+        let url = Url::parse(text).map_err(|_| unknown())?;
+        if url.password().is_some() {
+            return Err(BadAddress::HoldsPassword(url.host_str().unwrap_or_default().to_owned()));
+        }
+        match url.scheme() {
+            "http" | "https" if url.username().is_empty() && url.query().is_none() && url.fragment().is_none() => {
+                Ok(Self::Http(url))
+            }
+            "ssh" => ssh(&url).ok_or_else(unknown)?,
+            "file" => url.to_file_path().map(Self::Local).map_err(|()| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(url) => f.write_str(url.as_str()),
+            Self::Local(path) => path.display().fmt(f),
+            Self::Ssh(SshAddress { user, host, port, path }) => {
+                f.write_str("ssh://")?;
+                user.as_ref().map_or(Ok(()), |user| write!(f, "{user}@"))?;
+                if host.contains(':') { write!(f, "[{host}]") } else { f.write_str(host) }?;
+                port.map_or(Ok(()), |port| write!(f, ":{port}"))?;
+                if path.starts_with('/') { f.write_str(path) } else { write!(f, "/{path}") }
+            }
+        }
+    }
+}
+
+fn scp_like(text: &str) -> Option<Result<Address, BadAddress>> {
+    let (place, path) = text.split_once(':')?;
+    let (user, host) = place.rsplit_once('@').map_or((None, place), |(user, host)| (Some(user), host));
+    (!path.is_empty() && !host.is_empty()).then(|| checked(user, host, None, path))
+}
+
+fn ssh(url: &Url) -> Option<Result<Address, BadAddress>> {
+    let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
+    // As git has it: `/~ann/x` is below the home of ann.
+    let path = url.path().strip_prefix("/~").map_or_else(|| url.path().to_owned(), |home| format!("~{home}"));
+    let user = Some(url.username()).filter(|user| !user.is_empty());
+    (path.len() > 1 && !path.contains('%')).then(|| checked(user, host, url.port(), &path))
+}
+
+fn checked(user: Option<&str>, host: &str, port: Option<u16>, path: &str) -> Result<Address, BadAddress> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let fits = |text: &str, more: &str| {
+        !text.is_empty() && !text.starts_with('-') && text.chars().all(|c| plain(c) || more.contains(c))
+    };
+    // A colon in a host is of an IPv6 address.
+    for (part, more) in user.map(|user| (user, "+")).into_iter().chain([(host, ":")]) {
+        if !fits(part, more) {
+            return Err(BadAddress::Risky(part.chars().take(60).collect()));
+        }
+    }
+    if path.starts_with('-') {
+        return Err(BadAddress::Risky(path.chars().take(60).collect()));
+    }
+    let (user, host, path) = (user.map(str::to_owned), host.to_owned(), path.to_owned());
+    Ok(Address::Ssh(SshAddress { user, host, port, path }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        Address::parse(text).unwrap().to_string()
+    }
+
+    #[test]
+    fn every_usual_form_is_understood() {
+        assert_eq!(shown("https://git.example/shop.git"), "https://git.example/shop.git");
+        assert_eq!(shown("ssh://git@git.example:2222/srv/shop.git"), "ssh://git@git.example:2222/srv/shop.git");
+        assert_eq!(shown("ssh://[::1]/srv/shop.git"), "ssh://[::1]/srv/shop.git");
+        assert_eq!(shown("git@git.example:team/shop.git"), "ssh://git@git.example/team/shop.git");
+        assert_eq!(shown("file:///srv/git/shop.git"), "/srv/git/shop.git");
+        assert_eq!(shown("/srv/git/shop.git"), "/srv/git/shop.git");
+        let Address::Ssh(home) = Address::parse("ssh://ann@git.example/~ann/shop").unwrap() else { panic!("ssh") };
+        assert_eq!(home.path, "~ann/shop");
+    }
+
+    #[test]
+    fn what_a_program_could_misread_is_refused() {
+        for bad in [
+            "-oProxyCommand=touch x:y",
+            "ssh://-oProxyCommand=x/y",
+            "-u@host:path",
+            "git@ho$st:path",
+            "git@host:-path",
+            "ssh://git.example/a%27b",
+            "ext::sh -c true",
+            "git://host/x",
+            "https://",
+            "https://git.example/x?y",
+            "../shop",
+            "shop",
+            "",
+            "a\nb",
+            "/srv/\u{1b}[2J",
+        ] {
+            assert!(Address::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_address_is_refused_without_showing_it() {
+        let error = Address::parse("https://ci:canary@git.example/x").unwrap_err().to_string();
+        assert!(error.contains("git.example") && !error.contains("canary"), "{error}");
+    }
+}

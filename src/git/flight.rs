@@ -1,0 +1,202 @@
+//! The mirrors of a controller, and what is asked of them. Must not make anybody wait for the network who did not ask
+//! for it: only `fetch` uses it, one at a time for each repository.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, watch};
+
+use super::{Changes, CommitName, Error, FileError, Limits, Remote, changes, fetch::Job, file, store};
+
+/// How many repositories are fetched from at once.
+const AT_ONCE: usize = 8;
+
+/// All mirrors below one folder; clones share them. One process at a time may use a folder.
+#[derive(Clone)]
+pub struct Mirrors(Arc<All>);
+
+struct All {
+    folder: PathBuf,
+    limits: Limits,
+    ssh: Vec<String>,
+    lanes: Arc<Semaphore>,
+    known: Mutex<HashMap<String, Arc<Shared>>>,
+}
+
+struct Shared {
+    place: PathBuf,
+    /// How the newest fetch went; none while it runs, and closed without a word if it was given up before it began.
+    flight: Mutex<Option<watch::Receiver<Landing>>>,
+    damaged: AtomicBool,
+}
+
+type Landing = Option<Result<(), Error>>;
+
+impl Mirrors {
+    /// Those in `state/git`. Nothing is read or made until it is asked for.
+    pub fn below(state: &Path) -> Self {
+        Self::with(state, Limits::default(), vec!["ssh".to_owned()])
+    }
+
+    /// With other limits, and with another command for ssh: its program and the first of its arguments.
+    pub fn with(state: &Path, limits: Limits, ssh: Vec<String>) -> Self {
+        let (folder, lanes) = (state.join("git"), Arc::new(Semaphore::new(AT_ONCE)));
+        Self(Arc::new(All { folder, limits, ssh, lanes, known: Mutex::default() }))
+    }
+
+    /// The mirror of one repository. All that are of the same address share what was fetched, each with its own
+    /// credentials for fetching more.
+    pub fn of(&self, remote: &Remote) -> Mirror {
+        let address = remote.address.to_string();
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = known.entry(address).or_insert_with_key(|address| {
+            let place = self.0.folder.join(&hex::encode(Sha256::digest(address))[..32]);
+            Arc::new(Shared { place, flight: Mutex::default(), damaged: AtomicBool::new(false) })
+        });
+        Mirror { all: self.0.clone(), shared: shared.clone(), remote: remote.clone() }
+    }
+}
+
+/// The mirror of one repository; clones share it.
+#[derive(Clone)]
+pub struct Mirror {
+    all: Arc<All>,
+    shared: Arc<Shared>,
+    remote: Remote,
+}
+
+enum Turn {
+    /// To fetch, and to tell it.
+    Mine(watch::Sender<Landing>),
+    /// To wait for the one that runs.
+    Join(watch::Receiver<Landing>),
+}
+
+impl Mirror {
+    /// Sees to it that the commit is in the mirror; asks the remote only if it is not. May be dropped at any time: what
+    /// was begun ends by its own limits, and whoever asks next finds it running or done.
+    ///
+    /// # Errors
+    /// What kept it from the mirror. [`Error::may_pass`] says whether to try again.
+    pub async fn fetch(&self, commit: &str) -> Result<(), Error> {
+        let wanted = CommitName::parse(commit)?;
+        loop {
+            if self.has(&wanted).await? {
+                return Ok(());
+            }
+            match self.turn() {
+                Turn::Mine(tell) => return self.fly(wanted, tell).await,
+                Turn::Join(mut landing) => {
+                    let landed = landing.wait_for(Option::is_some).await.map(|landed| landed.clone());
+                    // What the host or its network did would be the same again; what it said to others need not be.
+                    if let Ok(Some(Err(error @ (Error::Unreachable { .. } | Error::TimedOut { .. })))) = landed {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The text at `path` in a commit, as far as the mirror has it: none means that the commit has to be fetched first.
+    /// Never uses the network.
+    ///
+    /// # Errors
+    /// When the commit is there and the text can not be had, or `path` or `commit` are none; with [`Error::Damaged`]
+    /// fetching helps.
+    pub async fn file_at(&self, commit: &str, path: &str, limit: usize) -> Result<Option<String>, FileError> {
+        let (name, path) = (CommitName::parse(commit)?, path.to_owned());
+        let read = self.look(move |mirror| file::read(mirror, &name, &path, limit)).await;
+        if let Err(FileError::Git(error)) = &read {
+            self.notice(error);
+        }
+        read
+    }
+
+    /// What a change from commit `old` to commit `new` brings and takes, at most `most` of each listed: none means that
+    /// one of them has to be fetched first. Never uses the network.
+    ///
+    /// # Errors
+    /// When `old` or `new` are no commits; with [`Error::Damaged`] fetching helps.
+    pub async fn commits_between(&self, old: &str, new: &str, most: usize) -> Result<Option<Changes>, Error> {
+        let (old, new) = (CommitName::parse(old)?, CommitName::parse(new)?);
+        let seen = self.look(move |mirror| changes::between(mirror, &old, &new, most)).await;
+        seen.inspect_err(|error| self.notice(error))
+    }
+
+    async fn has(&self, wanted: &CommitName) -> Result<bool, Error> {
+        if self.shared.damaged.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let wanted = wanted.clone();
+        match self.look(move |mirror| wanted.resolve(mirror)).await {
+            Ok(found) => Ok(found.is_some()),
+            Err(error @ Error::Damaged { .. }) => {
+                self.notice(&error);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn notice(&self, error: &Error) {
+        if matches!(error, Error::Damaged { .. }) {
+            self.shared.damaged.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Reads in the mirror, where it may block. No mirror, nothing found.
+    async fn look<T, E>(
+        &self,
+        read: impl FnOnce(&git2::Repository) -> Result<Option<T>, E> + Send + 'static,
+    ) -> Result<Option<T>, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let place = self.shared.place.clone();
+        let reading = tokio::task::spawn_blocking(move || match store::open(&place)? {
+            Some(mirror) => read(&mirror),
+            None => Ok(None),
+        });
+        reading.await.unwrap_or_else(|_| Err(Error::Interrupted.into()))
+    }
+
+    fn turn(&self) -> Turn {
+        let mut flight = self.shared.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that landed, or whose pilot is gone, is in nobody's way.
+        let running = flight.as_ref().filter(|landing| landing.borrow().is_none() && landing.has_changed().is_ok());
+        if let Some(landing) = running {
+            return Turn::Join(landing.clone());
+        }
+        let (tell, landing) = watch::channel(None);
+        *flight = Some(landing);
+        Turn::Mine(tell)
+    }
+
+    async fn fly(&self, wanted: CommitName, tell: watch::Sender<Landing>) -> Result<(), Error> {
+        let lane = self.all.lanes.clone().acquire_owned().await.map_err(|_| Error::Interrupted)?;
+        let mut landing = tell.subscribe();
+        let (shared, limits, ssh) = (self.shared.clone(), self.all.limits, self.all.ssh.clone());
+        let (place, remote, anew) = (shared.place.clone(), self.remote.clone(), shared.damaged.load(Ordering::Relaxed));
+        let job = Job { place, remote, wanted, limits, ssh, anew };
+        // A thread and no blocking task: the end of the process need not wait for it, because a killed fetch is no harm.
+        let run = move || {
+            let outcome = job.run();
+            if matches!(outcome, Ok(()) | Err(Error::NoCommit { .. })) {
+                shared.damaged.store(false, Ordering::Relaxed);
+            }
+            drop(lane);
+            tell.send_replace(Some(outcome));
+        };
+        std::thread::Builder::new().name("git".to_owned()).spawn(run).map_err(|_| Error::Interrupted)?;
+        let landed = landing.wait_for(Option::is_some).await.map(|landed| landed.clone());
+        landed.ok().flatten().unwrap_or(Err(Error::Interrupted))
+    }
+}

@@ -1,0 +1,201 @@
+//! Repositories: a bare mirror of each one below `state/git`, from which a definition is read at a release's commit and
+//! from which the commits between two releases are listed.
+//!
+//! What is in the mirror never needs the network again; every step over the network has time limits, on a thread of its
+//! own. Must not know a pipeline, the journal or a driver, and is never in the way of a rollback: nothing here is
+//! needed to go back to a release that once ran, because what it was made from is frozen in the release.
+//!
+//! libgit2 keeps and reads the objects. The conversation with a remote is ours (`protocol.rs`: the fetching side of git's
+//! protocol, version 0): transports of libgit2 can only be added by unsafe code, know no limit on the whole of a
+//! fetch, and would bring OpenSSL and libssh2 along. So http and https are reqwest with rustls, and ssh is the
+//! operator's own program with the operator's own configuration, known hosts and agent.
+
+mod address;
+mod changes;
+mod fetch;
+mod file;
+mod flight;
+mod history;
+mod http;
+mod local;
+mod name;
+mod patience;
+mod protocol;
+mod ssh;
+mod store;
+
+use std::{fmt, path::Path, sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+
+pub use address::BadAddress;
+pub use changes::{Changes, Commit};
+pub use file::FileError;
+pub use flight::{Mirror, Mirrors};
+pub use name::CommitName;
+
+use crate::{machine::Millis, text::format_duration};
+
+/// Gives the password of a remote, each time one is fetched from: so that it can be changed without a restart. The error
+/// names the place, not the value.
+pub type Password = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
+
+/// One repository somewhere, and how to get in.
+#[derive(Clone)]
+pub struct Remote {
+    address: address::Address,
+    user: Option<String>,
+    password: Option<Password>,
+}
+
+impl Remote {
+    /// Checks the address without asking anybody: `https://`, `http://`, `ssh://`, `user@host:path`, `file://` or an
+    /// absolute path. A user and a password are for http and https; with ssh the user stands in the address.
+    ///
+    /// # Errors
+    /// When the address is none, or holds a password.
+    pub fn new(url: &str, user: Option<String>, password: Option<Password>) -> Result<Self, BadAddress> {
+        let address = address::Address::parse(url)?;
+        if !matches!(address, address::Address::Http(_)) && (user.is_some() || password.is_some()) {
+            return Err(BadAddress::UserElsewhere(address.to_string()));
+        }
+        Ok(Self { address, user, password })
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Remote({})", self.address)
+    }
+}
+
+/// How long a fetch may take, and how much it may bring.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Until there is a connection.
+    pub connect: Duration,
+    /// Without a byte.
+    pub stall: Duration,
+    /// All of it, when there is a mirror.
+    pub whole: Duration,
+    /// All of it, when the mirror is still to be made.
+    pub first: Duration,
+    /// Bytes that a remote may send in one fetch.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let second = Duration::from_secs;
+        Self { connect: second(5), stall: second(10), whole: second(60), first: second(600), bytes: 2 << 30 }
+    }
+}
+
+/// Why a commit can not be had. Never holds a secret; foreign text in it is short and harmless.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// What was given is no commit's id.
+    #[error("{0} is no commit: give its id, 7 to 40 hexadecimal digits")]
+    NotACommit(String),
+    /// Several objects begin like this.
+    #[error("several objects begin with {0}: give the whole id of the commit")]
+    Ambiguous(String),
+    /// Nobody is there.
+    #[error("{place} can not be reached: {why}")]
+    Unreachable {
+        /// Which repository.
+        place: String,
+        /// What the network said.
+        why: String,
+    },
+    /// Wrong or missing credentials.
+    #[error("{place} refused access ({why}): check user and password of the source, or the key for ssh")]
+    Refused {
+        /// Which repository.
+        place: String,
+        /// What it answered.
+        why: String,
+    },
+    /// There is a server, and not this repository.
+    #[error("there is no repository at {0}, or none that these credentials may see")]
+    NoRepository(String),
+    /// The repository has no such commit.
+    #[error(
+        "commit {commit} is not in {place}: it was not pushed, or a force-push removed it{}",
+        if commit.len() < 40 { "; only a whole id can be asked for when no branch or tag leads to it" } else { "" }
+    )]
+    NoCommit {
+        /// The one wanted.
+        commit: String,
+        /// Which repository.
+        place: String,
+    },
+    /// A limit was reached.
+    #[error("{place} {what} within {}", format_duration(Millis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))))]
+    TimedOut {
+        /// Which repository.
+        place: String,
+        /// What it did not do.
+        what: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// It speaks, but not so that anything could be made of it.
+    #[error("what {place} sent can not be used: {why}")]
+    Broken {
+        /// Which repository.
+        place: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It sends without end.
+    #[error("{place} sent more than {} MB: that is not fetched", limit >> 20)]
+    TooLarge {
+        /// Which repository.
+        place: String,
+        /// In bytes.
+        limit: u64,
+    },
+    /// The password is not there.
+    #[error("{0}")]
+    Password(String),
+    /// The host's own disk.
+    #[error("the mirror {folder} can not be written: {why}")]
+    Disk {
+        /// Of the mirror.
+        folder: String,
+        /// What the system said.
+        why: String,
+    },
+    /// The mirror can not be read.
+    #[error("the mirror {folder} is damaged ({why}): the next fetch makes it again")]
+    Damaged {
+        /// Of the mirror.
+        folder: String,
+        /// What libgit2 said.
+        why: String,
+    },
+    /// Our own part was stopped.
+    #[error("reading the repository was interrupted: it is tried again")]
+    Interrupted,
+}
+
+impl Error {
+    /// Whether the same may go well later without anybody doing anything.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Broken { .. } | Self::Interrupted => true,
+            Self::Damaged { .. } | Self::Disk { .. } => true,
+            Self::NotACommit(_) | Self::Ambiguous(_) | Self::Refused { .. } | Self::NoRepository(_) => false,
+            Self::NoCommit { .. } | Self::TooLarge { .. } | Self::Password(_) => false,
+        }
+    }
+
+    fn damaged(folder: &Path, why: &git2::Error) -> Self {
+        Self::Damaged { folder: folder.display().to_string(), why: crate::text::excerpt(why.message()) }
+    }
+
+    fn disk(folder: &Path, why: &impl fmt::Display) -> Self {
+        Self::Disk { folder: folder.display().to_string(), why: why.to_string() }
+    }
+}

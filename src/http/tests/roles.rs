@@ -1,0 +1,116 @@
+//! Which role may do what, as one table, and that a token reaches no further than it is for.
+
+use http::StatusCode;
+
+use super::kit::Shop;
+use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
+
+/// Every action, and the smallest role that may do it.
+const TABLE: [(&str, &str, Role); 22] = [
+    ("GET", "/v1/environments", Viewer),
+    ("GET", "/v1/environments/shop/qa", Viewer),
+    ("GET", "/v1/deployments/shop/qa/1", Viewer),
+    ("GET", "/v1/history", Viewer),
+    ("GET", "/v1/history?environment=shop/qa", Viewer),
+    ("GET", "/v1/events", Viewer),
+    ("HEAD", "/v1/environments/shop/qa", Viewer),
+    ("POST", "/v1/environments/shop/qa/deploy", Deployer),
+    ("POST", "/v1/environments/shop/prod/promote", Deployer),
+    ("POST", "/v1/environments/shop/qa/rollback", Deployer),
+    ("POST", "/v1/environments/shop/qa/hold", Deployer),
+    ("POST", "/v1/deployments/shop/qa/1/abort", Deployer),
+    ("POST", "/v1/environments/shop/qa/resume", Approver),
+    ("POST", "/v1/deployments/shop/qa/1/approve", Approver),
+    ("POST", "/v1/environments/shop/qa/pin", Admin),
+    ("POST", "/v1/environments/shop/qa/veto", Admin),
+    // Also when it is written otherwise, or is not there at all.
+    ("POST", "/v1/environments/shop/qa/p%69n", Admin),
+    ("POST", "/v1/environments/s%68op/qa/veto", Admin),
+    ("POST", "/v1/environments/shop/qa/explode", Admin),
+    ("POST", "/v1/environments/shop/qa/PIN", Admin),
+    ("POST", "/v1/deployments/shop/qa/1/explode", Admin),
+    ("POST", "/v1/environments/shop/qa/veto%2F", Admin),
+];
+
+fn is_mine(status: u16) -> bool {
+    status != 401 && status != 403
+}
+
+#[tokio::test]
+async fn each_role_may_what_the_table_says_and_nothing_else() {
+    let shop = Shop::new();
+    for (name, role) in Role::ALL {
+        let token = shop.token(name, role, &[]);
+        for (method, path, needs) in TABLE {
+            // A body that is refused for itself: only the way there is tried.
+            let request = super::kit::bearer(&token, method, path).body("{\"colour\":1}".into()).unwrap();
+            let status = shop.status(request).await;
+            assert_eq!(is_mine(status), role >= needs, "{name}: {method} {path} was answered {status}");
+        }
+    }
+    for (method, path, _) in TABLE {
+        let request = super::kit::bearer("", method, path).body("".into()).unwrap();
+        let status = shop.status(request).await;
+        assert!(matches!(status, 401 | 429), "nobody: {method} {path} was answered {status}");
+    }
+    assert_eq!(shop.state("shop/qa").seq().0, 0);
+}
+
+#[tokio::test]
+async fn a_role_that_is_too_small_is_told_what_it_takes() {
+    let shop = Shop::new();
+    let told = shop.ask(&shop.token("vera", Viewer, &[]), "POST", "/v1/environments/shop/qa/hold", "").await;
+    told.refused(StatusCode::FORBIDDEN, "`vera` is viewer, and this takes the role deployer");
+}
+
+#[tokio::test]
+async fn the_record_says_whose_token_it_was() {
+    let shop = Shop::new();
+    let token = shop.token("dora@example", Deployer, &[]);
+    let request = super::kit::bearer(&token, "POST", "/v1/environments/shop/qa/hold").header("x-pointsman-user", "eve");
+    assert_eq!(shop.send(request.body("".into()).unwrap()).await.status, 200);
+    assert_eq!(&*shop.state("shop/qa").hold().unwrap().by, "dora@example");
+    for (user, by) in [("ann", "local:ann"), (" ann ", "local:ann"), ("a.b@c/d", "local:a.b@c/d")] {
+        let request = super::kit::bearer(super::kit::TOKEN, "POST", "/v1/environments/shop/prod/hold");
+        assert_eq!(shop.send(request.header("x-pointsman-user", user).body("".into()).unwrap()).await.status, 200);
+        assert_eq!(&*shop.state("shop/prod").hold().unwrap().by, by);
+    }
+    for bad in ["", "a b", "webhook:json", "ann\u{e9}", &"x".repeat(65)] {
+        let request = super::kit::bearer(super::kit::TOKEN, "GET", "/v1/history").header("x-pointsman-user", bad);
+        let told = shop.send(request.body("".into()).unwrap()).await;
+        told.refused(StatusCode::BAD_REQUEST, "`X-Pointsman-User` must be 1 to 64 visible ASCII characters");
+    }
+}
+
+#[tokio::test]
+async fn a_token_reaches_no_further_than_it_is_for() {
+    let shop = Shop::new();
+    let token = shop.token("quinn", Admin, &["shop/qa"]);
+    let ask = |method, path| shop.ask(&token, method, path, "");
+    let all = ask("GET", "/v1/environments").await;
+    assert_eq!(all.body["environments"].as_array().unwrap().len(), 1);
+    assert_eq!(all.body["environments"][0]["environment"], "shop/qa");
+    assert_eq!(ask("POST", "/v1/environments/shop/qa/hold").await.status, 200);
+    for (method, path) in [
+        ("GET", "/v1/environments/shop/prod"),
+        ("GET", "/v1/environments/shop/pr%6Fd"),
+        ("GET", "/v1/deployments/shop/prod/1"),
+        ("GET", "/v1/history?environment=shop/prod"),
+        ("POST", "/v1/environments/shop/prod/hold"),
+        ("POST", "/v1/environments/shop/prod/veto"),
+        ("POST", "/v1/deployments/shop/prod/1/abort"),
+    ] {
+        let told = ask(method, path).await;
+        told.refused(StatusCode::FORBIDDEN, "the token of `quinn` is not for shop/prod, only for shop/qa");
+    }
+    // Whether there is such an environment is none of its business either.
+    ask("GET", "/v1/environments/other/qa").await.refused(StatusCode::FORBIDDEN, "not for other/qa");
+
+    shop.post("/v1/environments/shop/prod/hold", "").await;
+    let history = ask("GET", "/v1/history?last=1").await.body;
+    assert_eq!(history["records"].as_array().unwrap().len(), 1);
+    assert_eq!(history["records"][0]["environment"], "shop/qa");
+    let whole = shop.token("paula", Viewer, &["other", "shop"]);
+    let all = shop.ask(&whole, "GET", "/v1/environments", "").await;
+    assert_eq!(all.body["environments"].as_array().unwrap().len(), 2);
+}

@@ -1,0 +1,139 @@
+//! What people want, when it arrives, and who may.
+
+use super::{
+    actions::Action,
+    canon::{id, text},
+    config::Config,
+    promises::Promise,
+    world::{Id, Person, Request, Wish, World},
+};
+use crate::machine::{Command, Event, GateName, Number, Phase};
+
+/// Who asks for every deployment.
+pub(super) const ASKER: &str = "asker";
+
+/// Who is named at a guarded gate, and approves.
+pub(super) const NAMED: &str = "named";
+
+impl Config {
+    pub(super) fn people_actions(&self, world: &World, out: &mut Vec<Action>) {
+        if !world.wishes.has_room(1) {
+            return;
+        }
+        let env = &world.core.env;
+        let mut may = |wish: Wish| {
+            if self.people.give(wish) && !world.wishes.has(wish) {
+                out.push(Action::Issue(wish));
+            }
+        };
+        let active = world.core.active();
+        match env.active().map(|d| &d.phase) {
+            Some(Phase::AwaitingStart) if !world.told.may_start.has(active) => {
+                may(Wish::Approve(active, GateName::BeforeProvisioning))
+            }
+            Some(Phase::AwaitingCutover) if !world.told.may_serve.has(active) => {
+                may(Wish::Approve(active, GateName::BeforeCutover))
+            }
+            _ => {}
+        }
+        if world.left.wishes == 0 {
+            return;
+        }
+        if let Some(gate) = env.active().and_then(|d| d.gate()).filter(|_| self.guarded) {
+            [Person::Asker, Person::Stranger].into_iter().for_each(|who| may(Wish::Meddle(who, active, gate)));
+        }
+        env.active().iter().copied().chain(env.queue()).for_each(|d| may(Wish::Abort(id(d.number))));
+        if world.core.live() > 1 || world.core.standby() != 0 {
+            may(Wish::Rollback(world.core.live()));
+        }
+        may(if env.hold().is_some() { Wish::Resume } else { Wish::Hold });
+        may(if env.pin().is_some() { Wish::Unpin } else { Wish::Pin(1) });
+        if let Some(d) = env.active().or(env.queue().first()) {
+            let release = u8::try_from(d.release.number).unwrap();
+            may(Wish::Veto(release));
+        }
+        env.vetoes().iter().for_each(|v| may(Wish::Unveto(u8::try_from(v.release).unwrap())));
+    }
+
+    pub(super) fn obey(&self, w: &mut World, c: usize, wish: Wish) {
+        w.wishes.remove(wish);
+        let number = |id: Id| Number(id.into());
+        let command = match wish {
+            Wish::Approve(id, gate) | Wish::Meddle(_, id, gate) => Command::Approve(number(id), gate),
+            Wish::Abort(id) => Command::Abort(number(id), text()),
+            Wish::Rollback(id) => Command::Rollback(number(id), text()),
+            Wish::Hold => Command::Hold(text()),
+            Wish::Resume => Command::Resume,
+            Wish::Pin(release) => Command::Pin(release.into()),
+            Wish::Unpin => Command::Unpin,
+            Wish::Veto(release) => Command::Veto(release.into(), text()),
+            Wish::Unveto(release) => Command::Unveto(release.into()),
+        };
+        if let Wish::Abort(id) = wish
+            && !self.on(22)
+        {
+            w.net.add(Request::Retire { id, patient: false });
+        }
+        let Ok(event) = self.base(w, c).env.command(&command, wish.by()) else { return };
+        let meant = match wish {
+            Wish::Approve(id, _) | Wish::Meddle(_, id, _) => named(&event) == Some(id),
+            Wish::Abort(id) | Wish::Rollback(id) => named(&event) == Some(id),
+            _ => true,
+        };
+        if !meant {
+            w.told.broken = Some(Promise::Misdirected);
+        }
+        if matches!(wish, Wish::Meddle(person, _, gate) if !may_open(person, gate)) {
+            w.told.broken = Some(Promise::WrongApprover);
+        }
+        self.commit(w, c, &event, None, true);
+    }
+}
+
+pub(super) fn issue(w: &mut World, wish: Wish) {
+    match wish {
+        Wish::Approve(id, gate) => allow(w, id, gate),
+        Wish::Meddle(person, id, gate) => {
+            w.left.wishes -= 1;
+            if may_open(person, gate) {
+                allow(w, id, gate);
+            }
+        }
+        _ => w.left.wishes -= 1,
+    }
+    w.wishes.add(wish);
+}
+
+fn allow(w: &mut World, id: Id, gate: GateName) {
+    if gate == GateName::BeforeProvisioning { w.told.may_start.add(id) } else { w.told.may_serve.add(id) }
+}
+
+/// Who may open a gate where gates are guarded, besides the one who was named: at the start nobody, later all but the
+/// one who asked.
+fn may_open(person: Person, gate: GateName) -> bool {
+    gate == GateName::BeforeCutover && person != Person::Asker
+}
+
+impl Wish {
+    /// Whose it is.
+    fn by(self) -> &'static str {
+        match self {
+            Self::Approve(..) => NAMED,
+            Self::Meddle(Person::Asker, ..) => ASKER,
+            Self::Meddle(Person::Stranger, ..) => "stranger",
+            _ => "someone",
+        }
+    }
+}
+
+/// The deployment that an event, made from a command, is about.
+fn named(event: &Event) -> Option<Id> {
+    match event {
+        Event::Approved { number }
+        | Event::Ended { number, .. }
+        | Event::RollbackRequested { number, .. }
+        | Event::UndoOrdered { number, .. }
+        | Event::RollbackWentCold { number, .. } => Some(id(*number)),
+        _ => None,
+    }
+}

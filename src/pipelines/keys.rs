@@ -1,0 +1,59 @@
+//! The keys of a pipeline file, section by section: what the reader accepts, and what `docs/pipeline-file.md` must
+//! explain. Must not know what they mean.
+
+/// The file itself.
+pub const FILE: &[&str] = &["description", "source", "webhook", "variables", "secrets", "environments"];
+/// `[source]`.
+pub const SOURCE: &[&str] = &["git", "user", "password", "web"];
+/// `[webhook]`.
+pub const WEBHOOK: &[&str] = &["secrets", "artifact", "version", "branches", "jobs", "parameters"];
+/// Where a secret is kept.
+pub const SECRET: &[&str] = &["file", "env"];
+/// A variable that is no text.
+pub const VARIABLE: &[&str] = &["env"];
+/// `[[environments]]`.
+pub const ENVIRONMENT: &[&str] = &[
+    "name",
+    "deploy",
+    "promotion",
+    "stack",
+    "front",
+    "bake",
+    "retain",
+    "drain",
+    "watch",
+    "deadlines",
+    "approval",
+    "checks",
+];
+/// `promotion`.
+pub const PROMOTION: &[&str] = &["rule", "after"];
+/// `stack`.
+pub const STACK: &[&str] = &["driver", "definition", "parameters", "secrets"];
+/// A `definition` that is in the source repository.
+pub const DEFINITION: &[&str] = &["git"];
+/// `deadlines`.
+pub const DEADLINES: &[&str] = &["provision", "check", "cutover", "retire"];
+/// `approval`.
+pub const APPROVAL: &[&str] = &["before_provisioning", "before_cutover"];
+/// One gate of `approval`.
+pub const GATE: &[&str] = &["timeout", "otherwise", "by", "not_the_asker"];
+
+/// All of them, by the heading under which the documentation explains them.
+pub const SECTIONS: &[(&str, &[&str])] = &[
+    ("The file", FILE),
+    ("source", SOURCE),
+    ("webhook", WEBHOOK),
+    ("Where a secret is kept", SECRET),
+    ("variables", VARIABLE),
+    ("environments", ENVIRONMENT),
+    ("promotion", PROMOTION),
+    ("stack", STACK),
+    ("definition in git", DEFINITION),
+    ("deadlines", DEADLINES),
+    ("approval", APPROVAL),
+    ("gate", GATE),
+];
+
+/// What `webhook.artifact` and `webhook.version` may have in braces. A version can not be made of itself.
+pub const PLACEHOLDERS: &[&str] = &["commit", "short_commit", "branch", "tag", "build", "version", "job"];

@@ -1,0 +1,152 @@
+//! `[webhook]` and `[source]`: how builds are announced, and where their source is.
+
+use std::path::Path;
+
+use super::{
+    super::{SecretSource, Source, Webhook, keys},
+    secret,
+};
+use crate::{
+    text::excerpt,
+    toml_file::{Table, Value},
+};
+
+pub(super) fn webhook(table: &Table<'_, '_>, folder: &Path) -> Webhook {
+    table.only(keys::WEBHOOK);
+    let example = "secrets = [{ file = \"secrets/name.key\" }]";
+    let list = table.require("secrets", example).and_then(|v| v.list()).unwrap_or_default();
+    let names = |key: &str| {
+        let texts = table.get(key).and_then(|v| v.some_texts()).unwrap_or_default();
+        texts.into_iter().map(|(text, _)| text.to_owned()).collect()
+    };
+    let parameters = table.get("parameters").map(|v| v.texts().unwrap_or_default());
+    Webhook {
+        secrets: list.iter().filter_map(|value| secret(value, folder)).collect(),
+        artifact: table.get("artifact").and_then(|v| template(&v, keys::PLACEHOLDERS)),
+        version: table.get("version").and_then(|v| {
+            let others: Vec<_> = keys::PLACEHOLDERS.iter().copied().filter(|name| *name != "version").collect();
+            template(&v, &others)
+        }),
+        branches: names("branches"),
+        jobs: names("jobs"),
+        parameters: parameters.map(|list| list.into_iter().map(|(text, _)| text.to_owned()).collect()),
+    }
+}
+
+/// A text whose placeholders are among those that are known.
+fn template(value: &Value<'_, '_>, known: &[&str]) -> Option<String> {
+    let text = value.full_text()?;
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        let found = rest[at..].strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        match found {
+            Some((name, left)) if known.contains(&name) => rest = left,
+            other => {
+                let names: Vec<_> = known.iter().map(|name| format!("{{{name}}}")).collect();
+                let what = other.map_or_else(
+                    || "a single brace is no placeholder".to_owned(),
+                    |(name, _)| format!("{{{}}} is no placeholder here", excerpt(name)),
+                );
+                value.wrong(&format!("{what}; there are {}", names.join(", ")));
+                return None;
+            }
+        }
+    }
+    Some(text.to_owned())
+}
+
+pub(super) fn source(table: &Table<'_, '_>, folder: &Path) -> Option<Source> {
+    table.only(keys::SOURCE);
+    let git = table.require("git", "git = \"https://git.example/shop.git\"");
+    let git = git.and_then(|v| address(&v, folder));
+    let user = table.get("user").and_then(|v| v.full_text()).map(str::to_owned);
+    let password: Option<SecretSource> = table.get("password").and_then(|v| secret(&v, folder));
+    let web = table.get("web").and_then(|v| page(&v));
+    let (git, remote) = git?;
+    if !remote {
+        for key in ["user", "password"].into_iter().filter(|key| table.get(key).is_some()) {
+            table.wrong_at(key, &format!("`{key}` is for an address that asks for it; `git` is a folder of this host"));
+        }
+    }
+    Some(Source { git, user, password, web })
+}
+
+const ADDRESSES: &str =
+    "accepted: an address with http://, https:// or ssh://, `user@host:path`, or a folder of this host";
+
+/// The address of a repository, and whether it is on another host. A folder is meant from the folder of the file.
+fn address(value: &Value<'_, '_>, folder: &Path) -> Option<(String, bool)> {
+    let text = value.full_text()?;
+    let wrong = |why: &str| {
+        value.wrong(&format!("`git`: {why}"));
+        None
+    };
+    if text.chars().any(|c| c.is_control()) || text.starts_with('-') {
+        return wrong(&format!("this is no address of a repository; {ADDRESSES}"));
+    }
+    if let Some((scheme, rest)) = text.split_once("://") {
+        return match scheme {
+            "file" if rest.starts_with('/') => Some((text.to_owned(), false)),
+            "http" | "https" | "ssh" => match host(rest, scheme) {
+                Ok(()) => Some((text.to_owned(), true)),
+                Err(why) => wrong(&why),
+            },
+            // Not shown: a password may stand before what looks like a scheme.
+            _ => wrong(&format!("this kind of address is not known; {ADDRESSES}")),
+        };
+    }
+    match text.split_once(':') {
+        Some((before, path)) if !before.contains('/') => {
+            let parts = before.split_once('@').unwrap_or(("git", before));
+            let good = !parts.0.is_empty() && !parts.1.is_empty() && !path.is_empty() && !before.contains(' ');
+            // Something like user:password@host:path.
+            if path.split('/').next().is_some_and(|start| start.contains('@')) {
+                return wrong("no password is written here; say where it is kept: `password = { file = \"...\" }`");
+            }
+            if good { Some((text.to_owned(), true)) } else { wrong(&format!("this is incomplete; {ADDRESSES}")) }
+        }
+        _ => Some((folder.join(text).display().to_string(), false)),
+    }
+}
+
+/// What stands behind `scheme://`. The text is not repeated: it may hold a password.
+fn host(rest: &str, scheme: &str) -> Result<(), String> {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+    if user.is_some_and(|user| user.contains(':')) {
+        return Err("no password is written here; remove it, and say where it is kept: \
+             `password = { file = \"...\" }` or `{ env = \"...\" }`"
+            .to_owned());
+    }
+    if user.is_some() && scheme != "ssh" {
+        return Err("no user or token is written into this address; say `user = \"...\"`, and `password = { file = \
+             \"...\" }`"
+            .to_owned());
+    }
+    let good =
+        format!("http://{host}/").parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some_and(|h| !h.is_empty()));
+    if good && rest.len() > authority.len() + 1 {
+        return Ok(());
+    }
+    Err(format!("host or path is missing, for example \"{scheme}://git.example/shop.git\""))
+}
+
+/// The address of a page of a commit.
+fn page(value: &Value<'_, '_>) -> Option<String> {
+    let text = value.full_text()?;
+    let wrong = |why: &str| {
+        value.wrong(&format!("`web`: {why}, for example \"https://git.example/shop/commit/{{commit}}\""));
+        None
+    };
+    let uri = text.replace("{commit}", "c").parse::<http::Uri>().ok();
+    let Some(uri) = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()) else {
+        return wrong("only an http:// or https:// address is accepted, in which only {commit} stands in braces");
+    };
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return wrong("everybody sees this address: no user and no password in it");
+    }
+    if !text.contains("{commit}") {
+        return wrong("it needs {commit}, where the commit is to stand");
+    }
+    Some(text.to_owned())
+}

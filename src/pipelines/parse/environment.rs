@@ -1,0 +1,107 @@
+//! One of `[[environments]]`, and the order among them.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    super::{DeployOn, EnvironmentDefinition, FrontDefinition, keys},
+    Listen, Places, Reader, known_driver, terms,
+};
+use crate::{
+    checks::{Check, Checks},
+    machine::{EnvironmentId, Millis, Name},
+    toml_file::{Table, Value},
+};
+
+/// The first environment takes the builds, the others what was live before them; no name stands twice.
+pub(super) fn order(list: &[Value<'_, '_>], environments: &[(Arc<EnvironmentDefinition>, Places)]) {
+    if list.len() != environments.len() {
+        return;
+    }
+    for (place, (value, (environment, _))) in list.iter().zip(environments).enumerate() {
+        let Some(table) = value.table() else { continue };
+        let deploy = |text: &str| table.get("deploy").inspect(|v| v.wrong(text)).is_none();
+        match (place, environment.deploy) {
+            (0, DeployOn::Promotion) => {
+                deploy("the first environment has none before it to promote from; write `deploy = \"on-build\"`");
+            }
+            (1.., DeployOn::Build) => {
+                deploy(
+                    "only the first environment takes builds and numbers their releases; write `deploy = \"on-promotion\"`",
+                );
+            }
+            _ => {}
+        }
+        if environments.iter().take(place).any(|(other, _)| other.id == environment.id) {
+            let name = &environment.id.environment;
+            table.get("name").inspect(|v| {
+                v.wrong(&format!("there is an environment \"{name}\" already; each needs a name of its own"))
+            });
+        }
+    }
+}
+
+impl Reader<'_, '_> {
+    pub(super) fn environment(&mut self, table: &Table<'_, '_>) -> Option<(Arc<EnvironmentDefinition>, Places)> {
+        table.only(keys::ENVIRONMENT);
+        let name_value = table.require("name", "name = \"live\"");
+        let name = name_value.as_ref().and_then(|v| v.parsed(str::parse::<Name>));
+        let words = [("on-build", DeployOn::Build), ("on-promotion", DeployOn::Promotion)];
+        let deploy = table.require("deploy", "deploy = \"on-build\"").and_then(|v| v.word(&words));
+        let promotion = table.get("promotion").and_then(|v| terms::promotion(&v.table()?));
+        if deploy == Some(DeployOn::Build) && table.get("promotion").is_some() {
+            table
+                .wrong_at("promotion", "nothing is promoted to an environment with `deploy = \"on-build\"`; remove it");
+        }
+        let example = "stack = { driver = \"process\", definition = \"../stacks/process/NAME.toml\" }";
+        let stack = table.require("stack", example).and_then(|v| self.stack(&v.table()?));
+        let front_value = table.require("front", "front = { driver = \"builtin\", listen = \"127.0.0.1:8080\" }");
+        let front = front_value.as_ref().and_then(|v| self.front(&v.table()?));
+        let checks = table.get("checks").and_then(|v| v.list()).unwrap_or_default();
+        let checks = Checks { list: checks.iter().filter_map(|v| self.check(v)).collect() };
+        let plan = Arc::new(terms::plan(table));
+        let watch = table.get("watch").and_then(|v| v.some_duration()).unwrap_or(Millis(10_000));
+        let (pipeline, environment) = (self.pipeline.clone()?, name?);
+        let (front, listen) = front?;
+        let definition = EnvironmentDefinition {
+            id: EnvironmentId { pipeline, environment },
+            deploy: deploy?,
+            promotion,
+            stack: stack?,
+            front,
+            checks,
+            plan,
+            watch: Duration::from_millis(watch.0),
+        };
+        Some((Arc::new(definition), Places { name: name_value?.place(), listen }))
+    }
+
+    fn front(&self, table: &Table<'_, '_>) -> Option<(FrontDefinition, Listen)> {
+        let driver = table.require("driver", "driver = \"builtin\"");
+        let driver = driver.and_then(|v| known_driver(&v, &self.registry.front_names(), "front"));
+        let settings = self.variables.fill(table, &["driver"], &self.secrets.names());
+        let (driver, settings) = (driver?, settings?);
+        if let Err(found) = self.registry.check_front(&driver, &settings, &self.folder) {
+            for text in found {
+                // A message that begins with a key of the table is shown at that key.
+                let path = text.trim_start_matches('`');
+                let key = path
+                    .strip_prefix("front.")
+                    .unwrap_or(path)
+                    .split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-')
+                    .next();
+                match key.and_then(|key| table.get(key)) {
+                    Some(value) => value.wrong(&text),
+                    None => table.wrong(&text),
+                }
+            }
+        }
+        let listen = table.get("listen").and_then(|v| Some((settings.get("listen")?.as_str()?.to_owned(), v.place())));
+        Some((FrontDefinition { driver, settings, folder: self.folder.clone() }, listen))
+    }
+
+    fn check(&self, value: &Value<'_, '_>) -> Option<Check> {
+        let table = self.variables.fill(&value.table()?, &[], &self.secrets.names())?;
+        let check = table.try_into::<Check>();
+        check.map_err(|error| value.wrong(&format!("this check: {}", error.message().trim()))).ok()
+    }
+}

@@ -1,0 +1,95 @@
+//! The terms of a deployment: promotion, deadlines, gates, retention.
+
+use std::sync::Arc;
+
+use super::super::keys;
+use crate::{
+    machine::{Gate, Millis, Otherwise, Plan, Retain, promotion::PromotionRule},
+    text::{excerpt, parse_duration},
+    toml_file::{Table, Value},
+};
+
+pub(super) fn plan(table: &Table<'_, '_>) -> Plan {
+    let mut plan = Plan::default();
+    let set = |table: &Table<'_, '_>, key: &str, place: &mut Millis| {
+        if let Some(length) = table.get(key).and_then(|v| v.duration()) {
+            *place = length;
+        }
+    };
+    set(table, "bake", &mut plan.bake);
+    set(table, "drain", &mut plan.drain_within);
+    if let Some(value) = table.get("retain") {
+        plan.retain = retain(&value).unwrap_or(plan.retain);
+    }
+    if let Some(deadlines) = table.get("deadlines").and_then(|v| v.table()) {
+        deadlines.only(keys::DEADLINES);
+        let set = |key: &str, place: &mut Millis| {
+            if let Some(length) = deadlines.get(key).and_then(|v| v.some_duration()) {
+                *place = length;
+            }
+        };
+        set("provision", &mut plan.provision_within);
+        set("check", &mut plan.check_within);
+        set("cutover", &mut plan.cut_over_within);
+        set("retire", &mut plan.retire_within);
+    }
+    if let Some(approval) = table.get("approval").and_then(|v| v.table()) {
+        approval.only(keys::APPROVAL);
+        let gate = |key| approval.get(key).and_then(|v| gate(&v.table()?));
+        (plan.before_provisioning, plan.before_cutover) = (gate("before_provisioning"), gate("before_cutover"));
+    }
+    plan
+}
+
+/// A rule by which a release goes on without a person.
+pub(super) fn promotion(table: &Table<'_, '_>) -> Option<PromotionRule> {
+    table.only(keys::PROMOTION);
+    table.require("rule", "rule = \"automatic\"").and_then(|v| v.word(&[("automatic", ())]))?;
+    let after = table.get("after").map_or(Some(Millis(0)), |v| v.duration())?;
+    Some(PromotionRule { after })
+}
+
+fn retain(value: &Value<'_, '_>) -> Option<Retain> {
+    match value.text()? {
+        "none" => Some(Retain::None),
+        "until-next" => Some(Retain::UntilNext),
+        text => match parse_duration(text) {
+            Ok(length) if length.0 > 0 => Some(Retain::For(length)),
+            Ok(_) => {
+                value.wrong("`retain` is nothing; write \"none\" if the previous stack shall not be kept");
+                None
+            }
+            Err(_) => {
+                let is = excerpt(text);
+                value.wrong(&format!(
+                    "`retain` is \"{is}\"; accepted: \"none\", \"until-next\" or a length of time such as \"30m\""
+                ));
+                None
+            }
+        },
+    }
+}
+
+fn gate(table: &Table<'_, '_>) -> Option<Gate> {
+    table.only(keys::GATE);
+    let timeout = table.require("timeout", "timeout = \"6h\"").and_then(|v| v.some_duration());
+    let words = [("approve", Otherwise::Approve), ("abort", Otherwise::Abort)];
+    let otherwise = table.require("otherwise", "otherwise = \"abort\"").and_then(|v| v.word(&words));
+    let by = table.get("by").and_then(|v| v.some_texts()).unwrap_or_default();
+    for (name, item) in &by {
+        if name.chars().any(char::is_control) || name.trim() != *name {
+            item.wrong(&format!("\"{}\" is no name: it has control characters or spaces at its ends", excerpt(name)));
+        }
+    }
+    let by: Vec<Arc<str>> = by.into_iter().map(|(name, _)| name.into()).collect();
+    let not_the_asker = table.get("not_the_asker").and_then(|v| v.boolean()).unwrap_or(false);
+    let (timeout, otherwise) = (timeout?, otherwise?);
+    if otherwise == Otherwise::Approve && (not_the_asker || !by.is_empty()) {
+        let key = if by.is_empty() { "not_the_asker" } else { "by" };
+        table.wrong_at(
+            key,
+            &format!("`{key}` means nothing where `otherwise` approves by itself; write `otherwise = \"abort\"`"),
+        );
+    }
+    Some(Gate { timeout, otherwise, by, not_the_asker })
+}

@@ -1,0 +1,110 @@
+//! What a release is in an environment: made from a build in the first one, and from what is live in one environment
+//! when it goes to the next. Must not number it, and must not decide whether it may go there.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{DefinitionSource, EnvironmentDefinition, Pipeline, parse::unknown_parameter};
+use crate::{intake::build::Build, machine::Release, secrets::Secrets, text::excerpt};
+
+/// Why a release can not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Parameters that a build may not set, or that mean nothing; one sentence for each.
+    #[error("{}", .0.join("; "))]
+    Parameters(Vec<String>),
+    /// Its stack definition stands in the source repository, and nobody knows at which commit.
+    #[error("the stack definition {0} is read from git at the release's commit: the build must name its `commit`")]
+    NoCommit(Arc<str>),
+}
+
+/// The release that a build becomes in the first environment. Its number is given when it is accepted.
+///
+/// # Errors
+/// What of the build can not be taken, and what would be.
+pub fn of_build(
+    pipeline: &Pipeline,
+    entry: &EnvironmentDefinition,
+    build: &Build,
+    secrets: &Secrets,
+) -> Result<Release, Refused> {
+    let wrong = bad_parameters(pipeline, entry, build);
+    if !wrong.is_empty() {
+        return Err(Refused::Parameters(wrong));
+    }
+    let release = Release {
+        number: 0,
+        version: build.version.clone(),
+        artifact: build.artifact.clone(),
+        commit: build.commit.clone(),
+        definition: "".into(),
+        source: None,
+        parameters: parameters(entry, &build.parameters),
+        given: build.parameters.clone(),
+        secrets: secrets.fingerprints(&pipeline.name, &entry.stack.secrets),
+        link: build.link.clone(),
+    };
+    with_own_definition(release, entry)
+}
+
+/// The release that is live in one environment, as it is to be in another: the same build under the same number, with
+/// the other's own parameters and secrets. Where both name the same stack definition, it keeps the very text that it
+/// was tried with.
+///
+/// # Errors
+/// When the other's stack definition can not be known.
+pub fn promoted(
+    pipeline: &Pipeline,
+    from: &EnvironmentDefinition,
+    to: &EnvironmentDefinition,
+    live: &Release,
+    secrets: &Secrets,
+) -> Result<Release, Refused> {
+    let release = Release {
+        parameters: parameters(to, &live.given),
+        secrets: secrets.fingerprints(&pipeline.name, &to.stack.secrets),
+        ..live.clone()
+    };
+    if same_definition(from, to) { Ok(release) } else { with_own_definition(release, to) }
+}
+
+fn same_definition(from: &EnvironmentDefinition, to: &EnvironmentDefinition) -> bool {
+    from.stack.driver == to.stack.driver
+        && match (&from.stack.definition, &to.stack.definition) {
+            (DefinitionSource::File(from), DefinitionSource::File(to)) => from.path == to.path,
+            (DefinitionSource::Git(from), DefinitionSource::Git(to)) => from == to,
+            _ => false,
+        }
+}
+
+/// With the definition that the environment names now.
+fn with_own_definition(release: Release, environment: &EnvironmentDefinition) -> Result<Release, Refused> {
+    let (definition, source) = match &environment.stack.definition {
+        DefinitionSource::File(file) => (file.digest.clone(), None),
+        DefinitionSource::Git(path) if release.commit.is_none() => return Err(Refused::NoCommit(path.clone())),
+        DefinitionSource::Git(path) => ("".into(), Some(path.clone())),
+    };
+    Ok(Release { definition, source, ..release })
+}
+
+/// What the environment says, and over it what the build said.
+fn parameters(
+    environment: &EnvironmentDefinition,
+    given: &BTreeMap<Arc<str>, Arc<str>>,
+) -> BTreeMap<Arc<str>, Arc<str>> {
+    let mut parameters = environment.stack.parameters.clone();
+    parameters.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
+    parameters
+}
+
+fn bad_parameters(pipeline: &Pipeline, entry: &EnvironmentDefinition, build: &Build) -> Vec<String> {
+    let allowed = pipeline.webhook.parameters.as_ref();
+    let needs = entry.stack.file().and_then(|file| file.needs.as_ref());
+    let one = |name: &Arc<str>| match allowed {
+        Some(allowed) if !allowed.iter().any(|other| **other == **name) => {
+            let may = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
+            Some(format!("a build may not set the parameter `{}`; it may set: {may}", excerpt(name)))
+        }
+        _ => unknown_parameter(needs?, name),
+    };
+    build.parameters.keys().filter_map(one).collect()
+}

@@ -1,0 +1,282 @@
+//! The values of `[secrets]`: read from where they are kept each time one is needed, and known to everybody else by
+//! their fingerprints. Must not show a value, nor keep one.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use sha2::Sha256;
+
+use crate::{
+    intake::keys,
+    machine::{Name, Release},
+    pipelines::{Pipelines, SecretSource},
+};
+
+/// How many hexadecimal digits a fingerprint has.
+const DIGITS: usize = 12;
+
+/// Why a secret can not be had. Names it, never its value.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It can not be read from where it is kept.
+    #[error("the secret {name} of {pipeline} can not be read: {cause}")]
+    Unreadable {
+        /// Which.
+        name: Arc<str>,
+        /// Whose.
+        pipeline: Name,
+        /// Why.
+        cause: keys::Error,
+    },
+    /// It is no text.
+    #[error("the secret {name} of {pipeline} can not be read: it is no text in UTF-8, or has a zero byte")]
+    NoText {
+        /// Which.
+        name: Arc<str>,
+        /// Whose.
+        pipeline: Name,
+    },
+    /// A release was made with it, and it is no longer in the file.
+    #[error(
+        "the secret {name} is no longer in [secrets] of {pipeline}, and release {release} is made with it: put it back"
+    )]
+    Gone {
+        /// Which.
+        name: Arc<str>,
+        /// Whose.
+        pipeline: Name,
+        /// The release's number.
+        release: u32,
+    },
+    /// The key of the fingerprints is not to be had.
+    #[error(
+        "the key of the fingerprints {0} can not be used: {1}; restore it from a backup, or remove it for a new one"
+    )]
+    Key(PathBuf, io::Error),
+}
+
+/// The secrets of all pipelines.
+#[derive(Clone)]
+pub struct Secrets(Arc<Inner>);
+
+struct Inner {
+    key: SecretSlice<u8>,
+    sources: BTreeMap<Name, BTreeMap<Arc<str>, SecretSource>>,
+    /// The last good fingerprint of each.
+    known: Mutex<BTreeMap<(Name, Arc<str>), Arc<str>>>,
+}
+
+impl Secrets {
+    /// Reads all of them once.
+    ///
+    /// # Errors
+    /// All that can not be had, at once.
+    pub fn open(state: &Path, pipelines: &Pipelines) -> Result<Self, Vec<Error>> {
+        let path = state.join("fingerprint-key");
+        let key = installation_key(&path).map_err(|cause| vec![Error::Key(path, cause)])?;
+        let sources = pipelines.iter().map(|p| (p.name.clone(), p.secrets.clone())).collect();
+        let secrets = Self(Arc::new(Inner { key, sources, known: Mutex::default() }));
+        let all = secrets.0.sources.iter().flat_map(|(p, secrets)| secrets.iter().map(move |(n, s)| (p, n, s)));
+        let wrong: Vec<Error> = all.filter_map(|(p, name, source)| secrets.read(p, name, source).err()).collect();
+        if wrong.is_empty() { Ok(secrets) } else { Err(wrong) }
+    }
+
+    /// The fingerprints of these as they are now; of one that can not be read, as it was last.
+    pub fn fingerprints(&self, pipeline: &Name, names: &[Arc<str>]) -> BTreeMap<Arc<str>, Arc<str>> {
+        let one = |name: &Arc<str>| {
+            let source = self.0.sources.get(pipeline)?.get(name)?;
+            if let Err(why) = self.read(pipeline, name, source) {
+                tracing::warn!(%pipeline, %why, "{why}; its last fingerprint is recorded");
+            }
+            let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+            Some((name.clone(), known.get(&(pipeline.clone(), name.clone()))?.clone()))
+        };
+        names.iter().filter_map(one).collect()
+    }
+
+    /// The values that a release is made with, as they are now. That one has changed since is no obstacle.
+    ///
+    /// # Errors
+    /// The first that can not be had.
+    pub fn values(&self, pipeline: &Name, release: &Release) -> Result<BTreeMap<Arc<str>, SecretString>, Error> {
+        let sources = self.0.sources.get(pipeline);
+        let one = |(name, then): (&Arc<str>, &Arc<str>)| {
+            let gone = || Error::Gone { name: name.clone(), pipeline: pipeline.clone(), release: release.number };
+            let source = sources.and_then(|s| s.get(name)).ok_or_else(gone)?;
+            let (value, now) = self.read(pipeline, name, source)?;
+            if now != *then {
+                let number = release.number;
+                tracing::info!(%pipeline, secret = %name, %then, %now, "{name} has changed since release {number}");
+            }
+            Ok((name.clone(), value))
+        };
+        release.secrets.iter().map(one).collect()
+    }
+
+    /// One value and its fingerprint.
+    fn read(&self, pipeline: &Name, name: &Arc<str>, source: &SecretSource) -> Result<(SecretString, Arc<str>), Error> {
+        let bytes = keys::read_plain(source).map_err(|cause| Error::Unreadable {
+            name: name.clone(),
+            pipeline: pipeline.clone(),
+            cause,
+        })?;
+        let no_text = || Error::NoText { name: name.clone(), pipeline: pipeline.clone() };
+        let text = std::str::from_utf8(bytes.expose_secret()).ok().filter(|text| !text.contains('\0'));
+        let value = SecretString::from(text.ok_or_else(no_text)?);
+        let fingerprint = self.fingerprint(name, &value);
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert((pipeline.clone(), name.clone()), fingerprint.clone());
+        Ok((value, fingerprint))
+    }
+
+    fn fingerprint(&self, name: &str, value: &SecretString) -> Arc<str> {
+        // A key of any length will do; there is no error.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.key.expose_secret()) else { return "".into() };
+        mac.update(name.as_bytes());
+        mac.update(&[0]);
+        mac.update(value.expose_secret().as_bytes());
+        let mut digits = hex::encode(mac.finalize().into_bytes());
+        digits.truncate(DIGITS);
+        digits.into()
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.sources.iter().map(|(pipeline, secrets)| (pipeline, secrets.keys().collect::<Vec<_>>()));
+        f.debug_map().entries(names).finish()
+    }
+}
+
+/// The installation's own key. A bare hash of a short secret could be guessed; with it, a fingerprint tells nobody
+/// anything but whether two values are the same.
+fn installation_key(path: &Path) -> io::Result<SecretSlice<u8>> {
+    if !path.exists() {
+        make_key(path)?;
+    }
+    let key = hex::decode(fs::read_to_string(path)?.trim()).map_err(io::Error::other)?;
+    if key.len() != 32 {
+        return Err(io::Error::other("it does not have 32 bytes"));
+    }
+    Ok(key.into())
+}
+
+fn make_key(path: &Path) -> io::Result<()> {
+    let mut random = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    writeln!(file, "{}", hex::encode(random))?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipelines::{Registry, load};
+
+    const CANARY: &str = "canary-7c1e-value";
+    const PIPELINE: &str = r#"
+[secrets]
+db = { file = "db" }
+mail = { file = "mail" }
+[[environments]]
+name = "live"
+deploy = "on-build"
+stack = { driver = "process", definition = "stack.toml", secrets = ["db", "mail"] }
+front = { driver = "builtin", listen = "127.0.0.1:18099" }
+"#;
+
+    fn shop() -> (tempfile::TempDir, Pipelines) {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write("shop.toml", PIPELINE);
+        write("stack.toml", "command = [\"/bin/false\"]\n");
+        write("db", &format!("{CANARY}\n"));
+        write("mail", "whsec_AQID\n");
+        let loaded = load(&Registry::all(folder.path()), &folder.path().join("shop.toml"));
+        assert_eq!(loaded.mistakes, []);
+        (folder, loaded.pipelines)
+    }
+
+    fn names() -> (Name, Vec<Arc<str>>) {
+        ("shop".parse().unwrap(), vec!["db".into(), "mail".into()])
+    }
+
+    fn release(secrets: BTreeMap<Arc<str>, Arc<str>>) -> Release {
+        let text = serde_json::json!({ "number": 3, "version": "v", "artifact": "a", "definition": "" });
+        Release { secrets, ..serde_json::from_value(text).unwrap() }
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_this_installation_and_survives_a_restart() {
+        use std::os::unix::fs::PermissionsExt;
+        let (folder, pipelines) = shop();
+        let (shop, names) = names();
+        let first = Secrets::open(folder.path(), &pipelines).unwrap().fingerprints(&shop, &names);
+        let again = Secrets::open(folder.path(), &pipelines).unwrap().fingerprints(&shop, &names);
+        assert_eq!(first, again);
+        assert!(first.values().all(|digits| digits.len() == DIGITS));
+        let mode = fs::metadata(folder.path().join("fingerprint-key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(first, Secrets::open(other.path(), &pipelines).unwrap().fingerprints(&shop, &names));
+    }
+
+    #[test]
+    fn every_secret_that_can_not_be_had_is_named_at_once() {
+        let (folder, pipelines) = shop();
+        fs::write(folder.path().join("db"), "\n").unwrap();
+        fs::remove_file(folder.path().join("mail")).unwrap();
+        let wrong = Secrets::open(folder.path(), &pipelines).map(drop).unwrap_err();
+        let told: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told[0].starts_with("the secret db of shop can not be read: ") && told[0].ends_with("is empty"),
+            "{told:?}"
+        );
+        assert!(told[1].starts_with("the secret mail of shop can not be read: "), "{told:?}");
+    }
+
+    #[test]
+    fn a_secret_that_is_lost_later_keeps_its_fingerprint_and_says_so_when_it_is_needed() {
+        let (folder, pipelines) = shop();
+        let (shop, names) = names();
+        let secrets = Secrets::open(folder.path(), &pipelines).unwrap();
+        let before = secrets.fingerprints(&shop, &names);
+        let release = release(before.clone());
+        fs::write(folder.path().join("db"), "another").unwrap();
+        let values = secrets.values(&shop, &release).unwrap();
+        assert_eq!(values["db"].expose_secret(), "another", "a change is no obstacle");
+        assert_eq!(values["mail"].expose_secret(), "whsec_AQID", "a stack is given it as it is");
+        fs::remove_file(folder.path().join("mail")).unwrap();
+        assert_eq!(secrets.fingerprints(&shop, &names)["mail"], before["mail"]);
+        let why = secrets.values(&shop, &release).map(drop).unwrap_err().to_string();
+        assert!(why.starts_with("the secret mail of shop can not be read: "), "{why}");
+    }
+
+    #[test]
+    fn a_value_is_shown_by_nothing() {
+        let (folder, pipelines) = shop();
+        let (shop, names) = names();
+        let secrets = Secrets::open(folder.path(), &pipelines).unwrap();
+        let release = release(secrets.fingerprints(&shop, &names));
+        let values = secrets.values(&shop, &release).unwrap();
+        fs::write(folder.path().join("db"), format!("{CANARY}\0")).unwrap();
+        let error = secrets.values(&shop, &release).map(drop).unwrap_err();
+        let shown = format!("{secrets:?} {values:?} {pipelines:?} {release:?} {error:?} {error}");
+        assert!(!shown.contains(CANARY), "{shown}");
+        assert!(!serde_json::to_string(&release).unwrap().contains(CANARY));
+    }
+}
