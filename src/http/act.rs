@@ -221,24 +221,33 @@ async fn record(
         let said = match still {
             Ok(said) => said,
             // Asked again after it was done: that it was done is what has changed.
-            Err(problem) => {
-                let Err(Refusal::Duplicate(number)) = look.state.command(&command, &caller.by) else {
-                    return Err(problem);
-                };
-                return Ok(hooks::known(&look.state, id, number));
-            }
+            Err(problem) => return known(&look, id, &command, &caller.by).ok_or(problem),
         };
         let expected = said.then(|| look.state.seq());
         match app.journal.command_on(id, &caller.by, app.clock.now(), command, expected).await {
             Ok(accepted) => return Ok(answer(id, accepted.event)),
             Err(CommandError::Moved) => {}
             Err(CommandError::Refused(Refusal::Duplicate(number))) => {
-                return Ok(hooks::known(&app.journal.state(id), id, number));
+                let now = Look::at(app, id);
+                // Somebody else may have asked for the same on the same look: then it has changed for this one.
+                let mine = make(&now).ok().and_then(|command| known(&now, id, &command, &caller.by));
+                return match (mine, shown.still(&now.shown, action)) {
+                    (None, Err(problem)) => Err(problem),
+                    (mine, _) => Ok(mine.unwrap_or_else(|| hooks::known(&now.state, id, number))),
+                };
             }
             Err(error) => return Err(error.into()),
         }
     }
     Err(Problem::new(503, "the environment moves too fast to be held against what was shown; ask again"))
+}
+
+/// The answer to what this very wish came to, if it was recorded before.
+fn known(look: &Look, id: &EnvironmentId, command: &Command, by: &str) -> Option<Response> {
+    match look.state.command(command, by) {
+        Err(Refusal::Duplicate(number)) => Some(hooks::known(&look.state, id, number)),
+        _ => None,
+    }
 }
 
 /// The same for what nobody is shown before.
