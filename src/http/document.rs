@@ -81,7 +81,7 @@ pub(super) fn asks_who(api: &mut OpenApi) {
         add(operation, &[("429", "TooMany"), ("503", "Unavailable")]);
         let user = "Who asks, when the token is the one of the controller's own host";
         let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(64));
-        let schema = schema.pattern(Some("^[A-Za-z0-9._@+-]+$")).build();
+        let schema = schema.pattern(Some("^[!-9;-~]+$")).build();
         header(operation, "x-pointsman-user", user, schema);
     });
 }

@@ -104,8 +104,8 @@ pub(super) struct Which {
     #[param(value_type = Option<String>, pattern = "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?/[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", example = "shop/prod")]
     environment: Option<EnvironmentId>,
     /// How many, a thousand at most.
-    #[param(value_type = Option<u32>, maximum = 4_294_967_295_u32, example = 50)]
-    last: Option<usize>,
+    #[param(maximum = 4_294_967_295_u32, example = 50)]
+    last: Option<u32>,
 }
 
 /// What happened
@@ -119,7 +119,7 @@ pub(super) async fn history(
     Query(which): Query<Which>,
 ) -> Result<Json<History>, Problem> {
     const MOST: usize = 1000;
-    let last = which.last.unwrap_or(50).min(MOST);
+    let last = which.last.map_or(50, |last| usize::try_from(last).unwrap_or(MOST).min(MOST));
     if let Some(id) = &which.environment {
         caller.may(Role::Viewer, id)?;
     }

@@ -77,7 +77,7 @@ pub(super) async fn pin(
 /// Ban a release
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/veto", tag = "acting", params(Place),
-    request_body(content = wish::Veto, content_type = "application/json"),
+    request_body(content = wish::Ban, content_type = "application/json"),
     responses(
         (status = 200, description = "It is recorded", body = Done),
         (status = 409, description = "That release is not vetoed and can not be lifted", body = super::problem::Told, content_type = "application/problem+json"),
@@ -90,7 +90,7 @@ pub(super) async fn veto(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let id = &place.find(&app)?.id;
-    let wish: wish::Veto = wish::read(&body)?;
+    let wish: wish::Ban = wish::read(&body)?;
     let (release, reason) = (wish::release(wish.release)?, wish::reason(wish.reason.as_ref())?);
     let command = if wish.lift { Command::Unveto(release) } else { Command::Veto(release, reason) };
     record_plain(&app, id, &caller, command).await

@@ -59,7 +59,7 @@ pub(super) struct Pin {
 /// Banning a release.
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Veto {
+pub(super) struct Ban {
     /// The release.
     #[schema(required, maximum = 4_294_967_295_u32, value_type = u32, example = 5)]
     pub release: Option<u32>,

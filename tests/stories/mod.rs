@@ -5,6 +5,7 @@ mod deploy;
 mod front;
 mod git;
 mod kill;
+mod openapi;
 mod process;
 mod rollback;
 mod tokens;

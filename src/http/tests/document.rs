@@ -1,5 +1,11 @@
 //! The document and the code say the same, and the page for people names every address.
 
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
 use serde_json::Value;
 
 use super::kit::Shop;
@@ -12,12 +18,17 @@ async fn document() -> Value {
     told.body
 }
 
+/// The sources of the API.
+fn sources() -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http");
+    let files = fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).filter(|f| f.is_file());
+    files.map(|file| (file.clone(), fs::read_to_string(file).unwrap())).collect()
+}
+
 /// The addresses in the sources, as handlers name them.
 fn in_the_sources() -> Vec<String> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http");
     let mut found = Vec::new();
-    for file in std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).filter(|f| f.is_file()) {
-        let text = std::fs::read_to_string(&file).unwrap();
+    for (file, text) in sources() {
         assert!(!text.contains(".route(\""), "{} has a route that the document does not know", file.display());
         let paths = text.split(", path = \"").skip(1).filter_map(|rest| rest.split_once('"'));
         found.extend(paths.map(|(path, _)| path.to_owned()));
@@ -50,14 +61,35 @@ async fn every_operation_says_who_may_ask_and_how_it_fails() {
     }
 }
 
-#[tokio::test]
-async fn the_page_for_people_names_every_address() {
-    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    for (path, item) in document().await["paths"].as_object().unwrap() {
-        for method in item.as_object().unwrap().keys() {
-            let named = format!("`{} {path}`", method.to_uppercase());
-            assert!(page.contains(&named), "docs/api.md does not name {named}");
+#[test]
+fn no_two_shapes_have_the_same_name() {
+    let mut names = Vec::new();
+    for (_, text) in sources() {
+        for rest in text.split("ToSchema").skip(1) {
+            let item = rest.lines().skip(1).find(|line| line.starts_with("pub") || line.starts_with("enum"));
+            let words = item.unwrap_or_default().split([' ', '(', '<', '{']);
+            names.extend(words.skip_while(|word| !["struct", "enum"].contains(word)).nth(1).map(str::to_owned));
         }
     }
+    assert!(names.len() > 20, "{names:?}");
+    names.sort();
+    let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| &pair[0]).collect();
+    assert!(twice.is_empty(), "of these the document shows one only: {twice:?}");
+}
+
+/// What the page names as an address with its method.
+fn named(page: &str) -> BTreeSet<String> {
+    let quoted = page.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split_once(" /"));
+    let named = quoted.filter(|(method, _)| ["GET", "POST", "PUT", "PATCH", "DELETE"].contains(method));
+    named.map(|(method, path)| format!("{method} /{}", path.split('?').next().unwrap_or_default())).collect()
+}
+
+#[tokio::test]
+async fn the_page_for_people_names_every_address_and_no_other() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md")).unwrap();
+    let mut there = BTreeSet::new();
+    for (path, item) in document().await["paths"].as_object().unwrap() {
+        there.extend(item.as_object().unwrap().keys().map(|method| format!("{} {path}", method.to_uppercase())));
+    }
+    assert_eq!(named(&page), there);
 }
