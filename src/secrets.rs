@@ -21,6 +21,8 @@ use crate::{
     pipelines::{Pipelines, SecretSource},
 };
 
+/// The file of the installation's own key, in the state folder.
+const KEY: &str = "fingerprint-key";
 /// How many hexadecimal digits a fingerprint has.
 const DIGITS: usize = 12;
 
@@ -68,11 +70,13 @@ pub enum Error {
 #[derive(Clone)]
 pub struct Secrets(Arc<Inner>);
 
+type Fingerprint = Arc<str>;
+
 struct Inner {
     key: SecretSlice<u8>,
     sources: BTreeMap<Name, BTreeMap<Arc<str>, SecretSource>>,
     /// The last good fingerprint of each.
-    known: Mutex<BTreeMap<(Name, Arc<str>), Arc<str>>>,
+    known: Mutex<BTreeMap<(Name, Arc<str>), Fingerprint>>,
 }
 
 impl Secrets {
@@ -81,13 +85,33 @@ impl Secrets {
     /// # Errors
     /// All that can not be had, at once.
     pub fn open(state: &Path, pipelines: &Pipelines) -> Result<Self, Vec<Error>> {
-        let path = state.join("fingerprint-key");
-        let key = installation_key(&path).map_err(|cause| vec![Error::Key(path, cause)])?;
-        let sources = pipelines.iter().map(|p| (p.name.clone(), p.secrets.clone())).collect();
-        let secrets = Self(Arc::new(Inner { key, sources, known: Mutex::default() }));
+        let path = state.join(KEY);
+        let made = if path.exists() { Ok(()) } else { make_key(&path) };
+        let key = made.and_then(|()| installation_key(&path)).map_err(|cause| vec![Error::Key(path, cause)])?;
+        let secrets = Self::of(key, pipelines);
         let all = secrets.0.sources.iter().flat_map(|(p, secrets)| secrets.iter().map(move |(n, s)| (p, n, s)));
         let wrong: Vec<Error> = all.filter_map(|(p, name, source)| secrets.read(p, name, source).err()).collect();
         if wrong.is_empty() { Ok(secrets) } else { Err(wrong) }
+    }
+
+    /// For a look from outside: nothing is made and nothing is read yet. Nothing before the first start.
+    pub fn existing(state: &Path, pipelines: &Pipelines) -> Option<Self> {
+        Some(Self::of(installation_key(&state.join(KEY)).ok()?, pipelines))
+    }
+
+    fn of(key: SecretSlice<u8>, pipelines: &Pipelines) -> Self {
+        let sources = pipelines.iter().map(|p| (p.name.clone(), p.secrets.clone())).collect();
+        Self(Arc::new(Inner { key, sources, known: Mutex::default() }))
+    }
+
+    /// The fingerprint of one as it is now.
+    ///
+    /// # Errors
+    /// Why it can not be had.
+    pub fn fingerprint_now(&self, pipeline: &Name, name: &Arc<str>) -> Result<Arc<str>, Error> {
+        let gone = || Error::Gone { name: name.clone(), pipeline: pipeline.clone(), release: 0 };
+        let source = self.0.sources.get(pipeline).and_then(|s| s.get(name)).ok_or_else(gone)?;
+        self.read(pipeline, name, source).map(|(_, fingerprint)| fingerprint)
     }
 
     /// The fingerprints of these as they are now; of one that can not be read, as it was last.
@@ -160,9 +184,6 @@ impl fmt::Debug for Secrets {
 /// The installation's own key. A bare hash of a short secret could be guessed; with it, a fingerprint tells nobody
 /// anything but whether two values are the same.
 fn installation_key(path: &Path) -> io::Result<SecretSlice<u8>> {
-    if !path.exists() {
-        make_key(path)?;
-    }
     let key = hex::decode(fs::read_to_string(path)?.trim()).map_err(io::Error::other)?;
     if key.len() != 32 {
         return Err(io::Error::other("it does not have 32 bytes"));

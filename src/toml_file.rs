@@ -91,6 +91,13 @@ impl<'t> Document<'t> {
     }
 }
 
+/// A key that nobody knows, where it looks like a key. What does not may be a secret that slipped there.
+pub(crate) fn shown(key: &str) -> String {
+    let plain =
+        key.len() <= 40 && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
+    if plain { format!(" `{key}`") } else { " (not repeated here: it may be a secret)".to_owned() }
+}
+
 /// A table of a document.
 #[derive(Clone)]
 pub struct Table<'d, 't> {
@@ -111,7 +118,7 @@ impl<'d, 't> Table<'d, 't> {
                 Some(guess) => format!("did you mean `{guess}`?"),
                 None => format!("accepted here: {}", accepted.join(", ")),
             };
-            self.wrong_key(key, &format!("unknown key `{}`; {hint}", excerpt(key.get_ref())));
+            self.wrong_key(key, &format!("unknown key{}; {hint}", shown(key.get_ref())));
         }
     }
 

@@ -1,13 +1,19 @@
-//! `check` and `plan`: pipeline files, offline.
+//! `check` and `plan`: pipeline files, offline. Must not reach anything but files of this host, and must not show the
+//! value of a secret.
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::client::say;
+use serde_json::json;
+
+use super::screen::say;
 use crate::{
-    machine::{EnvironmentId, Millis, Retain},
-    pipelines::{DeployOn, Loaded, Registry, load},
+    checks::{Check, Kind},
+    machine::{EnvironmentId, Gate, Millis, Otherwise, Retain},
+    pipelines::{DefinitionSource, DeployOn, EnvironmentDefinition, Loaded, Pipeline, Registry, SecretSource, load},
+    secrets::Secrets,
     settings::Settings,
     text::format_duration,
+    units::show_duration,
 };
 
 /// Which files.
@@ -18,52 +24,190 @@ pub struct Args {
     /// The settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
 }
 
-fn read(args: &Args) -> anyhow::Result<Loaded> {
+fn read(args: &Args) -> anyhow::Result<(Settings, Loaded)> {
     let settings = Settings::load(args.config.as_deref()).map_err(super::mistakes)?;
-    Ok(load(&Registry::all(&settings.state), args.path.as_deref().unwrap_or(&settings.pipelines)))
+    let loaded = load(&Registry::all(&settings.state), args.path.as_deref().unwrap_or(&settings.pipelines));
+    Ok((settings, loaded))
 }
 
 /// Every mistake of every file, or how many files are good.
 pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
-    let loaded = read(args)?;
+    let (_, loaded) = read(args)?;
+    let code = if loaded.mistakes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if args.json {
+        let told = loaded
+            .mistakes
+            .iter()
+            .map(|m| json!({ "file": m.file, "line": m.line, "column": m.column, "message": m.text }));
+        say(serde_json::Value::from_iter(told));
+        return Ok(code);
+    }
     if loaded.mistakes.is_empty() {
         say(format!("{} files, {} environments: good", loaded.files, loaded.pipelines.environments().count()));
-        return Ok(ExitCode::SUCCESS);
     }
     loaded.mistakes.iter().for_each(say);
-    Ok(ExitCode::FAILURE)
+    Ok(code)
 }
 
-/// What a deployment to an environment would do, step by step.
+/// What a first deployment to an environment would do, step by step.
 pub fn plan(args: &Args, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
-    let loaded = read(args)?;
+    let (settings, loaded) = read(args)?;
     if !loaded.mistakes.is_empty() {
         return Err(super::mistakes(loaded.mistakes));
     }
-    let e = loaded.pipelines.environment(id).ok_or_else(|| anyhow::anyhow!("there is no environment {id}"))?;
-    let (plan, within) = (&e.plan, |length: Millis| format!("within {}", format_duration(length)));
-    let from = if e.deploy == DeployOn::Build { "a build is announced" } else { "a release is promoted" };
-    say(format!("{id}: when {from}"));
-    if let Some(gate) = &plan.before_provisioning {
-        say(format!("  approve   {}", within(gate.timeout)));
+    let found = loaded.pipelines.get(&id.pipeline).zip(loaded.pipelines.environment(id));
+    let (pipeline, environment) = found.ok_or_else(|| {
+        let all: Vec<_> = loaded.pipelines.environments().map(|e| e.id.to_string()).collect();
+        anyhow::anyhow!("there is no environment {id}; there are: {}", all.join(", "))
+    })?;
+    let secrets = Secrets::existing(&settings.state, &loaded.pipelines);
+    let (when, steps) = (when(pipeline, environment), steps(pipeline, environment, secrets.as_ref()));
+    if args.json {
+        let steps = steps.iter().map(|step| json!({ "step": step.name, "what": step.what, "details": step.details }));
+        say(json!({ "environment": id, "when": when, "steps": steps.collect::<Vec<_>>() }));
+        return Ok(ExitCode::SUCCESS);
     }
-    let path = match &e.stack.definition {
-        crate::pipelines::DefinitionSource::File(file) => file.path.display().to_string(),
-        crate::pipelines::DefinitionSource::Git(path) => format!("{path} in git"),
-    };
-    say(format!("  provision {id}-N by {} from {path}, {}", e.stack.driver, within(plan.provision_within)));
-    say(format!("  check     {} checks, {}", e.checks.list.len(), within(plan.check_within)));
-    if let Some(gate) = &plan.before_cutover {
-        say(format!("  approve   {}", within(gate.timeout)));
+    say(format!("{id}: when {when}"));
+    for step in &steps {
+        say(format!("  {:9} {}", step.name, step.what));
+        step.details.iter().for_each(|detail| say(format!("            {detail}")));
     }
-    say(format!("  cut over  the front {}, {}", e.front.driver, within(plan.cut_over_within)));
-    say(format!("  bake      {}", format_duration(plan.bake)));
-    say(match plan.retain {
-        Retain::None => "  retire    the previous stack at once".to_owned(),
-        Retain::UntilNext => "  keep      the previous stack until the next deployment".to_owned(),
-        Retain::For(length) => format!("  keep      the previous stack {}", format_duration(length)),
-    });
     Ok(ExitCode::SUCCESS)
+}
+
+/// One thing that is done, in order.
+struct Step {
+    name: &'static str,
+    what: String,
+    details: Vec<String>,
+}
+
+fn when(pipeline: &Pipeline, environment: &EnvironmentDefinition) -> String {
+    let before = pipeline.before(&environment.id).map_or_else(String::new, |e| format!(" from {}", e.id));
+    match (environment.deploy, environment.promotion) {
+        (DeployOn::Build, _) => "a build is announced".to_owned(),
+        (DeployOn::Promotion, None) => format!("a person promotes a release{before}"),
+        (DeployOn::Promotion, Some(rule)) if rule.after.0 == 0 => {
+            format!("a release{before} was watched and found good, or a person promotes it")
+        }
+        (DeployOn::Promotion, Some(rule)) => {
+            let after = format_duration(rule.after);
+            format!("a release{before} was found good {after} ago, or a person promotes it")
+        }
+    }
+}
+
+fn steps(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: Option<&Secrets>) -> Vec<Step> {
+    let plan = &environment.plan;
+    let driver = &environment.front.driver;
+    let one = |name, what: String| Step { name, what, details: Vec::new() };
+    let mut steps = Vec::new();
+    steps.extend(plan.before_provisioning.as_ref().map(|g| one("approve", gate(g))));
+    if let DefinitionSource::Git(path) = &environment.stack.definition {
+        let from = pipeline.source.as_ref().map_or("the source repository", |source| source.git.as_str());
+        steps.push(one("freeze", format!("{path} at the release's commit, read from {from}")));
+    }
+    steps.push(stand_up(pipeline, environment, secrets));
+    steps.push(Step {
+        name: "check",
+        what: match environment.checks.list.len() {
+            0 => "nothing: there are no checks, and a stack that is up counts as well".to_owned(),
+            n => format!("{n} at every endpoint, {}", within(plan.check_within)),
+        },
+        details: environment.checks.list.iter().map(show_check).collect(),
+    });
+    let front = match environment.front.settings.get("listen") {
+        Some(listen) => format!("the front \"{driver}\" at {}", listen.to_string().replace('"', "")),
+        None => format!("the front \"{driver}\""),
+    };
+    steps.push(one("stage", format!("{front} is told of {}-N, without users' traffic", environment.id)));
+    steps.extend(plan.before_cutover.as_ref().map(|g| one("approve", gate(g))));
+    steps.push(one("verify", "every check once more, at every endpoint".to_owned()));
+    steps.push(one("cut over", format!("{front} to {}-N, {}", environment.id, within(plan.cut_over_within))));
+    steps.push(one(
+        "bake",
+        format!("{}, then it counts; until then it goes back by itself", format_duration(plan.bake)),
+    ));
+    let (name, kept) = match plan.retain {
+        Retain::None => ("retire", "the previous stack at once".to_owned()),
+        Retain::UntilNext => ("keep", "the previous stack until the next deployment is live".to_owned()),
+        Retain::For(length) => ("keep", format!("the previous stack {}", format_duration(length))),
+    };
+    let (drain, retire) = (format_duration(plan.drain_within), within(plan.retire_within));
+    let details = vec![format!("its open requests may take {drain}; then it is torn down, {retire}")];
+    steps.push(Step { name, what: kept, details });
+    steps
+}
+
+fn stand_up(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: Option<&Secrets>) -> Step {
+    let stack = &environment.stack;
+    let mut details = vec![match &stack.definition {
+        DefinitionSource::File(file) => format!("definition  {} (sha256 {})", file.path.display(), file.digest),
+        DefinitionSource::Git(path) => format!("definition  git {path}@COMMIT, as it was frozen"),
+    }];
+    details.extend(stack.parameters.iter().map(|(name, value)| format!("parameter   {name} = {value:?}")));
+    let build = match &pipeline.webhook.parameters {
+        None => "any that the definition knows".to_owned(),
+        Some(none) if none.is_empty() => "none".to_owned(),
+        Some(some) => some.join(", "),
+    };
+    details.push(format!("from builds {build}"));
+    for name in &stack.secrets {
+        let place = match pipeline.secrets.get(name) {
+            Some(SecretSource::File(path)) => format!("file {}", path.display()),
+            Some(SecretSource::Env(variable)) => format!("variable {variable}"),
+            None => "nowhere".to_owned(),
+        };
+        let fingerprint = match secrets.map(|secrets| secrets.fingerprint_now(&pipeline.name, name)) {
+            Some(Ok(fingerprint)) => format!("fingerprint {fingerprint}"),
+            Some(Err(why)) => why.to_string(),
+            None => "its fingerprint is known once `serve` has run, to whoever may read the state folder".to_owned(),
+        };
+        details.push(format!("secret      {name} from {place}: {fingerprint}"));
+    }
+    let what = format!("{}-N by \"{}\", {}", environment.id, stack.driver, within(environment.plan.provision_within));
+    Step { name: "provision", what, details }
+}
+
+fn within(length: Millis) -> String {
+    format!("within {}", format_duration(length))
+}
+
+fn gate(gate: &Gate) -> String {
+    let who = match &*gate.by {
+        [] => "anybody who may approve".to_owned(),
+        some => some.join(" or "),
+    };
+    let but = if gate.not_the_asker { ", but not who asked for it" } else { "" };
+    let otherwise = match gate.otherwise {
+        Otherwise::Approve => "goes on",
+        Otherwise::Abort => "is aborted",
+    };
+    format!("by {who}{but}; after {} it {otherwise}", format_duration(gate.timeout))
+}
+
+fn show_check(check: &Check) -> String {
+    let what = match &check.kind {
+        Kind::Http(http) => {
+            let body = http.contains.iter().map(|text| format!(", a body with {text:?}"));
+            let equals = http.equals.iter().map(|text| format!(", the body {text:?}"));
+            let more: String = body.chain(equals).collect();
+            let method = format!("{:?}", http.method).to_uppercase();
+            let scheme = format!("{:?}", http.scheme).to_lowercase();
+            format!("{method} {scheme}://ENDPOINT{} answers {}{more}", http.path, http.status)
+        }
+        Kind::Tcp(_) => "ENDPOINT accepts a connection".to_owned(),
+        Kind::Command(_) => "a command of this host ends with exit status 0".to_owned(),
+    };
+    let (every, timeout, grace) =
+        (show_duration(check.every), show_duration(check.timeout), show_duration(check.grace));
+    let (passes, fails) = (check.passes, check.fails);
+    format!(
+        "{what}: every {every}, each within {timeout}, {passes} in a row; {fails} failures end it, the first {grace} aside"
+    )
 }

@@ -1,20 +1,29 @@
 //! `journal verify` and `journal show`: the state file, without a controller.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use clap::Subcommand;
+use serde_json::json;
 
-use super::client::say;
+use super::screen::say;
 use crate::{journal, settings::Settings};
 
 /// What to do with the state file.
 #[derive(Subcommand)]
 pub enum Verb {
     /// Check every line and every sum
+    #[command(after_long_help = super::help::JOURNAL)]
     Verify {
         /// Its folder [default: what pointsman.toml says]
         folder: Option<PathBuf>,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print its lines
     Show {
@@ -25,18 +34,13 @@ pub enum Verb {
 
 /// Does it.
 pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
-    let (Verb::Verify { folder } | Verb::Show { folder }) = &verb;
+    let (Verb::Verify { folder, .. } | Verb::Show { folder }) = &verb;
     let folder = match folder {
         Some(folder) => folder.clone(),
         None => Settings::load(None).map_err(super::mistakes)?.state.join("journal"),
     };
-    if matches!(verb, Verb::Verify { .. }) {
-        let found = journal::verify(&folder).map_err(|problem| anyhow::anyhow!("{problem}\n{}", problem.help()))?;
-        say(format!("{} records of {} environments: good", found.records, found.environments));
-        if let Some(torn) = found.torn {
-            say(format!("the end of {} is torn: {} bytes, never acknowledged", torn.file, torn.bytes));
-        }
-        return Ok(ExitCode::SUCCESS);
+    if let Verb::Verify { json, .. } = verb {
+        return verify(&folder, json);
     }
     let names = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
     let mut files: Vec<_> = names.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -44,6 +48,27 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     files.sort();
     for file in files {
         say(fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?.trim_end());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(folder: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
+    let found = match journal::verify(folder) {
+        Ok(found) => found,
+        Err(problem) if as_json => {
+            say(json!({ "good": false, "problem": problem.to_string(), "help": problem.help() }));
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(problem) => anyhow::bail!("{problem}\n{}", problem.help()),
+    };
+    if as_json {
+        let torn = found.torn.as_ref().map(|torn| json!({ "file": torn.file, "bytes": torn.bytes }));
+        say(json!({ "good": true, "records": found.records, "environments": found.environments, "torn": torn }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(format!("{} records of {} environments: good", found.records, found.environments));
+    if let Some(torn) = found.torn {
+        say(format!("the end of {} is torn: {} bytes, never acknowledged", torn.file, torn.bytes));
     }
     Ok(ExitCode::SUCCESS)
 }

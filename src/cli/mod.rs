@@ -4,36 +4,38 @@ pub mod act;
 mod block;
 pub mod check;
 pub mod client;
+pub mod completion;
 pub mod demo;
+pub mod deploy;
+pub mod follow;
 pub mod front;
+mod help;
+pub mod init;
 pub mod journal;
+pub mod promote;
 mod rail;
+mod random;
 pub mod sample;
+pub mod screen;
 pub mod serve;
 pub mod stack_run;
 pub mod status;
+mod table;
 pub mod token;
+pub mod unit;
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
 use crate::{machine::EnvironmentId, toml_file::Mistake};
 
+/// What the exit code says of a mistake in the command itself, as clap has it.
+const USAGE: u8 = 2;
+
 /// Blue-green deployments: a new stack beside the live one, checked, then the traffic, and a warm way back
 #[derive(Parser)]
-#[command(
-    name = "pointsman",
-    version,
-    after_help = "Examples:
-  pointsman serve
-  pointsman deploy shop/qa --version v2 --artifact builds/v2 --watch
-  pointsman promote shop/prod --watch
-  pointsman rollback shop/prod --reason \"orders fail\" --watch
-
-Exit codes with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 5 awaiting approval,
-6 superseded, 124 timed out; 2 is a mistake in the command itself."
-)]
+#[command(name = "pointsman", version, after_help = help::MAIN)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -42,26 +44,45 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the controller
+    #[command(after_long_help = help::SERVE)]
     Serve(serve::Args),
     /// See the main job done, on this machine alone
+    #[command(after_long_help = help::DEMO)]
     Demo(demo::Args),
+    /// Write a first pipeline
+    ///
+    /// Asks what it must know, or takes it from the flags, and writes a pipeline, a stack definition and a key for the
+    /// build server, with comments that explain them.
+    #[command(after_long_help = help::INIT)]
+    Init(init::Args),
     /// Check pipeline files, offline
+    #[command(after_long_help = help::CHECK)]
     Check(check::Args),
     /// Say what a deployment would do
+    #[command(after_long_help = help::PLAN)]
     Plan {
         /// The environment, written pipeline/environment
         environment: EnvironmentId,
         #[command(flatten)]
         args: check::Args,
     },
-    /// Look into the state file
-    #[command(subcommand)]
-    Journal(journal::Verb),
-    /// Say who may do what: make, list and revoke tokens
-    #[command(subcommand)]
-    Token(token::Verb),
     #[command(flatten)]
     Client(Client),
+    /// Look into the state file
+    #[command(subcommand, after_long_help = help::JOURNAL)]
+    Journal(journal::Verb),
+    /// Say who may do what: make, list and revoke tokens
+    #[command(subcommand, after_long_help = help::TOKEN)]
+    Token(token::Verb),
+    /// Write what a shell needs to complete commands
+    #[command(after_long_help = help::COMPLETION)]
+    Completion(completion::Completion),
+    /// Write the manual
+    #[command(after_long_help = help::MAN)]
+    Man(completion::Manual),
+    /// Write a systemd unit for the controller
+    #[command(after_long_help = help::UNIT)]
+    Unit(unit::Args),
     #[command(hide = true)]
     Front(front::FrontArgs),
     #[command(hide = true)]
@@ -73,10 +94,10 @@ enum Command {
 }
 
 macro_rules! client {
-    ($($(#[$doc:meta])* $name:ident { $($field:tt)* },)*) => {
+    ($($(#[$attribute:meta])* $name:ident { $($field:tt)* },)*) => {
         #[derive(Subcommand)]
         enum Client {
-            $($(#[$doc])* $name { $($field)*
+            $($(#[$attribute])* $name { $($field)*
                 #[command(flatten)]
                 server: client::Server,
             },)*
@@ -86,39 +107,56 @@ macro_rules! client {
 
 client! {
     /// Make a build live
-    Deploy { #[command(flatten)] wish: act::Deploy, },
+    ///
+    /// Announces a build to the first environment of a pipeline, as the webhook of a build server does.
+    #[command(after_long_help = help::DEPLOY)]
+    Deploy { #[command(flatten)] wish: deploy::Deploy, },
     /// Take what is live in the environment before to this one
-    Promote { #[command(flatten)] wish: act::Wish, },
+    ///
+    /// The same frozen release goes on to the next environment: nothing is built again.
+    #[command(after_long_help = help::PROMOTE)]
+    Promote { #[command(flatten)] wish: promote::Promote, },
     /// Put the previous stack back
-    Rollback { #[command(flatten)] wish: act::Wish, },
+    #[command(after_long_help = help::ROLLBACK)]
+    Rollback { #[command(flatten)] wish: act::One, },
     /// Stop a deployment before users see it
-    Abort { #[command(flatten)] wish: act::Wish, },
+    #[command(after_long_help = help::ABORT)]
+    Abort { #[command(flatten)] wish: act::One, },
     /// Open the gate a deployment waits at
-    Approve { #[command(flatten)] wish: act::Wish, },
+    #[command(after_long_help = help::APPROVE)]
+    Approve { #[command(flatten)] wish: act::One, },
     /// Stop automatic deployments
-    Hold { #[command(flatten)] wish: act::Wish, },
+    #[command(after_long_help = help::HOLD)]
+    Hold { #[command(flatten)] wish: act::Whole, },
     /// Let automatic deployments go on
-    Resume { #[command(flatten)] wish: act::Wish, },
+    #[command(after_long_help = help::RESUME)]
+    Resume { #[command(flatten)] wish: act::Whole, },
     /// Keep to one release
-    Pin { #[command(flatten)] wish: act::Wish, },
+    #[command(after_long_help = help::PIN)]
+    Pin { #[command(flatten)] wish: act::Ban, },
     /// Ban a release
-    Veto { #[command(flatten)] wish: act::Wish, },
+    #[command(after_long_help = help::VETO)]
+    Veto { #[command(flatten)] wish: act::Ban, },
     /// Show all environments, or one
-    Status {
-        /// The environment, written pipeline/environment
-        environment: Option<EnvironmentId>,
-    },
+    #[command(after_long_help = help::STATUS)]
+    Status { #[command(flatten)] wish: status::Status, },
     /// Say in one sentence what an environment waits for
+    ///
+    /// And until when, and who can change that, and what stands in the way.
+    #[command(after_long_help = help::WHY)]
     Why {
         /// The environment, written pipeline/environment
         environment: EnvironmentId,
     },
     /// Show what happened in an environment
+    ///
+    /// Who did what and when, as the state file has it.
+    #[command(after_long_help = help::HISTORY)]
     History {
         /// The environment, written pipeline/environment
         environment: EnvironmentId,
         /// How many records
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, value_name = "N", default_value_t = 50)]
         last: usize,
     },
 }
@@ -128,6 +166,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Init(args) => init::run(args),
+        Command::Completion(wish) => completion::completion(&wish).map(|()| ExitCode::SUCCESS),
+        Command::Man(wish) => completion::manual(&wish).map(|()| ExitCode::SUCCESS),
+        Command::Unit(args) => unit::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::check(&args),
         Command::Plan { environment, args } => check::plan(&args, &environment),
         Command::Journal(verb) => journal::run(verb),
@@ -145,16 +187,16 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 async fn ask(command: Client) -> anyhow::Result<ExitCode> {
     match command {
-        Client::Deploy { wish, server } => act::deploy(&server, wish).await,
-        Client::Promote { wish, server } => act::act(&server, "promote", wish).await,
-        Client::Rollback { wish, server } => act::act(&server, "rollback", wish).await,
-        Client::Abort { wish, server } => act::act(&server, "abort", wish).await,
-        Client::Approve { wish, server } => act::act(&server, "approve", wish).await,
-        Client::Hold { wish, server } => act::act(&server, "hold", wish).await,
-        Client::Resume { wish, server } => act::act(&server, "resume", wish).await,
-        Client::Pin { wish, server } => act::act(&server, "pin", wish).await,
-        Client::Veto { wish, server } => act::act(&server, "veto", wish).await,
-        Client::Status { environment, server } => status::status(&server, environment.as_ref()).await,
+        Client::Deploy { wish, server } => deploy::deploy(&server, wish).await,
+        Client::Promote { wish, server } => promote::promote(&server, wish).await,
+        Client::Rollback { wish, server } => act::one(&server, "rollback", wish).await,
+        Client::Abort { wish, server } => act::one(&server, "abort", wish).await,
+        Client::Approve { wish, server } => act::one(&server, "approve", wish).await,
+        Client::Hold { wish, server } => act::whole(&server, "hold", wish).await,
+        Client::Resume { wish, server } => act::whole(&server, "resume", wish).await,
+        Client::Pin { wish, server } => act::ban(&server, "pin", wish).await,
+        Client::Veto { wish, server } => act::ban(&server, "veto", wish).await,
+        Client::Status { wish, server } => status::status(&server, wish).await,
         Client::Why { environment, server } => status::why(&server, &environment).await,
         Client::History { environment, last, server } => status::history(&server, &environment, last).await,
     }
@@ -162,4 +204,9 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
 
 fn mistakes(mistakes: Vec<Mistake>) -> anyhow::Error {
     anyhow::anyhow!("{}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// Tells a person who waits for an answer that there is none, and what to do.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "pointsman: {text}");
 }

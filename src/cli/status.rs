@@ -2,48 +2,97 @@
 
 use std::process::ExitCode;
 
-use serde_json::Value;
+use clap::Args;
+use serde::Deserialize;
 
 use super::{
     block,
-    client::{Server, coloured, say},
+    client::{Connection, Server},
+    follow,
+    rail::Rail,
+    screen::{coloured, harmless, say},
+    table,
 };
-use crate::machine::EnvironmentId;
+use crate::{
+    clock::Clock,
+    machine::{EnvironmentId, Millis},
+    text::parse_duration,
+};
 
-/// All environments on one screen, or one.
-pub async fn status(server: &Server, environment: Option<&EnvironmentId>) -> anyhow::Result<ExitCode> {
+/// What is looked at.
+#[derive(Args)]
+#[group(skip)]
+pub struct Status {
+    /// The environment, written pipeline/environment [default: all, on one screen]
+    environment: Option<EnvironmentId>,
+    /// Follow the deployment that is under way there; the exit code says how it ended
+    #[arg(long, visible_alias = "wait", requires = "environment")]
+    watch: bool,
+    /// How long to wait; then the exit code is 124
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = |t: &str| parse_duration(t))]
+    timeout: Millis,
+}
+
+/// All environments on one screen, or one, or its deployment step by step.
+pub async fn status(server: &Server, wish: Status) -> anyhow::Result<ExitCode> {
     let connection = server.connect()?;
-    let answer = match environment {
-        Some(id) => connection.get(&format!("/v1/environments/{id}")).await?,
-        None => connection.get("/v1/environments").await?,
-    };
+    match wish.environment {
+        Some(id) if wish.watch => watch(server, &connection, &id, wish.timeout).await,
+        Some(id) => one(server, &connection, &id).await,
+        None => all(server, &connection).await,
+    }
+}
+
+async fn all(server: &Server, connection: &Connection) -> anyhow::Result<ExitCode> {
+    let bytes = connection.raw("/v1/environments").await?;
     if server.json {
-        say(answer);
+        say(String::from_utf8_lossy(&bytes));
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(all) = answer["environments"].as_array() else {
-        say(block::lines(&answer).join("\n"));
+    #[derive(Deserialize)]
+    struct All {
+        environments: Vec<table::Row>,
+    }
+    let all: All = serde_json::from_slice(&bytes)
+        .map_err(|error| anyhow::anyhow!("the controller's answer is of another version: {error}"))?;
+    if all.environments.is_empty() {
+        say("there is no pipeline yet; `pointsman init` writes one");
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(table::drawn(&all.environments, Clock::real().host(), super::screen::width(), super::screen::colours()));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn one(server: &Server, connection: &Connection, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
+    let answer = connection.get(&format!("/v1/environments/{id}")).await?;
+    say(if server.json { answer.to_string() } else { block::lines(&answer).join("\n") });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Also when the deployment began long ago. What waits in the queue counts as under way.
+async fn watch(
+    server: &Server,
+    connection: &Connection,
+    id: &EnvironmentId,
+    timeout: Millis,
+) -> anyhow::Result<ExitCode> {
+    let (state, _) = follow::look(connection, id).await?;
+    let number = state["candidate"]["number"].as_u64().or(state["queue"][0]["number"].as_u64());
+    let Some(number) = number else {
+        let none = serde_json::json!({ "environment": id, "deployment": null });
+        say(if server.json { none.to_string() } else { format!("nothing is under way in {id}") });
         return Ok(ExitCode::SUCCESS);
     };
-    let name = |e: &Value| e["environment"].as_str().unwrap_or_default().to_owned();
-    let width = all.iter().map(|e| name(e).len()).max().unwrap_or_default().max(11);
-    say(format!("{:width$}  {:16}  {:16}  {:16}  NEXT", "ENVIRONMENT", "LIVE", "STANDBY", "CANDIDATE"));
-    for e in all {
-        let role = |role: &str| match e[role]["release"]["version"].as_str() {
-            Some(version) => format!("{version} ({})", e[role]["number"]),
-            None => "-".to_owned(),
-        };
-        let (live, standby, candidate) = (role("live"), role("standby"), role("candidate"));
-        let next = e["next"].as_str().unwrap_or_default();
-        say(format!("{:width$}  {live:16}  {standby:16}  {candidate:16}  {next}", name(e)));
-    }
-    Ok(ExitCode::SUCCESS)
+    let begin = ["accepted", "rollback_requested"];
+    follow::watch(Rail::new(connection, server.json, &format!("{id}/{number}"), &begin)?, timeout).await
 }
 
 /// What an environment waits for, in one sentence.
 pub async fn why(server: &Server, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
     let answer = server.connect()?.get(&format!("/v1/environments/{id}")).await?;
-    say(if server.json { answer["next"].to_string() } else { answer["next"].as_str().unwrap_or_default().to_owned() });
+    let sentence = answer["next"].as_str().unwrap_or_default();
+    let as_json = serde_json::json!({ "environment": id, "next": sentence });
+    say(if server.json { as_json.to_string() } else { harmless(sentence) });
     Ok(ExitCode::SUCCESS)
 }
 
@@ -55,13 +104,13 @@ pub async fn history(server: &Server, id: &EnvironmentId, last: usize) -> anyhow
         return Ok(ExitCode::SUCCESS);
     }
     for record in answer["records"].as_array().into_iter().flatten() {
-        let at = crate::text::format_time(crate::machine::Millis(record["at"].as_u64().unwrap_or_default()));
+        let at = crate::text::format_time(Millis(record["at"].as_u64().unwrap_or_default()));
         let event = &record["event"];
         let (kind, by) = (event["kind"].as_str().unwrap_or_default(), record["by"].as_str().unwrap_or_default());
         let number = event["number"].as_u64().map_or("-".to_owned(), |n| n.to_string());
-        let reason = event["reason"].as_str().unwrap_or_default();
-        let kind = format!("{:20}", kind);
-        say(format!("{at}  {number:>5}  {}  {by:16}  {reason}", coloured(&kind)));
+        let reason = harmless(event["reason"].as_str().unwrap_or_default());
+        let (kind, by) = (format!("{:20}", kind.replace('_', " ")), harmless(by));
+        say(format!("{at}  {number:>5}  {}  {by:16}  {reason}", coloured(&kind)).trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }

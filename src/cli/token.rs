@@ -12,7 +12,7 @@ use clap::Subcommand;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::client::say;
+use super::screen::say;
 use crate::{
     access::{self, Digest, Role, Scope, file, list},
     clock::Clock,

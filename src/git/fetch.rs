@@ -1,7 +1,11 @@
 //! One fetch, from the first connection to the last object. Runs on a thread of its own and ends by its own limits.
 //! Must leave the mirror as it was, or better.
 
-use std::{collections::BTreeSet, io::Write, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+};
 
 use git2::{ErrorClass, Indexer, OdbLookupFlags, Oid, Repository};
 
@@ -136,15 +140,19 @@ fn bring(
             _ => patience.broken(crate::text::excerpt(error.message())),
         }
     };
+    let inner = |error: &io::Error| {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<git2::Error>());
+        inner.map_or_else(|| Error::disk(mirror.path(), error), unusable)
+    };
     let mut indexer = Indexer::new(Some(&odb), &folder, 0, true).map_err(|error| unusable(&error))?;
     indexer.progress(|_| patience.left().is_ok());
+    // The indexer maps the end of its file at every write: many small ones take minutes.
+    let mut buffered = BufWriter::with_capacity(1 << 20, indexer);
     from.pack(wants, &haves, &mut |bytes| {
         patience.left()?;
-        indexer.write_all(bytes).map_err(|error| {
-            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<git2::Error>());
-            inner.map_or_else(|| Error::disk(mirror.path(), &error), unusable)
-        })
+        buffered.write_all(bytes).map_err(|error| inner(&error))
     })?;
+    let indexer = buffered.into_inner().map_err(|error| inner(error.error()))?;
     indexer.commit().map_err(|error| unusable(&error))?;
     odb.refresh().map_err(broken_here)
 }

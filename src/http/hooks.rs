@@ -9,10 +9,10 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 
-use super::{App, Problem, caller::Peer};
+use super::{App, Problem, caller::Peer, shape::Ignored};
 use crate::{
     access::limits::Origin,
-    intake::{Identity, build::Build, json, key, signature},
+    intake::{self, Announcement, build::Build, keys::Keys, signature},
     journal::{Accepted, CommandError},
     machine::{Command, EnvironmentId, Event, Key, Name, Number, Refusal, ReleaseDraft, Trigger},
     pipelines::{EnvironmentDefinition, release},
@@ -21,7 +21,8 @@ use crate::{
 /// Announce a build
 ///
 /// Proven by a signature (Standard Webhooks, or `X-Pointsman-Signature` over timestamp and body) or by one of the
-/// pipeline's keys as bearer token. The same build announced again gets the same deployment back.
+/// pipeline's keys as bearer token. The same build announced again gets the same deployment back. What Jenkins'
+/// Notification plugin, GitHub and GitLab send is understood as well, with the proofs that they send.
 #[utoipa::path(
     post, path = "/v1/hooks/{pipeline}", tag = "builds",
     params(
@@ -34,7 +35,9 @@ use crate::{
     ),
     request_body(content = super::shape::Build, content_type = "application/json"),
     responses(
+        (status = 200, description = "Nothing to deploy, and why: another branch, a build that failed", body = Ignored),
         (status = 202, description = "It is recorded, or was before", body = super::shape::Accepted, headers(("location" = String, description = "The deployment"))),
+        (status = 422, description = "A field is missing or wrong; the detail names each", body = super::problem::Told, content_type = "application/problem+json"),
         (status = 409, description = "A newer build was announced before, the release is vetoed, or the delivery was used for another build", body = super::problem::Told, content_type = "application/problem+json"),
     ),
     security((), ("webhook" = [])),
@@ -47,31 +50,35 @@ pub(super) async fn hook(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let unknown = || Problem::not_found("there is no pipeline of this name that takes webhooks");
-    let name: Name = pipeline.parse().map_err(|_| unknown())?;
-    let keys = app.keys.get(&name).ok_or_else(unknown)?;
+    let name = pipeline.parse::<Name>().ok();
+    let known = name.as_ref().and_then(|name| Some((name, app.pipelines.get(name)?, app.keys.get(name)?)));
+    // Whoever has no key is not to learn which pipelines there are, by the answer or by the time it takes.
+    let nobodys = known.is_none().then(Keys::nobodys);
+    let keys = known.map(|(_, _, keys)| keys).or(nobodys.as_ref()).ok_or_else(unknown)?;
     // Not the journal's time, which waits for the last record when the host's clock was put back.
     let now = app.clock.host();
     // The limits must not wait for a clock that was put back.
     let moment = app.clock.now();
-    let origin = Origin::webhook(peer.0, &name);
+    let origin = known.map_or_else(|| Origin::api(peer.0), |(name, ..)| Origin::webhook(peer.0, name));
     let unproven = |wait| Problem::too_many("webhooks from this address that prove nothing", wait);
     app.limits.failures.look(&origin, moment).map_err(unproven)?;
     let proof = signature::verify(&headers, &body, keys, now).map_err(|e| {
         // Refused for what it is this time; what comes next is not looked at when there were too many.
         let _ = app.limits.failures.take(&origin, moment);
-        tracing::info!(address = %peer.0, pipeline = %name, why = %e, "a webhook that proves nothing was refused");
+        tracing::info!(address = %peer.0, pipeline, why = %e, "a webhook that proves nothing was refused");
         Problem::new(401, e.to_string())
     })?;
-    app.limits.webhooks.take(&name, moment).map_err(|wait| Problem::too_many("webhooks of this pipeline", wait))?;
-    let build = json::parse(&body).map_err(|e| Problem::new(400, e.to_string()))?;
-    let entry = app.pipelines.get(&name).and_then(|p| p.entry()).ok_or_else(unknown)?;
-    let identity = match (proof.delivery, build.number) {
-        (Some(id), _) => Identity::Delivery(id),
-        (None, Some(number)) => Identity::Build(number),
-        (None, None) => Identity::Content,
-    };
-    let key = key(&name, json::SENDER, identity, &body);
-    deploy(&app, entry, key, build, "webhook:json", Trigger::Build).await
+    let (name, pipeline, _) = known.ok_or_else(unknown)?;
+    app.limits.webhooks.take(name, moment).map_err(|wait| Problem::too_many("webhooks of this pipeline", wait))?;
+    let entry = pipeline.entry().ok_or_else(unknown)?;
+    let said = intake::read(&headers, &body, &pipeline.webhook, now);
+    match said.map_err(|e| Problem::new(e.status(), e.to_string()))? {
+        Announcement::Ignored(ignored) => Ok(axum::Json(Ignored { ignored }).into_response()),
+        Announcement::Build(announced) => {
+            let key = announced.key(name, proof.delivery, &body);
+            deploy(&app, entry, key, announced.build, announced.by, Trigger::Build).await
+        }
+    }
 }
 
 /// Records a new build; one that was recorded before is answered with its deployment.

@@ -326,6 +326,14 @@ pub(super) struct Done {
     pub event: crate::machine::Event,
 }
 
+/// An announcement that is understood and leads to no deployment.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ignored {
+    /// Why.
+    #[schema(example = "the branch fix-typo; of main alone builds are taken")]
+    pub ignored: String,
+}
+
 /// Records of the state file, oldest first.
 #[derive(Serialize, ToSchema)]
 pub(super) struct History {

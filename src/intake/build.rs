@@ -2,12 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use super::tree::GREATEST_NUMBER;
+
 /// The longest version and commit, in characters.
 pub const LONGEST_NAME: usize = 200;
 /// The longest artifact, link and parameter value, in characters.
 pub const LONGEST_TEXT: usize = 2000;
 /// The most parameters of one build.
 pub const MOST_PARAMETERS: usize = 64;
+/// What would be more than a name where names are shown.
+const MARKUP: [char; 4] = ['<', '>', '"', '`'];
 
 /// What was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +59,22 @@ impl Build {
                 text("parameters", value, LONGEST_TEXT);
             }
         }
+        let names =
+            [("version", Some(&self.version)), ("artifact", Some(&self.artifact)), ("commit", self.commit.as_ref())];
+        let names = names.into_iter().chain([("link", self.link.as_ref())]);
+        let names = names.filter_map(|(field, text)| Some((field, text?)));
+        for (field, text) in names.chain(self.parameters.keys().map(|name| ("parameters", name))) {
+            // Values of parameters are the application's own affair, these are shown and passed on.
+            if let Some(mark) = text.chars().find(|c| MARKUP.contains(c)) {
+                bad.push(BadField { field: field.to_owned(), why: format!("must not have `{mark}` in it") });
+            }
+        }
+        if self.commit.as_ref().is_some_and(|commit| commit.starts_with('-')) {
+            bad.push(BadField { field: "commit".to_owned(), why: "must not begin with a dash".to_owned() });
+        }
+        if self.number.is_some_and(|number| number > GREATEST_NUMBER) {
+            bad.push(BadField { field: "build".to_owned(), why: format!("is greater than {GREATEST_NUMBER}") });
+        }
         if self.parameters.len() > MOST_PARAMETERS {
             let why = format!("has {} entries; {MOST_PARAMETERS} at most", self.parameters.len());
             bad.push(BadField { field: "parameters".to_owned(), why });
@@ -65,9 +85,17 @@ impl Build {
         }
         if bad.is_empty() { Ok(()) } else { Err(bad) }
     }
+
+    /// What makes it this build and no other, whatever else is said along with it.
+    pub(super) fn essence(&self) -> Vec<u8> {
+        let texts = [&self.version, &self.artifact].into_iter().chain(&self.commit);
+        let texts = texts.chain(self.parameters.iter().flat_map(|(name, value)| [name, value]));
+        texts.flat_map(|text| text.bytes().chain([0])).collect()
+    }
 }
 
-fn wrong(text: &str, longest: usize) -> Option<String> {
+/// What is wrong with a text, if anything.
+pub(super) fn wrong(text: &str, longest: usize) -> Option<String> {
     // Marks that reorder text make one version look like another.
     let hidden = |c: char| {
         c.is_control()
@@ -84,8 +112,11 @@ fn wrong(text: &str, longest: usize) -> Option<String> {
     }
 }
 
-fn is_web_address(link: &str) -> bool {
+/// Whether it is an absolute address that a browser may follow.
+pub(super) fn is_web_address(link: &str) -> bool {
     link.parse::<http::Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|h| !h.is_empty())
+            // A link is shown to everybody: no name and no password in it.
+            && uri.authority().is_some_and(|a| !a.as_str().contains('@'))
     })
 }

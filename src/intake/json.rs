@@ -1,53 +1,118 @@
-//! The plain JSON sender:
-//! `{ "version": "v2", "artifact": "...", "commit": "...", "build": 17, "parameters": {...}, "link": "https://..." }`.
+//! The plain JSON sender, which Jenkins' `httpRequest` step and scripts use:
+//! `{ "version": "v2", "artifact": "...", "commit": "...", "build": 17, "branch": "main", "tag": "...", "job": "...",
+//! "parameters": {...}, "link": "https://..." }`. Of these, only what the pipeline has no template for is needed.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::build::{BadField, Build};
+use super::{
+    Announcement, Error,
+    build::Build,
+    facts::{Facts, Places, branch},
+    tree::{self, Fields},
+};
+use crate::{pipelines::Webhook, text::did_you_mean};
 
 /// The sender's name, as it stands in the journal behind `webhook:`.
 pub const SENDER: &str = "json";
 
+const BY: &str = "webhook:json";
+const KEYS: [&str; 9] = ["version", "artifact", "commit", "build", "branch", "tag", "job", "parameters", "link"];
+const PLACES: Places = &[
+    ("version", "version"),
+    ("artifact", "artifact"),
+    ("commit", "commit"),
+    ("build", "build"),
+    ("branch", "branch"),
+    ("tag", "tag"),
+    ("job", "job"),
+];
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    version: Arc<str>,
-    artifact: Arc<str>,
-    #[serde(default)]
+    version: Option<Arc<str>>,
+    artifact: Option<Arc<str>>,
     commit: Option<Arc<str>>,
-    #[serde(default)]
     build: Option<u64>,
+    branch: Option<Arc<str>>,
+    tag: Option<Arc<str>>,
+    job: Option<Arc<str>>,
     #[serde(default)]
     parameters: BTreeMap<Arc<str>, Arc<str>>,
-    #[serde(default)]
     link: Option<Arc<str>>,
 }
 
-/// Why a body announces no build.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// It is no JSON, or of another shape.
-    #[error(
-        "the body is not what it must be: {0}; send {{\"version\": \"...\", \"artifact\": \"...\"}} and optionally commit, build, parameters, link"
-    )]
-    Shape(#[from] serde_json::Error),
-    /// Fields that can not be taken.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Fields(Vec<BadField>),
+/// Reads what a person or a script asks to be deployed: the same body as that of a webhook.
+pub fn parse(body: &[u8]) -> Result<Build, Error> {
+    let none = Webhook::default();
+    let facts = match quick(body, &none) {
+        Some(facts) => facts,
+        None => slow(&tree::read(body)?, &none)?,
+    };
+    match facts.announce(&none)? {
+        Announcement::Build(announced) => Ok(announced.build),
+        Announcement::Ignored(why) => Err(Error::Syntax(why)),
+    }
 }
 
-/// Reads a body.
-pub fn parse(body: &[u8]) -> Result<Build, Error> {
+/// Reads a body in which nothing is wrong, fast.
+pub(super) fn quick(body: &[u8], webhook: &Webhook) -> Option<Facts> {
     // A list in the order of the fields would be taken as well.
-    if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
-        return Err(Error::Shape(serde::de::Error::custom("it is no JSON object")));
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return None;
     }
-    let Body { version, artifact, commit, build, parameters, link } = serde_json::from_slice(body)?;
-    let build = Build { version, artifact, commit, number: build, parameters, link };
-    build.check().map_err(Error::Fields)?;
-    Ok(build)
+    serde_json::from_slice(body).ok().map(|body| facts(body, webhook))
+}
+
+/// Reads any other body, and says of every field what is wrong with it.
+pub(super) fn slow(tree: &Value, webhook: &Webhook) -> Result<Facts, Error> {
+    let mut fields = Fields::of(tree);
+    let text = |fields: &mut Fields<'_>, path: &str| fields.text(path).map(Arc::from);
+    let body = Body {
+        version: text(&mut fields, "version"),
+        artifact: text(&mut fields, "artifact"),
+        commit: text(&mut fields, "commit"),
+        build: fields.number("build"),
+        branch: text(&mut fields, "branch"),
+        tag: text(&mut fields, "tag"),
+        job: text(&mut fields, "job"),
+        parameters: fields.texts("parameters"),
+        link: text(&mut fields, "link"),
+    };
+    for key in tree.as_object().into_iter().flat_map(|map| map.keys()).filter(|key| !KEYS.contains(&key.as_str())) {
+        let meant = did_you_mean(key, KEYS).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+        let known = format!("is no field of a build{meant} There are {}", KEYS.join(", "));
+        fields.bad(&crate::text::excerpt(key), known.replace("build There", "build; there"));
+    }
+    fields.done()?;
+    Ok(facts(body, webhook))
+}
+
+fn facts(body: Body, webhook: &Webhook) -> Facts {
+    // Where several jobs send, each counts for itself.
+    let name = match (&body.job, body.build) {
+        (Some(job), Some(number)) if webhook.jobs.len() > 1 => Some(format!("{job}/{number}")),
+        _ => None,
+    };
+    Facts {
+        by: BY,
+        places: PLACES,
+        name,
+        version: body.version,
+        artifact: body.artifact,
+        commit: body.commit,
+        branch: body.branch.map(|text| if branch(&text) == &*text { text.clone() } else { branch(&text).into() }),
+        tag: body.tag,
+        job: body.job,
+        number: body.build,
+        counted_by_job: true,
+        parameters: body.parameters,
+        link: body.link,
+        ..Facts::default()
+    }
 }
 
 #[cfg(test)]
@@ -73,27 +138,33 @@ mod tests {
             ("", "EOF"),
             ("[]", "it is no JSON object"),
             (r#"["v1","a",null,null,{},null]"#, "it is no JSON object"),
-            ("{}", "missing field `version`"),
-            (r#"{"version":"v1"}"#, "missing field `artifact`"),
-            (r#"{"version":1,"artifact":"a"}"#, "invalid type: integer `1`"),
-            (r#"{"version":null,"artifact":"a"}"#, "invalid type: null"),
+            ("{}", "`version` is missing; send it, or set `webhook.version`"),
+            (r#"{"version":"v1"}"#, "`artifact` is missing"),
+            (r#"{"version":1,"artifact":"a"}"#, "`version` is a number; it must be a text"),
+            (r#"{"version":null,"artifact":"a"}"#, "`version` is missing"),
             (r#"{"version":"","artifact":"a"}"#, "`version` is empty"),
             (r#"{"version":"v1","artifact":""}"#, "`artifact` is empty"),
-            (r#"{"version":"v1","artifact":"a","build":"17"}"#, "invalid type: string \"17\""),
-            (r#"{"version":"v1","artifact":"a","build":-1}"#, "integer `-1`"),
-            (r#"{"version":"v1","artifact":"a","build":1.5}"#, "floating point `1.5`"),
-            (r#"{"version":"v1","artifact":"a","commit":7}"#, "invalid type"),
-            (r#"{"version":"v1","artifact":"a","parameters":[]}"#, "expected a map"),
-            (r#"{"version":"v1","artifact":"a","parameters":{"a":1}}"#, "expected"),
+            (r#"{"version":"v1","artifact":"a","build":"17"}"#, "`build` is a text; it must be a whole number"),
+            (r#"{"version":"v1","artifact":"a","build":-1}"#, "`build` is a number that is too large, negative"),
+            (r#"{"version":"v1","artifact":"a","build":1.5}"#, "no whole one"),
+            (r#"{"version":"v1","artifact":"a","build":1000000000000000}"#, "`build` is greater than 999999999999999"),
+            (r#"{"version":"v1","artifact":"a","commit":7}"#, "`commit` is a number"),
+            (r#"{"version":"v1","artifact":"a","commit":"--upload-pack"}"#, "`commit` must not begin with a dash"),
+            (r#"{"version":"v1","artifact":"a","parameters":[]}"#, "`parameters` is a list; it must be an object"),
+            (r#"{"version":"v1","artifact":"a","parameters":{"a":1}}"#, "`parameters.a` is a number"),
             (r#"{"version":"v1","artifact":"a","parameters":{"":"x"}}"#, "`parameters` is empty"),
-            (r#"{"version":"v1","artifact":"a","artefact":"a"}"#, "unknown field `artefact`"),
-            (r#"{"version":"v1","version":"v2","artifact":"a"}"#, "duplicate field `version`"),
+            (
+                r#"{"version":"v1","artifact":"a","artefact":"a"}"#,
+                "`artefact` is no field of a build; did you mean `artifact`?",
+            ),
+            (r#"{"version":"v1","version":"v2","artifact":"a"}"#, "the key `version` stands twice"),
             (r#"{"version":"v1","artifact":"a","link":"javascript:alert(1)"}"#, "`link` is no http"),
             (r#"{"version":"v1","artifact":"a","link":"/17"}"#, "`link` is no http"),
             (r#"{"version":"v1","artifact":"a","link":"file:///etc/passwd"}"#, "`link` is no http"),
             (r#"{"version":"v1\u001b[2J","artifact":"a"}"#, "control character \\u{1b}"),
             (r#"{"version":"v1\u202e","artifact":"a"}"#, "control character \\u{202e}"),
             (r#"{"version":"v1","artifact":"a\n"}"#, "control character \\u{a}"),
+            (r#"{"version":"<b>v1","artifact":"a"}"#, "`version` must not have `<` in it"),
             (r#"{"version":"v1","artifact":"a"} x"#, "trailing characters"),
         ] {
             let error = parse(body.as_bytes()).unwrap_err().to_string();

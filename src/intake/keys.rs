@@ -28,12 +28,24 @@ pub enum Error {
 
 /// The keys of one pipeline, in the order of its file.
 #[derive(Default)]
-pub struct Keys(Vec<SecretSlice<u8>>);
+pub struct Keys {
+    keys: Vec<SecretSlice<u8>>,
+    nobodys: bool,
+}
 
 impl Keys {
     /// These.
     pub fn of(keys: impl IntoIterator<Item = Vec<u8>>) -> Self {
-        Self(keys.into_iter().map(SecretSlice::from).collect())
+        Self { keys: keys.into_iter().map(SecretSlice::from).collect(), nobodys: false }
+    }
+
+    /// What there is to compare with where there is no pipeline: as much work as one key, and nothing fits.
+    pub fn nobodys() -> Self {
+        Self { nobodys: true, ..Self::of([vec![0; 32]]) }
+    }
+
+    pub(super) fn are_nobodys(&self) -> bool {
+        self.nobodys
     }
 
     /// Reads them all; says of each one that can not be had why.
@@ -45,11 +57,11 @@ impl Keys {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(Self(keys)) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { keys, nobodys: false }) } else { Err(errors) }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &SecretSlice<u8>> {
-        self.0.iter()
+        self.keys.iter()
     }
 }
 

@@ -1,17 +1,107 @@
 //! Webhooks: from raw bytes to a build that is known to come from who it says. Signature first, then the replay window,
-//! then parsing. It must never call a driver, and must not record anything itself.
+//! then parsing, by the sender's own file. It must never call a driver, and must not record anything itself.
 
 pub mod build;
+mod facts;
+mod github;
+mod gitlab;
+mod jenkins;
 pub mod json;
 pub mod keys;
 pub mod signature;
+mod template;
+#[cfg(test)]
+mod tests;
+mod tree;
 
+use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
-use crate::machine::{Key, Name};
+pub use template::PLACEHOLDERS;
+
+use crate::{
+    machine::{Key, Millis, Name},
+    pipelines::Webhook,
+};
+use build::{BadField, Build};
 
 /// The largest webhook, in bytes; nothing beyond is read.
 pub const LARGEST: usize = 256 << 10;
+
+/// What an announcement says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Announcement {
+    /// A build that is to be deployed.
+    Build(Announced),
+    /// Nothing to be done, and why.
+    Ignored(String),
+}
+
+/// A build and who announced it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// As it stands in the journal: `webhook:` and the name of the sender.
+    pub by: &'static str,
+    /// What was built.
+    pub build: Build,
+    /// What makes it the same when it is announced again; `None` where its delivery, its number or its content does.
+    pub name: Option<String>,
+}
+
+/// Why an announcement can not be taken. Says nothing of the body but names and places.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is no JSON object.
+    #[error("the body is not what it must be: {0}")]
+    Syntax(String),
+    /// Fields that are missing or can not be taken; all of them, in the order of their reading.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Fields(Vec<BadField>),
+}
+
+impl Error {
+    /// As HTTP says it: 400 for what can not be read, 422 for what can be read and not be used.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Syntax(_) => 400,
+            Self::Fields(_) => 422,
+        }
+    }
+}
+
+/// Reads an announcement that was [verified](signature::verify). The sender is known by its headers, or by the shape of
+/// the body where it sends none of its own.
+pub fn read(headers: &HeaderMap, body: &[u8], webhook: &Webhook, now: Millis) -> Result<Announcement, Error> {
+    if headers.contains_key(github::EVENT) {
+        return github::read(headers, body, webhook, now);
+    }
+    if headers.contains_key(gitlab::EVENT) {
+        return gitlab::read(body, webhook);
+    }
+    if let Some(facts) = json::quick(body, webhook) {
+        return facts.announce(webhook);
+    }
+    let tree = tree::read(body)?;
+    if jenkins::sent(&tree) { jenkins::read(&tree, webhook) } else { json::slow(&tree, webhook)?.announce(webhook) }
+}
+
+impl Announced {
+    /// By what it is recorded once. `delivery` is the sender's name for the delivery, if its signature covers one; it
+    /// counts where the sender has no better name for the build itself.
+    pub fn key(&self, pipeline: &Name, delivery: Option<&str>, body: &[u8]) -> Key {
+        let sender = self.by.strip_prefix("webhook:").unwrap_or(self.by);
+        if let Some(name) = &self.name {
+            // The rest of the body may tell of the delivery, and differ when the same build is announced again.
+            return key(pipeline, sender, Identity::Delivery(name), &self.build.essence());
+        }
+        let identity = match (delivery, self.build.number) {
+            (Some(id), _) => Identity::Delivery(id),
+            (None, Some(number)) => Identity::Build(number),
+            (None, None) => Identity::Content,
+        };
+        key(pipeline, sender, identity, body)
+    }
+}
 
 /// What makes a build the same however often it is announced: its delivery where the sender names it, else the sender's
 /// own count, else its content. `content` tells a name that is used again for something else.
@@ -42,7 +132,7 @@ fn first<const N: usize>(digest: Sha256) -> [u8; N] {
 /// What tells one build from another.
 #[derive(Debug, Clone, Copy)]
 pub enum Identity<'a> {
-    /// The sender's name for this delivery, the same when it is sent again.
+    /// The sender's name for this delivery or this build, the same when it is sent again.
     Delivery(&'a str),
     /// The sender's count of its builds.
     Build(u64),

@@ -1,12 +1,15 @@
 //! Stories: what users do and what they get, told against a whole controller.
 
 mod bad_input;
+mod cli;
 mod deploy;
 mod front;
 mod git;
+mod jenkins;
 mod kill;
 mod openapi;
 mod process;
 mod rollback;
+mod secrets;
 mod tokens;
 mod trouble;

@@ -254,6 +254,60 @@ async fn a_killed_supervisor_is_noticed_and_the_stack_comes_back_where_it_was() 
     host.retired(1).await;
 }
 
+/// Every file below the folder, read.
+fn contents(folder: &Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder").filter_map(Result::ok) {
+        match entry.path() {
+            path if path.is_dir() => all.extend(contents(&path)),
+            path => all.extend(fs::read(path).unwrap_or_default()),
+        }
+    }
+    all
+}
+
+fn has(bytes: &[u8], word: &str) -> bool {
+    bytes.windows(word.len()).any(|window| window == word.as_bytes())
+}
+
+#[tokio::test]
+async fn a_secret_reaches_the_processes_and_is_written_nowhere() {
+    let mut host = Host::new();
+    let canary = "canary-5b1d \"quoted\" \\ value";
+    let length = canary.len();
+    let definition = shell(&format!("test \"$(printf %s \"$DB\" | wc -c)\" = {length} || exit 9; exec sleep 1000"))
+        + "\nsecrets = { DB = { secret = \"db\" } }\n";
+    let why = host.ensure(1, &definition).await.expect_err("it is not handed over").to_string();
+    assert!(why.contains("wants the secret db") && why.contains("stack.secrets"), "{why}");
+
+    host.secrets.insert("db".into(), canary.into());
+    host.ensure(1, &definition).await.expect("it is taken up");
+    host.until_status(1, StackStatus::Ready).await;
+    // Started again by its supervisor, which remembers; a new controller needs to do nothing for it.
+    host.restart_controller();
+    let text = fs::read(host.file(1, "state.json")).expect("a state");
+    let state: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    kill(i32::try_from(state["instances"][0]["pid"][0].as_i64().expect("it runs")).expect("a pid"), Signal::KILL);
+    host.until(1, |s| s.is_some_and(|s| s.status == StackStatus::Ready && s.remark.is_some())).await;
+
+    let supervisor = host.supervisor(1);
+    let mut open = Vec::new();
+    for file in ["cmdline", "environ"] {
+        open.extend(fs::read(format!("/proc/{supervisor}/{file}")).expect("it runs"));
+    }
+    open.extend(fs::read(format!("/proc/{supervisor}/fd/1")).unwrap_or_default());
+    open.extend(contents(host.folder.path()));
+    assert!(!has(&open, "canary-5b1d"), "it can be read where it must not be");
+
+    // A supervisor that is gone takes the secret with it, and the next one is handed it anew.
+    kill(supervisor, Signal::KILL);
+    host.until(1, |s| s.is_some_and(|s| s.status == StackStatus::Creating)).await;
+    host.ensure(1, &definition).await.expect("it is taken up");
+    host.until_status(1, StackStatus::Ready).await;
+    host.retired(1).await;
+    assert!(!has(&contents(host.folder.path()), "canary-5b1d"));
+}
+
 #[tokio::test]
 async fn a_daemon_that_slipped_away_is_found_and_ended() {
     let host = Host::new();

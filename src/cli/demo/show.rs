@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write, stdout};
 use serde_json::Value;
 
 use super::{crowd::Tally, stage::Stage};
-use crate::{cli::client::say, clock::Clock, machine::Millis, text::format_duration};
+use crate::{cli::screen::say, clock::Clock, machine::Millis, text::format_duration};
 
 /// The screen.
 pub(super) struct Show {

@@ -18,7 +18,10 @@ use sha2::Sha256;
 use tokio::process::{Child, Command};
 
 use super::{
-    super::client::{Connection, Server},
+    super::{
+        client::{Connection, Server},
+        random,
+    },
     PATIENCE, until,
 };
 use crate::clock::Clock;
@@ -64,7 +67,7 @@ impl Stage {
         let folder =
             folder.unwrap_or_else(|| std::env::temp_dir().join(format!("pointsman-demo-{}", std::process::id())));
         let (front, controller) = (free(8080)?, free(7070)?);
-        let key = hex::encode(random()?);
+        let key = random::hex_of(32)?;
         let mut pipeline = PIPELINE.to_owned();
         for (shipped, hurried) in HURRY {
             if !pipeline.contains(shipped) {
@@ -187,10 +190,4 @@ fn free(usual: u16) -> anyhow::Result<SocketAddr> {
     let bind = |port| TcpListener::bind(("127.0.0.1", port));
     let listener = bind(usual).or_else(|_| bind(0)).context("finding a free port")?;
     Ok(listener.local_addr()?)
-}
-
-fn random() -> std::io::Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
-    Ok(bytes)
 }

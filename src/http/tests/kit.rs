@@ -23,6 +23,7 @@ pub const TOKEN: &str = "the token of people";
 const PIPELINE: &str = r#"
 [webhook]
 secrets = [{ env = "NOT_READ_HERE" }]
+parameters = ["greeting"]
 [[environments]]
 name = "qa"
 deploy = "on-build"
@@ -57,7 +58,11 @@ impl Shop {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("shop.toml"), PIPELINE).unwrap();
-        std::fs::write(folder.path().join("none.toml"), "command = [\"/bin/false\"]\n").unwrap();
+        std::fs::write(
+            folder.path().join("none.toml"),
+            "command = [\"/bin/false\"]\nparameters = { greeting = \"\" }\n",
+        )
+        .unwrap();
         let loaded = load(&Registry::all(&folder.path().join("state")), &folder.path().join("shop.toml"));
         assert_eq!(loaded.mistakes, []);
         let local = SecretSlice::from(TOKEN.as_bytes().to_vec());

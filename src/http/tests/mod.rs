@@ -9,5 +9,6 @@ mod kit;
 mod limits;
 mod looks;
 mod roles;
+mod senders;
 mod stream;
 mod tokens;

@@ -126,7 +126,10 @@ fn known_driver(value: &Value<'_, '_>, known: &[&str], kind: &str) -> Option<Str
     if known.contains(&name) {
         return Some(name.to_owned());
     }
-    let hint = meant(name, known.iter().copied(), &format!("there are: {}", known.join(", ")));
+    let hint = match did_you_mean(name, known.iter().copied()) {
+        Some(guess) => format!("did you mean \"{guess}\"?"),
+        None => format!("there are: {}", known.join(", ")),
+    };
     value.wrong(&format!("there is no {kind} driver \"{}\"; {hint}", excerpt(name)));
     None
 }

@@ -16,7 +16,7 @@ use toml::{
 };
 
 use super::template;
-use crate::{stacks::Needs, units};
+use crate::{stacks::Needs, toml_file::shown, units};
 
 /// What is to be run, and how.
 #[derive(Debug, Clone)]
@@ -229,7 +229,7 @@ impl Draft {
             match key.get_ref().as_ref() {
                 "command" => (draft.has_command, draft.command) = (true, read(value, mistakes)),
                 "environment" => draft.environment = read(value, mistakes),
-                "secrets" => draft.secrets = read(value, mistakes),
+                "secrets" => draft.secrets = read_secrets(value, mistakes),
                 "parameters" => draft.parameters = read(value, mistakes),
                 "working_folder" => draft.working_folder = read(value, mistakes),
                 "instances" => draft.instances = read(value, mistakes),
@@ -238,7 +238,7 @@ impl Draft {
                 "limits" => draft.limits = read(value, mistakes),
                 "stop" => draft.stop = read(value, mistakes),
                 "restart" => draft.restart = read(value, mistakes),
-                other => mistakes.add(at, format!("unknown key `{other}`; the keys are {KEYS}")),
+                other => mistakes.add(at, format!("unknown key{}; the keys are {KEYS}", shown(other))),
             }
         }
         draft
@@ -280,6 +280,19 @@ impl Draft {
         let values = self.environment.iter().flat_map(BTreeMap::values);
         self.command.iter().flatten().chain(values).chain(self.working_folder.iter())
     }
+}
+
+/// Without what the parser says: it would repeat a secret that is written where only its place belongs.
+fn read_secrets(
+    value: Spanned<DeValue<'_>>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<BTreeMap<Spanned<String>, SecretVariable>> {
+    const SHAPE: &str =
+        "a secret is not written here, only where it is kept: `secrets = { NAME = { file = \"...\" } }`";
+    let whole = value.span().start;
+    Deserialize::deserialize(ValueDeserializer::from(value))
+        .map_err(|error: toml::de::Error| mistakes.add(error.span().map_or(whole, |span| span.start), SHAPE))
+        .ok()
 }
 
 fn read<T: DeserializeOwned>(value: Spanned<DeValue<'_>>, mistakes: &mut Mistakes<'_>) -> Option<T> {

@@ -20,6 +20,8 @@ use crate::stacks::StepError;
 
 /// For a running front to say how it is.
 const GREETING: Duration = Duration::from_secs(2);
+/// What of the controller's environment a front sees. Nothing else: it holds the controller's own secrets.
+const PASSED_ON: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
 /// From its start until a front answers.
 const START: Duration = Duration::from_secs(5);
 
@@ -90,6 +92,9 @@ fn start(folder: &Path, log: &Path, binary: &Path, take_over: bool) -> io::Resul
     if take_over {
         command.arg("--take-over");
     }
+    // It faces users, and outlives secrets that were replaced.
+    let passed_on = PASSED_ON.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command.env_clear().envs(passed_on);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()
 }
 

@@ -1,5 +1,9 @@
 //! Pipeline files, good and bad.
 
+mod docs;
+mod keys;
+mod releases;
+
 use super::{parse::parse, *};
 
 const GOOD: &str = r#"description = "shop"

@@ -1,0 +1,71 @@
+//! `deploy`: a build is announced by hand or by a script.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{
+    client::{Server, Terms},
+    follow::{Follow, refused},
+};
+use crate::machine::EnvironmentId;
+
+/// A build to make live.
+#[derive(Args)]
+#[group(skip)]
+pub struct Deploy {
+    /// The first environment of a pipeline, written pipeline/environment
+    environment: EnvironmentId,
+    /// What people call it
+    #[arg(long)]
+    version: String,
+    /// Where it is; the stack driver knows what it means
+    #[arg(long)]
+    artifact: String,
+    /// The commit it was built from
+    #[arg(long)]
+    commit: Option<String>,
+    /// The build's number
+    #[arg(long, value_name = "N")]
+    build: Option<u64>,
+    /// Where the build can be looked at (http or https)
+    #[arg(long, value_name = "URL")]
+    link: Option<String>,
+    /// A parameter of the stack; may be given more than once
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
+    /// The same key again is the same deployment: a build server gives the name of its build [default: none]
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    #[command(flatten)]
+    follow: Follow,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it NAME=VALUE")?;
+    if name.is_empty() { Err("the name before = is empty".to_owned()) } else { Ok((name.to_owned(), value.to_owned())) }
+}
+
+/// Announces it.
+pub async fn deploy(server: &Server, wish: Deploy) -> anyhow::Result<ExitCode> {
+    let connection = server.connect()?;
+    let mut body = json!({ "version": wish.version, "artifact": wish.artifact });
+    let optional = [
+        ("commit", wish.commit.map(Value::from)),
+        ("build", wish.build.map(Value::from)),
+        ("link", wish.link.map(Value::from)),
+    ];
+    for (name, value) in optional.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        body[name] = value;
+    }
+    if !wish.parameters.is_empty() {
+        let all: Map<String, Value> = wish.parameters.into_iter().map(|(k, v)| (k, v.into())).collect();
+        body["parameters"] = all.into();
+    }
+    let path = format!("/v1/environments/{}/deploy", wish.environment);
+    match connection.send(&path, &body, Terms { key: wish.idempotency_key, seen: None }).await {
+        Ok(answer) => wish.follow.outcome(&connection, server, &answer, &["accepted"]).await,
+        Err(error) => refused(server, error),
+    }
+}

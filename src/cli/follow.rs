@@ -1,0 +1,85 @@
+//! Waiting for what becomes of a wish, and telling what the controller said of it.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use http::HeaderValue;
+use serde_json::Value;
+
+use super::{
+    client::{ClientError, Connection, Server},
+    rail::Rail,
+    screen::{harmless, say},
+};
+use crate::{
+    machine::{EnvironmentId, Millis},
+    text::parse_duration,
+};
+
+/// What the exit code says when the time was over.
+const TIMED_OUT: u8 = 124;
+
+/// Whether to wait.
+#[derive(Args)]
+pub struct Follow {
+    /// Show the steps until the end; the exit code says how it ended
+    #[arg(long, visible_alias = "wait")]
+    watch: bool,
+    /// How long to wait; then the exit code is 124, and the deployment goes on
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = |t: &str| parse_duration(t))]
+    timeout: Millis,
+}
+
+impl Follow {
+    /// Tells what was recorded, and follows the deployment if that is wanted.
+    pub async fn outcome(
+        &self,
+        connection: &Connection,
+        server: &Server,
+        answer: &Value,
+        begin: &[&str],
+    ) -> anyhow::Result<ExitCode> {
+        let Some(deployment) = answer["deployment"].as_str().filter(|_| self.watch) else {
+            let plain = answer["deployment"].as_str().map_or("done".to_owned(), |d| format!("deployment {d}"));
+            say(if server.json { answer.to_string() } else { plain });
+            return Ok(ExitCode::SUCCESS);
+        };
+        let rail = Rail::new(connection, server.json, deployment, begin)?;
+        watch(rail, self.timeout).await
+    }
+}
+
+/// Shows each step until the end, or until the time is over.
+pub async fn watch(rail: Rail<'_>, timeout: Millis) -> anyhow::Result<ExitCode> {
+    let limit = std::time::Duration::from_millis(timeout.0);
+    tokio::time::timeout(limit, rail.watch()).await.unwrap_or(Ok(ExitCode::from(TIMED_OUT)))
+}
+
+/// How an environment is, with the tag by which a wish says what it was made on.
+pub async fn look(connection: &Connection, id: &EnvironmentId) -> Result<(Value, Option<HeaderValue>), ClientError> {
+    let seen = connection.look(&format!("/v1/environments/{id}")).await?;
+    Ok((seen.body, seen.etag))
+}
+
+/// What was refused, with all that the controller says of it: what changed since it was looked at.
+pub fn refused(server: &Server, error: anyhow::Error) -> anyhow::Result<ExitCode> {
+    let Some(ClientError::Refused { problem, .. }) = error.downcast_ref() else { return Err(error) };
+    if server.json {
+        say(problem);
+        return Err(error);
+    }
+    for change in problem["changed"].as_array().into_iter().flatten() {
+        let part = |name: &str| plain(&change[name]);
+        say(format!("  {}: shown was {}, now it is {}", part("what"), part("shown"), part("now")));
+    }
+    Err(error)
+}
+
+/// A value as people read it.
+pub fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::String(text) => harmless(text),
+        other => harmless(&other.to_string()),
+    }
+}

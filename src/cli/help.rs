@@ -1,0 +1,206 @@
+//! What the commands say of themselves beyond one line: examples, exit codes, variables. Only texts.
+
+/// What it is, for the manual.
+pub(super) const ABOUT: &str = "\
+Pointsman puts new versions of an application live without a gap and keeps the way back open: it stands a new stack up \
+beside the live one, checks it, moves all traffic to it at once, watches it, keeps the stack before warm for a rollback \
+of milliseconds, and then tears that down. `pointsman serve` is the controller; the other commands ask it.";
+
+/// At the end of `pointsman --help`.
+pub(super) const MAIN: &str = "\
+Examples:
+  pointsman init                            write the first pipeline
+  pointsman serve                           run the controller
+  pointsman deploy shop/qa --version v2 --artifact builds/v2 --watch
+  pointsman promote shop/prod --watch
+  pointsman rollback shop/prod --reason \"orders fail\" --watch
+
+Exit codes with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 5 awaiting approval,
+6 superseded, 124 timed out; 2 is a mistake in the command itself.
+The variables that it reads are explained in `pointsman man`.";
+
+/// Sections of the main page of the manual.
+pub(super) const SECTIONS: [(&str, &str); 4] = [
+    ("EXIT STATUS", EXIT),
+    ("ENVIRONMENT", VARIABLES),
+    (
+        "FILES",
+        "\
+pointsman.toml          how the controller is run; found in the folder where a command is run
+pipelines/NAME.toml     one application and its environments
+state/                  the state file, the local token, the drivers' own folders
+state/token             the token by which commands on the controller's own host are let in",
+    ),
+    (
+        "EXAMPLES",
+        "\
+Write a first pipeline, look whether it is good, and run the controller:
+    pointsman init
+    pointsman check
+    pointsman serve
+Announce a build from a build server and let the exit code say how it ended:
+    POINTSMAN_TOKEN_FILE=/run/secrets/pointsman pointsman deploy shop/qa \\
+        --server https://pointsman.example --version v17 --artifact builds/17 \\
+        --idempotency-key \"$BUILD_TAG\" --watch --timeout 30m
+Put back what was there before:
+    pointsman rollback shop/prod --reason \"orders fail\"",
+    ),
+];
+
+const EXIT: &str = "\
+0       done; with --watch: the release is live
+1       failed, or the controller could not be asked, or it refused
+2       a mistake in the command itself
+3       with --watch: rolled back (0 of `rollback`, where that was asked for)
+4       with --watch: aborted (0 of `abort`, where that was asked for)
+5       with --watch: waits for an approval
+6       with --watch: superseded by a later build
+75      of `serve`: the state file could not be written; start it again
+124     with --watch: not ended within --timeout; the deployment goes on";
+
+const VARIABLES: &str = "\
+POINTSMAN_SERVER        the controller's address, as --server
+POINTSMAN_TOKEN         the token; never an argument, which every user of the host could read
+POINTSMAN_TOKEN_FILE    a file that holds the token
+                        [default of both: the token in the state folder of the controller of this host]
+POINTSMAN_CA_FILE       certificates in PEM: the only authorities trusted for an https:// server
+                        [default: those that the system trusts]
+NO_COLOR                not empty: no colours. There are none either where output is no terminal
+USER, LOGNAME           who asks, for the history, where the token has no name of its own";
+
+/// Asking needs a way to the controller.
+macro_rules! asking {
+    ($text:literal) => {
+        concat!(
+            $text,
+            "\n\nThe token comes from POINTSMAN_TOKEN, POINTSMAN_TOKEN_FILE or the state folder of this host's controller,",
+            "\nnever from an argument. An https:// server must be vouched for by an authority that the system trusts, or by",
+            "\nthat of POINTSMAN_CA_FILE."
+        )
+    };
+}
+
+pub(super) const SERVE: &str = "\
+Example:
+  pointsman serve --config /etc/pointsman/pointsman.toml
+
+Exit codes: 0 stopped by SIGTERM or SIGINT; 1 the files are wrong or the address is taken; 75 the state
+file could not be written and has to be read again: whoever runs it starts it again (`pointsman unit` does).
+Fronts and stacks of processes go on without the controller; it finds them when it is back.";
+pub(super) const DEMO: &str = "\
+Example:
+  pointsman demo --once      play it and end, with exit code 0 if no request was lost";
+pub(super) const INIT: &str = "\
+Example:
+  pointsman init --name shop --command \"{artifact}/bin/shop --listen {address}:{port}\" \\
+    --listen 127.0.0.1:8080 --check /healthz --environments qa,prod --yes
+
+Nothing that is there is written over: if one of the files is there, none is written, and it is named.";
+pub(super) const CHECK: &str = "\
+Example:
+  pointsman check pipelines/shop.toml
+
+Needs no controller. Every mistake of every file is told at once, as file:line:column: what is wrong, and
+what would be accepted. Exit codes: 0 good, 1 there are mistakes.";
+pub(super) const PLAN: &str = "\
+Example:
+  pointsman plan shop/prod
+
+Needs no controller.";
+pub(super) const JOURNAL: &str = "\
+Example:
+  pointsman journal verify
+
+Needs no controller, and may be used while one runs. Exit codes: 0 good, 1 damaged.";
+pub(super) const TOKEN: &str = "\
+Example:
+  (umask 077; pointsman token new jenkins --role deployer --only shop > jenkins.token)
+
+Needs no controller, and may be used while one runs, which knows of the change at once.";
+pub(super) const COMPLETION: &str = "\
+Examples:
+  source <(pointsman completion bash)
+  pointsman completion zsh > ~/.zfunc/_pointsman
+  pointsman completion fish > ~/.config/fish/completions/pointsman.fish";
+pub(super) const MAN: &str = "\
+Examples:
+  pointsman man | man -l -
+  pointsman man --dir /usr/local/share/man/man1";
+pub(super) const UNIT: &str = "\
+Example:
+  pointsman unit | sudo tee /etc/systemd/system/pointsman.service
+
+The unit says how it is installed. It keeps fronts and stacks of processes running while the controller is
+stopped, upgraded or started again.";
+pub(super) const DEPLOY: &str = asking!(
+    "Example:
+  pointsman deploy shop/qa --version v17 --artifact builds/17 --build 17 --idempotency-key \"$BUILD_TAG\" --watch
+
+Sent again with the same --idempotency-key it is the same deployment.
+Exit codes with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 5 awaiting approval, 6 superseded by a
+later build, 124 not ended within --timeout (the deployment goes on)."
+);
+pub(super) const PROMOTE: &str = asking!(
+    "Example:
+  pointsman promote shop/prod --watch
+
+What would change is shown first, and what was shown is what is promoted: if something else is live by then,
+nothing is recorded and the difference is shown. Exit codes: as `deploy`; 2 nothing was promoted because
+nobody said yes."
+);
+pub(super) const ROLLBACK: &str = asking!(
+    "Example:
+  pointsman rollback shop/prod --reason \"orders fail\" --watch
+
+While the stack before is warm this is one cutover. It holds the environment, so that nothing automatic
+undoes it, and vetoes the release; `pointsman resume` lets automatic deployments go on.
+Exit codes with --watch: 0 the stack before has the traffic, 1 failed, 124 not ended within --timeout."
+);
+pub(super) const ABORT: &str = asking!(
+    "Example:
+  pointsman abort shop/prod --reason \"wrong build\" --watch
+
+Never touches what is live. Exit codes with --watch: 0 aborted, otherwise how the deployment ended."
+);
+pub(super) const APPROVE: &str = asking!(
+    "Example:
+  pointsman approve shop/prod --watch
+
+Exit codes with --watch: as `deploy`."
+);
+pub(super) const HOLD: &str = asking!(
+    "Example:
+  pointsman hold shop/prod --reason \"the database is being moved\"
+
+People can still deploy, promote and roll back."
+);
+pub(super) const RESUME: &str = asking!(
+    "Example:
+  pointsman resume shop/prod"
+);
+pub(super) const PIN: &str = asking!(
+    "Examples:
+  pointsman pin shop/prod --release 41
+  pointsman pin shop/prod --lift"
+);
+pub(super) const VETO: &str = asking!(
+    "Examples:
+  pointsman veto shop/prod --release 42 --reason \"loses orders\"
+  pointsman veto shop/prod --release 42 --lift"
+);
+pub(super) const STATUS: &str = asking!(
+    "Examples:
+  pointsman status                      all environments on one screen
+  pointsman status shop/prod            one of them
+  pointsman status shop/prod --watch    the deployment under way there, step by step
+
+Exit codes with --watch: as `deploy`; 0 when nothing is under way."
+);
+pub(super) const WHY: &str = asking!(
+    "Example:
+  pointsman why shop/prod"
+);
+pub(super) const HISTORY: &str = asking!(
+    "Example:
+  pointsman history shop/prod --last 200"
+);

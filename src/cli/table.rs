@@ -1,0 +1,250 @@
+//! All environments on one screen: a line each, as wide as the terminal. Must draw two thousand of them at once.
+
+use serde::Deserialize;
+
+use super::screen::{colour, harmless};
+use crate::{
+    machine::Millis,
+    text::{format_duration, parse_time},
+};
+
+/// What of an environment's answer is shown.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Row {
+    environment: String,
+    live: Option<Stack>,
+    standby: Option<Stack>,
+    candidate: Option<Stack>,
+    queue: Vec<Stack>,
+    rollback: Option<String>,
+    hold: Option<Hold>,
+    pin: Option<u64>,
+    trouble: Vec<Trouble>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Stack {
+    number: u64,
+    release: Release,
+    since: String,
+    until: Option<String>,
+    state: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Release {
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct Hold {
+    reason: String,
+}
+
+#[derive(Deserialize)]
+struct Trouble {
+    step: String,
+    why: String,
+}
+
+const HEAD: [&str; 6] = ["ENVIRONMENT", "LIVE", "SINCE", "CANDIDATE", "STANDBY", "NOTE"];
+/// The widest each column may get, where it all has to fit; the last one takes what is left.
+const WIDEST: [usize; 6] = [40, 20, 10, 36, 30, usize::MAX];
+const GAP: &str = "  ";
+/// What is left to the notes at least before the other columns give way.
+const NOTE: usize = 16;
+
+/// The lines. `width` is that of the terminal; without one nothing is cut.
+pub(super) fn drawn(rows: &[Row], now: Millis, width: Option<usize>, colours: bool) -> String {
+    let cells: Vec<[String; 6]> = rows.iter().map(|row| row.cells(now)).collect();
+    let mut widths = HEAD.map(str::len);
+    for row in &cells {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    if let Some(width) = width {
+        fit(&mut widths, width);
+    }
+    let mut text = String::with_capacity((rows.len() + 1) * (widths.iter().sum::<usize>() + 16));
+    line(&mut text, &HEAD, &widths, width, false);
+    for row in &cells {
+        text.push('\n');
+        line(&mut text, &row.each_ref().map(String::as_str), &widths, width, colours);
+    }
+    text
+}
+
+/// Narrows the widest columns until the notes have room, and gives those what is left.
+fn fit(widths: &mut [usize; 6], width: usize) {
+    let [columns @ .., note] = widths;
+    for (column, widest) in columns.iter_mut().zip(WIDEST) {
+        *column = (*column).min(widest);
+    }
+    let gaps = columns.len() * GAP.len();
+    let wanted = (*note).min(NOTE);
+    while columns.iter().sum::<usize>() + gaps + wanted > width {
+        let Some(widest) = columns.iter_mut().max().filter(|widest| **widest > 8) else { break };
+        *widest -= 1;
+    }
+    *note = width.saturating_sub(columns.iter().sum::<usize>() + gaps);
+}
+
+fn line(text: &mut String, cells: &[&str; 6], widths: &[usize; 6], limit: Option<usize>, colours: bool) {
+    let (begin, mut shown) = (text.len(), 0);
+    for (place, (cell, width)) in cells.iter().zip(widths).enumerate() {
+        let room = limit.map_or(*width, |limit| (*width).min(limit.saturating_sub(shown)));
+        let cell = cut(cell, room);
+        let length = cell.chars().count();
+        // The state begins after the name of the version; a note, and the way back, with their own word.
+        let state = match place {
+            3 => cell.split_once(' ').map_or("", |(_, rest)| rest.split_once(' ').map_or("", |(_, state)| state)),
+            4 | 5 => &*cell,
+            _ => "",
+        };
+        match colour(state).filter(|_| colours) {
+            Some(colour) => *text += &format!("\u{1b}[{colour}m{cell}\u{1b}[0m"),
+            None => *text += &cell,
+        }
+        if place + 1 < cells.len() {
+            let pad = width.saturating_sub(length) + GAP.len();
+            text.extend(std::iter::repeat_n(' ', pad));
+            shown += length + pad;
+        }
+    }
+    text.truncate(begin + text[begin..].trim_end().len());
+}
+
+fn cut(text: &str, room: usize) -> String {
+    match text.char_indices().nth(room) {
+        None => text.to_owned(),
+        Some(_) => {
+            let mut short: String = text.chars().take(room.saturating_sub(1)).collect();
+            short.extend((room > 0).then_some('…'));
+            short
+        }
+    }
+}
+
+impl Row {
+    fn cells(&self, now: Millis) -> [String; 6] {
+        let age = |since: &str| parse_time(since).map_or(String::new(), |at| coarse(now.since(at)));
+        let named = |stack: &Stack| format!("{} #{}", harmless(&stack.release.version), stack.number);
+        let dash = || "-".to_owned();
+        let candidate = match (&self.candidate, self.queue.first()) {
+            (Some(c), _) => format!("{} {} {}", named(c), c.state.replace('_', " "), age(&c.since)),
+            (None, Some(c)) => format!("{} queued {}", named(c), age(&c.since)),
+            (None, None) => dash(),
+        };
+        [
+            self.environment.clone(),
+            self.live.as_ref().map_or_else(dash, named),
+            self.live.as_ref().map_or_else(dash, |live| age(&live.since)),
+            candidate,
+            self.standby(now),
+            self.note(),
+        ]
+    }
+
+    fn standby(&self, now: Millis) -> String {
+        let until = self.standby.as_ref().and_then(|s| s.until.as_deref());
+        match (self.rollback.as_deref(), until.map(parse_time)) {
+            (Some("ready"), Some(Some(until))) => format!("ready until {}", clock(until, now)),
+            (Some("ready"), _) => "ready".to_owned(),
+            (Some("cold"), _) => "cold".to_owned(),
+            _ => "-".to_owned(),
+        }
+    }
+
+    /// What a person has to know, the most pressing first.
+    fn note(&self) -> String {
+        let mut notes = Vec::new();
+        if self.candidate.as_ref().is_some_and(|c| c.state == "awaiting_approval") {
+            notes.push("awaiting approval".to_owned());
+        }
+        notes.extend(self.trouble.last().map(|t| format!("trouble: {}: {}", harmless(&t.step), harmless(&t.why))));
+        notes.extend(self.hold.as_ref().map(|h| format!("held: {}", harmless(&h.reason))));
+        notes.extend(self.pin.map(|release| format!("pinned to release {release}")));
+        notes.join("; ")
+    }
+}
+
+/// An age, as coarse as one reads it: `40 s`, `12 min`, `5 h`, `3 d`.
+fn coarse(age: Millis) -> String {
+    match age.0 / 1000 {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3600 => format!("{} min", seconds / 60),
+        seconds @ 3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format_duration(Millis(age.0 / 86_400_000 * 86_400_000)),
+    }
+}
+
+/// A time of today or of another day, in UTC as all times are: `18:00Z`, `11-23 18:00Z`.
+fn clock(time: Millis, now: Millis) -> String {
+    let text = crate::text::format_time(time);
+    let today = time.0 / 86_400_000 == now.0 / 86_400_000;
+    let day = if today { String::new() } else { format!("{} ", &text[5..10]) };
+    format!("{day}{}Z", &text[11..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<Row> {
+        let all = serde_json::json!([
+            { "environment": "shop/qa", "rollback": "none", "queue": [], "trouble": [],
+              "live": { "number": 2, "release": { "version": "v2" }, "since": "2026-11-21T10:00:00.000Z" },
+              "candidate": { "number": 3, "release": { "version": "v3" }, "state": "awaiting_approval",
+                             "since": "2026-11-21T11:48:00.000Z" } },
+            { "environment": "shop/prod", "rollback": "ready", "queue": [], "trouble": [],
+              "live": { "number": 7, "release": { "version": "v1" }, "since": "2026-11-18T10:00:00.000Z" },
+              "standby": { "number": 6, "release": { "version": "v0" }, "until": "2026-11-21T18:00:00.000Z" },
+              "hold": { "by": "ann", "reason": "the audit of the whole year, until all of it is done", "since": "" } },
+            { "environment": "mail/live", "rollback": "cold", "queue": [], "pin": 4,
+              "trouble": [{ "step": "looking at the front", "why": "refused\u{1b}[2J", "since": "" }] },
+        ]);
+        serde_json::from_value(all).expect("rows")
+    }
+
+    fn noon() -> Millis {
+        parse_time("2026-11-21T12:00:00.000Z").expect("a time")
+    }
+
+    #[test]
+    fn a_line_says_what_is_live_what_comes_and_what_stands_in_the_way() {
+        assert_eq!(
+            drawn(&rows(), noon(), None, false),
+            "\
+ENVIRONMENT  LIVE   SINCE  CANDIDATE                       STANDBY             NOTE
+shop/qa      v2 #2  2 h    v3 #3 awaiting approval 12 min  -                   awaiting approval
+shop/prod    v1 #7  3 d    -                               ready until 18:00Z  held: the audit of the whole year, until all of it is done
+mail/live    -      -      -                               cold                trouble: looking at the front: refused\u{fffd}[2J; pinned to release 4"
+        );
+    }
+
+    #[test]
+    fn nothing_is_wider_than_the_terminal() {
+        for width in [20, 40, 60, 80, 100, 120, 200] {
+            for line in drawn(&rows(), noon(), Some(width), false).lines() {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
+        }
+        let text = drawn(&rows(), noon(), Some(100), false);
+        assert!(text.lines().all(|line| !line.contains("shop/prod") || line.ends_with('…')), "{text}");
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let coloured = drawn(&rows(), noon(), Some(100), true);
+        assert!(coloured.contains("\u{1b}[33mawaiting"));
+        let mut bare = coloured;
+        for number in 31..=36 {
+            bare = bare.replace(&format!("\u{1b}[{number}m"), "");
+        }
+        assert_eq!(bare.replace("\u{1b}[0m", ""), drawn(&rows(), noon(), Some(100), false));
+    }
+}
