@@ -91,6 +91,11 @@ impl Life {
         let named = "[secrets]\ndb = { file = \"../secrets/db\" }\nzone = { env = \"ZONE_KEY\" }\n[[environments]]";
         let pipeline = pipeline.replacen("[[environments]]", named, 1);
         let pipeline = pipeline.replace("app.toml\" }", "app.toml\", secrets = [\"db\", \"zone\"] }");
+        let address = house.address;
+        let source = format!(
+            "[source]\ngit = \"http://{address}:1/shop.git\"\nuser = \"ci\"\npassword = {{ env = \"GIT_TOKEN\" }}\n"
+        );
+        let pipeline = source + &pipeline;
         let tls = SAFE.replace("ADDRESS", &house.address.to_string());
         house.write("pipelines/shop.toml", &(pipeline + &tls));
         Self { house, nest, variables, of_stacks: of_stacks.to_vec(), stream: Arc::default() }
@@ -134,11 +139,24 @@ impl Life {
         });
         self.commands(&[]);
         let key = self.nest.plant("an idempotency key");
-        let body = "{\"version\":\"v4\",\"artifact\":\"none\",\"parameters\":{\"extra\":\"\"}}";
-        self.ask("/v1/environments/shop/live/deploy", &format!("idempotency-key: {key}\r\n"), body, true);
-        self.house.settle();
+        self.deploy("v4", &format!("idempotency-key: {key}\r\n"));
+        self.run(&[], &["promote", "shop/safe", "--yes", "--watch"]);
+        self.deploy("v5", "");
+        // The commits between the two are asked of a repository that wants a password, and is not there.
+        self.ask("/v1/environments/shop/safe/changes", "", "", true);
+        assert!(self.nest.heard("the answer of /v1/environments/shop/safe/changes", "can not be reached"));
         self.run(&[], &["rollback", "shop/live", "--reason", "orders fail", "--watch"]);
         self.run(&[], &["resume", "shop/live"]);
+    }
+
+    /// A build with a commit, deployed by hand.
+    fn deploy(&mut self, version: &str, headers: &str) {
+        let commit = version.bytes().map(|b| format!("{b:02x}")).collect::<String>().repeat(10);
+        let body = format!(
+            "{{\"version\":\"{version}\",\"artifact\":\"none\",\"commit\":\"{commit}\",\"parameters\":{{\"extra\":\"\"}}}}"
+        );
+        self.ask("/v1/environments/shop/live/deploy", headers, &body, true);
+        self.house.settle();
     }
 
     /// Every command that looks.

@@ -39,6 +39,11 @@ impl Nest {
         self.heard.entry(by.to_owned()).or_default().extend_from_slice(what);
     }
 
+    /// Whether this was said there: a place that says nothing proves nothing.
+    pub fn heard(&self, by: &str, what: &str) -> bool {
+        self.heard.get(by).is_some_and(|bytes| String::from_utf8_lossy(bytes).contains(what))
+    }
+
     /// Keeps what stands in all files there, but not in those.
     pub fn hear_files(&mut self, folder: &Path, homes: &[&Path]) {
         for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
