@@ -33,7 +33,7 @@ fn pages() -> Vec<Page> {
     let folder = fs::read_dir(root().join("docs")).expect("the folder of documents");
     let mut paths: Vec<PathBuf> = folder.map(|entry| entry.expect("an entry").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
-    paths.push(root().join("README.md"));
+    paths.extend(["README.md", "ARCHITECTURE.md"].map(|name| root().join(name)));
     paths.sort();
     paths.into_iter().map(|path| Page { text: fs::read_to_string(&path).expect("text"), path }).collect()
 }
