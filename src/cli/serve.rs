@@ -1,6 +1,7 @@
 //! `serve`: the controller itself.
 
 use std::{
+    collections::HashMap,
     fs,
     io::{IsTerminal, Read, Write},
     os::unix::fs::OpenOptionsExt,
@@ -20,11 +21,11 @@ use tokio::{
 use crate::{
     access::{self, Access, Tokens, limits::Limits},
     clock::Clock,
-    git::Mirrors,
-    http::{App, router, serve as serve_http},
+    git::{Mirror, Mirrors},
+    http::{self, App, router, serve as serve_http},
     intake::keys::{self, Keys},
     journal::{self, Journal, Options},
-    machine::Millis,
+    machine::{Millis, Name},
     pipelines::{Pipelines, Registry, frozen::Frozen, load},
     runner::{self, Board, Place},
     secrets::Secrets,
@@ -67,9 +68,14 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
     let clock = Clock::not_before(last);
     let board = Board::default();
-    let mirrors = Mirrors::below(&settings.state);
-    let place =
-        Place { state: &settings.state, clock: clock.clone(), board: board.clone(), secrets: secrets.clone(), mirrors };
+    let place = Place {
+        state: &settings.state,
+        clock: clock.clone(),
+        board: board.clone(),
+        secrets: secrets.clone(),
+        mirrors: Mirrors::below(&settings.state),
+    };
+    let mirrors = mirrors(&pipelines, &place.mirrors)?;
     let worlds = runner::open(&pipelines, &place).map_err(|mistakes| anyhow::anyhow!("{}", mistakes.join("\n")))?;
     let app = Arc::new(App {
         journal: journal.clone(),
@@ -81,6 +87,8 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         clock: clock.clone(),
         access: Access::new(token(&settings)?, Tokens::at(settings.state.join(access::file::FILE))),
         limits: Limits::new(settings.server.limits, settings.server.proxies.clone()),
+        answers: http::Answers::default(),
+        mirrors,
     });
     let listener = TcpListener::bind(settings.server.listen).await;
     let listener = listener.with_context(|| format!("listening at {}", settings.server.listen))?;
@@ -108,8 +116,19 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn webhook_keys(pipelines: &Pipelines) -> anyhow::Result<std::collections::HashMap<crate::machine::Name, Keys>> {
-    let mut all = std::collections::HashMap::new();
+/// Of the source repositories, where pipelines name one.
+fn mirrors(pipelines: &Pipelines, all: &Mirrors) -> anyhow::Result<HashMap<Name, Mirror>> {
+    let mut mirrors = HashMap::new();
+    for pipeline in pipelines.iter() {
+        let mirror = runner::mirror(pipeline, all);
+        let mirror = mirror.map_err(|why| anyhow::anyhow!("{}: {why}", pipeline.file.display()))?;
+        mirrors.extend(mirror.map(|mirror| (pipeline.name.clone(), mirror)));
+    }
+    Ok(mirrors)
+}
+
+fn webhook_keys(pipelines: &Pipelines) -> anyhow::Result<HashMap<Name, Keys>> {
+    let mut all = HashMap::new();
     let mut wrong = Vec::new();
     for pipeline in pipelines.iter().filter(|p| !p.webhook.secrets.is_empty()) {
         match Keys::read(&pipeline.webhook.secrets) {

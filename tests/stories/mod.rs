@@ -7,6 +7,7 @@ mod front;
 mod git;
 mod jenkins;
 mod kill;
+mod openapi;
 mod process;
 mod promotion;
 mod releases;

@@ -110,7 +110,7 @@ async fn whatever_is_refused_is_told_as_a_problem() {
         ("GET", "/v1/deployments/shop/qa/1", 404, "unknown"),
         ("GET", "/v1/deployments/shop/qa/1?wait=soon", 400, "soon"),
         ("GET", "/v1/history?last=-1", 400, "last"),
-        ("POST", "/v1/environments/shop/qa/explode", 404, "no such action"),
+        ("POST", "/v1/environments/shop/qa/explode", 404, "nothing at this address"),
     ] {
         let told = shop.send(person(method, path).body(Body::empty()).unwrap()).await;
         told.refused(StatusCode::from_u16(status).unwrap(), why);

@@ -94,6 +94,8 @@ async fn a_stream_ends_when_its_token_does() {
     let token = shop.token("sam", Role::Viewer, &["shop/qa"]);
     let request = bearer(&token, "GET", "/v1/events").body(axum::body::Body::empty()).unwrap();
     let mut stream = shop.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream();
+    let hello = stream.next().await.unwrap().unwrap();
+    assert_eq!(hello, "id: 0\n\n");
     shop.post("/v1/environments/shop/prod/hold", "").await;
     shop.post(HOLD, "").await;
     let first = String::from_utf8(stream.next().await.unwrap().unwrap().to_vec()).unwrap();
