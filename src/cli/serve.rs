@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     http::{self, App, router, serve as serve_http},
     intake::keys::{self, Keys},
-    journal::{self, Journal, Options},
+    journal::{self, Journal, Of, Options},
     machine::Millis,
     pipelines::{Pipelines, Registry, frozen::Frozen, load},
     runner::{self, Board, Place},
@@ -63,7 +63,7 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         .map_err(|all| anyhow::anyhow!("{}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     let (journal, opened) = Journal::open(&settings.state.join("journal"), Options::default())?;
     tracing::info!(records = opened.records, environments = opened.environments, "state file read");
-    let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
+    let last = journal.history(&Of::All, 1)?.last().map_or(Millis(0), |record| record.at);
     let clock = Clock::not_before(last);
     let board = Board::default();
     let place = Place { state: &settings.state, clock: clock.clone(), board: board.clone(), secrets: secrets.clone() };

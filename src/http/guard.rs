@@ -1,5 +1,5 @@
-//! What every request passes: its body must arrive whole, in time and within bounds, and whatever is refused is told
-//! as a problem. Must not know what a request is about.
+//! What every request passes: whatever is refused is told as a problem, and before a handler sees it, its body must have
+//! arrived whole, in time and within bounds. Must not know what a request is about.
 
 use std::{
     sync::{
@@ -56,21 +56,27 @@ impl Activity {
 /// The outermost layer.
 pub(super) async fn guard(request: Request, next: Next) -> Response {
     let activity = request.extensions().get::<Arc<Activity>>().cloned();
-    let response = match whole(request).await {
-        Ok(request) => {
-            if let Some(activity) = &activity {
-                activity.answering.store(true, Ordering::Relaxed);
-            }
-            as_problem(next.run(request).await).await
-        }
-        // The rest of the body is not read: the connection is of no more use.
-        Err(problem) => ([(header::CONNECTION, "close")], problem).into_response(),
-    };
+    let response = as_problem(next.run(request).await).await;
     // A stream goes on long after its answer began.
     if let Some(activity) = activity.filter(|_| !is(response.headers(), "text/event-stream")) {
         activity.answered();
     }
     response
+}
+
+/// The layer behind the one for who asks: nobody's body is not worth reading.
+pub(super) async fn arrived(request: Request, next: Next) -> Response {
+    let activity = request.extensions().get::<Arc<Activity>>().cloned();
+    match whole(request).await {
+        Ok(request) => {
+            if let Some(activity) = activity {
+                activity.answering.store(true, Ordering::Relaxed);
+            }
+            next.run(request).await
+        }
+        // The rest of the body is not read: the connection is of no more use.
+        Err(problem) => ([(header::CONNECTION, "close")], problem).into_response(),
+    }
 }
 
 async fn whole(request: Request) -> Result<Request, Problem> {

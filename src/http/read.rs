@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     access::{Caller, Role},
+    journal::Of,
     machine::{self, DeploymentState, EnvironmentId, Number},
     text::parse_duration,
 };
@@ -123,12 +124,16 @@ pub(super) async fn history(
     if let Some(id) = &which.environment {
         caller.may(Role::Viewer, id)?;
     }
-    // Among many, those that the caller may see have to be looked for.
-    let looked = if which.environment.is_none() && caller.only.is_some() { MOST } else { last };
-    let read = tokio::task::spawn_blocking(move || app.journal.history(which.environment.as_ref(), looked));
+    let read = tokio::task::spawn_blocking(move || {
+        let sees = |id: &EnvironmentId| caller.sees(id);
+        let of = match &which.environment {
+            Some(environment) => Of::One(environment),
+            None if caller.only.is_some() => Of::Some(&sees),
+            None => Of::All,
+        };
+        app.journal.history(&of, last)
+    });
     let records = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
-    let mut records = records.map_err(|e| Problem::new(500, format!("the state file can not be read: {e}")))?;
-    records.retain(|record| caller.sees(&record.environment));
-    records.drain(..records.len().saturating_sub(last));
+    let records = records.map_err(|e| Problem::new(500, format!("the state file can not be read: {e}")))?;
     Ok(Json(History { records }))
 }

@@ -14,15 +14,29 @@ use super::{
 };
 use crate::machine::EnvironmentId;
 
-/// The last records up to number `newest`, of one environment or of all, oldest first. Lines beyond `newest` are being
-/// written and are not looked at.
-pub(super) fn last(
-    storage: &dyn Storage,
-    environment: Option<&EnvironmentId>,
-    last: usize,
-    newest: u64,
-) -> io::Result<Vec<Record>> {
-    let wanted = environment.map(|environment| format!("\"environment\":\"{environment}\"").into_bytes());
+/// Which environments' records are wanted.
+pub enum Of<'a> {
+    /// All.
+    All,
+    /// This one's.
+    One(&'a EnvironmentId),
+    /// Those that this says yes to.
+    Some(&'a dyn Fn(&EnvironmentId) -> bool),
+}
+
+impl Of<'_> {
+    fn holds(&self, id: &EnvironmentId) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(wanted) => *wanted == id,
+            Self::Some(wanted) => wanted(id),
+        }
+    }
+}
+
+/// The last records up to number `newest`, of these environments, oldest first. Lines beyond `newest` are being written
+/// and are not looked at.
+pub(super) fn last(storage: &dyn Storage, of: &Of<'_>, last: usize, newest: u64) -> io::Result<Vec<Record>> {
     let (segments, _) = numbers(&storage.names()?);
     let mut found = Vec::new();
     for number in segments.into_iter().rev() {
@@ -36,23 +50,18 @@ pub(super) fn last(
             if found.len() >= last {
                 break;
             }
-            // The text may also stand in a reason: the parsed record decides.
-            if wanted.as_ref().is_some_and(|text| !contains(line, text)) {
+            // Most lines need not be parsed: where it happened stands near their start.
+            if record::environment(line).is_some_and(|id| !of.holds(&id)) {
                 continue;
             }
             let record = record::parse(line).map_err(|error| io::Error::other(format!("{name}: {error}")))?;
-            if record.seq <= newest && environment.is_none_or(|wanted| *wanted == record.environment) {
+            if record.seq <= newest && of.holds(&record.environment) {
                 found.push(record);
             }
         }
     }
     found.reverse();
     Ok(found)
-}
-
-/// The environment stands near the start of a line, so this ends early.
-fn contains(line: &[u8], text: &[u8]) -> bool {
-    line.windows(text.len()).any(|window| window == text)
 }
 
 /// The records after one of them, in their order, a few at a time. It stays where it is between two readings, so that

@@ -16,9 +16,9 @@ use tokio::{
 
 use super::{
     super::{router, serve},
-    kit::{Shop, person},
+    kit::{Shop, TOKEN, bearer, person},
 };
-use crate::machine::Millis;
+use crate::{access::Role, machine::Millis};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -84,6 +84,21 @@ async fn a_body_that_never_ends_is_given_up() {
     let endless = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
     let request = Request::post("/v1/hooks/shop").body(Body::from_stream(endless)).unwrap();
     shop.send(request).await.refused(StatusCode::REQUEST_TIMEOUT, "did not arrive within 10 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_of_somebody_unknown_is_not_waited_for() {
+    let shop = Shop::new();
+    let vera = shop.token("vera", Role::Viewer, &[]);
+    for (token, status, why) in [
+        ("guess", StatusCode::UNAUTHORIZED, "the token is missing or wrong"),
+        (&*vera, StatusCode::FORBIDDEN, "takes the role deployer"),
+        (TOKEN, StatusCode::REQUEST_TIMEOUT, "did not arrive within 10 s"),
+    ] {
+        let endless = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+        let request = bearer(token, "POST", "/v1/environments/shop/qa/hold").body(Body::from_stream(endless)).unwrap();
+        shop.send(request).await.refused(status, why);
+    }
 }
 
 #[tokio::test]
