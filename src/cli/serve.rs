@@ -1,6 +1,7 @@
 //! `serve`: the controller itself.
 
 use std::{
+    collections::HashMap,
     fs,
     io::{IsTerminal, Read, Write},
     os::unix::fs::OpenOptionsExt,
@@ -20,11 +21,12 @@ use tokio::{
 use crate::{
     access::{self, Access, Tokens, limits::Limits},
     clock::Clock,
+    git::{Mirror, Mirrors},
     http::{self, App, router, serve as serve_http},
     intake::keys::{self, Keys},
-    journal::{self, Journal, Of, Options},
-    machine::Millis,
-    pipelines::{Pipelines, Registry, frozen::Frozen, load},
+    journal::{self, Journal, Options},
+    machine::{Millis, Name},
+    pipelines::{Pipeline, Pipelines, Registry, frozen::Frozen, load},
     runner::{self, Board, Place},
     secrets::Secrets,
     settings::{LogFormat, Settings},
@@ -63,10 +65,13 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         .map_err(|all| anyhow::anyhow!("{}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     let (journal, opened) = Journal::open(&settings.state.join("journal"), Options::default())?;
     tracing::info!(records = opened.records, environments = opened.environments, "state file read");
-    let last = journal.history(&Of::All, 1)?.last().map_or(Millis(0), |record| record.at);
+    let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
     let clock = Clock::not_before(last);
     let board = Board::default();
-    let place = Place { state: &settings.state, clock: clock.clone(), board: board.clone(), secrets: secrets.clone() };
+    let mirrors = Mirrors::below(&settings.state);
+    let sources = sources(&pipelines, &mirrors)?;
+    let place =
+        Place { state: &settings.state, clock: clock.clone(), board: board.clone(), secrets: secrets.clone(), mirrors };
     let worlds = runner::open(&pipelines, &place).map_err(|mistakes| anyhow::anyhow!("{}", mistakes.join("\n")))?;
     let app = Arc::new(App {
         journal: journal.clone(),
@@ -79,7 +84,7 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         access: Access::new(token(&settings)?, Tokens::at(settings.state.join(access::file::FILE))),
         limits: Limits::new(settings.server.limits, settings.server.proxies.clone()),
         answers: http::Answers::default(),
-        mirrors: std::collections::HashMap::new(),
+        mirrors: sources,
     });
     let listener = TcpListener::bind(settings.server.listen).await;
     let listener = listener.with_context(|| format!("listening at {}", settings.server.listen))?;
@@ -107,8 +112,17 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn webhook_keys(pipelines: &Pipelines) -> anyhow::Result<std::collections::HashMap<crate::machine::Name, Keys>> {
-    let mut all = std::collections::HashMap::new();
+/// The mirror of each source repository, for what a promotion would change.
+fn sources(pipelines: &Pipelines, mirrors: &Mirrors) -> anyhow::Result<HashMap<Name, Mirror>> {
+    let of = |p: &Arc<Pipeline>| match runner::mirror(p, mirrors) {
+        Ok(mirror) => Some(Ok((p.name.clone(), mirror?))),
+        Err(why) => Some(Err(anyhow::anyhow!("{}: {why}", p.file.display()))),
+    };
+    pipelines.iter().filter_map(of).collect()
+}
+
+fn webhook_keys(pipelines: &Pipelines) -> anyhow::Result<HashMap<Name, Keys>> {
+    let mut all = HashMap::new();
     let mut wrong = Vec::new();
     for pipeline in pipelines.iter().filter(|p| !p.webhook.secrets.is_empty()) {
         match Keys::read(&pipeline.webhook.secrets) {

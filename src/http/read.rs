@@ -20,7 +20,6 @@ use super::{
 };
 use crate::{
     access::{Caller, Role},
-    journal::Of,
     machine::{self, DeploymentState, EnvironmentId, Number},
     text::parse_duration,
 };
@@ -125,13 +124,8 @@ pub(super) async fn history(
         caller.may(Role::Viewer, id)?;
     }
     let read = tokio::task::spawn_blocking(move || {
-        let sees = |id: &EnvironmentId| caller.sees(id);
-        let of = match &which.environment {
-            Some(environment) => Of::One(environment),
-            None if caller.only.is_some() => Of::Some(&sees),
-            None => Of::All,
-        };
-        app.journal.history(&of, last)
+        let wanted = |id: &EnvironmentId| which.environment.as_ref().is_none_or(|only| only == id) && caller.sees(id);
+        app.journal.history_where(&wanted, last)
     });
     let records = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
     let records = records.map_err(|e| Problem::new(500, format!("the state file can not be read: {e}")))?;

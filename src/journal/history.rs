@@ -14,29 +14,14 @@ use super::{
 };
 use crate::machine::EnvironmentId;
 
-/// Which environments' records are wanted.
-pub enum Of<'a> {
-    /// All.
-    All,
-    /// This one's.
-    One(&'a EnvironmentId),
-    /// Those that this says yes to.
-    Some(&'a dyn Fn(&EnvironmentId) -> bool),
-}
-
-impl Of<'_> {
-    fn holds(&self, id: &EnvironmentId) -> bool {
-        match self {
-            Self::All => true,
-            Self::One(wanted) => *wanted == id,
-            Self::Some(wanted) => wanted(id),
-        }
-    }
-}
-
-/// The last records up to number `newest`, of these environments, oldest first. Lines beyond `newest` are being written
-/// and are not looked at.
-pub(super) fn last(storage: &dyn Storage, of: &Of<'_>, last: usize, newest: u64) -> io::Result<Vec<Record>> {
+/// The last records up to number `newest`, of those environments that are wanted, oldest first. Lines beyond `newest` are
+/// being written and are not looked at.
+pub(super) fn last(
+    storage: &dyn Storage,
+    wanted: &dyn Fn(&EnvironmentId) -> bool,
+    last: usize,
+    newest: u64,
+) -> io::Result<Vec<Record>> {
     let (segments, _) = numbers(&storage.names()?);
     let mut found = Vec::new();
     for number in segments.into_iter().rev() {
@@ -51,11 +36,11 @@ pub(super) fn last(storage: &dyn Storage, of: &Of<'_>, last: usize, newest: u64)
                 break;
             }
             // Most lines need not be parsed: where it happened stands near their start.
-            if record::environment(line).is_some_and(|id| !of.holds(&id)) {
+            if record::environment(line).is_some_and(|id| !wanted(&id)) {
                 continue;
             }
             let record = record::parse(line).map_err(|error| io::Error::other(format!("{name}: {error}")))?;
-            if record.seq <= newest && of.holds(&record.environment) {
+            if record.seq <= newest && wanted(&record.environment) {
                 found.push(record);
             }
         }

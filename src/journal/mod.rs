@@ -35,7 +35,7 @@ use self::{
 use crate::machine::{Command, Entry, Environment, EnvironmentId, Event, Illegal, Millis, Refusal, Seq};
 
 pub use self::{
-    history::{Of, Replay},
+    history::Replay,
     log::log,
     open::{Opened, Torn},
     problem::{Fault, OpenError, Problem},
@@ -243,10 +243,15 @@ impl Journal {
         self.published.records.subscribe()
     }
 
-    /// The last records that are safe, of these environments, oldest first. Reads files and blocks: a segment when few
-    /// are wanted, all of them when there are fewer.
-    pub fn history(&self, of: &Of<'_>, last: usize) -> io::Result<Vec<Record>> {
-        history::last(&*self.storage, of, last, self.published.newest())
+    /// The last records that are safe, of one environment or of all, oldest first. Reads files and blocks: a segment
+    /// when few are wanted, all of them when an environment has fewer.
+    pub fn history(&self, environment: Option<&EnvironmentId>, last: usize) -> io::Result<Vec<Record>> {
+        self.history_where(&|id| environment.is_none_or(|wanted| wanted == id), last)
+    }
+
+    /// The same, of all environments that are wanted.
+    pub fn history_where(&self, wanted: &dyn Fn(&EnvironmentId) -> bool, last: usize) -> io::Result<Vec<Record>> {
+        history::last(&*self.storage, wanted, last, self.published.newest())
     }
 
     /// The place of the last record that is safe; 0 when there is none.

@@ -13,10 +13,7 @@ use http::StatusCode;
 use tower::ServiceExt;
 
 use super::kit::{Shop, bearer};
-use crate::{
-    access::{Role, file},
-    journal::Of,
-};
+use crate::access::{Role, file};
 
 const ALL: &str = "/v1/environments";
 const HOLD: &str = "/v1/environments/shop/qa/hold";
@@ -164,7 +161,7 @@ async fn the_text_of_a_token_stands_nowhere() {
     told += &shop.ask(&token, "GET", ALL, "").await.body.to_string();
     fs::remove_file(shop.folder().join(file::FILE)).unwrap();
     told += &shop.ask(&token, "GET", ALL, "").await.body.to_string();
-    told += &serde_json::to_string(&shop.app.journal.history(&Of::All, 100).unwrap()).unwrap();
+    told += &serde_json::to_string(&shop.app.journal.history(None, 100).unwrap()).unwrap();
     told += &log.said();
     assert!(told.contains("carl") && !told.contains(&token) && !told.contains(&token[3..20]), "{told}");
 }

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command as Process, sync::Arc};
 
 use super::kit::{deploy, environment};
 use crate::{
-    journal::{CommandError, Journal, Of, OpenError, Options, verify},
+    journal::{CommandError, Journal, OpenError, Options, verify},
     machine::{Command, Millis, Refusal},
 };
 
@@ -36,9 +36,9 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 
     let journal = open(folder.path());
     assert_eq!((journal.state(&place), journal.environments()), (state, vec![place.clone()]));
-    let last: Vec<u64> = journal.history(&Of::One(&place), 120).unwrap().iter().map(|record| record.seq).collect();
+    let last: Vec<u64> = journal.history(Some(&place), 120).unwrap().iter().map(|record| record.seq).collect();
     assert_eq!(last, (131..=250).collect::<Vec<u64>>());
-    assert!(journal.history(&Of::One(&environment("shop/qa")), 5).unwrap().is_empty());
+    assert!(journal.history(Some(&environment("shop/qa")), 5).unwrap().is_empty());
     let verified = verify(folder.path()).unwrap();
     assert_eq!((verified.records, verified.environments, verified.torn), (250, 1, None));
 }
