@@ -26,7 +26,7 @@ use crate::{
     intake::keys::{self, Keys},
     journal::{self, Journal, Options},
     machine::{Millis, Name},
-    pipelines::{Pipeline, Pipelines, Registry, frozen::Frozen, load},
+    pipelines::{Pipelines, Registry, frozen::Frozen, load},
     runner::{self, Board, Place},
     secrets::Secrets,
     settings::{LogFormat, Settings},
@@ -68,10 +68,14 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
     let clock = Clock::not_before(last);
     let board = Board::default();
-    let mirrors = Mirrors::below(&settings.state);
-    let sources = sources(&pipelines, &mirrors)?;
-    let place =
-        Place { state: &settings.state, clock: clock.clone(), board: board.clone(), secrets: secrets.clone(), mirrors };
+    let place = Place {
+        state: &settings.state,
+        clock: clock.clone(),
+        board: board.clone(),
+        secrets: secrets.clone(),
+        mirrors: Mirrors::below(&settings.state),
+    };
+    let mirrors = mirrors(&pipelines, &place.mirrors)?;
     let worlds = runner::open(&pipelines, &place).map_err(|mistakes| anyhow::anyhow!("{}", mistakes.join("\n")))?;
     let app = Arc::new(App {
         journal: journal.clone(),
@@ -84,7 +88,7 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         access: Access::new(token(&settings)?, Tokens::at(settings.state.join(access::file::FILE))),
         limits: Limits::new(settings.server.limits, settings.server.proxies.clone()),
         answers: http::Answers::default(),
-        mirrors: sources,
+        mirrors,
     });
     let listener = TcpListener::bind(settings.server.listen).await;
     let listener = listener.with_context(|| format!("listening at {}", settings.server.listen))?;
@@ -112,13 +116,15 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The mirror of each source repository, for what a promotion would change.
-fn sources(pipelines: &Pipelines, mirrors: &Mirrors) -> anyhow::Result<HashMap<Name, Mirror>> {
-    let of = |p: &Arc<Pipeline>| match runner::mirror(p, mirrors) {
-        Ok(mirror) => Some(Ok((p.name.clone(), mirror?))),
-        Err(why) => Some(Err(anyhow::anyhow!("{}: {why}", p.file.display()))),
-    };
-    pipelines.iter().filter_map(of).collect()
+/// Of the source repositories, where pipelines name one.
+fn mirrors(pipelines: &Pipelines, all: &Mirrors) -> anyhow::Result<HashMap<Name, Mirror>> {
+    let mut mirrors = HashMap::new();
+    for pipeline in pipelines.iter() {
+        let mirror = runner::mirror(pipeline, all);
+        let mirror = mirror.map_err(|why| anyhow::anyhow!("{}: {why}", pipeline.file.display()))?;
+        mirrors.extend(mirror.map(|mirror| (pipeline.name.clone(), mirror)));
+    }
+    Ok(mirrors)
 }
 
 fn webhook_keys(pipelines: &Pipelines) -> anyhow::Result<HashMap<Name, Keys>> {
