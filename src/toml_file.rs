@@ -325,7 +325,12 @@ impl<'d, 't> Value<'d, 't> {
         if found.is_none() {
             let is = match self.value.get_ref() {
                 DeValue::Integer(n) => format!("the number {}", excerpt(n.as_str())),
-                other => format!("a value of type {}", other.type_str()),
+                DeValue::String(_) => "a text".to_owned(),
+                DeValue::Float(_) => "a number with a point".to_owned(),
+                DeValue::Boolean(yes) => yes.to_string(),
+                DeValue::Datetime(_) => "a date".to_owned(),
+                DeValue::Array(_) => "a list".to_owned(),
+                DeValue::Table(_) => "a table".to_owned(),
             };
             self.wrong(&format!("`{}` is {is}; it must be {wanted}", self.name));
         }
