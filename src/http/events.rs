@@ -25,6 +25,8 @@ use crate::{
 
 /// How often a silent stream shows that it is alive.
 const ALIVE: Duration = Duration::from_secs(15);
+/// How often the token of a silent stream is looked at again.
+const RECHECK: Duration = Duration::from_secs(5);
 /// How many records are read again at most for one who was away.
 const MOST: u64 = 10_000;
 /// How many are read at once.
@@ -136,7 +138,13 @@ impl Feed {
                     }
                 }
             }
-            match self.records.recv().await {
+            let Ok(heard) = tokio::time::timeout(RECHECK, self.records.recv()).await else {
+                if self.known() {
+                    continue;
+                }
+                return None;
+            };
+            match heard {
                 Ok(record) if record.seq <= self.last => {}
                 Ok(record) => {
                     if let Some(event) = self.tell(&record)? {
@@ -168,11 +176,16 @@ impl Feed {
         Ok(None)
     }
 
+    /// Whether the token is still good.
+    fn known(&self) -> bool {
+        self.app.access.still(&self.caller, self.app.clock.host())
+    }
+
     /// The event of a record; nothing when it is not this follower's to hear. `None` when the token is no longer good.
     #[expect(clippy::option_option, reason = "the outer one ends the stream")]
     fn tell(&mut self, record: &Record) -> Option<Option<Event>> {
         self.last = record.seq;
-        if !self.app.access.still(&self.caller, self.app.clock.host()) {
+        if !self.known() {
             return None;
         }
         let wanted = self.only.as_ref().is_none_or(|only| *only == record.environment);

@@ -93,7 +93,7 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::new(405, "this address does not take this method") })
         .layer(Extension(document))
-        .layer(DefaultBodyLimit::disable()) // The guard has one for all.
+        .layer(DefaultBodyLimit::disable()) // The guard has one for all that read a body.
         .layer(from_fn(guard::guard))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
@@ -121,12 +121,14 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(read::deployment))
         .routes(routes!(read::history))
         .routes(routes!(events::events))
+        .layer(from_fn(guard::arrived))
         .layer(from_fn_with_state(app.clone(), caller::authorised));
     document::asks_who(asked.get_openapi_mut());
     let mut all = OpenApiRouter::with_openapi(document::empty())
         .routes(routes!(healthz))
         .routes(routes!(openapi))
         .routes(routes!(hooks::hook))
+        .layer(from_fn(guard::arrived))
         .merge(asked);
     document::finish(all.get_openapi_mut());
     all

@@ -123,12 +123,11 @@ pub(super) async fn history(
     if let Some(id) = &which.environment {
         caller.may(Role::Viewer, id)?;
     }
-    // Among many, those that the caller may see have to be looked for.
-    let looked = if which.environment.is_none() && caller.only.is_some() { MOST } else { last };
-    let read = tokio::task::spawn_blocking(move || app.journal.history(which.environment.as_ref(), looked));
+    let read = tokio::task::spawn_blocking(move || {
+        let wanted = |id: &EnvironmentId| which.environment.as_ref().is_none_or(|only| only == id) && caller.sees(id);
+        app.journal.history_where(&wanted, last)
+    });
     let records = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
-    let mut records = records.map_err(|e| Problem::new(500, format!("the state file can not be read: {e}")))?;
-    records.retain(|record| caller.sees(&record.environment));
-    records.drain(..records.len().saturating_sub(last));
+    let records = records.map_err(|e| Problem::new(500, format!("the state file can not be read: {e}")))?;
     Ok(Json(History { records }))
 }

@@ -14,15 +14,14 @@ use super::{
 };
 use crate::machine::EnvironmentId;
 
-/// The last records up to number `newest`, of one environment or of all, oldest first. Lines beyond `newest` are being
-/// written and are not looked at.
+/// The last records up to number `newest`, of those environments that are wanted, oldest first. Lines beyond `newest` are
+/// being written and are not looked at.
 pub(super) fn last(
     storage: &dyn Storage,
-    environment: Option<&EnvironmentId>,
+    wanted: &dyn Fn(&EnvironmentId) -> bool,
     last: usize,
     newest: u64,
 ) -> io::Result<Vec<Record>> {
-    let wanted = environment.map(|environment| format!("\"environment\":\"{environment}\"").into_bytes());
     let (segments, _) = numbers(&storage.names()?);
     let mut found = Vec::new();
     for number in segments.into_iter().rev() {
@@ -36,23 +35,18 @@ pub(super) fn last(
             if found.len() >= last {
                 break;
             }
-            // The text may also stand in a reason: the parsed record decides.
-            if wanted.as_ref().is_some_and(|text| !contains(line, text)) {
+            // Most lines need not be parsed: where it happened stands near their start.
+            if record::environment(line).is_some_and(|id| !wanted(&id)) {
                 continue;
             }
             let record = record::parse(line).map_err(|error| io::Error::other(format!("{name}: {error}")))?;
-            if record.seq <= newest && environment.is_none_or(|wanted| *wanted == record.environment) {
+            if record.seq <= newest && wanted(&record.environment) {
                 found.push(record);
             }
         }
     }
     found.reverse();
     Ok(found)
-}
-
-/// The environment stands near the start of a line, so this ends early.
-fn contains(line: &[u8], text: &[u8]) -> bool {
-    line.windows(text.len()).any(|window| window == text)
 }
 
 /// The records after one of them, in their order, a few at a time. It stays where it is between two readings, so that

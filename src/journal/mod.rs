@@ -246,7 +246,12 @@ impl Journal {
     /// The last records that are safe, of one environment or of all, oldest first. Reads files and blocks: a segment
     /// when few are wanted, all of them when an environment has fewer.
     pub fn history(&self, environment: Option<&EnvironmentId>, last: usize) -> io::Result<Vec<Record>> {
-        history::last(&*self.storage, environment, last, self.published.newest())
+        self.history_where(&|id| environment.is_none_or(|wanted| wanted == id), last)
+    }
+
+    /// The same, of all environments that are wanted.
+    pub fn history_where(&self, wanted: &dyn Fn(&EnvironmentId) -> bool, last: usize) -> io::Result<Vec<Record>> {
+        history::last(&*self.storage, wanted, last, self.published.newest())
     }
 
     /// The place of the last record that is safe; 0 when there is none.

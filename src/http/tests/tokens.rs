@@ -106,6 +106,21 @@ async fn a_stream_ends_when_its_token_does() {
     assert!(stream.next().await.is_none());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_ends_with_its_token_as_well() {
+    let shop = Shop::new();
+    let token = shop.token("sam", Role::Viewer, &[]);
+    let request = bearer(&token, "GET", "/v1/events").body(axum::body::Body::empty()).unwrap();
+    let mut stream = shop.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream();
+    assert_eq!(stream.next().await.unwrap().unwrap(), "id: 0\n\n");
+    let silent = tokio::time::timeout(Duration::from_secs(12), stream.next());
+    assert!(silent.await.is_err(), "it goes on while the token is good");
+    file::remove(shop.folder(), "sam").unwrap();
+    shop.app.clock.let_pass(Duration::from_secs(1));
+    let end = tokio::time::timeout(Duration::from_secs(6), stream.next());
+    assert!(end.await.expect("it goes on without a token").is_none());
+}
+
 #[tokio::test]
 async fn a_damaged_file_lets_nobody_in_but_the_local_token_and_is_told_once() {
     let (log, _guard) = Log::begin();
