@@ -10,7 +10,7 @@ use toml::{
 
 use crate::{
     machine::Millis,
-    text::{did_you_mean, excerpt, parse_duration},
+    text::{did_you_mean, excerpt, is_key_like, parse_duration},
 };
 
 /// Something wrong in a file: what, why, and what would be accepted.
@@ -93,9 +93,7 @@ impl<'t> Document<'t> {
 
 /// A key that nobody knows, where it looks like a key. What does not may be a secret that slipped there.
 pub(crate) fn shown(key: &str) -> String {
-    let plain =
-        key.len() <= 40 && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
-    if plain { format!(" `{key}`") } else { " (not repeated here: it may be a secret)".to_owned() }
+    if is_key_like(key) { format!(" `{key}`") } else { " (not repeated here: it may be a secret)".to_owned() }
 }
 
 /// A table of a document.

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fs,
     io::{IsTerminal, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -51,7 +51,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
-    fs::create_dir_all(&settings.state).with_context(|| format!("making {}", settings.state.display()))?;
+    let folder = fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.state);
+    folder.with_context(|| format!("making {}", settings.state.display()))?;
     let loaded = load(&Registry::all(&settings.state), &settings.pipelines);
     if !loaded.mistakes.is_empty() {
         return Err(super::mistakes(loaded.mistakes));
@@ -63,10 +64,7 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     let secrets = Secrets::open(&settings.state, &pipelines)
         .map_err(|all| anyhow::anyhow!("{}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-    let (journal, opened) = Journal::open(&settings.state.join("journal"), Options::default())?;
-    tracing::info!(records = opened.records, environments = opened.environments, "state file read");
-    let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
-    let clock = Clock::not_before(last);
+    let (journal, clock) = state_file(&settings)?;
     let board = Board::default();
     let place = Place {
         state: &settings.state,
@@ -114,6 +112,21 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         () = asked => Ok(ExitCode::SUCCESS),
         () = journal::log(records) => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// The journal, and a clock that never goes behind it.
+fn state_file(settings: &Settings) -> anyhow::Result<(Journal, Clock)> {
+    let (journal, opened) = Journal::open(&settings.state.join("journal"), Options::default())?;
+    tracing::info!(records = opened.records, environments = opened.environments, "state file read");
+    if let Some(torn) = &opened.torn {
+        let (file, bytes) = (&torn.file, torn.bytes);
+        tracing::warn!(file, bytes, "the last line had no end and was dropped: it was never acknowledged");
+    }
+    for problem in &opened.ignored {
+        tracing::warn!(%problem, "a snapshot was not used; it can be removed");
+    }
+    let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
+    Ok((journal, Clock::not_before(last)))
 }
 
 /// Of the source repositories, where pipelines name one.

@@ -65,6 +65,8 @@ pub(super) async fn hook(
     let proof = signature::verify(&headers, &body, keys, now).map_err(|e| {
         // Refused for what it is this time; what comes next is not looked at when there were too many.
         let _ = app.limits.failures.take(&origin, moment);
+        // A name that is none may be a token that slipped into the address.
+        let pipeline = known.map_or("none of that name", |(name, ..)| name.as_str());
         tracing::info!(address = %peer.0, pipeline, why = %e, "a webhook that proves nothing was refused");
         Problem::new(401, e.to_string())
     })?;

@@ -94,13 +94,13 @@ impl World {
     async fn keep(&self, release: Arc<Release>, text: String, takes_builds: bool) -> DefinitionView {
         let (driver, frozen) = (self.stacks.driver().clone(), self.frozen.clone());
         let work = move || match refused(&*driver, &release, &text, takes_builds) {
-            Some(why) => DefinitionView::Refused(why.into()),
-            None => match frozen.freeze(&text) {
-                Ok(digest) => DefinitionView::Kept(digest),
-                Err(error) => DefinitionView::Unread(Some(error.to_string().into())),
-            },
+            Some(why) => Ok(DefinitionView::Refused(why.into())),
+            None => frozen.freeze(&text).map(DefinitionView::Kept).map_err(|error| error.to_string()),
         };
-        blocking(work).await.unwrap_or_default()
+        let kept = blocking(work).await.unwrap_or_else(|| Ok(DefinitionView::default()));
+        let kept = kept.map_err(StepError::Unavailable);
+        self.note("keeping the stack definition", &kept);
+        kept.unwrap_or_else(|why| DefinitionView::Unread(Some(why.to_string().into())))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stories: what users do and what they get, told against a whole controller.
 
 mod bad_input;
+mod canaries;
 mod cli;
 mod deploy;
 mod front;

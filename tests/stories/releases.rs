@@ -124,6 +124,12 @@ fn a_git_server_that_hangs_stops_neither_a_rollback_nor_another_environment() {
     push(&house, &origin, "v2", "two");
     house.settle();
     house.assert_live("v2");
+    house.until("what a promotion would change is shown", || {
+        let answer = house.try_ask("GET", "/v1/environments/shop/prod/changes", "").ok()?;
+        let changes: Value = serde_json::from_str(&answer.body).expect("JSON");
+        let new = changes["definition"].as_str().is_some_and(|diff| diff.contains("+") && diff.contains("two-"));
+        (new && changes["commits"][0]["subject"] == "v2").then_some(())
+    });
     server.behave(Manner::Hang);
     let waiting = push(&house, &origin, "v3", "three");
     house.until_state(waiting, "provisioning");

@@ -103,11 +103,16 @@ impl House {
 
     /// Starts the controller.
     pub fn spawn(&self) {
+        self.spawn_with(&[]);
+    }
+
+    /// Starts the controller with more in its environment.
+    pub fn spawn_with(&self, variables: &[(&str, &str)]) {
         let log = File::options().create(true).append(true).open(self.path("log")).expect("a log");
         let mut command = Command::new(PROGRAM);
         command.arg("serve").current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // By its whole name, so that it is found among all processes.
-        command.arg("--config").arg(self.path("pointsman.toml"));
+        command.arg("--config").arg(self.path("pointsman.toml")).envs(variables.iter().copied());
         *self.controller.lock().unwrap() = Some(command.spawn().expect("the program starts"));
     }
 

@@ -4,6 +4,7 @@
 pub mod git;
 pub mod house;
 pub mod memory;
+pub mod nest;
 pub mod peers;
 pub mod permit;
 pub mod processes;
