@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::screen::harmless;
+
 /// The lines, from the API's answer.
 pub fn lines(e: &Value) -> Vec<String> {
     let mut rows: Vec<(&str, String)> = Vec::new();
@@ -34,7 +36,7 @@ pub fn lines(e: &Value) -> Vec<String> {
     let mut before = "";
     for (name, value) in rows {
         let shown = if name == before { "" } else { name };
-        lines.push(format!("  {shown:10} {value}"));
+        lines.push(format!("  {shown:10} {}", harmless(&value)));
         before = name;
     }
     lines
@@ -91,7 +93,7 @@ mod tests {
                            "until": "T3" },
             "rollback": "none",
             "hold": { "by": "local:ann", "since": "T4", "reason": "audit" },
-            "trouble": [{ "step": "standing up stack 3", "why": "no such file", "since": "T5" }],
+            "trouble": [{ "step": "standing up stack 3", "why": "no \u{1b}[2Jsuch file", "since": "T5" }],
             "ended": [{ "number": 1, "version": "v1", "outcome": "succeeded", "reason": "", "at": "T6" },
                       { "number": 2, "version": "v2", "outcome": "rolled_back", "reason": "orders fail", "at": "T7" }],
             "next": "It waits.",
@@ -105,7 +107,7 @@ mod tests {
                 "  candidate  v3 (3)            awaiting approval  since T2, until T3",
                 "  rollback   none",
                 "  hold       by local:ann since T4: audit",
-                "  trouble    since T5: standing up stack 3: no such file",
+                "  trouble    since T5: standing up stack 3: no \u{fffd}[2Jsuch file",
                 "  ended      v2 (2)            rolled back at T7: orders fail",
                 "             v1 (1)            succeeded at T6",
                 "  next       It waits.",

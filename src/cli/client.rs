@@ -126,13 +126,39 @@ impl Server {
         let authority = std::env::var_os("POINTSMAN_CA_FILE").map(PathBuf::from);
         let client = if secure { trusting(builder, authority.as_deref())? } else { plain(builder)? };
         let client = client.build().context("the client can not be made")?;
-        let mut token = HeaderValue::try_from(format!("Bearer {}", token(&settings)?.trim()));
+        let mut token = HeaderValue::try_from(format!("Bearer {}", self.token(&settings, &base)?.trim()));
         if let Ok(token) = &mut token {
             token.set_sensitive(true);
         }
         let token = token.context("the token has characters that no token has")?;
         Ok(Connection { client, base, token, user: user() })
     }
+
+    /// The one that is given; else the one of this host's controller, which is for nobody else.
+    fn token(&self, settings: &Settings, base: &str) -> anyhow::Result<String> {
+        let given = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        if let Some(token) = given("POINTSMAN_TOKEN") {
+            return Ok(token);
+        }
+        if let Some(file) = given("POINTSMAN_TOKEN_FILE") {
+            return fs::read_to_string(&file).with_context(|| format!("reading the token file {file}"));
+        }
+        if self.server.is_some() && !is_this_host(base) {
+            bail!(
+                "no token for {base}: set POINTSMAN_TOKEN or POINTSMAN_TOKEN_FILE; that of this host is not sent there"
+            );
+        }
+        let file = settings.state.join("token");
+        fs::read_to_string(&file).with_context(|| {
+            format!("no token: set POINTSMAN_TOKEN or POINTSMAN_TOKEN_FILE, or let {} be readable", file.display())
+        })
+    }
+}
+
+fn is_this_host(base: &str) -> bool {
+    let host = base.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Trusts whom this host trusts, or the authority of `POINTSMAN_CA_FILE` alone.
@@ -156,20 +182,6 @@ fn plain(builder: ClientBuilder) -> anyhow::Result<ClientBuilder> {
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
     Ok(builder.tls_backend_preconfigured(config))
-}
-
-fn token(settings: &Settings) -> anyhow::Result<String> {
-    let given = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-    if let Some(token) = given("POINTSMAN_TOKEN") {
-        return Ok(token);
-    }
-    if let Some(file) = given("POINTSMAN_TOKEN_FILE") {
-        return fs::read_to_string(&file).with_context(|| format!("reading the token file {file}"));
-    }
-    let file = settings.state.join("token");
-    fs::read_to_string(&file).with_context(|| {
-        format!("no token: set POINTSMAN_TOKEN or POINTSMAN_TOKEN_FILE, or let {} be readable", file.display())
-    })
 }
 
 impl Connection {
@@ -310,6 +322,17 @@ mod tests {
         assert!(refused.contains("certificate"), "{refused}");
         fs::write(file.path(), "no certificate").expect("written");
         assert!(trusting(reqwest::Client::builder(), Some(file.path())).is_err());
+    }
+
+    #[test]
+    fn the_token_of_this_host_stays_here() {
+        for own in ["http://127.0.0.1:7070", "https://localhost", "http://[::1]:1", "http://127.9.9.9:1/x"] {
+            assert!(is_this_host(own), "{own}");
+        }
+        for foreign in ["http://10.0.0.1:7070", "https://localhost.example", "http://127.0.0.1.example", "", "http://"]
+        {
+            assert!(!is_this_host(foreign), "{foreign}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     machine::{EnvironmentId, Millis},
-    text::parse_duration,
+    text::{format_duration, parse_duration},
 };
 
 /// What the exit code says when the time was over.
@@ -51,8 +51,15 @@ impl Follow {
 
 /// Shows each step until the end, or until the time is over.
 pub async fn watch(rail: Rail<'_>, timeout: Millis) -> anyhow::Result<ExitCode> {
-    let limit = std::time::Duration::from_millis(timeout.0);
-    tokio::time::timeout(limit, rail.watch()).await.unwrap_or(Ok(ExitCode::from(TIMED_OUT)))
+    let (limit, place) = (std::time::Duration::from_millis(timeout.0), rail.place());
+    match tokio::time::timeout(limit, rail.watch()).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            let after = format_duration(timeout);
+            super::complain(&format!("not ended within {after}; the deployment goes on: pointsman why {place}"));
+            Ok(ExitCode::from(TIMED_OUT))
+        }
+    }
 }
 
 /// How an environment is, with the tag by which a wish says what it was made on.

@@ -74,7 +74,7 @@ macro_rules! asking {
         concat!(
             $text,
             "\n\nThe token comes from POINTSMAN_TOKEN, POINTSMAN_TOKEN_FILE or the state folder of this host's controller, ",
-            "never from an argument. An https:// server must be vouched for by an authority that the system trusts, or by ",
+            "which is sent to this host only; never from an argument. An https:// server must be vouched for by an authority that the system trusts, or by ",
             "that of POINTSMAN_CA_FILE."
         )
     };

@@ -19,25 +19,37 @@ pub enum Verb {
     /// Check every line and every sum
     #[command(after_long_help = super::help::JOURNAL)]
     Verify {
-        /// Its folder [default: what pointsman.toml says]
-        folder: Option<PathBuf>,
+        /// Where it is
+        #[command(flatten)]
+        place: Place,
         /// Answer in JSON
         #[arg(long)]
         json: bool,
     },
     /// Print its lines
     Show {
-        /// Its folder [default: what pointsman.toml says]
-        folder: Option<PathBuf>,
+        /// Where it is
+        #[command(flatten)]
+        place: Place,
     },
+}
+
+/// Where it is.
+#[derive(clap::Args)]
+pub struct Place {
+    /// Its folder [default: what the settings say]
+    folder: Option<PathBuf>,
+    /// The settings [default: pointsman.toml]
+    #[arg(long, value_name = "FILE", conflicts_with = "folder")]
+    config: Option<PathBuf>,
 }
 
 /// Does it.
 pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
-    let (Verb::Verify { folder, .. } | Verb::Show { folder }) = &verb;
-    let folder = match folder {
+    let (Verb::Verify { place, .. } | Verb::Show { place }) = &verb;
+    let folder = match &place.folder {
         Some(folder) => folder.clone(),
-        None => Settings::load(None).map_err(super::mistakes)?.state.join("journal"),
+        None => Settings::load(place.config.as_deref()).map_err(super::mistakes)?.state.join("journal"),
     };
     if let Verb::Verify { json, .. } = verb {
         return verify(&folder, json);

@@ -2,6 +2,7 @@
 
 pub mod act;
 mod block;
+mod changes;
 pub mod check;
 pub mod client;
 pub mod completion;

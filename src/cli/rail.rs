@@ -17,6 +17,13 @@ const RECORDS: usize = 200;
 const AWAY: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// The record of a rollback whose stack had to be stood up anew, by a deployment of its own.
+const WENT_COLD: &str = "rollback_went_cold";
+/// The record of the wish for one.
+const ASKED: &str = "rollback_requested";
+/// The code of a deployment that was rolled back.
+const ROLLED_BACK: u8 = 3;
+
 /// One deployment that is watched.
 pub struct Rail<'a> {
     connection: &'a Connection,
@@ -27,6 +34,10 @@ pub struct Rail<'a> {
     begin: Vec<String>,
     /// The last record that was shown.
     shown: u64,
+    /// The deployment that stands up anew what a rollback found cold.
+    goes_on_as: Option<u64>,
+    /// It is that one which is watched.
+    cold: bool,
     began: u64,
     last: u64,
 }
@@ -36,7 +47,7 @@ pub fn exit_code(state: &str) -> Option<u8> {
     match state {
         "succeeded" => Some(0),
         "failed" => Some(1),
-        "rolled_back" => Some(3),
+        "rolled_back" => Some(ROLLED_BACK),
         "aborted" => Some(4),
         "awaiting_approval" => Some(5),
         "superseded" => Some(6),
@@ -51,7 +62,23 @@ impl<'a> Rail<'a> {
         let (environment, number) = deployment.rsplit_once('/').ok_or_else(unreadable)?;
         let (environment, number) = (environment.parse()?, number.parse().map_err(|_| unreadable())?);
         let begin = begin.iter().map(|kind| (*kind).to_owned()).collect();
-        Ok(Self { connection, as_json, environment, number, begin, shown: 0, began: 0, last: 0 })
+        Ok(Self {
+            connection,
+            as_json,
+            environment,
+            number,
+            begin,
+            shown: 0,
+            goes_on_as: None,
+            cold: false,
+            began: 0,
+            last: 0,
+        })
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> EnvironmentId {
+        self.environment.clone()
     }
 
     /// Shows each step until the end.
@@ -61,10 +88,17 @@ impl<'a> Rail<'a> {
             let path = format!("/v1/deployments/{}/{}?wait=30s&seen={seen}", self.environment, self.number);
             let now = self.ask(&path).await?;
             self.show_steps().await?;
+            if let Some(by) = self.goes_on_as.take() {
+                (self.number, self.cold) = (by, true);
+                seen.clear();
+                continue;
+            }
             let state = now["state"].as_str().unwrap_or_default();
             if let Some(code) = exit_code(state) {
                 self.show_end(&now, state);
-                return Ok(ExitCode::from(code));
+                // What a rollback stood up anew was rolled back in turn: that is not what was wanted.
+                let failed = self.cold && code == ROLLED_BACK;
+                return Ok(if failed { ExitCode::FAILURE } else { ExitCode::from(code) });
             }
             state.clone_into(&mut seen);
         }
@@ -102,6 +136,10 @@ impl<'a> Rail<'a> {
                 continue;
             }
             self.shown = seq;
+            // Whoever asked for the rollback waits for what it leads to; for others the deployment has ended.
+            if event["kind"] == WENT_COLD && event["number"] == self.number && self.begin.iter().any(|b| b == ASKED) {
+                self.goes_on_as = event["by"].as_u64();
+            }
             if self.as_json {
                 say(record);
                 continue;
@@ -138,4 +176,53 @@ impl<'a> Rail<'a> {
 
 fn seconds(millis: u64) -> String {
     format!("{}.{:03} s", millis / 1000, millis % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Json, Router, extract::Path, routing::get};
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::client::Server;
+
+    /// A controller whose deployment 2 was rolled back cold by deployment 3, which ended as `ended`.
+    async fn controller(ended: &'static str) -> (tempfile::TempDir, Connection) {
+        let state = move |Path(number): Path<u64>| async move {
+            Json(json!({ "state": if number == 2 { "failed" } else { ended } }))
+        };
+        let records = json!({ "records": [
+            { "seq": 7, "at": 1, "event": { "kind": ASKED, "number": 2 } },
+            { "seq": 8, "at": 2, "event": { "kind": WENT_COLD, "number": 2, "by": 3 } },
+            { "seq": 9, "at": 3, "event": { "kind": "started", "number": 3 } },
+        ] });
+        let router = Router::new()
+            .route("/v1/deployments/shop/prod/{number}", get(state))
+            .route("/v1/history", get(move || async move { Json(records) }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
+        tokio::spawn(async move { axum::serve(listener, router).await });
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+        write("pointsman.toml", "state = \".\"\n");
+        write("token", "none");
+        write("address", &address.to_string());
+        let connection = Server::by_settings(folder.path().join("pointsman.toml")).connect().expect("an address");
+        (folder, connection)
+    }
+
+    async fn watched(ended: &'static str, begin: &[&str]) -> ExitCode {
+        let (_folder, connection) = controller(ended).await;
+        let rail = Rail::new(&connection, true, "shop/prod/2", begin).expect("a deployment");
+        rail.watch().await.expect("it answers")
+    }
+
+    #[tokio::test]
+    async fn whoever_asked_for_a_rollback_waits_for_what_it_stands_up_anew() {
+        assert_eq!(watched("succeeded", &[ASKED]).await, ExitCode::SUCCESS);
+        assert_eq!(watched("rolled_back", &[ASKED]).await, ExitCode::FAILURE);
+        assert_eq!(watched("succeeded", &["accepted"]).await, ExitCode::from(1), "for others it has ended");
+    }
 }

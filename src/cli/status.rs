@@ -91,7 +91,10 @@ async fn watch(
 pub async fn why(server: &Server, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
     let answer = server.connect()?.get(&format!("/v1/environments/{id}")).await?;
     let sentence = answer["next"].as_str().unwrap_or_default();
-    let as_json = serde_json::json!({ "environment": id, "next": sentence });
+    let as_json = serde_json::json!({
+        "environment": id, "next": sentence,
+        "waits_for": answer["waits_for"], "until": answer["until"], "who": answer["who"],
+    });
     say(if server.json { as_json.to_string() } else { harmless(sentence) });
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 use super::screen::say;
 
@@ -36,6 +36,14 @@ fn filled(program: &str, config: &str, user: &str) -> anyhow::Result<String> {
     for (what, text) in [("program", program), ("config", config)] {
         ensure!(text.starts_with('/'), "--{what} {text}: a unit takes whole paths only, that begin with /");
     }
+    // The unit hides these folders from the controller.
+    let hidden = ["/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"];
+    let install = format!("`sudo install -m 755 {program} /usr/local/bin/` and --program /usr/local/bin/pointsman");
+    for (what, text, instead) in [("program", program, &*install), ("config", config, "a file below /etc/pointsman")] {
+        if let Some(folder) = hidden.iter().find(|folder| text.starts_with(**folder)) {
+            bail!("--{what} {text}: a service does not see {folder}; instead: {instead}");
+        }
+    }
     for text in [program, config, user] {
         let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:".contains(c);
         ensure!(!text.is_empty() && text.chars().all(plain), "{text:?} can not stand in a unit as it is");
@@ -63,5 +71,7 @@ mod tests {
         assert!(filled("pointsman", "/etc/p.toml", "p").is_err());
         assert!(filled("/bin/p", "/etc/p.toml\nUser=root", "p").is_err());
         assert!(filled("/bin/p", "/etc/%i.toml", "p").is_err());
+        let hidden = filled("/home/ann/.cargo/bin/pointsman", "/etc/p.toml", "p").expect_err("it is not seen there");
+        assert!(hidden.to_string().contains("sudo install -m 755 /home/ann/.cargo/bin/pointsman"), "{hidden}");
     }
 }

@@ -257,6 +257,6 @@ fn bash_completes_commands() {
     assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), "rollback", "{done:?}");
     assert_ends(&house, "man --dir manual", 0);
     assert!(house.path("manual/pointsman-rollback.1").exists());
-    let unit = assert_ends(&house, "unit", 0);
+    let unit = assert_ends(&house, "unit --program /usr/local/bin/pointsman", 0);
     assert!(unit.contains("KillMode=process"), "{unit}");
 }

@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{IsTerminal, Write},
     net::SocketAddr,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -21,6 +21,7 @@ use crate::{
     machine::Name,
     pipelines::{Registry, load},
     settings::{self, Settings},
+    toml_file::Mistake,
 };
 
 /// What it must know.
@@ -81,19 +82,42 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let settings = Settings::load(None).map_err(super::mistakes)?;
     let drafts = drafts(&answers, &settings.pipelines)?;
-    rehearse(&answers)?;
     let there: Vec<String> = drafts.iter().filter(|d| d.path.exists()).map(|d| d.path.display().to_string()).collect();
     if !there.is_empty() {
         bail!("nothing was written, because this is there already: {}; choose another --name", there.join(", "));
     }
-    let mut written: Vec<PathBuf> = Vec::new();
-    for draft in drafts.into_iter().chain(extras(&settings.pipelines)) {
-        write(&draft)?;
+    let drafts = drafts.into_iter().chain(extras(&settings.pipelines)).collect();
+    let (written, known) = make(drafts, &settings.pipelines, &settings.state)?;
+    tell(&answers, &written, as_json);
+    if known.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(super::mistakes(known)) }
+}
+
+/// Writes all of it, or nothing when it would not be good together with what is there. Gives the mistakes that were there
+/// before.
+fn make(drafts: Vec<Draft>, pipelines: &Path, state: &Path) -> anyhow::Result<(Vec<PathBuf>, Vec<Mistake>)> {
+    let check = || load(&Registry::all(state), pipelines).mistakes;
+    let before = if pipelines.exists() { check() } else { Vec::new() };
+    let mut written = Vec::new();
+    for draft in drafts {
+        if let Err(error) = write(&draft) {
+            take_back(&written);
+            return Err(error);
+        }
         written.push(draft.path);
     }
-    let found = load(&Registry::all(&settings.state), &settings.pipelines).mistakes;
-    tell(&answers, &written, as_json);
-    if found.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(super::mistakes(found)) }
+    let (known, new): (Vec<_>, Vec<_>) = check().into_iter().partition(|mistake| before.contains(mistake));
+    if new.is_empty() {
+        return Ok((written, known));
+    }
+    take_back(&written);
+    Err(super::mistakes(new).context("nothing was written"))
+}
+
+/// Removes what we made: none of it was there before.
+fn take_back(written: &[PathBuf]) {
+    for path in written {
+        let _ = fs::remove_file(path); // What is left is named when it is tried again.
+    }
 }
 
 fn tell(answers: &Answers, written: &[PathBuf], as_json: bool) {
@@ -218,23 +242,6 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// Writes the same to a folder that is thrown away and checks it there: what is wrong is told before anything is written.
-fn rehearse(answers: &Answers) -> anyhow::Result<()> {
-    let folder = std::env::temp_dir().join(format!("pointsman-init-{}", random::hex_of(8)?));
-    fs::DirBuilder::new().mode(0o700).create(&folder).context("a folder to rehearse in")?;
-    let rehearsed = drafts(answers, &folder.join("pipelines")).and_then(|drafts| {
-        drafts.iter().try_for_each(write)?;
-        Ok(load(&Registry::all(&folder.join("state")), &folder.join("pipelines")).mistakes)
-    });
-    let _ = fs::remove_dir_all(&folder); // Left behind it is small, and nobody's but ours.
-    let mut mistakes = rehearsed?;
-    for mistake in &mut mistakes {
-        mistake.file = mistake.file.replace(&format!("{}/", folder.display()), "");
-        mistake.text = mistake.text.replace(&format!("{}/", folder.display()), "");
-    }
-    if mistakes.is_empty() { Ok(()) } else { Err(super::mistakes(mistakes).context("nothing was written")) }
-}
-
 fn write(draft: &Draft) -> anyhow::Result<()> {
     let named = || format!("writing {}", draft.path.display());
     if let Some(folder) = draft.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -275,13 +282,39 @@ mod tests {
         ] {
             let check = check.replace('"', "%22");
             let answers = answered(Args { check: Some(check), ..args(command, environments, listen) }).expect("good");
-            rehearse(&answers).unwrap_or_else(|error| panic!("{command}: {error:#}"));
+            made(&answers, &folder()).unwrap_or_else(|error| panic!("{command}: {error:#}"));
         }
     }
 
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a folder")
+    }
+
+    fn made(answers: &Answers, folder: &tempfile::TempDir) -> anyhow::Result<Vec<PathBuf>> {
+        let pipelines = folder.path().join("pipelines");
+        let drafts = drafts(answers, &pipelines)?;
+        make(drafts.into(), &pipelines, &folder.path().join("state")).map(|(written, _)| written)
+    }
+
     #[test]
-    fn what_can_not_be_is_told_before_anything_is_written() {
-        let wrong = |args| rehearse(&answered(args).expect("answers")).expect_err("wrong").root_cause().to_string();
+    fn a_second_application_at_the_address_of_the_first_leaves_nothing() {
+        let (folder, first) = (folder(), args("run", "live", "127.0.0.1:8080"));
+        made(&answered(first).expect("good"), &folder).expect("good");
+        let second = |listen| Args { name: Some("mail".to_owned()), ..args("run", "live", listen) };
+        let why = made(&answered(second("127.0.0.1:8080")).expect("good"), &folder).expect_err("taken");
+        assert!(format!("{why:#}").contains("nothing was written"), "{why:#}");
+        assert!(!folder.path().join("pipelines/mail.toml").exists());
+        made(&answered(second("127.0.0.1:8081")).expect("good"), &folder).expect("good");
+    }
+
+    #[test]
+    fn what_can_not_be_is_told_and_leaves_nothing() {
+        let wrong = |args| {
+            let folder = folder();
+            let why = made(&answered(args).expect("answers"), &folder).expect_err("wrong").root_cause().to_string();
+            assert!(!folder.path().join("pipelines/shop.toml").exists());
+            why.replace(&format!("{}/", folder.path().display()), "")
+        };
         let why = wrong(args("run {prot}", "live", "127.0.0.1:8080"));
         assert!(why.contains("stacks/process/shop.toml:6:") && why.contains("{prot}"), "{why}");
         let why = wrong(Args { check: Some("healthz".to_owned()), ..args("run", "live", "127.0.0.1:8080") });
