@@ -160,6 +160,7 @@ fn every_look_has_a_form_for_scripts() {
     let house = House::with_v1_live(TERMS);
     assert_eq!(json(&house, "status --json")["environments"][0]["live"]["release"]["version"], "v1");
     assert!(json(&house, "why shop/live --json")["next"].as_str().is_some_and(|next| next.contains("deployment")));
+    assert_eq!(json(&house, "why shop/live --json")["waits_for"], json(&house, "status shop/live --json")["waits_for"]);
     assert!(json(&house, "history shop/live --json")["records"].as_array().is_some_and(|r| !r.is_empty()));
     assert_eq!(json(&house, "check --json"), serde_json::json!([]));
     assert_eq!(json(&house, "journal verify --json")["good"], true);

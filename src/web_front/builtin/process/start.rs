@@ -30,6 +30,10 @@ use crate::web_front::builtin::{
     store::{Memory, Store},
 };
 
+/// How often the lock of the folder is tried, and with what pause: a second in all.
+const LOCK_ATTEMPTS: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// What a front begins with.
 struct Inherited {
     lock: File,
@@ -47,7 +51,7 @@ pub(super) async fn begin(folder: &Path, take_over: bool) -> Result<Front, Front
     raise_file_limit(&settings);
     let mut inherited = match if take_over { from_predecessor(folder).await? } else { None } {
         Some(inherited) => inherited,
-        None => alone(folder)?,
+        None => alone(folder).await?,
     };
     let mut listeners = Vec::new();
     for &address in &settings.listen {
@@ -97,14 +101,22 @@ fn read_settings(path: &Path, text: &str) -> Result<Settings, FrontError> {
 }
 
 /// The lock says that nobody else serves this folder, so a socket that is there is a dead one's.
-fn alone(folder: &Path) -> Result<Inherited, FrontError> {
+async fn alone(folder: &Path) -> Result<Inherited, FrontError> {
     let path = folder.join("lock");
     let lock = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let lock = lock.map_err(io_error(format!("{} can not be opened", path.display())))?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Err(FrontError::Running(folder.to_owned())),
-        Err(error) => return Err(io_error(format!("{} can not be locked", path.display()))(error.into())),
+    // One that was killed holds it until its last thread has gone: users wait, so that is not for the next attempt.
+    let mut attempts = LOCK_ATTEMPTS;
+    let mut look = interval(LOCK_PAUSE);
+    loop {
+        look.tick().await;
+        attempts -= 1;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) if attempts > 0 => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(FrontError::Running(folder.to_owned())),
+            Err(error) => return Err(io_error(format!("{} can not be locked", path.display()))(error.into())),
+        }
     }
     let control = bind_control(folder)
         .map_err(io_error(format!("the control socket {} can not be made", socket(folder).display())))?;
