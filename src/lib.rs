@@ -4,6 +4,8 @@ pub mod access;
 pub mod checks;
 pub mod cli;
 pub mod clock;
+#[cfg(test)]
+mod docs_tests;
 pub mod git;
 pub mod http;
 pub mod intake;

@@ -15,6 +15,12 @@ use crate::{
 /// The name of the file, in the folder where a command is run.
 pub const FILE: &str = "pointsman.toml";
 
+/// The keys of the file and of its tables; `docs/running.md` explains each.
+const KEYS: &[&str] = &["pipelines", "state", "server", "log"];
+const SERVER: &[&str] = &["listen", "token", "connections", "limits", "proxies"];
+const LIMITS: &[&str] = &["webhooks", "failures"];
+const LOG: &[&str] = &["format", "filter"];
+
 /// How the daemon is run. Paths are meant from the folder of the file.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -101,7 +107,7 @@ impl Settings {
         let mut settings = Self::default_in(folder);
         let (document, root) = Document::parse(&file, text);
         let table = document.root(&root);
-        table.only(&["pipelines", "state", "server", "log"]);
+        table.only(KEYS);
         let path = |key: &str| table.get(key).and_then(|v| v.full_text()).map(|text| folder.join(text));
         settings.pipelines = path("pipelines").unwrap_or(settings.pipelines);
         settings.state = path("state").unwrap_or(settings.state);
@@ -118,7 +124,7 @@ impl Settings {
 
 impl Server {
     fn read(&mut self, table: &Table<'_, '_>, folder: &Path) {
-        table.only(&["listen", "token", "connections", "limits", "proxies"]);
+        table.only(SERVER);
         if let Some(value) = table.get("token") {
             self.token = secret(&value, folder);
         }
@@ -144,7 +150,7 @@ impl Server {
                 .extend(proxy.parsed(|text| text.parse::<IpAddr>().map_err(|_| why)).map(|ip| ip.to_canonical()));
         }
         if let Some(limits) = table.get("limits").and_then(|v| v.table()) {
-            limits.only(&["webhooks", "failures"]);
+            limits.only(LIMITS);
             let rate = |key: &str| limits.get(key).and_then(|v| v.parsed(str::parse));
             self.limits.webhooks = rate("webhooks").unwrap_or(self.limits.webhooks);
             self.limits.failures = rate("failures").unwrap_or(self.limits.failures);
@@ -154,7 +160,7 @@ impl Server {
 
 impl Log {
     fn read(&mut self, table: &Table<'_, '_>) {
-        table.only(&["format", "filter"]);
+        table.only(LOG);
         let words = [("text", LogFormat::Text), ("json", LogFormat::Json)];
         self.format = table.get("format").and_then(|v| v.word(&words)).unwrap_or(self.format);
         if let Some(filter) = table.get("filter").and_then(|v| v.full_text()) {
@@ -166,6 +172,24 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::docs_tests::{assert_explained, explained};
+
+    #[test]
+    fn the_page_explains_every_key_and_no_other() {
+        let mut page = explained(include_str!("../docs/running.md"));
+        for (heading, keys) in [("Settings", KEYS), ("server", SERVER), ("limits", LIMITS), ("log", LOG)] {
+            assert_explained(&mut page, heading, keys);
+        }
+    }
+
+    #[test]
+    fn what_the_page_says_of_defaults_is_so() {
+        let page = include_str!("../docs/running.md").split("## Settings").nth(1).unwrap_or_default();
+        let example = page.split("```toml pointsman.toml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let written = parse(example.expect("an example")).unwrap();
+        let usual = Settings::default_in(Path::new("/etc/pointsman"));
+        assert_eq!(format!("{written:?}"), format!("{usual:?}"));
+    }
 
     fn parse(text: &str) -> Result<Settings, Vec<String>> {
         Settings::parse(Path::new("/etc/pointsman/pointsman.toml"), text)

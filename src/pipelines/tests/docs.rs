@@ -1,59 +1,66 @@
-//! The page that explains the pipeline file and the reader that accepts it know the same keys.
-
-use std::collections::BTreeMap;
+//! The page that explains the pipeline file, the file of the sample application and the reader that accepts them know the
+//! same keys.
 
 use super::{super::keys::SECTIONS, mistakes};
-use crate::{checks::Check, web_front::builtin::settings::Settings};
+use crate::{
+    checks::Check,
+    docs_tests::{assert_explained, examples, explained, keys_of},
+    web_front::builtin::settings::Settings,
+};
 
 const PAGE: &str = include_str!("../../../docs/pipeline-file.md");
+const SAMPLE: &str = include_str!("../../../pipelines/demo.toml");
 
-/// The keys of every table, by the heading above it.
-fn explained() -> BTreeMap<&'static str, Vec<&'static str>> {
-    let mut sections: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    let mut heading = "";
-    for line in PAGE.lines() {
-        if let Some(title) = line.strip_prefix("## ") {
-            heading = title;
-        } else if let Some((key, _)) = line.strip_prefix("| `").and_then(|row| row.split_once("` |")) {
-            sections.entry(heading).or_default().push(key);
-        }
-    }
+/// The keys of every table, by the heading under which the page explains them.
+fn accepted() -> Vec<(&'static str, Vec<String>)> {
+    let section =
+        |(heading, keys): &(&'static str, &[&str])| (*heading, keys.iter().map(|k| (*k).to_owned()).collect());
+    let mut sections: Vec<(&str, Vec<String>)> = SECTIONS.iter().map(section).collect();
+    sections.push(("checks", keys_of::<Check>("nonsense = 1")));
+    sections.push(("http", keys_of::<Check>("http = { nonsense = 1 }")));
+    let told = Settings::read(&toml::from_str("nonsense = 1").unwrap()).unwrap_err().join("\n");
+    let (_, known) = told.split_once("nonsense is unknown; known are ").unwrap();
+    let known = known.lines().next().unwrap().split(", ").chain(["driver"]);
+    sections.push(("front", known.map(str::to_owned).collect()));
     sections
-}
-
-/// The words in `backquotes` of a message, behind these words.
-fn named(message: &str, behind: &str) -> Vec<String> {
-    let (_, list) = message.split_once(behind).unwrap_or_else(|| panic!("{message}"));
-    let list = list.lines().next().unwrap_or_default();
-    list.split(',').map(|word| word.trim().trim_start_matches("or ").trim_matches('`').to_owned()).collect()
 }
 
 #[test]
 fn every_key_is_explained_and_nothing_else_is() {
-    let mut explained = explained();
-    let mut expected: Vec<(&str, Vec<String>)> =
-        SECTIONS.iter().map(|(heading, keys)| (*heading, keys.iter().map(|key| (*key).to_owned()).collect())).collect();
-    let wrong = |text: &str| toml::from_str::<Check>(text).unwrap_err().message().to_owned();
-    expected.push(("checks", named(&wrong("nonsense = 1"), "expected one of ")));
-    expected.push(("http", named(&wrong("http = { nonsense = 1 }"), "expected one of ")));
-    let front = Settings::read(&toml::from_str("nonsense = 1").unwrap()).unwrap_err().join("\n");
-    let mut front = named(front.split_once("nonsense").unwrap().1, "known are ");
-    front.push("driver".to_owned());
-    expected.push(("front", front));
-    for (heading, mut keys) in expected {
-        let mut told = explained.remove(heading).unwrap_or_default();
-        keys.sort();
-        told.sort_unstable();
-        assert_eq!(told, keys, "under \"## {heading}\"");
+    let mut page = explained(PAGE);
+    for (heading, keys) in accepted() {
+        assert_explained(&mut page, heading, &keys);
     }
-    assert!(explained.is_empty(), "no section of the file: {explained:?}");
+    assert!(page.is_empty(), "no section of the file: {page:?}");
 }
 
 #[test]
 fn every_example_of_the_page_is_good() {
-    let examples: Vec<_> = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let examples = examples(PAGE);
     assert!(examples.len() >= 3);
     for example in examples {
         assert_eq!(mistakes(example), [""; 0], "{example}");
+    }
+}
+
+/// In use or in a comment: as `key =`, or as the name of a table.
+fn shows(sample: &str, key: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    sample.match_indices(key).any(|(at, _)| {
+        let after = &sample[at + key.len()..];
+        !sample[..at].ends_with(word) && [" =", "]"].iter().any(|end| after.starts_with(end))
+    })
+}
+
+#[test]
+fn the_sample_shows_every_key() {
+    assert!(shows("[source]\n# git = 1", "git") && !shows("digit = 1 # git", "git"));
+    for (heading, keys) in accepted() {
+        for key in keys {
+            assert!(
+                shows(SAMPLE, &key),
+                "`{key}`, explained under \"{heading}\", does not stand in pipelines/demo.toml"
+            );
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Must not run anything, and knows no defaults.
 
-const NAMES: [&str; 10] =
+/// What can stand in braces, and `parameters.` with a name; `docs/process-stacks.md` explains each.
+pub(super) const NAMES: [&str; 10] =
     ["port", "address", "version", "artifact", "instance", "stack", "release", "commit", "pointsman", "folder"];
 
 /// Whether every placeholder has a name that there is.
