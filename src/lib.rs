@@ -10,6 +10,7 @@ pub mod intake;
 pub mod journal;
 pub mod machine;
 pub mod pipelines;
+mod random;
 pub mod runner;
 pub mod secrets;
 pub mod settings;
