@@ -12,6 +12,7 @@ pub mod intake;
 pub mod journal;
 pub mod machine;
 pub mod pipelines;
+mod random;
 pub mod runner;
 pub mod secrets;
 pub mod settings;

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -19,6 +19,7 @@ use crate::{
     intake::keys,
     machine::{Name, Release},
     pipelines::{Pipelines, SecretSource},
+    random,
 };
 
 /// The file of the installation's own key, in the state folder.
@@ -192,11 +193,10 @@ fn installation_key(path: &Path) -> io::Result<SecretSlice<u8>> {
 }
 
 fn make_key(path: &Path) -> io::Result<()> {
-    let mut random = [0; 32];
-    File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let key = random::hex_of(32)?;
     let draft = path.with_extension(format!("{}.new", std::process::id()));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    writeln!(file, "{}", hex::encode(random))?;
+    writeln!(file, "{key}")?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())

@@ -1,4 +1,4 @@
-//! `pointsman.toml`: how the daemon itself is run. It must not know what is in the pipelines.
+//! `pointsman.toml`: how the controller itself is run. It must not know what is in the pipelines.
 
 use std::{
     fs, io,
@@ -21,7 +21,7 @@ const SERVER: &[&str] = &["listen", "token", "connections", "limits", "proxies"]
 const LIMITS: &[&str] = &["webhooks", "failures"];
 const LOG: &[&str] = &["format", "filter"];
 
-/// How the daemon is run. Paths are meant from the folder of the file.
+/// How the controller is run. Paths are meant from the folder of the file.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The folder with one file for each pipeline.
@@ -41,7 +41,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The token people and scripts show; `None`: one is made at the first start and kept in the state folder.
     pub token: Option<SecretSource>,
-    /// Connections served at once; more are not accepted until one ends.
+    /// Connections served at once. One more takes the place of whoever has sent no whole request for longest, and waits only
+    /// while all of them are being answered.
     pub connections: usize,
     /// How often somebody may fail to prove who they are, and how many builds a pipeline may announce.
     pub limits: Rates,

@@ -8,7 +8,8 @@ use crate::machine::Millis;
 #[error("{0:?} is no length of time: write a number with its unit, \"500ms\", \"5s\", \"30m\" or \"6h\"")]
 pub struct BadDuration(String);
 
-const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+/// The units of lengths of time in milliseconds, the smallest first.
+pub(crate) const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Reads `500ms`, `5s`, `30m`, `6h`, `2d`. Nothing else: no bare number, of which nobody knows the unit.
 pub fn parse_duration(text: &str) -> Result<Millis, BadDuration> {

@@ -8,7 +8,6 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::{machine::Millis, text};
 
-const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 const SIZES: [(&str, u64); 4] = [("kB", 1 << 10), ("MB", 1 << 20), ("GB", 1 << 30), ("B", 1)];
 
 /// Reads a length of time, for the command line.
@@ -40,7 +39,7 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 pub fn show_duration(length: Duration) -> String {
     let ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let (unit, factor) =
-        UNITS.into_iter().rev().find(|(_, factor)| ms >= *factor && ms % factor == 0).unwrap_or(("ms", 1));
+        text::UNITS.into_iter().rev().find(|(_, factor)| ms >= *factor && ms % factor == 0).unwrap_or(("ms", 1));
     format!("{}{unit}", ms / factor)
 }
 

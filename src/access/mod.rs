@@ -195,11 +195,6 @@ impl Refused {
     }
 }
 
-/// Whether a record's author is a person or a script of theirs, and not a rule, a build or the controller itself.
-pub fn is_person(by: &str) -> bool {
-    !RESERVED.contains(&by) && !by.starts_with("webhook:")
-}
-
 /// What the journal calls those who are no person.
 const RESERVED: [&str; 2] = ["pointsman", "rule"];
 

@@ -14,7 +14,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::{Caller, Refused, Role, file};
-use crate::{machine::Millis, toml_file::Mistake};
+use crate::{machine::Millis, random, toml_file::Mistake};
 
 /// What every token begins with, so that one that leaked is found by a search.
 const PREFIX: &str = "pm_";
@@ -47,9 +47,7 @@ impl fmt::Debug for Digest {
 /// # Errors
 /// That there is no randomness to be had.
 pub fn make() -> io::Result<SecretString> {
-    let mut random = [0; 32];
-    fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
-    Ok(format!("{PREFIX}{}", hex::encode(random)).into())
+    Ok(format!("{PREFIX}{}", random::hex_of(32)?).into())
 }
 
 /// The file of tokens, as it was when it was last looked at.

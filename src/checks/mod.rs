@@ -135,24 +135,6 @@ impl TryFrom<Draft> for Check {
     }
 }
 
-impl Checks {
-    /// Reads the checks of a pipeline file.
-    ///
-    /// # Errors
-    /// One message for each check that is wrong, beginning with its number.
-    pub fn from_tables(tables: &[toml::Table]) -> Result<Self, Vec<String>> {
-        let mut wrong = Vec::new();
-        let mut list = Vec::new();
-        for (index, table) in tables.iter().enumerate() {
-            match table.clone().try_into::<Check>() {
-                Ok(check) => list.push(check),
-                Err(error) => wrong.push(format!("check {}: {}", index + 1, error.message().trim())),
-            }
-        }
-        if wrong.is_empty() { Ok(Self { list }) } else { Err(wrong) }
-    }
-}
-
 /// Whose health is asked for.
 #[derive(Debug, Clone)]
 pub struct Subject {

@@ -58,13 +58,6 @@ fn a_check_says_what_it_lacks() {
 }
 
 #[test]
-fn all_wrong_checks_of_a_file_are_named() {
-    let tables = ["tcp = 1", "tcp = {}", "command = []"].map(|text| text.parse().expect("a table"));
-    let wrong = Checks::from_tables(&tables).expect_err("two are wrong");
-    assert!(wrong.len() == 2 && wrong[0].starts_with("check 1: ") && wrong[1].starts_with("check 3: "), "{wrong:?}");
-}
-
-#[test]
 fn healthy_means_often_enough_in_a_row() {
     let (mut watch, probe) = watch("tcp = {}\npasses = 3\nfails = 2\ngrace = \"0s\"");
     for (answer, health) in [

@@ -1,13 +1,3 @@
-//! Randomness for keys and secrets, from the system. Must not be used where a test wants to repeat what happened.
+//! Random names and keys for the commands. Must not make any itself: see [`crate::random`].
 
-use std::{fs::File, io::Read};
-
-/// So many random bytes, written as hexadecimal digits.
-///
-/// # Errors
-/// When the system gives none; nothing that needs a secret may go on then.
-pub(super) fn hex_of(bytes: usize) -> std::io::Result<String> {
-    let mut random = vec![0; bytes];
-    File::open("/dev/urandom")?.read_exact(&mut random)?;
-    Ok(hex::encode(random))
-}
+pub(super) use crate::random::hex_of;

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs,
-    io::{IsTerminal, Read, Write},
+    io::{IsTerminal, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
     process::ExitCode,
@@ -27,6 +27,7 @@ use crate::{
     journal::{self, Journal, Options},
     machine::{Millis, Name},
     pipelines::{Pipelines, Registry, frozen::Frozen, load},
+    random,
     runner::{self, Board, Place},
     secrets::Secrets,
     settings::{LogFormat, Settings},
@@ -165,10 +166,9 @@ fn token(settings: &Settings) -> anyhow::Result<SecretSlice<u8>> {
 }
 
 fn make_token(path: &Path) -> std::io::Result<()> {
-    let mut random = [0; 32];
-    fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let token = random::hex_of(32)?;
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{}", hex::encode(random))?;
+    writeln!(file, "{token}")?;
     file.sync_all()
 }
 

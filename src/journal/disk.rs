@@ -1,6 +1,6 @@
 //! A state folder on a local disk: the lock, the flushes, the ballast.
 //!
-//! The lock is on a file of its own that is never renamed: after a rename over a locked file a second daemon would get
+//! The lock is on a file of its own that is never renamed: after a rename over a locked file a second controller would get
 //! the lock on the new one.
 
 use std::{
@@ -50,12 +50,12 @@ impl Disk {
             }
             Err(error) => return Err(io("locking", &path)(error.into())),
         }
-        // Only for the message to a second daemon: a full disk must not keep the first from starting.
+        // Only for the message to a second controller: a full disk must not keep the first from starting.
         let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
         Ok((Self::unlocked(folder), lock))
     }
 
-    /// For reading only, also beside a daemon that is at work.
+    /// For reading only, also beside a controller that is at work.
     pub(super) fn unlocked(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }

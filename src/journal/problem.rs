@@ -113,7 +113,7 @@ impl From<Unusable> for Fault {
 /// Why the state file could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another daemon has it.
+    /// Another controller has it.
     #[error("{} is in use by process {holder}; stop it first, or give this one a state folder of its own", folder.display())]
     Locked {
         /// The state folder.

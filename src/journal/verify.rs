@@ -1,5 +1,5 @@
 //! `pointsman journal verify`: reads all there is, from the first record, and holds every snapshot against it. Changes
-//! nothing and takes no lock, so it may run beside a daemon.
+//! nothing and takes no lock, so it may run beside a controller.
 
 use std::path::Path;
 

@@ -11,8 +11,8 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{GIVEN_UP_AFTER, PROGRAM, given_up, own_address, stack, until};
-use crate::support::processes;
+use super::{GIVEN_UP_AFTER, PROGRAM, given_up, stack, until};
+use crate::support::{address, processes};
 
 /// A front of its own.
 trait Fixture: Send + Sync {
@@ -24,7 +24,7 @@ trait Fixture: Send + Sync {
 fn fixture(driver: &str) -> Box<dyn Fixture> {
     match driver {
         "builtin" => {
-            Box::new(Builtin { folder: tempfile::tempdir().expect("a folder"), listen: (own_address(), 8081).into() })
+            Box::new(Builtin { folder: tempfile::tempdir().expect("a folder"), listen: (address::own(), 8081).into() })
         }
         other => panic!(
             "the front driver {other:?} has no fixture: add one in tests/contract/fronts.rs, with its real peer, \

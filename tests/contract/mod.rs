@@ -4,11 +4,7 @@
 mod fronts;
 mod stacks;
 
-use std::{
-    net::Ipv4Addr,
-    sync::atomic::{AtomicU8, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use pointsman::machine::{Number, StackName};
@@ -17,13 +13,6 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_pointsman");
 
 fn stack(number: u32) -> StackName {
     StackName { environment: "shop/prod".parse().expect("a name"), number: Number(number) }
-}
-
-/// An address that no other test of this run uses.
-fn own_address() -> Ipv4Addr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [.., high, low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, high & 0x3f, low, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Looks until it is so, for a bounded time.

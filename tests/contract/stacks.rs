@@ -7,8 +7,8 @@ use pointsman::{
     stacks::{DRIVERS, SeenStack, StackDriver, StackSpec, StackStatus, StepError, process::Process},
 };
 
-use super::{GIVEN_UP_AFTER, PROGRAM, given_up, own_address, stack, until};
-use crate::support::{permit::permit, processes};
+use super::{GIVEN_UP_AFTER, PROGRAM, given_up, stack, until};
+use crate::support::{address, permit::permit, processes};
 
 /// An installation of a driver with its peer.
 trait Fixture: Send + Sync {
@@ -46,7 +46,7 @@ impl Fixture for Processes {
         Arc::new(Process::new(self.folder.path(), PathBuf::from(PROGRAM)))
     }
     fn definition(&self) -> String {
-        let address = own_address();
+        let address = address::own();
         format!(
             "command = [\"{{pointsman}}\", \"sample\", \"--listen\", \"{{address}}:{{port}}\"]\n\
              address = \"{address}\"\nports = \"21000-21099\"\ninstances = 2\nstop = {{ grace = \"1s\" }}\n"

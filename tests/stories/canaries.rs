@@ -12,7 +12,6 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use hmac::{Hmac, KeyInit, Mac};
 use pointsman::clock::Clock;
 
 use crate::support::{house::House, nest::Nest, wire::Wire};
@@ -251,12 +250,7 @@ impl Life {
     }
 
     fn signed(&mut self, body: &str) {
-        let key = fs::read(self.house.path("secrets/key")).expect("it is there");
-        let time = Clock::real().now().0 / 1000;
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).expect("a key");
-        mac.update(format!("{time}.{body}").as_bytes());
-        let sum = hex::encode(mac.finalize().into_bytes());
-        let headers = format!("x-pointsman-timestamp: {time}\r\nx-pointsman-signature: sha256={sum}\r\n");
+        let headers = self.house.signature(body);
         self.ask("/v1/hooks/shop", &headers, body, false);
     }
 

@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
         Mutex,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -20,6 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{
+    address,
     processes::{self, Process},
     wire::{Answer, Hammer, Wire},
 };
@@ -41,9 +42,7 @@ pub struct House {
 impl House {
     /// An installation with one pipeline and one environment, `shop/live`, under these terms. Nothing runs yet.
     pub fn with(terms: &str) -> Self {
-        static NEXT: AtomicU8 = AtomicU8::new(1);
-        let [.., high, low] = std::process::id().to_be_bytes();
-        let address = Ipv4Addr::new(127, high | 0x80, low, NEXT.fetch_add(1, Ordering::Relaxed));
+        let address = address::own();
         let folder = tempfile::tempdir().expect("a folder");
         let house =
             Self { folder, address, controller: Mutex::new(None), clock: Clock::real(), deliveries: AtomicU64::new(1) };
@@ -168,12 +167,16 @@ impl House {
     }
 
     fn hook(&self, body: &str) -> std::io::Result<Answer> {
+        Wire::open((self.address, 7070).into())?.ask("POST", "/v1/hooks/shop", &self.signature(body), body)
+    }
+
+    /// The headers that prove that this comes from who has the key of the house.
+    pub fn signature(&self, body: &str) -> String {
         let time = self.clock.now().0 / 1000;
         let mut mac = Hmac::<sha2::Sha256>::new_from_slice(KEY.as_bytes()).expect("a key");
         mac.update(format!("{time}.{body}").as_bytes());
         let sum = hex::encode(mac.finalize().into_bytes());
-        let headers = format!("x-pointsman-timestamp: {time}\r\nx-pointsman-signature: sha256={sum}\r\n");
-        Wire::open((self.address, 7070).into())?.ask("POST", "/v1/hooks/shop", &headers, body)
+        format!("x-pointsman-timestamp: {time}\r\nx-pointsman-signature: sha256={sum}\r\n")
     }
 
     /// A request to the API, once.

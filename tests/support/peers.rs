@@ -9,8 +9,14 @@ pub fn need(program: &str) -> Option<PathBuf> {
     let folders = path.split(':').chain(["/usr/sbin", "/usr/local/sbin"]).map(PathBuf::from);
     let found = folders.map(|folder| folder.join(program)).find(|path| path.is_file());
     if found.is_none() {
-        assert!(std::env::var_os("POINTSMAN_PEERS").is_none(), "{program} is required and not installed");
-        println!("left out: {program} is not installed");
+        left_out(&format!("{program} is not installed"));
     }
     found
+}
+
+/// A story can not be played here, and says why. Fails where none may be left out.
+#[track_caller]
+pub fn left_out(why: &str) {
+    assert!(std::env::var_os("POINTSMAN_PEERS").is_none(), "required, and yet {why}");
+    println!("left out: {why}");
 }

@@ -94,7 +94,7 @@ impl Yard {
             id: self.id.clone(),
             stacks: self.provider.clone(),
             front: self.front.clone(),
-            checks: Arc::new(Checks::from_tables(&[toml::from_str(check).unwrap()]).unwrap()),
+            checks: Arc::new(Checks { list: vec![toml::from_str(check).unwrap()] }),
             frozen: Frozen::below(self.state.path()),
             secrets: Secrets::open(self.state.path(), &Pipelines::default()).unwrap(),
             source: self.source.as_ref().map(|make| make()),

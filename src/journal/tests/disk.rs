@@ -44,7 +44,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_second_daemon_is_told_who_has_the_folder() {
+async fn a_second_controller_is_told_who_has_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path());
     let second = Journal::open(folder.path(), Options::default()).map(|_| ()).unwrap_err();

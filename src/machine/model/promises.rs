@@ -33,7 +33,7 @@ macro_rules! kept {
     };
 }
 
-/// Each has the promise of DESIGN.md that it belongs to in its name. The state alone is judged first, then what happened.
+/// Each has the promise of ARCHITECTURE.md that it belongs to in its name. The state alone is judged first, then what happened.
 pub(super) const PROMISES: [(&str, Holds); 22] = [
     ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).is_none_or(|n| w.told.passed.has(n))),
     ("1. ... and that was approved where a gate asks", |c, w| {

@@ -19,7 +19,7 @@ mod template;
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -36,7 +36,10 @@ use self::{
     identity::Mark,
 };
 use super::{Needs, SeenStack, StackDriver, StackSpec, StackStatus, StepError};
-use crate::machine::{RetirePermit, StackName};
+use crate::{
+    machine::{RetirePermit, StackName},
+    random,
+};
 
 /// How many retired stacks of an environment keep their folder with its logs.
 const RETIRED_KEPT: usize = 5;
@@ -345,10 +348,9 @@ fn installation(folder: &Path) -> io::Result<String> {
     {
         return Ok(text.trim().to_owned());
     }
-    let mut random = [0; 8];
-    File::open("/dev/urandom")?.read_exact(&mut random)?;
-    replace(&path, hex::encode(random).as_bytes(), Durable::Yes)?;
-    Ok(hex::encode(random))
+    let name = random::hex_of(8)?;
+    replace(&path, name.as_bytes(), Durable::Yes)?;
+    Ok(name)
 }
 
 fn unavailable(what: &str, error: &dyn std::fmt::Display) -> StepError {

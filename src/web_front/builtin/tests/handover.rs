@@ -1,11 +1,8 @@
 //! A front is replaced by another without losing a request.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use super::kit::{Client, Front, Server, get, stack, until};
@@ -22,16 +19,25 @@ async fn under_load_a_successor_takes_over_and_nobody_fails_or_sees_an_older_sta
     slow.send("GET /gate HTTP/1.1\r\nhost: a\r\n\r\n").await;
     until("it is open", async || blue.hits.load(Ordering::SeqCst) == 2).await;
     let stop = Arc::new(AtomicBool::new(false));
+    let arrived = Arc::new(AtomicUsize::new(0));
     let client = |_| {
-        let (address, stop) = (old.address, stop.clone());
+        let (address, stop, arrived) = (old.address, stop.clone(), arrived.clone());
         tokio::spawn(async move {
             let mut client = Client::connect(address).await;
+            let (mut last, mut is_there) = (String::from("blue"), false);
             while !stop.load(Ordering::SeqCst) {
                 let reply = client.get("/", "").await;
                 assert_eq!(reply.status, 200);
-                if reply.head.contains("connection: close") {
+                assert!(last == "blue" || reply.body == "green", "an older stack is seen");
+                let leaves = reply.head.contains("connection: close");
+                if leaves {
                     client = Client::connect(address).await;
+                } else if reply.body == "green" && !is_there {
+                    // The old front asks everybody to go before it ever points at green: this is the new one.
+                    is_there = true;
+                    arrived.fetch_add(1, Ordering::SeqCst);
                 }
+                last = reply.body;
             }
         })
     };
@@ -44,7 +50,7 @@ async fn under_load_a_successor_takes_over_and_nobody_fails_or_sees_an_older_sta
     let reply = idle.get("/", "").await;
     assert_eq!(reply.body, "green", "the one that left follows");
     assert!(reply.head.contains("connection: close"), "and asks its clients to go");
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    until("each has had an answer from the successor", async || arrived.load(Ordering::SeqCst) == 8).await;
     stop.store(true, Ordering::SeqCst);
     for client in clients {
         client.await.unwrap();

@@ -1,0 +1,14 @@
+//! Randomness for keys, secrets and names, from the system: the one place that reads it. Must not be used where a test wants
+//! to repeat what happened.
+
+use std::{fs::File, io::Read};
+
+/// So many random bytes, written as hexadecimal digits.
+///
+/// # Errors
+/// When the system gives none; nothing that needs a secret may go on then.
+pub(crate) fn hex_of(bytes: usize) -> std::io::Result<String> {
+    let mut random = vec![0; bytes];
+    File::open("/dev/urandom")?.read_exact(&mut random)?;
+    Ok(hex::encode(random))
+}
