@@ -1,5 +1,5 @@
 //! `--watch`: every step of a deployment as its record says, and the exit code of the end. No step is missed, however
-//! short: the records are read again after each change. A controller that is away for a while is waited for.
+//! short: what was recorded since is read after each change. A controller that is away for a while is waited for.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -27,6 +27,8 @@ pub struct Rail<'a> {
     begin: Vec<String>,
     /// The last record that was shown.
     shown: u64,
+    /// The last one that was read.
+    read: u64,
     began: u64,
     last: u64,
 }
@@ -51,7 +53,7 @@ impl<'a> Rail<'a> {
         let (environment, number) = deployment.rsplit_once('/').ok_or_else(unreadable)?;
         let (environment, number) = (environment.parse()?, number.parse().map_err(|_| unreadable())?);
         let begin = begin.iter().map(|kind| (*kind).to_owned()).collect();
-        Ok(Self { connection, as_json, environment, number, begin, shown: 0, began: 0, last: 0 })
+        Ok(Self { connection, as_json, environment, number, begin, shown: 0, read: 0, began: 0, last: 0 })
     }
 
     /// Shows each step until the end.
@@ -85,7 +87,7 @@ impl<'a> Rail<'a> {
     }
 
     async fn show_steps(&mut self) -> anyhow::Result<()> {
-        let path = format!("/v1/history?environment={}&last={RECORDS}", self.environment);
+        let path = format!("/v1/history?environment={}&last={RECORDS}&since={}", self.environment, self.read);
         let answer = self.ask(&path).await?;
         let records = answer["records"].as_array().map_or(&[][..], Vec::as_slice);
         if self.shown == 0 {
@@ -98,6 +100,7 @@ impl<'a> Rail<'a> {
         }
         for record in records {
             let (event, seq) = (&record["event"], record["seq"].as_u64().unwrap_or_default());
+            self.read = self.read.max(seq);
             if seq <= self.shown || !self.is_ours(record) {
                 continue;
             }
