@@ -30,13 +30,14 @@ const LOOKS: usize = 32;
 
 /// Deploy a build
 ///
-/// The first environment of a pipeline takes new builds; the others get releases promoted.
+/// The first environment of a pipeline takes new builds; the others get releases promoted. A build with a number is
+/// refused when a newer one was accepted before; without one it is deployed deliberately.
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/deploy", tag = "acting", params(Place),
     request_body(content = Build, content_type = "application/json"),
     responses(
         (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
-        (status = 409, description = "The environment takes no builds, the release is vetoed, or the `Idempotency-Key` was used before", body = super::problem::Told, content_type = "application/problem+json"),
+        (status = 409, description = "The environment takes no builds, a newer build was accepted before, the release is vetoed, or the `Idempotency-Key` was used before", body = super::problem::Told, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn deploy(
