@@ -37,6 +37,7 @@ const LOOKS: usize = 32;
     request_body(content = Build, content_type = "application/json"),
     responses(
         (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
+        (status = 422, description = "The stack definition is read from git, and the commit is missing or not named in full", body = super::problem::Told, content_type = "application/problem+json"),
         (status = 409, description = "The environment takes no builds, a newer build was accepted before, the release is vetoed, or the `Idempotency-Key` was used before", body = super::problem::Told, content_type = "application/problem+json"),
     ),
 )]

@@ -15,7 +15,10 @@ use crate::{
     intake::{self, Announcement, build::Build, keys::Keys, signature},
     journal::{Accepted, CommandError},
     machine::{Command, EnvironmentId, Event, Key, Name, Number, Refusal, ReleaseDraft, Trigger},
-    pipelines::{EnvironmentDefinition, release},
+    pipelines::{
+        EnvironmentDefinition,
+        release::{self, Refused},
+    },
 };
 
 /// Announce a build
@@ -98,7 +101,11 @@ pub(super) async fn deploy(
     // nothing about which build is older; an announced one has lost its number by now.
     let order = build.number.filter(|_| trigger == Trigger::Build || pipeline.webhook.jobs.len() <= 1);
     let release = release::of_build(pipeline, entry, &build, &app.secrets);
-    let release = ReleaseDraft::New(release.map_err(|why| Problem::new(400, why.to_string()))?);
+    let release = release.map_err(|why| {
+        let status = if matches!(why, Refused::Parameters(_)) { 400 } else { 422 };
+        Problem::new(status, why.to_string())
+    });
+    let release = ReleaseDraft::New(release?);
     let command = Command::Deploy { key, order, release, plan: entry.plan.clone(), trigger };
     match app.journal.command(&entry.id, by, app.clock.now(), command).await {
         // Not the last number of the state: that may be a later build's, made safe by the same flush.
