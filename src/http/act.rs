@@ -25,7 +25,6 @@ use crate::{
         self, Command, EnvironmentId, Event, GateName, Number, Refusal, ReleaseDraft, Trigger,
         promotion::{Why, is_going_back},
     },
-    pipelines::{EnvironmentDefinition, release},
 };
 
 /// How often a wish is looked at again because the environment moved for reasons of its own.
@@ -90,7 +89,7 @@ pub(super) async fn promote(
     let wish: wish::Promote = wish::read(&body)?;
     wish::reason(wish.reason.as_ref())?;
     let make = |look: &Look| {
-        let release = promoted(&app, &definition, look)?;
+        let release = look.promoted.clone().map_err(|why| Problem::new(409, why))?;
         if wish.release.is_some_and(|wanted| wanted != release.number) {
             let why = format!("release {} would be promoted now; look again before you confirm", release.number);
             return Err(Problem::new(409, why));
@@ -130,17 +129,6 @@ pub(super) fn barred(look: &Look, release: u32) -> Option<String> {
         return Some(format!("{}; look again when that has ended", Why::RollingBack));
     }
     before.and_then(veto).map(|why| format!("in the environment before, {why}")).or_else(|| veto(&look.state))
-}
-
-/// The release that a promotion to `to` would bring, as it would be there.
-pub(super) fn promoted(app: &App, to: &EnvironmentDefinition, look: &Look) -> Result<Arc<machine::Release>, Problem> {
-    let pipeline = app.pipelines.get(&to.id.pipeline).ok_or_else(Problem::no_environment)?;
-    let from = pipeline.before(&to.id);
-    let from = from.ok_or_else(|| Problem::new(409, "the first environment has none before it; deploy a build"))?;
-    let live = look.before.as_ref().and_then(|before| before.live());
-    let live = live.ok_or_else(|| Problem::new(409, format!("nothing is live in {}", from.id)))?;
-    let release = release::promoted(pipeline, from, to, &live.release, &app.secrets);
-    release.map(Arc::new).map_err(|why| Problem::new(409, why.to_string()))
 }
 
 /// Put back what was live before

@@ -116,11 +116,10 @@ pub(super) async fn changes(
     let why = "the first environment of a pipeline takes builds; nothing is promoted to it";
     let before = before.ok_or_else(|| Problem::not_found(why))?;
     let look = Look::at(&app, &definition.id);
-    let promoted = act::promoted(&app, &definition, &look);
     let live = look.state.live().map(|s| s.release.clone());
-    let (to, refused) = match promoted {
+    let (to, refused) = match look.promoted.clone() {
         Ok(release) => (Some(release), None),
-        Err(problem) => (None, Some(problem.detail().to_owned())),
+        Err(why) => (None, Some(why)),
     };
     let refused = refused.or_else(|| to.as_ref().and_then(|to| act::barred(&look, to.number)));
     let (frozen, old, new) = (app.frozen.clone(), live.clone(), to.clone());
