@@ -26,7 +26,7 @@ pub struct Deploy {
     /// The commit it was built from
     #[arg(long)]
     commit: Option<String>,
-    /// The build's number
+    /// The build's number; one older than the newest is refused, leave it out to deploy one deliberately
     #[arg(long, value_name = "N")]
     build: Option<u64>,
     /// Where the build can be looked at (http or https)

@@ -1,5 +1,5 @@
 //! `--watch`: every step of a deployment as its record says, and the exit code of the end. No step is missed, however
-//! short: the records are read again after each change. A controller that is away for a while is waited for.
+//! short: what was recorded since is read after each change. A controller that is away for a while is waited for.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -34,10 +34,10 @@ pub struct Rail<'a> {
     begin: Vec<String>,
     /// The last record that was shown.
     shown: u64,
-    /// The deployment that stands up anew what a rollback found cold.
-    goes_on_as: Option<u64>,
-    /// It is that one which is watched.
+    /// It is the deployment that stands up anew what a rollback found cold.
     cold: bool,
+    /// The last one that was read.
+    read: u64,
     began: u64,
     last: u64,
 }
@@ -62,18 +62,8 @@ impl<'a> Rail<'a> {
         let (environment, number) = deployment.rsplit_once('/').ok_or_else(unreadable)?;
         let (environment, number) = (environment.parse()?, number.parse().map_err(|_| unreadable())?);
         let begin = begin.iter().map(|kind| (*kind).to_owned()).collect();
-        Ok(Self {
-            connection,
-            as_json,
-            environment,
-            number,
-            begin,
-            shown: 0,
-            goes_on_as: None,
-            cold: false,
-            began: 0,
-            last: 0,
-        })
+        let (shown, read, began, last, cold) = (0, 0, 0, 0, false);
+        Ok(Self { connection, as_json, environment, number, begin, shown, read, began, last, cold })
     }
 
     /// Where it is.
@@ -87,9 +77,9 @@ impl<'a> Rail<'a> {
         loop {
             let path = format!("/v1/deployments/{}/{}?wait=30s&seen={seen}", self.environment, self.number);
             let now = self.ask(&path).await?;
+            let before = self.number;
             self.show_steps().await?;
-            if let Some(by) = self.goes_on_as.take() {
-                (self.number, self.cold) = (by, true);
+            if self.number != before {
                 seen.clear();
                 continue;
             }
@@ -119,7 +109,7 @@ impl<'a> Rail<'a> {
     }
 
     async fn show_steps(&mut self) -> anyhow::Result<()> {
-        let path = format!("/v1/history?environment={}&last={RECORDS}", self.environment);
+        let path = format!("/v1/history?environment={}&last={RECORDS}&since={}", self.environment, self.read);
         let answer = self.ask(&path).await?;
         let records = answer["records"].as_array().map_or(&[][..], Vec::as_slice);
         if self.shown == 0 {
@@ -132,13 +122,14 @@ impl<'a> Rail<'a> {
         }
         for record in records {
             let (event, seq) = (&record["event"], record["seq"].as_u64().unwrap_or_default());
+            self.read = self.read.max(seq);
             if seq <= self.shown || !self.is_ours(record) {
                 continue;
             }
             self.shown = seq;
             // Whoever asked for the rollback waits for what it leads to; for others the deployment has ended.
             if event["kind"] == WENT_COLD && event["number"] == self.number && self.begin.iter().any(|b| b == ASKED) {
-                self.goes_on_as = event["by"].as_u64();
+                (self.number, self.cold) = (event["by"].as_u64().unwrap_or(self.number), true);
             }
             if self.as_json {
                 say(record);

@@ -4,29 +4,30 @@ use std::{fmt, path::PathBuf};
 
 use reqwest::Url;
 
-use crate::text::excerpt;
-
-/// Why a text is no address of a repository.
+/// Why a text is no address of a repository. What was not understood is not repeated: a token may stand in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
     /// Nothing that is known.
     #[error(
-        "{0} is no address of a repository: write https://host/path, ssh://user@host/path, user@host:path, file:///path or an absolute path"
+        "this is no address of a repository: write https://host/path without user, `?` and `#`, ssh://user@host/path \
+         without `%`, user@host:path, file:///path or an absolute path"
     )]
-    Unknown(String),
+    Unknown,
     /// It would be shown wherever the address is.
     #[error("the address of {0} holds a password: say it as `password = {{ file = \"...\" }}` instead")]
     HoldsPassword(String),
     /// Only http has them.
     #[error(
-        "{0} takes no `user` and no `password`: they are for http and https; with ssh the user stands in the address"
+        "an address for ssh or of this host takes no `user` and no `password`: they are for http and https; with ssh the \
+         user stands in the address"
     )]
-    UserElsewhere(String),
+    UserElsewhere,
     /// A program would take it for something else.
     #[error(
-        "{0:?} can not be part of an address for ssh: host and user are letters, digits and . _ - and do not begin with -"
+        "its {0} can not be part of an address for ssh: host and user are letters, digits and . _ -, and nothing begins \
+         with -"
     )]
-    Risky(String),
+    Risky(&'static str),
 }
 
 /// One that was understood. Shown without credentials.
@@ -51,7 +52,7 @@ pub(super) struct SshAddress {
 
 impl Address {
     pub fn parse(text: &str) -> Result<Self, BadAddress> {
-        let unknown = || BadAddress::Unknown(excerpt(text));
+        let unknown = || BadAddress::Unknown;
         if text.len() > 2000 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(unknown());
         }
@@ -122,13 +123,14 @@ fn checked(user: Option<&str>, host: &str, port: Option<u16>, path: &str) -> Res
         !text.is_empty() && !text.starts_with('-') && text.chars().all(|c| plain(c) || more.contains(c))
     };
     // A colon in a host is of an IPv6 address.
-    for (part, more) in user.map(|user| (user, "+")).into_iter().chain([(host, ":")]) {
-        if !fits(part, more) {
-            return Err(BadAddress::Risky(part.chars().take(60).collect()));
-        }
+    if user.is_some_and(|user| !fits(user, "+")) {
+        return Err(BadAddress::Risky("user"));
+    }
+    if !fits(host, ":") {
+        return Err(BadAddress::Risky("host"));
     }
     if path.starts_with('-') {
-        return Err(BadAddress::Risky(path.chars().take(60).collect()));
+        return Err(BadAddress::Risky("path"));
     }
     let (user, host, path) = (user.map(str::to_owned), host.to_owned(), path.to_owned());
     Ok(Address::Ssh(SshAddress { user, host, port, path }))
@@ -181,5 +183,25 @@ mod tests {
     fn a_password_in_the_address_is_refused_without_showing_it() {
         let error = Address::parse("https://ci:canary@git.example/x").unwrap_err().to_string();
         assert!(error.contains("git.example") && !error.contains("canary"), "{error}");
+    }
+
+    #[test]
+    fn what_was_not_understood_is_not_repeated() {
+        for bad in [
+            "https://canary@git.example/x",
+            "https://git.example/x?private_token=canary",
+            "https://git.example/x#canary",
+            "https://canary@git.example:port/x",
+            "htps://canary@git.example/x",
+            "ssh://can%61ry@git.example/x%canary",
+            "canary$:x@git.example:x",
+            "canary@git$example:x",
+            "canary",
+            "-canary:x",
+            "x:-canary",
+        ] {
+            let error = Address::parse(bad).unwrap_err().to_string();
+            assert!(!error.contains("canary"), "{bad}: {error}");
+        }
     }
 }

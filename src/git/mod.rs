@@ -57,7 +57,7 @@ impl Remote {
     pub fn new(url: &str, user: Option<String>, password: Option<Password>) -> Result<Self, BadAddress> {
         let address = address::Address::parse(url)?;
         if !matches!(address, address::Address::Http(_)) && (user.is_some() || password.is_some()) {
-            return Err(BadAddress::UserElsewhere(address.to_string()));
+            return Err(BadAddress::UserElsewhere);
         }
         Ok(Self { address, user, password })
     }

@@ -21,8 +21,10 @@ use crate::{
     access::Caller,
     intake::{Identity, json, key},
     journal::CommandError,
-    machine::{Command, EnvironmentId, Event, GateName, Number, Refusal, ReleaseDraft, Trigger},
-    pipelines::{EnvironmentDefinition, release},
+    machine::{
+        self, Command, EnvironmentId, Event, GateName, Number, Refusal, ReleaseDraft, Trigger,
+        promotion::{Why, is_going_back},
+    },
 };
 
 /// How often a wish is looked at again because the environment moved for reasons of its own.
@@ -30,13 +32,15 @@ const LOOKS: usize = 32;
 
 /// Deploy a build
 ///
-/// The first environment of a pipeline takes new builds; the others get releases promoted.
+/// The first environment of a pipeline takes new builds; the others get releases promoted. A build with a number is
+/// refused when a newer one was accepted before; without one it is deployed deliberately.
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/deploy", tag = "acting", params(Place),
     request_body(content = Build, content_type = "application/json"),
     responses(
         (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
-        (status = 409, description = "The environment takes no builds, the release is vetoed, or the `Idempotency-Key` was used before", body = super::problem::Told, content_type = "application/problem+json"),
+        (status = 422, description = "The stack definition is read from git, and the commit is missing or not named in full", body = super::problem::Told, content_type = "application/problem+json"),
+        (status = 409, description = "The environment takes no builds, a newer build was accepted before, the release is vetoed, or the `Idempotency-Key` was used before", body = super::problem::Told, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn deploy(
@@ -70,7 +74,7 @@ pub(super) async fn deploy(
     request_body(content = wish::Promote, content_type = "application/json"),
     responses(
         (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
-        (status = 409, description = "It is no longer what was shown (`changed`), there is nothing to promote, or the release is vetoed", body = super::problem::Told, content_type = "application/problem+json"),
+        (status = 409, description = "It is no longer what was shown (`changed`), there is nothing to promote, it is being rolled back in the environment before, or it is vetoed on either side", body = super::problem::Told, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn promote(
@@ -85,7 +89,7 @@ pub(super) async fn promote(
     let wish: wish::Promote = wish::read(&body)?;
     wish::reason(wish.reason.as_ref())?;
     let make = |look: &Look| {
-        let release = promoted(&app, &definition, look)?;
+        let release = look.promoted.clone().map_err(|why| Problem::new(409, why))?;
         if wish.release.is_some_and(|wanted| wanted != release.number) {
             let why = format!("release {} would be promoted now; look again before you confirm", release.number);
             return Err(Problem::new(409, why));
@@ -97,8 +101,13 @@ pub(super) async fn promote(
             None => ("promotion".to_owned(), format!("promote {} {} {again}", definition.id, release.number)),
         };
         let content: &[u8] = if given.0.is_some() { &body } else { &[] };
+        let key = key(&definition.id.pipeline, &sender, Identity::Delivery(&identity), content);
+        // What was granted before is answered as it was then.
+        if let Some(why) = barred(look, release.number).filter(|_| !look.state.knows(&key)) {
+            return Err(Problem::new(409, why));
+        }
         Ok(Command::Deploy {
-            key: key(&definition.id.pipeline, &sender, Identity::Delivery(&identity), content),
+            key,
             order: None,
             release: ReleaseDraft::Existing(release),
             plan: definition.plan.clone(),
@@ -108,19 +117,18 @@ pub(super) async fn promote(
     record(&app, &definition.id, &caller, (&shown, Action::Promote), make).await
 }
 
-/// The release that a promotion to `to` would bring, as it would be there.
-pub(super) fn promoted(
-    app: &App,
-    to: &EnvironmentDefinition,
-    look: &Look,
-) -> Result<Arc<crate::machine::Release>, Problem> {
-    let pipeline = app.pipelines.get(&to.id.pipeline).ok_or_else(Problem::no_environment)?;
-    let from = pipeline.before(&to.id);
-    let from = from.ok_or_else(|| Problem::new(409, "the first environment has none before it; deploy a build"))?;
-    let live = look.before.as_ref().and_then(|before| before.live());
-    let live = live.ok_or_else(|| Problem::new(409, format!("nothing is live in {}", from.id)))?;
-    let release = release::promoted(pipeline, from, to, &live.release, &app.secrets);
-    release.map(Arc::new).map_err(|why| Problem::new(409, why.to_string()))
+/// Why nobody promotes a release as things are, neither a person nor a rule: what is banned on either side, or is just
+/// being taken back where it was tried, goes no further.
+pub(super) fn barred(look: &Look, release: u32) -> Option<String> {
+    let veto = |state: &machine::Environment| {
+        let veto = state.vetoes().iter().find(|veto| veto.release == release)?;
+        Some(Refusal::Vetoed(veto.release, veto.reason.clone()).to_string())
+    };
+    let before = look.before.as_deref();
+    if before.is_some_and(is_going_back) {
+        return Some(format!("{}; look again when that has ended", Why::RollingBack));
+    }
+    before.and_then(veto).map(|why| format!("in the environment before, {why}")).or_else(|| veto(&look.state))
 }
 
 /// Put back what was live before

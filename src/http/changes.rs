@@ -116,13 +116,12 @@ pub(super) async fn changes(
     let why = "the first environment of a pipeline takes builds; nothing is promoted to it";
     let before = before.ok_or_else(|| Problem::not_found(why))?;
     let look = Look::at(&app, &definition.id);
-    let promoted = act::promoted(&app, &definition, &look);
     let live = look.state.live().map(|s| s.release.clone());
-    let (to, refused) = match promoted {
+    let (to, refused) = match look.promoted.clone() {
         Ok(release) => (Some(release), None),
-        Err(problem) => (None, Some(problem.detail().to_owned())),
+        Err(why) => (None, Some(why)),
     };
-    let refused = refused.or_else(|| to.as_ref().and_then(|to| refusal(&look.state, to)));
+    let refused = refused.or_else(|| to.as_ref().and_then(|to| act::barred(&look, to.number)));
     let (frozen, old, new) = (app.frozen.clone(), live.clone(), to.clone());
     let read = tokio::task::spawn_blocking(move || definitions(&frozen, old.as_deref(), new.as_deref()));
     let (text, definition_why) = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
@@ -132,7 +131,7 @@ pub(super) async fn changes(
         before: before.id.to_string(),
         from: live.as_deref().map(view::release),
         promotable: refused.is_none(),
-        why: refused.or_else(|| remark(&look.state, live.as_deref(), to.as_deref())),
+        why: refused.or_else(|| remark(&look, live.as_deref(), to.as_deref())),
         parameters: to
             .as_ref()
             .map_or_else(Vec::new, |to| differences(live.as_deref().map(|r| &r.parameters), &to.parameters)),
@@ -150,24 +149,22 @@ pub(super) async fn changes(
     Ok(([(header::ETAG, look.shown.tag())], Json(changes)).into_response())
 }
 
-fn refusal(state: &machine::Environment, to: &machine::Release) -> Option<String> {
-    let veto = state.vetoes().iter().find(|veto| veto.release == to.number)?;
-    Some(machine::Refusal::Vetoed(veto.release, veto.reason.clone()).to_string())
-}
-
-fn remark(
-    state: &machine::Environment,
-    live: Option<&machine::Release>,
-    to: Option<&machine::Release>,
-) -> Option<String> {
+/// What is to be known about a promotion that would be accepted.
+fn remark(look: &Look, live: Option<&machine::Release>, to: Option<&machine::Release>) -> Option<String> {
     let to = to?.number;
-    match (state.pin(), live) {
+    let tried = look.before.as_ref().and_then(|before| before.live()).filter(|stack| stack.release.number == to);
+    let unproven = tried.filter(|stack| !stack.proven);
+    let unproven =
+        unproven.map(|_| format!("release {to} is not found good yet in the environment before: it is still watched"));
+    let here = match (look.state.pin(), live) {
         (Some(pin), _) if pin != to => Some(format!("it would wait: the environment is pinned to release {pin}")),
         (_, Some(live)) if live.number == to => {
             Some(format!("release {to} is live here already; it would be stood up anew"))
         }
         _ => None,
-    }
+    };
+    let all: Vec<String> = unproven.into_iter().chain(here).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 fn gates(definition: &EnvironmentDefinition, asker: &str) -> Vec<Gate> {

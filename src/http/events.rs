@@ -31,8 +31,8 @@ const RECHECK: Duration = Duration::from_secs(5);
 const MOST: u64 = 10_000;
 /// How many are read at once.
 const PAGE: usize = 100;
-/// How many streams read the state file at once: the disk is the journal's first.
-static READERS: Semaphore = Semaphore::const_new(4);
+/// How many streams and questions read the state file at once: the disk is the journal's first.
+pub(super) static READERS: Semaphore = Semaphore::const_new(4);
 
 /// Which records.
 #[derive(Deserialize, IntoParams)]
@@ -62,8 +62,9 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     if let Some(id) = &follow.environment {
-        app.environment(id.pipeline.as_str(), id.environment.as_str())?;
+        // In this order: what there is outside of a token's scope is nothing to learn from the answer.
         caller.may(Role::Viewer, id)?;
+        app.environment(id.pipeline.as_str(), id.environment.as_str())?;
     }
     let since = last_event_id(&headers)?.or(follow.since);
     // First this, then the look at where the journal is: what is recorded in between comes twice and is told once.
@@ -167,10 +168,13 @@ impl Feed {
             self.replay = Some(self.app.journal.since(next));
             return Ok(Some(event));
         }
-        let turn = READERS.acquire().await;
-        let read = tokio::task::spawn_blocking(move || replay.more(PAGE).map(|records| (records, replay))).await;
-        drop(turn);
-        let (records, replay) = read.map_err(std::io::Error::other)??;
+        let turn = READERS.acquire().await.map_err(std::io::Error::other)?;
+        let read = tokio::task::spawn_blocking(move || {
+            // The reading goes on without a follower who hangs up.
+            let _turn = turn;
+            replay.more(PAGE).map(|records| (records, replay))
+        });
+        let (records, replay) = read.await.map_err(std::io::Error::other)??;
         self.replay = (!records.is_empty()).then_some(replay);
         self.read = records.into();
         Ok(None)

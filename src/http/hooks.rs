@@ -15,7 +15,10 @@ use crate::{
     intake::{self, Announcement, build::Build, keys::Keys, signature},
     journal::{Accepted, CommandError},
     machine::{Command, EnvironmentId, Event, Key, Name, Number, Refusal, ReleaseDraft, Trigger},
-    pipelines::{EnvironmentDefinition, release},
+    pipelines::{
+        EnvironmentDefinition,
+        release::{self, Refused},
+    },
 };
 
 /// Announce a build
@@ -92,11 +95,17 @@ pub(super) async fn deploy(
     by: &str,
     trigger: Trigger,
 ) -> Result<Response, Problem> {
-    let order = build.number.filter(|_| trigger == Trigger::Build);
     let pipeline =
         app.pipelines.get(&entry.id.pipeline).ok_or_else(|| Problem::not_found("there is no such pipeline"))?;
+    // A number counts whoever says it: build servers deploy by the command line as well. The counts of several jobs say
+    // nothing about which build is older; an announced one has lost its number by now.
+    let order = build.number.filter(|_| trigger == Trigger::Build || pipeline.webhook.jobs.len() <= 1);
     let release = release::of_build(pipeline, entry, &build, &app.secrets);
-    let release = ReleaseDraft::New(release.map_err(|why| Problem::new(400, why.to_string()))?);
+    let release = release.map_err(|why| {
+        let status = if matches!(why, Refused::Parameters(_)) { 400 } else { 422 };
+        Problem::new(status, why.to_string())
+    });
+    let release = ReleaseDraft::New(release?);
     let command = Command::Deploy { key, order, release, plan: entry.plan.clone(), trigger };
     match app.journal.command(&entry.id, by, app.clock.now(), command).await {
         // Not the last number of the state: that may be a later build's, made safe by the same flush.
@@ -104,6 +113,14 @@ pub(super) async fn deploy(
         Ok(other) => Err(Problem::new(500, format!("a build was recorded as {:?}; report this", other.event))),
         Err(CommandError::Refused(Refusal::Duplicate(number))) => {
             Ok(known(&app.journal.state(&entry.id), &entry.id, number))
+        }
+        Err(CommandError::Refused(Refusal::Stale { order, newest })) => {
+            let why = format!("build {order} is older than build {newest}, which was accepted before");
+            let how = match trigger {
+                Trigger::Build => "if it is wanted, deploy it by hand, without its number",
+                _ => "leave out `build` (`--build`) to deploy it deliberately",
+            };
+            Err(Problem::new(409, format!("{why}; {how}")))
         }
         Err(error) => Err(error.into()),
     }

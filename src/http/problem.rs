@@ -93,11 +93,6 @@ impl Problem {
         Self { kind: Kind::KeyUsed, ..Self::new(409, why) }
     }
 
-    /// What is wrong, and what to do.
-    pub(super) fn detail(&self) -> &str {
-        &self.detail
-    }
-
     pub(super) fn no_environment() -> Self {
         Self::not_found("there is no such environment; GET /v1/environments lists them")
     }

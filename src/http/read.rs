@@ -13,6 +13,7 @@ use utoipa::IntoParams;
 
 use super::{
     App, Problem,
+    events::READERS,
     place::{OfDeployment, Place},
     shape::{Deployment, Environment, Environments, History},
     shown::Look,
@@ -106,6 +107,9 @@ pub(super) struct Which {
     /// How many, a thousand at most.
     #[param(maximum = 4_294_967_295_u32, example = 50)]
     last: Option<u32>,
+    /// Only those after this one, by its `seq`: who asks again need not be told everything again.
+    #[param(example = 0)]
+    since: Option<u64>,
 }
 
 /// What happened
@@ -123,9 +127,12 @@ pub(super) async fn history(
     if let Some(id) = &which.environment {
         caller.may(Role::Viewer, id)?;
     }
+    let turn = READERS.acquire().await.map_err(|e| Problem::new(503, e.to_string()))?;
     let read = tokio::task::spawn_blocking(move || {
+        // The reading goes on without a caller who hangs up.
+        let _turn = turn;
         let wanted = |id: &EnvironmentId| which.environment.as_ref().is_none_or(|only| only == id) && caller.sees(id);
-        app.journal.history_where(&wanted, last)
+        app.journal.history_where(&wanted, last, which.since.unwrap_or(0))
     });
     let records = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
     let records = records.map_err(|e| Problem::new(500, format!("the state file can not be read: {e}")))?;

@@ -8,15 +8,19 @@ use axum::extract::FromRequestParts;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{App, Problem, problem::Difference, shape::GateName};
 use crate::{
-    machine::{Environment, EnvironmentId, Release},
+    machine::{Environment, EnvironmentId, Plan, Release},
+    pipelines::release,
     text::format_time,
 };
 
 /// The longest part of a version that a tag holds, in characters: a header must stay small.
 const LONGEST: usize = 40;
+/// How many bytes of a digest a tag holds.
+const DIGEST: usize = 6;
 /// The most tags of one `If-Match`.
 const MOST: usize = 8;
 
@@ -34,6 +38,19 @@ pub(super) struct Shown {
     pin: Option<u32>,
     /// What a promotion would bring.
     promote: Option<Named>,
+    /// What it would be made of and what it would wait for.
+    terms: Option<Terms>,
+}
+
+/// What a release would be in the environment to which it goes, by digests: a pipeline file or a secret may change while
+/// somebody reads what would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Terms {
+    definition: String,
+    parameters: String,
+    secrets: String,
+    gates: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +80,8 @@ pub(super) struct Look {
     pub state: Arc<Environment>,
     /// The one before it, from which releases are promoted.
     pub before: Option<Arc<Environment>>,
+    /// What a promotion would bring, as it would be here, or why there is nothing.
+    pub promoted: Result<Arc<Release>, String>,
     /// What is shown of both.
     pub shown: Shown,
 }
@@ -72,9 +91,38 @@ impl Look {
         let before = app.pipelines.get(&id.pipeline).and_then(|p| p.before(id));
         let before = before.map(|before| app.journal.state(&before.id));
         let state = app.journal.state(id);
-        let shown = Shown::of(id, &state, before.as_deref());
-        Self { state, before, shown }
+        let promoted = adapted(app, id, before.as_deref());
+        let plan = app.pipelines.environment(id).map(|definition| &*definition.plan);
+        let terms = promoted.as_ref().ok().zip(plan).map(|(release, plan)| Terms::of(release, plan));
+        let shown = Shown { terms, ..Shown::of(id, &state, before.as_deref()) };
+        Self { state, before, promoted, shown }
     }
+}
+
+/// The release that a promotion to `to` would bring, as it would be there.
+fn adapted(app: &App, to: &EnvironmentId, before: Option<&Environment>) -> Result<Arc<Release>, String> {
+    let pipeline = app.pipelines.get(&to.pipeline).ok_or("there is no such pipeline")?;
+    let from = pipeline.before(to).ok_or("the first environment has none before it; deploy a build")?;
+    let to = app.pipelines.environment(to).ok_or("there is no such environment")?;
+    let live = before.and_then(Environment::live).ok_or_else(|| format!("nothing is live in {}", from.id))?;
+    let release = release::promoted(pipeline, from, to, &live.release, &app.secrets);
+    release.map(Arc::new).map_err(|why| why.to_string())
+}
+
+impl Terms {
+    fn of(release: &Release, plan: &Plan) -> Self {
+        Self {
+            definition: digest(&(&release.definition, &release.source)),
+            parameters: digest(&release.parameters),
+            secrets: digest(&release.secrets),
+            gates: digest(&(&plan.before_provisioning, &plan.before_cutover)),
+        }
+    }
+}
+
+fn digest(what: &impl Serialize) -> String {
+    let json = serde_json::to_vec(what).unwrap_or_default();
+    hex::encode(&Sha256::digest(json)[..DIGEST])
 }
 
 impl Shown {
@@ -94,6 +142,7 @@ impl Shown {
             hold: state.hold().map(|h| Held { by: h.by.to_string(), since: format_time(h.since) }),
             pin: state.pin(),
             promote: before.and_then(|e| e.live()).map(|s| Named::of(&s.release)),
+            terms: None,
         }
     }
 
@@ -112,6 +161,15 @@ impl Shown {
 
     /// What of it that concerns `action` is different `now`.
     fn differences(&self, now: &Self, action: Action) -> Vec<Difference> {
+        // Those of another release are other ones anyway.
+        let same = self.promote == now.promote;
+        let terms = |of: &Self, term: fn(&Terms) -> &String| {
+            let terms = of.terms.as_ref().filter(|_| same);
+            terms.map_or("nothing".into(), |terms| format!("what has the digest {}", term(terms)))
+        };
+        let both = |term: fn(&Terms) -> &String| (terms(self, term), terms(now, term));
+        let [definition, parameters, secrets, gates] =
+            [both(|t| &t.definition), both(|t| &t.parameters), both(|t| &t.secrets), both(|t| &t.gates)];
         let all = [
             ("live", live(self), live(now)),
             ("standby", brought(self.standby.as_ref()), brought(now.standby.as_ref())),
@@ -120,6 +178,10 @@ impl Shown {
             ("hold", hold(self), hold(now)),
             ("pin", pin(self), pin(now)),
             ("promote", promoted(self), promoted(now)),
+            ("definition", definition.0, definition.1),
+            ("parameters", parameters.0, parameters.1),
+            ("secrets", secrets.0, secrets.1),
+            ("gates", gates.0, gates.1),
         ];
         let concerned = all.into_iter().filter(|(what, ..)| action.concerns().contains(what));
         let changed = concerned.filter(|(_, shown, now)| shown != now);
@@ -181,7 +243,18 @@ pub(super) enum Action {
 impl Action {
     fn concerns(self) -> &'static [&'static str] {
         match self {
-            Self::Promote => &["live", "candidate", "queue", "hold", "pin", "promote"],
+            Self::Promote => &[
+                "live",
+                "candidate",
+                "queue",
+                "hold",
+                "pin",
+                "promote",
+                "definition",
+                "parameters",
+                "secrets",
+                "gates",
+            ],
             Self::Rollback => &["live", "standby", "candidate"],
             Self::Abort => &["live", "candidate", "queue"],
             Self::Approve => &["live", "candidate"],

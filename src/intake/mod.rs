@@ -44,7 +44,7 @@ pub struct Announced {
     pub by: &'static str,
     /// What was built.
     pub build: Build,
-    /// What makes it the same when it is announced again; `None` where its delivery, its number or its content does.
+    /// What makes it the same when it is announced again; `None` where its number, its delivery or its content does.
     pub name: Option<String>,
 }
 
@@ -86,25 +86,24 @@ pub fn read(headers: &HeaderMap, body: &[u8], webhook: &Webhook, now: Millis) ->
 }
 
 impl Announced {
-    /// By what it is recorded once. `delivery` is the sender's name for the delivery, if its signature covers one; it
-    /// counts where the sender has no better name for the build itself.
+    /// By what it is recorded once: the sender's name for the build, else its number, for a build that is announced anew
+    /// comes in another delivery. `delivery` is the sender's name for that, if its signature covers one; it counts where
+    /// the build has neither. A number that says nothing by itself, of one job among several, is in the name.
     pub fn key(&self, pipeline: &Name, delivery: Option<&str>, body: &[u8]) -> Key {
         let sender = self.by.strip_prefix("webhook:").unwrap_or(self.by);
         if let Some(name) = &self.name {
             // The rest of the body may tell of the delivery, and differ when the same build is announced again.
             return key(pipeline, sender, Identity::Delivery(name), &self.build.essence());
         }
-        let identity = match (delivery, self.build.number) {
-            (Some(id), _) => Identity::Delivery(id),
-            (None, Some(number)) => Identity::Build(number),
-            (None, None) => Identity::Content,
-        };
-        key(pipeline, sender, identity, body)
+        match (self.build.number, delivery) {
+            (Some(number), _) => key(pipeline, sender, Identity::Build(number), &self.build.essence()),
+            (None, Some(id)) => key(pipeline, sender, Identity::Delivery(id), body),
+            (None, None) => key(pipeline, sender, Identity::Content, body),
+        }
     }
 }
 
-/// What makes a build the same however often it is announced: its delivery where the sender names it, else the sender's
-/// own count, else its content. `content` tells a name that is used again for something else.
+/// What makes a build the same however often it is announced. `content` tells a name that is used again for something else.
 pub fn key(pipeline: &Name, sender: &str, identity: Identity<'_>, content: &[u8]) -> Key {
     let mut digest = Sha256::new();
     for part in [pipeline.as_str(), sender] {

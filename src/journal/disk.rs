@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock, statfs, statvfs};
 
 use super::{
     problem::OpenError,
-    storage::{Appender, Storage},
+    storage::{Appender, Reader, Storage},
 };
 
 const LOCK: &str = "lock";
@@ -88,7 +88,7 @@ impl Storage for Disk {
             .collect::<io::Result<_>>()
     }
 
-    fn reader(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+    fn reader(&self, name: &str) -> io::Result<Box<dyn Reader>> {
         Ok(Box::new(File::open(self.folder.join(name))?))
     }
 

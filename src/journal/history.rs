@@ -2,51 +2,110 @@
 //! wanted.
 
 use std::{
-    io::{self, BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
     sync::Arc,
 };
 
 use super::{
-    read,
     record::{self, Record},
-    storage::{Storage, numbers, segment_name},
+    storage::{Reader, Storage, numbers, segment_name},
     writer::Published,
 };
 use crate::machine::EnvironmentId;
 
-/// The last records up to number `newest`, of those environments that are wanted, oldest first. Lines beyond `newest` are
-/// being written and are not looked at.
-pub(super) fn last(
-    storage: &dyn Storage,
-    wanted: &dyn Fn(&EnvironmentId) -> bool,
-    last: usize,
-    newest: u64,
-) -> io::Result<Vec<Record>> {
+/// How much of a file is read at once, from its end on.
+const BLOCK: u64 = 64 << 10;
+
+/// Which records are read back.
+pub(super) struct Wish<'a> {
+    /// Of these environments.
+    pub wanted: &'a dyn Fn(&EnvironmentId) -> bool,
+    /// So many at most.
+    pub most: usize,
+    /// None up to this one.
+    pub after: u64,
+    /// None beyond this one: they are being written.
+    pub newest: u64,
+    /// How many there are of these environments in all, or more: when all were seen, nothing older is read.
+    pub all: u64,
+}
+
+/// The last records of those that are wanted, oldest first. Reads from the end of the newest segment back to what
+/// answers the wish, and no further.
+pub(super) fn last(storage: &dyn Storage, wish: &Wish<'_>) -> io::Result<Vec<Record>> {
     let (segments, _) = numbers(&storage.names()?);
-    let mut found = Vec::new();
-    for number in segments.into_iter().rev() {
-        if found.len() >= last {
+    let (mut found, mut left) = (Vec::new(), wish.all);
+    'segments: for number in segments.into_iter().rev() {
+        if found.len() >= wish.most || left == 0 || wish.newest <= wish.after {
             break;
         }
         let name = segment_name(number);
-        let content = read::all(storage.reader(&name))?;
-        let whole = content.iter().rposition(|&b| b == b'\n').map_or(0, |feed| feed + 1);
-        for line in content[..whole].rsplit(|&b| b == b'\n').filter(|line| !line.is_empty()) {
-            if found.len() >= last {
-                break;
+        let mut lines = Backwards::from_end(storage.reader(&name)?)?;
+        while found.len() < wish.most && left > 0 {
+            let Some(line) = lines.previous()? else { continue 'segments };
+            if record::seq(&line).is_some_and(|seq| seq <= wish.after) {
+                break 'segments;
             }
             // Most lines need not be parsed: where it happened stands near their start.
-            if record::environment(line).is_some_and(|id| !wanted(&id)) {
+            if line.is_empty() || record::environment(&line).is_some_and(|id| !(wish.wanted)(&id)) {
                 continue;
             }
-            let record = record::parse(line).map_err(|error| io::Error::other(format!("{name}: {error}")))?;
-            if record.seq <= newest && wanted(&record.environment) {
+            let record = record::parse(&line).map_err(|error| io::Error::other(format!("{name}: {error}")))?;
+            if record.seq <= wish.after {
+                break 'segments;
+            }
+            if record.seq <= wish.newest && (wish.wanted)(&record.environment) {
+                left -= 1;
                 found.push(record);
             }
         }
     }
     found.reverse();
     Ok(found)
+}
+
+/// The whole lines of a file, the last one first.
+struct Backwards {
+    file: Box<dyn Reader>,
+    /// Where what was read begins.
+    begin: u64,
+    /// What was read and not given yet.
+    read: Vec<u8>,
+}
+
+impl Backwards {
+    fn from_end(mut file: Box<dyn Reader>) -> io::Result<Self> {
+        let begin = file.seek(SeekFrom::End(0))?;
+        let mut lines = Self { file, begin, read: Vec::new() };
+        // What stands behind the last line feed is being written, or is nothing.
+        lines.previous()?;
+        Ok(lines)
+    }
+
+    /// Without its line feed; `None` at the start of the file.
+    fn previous(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(feed) = self.read.iter().rposition(|&b| b == b'\n') {
+                let line = self.read.split_off(feed + 1);
+                self.read.pop();
+                return Ok(Some(line));
+            }
+            if self.begin == 0 {
+                let first = std::mem::take(&mut self.read);
+                return Ok((!first.is_empty()).then_some(first));
+            }
+            let size = self.begin.min(BLOCK);
+            self.begin -= size;
+            self.file.seek(SeekFrom::Start(self.begin))?;
+            let mut block = Vec::with_capacity(size as usize + self.read.len());
+            let got = (&mut self.file).take(size).read_to_end(&mut block)?;
+            if got as u64 != size {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            block.append(&mut self.read);
+            self.read = block;
+        }
+    }
 }
 
 /// The records after one of them, in their order, a few at a time. It stays where it is between two readings, so that
@@ -61,7 +120,7 @@ pub struct Replay {
 
 struct Open {
     segment: u32,
-    lines: BufReader<Box<dyn Read + Send>>,
+    lines: BufReader<Box<dyn Reader>>,
 }
 
 impl Replay {

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::storage::{Appender, Storage};
+use super::storage::{Appender, Reader, Storage};
 
 type Files = BTreeMap<String, Arc<Vec<u8>>>;
 
@@ -24,7 +24,7 @@ impl Storage for Memory {
     fn names(&self) -> io::Result<Vec<String>> {
         Ok(self.files().keys().cloned().collect())
     }
-    fn reader(&self, name: &str) -> io::Result<Box<dyn io::Read + Send>> {
+    fn reader(&self, name: &str) -> io::Result<Box<dyn Reader>> {
         let content = self.files().get(name).cloned().ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(Cursor::new(content.to_vec())))
     }

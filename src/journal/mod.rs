@@ -243,15 +243,23 @@ impl Journal {
         self.published.records.subscribe()
     }
 
-    /// The last records that are safe, of one environment or of all, oldest first. Reads files and blocks: a segment
-    /// when few are wanted, all of them when an environment has fewer.
+    /// The last records that are safe, of one environment or of all, oldest first. Reads files and blocks, from their
+    /// end back to what is wanted.
     pub fn history(&self, environment: Option<&EnvironmentId>, last: usize) -> io::Result<Vec<Record>> {
-        self.history_where(&|id| environment.is_none_or(|wanted| wanted == id), last)
+        self.history_where(&|id| environment.is_none_or(|wanted| wanted == id), last, 0)
     }
 
-    /// The same, of all environments that are wanted.
-    pub fn history_where(&self, wanted: &dyn Fn(&EnvironmentId) -> bool, last: usize) -> io::Result<Vec<Record>> {
-        history::last(&*self.storage, wanted, last, self.published.newest())
+    /// The same, of all environments that are wanted, and only what was recorded after `since`.
+    pub fn history_where(
+        &self,
+        wanted: &dyn Fn(&EnvironmentId) -> bool,
+        last: usize,
+        since: u64,
+    ) -> io::Result<Vec<Record>> {
+        // In this order: of what is recorded in between too many may be looked for, never too few.
+        let newest = self.published.newest();
+        let all = self.environments().into_iter().filter(wanted).map(|id| self.state(&id).seq().0).sum();
+        history::last(&*self.storage, &history::Wish { wanted, most: last, after: since, newest, all })
     }
 
     /// The place of the last record that is safe; 0 when there is none.

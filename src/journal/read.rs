@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use super::{
     problem::{Fault, Problem},
     record::{self, Sum},
+    storage::Reader,
 };
 
 const BLOCK: usize = 1 << 20;
@@ -114,7 +115,7 @@ fn at(file: &str, end: &End, fault: Fault) -> Problem {
 }
 
 /// A whole small file.
-pub(super) fn all(reader: io::Result<Box<dyn Read + Send>>) -> io::Result<Vec<u8>> {
+pub(super) fn all(reader: io::Result<Box<dyn Reader>>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader?.read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -10,7 +10,7 @@ pub(super) trait Storage: Send + Sync {
     /// The names of all files in it.
     fn names(&self) -> io::Result<Vec<String>>;
     /// Opens a file for reading, from its start.
-    fn reader(&self, name: &str) -> io::Result<Box<dyn io::Read + Send>>;
+    fn reader(&self, name: &str) -> io::Result<Box<dyn Reader>>;
     /// Opens a file for appending at its end; makes it, for good, if it is not there.
     fn appender(&self, name: &str) -> io::Result<Box<dyn Appender>>;
     /// Puts a whole file in place of what was there, or leaves that untouched. For good when it returns.
@@ -24,6 +24,11 @@ pub(super) trait Storage: Send + Sync {
     /// Gives it back.
     fn drop_ballast(&self) -> io::Result<()>;
 }
+
+/// A file that is read, from any place in it.
+pub(super) trait Reader: io::Read + io::Seek + Send {}
+
+impl<T: io::Read + io::Seek + Send> Reader for T {}
 
 /// A file that grows at its end.
 pub(super) trait Appender: Send {

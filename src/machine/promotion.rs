@@ -106,7 +106,8 @@ fn candidate<'a>(from: &'a Environment, to: &Environment) -> Result<&'a Stack, W
     }
 }
 
-fn is_going_back(environment: &Environment) -> bool {
+/// Whether something is being taken back there, or is about to be.
+pub fn is_going_back(environment: &Environment) -> bool {
     let back = |d: &Deployment| {
         d.trigger == Trigger::Rollback || matches!(d.phase, Phase::RollbackAsked { .. } | Phase::Undoing { .. })
     };

@@ -15,12 +15,18 @@ pub enum Refused {
     /// Its stack definition stands in the source repository, and nobody knows at which commit.
     #[error("the stack definition {0} is read from git at the release's commit: the build must name its `commit`")]
     NoCommit(Arc<str>),
+    /// The commit is not named in full: another one that begins alike could be made and would be read instead.
+    #[error(
+        "the stack definition {0} is read from git at the release's commit: the build must name its `commit` in full, with \
+         40 hexadecimal digits"
+    )]
+    ShortCommit(Arc<str>),
 }
 
 /// The release that a build becomes in the first environment. Its number is given when it is accepted.
 ///
 /// # Errors
-/// What of the build can not be taken, and what would be.
+/// What of the build can not be taken, and what would be; also a commit that a later environment could not take.
 pub fn of_build(
     pipeline: &Pipeline,
     entry: &EnvironmentDefinition,
@@ -30,6 +36,13 @@ pub fn of_build(
     let wrong = bad_parameters(pipeline, entry, build);
     if !wrong.is_empty() {
         return Err(Refused::Parameters(wrong));
+    }
+    let in_git = pipeline.environments.iter().find_map(|e| match &e.stack.definition {
+        DefinitionSource::Git(path) => Some(path),
+        DefinitionSource::File(_) => None,
+    });
+    if let (Some(path), Some(commit)) = (in_git, &build.commit) {
+        in_full(path, Some(commit))?;
     }
     let release = Release {
         number: 0,
@@ -80,10 +93,19 @@ fn same_definition(from: &EnvironmentDefinition, to: &EnvironmentDefinition) -> 
 fn with_own_definition(release: Release, environment: &EnvironmentDefinition) -> Result<Release, Refused> {
     let (definition, source) = match &environment.stack.definition {
         DefinitionSource::File(file) => (file.digest.clone(), None),
-        DefinitionSource::Git(path) if release.commit.is_none() => return Err(Refused::NoCommit(path.clone())),
-        DefinitionSource::Git(path) => ("".into(), Some(path.clone())),
+        DefinitionSource::Git(path) => {
+            in_full(path, release.commit.as_ref())?;
+            ("".into(), Some(path.clone()))
+        }
     };
     Ok(Release { definition, source, ..release })
+}
+
+/// Whether a definition at this path can be read at this commit and at no other.
+fn in_full(path: &Arc<str>, commit: Option<&Arc<str>>) -> Result<(), Refused> {
+    let commit = commit.ok_or_else(|| Refused::NoCommit(path.clone()))?;
+    let whole = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+    if whole { Ok(()) } else { Err(Refused::ShortCommit(path.clone())) }
 }
 
 /// What stands between a release and a stack definition that was read after the release was made: what the definition

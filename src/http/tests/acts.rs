@@ -38,6 +38,35 @@ async fn a_promotion_takes_what_is_live_before_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_person_does_not_promote_what_is_banned_or_being_taken_back_where_it_was_tried() {
+    let shop = Shop::new();
+    let (promote, changes) = (format!("{PROD}/promote"), format!("{PROD}/changes"));
+    let bars = async |why: &str| {
+        shop.post(&promote, "{}").await.refused(StatusCode::CONFLICT, why);
+        let told = shop.get(&changes).await.body;
+        assert_eq!(told["promotable"], false, "{told}");
+        assert!(told["why"].as_str().unwrap().contains(why), "{told}");
+    };
+    shop.hook(BUILD).await;
+    shop.go_live("shop/qa", 1).await;
+    for place in [QA, PROD] {
+        shop.post(&format!("{place}/veto"), r#"{"release":1,"reason":"loses orders"}"#).await;
+        bars("release 1 is vetoed: loses orders; lift the veto first").await;
+        shop.post(&format!("{place}/veto"), r#"{"release":1,"lift":true}"#).await;
+    }
+    shop.hook(&BUILD.replace("v1", "v2")).await;
+    shop.bake("shop/qa", 2).await;
+    let told = shop.get(&changes).await.body;
+    assert_eq!(told["promotable"], true, "a person may be in a hurry");
+    assert!(told["why"].as_str().unwrap().contains("release 2 is not found good yet"), "{told}");
+    shop.steps("shop/qa", [crate::machine::Event::Succeeded { number: Number(2) }]).await;
+    assert_eq!(shop.get(&changes).await.body["why"], serde_json::Value::Null);
+    assert_eq!(shop.post(&format!("{QA}/rollback"), r#"{"number":2}"#).await.status, 200);
+    bars("something is being rolled back in the environment before").await;
+    assert_eq!(shop.state("shop/prod").last_number(), Number(0));
+}
+
+#[tokio::test]
 async fn holds_pins_and_vetoes_are_set_and_taken_back() {
     let shop = Shop::new();
     shop.post(&format!("{QA}/resume"), "").await.refused(StatusCode::CONFLICT, "nothing is held");

@@ -1,7 +1,10 @@
 //! Webhooks: the good one, and every bad one.
 
 use axum::body::Body;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
 use http::{Request, StatusCode};
+use sha2::Sha256;
 
 use super::kit::{KEY, Shop, signature, signed};
 use crate::machine::{Millis, Number};
@@ -21,6 +24,46 @@ async fn a_build_is_recorded_once_however_often_it_is_announced() {
     assert_eq!((next.status, next.body["number"].as_u64()), (202, Some(2)));
     let older = shop.hook(&BUILD.replace("v1", "v0").replace('7', "6")).await;
     older.refused(StatusCode::CONFLICT, "build 6 is older than build 8");
+}
+
+#[tokio::test]
+async fn an_older_build_is_refused_whichever_way_it_comes_and_deployed_when_it_is_meant() {
+    let shop = Shop::new();
+    shop.hook(BUILD).await;
+    let deploy = "/v1/environments/shop/qa/deploy";
+    let older = shop.post(deploy, &BUILD.replace("v1", "v0").replace('7', "6")).await;
+    older.refused(StatusCode::CONFLICT, "build 6 is older than build 7, which was accepted before; leave out `build`");
+    assert_eq!(shop.post(deploy, r#"{"version":"v0","artifact":"builds/v0"}"#).await.body["number"], 2);
+    assert_eq!(shop.post(deploy, &BUILD.replace("v1", "v2").replace('7', "8")).await.body["number"], 3);
+    let late = shop.hook(BUILD).await;
+    assert_eq!(late.body["number"], 1, "{}", late.body);
+    let between = shop.hook(&BUILD.replace('7', "5")).await;
+    between.refused(StatusCode::CONFLICT, "build 5 is older than build 8, which was accepted before; if it is wanted");
+}
+
+#[tokio::test]
+async fn a_build_with_a_number_is_the_same_under_every_name_of_a_delivery() {
+    let shop = Shop::new();
+    let seconds = (shop.app.clock.now().0 / 1000).to_string();
+    let announce = |id: &'static str, body: &str| {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(KEY).unwrap();
+        mac.update(format!("{id}.{seconds}.{body}").as_bytes());
+        let proof = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+        let request = Request::post("/v1/hooks/shop").header("webhook-id", id).header("webhook-timestamp", &seconds);
+        let request = request.header("webhook-signature", proof).body(Body::from(body.to_owned()));
+        shop.send(request.unwrap())
+    };
+    let linked = BUILD.replace('}', r#","link":"https://ci.example/7"}"#);
+    for (id, body) in [("a", BUILD), ("a", BUILD), ("b", BUILD), ("c", &linked)] {
+        let told = announce(id, body).await;
+        assert_eq!((told.status, told.body["number"].as_u64()), (202, Some(1)), "{}", told.body);
+    }
+    let other = announce("d", &BUILD.replace("builds/v1", "builds/v2")).await;
+    other.refused(StatusCode::CONFLICT, "used before for another build");
+    let unnumbered = r#"{"version":"v1","artifact":"builds/v1"}"#;
+    for (id, number) in [("e", 2), ("e", 2), ("f", 3)] {
+        assert_eq!(announce(id, unnumbered).await.body["number"], number);
+    }
 }
 
 #[tokio::test]

@@ -60,6 +60,46 @@ async fn a_release_that_is_no_longer_the_one_shown_is_not_promoted() {
 }
 
 #[tokio::test]
+async fn a_release_that_would_be_made_of_something_else_is_not_the_one_shown() {
+    let mut shop = Shop::new();
+    std::fs::write(shop.folder().join("db"), "one").unwrap();
+    let other = "command = [\"/bin/true\"]\nparameters = { greeting = \"\" }\nsecrets = { DB = { secret = \"db\" } }\n";
+    std::fs::write(shop.folder().join("other.toml"), other).unwrap();
+    live_in_qa("v1", &shop).await;
+    let promote = format!("{PROD}/promote");
+    let stack = |more: &str| format!("deploy = \"on-promotion\"\nstack = {{ driver = \"process\", definition = {more}");
+    let (plain, adapted) = (stack("\"none.toml\""), stack("\"none.toml\", parameters = { greeting = \"hello\" }"));
+    let other = adapted.replace("none", "other") + ", secrets = [\"db\"]";
+    let secrets = ("[webhook]", "[secrets]\ndb = { file = \"db\" }\n[webhook]");
+    let gate = "18081\" }\napproval = { before_cutover = { timeout = \"1h\", otherwise = \"abort\" } }";
+    for (what, edits) in [
+        ("parameters", vec![(&*plain, &*adapted)]),
+        ("definition, secrets", vec![(&*adapted, &*other), secrets]),
+        ("gates", vec![("18081\" }", gate)]),
+    ] {
+        let shown = tag(&shop, PROD).await;
+        shop.rewrite(&edits);
+        assert_changed(&with(&shop, &promote, "{}", ("if-match", &shown)).await, what);
+    }
+    let shown = tag(&shop, PROD).await;
+    std::fs::write(shop.folder().join("db"), "two").unwrap();
+    assert_changed(&with(&shop, &promote, "{}", ("if-match", &shown)).await, "secrets");
+    let told = with(&shop, &format!("{PROD}/rollback"), r#"{"number":1}"#, ("if-match", &shown)).await;
+    told.refused(StatusCode::CONFLICT, "deployment 1 is not live");
+    let shown = tag(&shop, PROD).await;
+    assert_eq!(with(&shop, &promote, "{}", ("if-match", &shown)).await.status, 202);
+}
+
+#[track_caller]
+fn assert_changed(told: &Told, what: &str) {
+    told.refused(StatusCode::CONFLICT, "is now what has the digest");
+    let changed = told.body["changed"].as_array().unwrap();
+    let names: Vec<&str> = changed.iter().map(|c| c["what"].as_str().unwrap()).collect();
+    assert_eq!(names.join(", "), what, "{}", told.body);
+    assert!(changed.iter().all(|c| c["now"] != c["shown"]));
+}
+
+#[tokio::test]
 async fn what_does_not_concern_the_decision_does_not_stop_it() {
     let shop = Shop::new();
     live_in_qa("v1", &shop).await;

@@ -88,6 +88,13 @@ async fn who_sees_a_part_is_shown_the_history_of_that_part_however_long_ago() {
         let records = told.body["records"].as_array().unwrap();
         assert_eq!((records.len(), records[0]["seq"].as_u64()), (1, Some(1)), "{path}");
     }
+    let told = shop.ask(&quinn, "GET", "/v1/history?environment=shop/qa&since=1", "").await;
+    assert_eq!(told.body["records"].as_array().unwrap().len(), 0);
+    let told = shop.get("/v1/history?environment=shop/prod&since=1099").await;
+    assert_eq!(
+        (told.body["records"][0]["seq"].as_u64(), told.body["records"][1]["seq"].as_u64()),
+        (Some(1100), Some(1101))
+    );
     let all = shop.get("/v1/history?last=5000").await;
     assert_eq!(all.body["records"].as_array().unwrap().len(), 1000);
 }

@@ -106,6 +106,7 @@ async fn a_token_reaches_no_further_than_it_is_for() {
         ("GET", "/v1/environments/shop/pr%6Fd"),
         ("GET", "/v1/deployments/shop/prod/1"),
         ("GET", "/v1/history?environment=shop/prod"),
+        ("GET", "/v1/events?environment=shop/prod"),
         ("POST", "/v1/environments/shop/prod/hold"),
         ("POST", "/v1/environments/shop/prod/veto"),
         ("POST", "/v1/deployments/shop/prod/1/abort"),
@@ -114,7 +115,9 @@ async fn a_token_reaches_no_further_than_it_is_for() {
         told.refused(StatusCode::FORBIDDEN, "the token of `quinn` is not for shop/prod, only for shop/qa");
     }
     // Whether there is such an environment is none of its business either.
-    ask("GET", "/v1/environments/other/qa").await.refused(StatusCode::FORBIDDEN, "not for other/qa");
+    for path in ["/v1/environments/other/qa", "/v1/history?environment=other/qa", "/v1/events?environment=other/qa"] {
+        ask("GET", path).await.refused(StatusCode::FORBIDDEN, "not for other/qa");
+    }
 
     shop.post("/v1/environments/shop/prod/hold", "").await;
     let history = ask("GET", "/v1/history?last=1").await.body;

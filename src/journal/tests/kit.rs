@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     hash::{BuildHasher, Hasher},
-    io::{self, Cursor, ErrorKind, Read},
+    io::{self, Cursor, ErrorKind},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -12,7 +12,7 @@ use crate::{
         Options,
         ledger::{Ledger, Request, Wish},
         open,
-        storage::{Appender, Storage},
+        storage::{Appender, Reader, Storage},
     },
     machine::{
         Command, Entry, EnvironmentId, Event, Gate, Generation, Key, Millis, Number, Otherwise, Outcome, Plan, Release,
@@ -116,7 +116,7 @@ impl Storage for SimDisk {
     fn names(&self) -> io::Result<Vec<String>> {
         Ok(self.state().files.keys().cloned().collect())
     }
-    fn reader(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
+    fn reader(&self, name: &str) -> io::Result<Box<dyn Reader>> {
         Ok(Box::new(Cursor::new(self.state().files.get(name).ok_or(ErrorKind::NotFound)?.seen.clone())))
     }
     fn appender(&self, name: &str) -> io::Result<Box<dyn Appender>> {

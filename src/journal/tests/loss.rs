@@ -30,7 +30,8 @@ fn a_loss_of_power_at_any_moment_loses_nothing_acknowledged_and_doubles_nothing(
             disk.lose_power(&mut random);
         }
         let start = open::read(&disk).unwrap_or_else(|problem| panic!("{problem}; run {run}, seed {seed}"));
-        let records = history::last(&disk, &|_| true, usize::MAX, u64::MAX).unwrap();
+        let all = history::Wish { wanted: &|_| true, most: usize::MAX, after: 0, newest: u64::MAX, all: u64::MAX };
+        let records = history::last(&disk, &all).unwrap();
         let keys: Vec<u64> = records
             .iter()
             .filter_map(|record| match &record.event {

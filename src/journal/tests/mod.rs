@@ -5,5 +5,6 @@ mod damage;
 mod disk;
 mod flips;
 mod golden;
+mod history;
 mod kit;
 mod loss;

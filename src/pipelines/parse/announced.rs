@@ -1,12 +1,13 @@
 //! `[webhook]` and `[source]`: how builds are announced, and where their source is.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use super::{
     super::{SecretSource, Source, Webhook, keys},
     secret,
 };
 use crate::{
+    git::{BadAddress, Password, Remote},
     text::excerpt,
     toml_file::{Table, Value},
 };
@@ -63,12 +64,33 @@ pub(super) fn source(table: &Table<'_, '_>, folder: &Path) -> Option<Source> {
     let password: Option<SecretSource> = table.get("password").and_then(|v| secret(&v, folder));
     let web = table.get("web").and_then(|v| page(&v));
     let (git, remote) = git?;
+    let named: Vec<_> = ["user", "password"].into_iter().filter(|key| table.get(key).is_some()).collect();
     if !remote {
-        for key in ["user", "password"].into_iter().filter(|key| table.get(key).is_some()) {
+        for key in &named {
             table.wrong_at(key, &format!("`{key}` is for an address that asks for it; `git` is a folder of this host"));
         }
+        usable(table, &git, &[])?;
+    } else {
+        usable(table, &git, &named)?;
     }
     Some(Source { git, user, password, web })
+}
+
+/// Whether the controller can do with the address what it is to do with it. It has the last word, so that what was
+/// checked is what can be served.
+fn usable(table: &Table<'_, '_>, git: &str, named: &[&str]) -> Option<()> {
+    let asks = |key: &str| named.contains(&key);
+    let nobodys: Password = Arc::new(|| Err("it is not asked for".to_owned()));
+    let remote =
+        Remote::new(git, asks("user").then(String::new), asks("password").then_some(nobodys)).map_err(
+            |why| match why {
+                BadAddress::UserElsewhere => {
+                    named.iter().for_each(|key| table.wrong_at(key, &format!("`{key}` can not be used here: {why}")));
+                }
+                _ => drop(table.get("git").inspect(|value| value.wrong(&format!("`git`: {why}")))),
+            },
+        );
+    remote.ok().map(drop)
 }
 
 const ADDRESSES: &str =
@@ -105,7 +127,11 @@ fn address(value: &Value<'_, '_>, folder: &Path) -> Option<(String, bool)> {
             }
             if good { Some((text.to_owned(), true)) } else { wrong(&format!("this is incomplete; {ADDRESSES}")) }
         }
-        _ => Some((folder.join(text).display().to_string(), false)),
+        // Absolute, for the controller may be somewhere else than its files.
+        _ => {
+            let path = folder.join(text);
+            Some((std::path::absolute(&path).unwrap_or(path).display().to_string(), false))
+        }
     }
 }
 

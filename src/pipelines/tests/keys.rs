@@ -62,7 +62,8 @@ fn an_address_of_a_repository_is_known_by_its_shape_and_has_no_password() {
     {
         assert_eq!(git(good), good);
     }
-    assert_eq!(git("../shop"), "pipelines/../shop", "a folder is meant from the folder of the file");
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(git("../shop"), here.join("pipelines/../shop").to_str().unwrap(), "from the folder of the file");
     assert_eq!(git("/srv/shop.git"), "/srv/shop.git");
     for (bad, told) in [
         ("https://ci:canary@git.example/a", "3:7: `git`: no password is written here"),
@@ -71,6 +72,14 @@ fn an_address_of_a_repository_is_known_by_its_shape_and_has_no_password() {
         ("ftp://git.example/a", "3:7: `git`: this kind of address is not known; accepted: "),
         ("https://", "3:7: `git`: host or path is missing"),
         ("--upload-pack=x", "3:7: `git`: this is no address of a repository"),
+        ("https://git.example/a?token=canary", "3:7: `git`: this is no address of a repository"),
+        ("https://git.example/a#canary", "3:7: `git`: this is no address of a repository"),
+        ("https://git.example:port/canary", "3:7: `git`: "),
+        ("ssh://git@git.example/canary%20a", "3:7: `git`: this is no address of a repository"),
+        ("ssh://canary%20@git.example/a", "3:7: `git`: its user can not be part of an address for ssh"),
+        ("git@git.exa$mple:canary", "3:7: `git`: its host can not be part of an address for ssh"),
+        ("git@git.example:-canary", "3:7: `git`: its path can not be part of an address for ssh"),
+        ("../can ary", "3:7: `git`: this is no address of a repository"),
     ] {
         let text = after(&format!("[source]\ngit = \"{bad}\""));
         refused(&text, told);
@@ -84,6 +93,9 @@ fn an_address_of_a_repository_is_known_by_its_shape_and_has_no_password() {
     ] {
         refused(&after(&format!("[source]\ngit = \"https://git.example/a\"\n{bad}")), told);
     }
+    let ssh = "[source]\ngit = \"git@git.example:a\"\n";
+    refused(&after(&format!("{ssh}user = \"ci\"")), "4:1: `user` can not be used here: an address for ssh");
+    refused(&after(&format!("{ssh}password = {{ env = \"KEY\" }}")), "4:1: `password` can not be used here");
     refused(&after("[source]\ngit = \"../shop\"\nuser = \"ci\""), "4:1: `user` is for an address that asks for it");
 }
 

@@ -112,7 +112,19 @@ fn another_definition_is_the_targets_own_and_in_git_it_is_read_at_the_releases_c
     let shop = shop();
     let why = shop.promoted(2, &shop.made(&build(None, &[])).unwrap()).unwrap_err();
     assert!(why.to_string().contains("must name its `commit`"), "{why}");
-    let release = shop.promoted(2, &shop.made(&build(Some("c0ffee"), &[])).unwrap()).unwrap();
+    let whole = "c6d86dc654b12425e706bcf951adfe5a8627a517";
+    for bad in ["c0ffee", "c6d86dc654b12425e706bcf951adfe5a8627a51", &format!("{whole}0"), &whole.replace('c', "x")] {
+        let why = shop.made(&build(Some(bad), &[])).unwrap_err();
+        assert!(
+            why.to_string().contains("deploy/dr.toml is read from git") && why.to_string().contains("40 hex"),
+            "{why}"
+        );
+        // As it was recorded before this was asked for.
+        let old = Release { commit: Some(bad.into()), ..shop.made(&build(None, &[])).unwrap() };
+        assert!(matches!(shop.promoted(2, &old), Err(Refused::ShortCommit(_))), "{bad}");
+        assert!(shop.promoted(1, &old).is_ok(), "a definition beside the file needs no commit");
+    }
+    let release = shop.promoted(2, &shop.made(&build(Some(whole), &[])).unwrap()).unwrap();
     assert!(release.awaits_definition());
     assert_eq!(release.source.as_deref(), Some("deploy/dr.toml"));
     assert!(release.secrets.is_empty());
