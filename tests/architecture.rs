@@ -1,5 +1,7 @@
 //! Reads the sources and fails when one of the things that must never be has come to be.
 
+mod paths;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -18,6 +20,18 @@ impl Source {
             let line = line.trim_start();
             !line.starts_with("//")
         })
+    }
+
+    fn before_tests(&self) -> &str {
+        self.text.find("\nmod tests {").map_or(&self.text, |end| &self.text[..end])
+    }
+
+    /// The names of its module, below the crate.
+    fn module(&self) -> Vec<&str> {
+        let path = self.path.trim_start_matches("src/").trim_end_matches(".rs");
+        let mut names: Vec<&str> = path.split('/').collect();
+        names.pop_if(|name| ["mod", "lib", "main"].contains(name));
+        names
     }
 
     fn is_test(&self) -> bool {
@@ -68,66 +82,177 @@ fn assert_none(what: &str, hits: &[String]) {
     assert!(hits.is_empty(), "{what}:\n{}", hits.join("\n"));
 }
 
-fn other_modules(but: &[&str]) -> Vec<String> {
-    let all = [
-        "access",
-        "checks",
-        "cli",
-        "clock",
-        "git",
-        "http",
-        "intake",
-        "journal",
-        "machine",
-        "pipelines",
-        "runner",
-        "secrets",
-        "settings",
-        "stacks",
-        "web_front",
-    ];
-    all.iter().filter(|m| !but.contains(m)).map(|m| format!("crate::{m}")).collect()
+/// Every path of production code below `place` that is judged so, as `file:line: path`.
+fn paths_that(all: &[Source], place: &str, judge: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut hits = Vec::new();
+    for source in all.iter().filter(|s| s.path.starts_with(place) && !s.is_test()) {
+        let named = paths::paths(source.before_tests(), &source.module());
+        hits.extend(
+            named.into_iter().filter(|(_, p)| judge(p)).map(|(line, p)| format!("{}:{line}: {p}", source.path)),
+        );
+    }
+    hits
 }
 
-fn imports(place: &str, forbidden: &[String]) -> Vec<String> {
-    let forbidden: Vec<&str> = forbidden.iter().map(String::as_str).collect();
-    lines_with(place, &forbidden)
+fn is_below(path: &str, top: &str) -> bool {
+    path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// What is named below `place` of the other parts of Pointsman, but for what it may know.
+fn foreign(all: &[Source], place: &str, may_know: &[&str]) -> Vec<String> {
+    paths_that(all, place, |path| {
+        path.strip_prefix("crate::").is_some_and(|path| !may_know.iter().any(|known| is_below(path, known)))
+    })
+}
+
+/// What is named below `place` of these modules, whether of Pointsman or not, alone or with all that is beside them.
+fn named(all: &[Source], place: &str, forbidden: &[&str]) -> Vec<String> {
+    paths_that(all, place, |path| {
+        forbidden.iter().any(|top| {
+            let all_beside = top.rsplit_once("::").is_some_and(|(above, _)| path == format!("{above}::*"));
+            is_below(path, top) || all_beside
+        })
+    })
+}
+
+/// What reaches beyond this host's files and memory.
+const NETWORK: [&str; 10] = [
+    "reqwest",
+    "hyper",
+    "hyper_util",
+    "axum",
+    "git2",
+    "socket2",
+    "tokio::net",
+    "std::net::TcpStream",
+    "std::net::TcpListener",
+    "std::net::UdpSocket",
+];
+
+#[test]
+fn a_known_violation_is_found_however_it_is_written() {
+    let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+    let text = "//! x\nuse std::{\n    fmt,\n    fs,\n};\nuse crate::{\n    journal::{self, Journal},\n    machine::Seq,\n};\n\
+                use super::super::runner::Board;\nfn f() { crate::http::router() }\n// crate::cli\n\
+                mod tests {\n    use crate::cli;\n}\n";
+    let all = [
+        source("src/machine/tick.rs", text),
+        source("src/machine/tests/tick.rs", "use crate::cli;"),
+        source("src/cli/x.rs", "use crate::journal;"),
+    ];
+    let hits = foreign(&all, "src/machine", &["machine"]);
+    let expected =
+        ["7: crate::journal", "7: crate::journal::Journal", "10: crate::runner::Board", "11: crate::http::router"];
+    assert_eq!(hits, expected.map(|hit| format!("src/machine/tick.rs:{hit}")));
+    assert_eq!(named(&all, "src/machine", &["std::fs"]), ["src/machine/tick.rs:4: std::fs"]);
+    let all = [source("src/git/mod.rs", "use std::*; use super::http;")];
+    assert_eq!(
+        named(&all, "src/git", &["std::fs", "crate::http"]),
+        ["src/git/mod.rs:1: std::*", "src/git/mod.rs:1: crate::http"]
+    );
+}
+
+#[test]
+fn every_module_is_on_the_map() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let [map, library] =
+        ["ARCHITECTURE.md", "src/lib.rs"].map(|file| fs::read_to_string(root.join(file)).expect("it is there"));
+    for module in paths::modules(&library) {
+        let rows = [format!("`src/{module}`"), format!("`src/{module}.rs`"), format!("`{module}.rs`")];
+        let row = map.lines().find(|l| l.starts_with('|') && rows.iter().any(|row| l.contains(row)));
+        assert!(row.is_some(), "{module} is not on the map of ARCHITECTURE.md");
+    }
 }
 
 #[test]
 fn the_machine_is_pure() {
-    assert_none("the machine imports other parts", &imports("src/machine", &other_modules(&["machine"])));
-    let runtime = ["tokio", "async ", "std::fs", "std::net", "std::io", "std::thread", "std::process", "println"];
-    assert_none("the machine does I/O or is async", &lines_with("src/machine", &runtime));
+    let all = sources();
+    assert_none("the machine imports other parts", &foreign(&all, "src/machine", &["machine"]));
+    let world =
+        ["tokio", "std::fs", "std::net", "std::io", "std::thread", "std::process", "std::env", "std::os", "rustix"];
+    assert_none("the machine does I/O", &named(&all, "src/machine", &[&world[..], &NETWORK].concat()));
+    assert_none("the machine is async or prints", &lines_with("src/machine", &["async ", "print"]));
     let clocks = ["Instant", "SystemTime", "::now("];
     assert_none("the machine reads a clock", &lines_with("src/machine", &clocks));
 }
 
 #[test]
+fn the_journal_knows_the_machine_only() {
+    assert_none("the journal knows more", &foreign(&sources(), "src/journal", &["journal", "machine"]));
+}
+
+#[test]
 fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
-    let above = other_modules(&["machine", "stacks", "web_front", "cli", "clock"]);
-    assert_none("a stack driver looks up", &imports("src/stacks", &above));
-    assert_none("a front driver looks up", &imports("src/web_front", &above));
-    assert_none("a stack driver knows a front", &lines_with("src/stacks", &["crate::web_front", "web_front::"]));
+    let all = sources();
+    let tools = ["machine", "clock", "random", "text", "units", "toml_file"];
+    assert_none("a stack driver looks up", &foreign(&all, "src/stacks", &[&tools[..], &["stacks"]].concat()));
+    // Both kinds fail in the same ways.
+    let front = [&tools[..], &["web_front", "stacks::StepError"]].concat();
+    assert_none("a front driver looks up", &foreign(&all, "src/web_front", &front));
     for (place, registry) in [("src/stacks", "stacks"), ("src/web_front", "web_front")] {
         let drivers = registered(place);
+        assert!(!drivers.is_empty(), "{place} registers none");
         for driver in &drivers {
-            let others: Vec<String> =
-                drivers.iter().filter(|d| *d != driver).map(|d| format!("{registry}::{d}")).collect();
-            assert_none("a driver knows another", &imports(&format!("{place}/{driver}"), &others));
+            let others = drivers.iter().filter(|d| *d != driver).map(|d| format!("crate::{registry}::{d}"));
+            let others: Vec<String> = others.collect();
+            let others: Vec<&str> = others.iter().map(String::as_str).collect();
+            for own in [format!("{place}/{driver}/"), format!("{place}/{driver}.rs")] {
+                assert_none("a driver knows another", &named(&all, &own, &others));
+            }
         }
     }
 }
 
 #[test]
-fn git_knows_no_pipeline_no_journal_and_no_driver_and_no_driver_or_core_knows_git() {
-    let above = other_modules(&["machine", "git", "clock"]);
-    assert_none("git looks up", &imports("src/git", &above));
-    let words = ["machine::{", "machine::*"];
-    assert_none("git takes more of the machine than its time", &lines_with("src/git", &words));
-    for place in ["src/machine", "src/journal", "src/stacks", "src/web_front", "src/checks", "src/intake"] {
-        assert_none("git is used from below", &imports(place, &["crate::git".to_owned()]));
+fn checks_reach_only_the_addresses_that_are_handed_in() {
+    let all = sources();
+    let known = ["checks", "machine", "clock", "text", "units"];
+    assert_none("a check knows where else to ask", &foreign(&all, "src/checks", &known));
+    let names = ["lookup_host", "ToSocketAddrs", "to_socket_addrs"];
+    assert_none("a check looks names up", &lines_with("src/checks", &names));
+}
+
+#[test]
+fn the_files_that_people_write_are_read_without_the_network() {
+    let all = sources();
+    for place in ["src/pipelines", "src/settings.rs"] {
+        assert_none("reading files takes the network", &named(&all, place, &NETWORK));
+        let above = ["crate::git", "crate::http", "crate::journal", "crate::runner", "crate::cli"];
+        assert_none("reading files looks up", &named(&all, place, &above));
     }
+}
+
+#[test]
+fn texts_know_not_what_they_are_used_for() {
+    let all = sources();
+    for place in ["src/text.rs", "src/units.rs", "src/toml_file.rs", "src/clock.rs", "src/random.rs"] {
+        assert_none("a tool looks up", &foreign(&all, place, &["machine::Millis", "text"]));
+    }
+}
+
+#[test]
+fn git_knows_no_pipeline_no_journal_and_no_driver_and_no_driver_or_core_knows_git() {
+    let all = sources();
+    assert_none("git looks up", &foreign(&all, "src/git", &["git", "clock", "text", "machine::Millis"]));
+    for place in ["src/machine", "src/journal", "src/stacks", "src/web_front", "src/checks", "src/intake"] {
+        assert_none("git is used from below", &named(&all, place, &["crate::git"]));
+    }
+}
+
+#[test]
+fn only_a_fetch_of_git_uses_the_network() {
+    let all = sources();
+    let ways = ["src/git/http.rs", "src/git/ssh.rs"];
+    let outside = |hits: Vec<String>, but: &[&str]| -> Vec<String> {
+        hits.into_iter().filter(|hit| !but.iter().any(|file| hit.starts_with(file))).collect()
+    };
+    let programs =
+        ["std::process", "tokio::process", "reqwest", "tokio::net", "std::net", "git2::Remote", "git2::build"];
+    // An address is only taken apart with it.
+    let network = named(&all, "src/git", &programs).into_iter().filter(|hit| !hit.ends_with("reqwest::Url")).collect();
+    assert_none("git uses the network elsewhere", &outside(network, &ways));
+    let users = named(&all, "src/git", &["crate::git::http", "crate::git::ssh"]);
+    assert_none("not only a fetch reaches a server", &outside(users, &[&ways[..], &["src/git/fetch.rs"]].concat()));
 }
 
 /// The modules that a registry names.
@@ -139,6 +264,10 @@ fn registered(place: &str) -> Vec<String> {
 
 #[test]
 fn intake_and_http_never_call_drivers() {
+    let all = sources();
+    let drivers = ["crate::stacks", "crate::web_front"];
+    assert_none("webhooks know who acts", &named(&all, "src/intake", &[&drivers[..], &["crate::runner"]].concat()));
+    assert_none("the API knows drivers", &named(&all, "src/http", &drivers));
     for place in ["src/intake", "src/http"] {
         let words = ["StackDriver", "FrontDriver", ".ensure(", ".retire(", ".cut_over(", ".stage("];
         assert_none("a surface calls a driver", &lines_with(place, &words));
@@ -147,9 +276,12 @@ fn intake_and_http_never_call_drivers() {
 
 #[test]
 fn who_may_do_what_is_decided_without_knowing_how_they_ask() {
-    assert_none("access looks up", &imports("src/access", &other_modules(&["access", "machine"])));
-    let words = ["axum", "http::", "hyper", "tokio", "async "];
-    assert_none("access knows how requests come", &lines_with("src/access", &words));
+    let all = sources();
+    let known = ["access", "machine", "random", "text", "toml_file"];
+    assert_none("access looks up", &foreign(&all, "src/access", &known));
+    let ways = [&NETWORK[..], &["http", "tokio", "tower", "futures_util"]].concat();
+    assert_none("access knows how requests come", &named(&all, "src/access", &ways));
+    assert_none("access waits", &lines_with("src/access", &["async "]));
 }
 
 #[test]
@@ -173,6 +305,8 @@ fn one_file_reads_the_clock_and_one_spawns() {
     let readers = lines_with("src", &["Instant::now(", "SystemTime::now("]);
     let readers = readers.into_iter().filter(|hit| !hit.starts_with("src/clock.rs"));
     assert_none("someone else reads the clock", &readers.collect::<Vec<_>>());
+    let random = lines_with("src", &["/dev/urandom"]).into_iter().filter(|hit| !hit.starts_with("src/random.rs"));
+    assert_none("someone else reads randomness", &random.collect::<Vec<_>>());
     let spawners = lines_with("src/runner", &["spawn("]);
     let spawners = spawners.into_iter().filter(|hit| !hit.starts_with("src/runner/spawn.rs"));
     assert_none("someone else spawns", &spawners.collect::<Vec<_>>());
