@@ -1,6 +1,5 @@
-//! The check can fail: each of the rules R1 to R26, taken out, breaks a promise (R27 to R29, of promotion,
-//! are taken out in `promotion.rs` beside this). Where a second rule would still catch
-//! what the first one lets through, both are out; the table says so.
+//! The check can fail: each of the rules R1 to R26, taken out, breaks a promise (`promotion.rs` beside this does the same to
+//! R27 to R29). Where a second rule would still catch what the first one lets through, both are out; the table says so.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
