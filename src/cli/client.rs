@@ -13,7 +13,6 @@ use http::{HeaderName, HeaderValue, Method, header};
 use reqwest::{Certificate, ClientBuilder, redirect};
 use serde_json::Value;
 
-use super::random;
 use crate::{clock::Clock, settings::Settings};
 
 /// How long connecting may take.

@@ -1,4 +1,4 @@
-//! The command line: one file per command. Must not decide anything.
+//! The command line: a file for each command or kind of commands. Must not decide anything.
 
 pub mod act;
 mod block;
@@ -15,7 +15,6 @@ pub mod init;
 pub mod journal;
 pub mod promote;
 mod rail;
-mod random;
 pub mod sample;
 pub mod screen;
 pub mod serve;

@@ -16,10 +16,11 @@ use anyhow::{Context, bail};
 use dialoguer::Input;
 use serde_json::json;
 
-use super::{USAGE, complain, random, screen::say};
+use super::{USAGE, complain, screen::say};
 use crate::{
     machine::Name,
     pipelines::{Registry, load},
+    random,
     settings::{self, Settings},
     toml_file::Mistake,
 };
