@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, Method, header};
 use reqwest::{Certificate, ClientBuilder, redirect};
 use serde_json::Value;
 
-use crate::{clock::Clock, settings::Settings};
+use crate::{clock::Clock, random, settings::Settings};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);

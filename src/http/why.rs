@@ -96,7 +96,7 @@ pub(super) fn deadline(deployment: &Deployment) -> Option<Millis> {
 /// One sentence, and a second one when something stands in the way.
 pub(super) fn sentence(id: &EnvironmentId, state: &Environment, sight: &Sight) -> String {
     let mut text = match (state.active(), state.queue().first()) {
-        (Some(active), _) => under_way(id, active, sight),
+        (Some(active), _) => under_way(id, state, active, sight),
         (None, Some(next)) => queued(id, state, next),
         (None, None) => idle(id, state, sight),
     };
@@ -113,7 +113,7 @@ fn name(deployment: &Deployment) -> String {
     format!("Deployment {} ({})", deployment.number, deployment.release.version)
 }
 
-fn under_way(id: &EnvironmentId, active: &Deployment, sight: &Sight) -> String {
+fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, sight: &Sight) -> String {
     let (name, number) = (name(active), active.number);
     let until = deadline(active).map(format_time).unwrap_or_default();
     let plan = &active.plan;
@@ -125,7 +125,8 @@ fn under_way(id: &EnvironmentId, active: &Deployment, sight: &Sight) -> String {
                 false => ("the traffic moves to it", &plan.before_cutover),
             };
             let then = match gate.as_ref().map(|gate| gate.otherwise) {
-                Some(Otherwise::Approve) => "it goes on by itself",
+                Some(Otherwise::Approve) if state.lets(active) => "it goes on by itself",
+                Some(Otherwise::Approve) => "it goes on as soon as no hold and no pin stops it",
                 Some(Otherwise::Abort) | None => "it is aborted",
             };
             let who = active.question().map_or("someone".into(), |gate| approvers(gate, &active.asked_by));

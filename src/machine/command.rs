@@ -167,11 +167,21 @@ impl Environment {
             ReleaseDraft::New(draft) => Arc::new(Release { number: self.last_release + 1, ..draft.clone() }),
             ReleaseDraft::Existing(release) => release.clone(),
         };
-        if let Some(veto) = self.vetoes.iter().find(|v| v.release == release.number) {
-            return Err(Refusal::Vetoed(veto.release, veto.reason.clone()));
+        if let Some(vetoed) = self.vetoed(release.number) {
+            return Err(vetoed);
         }
         let number = self.last_number.next();
         Ok(Event::Accepted { number, key, order, release, plan: plan.clone(), trigger })
+    }
+
+    fn vetoed(&self, release: u32) -> Option<Refusal> {
+        let veto = self.vetoes.iter().find(|v| v.release == release)?;
+        Some(Refusal::Vetoed(veto.release, veto.reason.clone()))
+    }
+
+    /// Why a deployment that is before its cutover must not come to it (rule R30).
+    pub(super) fn banned(&self, d: &Deployment) -> Option<Refusal> {
+        (d.phase.before_cutover() && self.rules.r30()).then(|| self.vetoed(d.release.number)).flatten()
     }
 
     fn find(&self, number: Number) -> Result<&Deployment, Refusal> {
@@ -189,6 +199,9 @@ impl Environment {
             if question.not_the_asker && person(&deployment.asked_by) == person(by) {
                 return Err(Refusal::OwnWish(by.into()));
             }
+        }
+        if let Some(vetoed) = self.banned(deployment) {
+            return Err(vetoed);
         }
         match deployment.gate() {
             Some(at) if at == gate || !self.rules.r13() => Ok(Event::Approved { number: deployment.number }),

@@ -63,4 +63,8 @@ rules! {
     r28 = 28,
     /// A rule lets a person go first.
     r29 = 29,
+    /// What is vetoed is aborted before its cutover, and nobody can approve it.
+    r30 = 30,
+    /// What would not be let begin, because of a hold or a pin, does not approve itself.
+    r31 = 31,
 }

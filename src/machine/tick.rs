@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::{
+    command::Refusal,
     effect::shown,
     event::{Event, Outcome, Trigger},
     ids::{Generation, Millis, Number},
@@ -89,6 +90,10 @@ impl Environment {
 
     fn advance(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
         let number = d.number;
+        if let Some(Refusal::Vetoed(release, why)) = self.banned(d) {
+            let reason = format!("release {release} is vetoed: {why}").into();
+            return Some(Event::Ended { number, outcome: Outcome::Aborted, reason });
+        }
         match &d.phase {
             Phase::Queued => None,
             Phase::AwaitingStart | Phase::AwaitingCutover => self.wait_at_gate(d, now),
@@ -129,6 +134,8 @@ impl Environment {
         let gate = d.question()?;
         match gate.otherwise {
             _ if now.since(d.since) < gate.timeout => None,
+            // The question stands, as a build that came now would wait: a person answers it or lifts what stops it.
+            Otherwise::Approve if !self.lets(d) && self.rules.r31() => None,
             Otherwise::Approve => Some(Event::Approved { number }),
             Otherwise::Abort => {
                 Some(Event::Ended { number, outcome: Outcome::Aborted, reason: "nobody approved it in time".into() })
@@ -248,12 +255,17 @@ impl Environment {
 
     /// The deployment whose turn it would be if nothing were active.
     fn startable(&self) -> Option<Number> {
-        let may = |d: &&Deployment| match d.trigger {
+        self.queue.iter().find(|d| self.lets(d)).map(|d| d.number)
+    }
+
+    /// Whether neither a hold nor a pin stops it from beginning, or from going on without an answer to its gate.
+    pub fn lets(&self, d: &Deployment) -> bool {
+        let pinned_elsewhere = self.pin.is_some_and(|pin| pin != d.release.number);
+        match d.trigger {
             Trigger::Rollback => true,
-            Trigger::Person => self.pin.is_none_or(|pin| pin == d.release.number),
-            Trigger::Build | Trigger::Rule => self.hold.is_none() && self.pin.is_none_or(|pin| pin == d.release.number),
-        };
-        self.queue.iter().find(may).map(|d| d.number)
+            Trigger::Person => !pinned_elsewhere,
+            Trigger::Build | Trigger::Rule => self.hold.is_none() && !pinned_elsewhere,
+        }
     }
 
     fn start_next(&self) -> Option<Event> {

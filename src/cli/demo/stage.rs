@@ -18,13 +18,10 @@ use sha2::Sha256;
 use tokio::process::{Child, Command};
 
 use super::{
-    super::{
-        client::{Connection, Server},
-        random,
-    },
+    super::client::{Connection, Server},
     PATIENCE, until,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, random};
 
 const PIPELINE: &str = include_str!("../../../pipelines/demo.toml");
 const STACK: &str = include_str!("../../../stacks/process/demo.toml");

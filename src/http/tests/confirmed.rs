@@ -4,7 +4,10 @@ use axum::body::Body;
 use http::StatusCode;
 
 use super::kit::{Shop, Told, person};
-use crate::machine::{Event, Number};
+use crate::{
+    http::shown::{Action, Look},
+    machine::{Event, Number},
+};
 
 const BUILD: &str = r#"{"version":"v1","artifact":"builds/v1"}"#;
 const QA: &str = "/v1/environments/shop/qa";
@@ -97,6 +100,19 @@ fn assert_changed(told: &Told, what: &str) {
     let names: Vec<&str> = changed.iter().map(|c| c["what"].as_str().unwrap()).collect();
     assert_eq!(names.join(", "), what, "{}", told.body);
     assert!(changed.iter().all(|c| c["now"] != c["shown"]));
+}
+
+#[tokio::test]
+async fn a_promotion_is_held_against_both_environments_and_the_rest_against_one() {
+    let shop = Shop::new();
+    live_in_qa("v1", &shop).await;
+    let (qa, prod) = ("shop/qa".parse().unwrap(), "shop/prod".parse().unwrap());
+    let look = Look::at(&shop.app, &prod);
+    let of = |action| look.at_which(&shop.app, &prod, action);
+    let (before, here) = ((qa, shop.state("shop/qa").seq()), (prod.clone(), shop.state("shop/prod").seq()));
+    assert!(before.1 > here.1);
+    assert_eq!(of(Action::Rollback), std::slice::from_ref(&here));
+    assert_eq!(of(Action::Promote), [before, here]);
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
-//! The check can fail: each of the rules R1 to R26, taken out, breaks a promise (`promotion.rs` beside this does the same to
-//! R27 to R29). Where a second rule would still catch what the first one lets through, both are out; the table says so.
+//! The check can fail: each of the rules R1 to R26, R30 and R31, taken out, breaks a promise (`promotion.rs` beside this does the
+//! same to R27 to R29). Where a second rule would still catch what the first one lets through, both are out; the table says so.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{
-    config::{Budget, Config},
+    config::{Budget, Config, People},
     explore::{explore_up_to, whole},
     source::Repository,
     worlds::{NOTHING_WRONG, PLAIN},
@@ -32,9 +32,10 @@ const B: Budget = NOTHING_WRONG;
 const GATE: Config = Config { gate_cutover: Some(Otherwise::Abort), ..PLAIN };
 const WAITS: Config = Config { fenced: false, ..PLAIN };
 const TWO_BUILDS: Config = Config { builds: 2, ..PLAIN };
+const HOLD_PIN_VETO: Config = Config { people: People::HoldPinVeto, ..PLAIN };
 const TWO_CONTROLLERS: Config = Config { controllers: 2, ..PLAIN };
 
-const DEFECTS: [Defect; 26] = [
+const DEFECTS: [Defect; 28] = [
     defect(
         "R1 intent is durable before the effect leaves",
         "1. ... and never",
@@ -132,6 +133,20 @@ const DEFECTS: [Defect; 26] = [
         &[26],
         Config { source: Repository::Answers, ..PLAIN },
         B,
+    ),
+    defect(
+        "R30 what is vetoed is aborted before its cutover",
+        "what is vetoed",
+        &[30],
+        HOLD_PIN_VETO,
+        Budget { wishes: 1, ..B },
+    ),
+    defect(
+        "R31 what is held does not approve itself",
+        "what is held",
+        &[31],
+        Config { gate_cutover: Some(Otherwise::Approve), ..HOLD_PIN_VETO },
+        Budget { wishes: 1, ..B },
     ),
 ];
 

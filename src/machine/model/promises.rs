@@ -6,7 +6,7 @@ use super::{
     source,
     world::{Id, Look, Request, World},
 };
-use crate::machine::{Condition, Event, Health, Outcome, Phase, Trigger};
+use crate::machine::{Condition, Deployment, Event, Health, Otherwise, Outcome, Phase, Trigger};
 
 /// A promise that is judged when something happens, not by looking at a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +23,8 @@ pub(super) enum Promise {
     WrongApprover,
     NotDefined,
     WaitsForSource,
+    VetoedGoesLive,
+    OpensWhileHeld,
 }
 
 type Holds = fn(&Config, &World) -> bool;
@@ -34,7 +36,7 @@ macro_rules! kept {
 }
 
 /// Each has the promise of ARCHITECTURE.md that it belongs to in its name. The state alone is judged first, then what happened.
-pub(super) const PROMISES: [(&str, Holds); 22] = [
+pub(super) const PROMISES: [(&str, Holds); 24] = [
     ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).is_none_or(|n| w.told.passed.has(n))),
     ("1. ... and that was approved where a gate asks", |c, w| {
         c.gate_cutover.is_none() || served(w).is_none_or(|n| w.told.may_serve.has(n))
@@ -65,6 +67,8 @@ pub(super) const PROMISES: [(&str, Holds); 22] = [
     ("3. nothing is stood up before its definition is recorded", kept!(NotDefined)),
     ("3. ... and that definition never changes", source::stays),
     ("5. a rollback never waits for the source repository", kept!(WaitsForSource)),
+    ("what is vetoed does not go live", kept!(VetoedGoesLive)),
+    ("what is held does not approve itself", kept!(OpensWhileHeld)),
 ];
 
 /// Who has the traffic by our order.
@@ -91,15 +95,18 @@ fn accounted(_: &Config, w: &World) -> bool {
 /// How things must be when nothing happens any more.
 fn is_clean(_: &Config, w: &World) -> bool {
     let env = &w.core.env;
-    let kept = [w.core.live(), w.core.standby()];
-    let waiting = !env.queue().is_empty() && env.hold().is_none() && env.pin().is_none();
-    env.active().is_none()
-        && !waiting
+    // What is held waits as long as the hold stands, in the queue or at a gate that would open by itself.
+    let stopped = env.hold().is_some() || env.pin().is_some();
+    let opens = |d: &Deployment| d.question().is_some_and(|gate| gate.otherwise == Otherwise::Approve);
+    let waits = env.active().filter(|d| stopped && opens(d)).map_or(0, |d| id(d.number));
+    let kept = [w.core.live(), w.core.standby(), waits];
+    w.core.active() == waits
+        && (env.queue().is_empty() || stopped)
         && env.retiring().is_empty()
         && env.drift().is_none()
         && w.cloud.front.serves == w.core.live()
         && w.cloud.stacks.iter().flatten().all(|t| kept.contains(&t.owner))
-        && kept.iter().filter(|n| **n != 0).all(|n| w.cloud.stacks.iter().flatten().any(|t| t.owner == *n))
+        && kept[..2].iter().filter(|n| **n != 0).all(|n| w.cloud.stacks.iter().flatten().any(|t| t.owner == *n))
 }
 
 impl Config {
@@ -119,7 +126,12 @@ impl Config {
                 told.accepted.add(build);
             }
             Event::Approved { number } if look.is_some() => {
-                let start = matches!(base.env.active().map(|d| &d.phase), Some(Phase::AwaitingStart));
+                let active = base.env.active();
+                let pinned = active.is_some_and(|d| base.env.pin().is_some_and(|pin| pin != d.release.number));
+                if base.env.hold().is_some() || pinned {
+                    told.broken = Some(Promise::OpensWhileHeld);
+                }
+                let start = matches!(active.map(|d| &d.phase), Some(Phase::AwaitingStart));
                 if start { told.may_start.add(id(*number)) } else { told.may_serve.add(id(*number)) }
             }
             Event::Checked { number } if well(id(*number)) => told.passed.add(id(*number)),
@@ -129,6 +141,10 @@ impl Config {
                 }
                 if !well(id(*number)) || look.is_some_and(|l| l.old) {
                     told.broken = Some(Promise::HealthNotFresh);
+                }
+                let release = base.env.active().map(|d| d.release.number);
+                if base.env.vetoes().iter().any(|veto| Some(veto.release) == release) {
+                    told.broken = Some(Promise::VetoedGoesLive);
                 }
             }
             Event::WentLive { .. } => {

@@ -26,7 +26,7 @@ const ENOUGH: usize = 40_000;
 const B: Budget = NOTHING_WRONG;
 
 /// Small worlds that together reach every kind of event.
-const SMALL: [Config; 11] = [
+const SMALL: [Config; 12] = [
     Config { budget: Budget { wishes: 1, flap: 1, ..B }, ..PLAIN },
     Config { retain: Retain::None, budget: Budget { create_fails: 1, retire_fails: 1, ..B }, ..PLAIN },
     Config { gate_start: Some(Otherwise::Abort), gate_cutover: Some(Otherwise::Approve), budget: B, ..PLAIN },
@@ -40,6 +40,12 @@ const SMALL: [Config; 11] = [
         ordered: true,
         gate_cutover: Some(Otherwise::Abort),
         budget: Budget { hooks: [2, 1, 0], ..B },
+        ..PLAIN
+    },
+    Config {
+        people: People::HoldPinVeto,
+        gate_cutover: Some(Otherwise::Approve),
+        budget: Budget { wishes: 2, ..B },
         ..PLAIN
     },
     Config { source: Repository::Answers, budget: Budget { refuse: 1, wishes: 1, ..B }, ..PLAIN },

@@ -46,7 +46,7 @@ pub(super) const PLAIN: Config = Config {
 };
 
 /// What the normal test run explores.
-pub(super) const WORLDS: [Config; 22] = [
+pub(super) const WORLDS: [Config; 23] = [
     Config {
         name: "one controller",
         budget: Budget { hooks: [2, 1, 1], crash: 1, lose: 1, wishes: 1, ..NOTHING_WRONG },
@@ -133,6 +133,14 @@ pub(super) const WORLDS: [Config; 22] = [
         name: "hold, pin and veto",
         people: People::HoldPinVeto,
         budget: Budget { wishes: 2, flap: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "hold, pin and veto at gates",
+        people: People::HoldPinVeto,
+        gate_start: Some(Otherwise::Approve),
+        gate_cutover: Some(Otherwise::Approve),
+        budget: Budget { wishes: 2, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config {

@@ -138,3 +138,66 @@ fn a_vetoed_release_is_no_way_back() {
     story.ask(&Command::Veto(1, text("leak"))).unwrap();
     story.refuses(&Command::Rollback(n(2), text("")), "no earlier release");
 }
+
+#[test]
+fn a_veto_ends_what_is_on_its_way_before_its_cutover() {
+    for phase in [Phase::AwaitingStart, Phase::Provisioning, Phase::Checking, Phase::AwaitingCutover, Phase::Verifying]
+    {
+        let gate = |wanted: Phase| (phase == wanted).then_some(GATE);
+        let plan = Plan {
+            before_provisioning: gate(Phase::AwaitingStart),
+            before_cutover: gate(Phase::AwaitingCutover),
+            ..Plan::default()
+        };
+        let mut story = Story::new();
+        story.ask(&build(1, &plan)).unwrap();
+        story.tick().unwrap();
+        story.stacks(&[well(1)]).front().staged = Some(n(1));
+        while *story.phase() != phase {
+            story.tick().unwrap();
+        }
+        story.ask(&Command::Veto(1, text("leak"))).unwrap();
+        if let Some(gate) = story.env.active().unwrap().gate() {
+            story.refuses(&Command::Approve(n(1), gate), "release 1 is vetoed: leak");
+        }
+        let ended = Event::Ended { number: n(1), outcome: Outcome::Aborted, reason: text("release 1 is vetoed: leak") };
+        assert_eq!(story.tick(), Some(ended));
+        assert_eq!(story.retiring(), if phase == Phase::AwaitingStart { vec![] } else { vec![1] });
+    }
+}
+
+#[test]
+fn a_veto_comes_too_late_once_the_traffic_was_ordered() {
+    let mut story = Story::new();
+    let number = story.up_to_cutover(1, &Plan::default());
+    story.ask(&Command::Veto(1, text("leak"))).unwrap();
+    story.obey();
+    assert_eq!(story.tick(), Some(Event::WentLive { number }));
+}
+
+#[test]
+fn what_is_held_does_not_approve_itself() {
+    let mut story = at_the_cutover_gate(Otherwise::Approve);
+    story.ask(&Command::Hold(text("freeze"))).unwrap();
+    story.at(3_600);
+    assert_eq!(story.tick(), None);
+    story.ask(&Command::Resume).unwrap();
+    story.ask(&Command::Pin(9)).unwrap();
+    assert_eq!(story.tick(), None);
+    story.ask(&Command::Unpin).unwrap();
+    assert_eq!(story.tick(), Some(Event::Approved { number: n(1) }));
+}
+
+#[test]
+fn what_is_held_is_still_a_persons_to_approve_or_to_stop() {
+    let mut story = at_the_cutover_gate(Otherwise::Approve);
+    story.ask(&Command::Hold(text("freeze"))).unwrap();
+    story.at(60);
+    assert!(story.env.command(&Command::Abort(n(1), text("no")), "test").is_ok());
+    story.ask(&Command::Approve(n(1), GateName::BeforeCutover)).unwrap();
+    assert_eq!(story.phase(), &Phase::Verifying);
+    let mut story = at_the_cutover_gate(Otherwise::Abort);
+    story.ask(&Command::Hold(text("freeze"))).unwrap();
+    story.at(60);
+    assert!(matches!(story.tick(), Some(Event::Ended { outcome: Outcome::Aborted, .. })));
+}
