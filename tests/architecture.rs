@@ -218,7 +218,10 @@ fn the_files_that_people_write_are_read_without_the_network() {
     for place in ["src/pipelines", "src/settings.rs"] {
         assert_none("reading files takes the network", &named(&all, place, &NETWORK));
         let above = ["crate::git", "crate::http", "crate::journal", "crate::runner", "crate::cli"];
-        assert_none("reading files looks up", &named(&all, place, &above));
+        let up = named(&all, place, &above);
+        // How an address of a repository is read says git, and asks nobody.
+        let up: Vec<String> = up.into_iter().filter(|hit| !hit.contains("crate::git::address::")).collect();
+        assert_none("reading files looks up", &up);
     }
 }
 
