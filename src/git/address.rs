@@ -50,7 +50,22 @@ pub(super) struct SshAddress {
     pub path: String,
 }
 
+/// Whether a repository can be asked at an address, without asking. `credentials`: a user or a password is said beside it.
+///
+/// # Errors
+/// Why not.
+pub fn check(text: &str, credentials: bool) -> Result<(), BadAddress> {
+    Address::beside(text, credentials).map(drop)
+}
+
 impl Address {
+    /// One beside which a user or a password is said, or none.
+    pub fn beside(text: &str, credentials: bool) -> Result<Self, BadAddress> {
+        let address = Self::parse(text)?;
+        let takes = matches!(address, Self::Http(_)) || !credentials;
+        if takes { Ok(address) } else { Err(BadAddress::UserElsewhere) }
+    }
+
     pub fn parse(text: &str) -> Result<Self, BadAddress> {
         let unknown = || BadAddress::Unknown;
         if text.len() > 2000 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {

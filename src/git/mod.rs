@@ -10,7 +10,7 @@
 //! fetch, and would bring OpenSSL and libssh2 along. So http and https are reqwest with rustls, and ssh is the
 //! operator's own program with the operator's own configuration, known hosts and agent.
 
-mod address;
+pub mod address;
 mod changes;
 mod fetch;
 mod file;
@@ -55,10 +55,7 @@ impl Remote {
     /// # Errors
     /// When the address is none, or holds a password.
     pub fn new(url: &str, user: Option<String>, password: Option<Password>) -> Result<Self, BadAddress> {
-        let address = address::Address::parse(url)?;
-        if !matches!(address, address::Address::Http(_)) && (user.is_some() || password.is_some()) {
-            return Err(BadAddress::UserElsewhere);
-        }
+        let address = address::Address::beside(url, user.is_some() || password.is_some())?;
         Ok(Self { address, user, password })
     }
 }

@@ -1,13 +1,13 @@
 //! `[webhook]` and `[source]`: how builds are announced, and where their source is.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use super::{
     super::{SecretSource, Source, Webhook, keys},
     secret,
 };
 use crate::{
-    git::{BadAddress, Password, Remote},
+    git::address::{BadAddress, check as check_address},
     text::excerpt,
     toml_file::{Table, Value},
 };
@@ -76,21 +76,18 @@ pub(super) fn source(table: &Table<'_, '_>, folder: &Path) -> Option<Source> {
     Some(Source { git, user, password, web })
 }
 
-/// Whether the controller can do with the address what it is to do with it. It has the last word, so that what was
-/// checked is what can be served.
+/// Whether the controller can do with the address what it is to do with it. Its own reading has the last word, so that
+/// what was checked is what can be served.
 fn usable(table: &Table<'_, '_>, git: &str, named: &[&str]) -> Option<()> {
-    let asks = |key: &str| named.contains(&key);
-    let nobodys: Password = Arc::new(|| Err("it is not asked for".to_owned()));
-    let remote =
-        Remote::new(git, asks("user").then(String::new), asks("password").then_some(nobodys)).map_err(
-            |why| match why {
-                BadAddress::UserElsewhere => {
-                    named.iter().for_each(|key| table.wrong_at(key, &format!("`{key}` can not be used here: {why}")));
-                }
-                _ => drop(table.get("git").inspect(|value| value.wrong(&format!("`git`: {why}")))),
-            },
-        );
-    remote.ok().map(drop)
+    let why = check_address(git, !named.is_empty()).err();
+    match &why {
+        None => {}
+        Some(why @ BadAddress::UserElsewhere) => {
+            named.iter().for_each(|key| table.wrong_at(key, &format!("`{key}` can not be used here: {why}")));
+        }
+        Some(why) => drop(table.get("git").inspect(|value| value.wrong(&format!("`git`: {why}")))),
+    }
+    why.is_none().then_some(())
 }
 
 const ADDRESSES: &str =
