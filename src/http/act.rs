@@ -21,7 +21,7 @@ use crate::{
     access::Caller,
     intake::{Identity, json, key},
     journal::CommandError,
-    machine::{Command, EnvironmentId, Event, GateName, Number, Refusal, ReleaseDraft, Trigger},
+    machine::{Command, EnvironmentId, Event, GateName, Number, Refusal, ReleaseDraft, Seq, Trigger},
     pipelines::{EnvironmentDefinition, release},
 };
 
@@ -223,8 +223,8 @@ async fn record(
             // Asked again after it was done: that it was done is what has changed.
             Err(problem) => return known(&look, id, &command, &caller.by).ok_or(problem),
         };
-        let expected = said.then(|| look.state.seq());
-        match app.journal.command_on(id, &caller.by, app.clock.now(), command, expected).await {
+        let looked_at = if said { look.at_which(app, id, action) } else { Vec::new() };
+        match app.journal.command_on(id, &caller.by, app.clock.now(), command, &looked_at).await {
             Ok(accepted) => return Ok(answer(id, accepted.event)),
             Err(CommandError::Moved) => {}
             Err(CommandError::Refused(Refusal::Duplicate(number))) => {
@@ -240,6 +240,16 @@ async fn record(
         }
     }
     Err(Problem::new(503, "the environment moves too fast to be held against what was shown; ask again"))
+}
+
+impl Look {
+    /// The states that `action` is decided on.
+    pub(super) fn at_which(&self, app: &App, id: &EnvironmentId, action: Action) -> Vec<(EnvironmentId, Seq)> {
+        let before = app.pipelines.get(&id.pipeline).and_then(|p| p.before(id)).map(|before| before.id.clone());
+        let before = before.zip(self.before.as_ref()).filter(|_| matches!(action, Action::Promote));
+        let before = before.map(|(before, state)| (before, state.seq()));
+        before.into_iter().chain([(id.clone(), self.state.seq())]).collect()
+    }
 }
 
 /// The answer to what this very wish came to, if it was recorded before.

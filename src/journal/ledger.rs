@@ -8,7 +8,7 @@ use std::{collections::HashMap, io, sync::Arc, thread::JoinHandle};
 
 use super::{
     Options,
-    fold::Folded,
+    fold::{Folded, States},
     open::{self, Start},
     record::{Record, Sum},
     snapshot,
@@ -25,8 +25,8 @@ pub(super) struct Request {
 }
 
 pub(super) enum Wish {
-    /// Decided here; with a count, only on the state after that many events.
-    Command(Command, Option<Seq>),
+    /// Decided here; only while each of these environments is in the state after that many events.
+    Command(Command, Vec<(EnvironmentId, Seq)>),
     /// Decided elsewhere, on the state after that many events.
     Append(Seq, Event),
 }
@@ -200,10 +200,10 @@ impl Ledger {
             let fresh = Arc::default();
             let state = states.get(environment).unwrap_or(&fresh);
             match wish {
-                Wish::Command(command, expected) => match state.command(command, by) {
+                Wish::Command(command, looked_at) => match state.command(command, by) {
                     // Asked again, it is not the wish that has moved the state on.
                     Err(again @ Refusal::Duplicate(_)) => return Err(No::Refused(again)),
-                    _ if expected.is_some_and(|seq| seq != state.seq()) => return Err(No::Moved),
+                    _ if looked_at.iter().any(|(id, seq)| seq_of(states, id) != *seq) => return Err(No::Moved),
                     answer => answer.map_err(No::Refused)?,
                 },
                 Wish::Append(expected, _) if state.seq() != *expected => return Err(No::Moved),
@@ -310,6 +310,10 @@ impl Drop for Ledger {
             let _ = thread.join();
         }
     }
+}
+
+fn seq_of(states: &States, environment: &EnvironmentId) -> Seq {
+    states.get(environment).map_or(Seq(0), |state| state.seq())
 }
 
 /// Keeps this snapshot and the one before it.

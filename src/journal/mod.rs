@@ -93,7 +93,7 @@ pub enum CommandError {
     /// The state does not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Other events came first: look again.
+    /// Other events came first, in an environment that was looked at: look again.
     #[error("the environment has moved on; look again")]
     Moved,
     /// The disk is full, or nearly.
@@ -174,21 +174,23 @@ impl Journal {
         at: Millis,
         command: Command,
     ) -> Result<Accepted, CommandError> {
-        self.command_on(environment, by, at, command, None).await
+        self.command_on(environment, by, at, command, &[]).await
     }
 
-    /// The same; where `expected` is given, only if the environment has folded that many events and no more, so that
-    /// what is confirmed is what was seen.
+    /// The same; only if each environment of `looked_at` has folded that many events and no more, so that what is
+    /// confirmed is what was seen. All are compared in the moment of the decision: what is decided on two environments
+    /// holds for both.
     pub async fn command_on(
         &self,
         environment: &EnvironmentId,
         by: &str,
         at: Millis,
         command: Command,
-        expected: Option<Seq>,
+        looked_at: &[(EnvironmentId, Seq)],
     ) -> Result<Accepted, CommandError> {
         let (environment, by) = (environment.clone(), by.into());
-        let answer = self.ask(Request { environment, by, at, wish: Wish::Command(command, expected) }).await;
+        let wish = Wish::Command(command, looked_at.to_vec());
+        let answer = self.ask(Request { environment, by, at, wish }).await;
         match answer.ok_or(CommandError::Stopped)? {
             Ok((record, state)) => Ok(Accepted { seq: record.seq, event: record.event.clone(), state }),
             Err(No::Refused(refusal)) => Err(refusal.into()),

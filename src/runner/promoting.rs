@@ -59,7 +59,7 @@ pub(super) async fn run(world: Arc<World>, journal: Journal, mut stop: watch::Re
         let rest = match due(&before, &here, promotion.rule, now) {
             Due::Nothing(_) => None,
             Due::At(time) => Some(Duration::from_millis(time.since(now).0).min(LOOK_AGAIN)),
-            Due::Now(release) => match ask(&world, promotion, &journal, release, &here).await {
+            Due::Now(release) => match ask(&world, promotion, &journal, release, [&before, &here]).await {
                 Asked::Again => continue,
                 Asked::Later => Some(RETRY),
                 Asked::Over => return true,
@@ -84,13 +84,14 @@ pub(super) async fn run(world: Arc<World>, journal: Journal, mut stop: watch::Re
     true
 }
 
-/// Asks for the deployment, on the very state that was judged.
+/// Asks for the deployment, on the very states that were judged: what is rolled back or vetoed before, even as this is
+/// on its way, does not go on.
 async fn ask(
     world: &Arc<World>,
     promotion: &Promotion,
     journal: &Journal,
     live: Arc<Release>,
-    here: &Environment,
+    judged: [&Environment; 2],
 ) -> Asked {
     let troubled = |why: String| {
         let failed: Result<(), _> = Err(StepError::Unavailable(why));
@@ -110,7 +111,8 @@ async fn ask(
         plan: promotion.plan.clone(),
         trigger: Trigger::Rule,
     };
-    match journal.command_on(&world.id, RULE, world.clock.now(), command, Some(here.seq())).await {
+    let looked_at = [(promotion.from.clone(), judged[0].seq()), (world.id.clone(), judged[1].seq())];
+    match journal.command_on(&world.id, RULE, world.clock.now(), command, &looked_at).await {
         Ok(_) => {
             world.note(STEP, &Ok(()));
             Asked::Again

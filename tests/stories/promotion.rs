@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use pointsman::{
-    machine::{Command, DeploymentState, Millis, Number, Plan, Retain, promotion::PromotionRule},
-    runner::Promotion,
+    machine::{Command, DeploymentState, Millis, Number, Plan, Release, Retain, promotion::PromotionRule},
+    runner::{Adapt, Promotion},
 };
 
 use crate::support::yard::Yard;
@@ -15,14 +15,18 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Two environments of one journal; what is good in qa for an hour goes to prod.
 async fn pair() -> (Yard, Yard) {
     let qa = Yard::with(|plan| plan.retain = Retain::UntilNext).await;
-    let rule = || Promotion {
+    let prod = behind(&qa, Arc::new(|release| Ok(release.clone())));
+    (qa, prod)
+}
+
+fn behind(qa: &Yard, adapt: Adapt) -> Yard {
+    let rule = move || Promotion {
         from: "shop/qa".parse().unwrap(),
         rule: PromotionRule { after: Millis(3_600_000) },
         plan: Arc::new(Plan { bake: Millis(0), ..Plan::default() }),
-        adapt: Arc::new(|release| Ok(release.clone())),
+        adapt: adapt.clone(),
     };
-    let prod = Yard::behind(&qa, "shop/prod", Arc::new(rule));
-    (qa, prod)
+    Yard::behind(qa, "shop/prod", Arc::new(rule))
 }
 
 #[tokio::test]
@@ -54,6 +58,32 @@ async fn what_was_rolled_back_meanwhile_stays_out_of_prod() {
     qa.settle().await;
     assert_eq!(prod.now().last_number(), Number(0), "the hour of what is live now began anew");
     prod.pass(30 * MINUTE);
+    prod.until_state(Number(1), DeploymentState::Succeeded).await;
+    prod.assert_live("v1");
+}
+
+#[tokio::test]
+async fn what_is_rolled_back_while_it_is_asked_for_stays_out_of_prod() {
+    let mut qa = Yard::with(|plan| plan.retain = Retain::UntilNext).await;
+    for version in ["v1", "v2"] {
+        qa.push(version).await;
+        qa.settle().await;
+    }
+    let (journal, clock, live) = (qa.journal.clone(), qa.clock.clone(), qa.now().live().unwrap().number);
+    let adapt = move |release: &Release| {
+        // The rule has made up its mind, and has not asked yet.
+        if &*release.version == "v2" {
+            let (id, back) = ("shop/qa".parse().unwrap(), Command::Rollback(live, "broken".into()));
+            let asked = journal.command(&id, "alice", clock.now(), back);
+            tokio::runtime::Handle::current().block_on(asked).unwrap();
+        }
+        Ok(release.clone())
+    };
+    let prod = behind(&qa, Arc::new(adapt));
+    prod.pass(61 * MINUTE);
+    qa.until_state(Number(2), DeploymentState::RolledBack).await;
+    qa.assert_live("v1");
+    prod.pass(61 * MINUTE);
     prod.until_state(Number(1), DeploymentState::Succeeded).await;
     prod.assert_live("v1");
 }

@@ -4,7 +4,10 @@ use axum::body::Body;
 use http::StatusCode;
 
 use super::kit::{Shop, Told, person};
-use crate::machine::{Event, Number};
+use crate::{
+    http::shown::{Action, Look},
+    machine::{Event, Number},
+};
 
 const BUILD: &str = r#"{"version":"v1","artifact":"builds/v1"}"#;
 const QA: &str = "/v1/environments/shop/qa";
@@ -57,6 +60,19 @@ async fn a_release_that_is_no_longer_the_one_shown_is_not_promoted() {
         .await
         .refused(StatusCode::BAD_REQUEST, "If-Match");
     assert_eq!(with(&shop, &format!("{PROD}/promote"), "{}", ("if-match", "*")).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_promotion_is_held_against_both_environments_and_the_rest_against_one() {
+    let shop = Shop::new();
+    live_in_qa("v1", &shop).await;
+    let (qa, prod) = ("shop/qa".parse().unwrap(), "shop/prod".parse().unwrap());
+    let look = Look::at(&shop.app, &prod);
+    let of = |action| look.at_which(&shop.app, &prod, action);
+    let (before, here) = ((qa, shop.state("shop/qa").seq()), (prod.clone(), shop.state("shop/prod").seq()));
+    assert!(before.1 > here.1);
+    assert_eq!(of(Action::Rollback), std::slice::from_ref(&here));
+    assert_eq!(of(Action::Promote), [before, here]);
 }
 
 #[tokio::test]

@@ -7,7 +7,13 @@ use crate::{
 };
 
 fn on(expected: u64, command: Command) -> Request {
-    Request { wish: Wish::Command(command, Some(Seq(expected))), ..ask(&environment("shop/live"), Command::Resume) }
+    on_all(&[("shop/live", expected)], command)
+}
+
+/// A command for the live shop, on what was seen of several environments.
+fn on_all(looked_at: &[(&str, u64)], command: Command) -> Request {
+    let looked_at = looked_at.iter().map(|(id, seq)| (environment(id), Seq(*seq))).collect();
+    Request { wish: Wish::Command(command, looked_at), ..ask(&environment("shop/live"), Command::Resume) }
 }
 
 #[test]
@@ -23,4 +29,19 @@ fn a_command_on_a_state_that_has_moved_on_changes_nothing() {
     assert!(answers[0].is_err() && answers[1].is_ok());
     let again = ledger.commit(&[on(0, deploy(1))]).unwrap().answers;
     assert!(matches!(again[0], Err(No::Refused(Refusal::Duplicate(Number(1))))), "what was granted is granted");
+}
+
+#[test]
+fn what_was_judged_on_two_environments_holds_for_both() {
+    let mut ledger = ledger(&SimDisk::default(), options(1000));
+    let hold = || Command::Hold("freeze".into());
+    let both = |qa, live| on_all(&[("shop/qa", qa), ("shop/live", live)], hold());
+    // Also within a batch: what moves the one before it is seen.
+    let moves = ask(&environment("shop/qa"), hold());
+    let answers = ledger.commit(&[both(0, 0), moves, both(0, 1), both(1, 1)]).unwrap().answers;
+    let taken: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+    assert_eq!(taken, [true, true, false, true]);
+    assert!(matches!(answers[2], Err(No::Moved)));
+    let answers = ledger.commit(&[both(1, 1), both(2, 2), both(1, 2)]).unwrap().answers;
+    assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, false, true]);
 }

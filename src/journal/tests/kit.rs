@@ -203,7 +203,7 @@ pub(super) fn ask(environment: &EnvironmentId, command: Command) -> Request {
         environment: environment.clone(),
         by: "webhook:test".into(),
         at: Millis(1000),
-        wish: Wish::Command(command, None),
+        wish: Wish::Command(command, Vec::new()),
     }
 }
 

@@ -13,8 +13,8 @@ use super::{
     worlds::PLAIN,
 };
 use crate::machine::{
-    Command, Condition, Event, FrontView, Health, Key, Millis, Number, Observation, Outcome, Release, ReleaseDraft,
-    Retain, StackView, Trigger,
+    Command, Condition, Deployment, Event, FrontView, Health, Key, Millis, Number, Observation, Outcome, Phase,
+    Release, ReleaseDraft, Retain, StackView, Trigger,
     promotion::{Due, PromotionRule, due, key},
 };
 
@@ -26,9 +26,11 @@ struct Pair {
     off: &'static [u32],
     /// The rule asks as if it were a person.
     in_disguise: bool,
+    /// What it asks is held against the newest state of `to` only, and not of `from`.
+    one_guard: bool,
 }
 
-const SOUND: Pair = Pair { builds: 2, wishes: 2, off: &[], in_disguise: false };
+const SOUND: Pair = Pair { builds: 2, wishes: 2, off: &[], in_disguise: false, one_guard: false };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct State {
@@ -36,7 +38,7 @@ struct State {
     to: Arc<Core>,
     /// What the rule saw of `from`, perhaps long ago.
     read: Option<Arc<Core>>,
-    /// What it is about to ask, decided on the newest state of `to`.
+    /// What it is about to ask, decided on `read` and the newest state of `to`.
     hand: Option<Arc<Release>>,
     builds: u8,
     wishes: u8,
@@ -82,6 +84,7 @@ const TWICE: &str = "a rule never promotes the same release twice";
 const UNDOES: &str = "a rule never undoes a person's rollback";
 const HELD: &str = "a rule's deployment never begins while the environment is held";
 const OLDER: &str = "a rule never goes to an older release";
+const GONE: &str = "a rule never promotes what is no longer live and wanted in the environment before";
 const FIRST: &str = "a rule never takes the place of what a person asked for";
 
 fn release(release: &Release) -> u8 {
@@ -163,6 +166,9 @@ impl Pair {
 
     fn ask(&self, s: &mut State) -> Option<()> {
         let wanted = s.hand.take()?;
+        if s.read.as_ref() != Some(&s.from) && !self.one_guard {
+            return Some(());
+        }
         let number = wanted.number;
         let trigger = if self.in_disguise { Trigger::Person } else { Trigger::Rule };
         let draft = ReleaseDraft::Existing(wanted.clone());
@@ -170,6 +176,10 @@ impl Pair {
         let event = s.to.env.command(&command, "rule").ok()?;
         let (id, live) = (release(&wanted), s.to.env.live().map_or(0, |stack| stack.release.number));
         let newer = s.told.promoted.iter().all(|known| known <= id) && number >= live;
+        let before = &s.from.env;
+        let live_before = before.live().is_some_and(|stack| stack.release.number == number && stack.proven);
+        let going_back = |d: &Deployment| matches!(d.phase, Phase::RollbackAsked { .. } | Phase::Undoing { .. });
+        let wanted_before = live_before && !before.active().is_some_and(going_back);
         let persons = s.to.env.queue().iter().any(|d| d.trigger == Trigger::Person);
         s.told.broken = match () {
             () if !s.told.good.has(id) => Some(NOT_GOOD),
@@ -177,6 +187,7 @@ impl Pair {
             () if s.told.rolled_back.has(id) => Some(UNDOES),
             () if !newer => Some(OLDER),
             () if persons => Some(FIRST),
+            () if !wanted_before => Some(GONE),
             () => s.told.broken,
         };
         s.told.promoted.add(id);
@@ -231,7 +242,7 @@ impl Model for Pair {
                 s.sick -= u8::from(sick);
                 self.commit(s, place, &event);
             }
-            Action::Read => s.read = Some(s.from.clone()),
+            Action::Read => (s.read, s.hand) = (Some(s.from.clone()), None),
             Action::Decide => {
                 let rule = PromotionRule { after: Millis(0) };
                 match due(&s.read.as_ref()?.env, &s.to.env, rule, CLOCKS[1]) {
@@ -260,7 +271,7 @@ impl Model for Pair {
         macro_rules! never {
             ($($what:ident)*) => { vec![$(Property::always($what, |_: &Pair, s: &State| s.told.broken != Some($what))),*] };
         }
-        let mut all = never!(NOT_GOOD TWICE UNDOES HELD OLDER FIRST);
+        let mut all = never!(NOT_GOOD TWICE UNDOES HELD OLDER FIRST GONE);
         all.push(Property::always("both states are consistent", |_: &Pair, s: &State| {
             s.from.env.check().is_ok() && s.to.env.check().is_ok()
         }));
@@ -296,13 +307,14 @@ fn a_rule_keeps_its_promises() {
 #[test]
 #[expect(clippy::print_stdout, reason = "what each rule is for is worth reading")]
 fn every_rule_of_promotion_taken_out_breaks_a_promise() {
-    let pair = |builds, wishes, off| Pair { builds, wishes, off, in_disguise: false };
+    let pair = |builds, wishes, off| Pair { builds, wishes, off, ..SOUND };
     let defects = [
         (NOT_GOOD, pair(1, 0, &[27])),
         (TWICE, pair(1, 0, &[28, 3])),
         (UNDOES, pair(1, 3, &[28])),
         (OLDER, pair(2, 1, &[28])),
         (FIRST, pair(2, 1, &[29])),
+        (GONE, Pair { one_guard: true, ..pair(1, 1, &[]) }),
         (HELD, Pair { in_disguise: true, ..pair(1, 1, &[]) }),
     ];
     for (promise, pair) in defects {
