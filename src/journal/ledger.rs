@@ -14,7 +14,7 @@ use super::{
     snapshot,
     storage::{Appender, Storage, is_full, segment_name, snapshot_name},
 };
-use crate::machine::{Command, Entry, Environment, EnvironmentId, Event, Illegal, Millis, Refusal, Seq};
+use crate::machine::{Command, Entry, Environment, EnvironmentId, Event, Illegal, Millis, Name, Refusal, Seq};
 
 /// What is to be recorded.
 pub(super) struct Request {
@@ -91,6 +91,8 @@ pub(super) struct Ledger {
     rotate_at: u64,
     /// All that was decided, flushed or not.
     folded: Folded,
+    /// The environments that there are, or were about to be, of each pipeline: releases are numbered across them.
+    places: HashMap<Name, Vec<EnvironmentId>>,
     full: bool,
     buffer: Vec<u8>,
     snapshot: Option<JoinHandle<()>>,
@@ -113,6 +115,8 @@ impl Ledger {
         let Start { folded, segment, length, lines, .. } = start;
         let rotate_at = options.snapshot_every.max(1);
         let (buffer, snapshot) = (Vec::new(), None);
+        let mut places = HashMap::new();
+        folded.states.keys().for_each(|environment| note_place(&mut places, environment));
         let before_segment = folded.seq - lines;
         Ok(Self {
             storage,
@@ -124,6 +128,7 @@ impl Ledger {
             lines,
             rotate_at,
             folded,
+            places,
             full,
             buffer,
             snapshot,
@@ -195,12 +200,13 @@ impl Ledger {
 
     fn decide(&mut self, request: &Request, undo: &mut Undo) -> Result<Arc<Record>, No> {
         let Request { environment, by, at, wish } = request;
+        let floor = if request.is_intake() { self.last_release(environment) } else { 0 };
         let states = &mut self.folded.states;
         let event = {
             let fresh = Arc::default();
             let state = states.get(environment).unwrap_or(&fresh);
             match wish {
-                Wish::Command(command, looked_at) => match state.command(command, by) {
+                Wish::Command(command, looked_at) => match state.command_above(floor, command, by) {
                     // Asked again, it is not the wish that has moved the state on.
                     Err(again @ Refusal::Duplicate(_)) => return Err(No::Refused(again)),
                     _ if looked_at.iter().any(|(id, seq)| seq_of(states, id) != *seq) => return Err(No::Moved),
@@ -215,6 +221,9 @@ impl Ledger {
         let before = states.remove(environment);
         if !undo.states.contains_key(environment) {
             undo.states.insert(environment.clone(), before.clone());
+        }
+        if before.is_none() {
+            note_place(&mut self.places, environment);
         }
         let mut state = before.unwrap_or_default();
         let length = self.buffer.len();
@@ -238,6 +247,12 @@ impl Ledger {
                 Err(no)
             }
         }
+    }
+
+    /// The highest number of a release in any environment of that pipeline.
+    fn last_release(&self, environment: &EnvironmentId) -> u32 {
+        let places = self.places.get(&environment.pipeline).into_iter().flatten();
+        places.filter_map(|place| self.folded.states.get(place)).map(|state| state.last_release()).max().unwrap_or(0)
     }
 
     /// Whether the buffer is safe on the disk; if not, there was no room.
@@ -309,6 +324,13 @@ impl Drop for Ledger {
         if let Some(thread) = self.snapshot.take() {
             let _ = thread.join();
         }
+    }
+}
+
+fn note_place(places: &mut HashMap<Name, Vec<EnvironmentId>>, environment: &EnvironmentId) {
+    let known = places.entry(environment.pipeline.clone()).or_default();
+    if !known.contains(environment) {
+        known.push(environment.clone());
     }
 }
 

@@ -123,9 +123,16 @@ pub enum Refusal {
 impl Environment {
     /// The answer to a wish.
     pub fn command(&self, command: &Command, by: &str) -> Result<Event, Refusal> {
+        self.command_above(0, command, by)
+    }
+
+    /// The same, where the pipeline's other environments have releases up to the number `floor`: a new one is numbered
+    /// higher, so that one number means one release wherever it goes.
+    pub fn command_above(&self, floor: u32, command: &Command, by: &str) -> Result<Event, Refusal> {
         match command {
             Command::Deploy { key, order, release, plan, trigger } => {
-                self.accept(*key, *order, release, plan, *trigger)
+                let last = self.last_release.max(floor);
+                self.accept(*key, *order, (release, last), plan, *trigger)
             }
             Command::Approve(number, gate) => self.approve_command(*number, *gate, by),
             Command::Abort(number, reason) => self.abort(*number, reason),
@@ -148,7 +155,7 @@ impl Environment {
         &self,
         key: Key,
         order: Option<u64>,
-        release: &ReleaseDraft,
+        (release, last_release): (&ReleaseDraft, u32),
         plan: &Arc<Plan>,
         trigger: Trigger,
     ) -> Result<Event, Refusal> {
@@ -164,7 +171,7 @@ impl Environment {
             return Err(Refusal::Stale { order, newest });
         }
         let release = match release {
-            ReleaseDraft::New(draft) => Arc::new(Release { number: self.last_release + 1, ..draft.clone() }),
+            ReleaseDraft::New(draft) => Arc::new(Release { number: last_release + 1, ..draft.clone() }),
             ReleaseDraft::Existing(release) => release.clone(),
         };
         if let Some(vetoed) = self.vetoed(release.number) {

@@ -18,7 +18,7 @@ pub struct Environment {
     pub(super) seq: Seq,
     pub(super) last_number: Number,
     pub(super) last_release: u32,
-    /// The newest build announced, by the sender's count.
+    /// The newest build announced, by the sender's own count: nothing that is numbered otherwise may raise it.
     pub(super) last_order: Option<u64>,
     /// The last order given to the front.
     pub(super) generation: Generation,
@@ -334,6 +334,10 @@ impl Environment {
     /// The last deployment number given out.
     pub fn last_number(&self) -> Number {
         self.last_number
+    }
+    /// The highest number of a release that ever came here.
+    pub fn last_release(&self) -> u32 {
+        self.last_release
     }
     /// Those whose turn has not come.
     pub fn queue(&self) -> &[Deployment] {

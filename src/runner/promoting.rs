@@ -106,7 +106,8 @@ async fn ask(
     };
     let command = Command::Deploy {
         key: key(number),
-        order: Some(number.into()),
+        // The order is the sender's count of its builds, which this environment may have seen; a release is not one.
+        order: None,
         release,
         plan: promotion.plan.clone(),
         trigger: Trigger::Rule,

@@ -89,6 +89,19 @@ async fn what_is_rolled_back_while_it_is_asked_for_stays_out_of_prod() {
 }
 
 #[tokio::test]
+async fn a_pipeline_that_gets_a_new_first_environment_goes_on_counting() {
+    let (mut qa, prod) = pair().await;
+    prod.announce("v1", 5000).await.unwrap();
+    prod.settle().await;
+    qa.push("v2").await;
+    qa.settle().await;
+    assert_eq!(qa.now().live().unwrap().release.number, 2, "release 1 is what prod took before");
+    prod.pass(61 * MINUTE);
+    prod.until_state(Number(2), DeploymentState::Succeeded).await;
+    prod.assert_live("v2");
+}
+
+#[tokio::test]
 async fn a_held_prod_shows_what_waits_and_takes_it_when_resumed() {
     let (mut qa, prod) = pair().await;
     prod.command(Command::Hold("the holidays".into())).await.unwrap();

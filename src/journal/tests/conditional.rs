@@ -1,9 +1,14 @@
 //! A command on the state that was looked at, and on no other.
 
+use std::sync::Arc;
+
 use super::kit::{SimDisk, ask, deploy, environment, ledger, options};
 use crate::{
-    journal::ledger::{No, Request, Wish},
-    machine::{Command, Number, Refusal, Seq},
+    journal::{
+        Record,
+        ledger::{Ledger, No, Request, Wish},
+    },
+    machine::{Command, Event, Number, Refusal, Seq},
 };
 
 fn on(expected: u64, command: Command) -> Request {
@@ -44,4 +49,23 @@ fn what_was_judged_on_two_environments_holds_for_both() {
     assert!(matches!(answers[2], Err(No::Moved)));
     let answers = ledger.commit(&[both(1, 1), both(2, 2), both(1, 2)]).unwrap().answers;
     assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, false, true]);
+}
+
+#[test]
+fn releases_are_numbered_across_the_environments_of_a_pipeline() {
+    let disk = SimDisk::default();
+    let numbers = |ledger: &mut Ledger, asked: &[(&str, u64)]| -> Vec<u32> {
+        let requests: Vec<_> = asked.iter().map(|(id, key)| ask(&environment(id), deploy(*key))).collect();
+        let given = |record: Result<Arc<Record>, No>| match &record.unwrap().event {
+            Event::Accepted { release, .. } => release.number,
+            event => panic!("{event:?}"),
+        };
+        ledger.commit(&requests).unwrap().answers.into_iter().map(given).collect()
+    };
+    let mut first = ledger(&disk, options(1000));
+    assert_eq!(numbers(&mut first, &[("shop/live", 1), ("blog/live", 2), ("shop/live", 3)]), [1, 1, 2]);
+    assert_eq!(numbers(&mut first, &[("shop/qa", 4), ("shop/live", 5)]), [3, 4], "it was given a new first one");
+    drop(first);
+    let mut again = ledger(&disk, options(1000));
+    assert_eq!(numbers(&mut again, &[("shop/dev", 6), ("blog/qa", 7)]), [5, 2], "and after a restart");
 }

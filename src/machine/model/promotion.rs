@@ -116,8 +116,8 @@ impl Pair {
         Config { off: self.off, retain: Retain::UntilNext, ..PLAIN }
     }
 
-    fn deploy(&self, key: Key, order: Option<u64>, release: ReleaseDraft, trigger: Trigger) -> Command {
-        Command::Deploy { key, order, release, plan: self.config().plan(), trigger }
+    fn deploy(&self, key: Key, release: ReleaseDraft, trigger: Trigger) -> Command {
+        Command::Deploy { key, order: None, release, plan: self.config().plan(), trigger }
     }
 
     fn wish(&self, s: &State, action: Action) -> (Place, Command) {
@@ -125,12 +125,12 @@ impl Pair {
         match action {
             Action::Build => {
                 let draft = ReleaseDraft::New(canon::draft(&self.config()));
-                (Place::From, self.deploy(Key([200 + s.builds; 16]), None, draft, Trigger::Build))
+                (Place::From, self.deploy(Key([200 + s.builds; 16]), draft, Trigger::Build))
             }
             Action::Promote => {
                 let release = s.from.env.live().unwrap().release.clone();
                 let key = Key([100 + s.wishes; 16]);
-                (Place::To, self.deploy(key, None, ReleaseDraft::Existing(release), Trigger::Person))
+                (Place::To, self.deploy(key, ReleaseDraft::Existing(release), Trigger::Person))
             }
             Action::Rollback(Place::From) => (Place::From, Command::Rollback(live(&s.from), text())),
             Action::Rollback(Place::To) => (Place::To, Command::Rollback(live(&s.to), text())),
@@ -172,7 +172,7 @@ impl Pair {
         let number = wanted.number;
         let trigger = if self.in_disguise { Trigger::Person } else { Trigger::Rule };
         let draft = ReleaseDraft::Existing(wanted.clone());
-        let command = self.deploy(key(number), Some(number.into()), draft, trigger);
+        let command = self.deploy(key(number), draft, trigger);
         let event = s.to.env.command(&command, "rule").ok()?;
         let (id, live) = (release(&wanted), s.to.env.live().map_or(0, |stack| stack.release.number));
         let newer = s.told.promoted.iter().all(|known| known <= id) && number >= live;

@@ -17,10 +17,9 @@ fn refuses(from: &Story, to: &Story, why: Why) {
 /// What the rule, or a person, asks the second environment for.
 fn ask(to: &mut Story, from: &Story, trigger: Trigger) -> Number {
     let release = from.env.live().unwrap().release.clone();
-    let order = (trigger == Trigger::Rule).then_some(release.number.into());
     let key = if trigger == Trigger::Rule { key(release.number) } else { Key([99; 16]) };
     let (release, plan) = (ReleaseDraft::Existing(release), Arc::new(Plan::default()));
-    to.ask(&Command::Deploy { key, order, release, plan, trigger }).unwrap();
+    to.ask(&Command::Deploy { key, order: None, release, plan, trigger }).unwrap();
     to.env.last_number()
 }
 
@@ -120,4 +119,31 @@ fn each_reason_is_a_sentence() {
     for why in all.into_iter().chain([Why::PersonAtWork(n(1))]) {
         assert!(why.to_string().len() > 15 && !why.to_string().ends_with('.'), "{why}");
     }
+}
+
+#[test]
+fn what_ci_counted_here_once_is_no_order_of_releases() {
+    let (mut from, mut to) = (Story::new(), Story::new());
+    let Command::Deploy { key, release, plan, trigger, .. } = build(1, &Plan::default()) else { unreachable!() };
+    to.ask(&Command::Deploy { key, order: Some(5000), release, plan, trigger }).unwrap();
+    from.live(1, &Plan::default());
+    from.live(2, &Plan::default());
+    assert!(matches!(says(&from, &to, 3600), Due::Now(release) if release.number == 2));
+    assert_eq!(ask(&mut to, &from, Trigger::Rule), n(2));
+}
+
+#[test]
+fn a_new_release_is_numbered_above_those_of_the_pipelines_other_environments() {
+    let mut story = Story::new();
+    let number = |event| match event {
+        Ok(Event::Accepted { release, .. }) => release.number,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(number(story.env.command_above(7, &build(1, &Plan::default()), "test")), 8);
+    story.ask(&build(1, &Plan::default())).unwrap();
+    assert_eq!(number(story.env.command_above(0, &build(2, &Plan::default()), "test")), 2);
+    let release = Arc::new(Release { number: 3, ..Release::draft("v") });
+    let (key, plan, trigger) = (Key([3; 16]), Arc::new(Plan::default()), Trigger::Person);
+    let there = Command::Deploy { key, order: None, release: ReleaseDraft::Existing(release), plan, trigger };
+    assert_eq!(number(story.env.command_above(7, &there, "test")), 3, "what has a number keeps it");
 }
