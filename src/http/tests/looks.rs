@@ -46,7 +46,7 @@ async fn each_step_says_what_it_waits_for_and_until_when() {
     says(&waits, "then it is aborted: `pointsman approve shop/qa` or `pointsman abort shop/qa`");
     assert_eq!(shop.get(QA).await.body["candidate"]["until"], until);
 
-    shop.steps("shop/qa", [Event::Approved { number }]).await;
+    shop.steps("shop/qa", [Event::Approved { number, reason: None }]).await;
     says(&why(&shop).await, "waits for its stack to be up, until");
     shop.steps("shop/qa", [Event::Provisioned { number }]).await;
     says(&why(&shop).await, "must pass its checks until");
