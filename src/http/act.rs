@@ -87,7 +87,7 @@ pub(super) async fn promote(
 ) -> Result<Response, Problem> {
     let definition = place.find(&app)?;
     let wish: wish::Promote = wish::read(&body)?;
-    wish::reason(wish.reason.as_ref())?;
+    let reason = wish::said(wish.reason.as_ref())?;
     let make = |look: &Look| {
         let release = look.promoted.clone().map_err(|why| Problem::new(409, why))?;
         if wish.release.is_some_and(|wanted| wanted != release.number) {
@@ -106,13 +106,14 @@ pub(super) async fn promote(
         if let Some(why) = barred(look, release.number).filter(|_| !look.state.knows(&key)) {
             return Err(Problem::new(409, why));
         }
-        Ok(Command::Deploy {
+        let command = Command::Deploy {
             key,
             order: None,
             release: ReleaseDraft::Existing(release),
             plan: definition.plan.clone(),
             trigger: Trigger::Person,
-        })
+        };
+        Ok(command.because(reason.clone()))
     };
     record(&app, &definition.id, &caller, (&shown, Action::Promote), make).await
 }
@@ -177,12 +178,13 @@ pub(super) async fn approve(
     let (definition, number) = place.find(&app)?;
     let wish: wish::Approve = wish::read(&body)?;
     let number = wish::same(number, wish.number)?;
-    wish::reason(wish.reason.as_ref())?;
+    let reason = wish::said(wish.reason.as_ref())?;
     let named = wish.gate.map(GateName::from);
     let make = |look: &Look| {
         let at = look.state.active().filter(|d| d.number == number).and_then(|d| d.gate());
         // Who does not say which gate means the one that stands now; at none, the answer is the same refusal.
-        Ok(Command::Approve(number, named.or(at).unwrap_or(GateName::BeforeCutover)))
+        let gate = named.or(at).unwrap_or(GateName::BeforeCutover);
+        Ok(Command::Approve(number, gate).because(reason.clone()))
     };
     record(&app, &definition.id, &caller, (&shown, Action::Approve), make).await
 }

@@ -48,8 +48,8 @@ pub(super) async fn resume(
 ) -> Result<Response, Problem> {
     let id = &place.find(&app)?.id;
     let wish: wish::Because = wish::read(&body)?;
-    wish::reason(wish.reason.as_ref())?;
-    record_plain(&app, id, &caller, Command::Resume).await
+    let command = Command::Resume.because(wish::said(wish.reason.as_ref())?);
+    record_plain(&app, id, &caller, command).await
 }
 
 /// Keep to one release
@@ -69,9 +69,9 @@ pub(super) async fn pin(
 ) -> Result<Response, Problem> {
     let id = &place.find(&app)?.id;
     let wish: wish::Pin = wish::read(&body)?;
-    wish::reason(wish.reason.as_ref())?;
+    let reason = wish::said(wish.reason.as_ref())?;
     let command = if wish.lift { Command::Unpin } else { Command::Pin(wish::release(wish.release)?) };
-    record_plain(&app, id, &caller, command).await
+    record_plain(&app, id, &caller, command.because(reason)).await
 }
 
 /// Ban a release
@@ -91,7 +91,10 @@ pub(super) async fn veto(
 ) -> Result<Response, Problem> {
     let id = &place.find(&app)?.id;
     let wish: wish::Ban = wish::read(&body)?;
-    let (release, reason) = (wish::release(wish.release)?, wish::reason(wish.reason.as_ref())?);
-    let command = if wish.lift { Command::Unveto(release) } else { Command::Veto(release, reason) };
+    let release = wish::release(wish.release)?;
+    let command = match wish.lift {
+        true => Command::Unveto(release).because(wish::said(wish.reason.as_ref())?),
+        false => Command::Veto(release, wish::reason(wish.reason.as_ref())?),
+    };
     record_plain(&app, id, &caller, command).await
 }

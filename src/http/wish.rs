@@ -106,10 +106,15 @@ pub(super) fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Prob
 
 /// The reason as it is recorded.
 pub(super) fn reason(given: Option<&Reason>) -> Result<Arc<str>, Problem> {
-    let reason = given.map_or("no reason given", |reason| &reason.0);
+    Ok(said(given)?.unwrap_or_else(|| "no reason given".into()))
+}
+
+/// The reason of what needs none, if one was given.
+pub(super) fn said(given: Option<&Reason>) -> Result<Option<Arc<str>>, Problem> {
+    let Some(Reason(reason)) = given else { return Ok(None) };
     let good = reason.chars().count() <= LONGEST && !reason.chars().any(char::is_control);
     let why = "`reason` must have 500 characters at most, without control characters";
-    good.then(|| reason.into()).ok_or_else(|| Problem::new(400, why))
+    good.then(|| Some(reason.as_str().into())).ok_or_else(|| Problem::new(400, why))
 }
 
 /// The release that is named.

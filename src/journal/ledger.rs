@@ -34,10 +34,13 @@ pub(super) enum Wish {
 impl Request {
     /// What puts things right or goes on with what was begun: it may use the ballast.
     fn is_essential(&self) -> bool {
-        matches!(self.wish, Wish::Append(..) | Wish::Command(Command::Abort(..) | Command::Rollback(..), _))
+        match &self.wish {
+            Wish::Append(..) => true,
+            Wish::Command(command, _) => matches!(command.bare(), Command::Abort(..) | Command::Rollback(..)),
+        }
     }
     fn is_intake(&self) -> bool {
-        matches!(self.wish, Wish::Command(Command::Deploy { .. }, _))
+        matches!(&self.wish, Wish::Command(command, _) if matches!(command.bare(), Command::Deploy { .. }))
     }
 }
 

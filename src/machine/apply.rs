@@ -27,7 +27,7 @@ impl Environment {
     pub fn apply(&mut self, entry: &Entry) -> Result<(), Illegal> {
         let at = entry.at;
         match &entry.event {
-            Event::Accepted { number, key, order, release, plan, trigger } => {
+            Event::Accepted { number, key, order, release, plan, trigger, .. } => {
                 self.unused("accepted", *number)?;
                 self.supersede_queue(*number, at);
                 self.last_order = (*order).max(self.last_order);
@@ -35,7 +35,7 @@ impl Environment {
                 self.enqueue(*number, release, plan, *trigger, entry);
             }
             Event::Started { number } => self.start(*number, at)?,
-            Event::Approved { number } => self.approve(*number, at)?,
+            Event::Approved { number, .. } => self.approve(*number, at)?,
             Event::DefinitionFrozen { number, definition } => self.freeze(*number, definition)?,
             Event::Provisioned { number } => {
                 self.defined(*number)?;
@@ -85,11 +85,11 @@ impl Environment {
             Event::DriftMended => self.drift = None,
             Event::OperatorNeeded { number, .. } => self.call_operator(*number),
             Event::Held { reason } => self.set_hold(&entry.by, reason, at),
-            Event::Resumed => self.hold = None,
-            Event::Pinned { release } => self.pin = Some(*release),
-            Event::Unpinned => self.pin = None,
+            Event::Resumed { .. } => self.hold = None,
+            Event::Pinned { release, .. } => self.pin = Some(*release),
+            Event::Unpinned { .. } => self.pin = None,
             Event::Vetoed { release, reason } => self.veto(*release, reason, at),
-            Event::Unvetoed { release } => self.vetoes.retain(|v| v.release != *release),
+            Event::Unvetoed { release, .. } => self.vetoes.retain(|v| v.release != *release),
         }
         self.seq = Seq(self.seq.0 + 1);
         Ok(())

@@ -44,6 +44,26 @@ pub enum Command {
     Veto(u32, Arc<str>),
     /// Do not.
     Unveto(u32),
+    /// Any of these that has no reason of its own, and why, for the history.
+    Because(Box<Command>, Arc<str>),
+}
+
+impl Command {
+    /// The same for that reason, if there is one.
+    pub fn because(self, reason: Option<Arc<str>>) -> Self {
+        match reason {
+            Some(reason) => Self::Because(Box::new(self), reason),
+            None => self,
+        }
+    }
+
+    /// What is wanted, whatever the reason.
+    pub fn bare(&self) -> &Self {
+        match self {
+            Self::Because(command, _) => command.bare(),
+            command => command,
+        }
+    }
 }
 
 /// What is to be deployed.
@@ -134,20 +154,21 @@ impl Environment {
                 let last = self.last_release.max(floor);
                 self.accept(*key, *order, (release, last), plan, *trigger)
             }
+            Command::Because(command, reason) => Ok(self.command_above(floor, command, by)?.because(reason)),
             Command::Approve(number, gate) => self.approve_command(*number, *gate, by),
             Command::Abort(number, reason) => self.abort(*number, reason),
             Command::Rollback(number, reason) => self.rollback(*number, reason),
             Command::Hold(reason) => Ok(Event::Held { reason: reason.clone() }),
             Command::Resume if self.hold.is_none() => Err(Refusal::Already("nothing is held")),
-            Command::Resume => Ok(Event::Resumed),
-            Command::Pin(release) => Ok(Event::Pinned { release: *release }),
+            Command::Resume => Ok(Event::Resumed { reason: None }),
+            Command::Pin(release) => Ok(Event::Pinned { release: *release, reason: None }),
             Command::Unpin if self.pin.is_none() => Err(Refusal::Already("nothing is pinned")),
-            Command::Unpin => Ok(Event::Unpinned),
+            Command::Unpin => Ok(Event::Unpinned { reason: None }),
             Command::Veto(release, reason) => Ok(Event::Vetoed { release: *release, reason: reason.clone() }),
             Command::Unveto(release) if !self.vetoes.iter().any(|v| v.release == *release) => {
                 Err(Refusal::Already("that release is not vetoed"))
             }
-            Command::Unveto(release) => Ok(Event::Unvetoed { release: *release }),
+            Command::Unveto(release) => Ok(Event::Unvetoed { release: *release, reason: None }),
         }
     }
 
@@ -178,7 +199,7 @@ impl Environment {
             return Err(vetoed);
         }
         let number = self.last_number.next();
-        Ok(Event::Accepted { number, key, order, release, plan: plan.clone(), trigger })
+        Ok(Event::Accepted { number, key, order, release, plan: plan.clone(), trigger, reason: None })
     }
 
     fn vetoed(&self, release: u32) -> Option<Refusal> {
@@ -211,7 +232,9 @@ impl Environment {
             return Err(vetoed);
         }
         match deployment.gate() {
-            Some(at) if at == gate || !self.rules.r13() => Ok(Event::Approved { number: deployment.number }),
+            Some(at) if at == gate || !self.rules.r13() => {
+                Ok(Event::Approved { number: deployment.number, reason: None })
+            }
             Some(_) => Err(refused(deployment, "it waits at another gate than the one named; look again")),
             None => Err(refused(deployment, "it does not wait for an approval")),
         }

@@ -39,6 +39,9 @@ pub enum Event {
         plan: Arc<Plan>,
         /// Why it is here.
         trigger: Trigger,
+        /// Why, where whoever asked said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Arc<str>>,
     },
     /// It is its turn.
     Started {
@@ -49,6 +52,9 @@ pub enum Event {
     Approved {
         /// Which.
         number: Number,
+        /// Why, where whoever asked said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Arc<str>>,
     },
     /// Its stack definition was read from the source repository and is kept.
     DefinitionFrozen {
@@ -176,14 +182,25 @@ pub enum Event {
         reason: Arc<str>,
     },
     /// Automatic deployments go on.
-    Resumed,
+    Resumed {
+        /// Why, where whoever asked said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Arc<str>>,
+    },
     /// Only this release may be deployed.
     Pinned {
         /// Its number.
         release: u32,
+        /// Why, where whoever asked said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Arc<str>>,
     },
     /// Any release may be deployed.
-    Unpinned,
+    Unpinned {
+        /// Why, where whoever asked said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Arc<str>>,
+    },
     /// This release may not be deployed.
     Vetoed {
         /// Its number.
@@ -195,7 +212,26 @@ pub enum Event {
     Unvetoed {
         /// Its number.
         release: u32,
+        /// Why, where whoever asked said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Arc<str>>,
     },
+}
+
+impl Event {
+    /// The same for that reason, where it has none of its own.
+    pub(super) fn because(mut self, why: &Arc<str>) -> Self {
+        if let Self::Accepted { reason, .. }
+        | Self::Approved { reason, .. }
+        | Self::Resumed { reason }
+        | Self::Pinned { reason, .. }
+        | Self::Unpinned { reason }
+        | Self::Unvetoed { reason, .. } = &mut self
+        {
+            *reason = Some(why.clone());
+        }
+        self
+    }
 }
 
 /// Why a deployment was asked for.

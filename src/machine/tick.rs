@@ -136,7 +136,7 @@ impl Environment {
             _ if now.since(d.since) < gate.timeout => None,
             // The question stands, as a build that came now would wait: a person answers it or lifts what stops it.
             Otherwise::Approve if !self.lets(d) && self.rules.r31() => None,
-            Otherwise::Approve => Some(Event::Approved { number }),
+            Otherwise::Approve => Some(Event::Approved { number, reason: None }),
             Otherwise::Abort => {
                 Some(Event::Ended { number, outcome: Outcome::Aborted, reason: "nobody approved it in time".into() })
             }

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::kit::Shop;
-use crate::machine::Number;
+use crate::machine::{Event, Number};
 
 const BUILD: &str = r#"{"version":"v1","artifact":"builds/v1"}"#;
 const QA: &str = "/v1/environments/shop/qa";
@@ -13,7 +13,7 @@ const PROD: &str = "/v1/environments/shop/prod";
 async fn a_gate_is_opened_for_the_deployment_that_waits_at_it() {
     let shop = Shop::new();
     shop.hook(BUILD).await;
-    shop.steps("shop/qa", [crate::machine::Event::Started { number: Number(1) }]).await;
+    shop.steps("shop/qa", [Event::Started { number: Number(1) }]).await;
     shop.post("/v1/deployments/shop/qa/2/approve", "").await.refused(StatusCode::NOT_FOUND, "deployment 2 is not");
     assert_eq!(shop.post("/v1/deployments/shop/qa/1/approve", "").await.status, 200);
     shop.post("/v1/deployments/shop/qa/1/approve", "").await.refused(StatusCode::CONFLICT, "does not wait");
@@ -84,6 +84,45 @@ async fn holds_pins_and_vetoes_are_set_and_taken_back() {
     assert_eq!(shop.hook(BUILD).await.status, 202);
     shop.post(&format!("{QA}/hold"), "{\"reason\":7}").await.refused(StatusCode::BAD_REQUEST, "can not be read");
     shop.post(&format!("{QA}/hold"), r#"{"reason":"\u001b[2J"}"#).await.refused(StatusCode::BAD_REQUEST, "control");
+}
+
+#[tokio::test]
+async fn every_reason_that_is_given_stands_in_the_history() {
+    let shop = Shop::new();
+    shop.hook(BUILD).await;
+    shop.steps("shop/qa", [Event::Started { number: Number(1) }]).await;
+    let approve = "/v1/deployments/shop/qa/1/approve";
+    let told = shop.post(approve, r#"{"reason":"seen by ann"}"#).await;
+    assert_eq!((told.status, told.body["event"]["reason"].as_str()), (200, Some("seen by ann")), "{}", told.body);
+    let (hold, resume) = (format!("{QA}/hold"), format!("{QA}/resume"));
+    assert_eq!(shop.post(&hold, "{}").await.body["event"]["reason"], "no reason given");
+    assert_eq!(shop.post(&resume, "{}").await.body["event"].get("reason"), None, "nothing is made up");
+    shop.post(&hold, "{}").await;
+    for (what, body) in [
+        ("resume", r#"{"reason":"why not"}"#),
+        ("pin", r#"{"release":1,"reason":"why not"}"#),
+        ("pin", r#"{"lift":true,"reason":"why not"}"#),
+        ("veto", r#"{"release":7,"reason":"why not"}"#),
+        ("veto", r#"{"release":7,"lift":true,"reason":"why not"}"#),
+    ] {
+        let told = shop.post(&format!("{QA}/{what}"), body).await;
+        assert_eq!(told.body["event"]["reason"], "why not", "{what} {body}: {}", told.body);
+    }
+    shop.post(&resume, r#"{"reason":"\u0007"}"#).await.refused(StatusCode::BAD_REQUEST, "control");
+}
+
+#[tokio::test]
+async fn the_reason_of_a_promotion_stands_in_the_history() {
+    let shop = Shop::new();
+    shop.hook(BUILD).await;
+    shop.go_live("shop/qa", 1).await;
+    let promote = r#"{"release":1,"reason":"the fair begins"}"#;
+    assert_eq!(shop.post(&format!("{PROD}/promote"), promote).await.status, 202);
+    let said = shop.app.journal.history(None, 1).unwrap();
+    assert!(
+        matches!(&said[0].event, Event::Accepted { reason: Some(reason), .. } if &**reason == "the fair begins"),
+        "{said:?}"
+    );
 }
 
 #[tokio::test]

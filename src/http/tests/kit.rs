@@ -192,7 +192,7 @@ impl Shop {
         let number = Number(number);
         self.steps(environment, [Event::Started { number }]).await;
         if environment == "shop/qa" {
-            self.steps(environment, [Event::Approved { number }]).await;
+            self.steps(environment, [Event::Approved { number, reason: None }]).await;
         }
         let generation = self.state(environment).generation().next();
         self.steps(

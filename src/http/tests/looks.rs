@@ -1,9 +1,11 @@
 //! What is shown: what an environment waits for, until when, and who can change it.
 
+use std::sync::Arc;
+
 use super::kit::Shop;
 use crate::{
     access::Role,
-    machine::{Event, Number},
+    machine::{Command, Event, Gate, Key, Millis, Number, Otherwise, Plan, Release, ReleaseDraft, Trigger},
     text::format_time,
 };
 
@@ -46,7 +48,7 @@ async fn each_step_says_what_it_waits_for_and_until_when() {
     says(&waits, "then it is aborted: `pointsman approve shop/qa` or `pointsman abort shop/qa`");
     assert_eq!(shop.get(QA).await.body["candidate"]["until"], until);
 
-    shop.steps("shop/qa", [Event::Approved { number }]).await;
+    shop.steps("shop/qa", [Event::Approved { number, reason: None }]).await;
     says(&why(&shop).await, "waits for its stack to be up, until");
     shop.steps("shop/qa", [Event::Provisioned { number }]).await;
     says(&why(&shop).await, "must pass its checks until");
@@ -57,6 +59,25 @@ async fn each_step_says_what_it_waits_for_and_until_when() {
     says(&why(&shop).await, "is live and watched until");
     shop.steps("shop/qa", [Event::Succeeded { number }]).await;
     says(&why(&shop).await, "there is nothing to roll back to yet");
+}
+
+#[tokio::test]
+async fn a_gate_that_opens_by_itself_says_what_keeps_it_shut() {
+    let shop = Shop::new();
+    let gate = Gate { timeout: Millis(60_000), otherwise: Otherwise::Approve, by: Vec::new(), not_the_asker: false };
+    let deploy = Command::Deploy {
+        key: Key([1; 16]),
+        order: None,
+        release: ReleaseDraft::New(Release::draft("v1")),
+        plan: Arc::new(Plan { before_provisioning: Some(gate), ..Plan::default() }),
+        trigger: Trigger::Build,
+    };
+    let (id, now) = ("shop/qa".parse().unwrap(), shop.app.clock.now());
+    shop.app.journal.command(&id, "webhook:test", now, deploy).await.unwrap();
+    shop.steps("shop/qa", [Event::Started { number: Number(1) }]).await;
+    says(&why(&shop).await, "then it goes on by itself: ");
+    shop.post(&format!("{QA}/hold"), "").await;
+    says(&why(&shop).await, "then it goes on as soon as no hold and no pin stops it: ");
 }
 
 #[tokio::test]

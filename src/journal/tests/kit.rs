@@ -235,14 +235,14 @@ fn accepted(number: u32, gate: bool) -> Event {
     let (commit, link) = (Some("3f2c1e".into()), Some("https://ci.example/job/7".into()));
     let release = Release { number, parameters, commit, link, ..Release::draft(&format!("v{number}")) };
     let (key, order, trigger) = (Key([number as u8; 16]), Some(u64::from(number)), Trigger::Build);
-    Event::Accepted { number: Number(number), key, order, release: Arc::new(release), plan, trigger }
+    Event::Accepted { number: Number(number), key, order, release: Arc::new(release), plan, trigger, reason: None }
 }
 
 fn goes_live(number: u32, generation: u64, gate: bool) -> Vec<Event> {
     let number = Number(number);
     let mut events = vec![accepted(number.0, gate), Event::Started { number }, Event::Provisioned { number }];
     events.push(Event::Checked { number });
-    events.extend(gate.then_some(Event::Approved { number }));
+    events.extend(gate.then_some(Event::Approved { number, reason: None }));
     events.push(Event::CutOverOrdered { number, generation: Generation(generation) });
     events.extend([Event::WentLive { number }, Event::Succeeded { number }]);
     events
@@ -270,7 +270,7 @@ fn from_git(number: u32) -> Vec<Event> {
     let (key, trigger, release) = (Key([number as u8; 16]), Trigger::Rule, Arc::new(release));
     let number = Number(number);
     vec![
-        Event::Accepted { number, key, order: Some(10), release, plan, trigger },
+        Event::Accepted { number, key, order: Some(10), release, plan, trigger, reason: None },
         Event::Started { number },
         Event::DefinitionFrozen { number, definition: "ab".repeat(32).into() },
         Event::Provisioned { number },
@@ -290,8 +290,8 @@ pub(super) fn story() -> Vec<Entry> {
         Event::UndoOrdered { number: Number(2), to, generation: Generation(3), outcome, reason: r() },
         Event::Undone { number: Number(2) },
         Event::Retired { number: Number(2) },
-        Event::Resumed,
-        Event::Unvetoed { release: 2 },
+        Event::Resumed { reason: None },
+        Event::Unvetoed { release: 2, reason: None },
         accepted(3, false),
         Event::Started { number: Number(3) },
         Event::Ended { number: Number(3), outcome: Outcome::Failed, reason: r() },
@@ -312,8 +312,8 @@ pub(super) fn story() -> Vec<Entry> {
         Event::DriftSeen { shown: None, generation: Generation(5) },
         Event::DriftMended,
         Event::Held { reason: r() },
-        Event::Pinned { release: 1 },
-        Event::Unpinned,
+        Event::Pinned { release: 1, reason: None },
+        Event::Unpinned { reason: None },
         Event::Vetoed { release: 7, reason: r() },
         Event::Started { number: Number(5) },
         Event::Ended { number: Number(5), outcome: Outcome::Aborted, reason: r() },

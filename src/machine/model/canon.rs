@@ -110,7 +110,7 @@ pub(super) fn start(config: &Config) -> Arc<Core> {
         let key = Key([0; 16]);
         let plan = Arc::new(Plan { before_provisioning: None, before_cutover: None, ..Plan::clone(&plan) });
         for event in [
-            Event::Accepted { number, key, order: None, release, plan, trigger: Trigger::Build },
+            Event::Accepted { number, key, order: None, release, plan, trigger: Trigger::Build, reason: None },
             Event::Started { number },
             Event::Provisioned { number },
             Event::Checked { number },

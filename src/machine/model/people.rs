@@ -129,7 +129,7 @@ impl Wish {
 /// The deployment that an event, made from a command, is about.
 fn named(event: &Event) -> Option<Id> {
     match event {
-        Event::Approved { number }
+        Event::Approved { number, .. }
         | Event::Ended { number, .. }
         | Event::RollbackRequested { number, .. }
         | Event::UndoOrdered { number, .. }

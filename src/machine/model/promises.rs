@@ -125,7 +125,7 @@ impl Config {
                 }
                 told.accepted.add(build);
             }
-            Event::Approved { number } if look.is_some() => {
+            Event::Approved { number, .. } if look.is_some() => {
                 let active = base.env.active();
                 let pinned = active.is_some_and(|d| base.env.pin().is_some_and(|pin| pin != d.release.number));
                 if base.env.hold().is_some() || pinned {

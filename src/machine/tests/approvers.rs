@@ -28,7 +28,7 @@ fn a_gate_is_opened_by_those_who_are_named() {
     assert_eq!(approve(&story, "carol"), Err(refusal.to_owned()));
     assert!(approve(&story, "Alice").is_err() && approve(&story, "").is_err());
     assert!(approve(&story, "local:alice").is_err(), "a name that nobody vouches for");
-    assert_eq!(approve(&story, "bob"), Ok(Event::Approved { number: n(1) }));
+    assert_eq!(approve(&story, "bob"), Ok(Event::Approved { number: n(1), reason: None }));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn what_a_rule_or_a_webhook_asked_for_any_person_may_approve_but_they_may_not() 
 fn a_gate_opens_by_itself_whoever_is_named() {
     let mut story = asked_by("alice", &["bob"], true);
     story.at(60);
-    assert_eq!(story.tick(), Some(Event::Approved { number: n(1) }));
+    assert_eq!(story.tick(), Some(Event::Approved { number: n(1), reason: None }));
 }
 
 #[test]

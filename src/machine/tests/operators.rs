@@ -38,7 +38,7 @@ fn a_gate_that_nobody_opens_aborts_or_opens_by_itself() {
     assert_eq!(story.retiring(), [1]);
     let mut story = at_the_cutover_gate(Otherwise::Approve);
     story.at(60);
-    assert_eq!(story.tick(), Some(Event::Approved { number: n(1) }));
+    assert_eq!(story.tick(), Some(Event::Approved { number: n(1), reason: None }));
     assert_eq!(story.phase(), &Phase::Verifying);
 }
 
@@ -185,7 +185,7 @@ fn what_is_held_does_not_approve_itself() {
     story.ask(&Command::Pin(9)).unwrap();
     assert_eq!(story.tick(), None);
     story.ask(&Command::Unpin).unwrap();
-    assert_eq!(story.tick(), Some(Event::Approved { number: n(1) }));
+    assert_eq!(story.tick(), Some(Event::Approved { number: n(1), reason: None }));
 }
 
 #[test]
@@ -200,4 +200,24 @@ fn what_is_held_is_still_a_persons_to_approve_or_to_stop() {
     story.ask(&Command::Hold(text("freeze"))).unwrap();
     story.at(60);
     assert!(matches!(story.tick(), Some(Event::Ended { outcome: Outcome::Aborted, .. })));
+}
+
+#[test]
+fn the_reason_that_a_person_gives_is_recorded() {
+    let why = || Some(text("the audit"));
+    let mut story = at_the_cutover_gate(Otherwise::Abort);
+    let approve = Command::Approve(n(1), GateName::BeforeCutover).because(why());
+    assert_eq!(story.ask(&approve), Ok(Event::Approved { number: n(1), reason: why() }));
+    story.refuses(&approve, "does not wait for an approval");
+    story.ask(&Command::Hold(text("freeze"))).unwrap();
+    assert_eq!(story.ask(&Command::Resume.because(why())), Ok(Event::Resumed { reason: why() }));
+    assert_eq!(story.ask(&Command::Pin(1).because(why())), Ok(Event::Pinned { release: 1, reason: why() }));
+    assert_eq!(story.ask(&Command::Unpin.because(why())), Ok(Event::Unpinned { reason: why() }));
+    story.ask(&Command::Veto(9, text("leak"))).unwrap();
+    assert_eq!(story.ask(&Command::Unveto(9).because(why())), Ok(Event::Unvetoed { release: 9, reason: why() }));
+    let Ok(Event::Accepted { reason, .. }) = story.ask(&build(2, &Plan::default()).because(why())) else { panic!() };
+    assert_eq!(reason, why());
+    let abort = story.ask(&Command::Abort(n(2), text("no")).because(why()));
+    assert_eq!(abort, Ok(Event::Ended { number: n(2), outcome: Outcome::Aborted, reason: text("no") }));
+    assert_eq!(Command::Resume.because(None), Command::Resume);
 }

@@ -8,7 +8,7 @@ fn an_event_that_does_not_fit_is_refused_and_changes_nothing() {
     let number = n(1);
     for event in [
         Event::Started { number },
-        Event::Approved { number },
+        Event::Approved { number, reason: None },
         Event::Provisioned { number },
         Event::Checked { number },
         Event::CutOverOrdered { number, generation: Generation(1) },
@@ -33,7 +33,7 @@ fn steps_can_not_be_skipped_or_taken_twice() {
     for event in [
         Event::Provisioned { number },
         Event::Checked { number },
-        Event::Approved { number },
+        Event::Approved { number, reason: None },
         Event::CutOverOrdered { number, generation: Generation(9) },
         Event::Succeeded { number },
         Event::Undone { number },
@@ -153,4 +153,18 @@ fn retire(env: &mut Environment, number: u32) {
         retire_within: limit,
         operator_needed: false,
     });
+}
+
+#[test]
+fn a_record_without_a_reason_reads_and_writes_as_it_always_did() {
+    for (old, event) in [
+        (r#"{"kind":"approved","number":1}"#, Event::Approved { number: n(1), reason: None }),
+        (r#"{"kind":"resumed"}"#, Event::Resumed { reason: None }),
+        (r#"{"kind":"pinned","release":1}"#, Event::Pinned { release: 1, reason: None }),
+        (r#"{"kind":"unpinned"}"#, Event::Unpinned { reason: None }),
+        (r#"{"kind":"unvetoed","release":1}"#, Event::Unvetoed { release: 1, reason: None }),
+    ] {
+        assert_eq!(serde_json::to_string(&event).unwrap(), old);
+        assert_eq!(serde_json::from_str::<Event>(old).unwrap(), event);
+    }
 }
