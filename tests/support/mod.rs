@@ -4,6 +4,7 @@
 pub mod git;
 pub mod house;
 pub mod memory;
+pub mod nginx;
 pub mod peers;
 pub mod permit;
 pub mod processes;

@@ -1,9 +1,9 @@
 //! The page that explains the pipeline file and the reader that accepts it know the same keys.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use super::{super::keys::SECTIONS, mistakes};
-use crate::{checks::Check, web_front::builtin::settings::Settings};
+use crate::{checks::Check, web_front};
 
 const PAGE: &str = include_str!("../../../docs/pipeline-file.md");
 
@@ -36,10 +36,19 @@ fn every_key_is_explained_and_nothing_else_is() {
     let wrong = |text: &str| toml::from_str::<Check>(text).unwrap_err().message().to_owned();
     expected.push(("checks", named(&wrong("nonsense = 1"), "expected one of ")));
     expected.push(("http", named(&wrong("http = { nonsense = 1 }"), "expected one of ")));
-    let front = Settings::read(&toml::from_str("nonsense = 1").unwrap()).unwrap_err().join("\n");
-    let mut front = named(front.split_once("nonsense").unwrap().1, "known are ");
-    front.push("driver".to_owned());
-    expected.push(("front", front));
+    for (heading, driver, text, more) in [
+        ("front", "builtin", "nonsense = 1", "driver"),
+        ("nginx front", "nginx", "nonsense = 1", "driver"),
+        ("ssh", "nginx", "ssh = { nonsense = 1 }", ""),
+        ("public", "nginx", "public = { nonsense = 1 }", ""),
+        ("command front", "command", "nonsense = 1", "driver"),
+    ] {
+        let (_, open) = web_front::DRIVERS.iter().find(|(name, _)| *name == driver).unwrap();
+        let wrong = open(&text.parse().unwrap(), Path::new("/"), Path::new("/")).err().unwrap().join("\n");
+        let mut keys = named(wrong.split_once("nonsense").unwrap().1, "known are ");
+        keys.extend(Some(more.to_owned()).filter(|more| !more.is_empty()));
+        expected.push((heading, keys));
+    }
     for (heading, mut keys) in expected {
         let mut told = explained.remove(heading).unwrap_or_default();
         keys.sort();
