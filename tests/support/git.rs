@@ -280,6 +280,11 @@ pub struct Sshd {
 impl Sshd {
     /// None when it is not installed.
     pub fn start() -> Option<Self> {
+        Self::with("")
+    }
+
+    /// The same, with more lines of configuration.
+    pub fn with(more: &str) -> Option<Self> {
         let sshd = super::peers::need("sshd")?;
         let keygen = super::peers::need("ssh-keygen")?;
         let folder = tempfile::tempdir().unwrap();
@@ -296,7 +301,7 @@ impl Sshd {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let configuration = format!(
             "ListenAddress {}\nPort {}\nHostKey {}\nAuthorizedKeysFile {}\nUsePAM no\nStrictModes no\nPidFile none\n\
-             PasswordAuthentication no\nPermitRootLogin prohibit-password\nUseDNS no\n",
+             PasswordAuthentication no\nPermitRootLogin prohibit-password\nUseDNS no\n{more}\n",
             address.ip(),
             address.port(),
             file("host_key"),

@@ -2,6 +2,7 @@
 //! the real program runs.
 
 pub mod git;
+pub mod herd;
 pub mod house;
 pub mod memory;
 pub mod nginx;

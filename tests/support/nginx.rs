@@ -60,7 +60,11 @@ impl Nginx {
 
     /// And on another host, as far as the driver can tell.
     pub fn behind_ssh() -> Option<Self> {
-        let sshd = Sshd::start()?;
+        Self::behind(Sshd::start()?)
+    }
+
+    /// The same, by this sshd.
+    pub fn behind(sshd: Sshd) -> Option<Self> {
         let mut nginx = Self::start()?;
         nginx.sshd = Some(sshd);
         Some(nginx)
@@ -115,6 +119,13 @@ impl Nginx {
             // Gone already is as good.
             let _ = kill_process(worker, Signal::KILL);
         }
+        // They take their moment.
+        for _ in 0..500 {
+            if TcpStream::connect(self.read_back()).is_err() && TcpStream::connect(self.plain()).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn arguments(&self) -> [String; 4] {
@@ -158,7 +169,8 @@ impl Nginx {
             .map(|w| format!("{w:?}"))
             .collect();
         format!(
-            "include = {:?}\nfolder = {:?}\nread_back = \"{}\"\nnginx = [{}]\npublic = {{ url = \"http://{}/\" }}\n",
+            "include = {:?}\nfolder = {:?}\nread_back = \"{}\"\nnginx = [{}]\npublic = {{ url = \"http://{}/\" }}\n\
+             timeouts = {{ connect = \"10s\", command = \"30s\", reload = \"20s\" }}\n",
             self.include(),
             self.path("state/shop-prod"),
             self.read_back(),
@@ -184,6 +196,15 @@ impl Nginx {
     pub fn driver_with(&self, more: &str) -> Arc<dyn FrontDriver> {
         let table = format!("{}{more}", self.settings()).parse().unwrap();
         nginx::open(&table, self.folder.path(), self.state.path()).unwrap()
+    }
+
+    /// The same, with other lines instead of those that begin like this.
+    pub fn driver_without(&self, gone: &str, instead: &str) -> Arc<dyn FrontDriver> {
+        let mut settings = instead.to_owned();
+        for line in self.settings().lines().filter(|line| !line.starts_with(gone)) {
+            settings = format!("{settings}\n{line}");
+        }
+        nginx::open(&settings.parse().unwrap(), self.folder.path(), self.state.path()).unwrap()
     }
 
     /// What nginx complained about.

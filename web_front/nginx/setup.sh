@@ -11,11 +11,12 @@
 #   NGINX      nginx's folder                                           (/etc/nginx)
 #   SITES      where the site goes                                      ($NGINX/conf.d)
 #   STATE      where the folder goes                                    (/var/lib/pointsman)
-#   READ_BACK  where nginx says what it serves, `front.read_back`       (127.0.0.1:8099)
+#   READ_BACK  where nginx says what it serves, `front.read_back`; the  (127.0.0.1:8099)
+#              port after it must be free too
 #   HTTP HTTPS where users connect                                      (80, 443)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-usage() { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 64; }
+usage() { sed -n '2,18s/^# \{0,1\}//p' "$0" >&2; exit 64; }
 [ $# -ge 3 ] || usage
 name=$1 server_name=$2 mode=$3
 : "${OWNER:=deploy}" "${NGINX:=/etc/nginx}" "${STATE:=/var/lib/pointsman}" "${READ_BACK:=127.0.0.1:8099}"
@@ -46,10 +47,11 @@ if [ "$mode" = self-signed ] && [ ! -e "$key" ]; then
 fi
 
 under=$(printf %s "$name" | tr -c a-z0-9 _)
+next=${READ_BACK%:*}:$((${READ_BACK##*:} + 1))
 port=${HTTPS##*:}
 if [ "$port" = 443 ]; then port=; else port=:$port; fi
 fill() {
-    sed -e "s|@INCLUDE@|$include|g" -e "s|@FOLDER@|$folder|g" -e "s|@NAME@|$under|g" -e "s|@READ_BACK@|$READ_BACK|g" \
+    sed -e "s|@INCLUDE@|$include|g" -e "s|@FOLDER@|$folder|g" -e "s|@NAME@|$under|g" -e "s|@READ_BACK@|$READ_BACK|g" -e "s|@NEXT@|$next|g" \
         -e "s|@SERVER_NAME@|$server_name|g" -e "s|@HTTP@|$HTTP|g" -e "s|@HTTPS@|$HTTPS|g" -e "s|@HTTPS_PORT@|$port|g" \
         -e "s|@CERTIFICATE@|$certificate|g" -e "s|@KEY@|$key|g" -e "s|@HSTS@|$hsts|g" \
         -e 's|@ABOUT@|no generation was in force when it was written|' -e 's|@SLOTS@|0 - -|g' -e '/^@ANSWERS@}/s/@ANSWERS@//' \

@@ -1,6 +1,8 @@
 //! nginx's host, this one or another over ssh: runs the script there that does all the work, and connects to what nginx
 //! says about itself. Must not know what is done.
 
+use std::net::SocketAddr;
+
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -62,9 +64,9 @@ impl Host {
         ssh.understood(run(&mut ssh.run(&words), Input::Nothing, limit).await)
     }
 
-    /// All that whoever listens for the read-back answers to this request. `Err(None)`: nobody listens there.
-    pub async fn ask(&self, request: &str) -> Result<Vec<u8>, Option<StepError>> {
-        let (address, limit) = (self.settings.read_back, self.settings.timeouts.connect);
+    /// All that whoever listens at this address there answers to this request. `Err(None)`: nobody listens there.
+    pub async fn ask(&self, address: SocketAddr, request: &str) -> Result<Vec<u8>, Option<StepError>> {
+        let limit = self.settings.timeouts.connect;
         let broken = |why: String| Some(StepError::Unavailable(format!("nginx's read-back at {address}: {why}")));
         let Some(ssh) = &self.ssh else {
             let talk = async {

@@ -32,9 +32,6 @@ use crate::{
 const TRIES: usize = 4;
 /// Between two looks.
 const PACE: Duration = Duration::from_millis(10);
-/// Workers that are being replaced take connections for a moment longer; so many answers of new ones in a row mean that
-/// they do not.
-const IN_A_ROW: usize = 4;
 
 /// Opens the driver; nothing is touched.
 pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
@@ -125,19 +122,17 @@ impl NginxFront {
         read_back::ask(&self.host, &self.settings).await.map_err(|why| why.unwrap_or_else(|| self.silent()))
     }
 
-    /// Looks until it is so, so many times in a row.
-    async fn until(&self, times: usize, so: impl Fn(&Served) -> bool) -> Result<(), Option<StepError>> {
+    /// Looks until it is so. An error is the last answer that was none.
+    async fn until(&self, so: impl Fn(&Served) -> bool) -> Result<(), Option<StepError>> {
         let mut last = None;
         let looking = async {
-            let (mut pace, mut row) = (interval(PACE), 0);
-            while row < times {
+            let mut pace = interval(PACE);
+            loop {
                 pace.tick().await;
                 match self.served().await {
-                    Ok(served) => row = if so(&served) { row + 1 } else { 0 },
-                    Err(why) => {
-                        row = 0;
-                        last = Some(why);
-                    }
+                    Ok(served) if so(&served) => return,
+                    Ok(_) => last = None,
+                    Err(why) => last = Some(why),
                 }
             }
         };
@@ -171,13 +166,16 @@ impl NginxFront {
         Err(StepError::Unavailable(format!("on {} others change the front at the same time", self.settings.host())))
     }
 
-    /// A reload returns long before it has happened.
+    /// A reload returns long before it has happened: new workers must serve, and no old one may take connections.
     async fn confirm(&self, edition: u64) -> Result<(), StepError> {
-        let confirmed = self.until(IN_A_ROW, |served| served.slots.edition >= edition).await;
+        let confirmed = self.until(|served| served.slots.edition >= edition && served.alone).await;
         confirmed.map_err(|why| {
             why.unwrap_or_else(|| {
-                let limit = self.settings.timeouts.reload.as_secs_f32();
-                StepError::Unavailable(format!("nginx was reloaded, but no new worker served within {limit} s"))
+                let (limit, at) = (self.settings.timeouts.reload.as_secs_f32(), self.settings.read_back(edition + 1));
+                StepError::Unavailable(format!(
+                    "nginx was reloaded, but within {limit} s new workers did not take over from the old ones, unless \
+                     somebody else listens at {at}"
+                ))
             })
         })
     }
@@ -231,7 +229,7 @@ impl FrontDriver for NginxFront {
                 }
                 _ if said == "applied" => {
                     // Every worker looks at every request, so what one of them sees holds for all.
-                    let shown = self.until(1, |served| served.serves(route)).await;
+                    let shown = self.until(|served| served.serves(route)).await;
                     return shown.map(|()| CutOver::Applied).map_err(|why| {
                         let not = "the order is written, but nginx does not serve it yet".to_owned();
                         why.unwrap_or(StepError::Unavailable(not))
@@ -274,7 +272,7 @@ impl FrontDriver for NginxFront {
                 return Err(self.trouble(&ran));
             }
         }
-        self.until(1, |_| true).await.map_err(|why| why.unwrap_or_else(|| self.silent()))
+        self.until(|_| true).await.map_err(|why| why.unwrap_or_else(|| self.silent()))
     }
 
     fn notes(&self) -> Vec<String> {

@@ -28,21 +28,34 @@ pub(super) struct Served {
     pub ordered: Option<Route>,
     /// The include has been changed by other hands since this worker read it.
     pub tampered: bool,
+    /// No worker that has read another edition takes connections any more.
+    pub alone: bool,
     /// Where users' requests really go, as far as that can be told.
     pub target: Option<Target>,
 }
 
-/// Asks. `Err(None)`: nobody listens at the read-back's address.
+/// Asks. `Err(None)`: nobody listens at the read-back's addresses.
 pub(super) async fn ask(host: &Host, settings: &Settings) -> Result<Served, Option<StepError>> {
-    let name = &settings.name;
+    let (even, odd) = tokio::join!(ask_at(host, settings, 0), ask_at(host, settings, 1));
+    match (even, odd) {
+        // While workers are being replaced both answer.
+        (Ok(one), Ok(other)) => Ok(if one.slots.edition > other.slots.edition { one } else { other }),
+        (Ok(one), Err(other)) | (Err(other), Ok(one)) => Ok(Served { alone: other.is_none(), ..one }),
+        (Err(one), Err(other)) => Err(one.or(other)),
+    }
+}
+
+/// Asks those who have read an even or an odd edition.
+async fn ask_at(host: &Host, settings: &Settings, edition: u64) -> Result<Served, Option<StepError>> {
+    let (name, address) = (&settings.name, settings.read_back(edition));
     let one =
         |what: &str, last: &str| format!("GET /.pointsman/{name}/{what} HTTP/1.1\r\nhost: pointsman\r\n{last}\r\n");
     let request = one("route", "") + &one("include", "connection: close\r\n");
     for _ in 0..TRIES {
-        let bytes = host.ask(&request).await?;
+        let bytes = host.ask(address, &request).await?;
         let served = understood(&bytes, settings).map_err(|why| {
-            let where_from = format!("what answers at {} is not the include {}", settings.read_back, settings.include);
-            Some(StepError::Unavailable(format!("{where_from}: {why}")))
+            let who = format!("what answers at {address} is not the include {}", settings.include);
+            Some(StepError::Unavailable(format!("{who}: {why}")))
         })?;
         if let Some(served) = served {
             return Ok(served);
@@ -77,7 +90,7 @@ fn understood(bytes: &[u8], settings: &Settings) -> Result<Option<Served>, Strin
         }
         Some(target)
     });
-    Ok(Some(Served { slots, slot, ordered, tampered, target }))
+    Ok(Some(Served { slots, slot, ordered, tampered, alone: false, target }))
 }
 
 /// Of another edition it is one that is being brought in, and no concern of this worker.
@@ -103,10 +116,13 @@ impl Served {
 
     /// As the trait tells it.
     pub fn seen(self) -> Option<SeenFront> {
-        let generation = self.ordered.as_ref()?.generation;
-        let idle = self.slot.unwrap_or(Colour::Green).other();
-        let idle = self.slots.get(idle).or_else(|| self.slots.get(idle.other()).filter(|_| self.slot.is_none()));
-        let staged = idle.map(|target| target.stack.clone());
+        let idle = Colour::BOTH.into_iter().filter(|colour| Some(*colour) != self.slot);
+        let staged = idle.filter_map(|colour| self.slots.get(colour)).map(|target| target.stack.clone());
+        let staged = staged.max_by_key(|stack| stack.number);
+        let generation = self.generation();
+        if self.ordered.is_none() && staged.is_none() {
+            return None;
+        }
         // nginx does not say how many requests are still open at an upstream: that there are some can not be ruled out.
         let open = staged.iter().map(|stack| (stack.clone(), 1)).collect();
         Some(SeenFront { route: Route { generation, target: self.target }, staged, open })

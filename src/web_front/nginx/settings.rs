@@ -20,7 +20,7 @@ pub struct Settings {
     pub name: String,
     /// The folder on nginx's host whose files say who gets the traffic.
     pub folder: String,
-    /// Where the include listens to say what nginx serves: loopback of nginx's host.
+    /// Where the include listens to say what nginx serves: this port of loopback of nginx's host, and the one after it.
     pub read_back: SocketAddr,
     /// The command that is nginx, with `sudo -n` before it where that is wanted.
     pub nginx: Vec<String>,
@@ -132,6 +132,14 @@ impl Settings {
         }
     }
 
+    /// Where those listen who have read this include. Editions take turns: so it can be told whether new workers listen,
+    /// and whether old ones have ceased to.
+    pub fn read_back(&self, edition: u64) -> SocketAddr {
+        let mut address = self.read_back;
+        address.set_port(address.port().saturating_add(u16::from(edition % 2 == 1)));
+        address
+    }
+
     /// nginx's host, as people are told of it.
     pub fn host(&self) -> String {
         self.ssh.as_ref().map_or_else(|| "this host".to_owned(), |ssh| ssh.host.clone())
@@ -183,7 +191,7 @@ fn address(value: &Value) -> Result<SocketAddr, String> {
 fn loopback(value: &Value) -> Result<SocketAddr, String> {
     let address = address(value)?;
     let ours = matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback()) || address.ip().is_loopback();
-    if ours && address.port() != 0 {
+    if ours && (1..u16::MAX).contains(&address.port()) {
         Ok(address)
     } else {
         Err(format!("an address of loopback with a free port, such as 127.0.0.1:8099, is wanted, not {}", shown(value)))
