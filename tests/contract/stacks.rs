@@ -43,7 +43,7 @@ impl Processes {
 
 impl Fixture for Processes {
     fn open(&self) -> Arc<dyn StackDriver> {
-        Arc::new(Process::open(self.folder.path(), PathBuf::from(PROGRAM)).expect("it opens"))
+        Arc::new(Process::new(self.folder.path(), PathBuf::from(PROGRAM)))
     }
     fn definition(&self) -> String {
         let address = own_address();

@@ -1,6 +1,7 @@
 //! Stories: what users do and what they get, told against a whole controller.
 
 mod bad_input;
+mod canaries;
 mod cli;
 mod deploy;
 mod front;
@@ -10,8 +11,12 @@ mod kill;
 mod nginx;
 mod nginx_house;
 mod nginx_trouble;
+mod openapi;
 mod process;
+mod promotion;
+mod releases;
 mod rollback;
 mod secrets;
+mod sources;
 mod tokens;
 mod trouble;

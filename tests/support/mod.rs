@@ -5,6 +5,7 @@ pub mod git;
 pub mod herd;
 pub mod house;
 pub mod memory;
+pub mod nest;
 pub mod nginx;
 pub mod peers;
 pub mod permit;
