@@ -170,7 +170,7 @@ impl Nginx {
             .collect();
         format!(
             "include = {:?}\nfolder = {:?}\nread_back = \"{}\"\nnginx = [{}]\npublic = {{ url = \"http://{}/\" }}\n\
-             timeouts = {{ connect = \"10s\", command = \"30s\", reload = \"20s\" }}\n",
+             timeouts = {{ connect = \"10s\", command = \"30s\", reload = \"20s\", farewell = \"100ms\" }}\n",
             self.include(),
             self.path("state/shop-prod"),
             self.read_back(),

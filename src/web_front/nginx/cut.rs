@@ -51,6 +51,7 @@ pub(super) async fn apply(
 impl Cut {
     fn apply(&self) -> io::Result<String> {
         let _lock = lock(&self.folder)?;
+        gone(fs::remove_file(self.folder.join("farewell")))?;
         let routes = self.folder.join("routes");
         fs::create_dir_all(&routes)?;
         let made = numbers(&routes)?;

@@ -46,7 +46,7 @@ impl Host {
         if and_nginx {
             words.extend(settings.nginx.iter().map(String::as_str));
         }
-        let limit = settings.timeouts.command;
+        let limit = settings.timeouts.command + settings.timeouts.farewell;
         let Some(ssh) = &self.ssh else {
             let mut command = Command::new("sh");
             command.args(&words[1..]);

@@ -19,6 +19,7 @@ live() { readlink "$folder/live" || echo none; }
 durable() { sync "$@" 2>/dev/null || sync; }
 # An empty former file: there was none.
 restore() {
+    rm -f "$folder/farewell"
     if [ -s "$former" ]; then mv -f "$former" "$include"; elif [ -e "$former" ]; then rm -f "$include" "$former"; fi
 }
 lock() {
@@ -29,9 +30,17 @@ lock() {
     [ -d "$folder/routes" ] || mkdir "$folder/routes"
     exec 9>"$folder/lock"
     flock -w 5 9 || fail 75 "somebody else has been at $folder for 5 s"
+    # Of the reload before, which is over or was cut short.
+    rm -f "$folder/farewell"
 }
 test_it() { said=$("$@" -t 2>&1 9>&-) || { restore; fail 65 "$said"; }; }
-reload() { said=$("$@" -s reload 2>&1 9>&-) || { restore; fail 66 "$said"; }; }
+# A reload closes connections that wait for their next request, and one may just be on its way. So before it every answer
+# says that its connection ends, until it is known that the old workers are out (`farewell`).
+reload() {
+    : >"$folder/farewell"
+    sleep "$farewell" 9>&-
+    said=$("$@" -s reload 2>&1 9>&-) || { restore; fail 66 "$said"; }
+}
 
 case $verb in
 look)
@@ -39,8 +48,8 @@ look)
     [ ! -e "$include" ] || cat "$include"
     ;;
 stage)
-    expected=$1 on=$2 text=$3
-    shift 3
+    farewell=$1 expected=$2 on=$3 text=$4
+    shift 4
     lock
     # Left by somebody who was cut short: what is in its place was never tried.
     restore
@@ -59,10 +68,15 @@ stage)
     durable "${include%/*}"
     ;;
 reload)
+    farewell=$1
+    shift
     lock
     restore
     test_it "$@"
     reload "$@"
+    ;;
+farewell)
+    lock
     ;;
 cut)
     generation=$1 key=$2 mark=$3 route=$4

@@ -156,7 +156,8 @@ impl NginxFront {
             let slots = there.unwrap_or_default().staged(live, candidate, next);
             let generation = files.ordered.as_ref().map_or(Generation(0), |route| route.generation);
             let text = slots.render(&self.settings, generation).map_err(StepError::Refused)?;
-            let ran = self.host.script("stage", &[&files.digest, &files.live, &text], true).await?;
+            let farewell = self.farewell();
+            let ran = self.host.script("stage", &[&farewell, &files.digest, &files.live, &text], true).await?;
             match ran.status {
                 Some(0) => return self.confirm(next).await,
                 Some(75) => {}
@@ -166,9 +167,16 @@ impl NginxFront {
         Err(StepError::Unavailable(format!("on {} others change the front at the same time", self.settings.host())))
     }
 
+    /// In seconds, as `sleep` takes them.
+    fn farewell(&self) -> String {
+        format!("{:.3}", self.settings.timeouts.farewell.as_secs_f32())
+    }
+
     /// A reload returns long before it has happened: new workers must serve, and no old one may take connections.
     async fn confirm(&self, edition: u64) -> Result<(), StepError> {
         let confirmed = self.until(|served| served.slots.edition >= edition && served.alone).await;
+        // Connections may be kept again. If this fails, whoever comes next does it.
+        let _ = self.host.script("farewell", &[], false).await;
         confirmed.map_err(|why| {
             why.unwrap_or_else(|| {
                 let (limit, at) = (self.settings.timeouts.reload.as_secs_f32(), self.settings.read_back(edition + 1));
@@ -267,11 +275,12 @@ impl FrontDriver for NginxFront {
         if Slots::of_include(&files.include).is_none() {
             self.bring_in(None).await?;
         } else {
-            let ran = self.host.script("reload", &[], true).await?;
+            let ran = self.host.script("reload", &[&self.farewell()], true).await?;
             if ran.status != Some(0) {
                 return Err(self.trouble(&ran));
             }
         }
+        let _ = self.host.script("farewell", &[], false).await;
         self.until(|_| true).await.map_err(|why| why.unwrap_or_else(|| self.silent()))
     }
 
@@ -293,6 +302,6 @@ impl FrontDriver for NginxFront {
 
     fn call_limit(&self) -> Duration {
         let limits = &self.settings.timeouts;
-        (limits.connect + limits.command) * 3 + limits.reload
+        (limits.connect + limits.command) * 3 + limits.reload + limits.farewell
     }
 }

@@ -71,12 +71,14 @@ pub struct Timeouts {
     pub command: Duration,
     /// Until new workers serve after a reload.
     pub reload: Duration,
+    /// So long before a reload connections are ended with their answer, and until old workers are out.
+    pub farewell: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connect: seconds(5), command: seconds(10), reload: seconds(5) }
+        Self { connect: seconds(5), command: seconds(10), reload: seconds(5), farewell: Duration::from_millis(500) }
     }
 }
 
@@ -112,6 +114,7 @@ impl Settings {
                 connect: t.optional("connect", duration).unwrap_or(usual.connect),
                 command: t.optional("command", duration).unwrap_or(usual.command),
                 reload: t.optional("reload", duration).unwrap_or(usual.reload),
+                farewell: t.optional("farewell", duration).unwrap_or(usual.farewell),
             }
         });
         top.refuse_the_rest();
