@@ -178,3 +178,22 @@ async fn a_sudo_that_refuses_is_told_with_what_it_must_allow() {
     assert_says(refused, &["sudo refuses", "a password is required", "NOPASSWD", "-s reload"]);
     assert_eq!(fs::read(nginx.include()).unwrap(), before);
 }
+
+#[tokio::test]
+async fn the_operators_ssh_configuration_leads_over_a_jump_host() {
+    let Some(nginx) = Nginx::behind_ssh() else { return };
+    let sshd = nginx.sshd.as_ref().unwrap();
+    let (host, port) = (sshd.address.ip(), sshd.address.port());
+    let all = format!(
+        "Host *\n  HostName {host}\n  Port {port}\n  HostKeyAlias [{host}]:{port}\n  IdentityFile {}\n  \
+         UserKnownHostsFile {}\n  StrictHostKeyChecking yes\nHost web1\n  ProxyCommand ssh -F {} -W {host}:{port} jump\n",
+        sshd.file("user_key"),
+        sshd.file("known_hosts"),
+        sshd.file("ssh_config")
+    );
+    fs::write(sshd.file("ssh_config"), all).unwrap();
+    let driver = nginx.driver_with(&format!("ssh = {{ host = \"web1\", config = {:?} }}", sshd.file("ssh_config")));
+    driver.ensure_running().await.unwrap();
+    assert_eq!(driver.cut_over(&route(1, &stack(1))).await.unwrap(), CutOver::Applied);
+    assert_eq!(answers(&nginx).as_deref(), Some("1"));
+}

@@ -73,6 +73,9 @@ impl NginxFront {
     fn trouble(&self, ran: &Ran) -> StepError {
         let (host, nginx, why) = (self.settings.host(), self.settings.nginx_text(), ran.why());
         let has = |words: &[&str]| words.iter().any(|word| ran.err.contains(word));
+        if has(&["sudo: not found", "sudo: command not found"]) {
+            return StepError::Refused(format!("there is no sudo on {host}: install it, or set front.sudo = false"));
+        }
         if has(&["sudo: "]) {
             return StepError::Refused(format!(
                 "sudo refuses `{nginx}` on {host} ({why}): allow the user `{nginx} -t` and `{nginx} -s reload` with \

@@ -201,3 +201,83 @@ impl fmt::Display for Slots {
 pub(super) fn mark(target: &Target) -> String {
     format!("default \"{}\";", key(Some(target)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path, process::Command};
+
+    use super::*;
+
+    fn settings(more: &str) -> Settings {
+        let text = format!("include = '/etc/nginx/pointsman/shop-prod.conf'\nread_back = '127.0.0.1:8099'\n{more}");
+        Settings::read(&text.parse().unwrap(), Path::new("/")).unwrap()
+    }
+
+    fn target(number: u32, addresses: &[(&str, u16)]) -> Target {
+        let stack = StackName { environment: "shop/prod".parse().unwrap(), number: Number(number) };
+        let endpoint =
+            |(address, weight): &(&str, u16)| Endpoint { address: address.parse().unwrap(), weight: *weight };
+        Target { stack, endpoints: addresses.iter().map(endpoint).collect() }
+    }
+
+    #[test]
+    fn slots_are_read_back_as_they_were_written() {
+        let blue = target(2, &[("10.0.0.5:8080", 1), ("[fd00::1]:80", 0)]);
+        let slots = Slots { edition: 7, blue: Some(blue.clone()), green: None };
+        assert_eq!(Slots::parse(&slots.to_string()), Some(slots.clone()));
+        let include = slots.render(&settings(""), Generation(3)).unwrap();
+        assert_eq!(Slots::of_include(&include), Some(slots));
+        assert_eq!(served_by(&include, &settings(""), Colour::Blue), blue.endpoints);
+        assert!(include.contains("listen 127.0.0.1:8100;") && include.contains("server 127.0.0.1:8099 max_fails=0;"));
+        assert!(include.contains("generation 3 was in force") && include.contains("shop-prod-2 (deployment 2)"));
+        for broken in ["", "7", "7 - - -", "x - -", "7 shop/prod#2 -", "7 shop/prod#2@10.0.0.5*1 -"] {
+            assert_eq!(Slots::parse(broken), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn a_candidate_never_takes_the_slot_of_what_is_live() {
+        let (one, two, three) = (target(1, &[("10.0.0.1:80", 1)]), target(2, &[("10.0.0.2:80", 1)]), target(3, &[]));
+        let slots = Slots { edition: 1, blue: Some(one.clone()), green: Some(two.clone()) };
+        let next = slots.staged(Some(&two), Some(&three), 2);
+        assert_eq!(next, Slots { edition: 2, blue: Some(three.clone()), green: Some(two.clone()) });
+        let next = slots.staged(Some(&one), Some(&three), 2);
+        assert_eq!((next.blue.as_ref(), next.green.as_ref()), (Some(&one), Some(&three)));
+        // Somebody has thrown it out of the include: it comes back.
+        let next = Slots::default().staged(Some(&two), Some(&three), 2);
+        assert_eq!((next.find(&two), next.find(&three)), (Some(Colour::Blue), Some(Colour::Green)));
+        assert_eq!(slots.staged(Some(&two), Some(&two), 2), Slots { edition: 2, ..slots });
+    }
+
+    #[test]
+    fn a_stack_elsewhere_has_another_key_and_what_can_not_serve_is_refused() {
+        let (here, there) = (target(1, &[("10.0.0.1:80", 1)]), target(1, &[("10.0.0.2:80", 1)]));
+        assert_ne!(key(Some(&here)), key(Some(&there)));
+        let refused = |target| Slots { blue: Some(target), ..Slots::default() }.render(&settings(""), Generation(0));
+        assert!(refused(target(1, &[("10.0.0.1:80", 0)])).unwrap_err().contains("no endpoint of shop-prod-1"));
+        assert!(refused(target(1, &[("10.0.0.1:80", 1); 300])).unwrap_err().contains("too many"));
+    }
+
+    #[test]
+    fn the_setup_writes_the_first_include_as_it_would_be_written_here() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name).display().to_string();
+        fs::write(at("pem"), "").unwrap();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/web_front/nginx/setup.sh");
+        let mut setup = Command::new("sh");
+        setup.args([script, "shop-prod", "shop.test", "signed", &at("pem"), &at("pem")]);
+        setup.env("NGINX", at("nginx")).env("STATE", at("state"));
+        let done = setup.env("OWNER", rustix::process::getuid().as_raw().to_string()).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        let include = at("nginx/pointsman/shop-prod.conf");
+        let text = format!("include = {include:?}\nfolder = {:?}\nread_back = '127.0.0.1:8099'", at("state/shop-prod"));
+        let settings = Settings::read(&text.parse().unwrap(), Path::new("/")).unwrap();
+        let bare = |text: &str| text.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+        let ours = Slots::default().render(&settings, Generation(0)).unwrap();
+        let theirs = fs::read_to_string(include).unwrap();
+        assert_eq!(bare(&theirs), bare(&ours));
+        assert_eq!(Slots::of_include(&theirs), Some(Slots::default()));
+        let site = fs::read_to_string(at("nginx/conf.d/pointsman-shop-prod.conf")).unwrap();
+        assert!(!site.replace("@farewell", "").lines().any(|l| l.contains('@') && !l.starts_with('#')), "{site}");
+    }
+}
