@@ -345,7 +345,15 @@ impl Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
+        // Connections that are kept would outlive it, and with them those who keep them.
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|id| rustix::process::Pid::from_raw(id.parse().ok()?));
+        let children: Vec<_> = children.collect();
         let _ = self.child.kill();
+        for child in children {
+            let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
+        }
         let _ = self.child.wait();
     }
 }
