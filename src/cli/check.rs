@@ -1,7 +1,10 @@
 //! `check` and `plan`: pipeline files, offline. Must not reach anything but files of this host, and must not show the
 //! value of a secret.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use serde_json::json;
 
@@ -14,6 +17,7 @@ use crate::{
     settings::Settings,
     text::format_duration,
     units::show_duration,
+    web_front,
 };
 
 /// Which files.
@@ -127,7 +131,8 @@ fn steps(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: Opti
         Some(listen) => format!("the front \"{driver}\" at {}", listen.to_string().replace('"', "")),
         None => format!("the front \"{driver}\""),
     };
-    steps.push(one("stage", format!("{front} is told of {}-N, without users' traffic", environment.id)));
+    let what = format!("{front} is told of {}-N, without users' traffic", environment.id);
+    steps.push(Step { name: "stage", what, details: front_notes(environment) });
     steps.extend(plan.before_cutover.as_ref().map(|g| one("approve", gate(g))));
     steps.push(one("verify", "every check once more, at every endpoint".to_owned()));
     steps.push(one("cut over", format!("{front} to {}-N, {}", environment.id, within(plan.cut_over_within))));
@@ -144,6 +149,14 @@ fn steps(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: Opti
     let details = vec![format!("its open requests may take {drain}; then it is torn down, {retire}")];
     steps.push(Step { name, what: kept, details });
     steps
+}
+
+/// What the front's driver says about itself. It is opened for that and asked nothing else.
+fn front_notes(environment: &EnvironmentDefinition) -> Vec<String> {
+    let front = &environment.front;
+    let open = web_front::DRIVERS.iter().find(|(name, _)| *name == front.driver).map(|(_, open)| open);
+    let driver = open.and_then(|open| open(&front.settings, &front.folder, Path::new("")).ok());
+    driver.map(|driver| driver.notes()).unwrap_or_default()
 }
 
 fn stand_up(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: Option<&Secrets>) -> Step {

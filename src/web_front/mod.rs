@@ -4,6 +4,10 @@
 //! and must not know the journal, the runner or one another.
 
 pub mod builtin;
+pub mod command;
+pub mod nginx;
+mod program;
+mod reading;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -92,6 +96,11 @@ pub trait FrontDriver: Send + Sync {
         Ok(())
     }
 
+    /// What whoever reads a plan must know about this front, each in one line.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The longest that one call may take.
     fn call_limit(&self) -> Duration {
         Duration::from_secs(10)
@@ -99,7 +108,7 @@ pub trait FrontDriver: Send + Sync {
 }
 
 /// The drivers there are, by the name a pipeline file uses. Adding one is one new file and one line here.
-pub const DRIVERS: &[(&str, Open)] = &[("builtin", builtin::open)];
+pub const DRIVERS: &[(&str, Open)] = &[("builtin", builtin::open), ("command", command::open), ("nginx", nginx::open)];
 
 /// Opens a driver. `settings` is the `front` table of an environment without its `driver` key; file names in it are
 /// meant from `written_in`, the folder of the pipeline file. `folder` is the front's own place on disk, below the state

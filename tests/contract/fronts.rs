@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use pointsman::{
     machine::{Fencing, Generation, StackName},
-    web_front::{CutOver, DRIVERS, Endpoint, FrontDriver, Route, SeenFront, Target, builtin::BuiltinFront},
+    web_front::{CutOver, DRIVERS, Endpoint, FrontDriver, Route, SeenFront, Target, builtin::BuiltinFront, command},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{GIVEN_UP_AFTER, PROGRAM, given_up, stack, until};
-use crate::support::{address, processes};
+use crate::support::{address, nginx::Nginx, processes};
 
 /// A front of its own.
 trait Fixture: Send + Sync {
@@ -20,11 +20,17 @@ trait Fixture: Send + Sync {
     fn open(&self) -> Arc<dyn FrontDriver>;
 }
 
-/// A new front that nobody has given a route.
-fn fixture(driver: &str) -> Box<dyn Fixture> {
+/// New fronts that nobody has given a route, in all the ways in which the driver is used.
+fn fixtures(driver: &str) -> Vec<Box<dyn Fixture>> {
     match driver {
         "builtin" => {
-            Box::new(Builtin { folder: tempfile::tempdir().expect("a folder"), listen: (address::own(), 8081).into() })
+            let folder = tempfile::tempdir().expect("a folder");
+            vec![Box::new(Builtin { folder, listen: (address::own(), 8081).into() })]
+        }
+        "command" => vec![Box::new(Program::new("")), Box::new(Program::new("observe = ['cat', 'points_at']"))],
+        "nginx" => {
+            let ways = [Nginx::start(), Nginx::behind_ssh()].into_iter().flatten();
+            ways.map(|nginx| Box::new(nginx) as Box<dyn Fixture>).collect()
         }
         other => panic!(
             "the front driver {other:?} has no fixture: add one in tests/contract/fronts.rs, with its real peer, \
@@ -48,6 +54,36 @@ impl Fixture for Builtin {
 impl Drop for Builtin {
     fn drop(&mut self) {
         processes::end(|| processes::of(self.folder.path(), &self.folder.path().join("none")));
+    }
+}
+
+impl Fixture for Nginx {
+    fn open(&self) -> Arc<dyn FrontDriver> {
+        self.driver()
+    }
+}
+
+/// A front that is a file with an address.
+struct Program {
+    folder: tempfile::TempDir,
+    settings: String,
+}
+
+impl Program {
+    fn new(observe: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cut_over = "cut_over = ['cp', '/dev/stdin', '{address}']";
+        let script = "printf '%s\n' \"$1\" > fresh && mv fresh points_at";
+        let cut_over = cut_over.replace("'cp', '/dev/stdin', ", &format!("'sh', '-c', {script:?}, 'sh', "));
+        let settings = format!("{cut_over}\noff = ['sh', '-c', ': > points_at']\ntimeout = '10s'\n{observe}");
+        Self { folder, settings }
+    }
+}
+
+impl Fixture for Program {
+    fn open(&self) -> Arc<dyn FrontDriver> {
+        let table = self.settings.parse().expect("settings");
+        command::open(&table, self.folder.path(), self.folder.path()).expect("right settings")
     }
 }
 
@@ -89,10 +125,11 @@ async fn assert_serves(driver: &dyn FrontDriver, route: &Route) {
 
 async fn for_each_driver<F: Future<Output = ()>>(story: impl Fn(Box<dyn Fixture>, Target, Target) -> F) {
     for (name, _) in DRIVERS {
-        println!("front driver {name}");
-        let fixture = fixture(name);
-        fixture.open().ensure_running().await.expect("it comes up");
-        story(fixture, backend(1).await, backend(2).await).await;
+        for fixture in fixtures(name) {
+            println!("front driver {name}");
+            fixture.open().ensure_running().await.expect("it comes up");
+            story(fixture, backend(1).await, backend(2).await).await;
+        }
     }
 }
 

@@ -280,6 +280,11 @@ pub struct Sshd {
 impl Sshd {
     /// None when it is not installed.
     pub fn start() -> Option<Self> {
+        Self::with("")
+    }
+
+    /// The same, with more lines of configuration.
+    pub fn with(more: &str) -> Option<Self> {
         let sshd = super::peers::need("sshd")?;
         let keygen = super::peers::need("ssh-keygen")?;
         let folder = tempfile::tempdir().unwrap();
@@ -296,7 +301,7 @@ impl Sshd {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let configuration = format!(
             "ListenAddress {}\nPort {}\nHostKey {}\nAuthorizedKeysFile {}\nUsePAM no\nStrictModes no\nPidFile none\n\
-             PasswordAuthentication no\nPermitRootLogin prohibit-password\nUseDNS no\n",
+             PasswordAuthentication no\nPermitRootLogin prohibit-password\nUseDNS no\n{more}\n",
             address.ip(),
             address.port(),
             file("host_key"),
@@ -340,7 +345,15 @@ impl Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
+        // Connections that are kept would outlive it, and with them those who keep them.
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|id| rustix::process::Pid::from_raw(id.parse().ok()?));
+        let children: Vec<_> = children.collect();
         let _ = self.child.kill();
+        for child in children {
+            let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
+        }
         let _ = self.child.wait();
     }
 }

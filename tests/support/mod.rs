@@ -3,9 +3,11 @@
 
 pub mod address;
 pub mod git;
+pub mod herd;
 pub mod house;
 pub mod memory;
 pub mod nest;
+pub mod nginx;
 pub mod peers;
 pub mod permit;
 pub mod processes;

@@ -1,15 +1,26 @@
 //! The page that explains the pipeline file, the file of the sample application and the reader that accepts them know the
 //! same keys.
 
+use std::path::Path;
+
 use super::{super::keys::SECTIONS, mistakes};
 use crate::{
     checks::Check,
     docs_tests::{assert_explained, examples, explained, keys_of},
-    web_front::builtin::settings::Settings,
+    web_front,
 };
 
 const PAGE: &str = include_str!("../../../docs/pipeline-file.md");
 const SAMPLE: &str = include_str!("../../../pipelines/demo.toml");
+
+/// The tables of fronts: the heading, the driver, what it must refuse, and what stands beside the keys that it knows.
+const FRONTS: &[(&str, &str, &str, &[&str])] = &[
+    ("front", "builtin", "nonsense = 1", &["driver"]),
+    ("nginx front", "nginx", "nonsense = 1", &["driver"]),
+    ("ssh", "nginx", "ssh = { nonsense = 1 }", &[]),
+    ("public", "nginx", "public = { nonsense = 1 }", &[]),
+    ("command front", "command", "nonsense = 1", &["driver"]),
+];
 
 /// The keys of every table, by the heading under which the page explains them.
 fn accepted() -> Vec<(&'static str, Vec<String>)> {
@@ -18,10 +29,13 @@ fn accepted() -> Vec<(&'static str, Vec<String>)> {
     let mut sections: Vec<(&str, Vec<String>)> = SECTIONS.iter().map(section).collect();
     sections.push(("checks", keys_of::<Check>("nonsense = 1")));
     sections.push(("http", keys_of::<Check>("http = { nonsense = 1 }")));
-    let told = Settings::read(&toml::from_str("nonsense = 1").unwrap()).unwrap_err().join("\n");
-    let (_, known) = told.split_once("nonsense is unknown; known are ").unwrap();
-    let known = known.lines().next().unwrap().split(", ").chain(["driver"]);
-    sections.push(("front", known.map(str::to_owned).collect()));
+    for (heading, driver, text, more) in FRONTS {
+        let (_, open) = web_front::DRIVERS.iter().find(|(name, _)| name == driver).unwrap();
+        let told = open(&text.parse().unwrap(), Path::new("/"), Path::new("/")).err().unwrap().join("\n");
+        let (_, known) = told.split_once("nonsense is unknown; known are ").unwrap();
+        let known = known.lines().next().unwrap().split(", ").chain(more.iter().copied());
+        sections.push((heading, known.map(str::to_owned).collect()));
+    }
     sections
 }
 

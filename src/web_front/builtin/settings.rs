@@ -10,6 +10,8 @@ use std::{
 use hyper::header::HeaderName;
 use toml::Value;
 
+use crate::web_front::reading::{Reader, boolean, duration, number, path, shown, text};
+
 /// Everything that can be said about a built-in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -181,82 +183,6 @@ pub fn anchored(table: &toml::Table, written_in: &Path) -> toml::Table {
     table
 }
 
-/// Takes known keys out of a table, collects what is wrong, and refuses what nobody asked for.
-struct Reader<'a> {
-    table: &'a toml::Table,
-    place: String,
-    known: Vec<&'static str>,
-    mistakes: &'a mut Vec<String>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(table: &'a toml::Table, place: impl Into<String>, mistakes: &'a mut Vec<String>) -> Self {
-        Self { table, place: place.into(), known: Vec::new(), mistakes }
-    }
-
-    fn optional<T>(&mut self, key: &'static str, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
-        self.known.push(key);
-        let value = self.table.get(key)?;
-        read(value).map_err(|why| self.mistakes.push(format!("{}.{key}: {why}", self.place))).ok()
-    }
-
-    fn required<T>(&mut self, key: &'static str, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
-        if !self.table.contains_key(key) {
-            self.mistakes.push(format!("{}.{key} is missing", self.place));
-        }
-        self.optional(key, read)
-    }
-
-    fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Reader<'_>) -> T) -> Option<T> {
-        self.known.push(key);
-        let place = format!("{}.{key}", self.place);
-        match self.table.get(key)? {
-            Value::Table(inner) => {
-                let mut reader = Reader::new(inner, place, self.mistakes);
-                let value = read(&mut reader);
-                reader.refuse_the_rest();
-                Some(value)
-            }
-            other => {
-                self.mistakes.push(format!("{place}: a table is wanted, not {}", shown(other)));
-                None
-            }
-        }
-    }
-
-    fn refuse_the_rest(&mut self) {
-        for key in self.table.keys().filter(|key| !self.known.contains(&key.as_str())) {
-            self.mistakes.push(format!("{}.{key} is unknown; known are {}", self.place, self.known.join(", ")));
-        }
-    }
-}
-
-fn shown(value: &Value) -> String {
-    let text: String = value.to_string().chars().take(60).collect();
-    format!("{text} ({})", value.type_str())
-}
-
-fn text(value: &Value) -> Result<String, String> {
-    match value.as_str() {
-        Some(text) if !text.is_empty() => Ok(text.to_owned()),
-        _ => Err(format!("a text is wanted, not {}", shown(value))),
-    }
-}
-
-fn path(value: &Value) -> Result<PathBuf, String> {
-    text(value).map(PathBuf::from)
-}
-
-fn boolean(value: &Value) -> Result<bool, String> {
-    value.as_bool().ok_or_else(|| format!("true or false is wanted, not {}", shown(value)))
-}
-
-fn number(value: &Value, least: i64, most: i64) -> Result<usize, String> {
-    let wanted = || format!("a number from {least} to {most} is wanted, not {}", shown(value));
-    let number = value.as_integer().filter(|n| (least..=most).contains(n)).ok_or_else(wanted)?;
-    usize::try_from(number).map_err(|_| wanted())
-}
-
 fn header_name(value: &Value) -> Result<HeaderName, String> {
     text(value)?.parse().map_err(|_| format!("{} is no header name", shown(value)))
 }
@@ -283,23 +209,5 @@ fn addresses(value: &Value) -> Result<Vec<SocketAddr>, String> {
         (true, _) => Err("at least one address is wanted".to_owned()),
         (_, false) => Err("an address is there twice".to_owned()),
         _ => Ok(all),
-    }
-}
-
-fn duration(value: &Value) -> Result<Duration, String> {
-    let wanted = || format!("a length of time such as \"500ms\", \"10s\", \"2m\" is wanted, not {}", shown(value));
-    let text = value.as_str().ok_or_else(wanted)?;
-    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wanted)?;
-    let count: u64 = text[..split].parse().map_err(|_| wanted())?;
-    let milliseconds = match &text[split..] {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(wanted()),
-    };
-    match count.checked_mul(milliseconds).filter(|&ms| (1..=86_400_000).contains(&ms)) {
-        Some(ms) => Ok(Duration::from_millis(ms)),
-        None => Err(format!("{} is not between 1ms and 24h", shown(value))),
     }
 }

@@ -1,0 +1,225 @@
+//! A front that somebody else's program repoints, such as `change_proxy.sh IP`: run with the address of the new stack.
+//! There is no shell in between.
+//!
+//! What it can not do: nothing is staged, the switch is as atomic as the program makes it, and without an `observe`
+//! command nobody knows what the front really serves, so this tells what it was ordered last. Must not guess beyond.
+
+mod record;
+pub mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::File,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{process::Command, time::interval};
+
+use self::{
+    record::Record,
+    settings::{Settings, Words},
+};
+use super::{
+    CutOver, Endpoint, FrontDriver, Route, SeenFront, Target,
+    program::{Input, run},
+};
+use crate::{
+    machine::{Fencing, StackName},
+    stacks::StepError,
+};
+
+/// Between two tries to be the only one.
+const PACE: Duration = Duration::from_millis(20);
+
+/// Opens the driver; nothing is run.
+pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
+    let settings = Settings::read(table, written_in)?;
+    Ok(Arc::new(CommandFront { settings, folder: folder.to_owned() }))
+}
+
+/// The driver.
+pub struct CommandFront {
+    settings: Settings,
+    folder: PathBuf,
+}
+
+impl CommandFront {
+    fn record(&self) -> Result<Record, StepError> {
+        Record::read(&self.folder).map_err(|why| self.lost(&why))
+    }
+
+    fn keep(&self, record: &Record) -> Result<(), StepError> {
+        record.write(&self.folder).map_err(|why| self.lost(&why))
+    }
+
+    fn lost(&self, why: &std::io::Error) -> StepError {
+        StepError::Unavailable(format!("what the front was ordered is kept in {}: {why}", self.folder.display()))
+    }
+
+    /// To be the only one. Whatever is run holds it too: a controller that was killed can leave one running.
+    async fn lock(&self) -> Result<File, StepError> {
+        let path = self.folder.join("lock");
+        let file = File::options().create(true).append(true).read(true).open(path).map_err(|why| self.lost(&why))?;
+        let mut pace = interval(PACE);
+        let most = self.settings.timeout.as_millis() / PACE.as_millis() + 1;
+        for _ in 0..most {
+            pace.tick().await;
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(std::fs::TryLockError::WouldBlock) => {}
+                Err(std::fs::TryLockError::Error(why)) => return Err(self.lost(&why)),
+            }
+        }
+        Err(StepError::Unavailable("the command of an earlier order is still running".to_owned()))
+    }
+
+    /// What it says; an error when it does not end well.
+    async fn run(&self, words: &[String], input: Input<'_>) -> Result<String, StepError> {
+        let Some((program, arguments)) = words.split_first() else {
+            return Err(StepError::Refused("there is no command".to_owned()));
+        };
+        let failed = |why: String| StepError::Unavailable(format!("the front's command {program}: {why}"));
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&self.settings.folder);
+        let ran = run(&mut command, input, self.settings.timeout).await.map_err(failed)?;
+        match ran.status {
+            Some(0) => Ok(ran.out),
+            Some(status) => Err(failed(format!("it ended with exit status {status}: {}", ran.why()))),
+            None => Err(failed("it was killed".to_owned())),
+        }
+    }
+
+    fn words(&self, route: &Route) -> Result<Vec<String>, StepError> {
+        match (&route.target, &self.settings.off) {
+            (Some(target), _) => self.settings.cut_over.fill(target, route.generation).map_err(StepError::Refused),
+            (None, Some(off)) => Ok(off.plain()),
+            (None, None) => Err(StepError::Refused(
+                "this front can not be pointed at nobody: name a command for that as front.off".to_owned(),
+            )),
+        }
+    }
+
+    /// Whether `observe` shows the target, and if not, what it shows instead.
+    async fn shows(&self, observe: &Words, target: Option<&Target>) -> Result<Result<(), String>, StepError> {
+        let said = self.run(&observe.plain(), Input::Nothing).await?;
+        let said = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned();
+        let is = match target {
+            Some(target) => target.endpoints.first().is_some_and(|e| is_at(&said, e)),
+            None => said.is_empty(),
+        };
+        Ok(if is { Ok(()) } else { Err(said) })
+    }
+}
+
+/// `10.0.0.5` or `10.0.0.5:8080`.
+fn is_at(said: &str, endpoint: &Endpoint) -> bool {
+    said.parse() == Ok(endpoint.address) || said.parse() == Ok(endpoint.address.ip())
+}
+
+/// The target as it would be at what the front shows: the same stack at another address is not that stack.
+fn elsewhere(target: &Target, said: &str) -> Target {
+    let port = target.endpoints.first().map_or(0, |e| e.address.port());
+    let address = said.parse().ok().or_else(|| said.parse::<IpAddr>().ok().map(|ip| (ip, port).into()));
+    let endpoints = address.map(|address| Endpoint { address, weight: 1 }).into_iter().collect();
+    Target { stack: target.stack.clone(), endpoints }
+}
+
+#[async_trait::async_trait]
+impl FrontDriver for CommandFront {
+    /// There is nothing to prepare; the candidate is only remembered.
+    async fn stage(&self, candidate: &Target) -> Result<(), StepError> {
+        let _lock = self.lock().await?;
+        let mut record = self.record()?;
+        record.staged = Some(candidate.stack.clone());
+        self.keep(&record)
+    }
+
+    async fn cut_over(&self, route: &Route) -> Result<CutOver, StepError> {
+        let lock = self.lock().await?;
+        let mut record = self.record()?;
+        if let Some(accepted) = &record.accepted {
+            if accepted.generation > route.generation {
+                return Ok(CutOver::Stale { applied: accepted.generation });
+            }
+            if accepted.generation == route.generation && accepted != route {
+                let why = format!("generation {} was given to another order before", route.generation);
+                return Err(StepError::Refused(why));
+            }
+        }
+        if record.in_force.as_ref() == Some(route) {
+            return Ok(CutOver::Applied);
+        }
+        let words = self.words(route)?;
+        record.accepted = Some(route.clone());
+        self.keep(&record)?;
+        self.run(&words, Input::File(lock)).await?;
+        if let Some(observe) = &self.settings.observe
+            && let Err(said) = self.shows(observe, route.target.as_ref()).await?
+        {
+            return Err(StepError::Unavailable(format!(
+                "the front's command ended well, but the front shows {:?}",
+                crate::text::excerpt(&said)
+            )));
+        }
+        let before = record.in_force.take().and_then(|before| before.target).map(|target| target.stack);
+        record.before = before.filter(|before| route.target.as_ref().is_none_or(|t| t.stack != *before));
+        record.in_force = Some(route.clone());
+        self.keep(&record)?;
+        Ok(CutOver::Applied)
+    }
+
+    async fn observe(&self) -> Result<Option<SeenFront>, StepError> {
+        let record = self.record()?;
+        let Some(mut route) = record.in_force else {
+            // A candidate is known before the first order.
+            let route = Route { generation: crate::machine::Generation(0), target: None };
+            return Ok(record.staged.map(|staged| SeenFront { route, staged: Some(staged), open: Vec::new() }));
+        };
+        if let Some(observe) = &self.settings.observe
+            && let Err(said) = self.shows(observe, route.target.as_ref()).await?
+        {
+            route.target = route.target.map(|target| elsewhere(&target, &said));
+        }
+        // It is not known how many requests are open: that there are some can not be ruled out.
+        let open = record.before.into_iter().map(|stack| (stack, 1)).collect();
+        Ok(Some(SeenFront { route, staged: record.staged, open }))
+    }
+
+    async fn ask_public(&self) -> Result<Option<StackName>, StepError> {
+        Ok(None)
+    }
+
+    /// What the program does elsewhere may go on when it is dead.
+    fn fencing(&self) -> Fencing {
+        Fencing::WaitOut(self.settings.timeout.into())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let settings = &self.settings;
+        let mut notes = vec![
+            format!("cut over: runs {}", settings.cut_over),
+            "nothing is staged: the front hears of a stack only at its cutover".to_owned(),
+            "the cutover is as atomic as that command is, and it may be run again".to_owned(),
+        ];
+        notes.push(match &settings.observe {
+            Some(observe) => format!("read back with {observe}"),
+            None => "nothing is read back: Pointsman believes the command, and notices no change by other hands; give \
+                     front.observe"
+                .to_owned(),
+        });
+        if settings.off.is_none() {
+            let only = "a first deployment that fails leaves the traffic where it is: there is no command front.off";
+            notes.push(only.to_owned());
+        }
+        notes.push("how many requests are open at a stack is not known: draining takes all of its time".to_owned());
+        notes
+    }
+
+    fn call_limit(&self) -> Duration {
+        self.settings.timeout * 3 + Duration::from_secs(1)
+    }
+}

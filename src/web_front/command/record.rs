@@ -1,0 +1,47 @@
+//! What the front was ordered, kept in its folder: all that is known where nothing can be read back. Must not run anything.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{machine::StackName, web_front::Route};
+
+const FILE: &str = "ordered.json";
+
+/// All of it.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    /// The last order whose command ended well.
+    pub in_force: Option<Route>,
+    /// The highest order that was ever begun.
+    pub accepted: Option<Route>,
+    /// The candidate that was announced last.
+    pub staged: Option<StackName>,
+    /// Who had the traffic before.
+    pub before: Option<StackName>,
+}
+
+impl Record {
+    pub fn read(folder: &Path) -> io::Result<Self> {
+        match fs::read(folder.join(FILE)) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Durable when it returns. Only whoever has the lock may.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        let fresh = folder.join(format!("{FILE}.new"));
+        let mut file = File::create(&fresh)?;
+        file.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
+        file.sync_all()?;
+        fs::rename(fresh, folder.join(FILE))?;
+        File::open(folder)?.sync_all()
+    }
+}

@@ -1,0 +1,51 @@
+//! Asks at the public address, as a user would, which stack answers. Must not use the read-back.
+
+use std::{fs, time::Duration};
+
+use reqwest::{Certificate, Client, redirect};
+
+use super::{settings::Public, slots::parse_label};
+use crate::{machine::StackName, stacks::StepError};
+
+/// Which stack answers. Everything that is no answer of a stack is an error that says what came instead.
+pub(super) async fn ask(public: &Public, limit: Duration) -> Result<StackName, StepError> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let url = &public.url;
+    let no_client = |error: reqwest::Error| StepError::Refused(format!("front.public: {error}"));
+    let mut client = Client::builder()
+        .user_agent("pointsman")
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        .tls_danger_accept_invalid_certs(public.insecure_tls)
+        .timeout(limit);
+    if let (Some(address), Some(host)) = (public.address, url.host_str()) {
+        client = client.resolve(host, address);
+    }
+    if let Some(path) = &public.ca {
+        let unread = |why: String| StepError::Refused(format!("front.public.ca {}: {why}", path.display()));
+        let pem = fs::read(path).map_err(|error| unread(error.to_string()))?;
+        let list = Certificate::from_pem_bundle(&pem).map_err(|error| unread(error.to_string()))?;
+        client = client.tls_certs_only(list);
+    }
+    let request = client.build().map_err(no_client)?.get(url.clone()).header("x-pointsman-probe", "1");
+    let answer = request.send().await.map_err(|error| {
+        StepError::Unavailable(format!("the front's public address {url} does not answer: {}", innermost(&error)))
+    })?;
+    let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+    header("x-pointsman-stack").and_then(parse_label).ok_or_else(|| {
+        StepError::Unavailable(format!(
+            "at {url} no stack of this front answered, but somebody with status {}; does the server there add the header \
+             X-Pointsman-Stack, as web_front/nginx/site.conf does?",
+            answer.status().as_u16()
+        ))
+    })
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,150 @@
+//! What nginx itself says that it serves: asked at the listener that the include defines, so the answer comes from a
+//! worker and not from a file that somebody wrote. Must not change anything.
+
+use std::{collections::HashMap, str};
+
+use super::{
+    host::Host,
+    settings::Settings,
+    slots::{Colour, Slots, served_by},
+};
+use crate::{
+    machine::Generation,
+    stacks::StepError,
+    web_front::{Route, SeenFront, Target},
+};
+
+/// A cutover between the two looks of one answer makes it contradict itself; so often it is asked again.
+const TRIES: usize = 5;
+
+/// One look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Served {
+    /// As the worker that answered has read them.
+    pub slots: Slots,
+    /// Which one is in force.
+    pub slot: Option<Colour>,
+    /// The order that made it so; none when there has never been one.
+    pub ordered: Option<Route>,
+    /// The include has been changed by other hands since this worker read it.
+    pub tampered: bool,
+    /// No worker that has read another edition takes connections any more.
+    pub alone: bool,
+    /// Where users' requests really go, as far as that can be told.
+    pub target: Option<Target>,
+}
+
+/// Asks. `Err(None)`: nobody listens at the read-back's addresses.
+pub(super) async fn ask(host: &Host, settings: &Settings) -> Result<Served, Option<StepError>> {
+    let (even, odd) = tokio::join!(ask_at(host, settings, 0), ask_at(host, settings, 1));
+    match (even, odd) {
+        // While workers are being replaced both answer.
+        (Ok(one), Ok(other)) => Ok(if one.slots.edition > other.slots.edition { one } else { other }),
+        (Ok(one), Err(other)) | (Err(other), Ok(one)) => Ok(Served { alone: other.is_none(), ..one }),
+        (Err(one), Err(other)) => Err(one.or(other)),
+    }
+}
+
+/// Asks those who have read an even or an odd edition.
+async fn ask_at(host: &Host, settings: &Settings, edition: u64) -> Result<Served, Option<StepError>> {
+    let (name, address) = (&settings.name, settings.read_back(edition));
+    let one =
+        |what: &str, last: &str| format!("GET /.pointsman/{name}/{what} HTTP/1.1\r\nhost: pointsman\r\n{last}\r\n");
+    let request = one("route", "") + &one("include", "connection: close\r\n");
+    for _ in 0..TRIES {
+        let bytes = host.ask(address, &request).await?;
+        let served = understood(&bytes, settings).map_err(|why| {
+            let who = format!("what answers at {address} is not the include {}", settings.include);
+            Some(StepError::Unavailable(format!("{who}: {why}")))
+        })?;
+        if let Some(served) = served {
+            return Ok(served);
+        }
+    }
+    Err(Some(StepError::Unavailable("nginx contradicts itself about what it serves".to_owned())))
+}
+
+/// None when it contradicts itself.
+fn understood(bytes: &[u8], settings: &Settings) -> Result<Option<Served>, String> {
+    let (route, rest) = answer(bytes).ok_or("it is no answer of a web server")?;
+    let (include, _) = answer(rest).ok_or("it gives no second answer")?;
+    let slots = route.headers.get("x-pointsman-slots").ok_or("it does not tell its slots")?;
+    let slots = Slots::parse(slots).ok_or("its slots are no slots")?;
+    let slot = route.headers.get("x-pointsman-slot").map(String::as_str).unwrap_or_default();
+    let slot = Colour::BOTH.into_iter().find(|c| slot == format!("pointsman_{}_{c}", settings.name));
+    let ordered: Option<Route> = match route.status {
+        404 => None,
+        200 => Some(serde_json::from_slice(route.body).map_err(|_| "its route is no route")?),
+        other => return Err(format!("it answers with status {other}; may nginx's user read {}?", settings.folder)),
+    };
+    let aim = ordered.as_ref().and_then(|route| route.target.as_ref());
+    if slot.is_some() && slot.and_then(|c| slots.get(c)) != aim {
+        return Ok(None);
+    }
+    let text = str::from_utf8(include.body).unwrap_or_default();
+    let tampered = include.status == 200 && tampered(text, &slots, settings);
+    let target = slot.and_then(|colour| {
+        let mut target = slots.get(colour)?.clone();
+        if tampered {
+            target.endpoints = served_by(text, settings, colour);
+        }
+        Some(target)
+    });
+    Ok(Some(Served { slots, slot, ordered, tampered, alone: false, target }))
+}
+
+/// Of another edition it is one that is being brought in, and no concern of this worker.
+fn tampered(text: &str, slots: &Slots, settings: &Settings) -> bool {
+    let bare = |text: &str| {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let other = Slots::of_include(text).is_some_and(|there| there.edition != slots.edition);
+    !other && slots.render(settings, Generation(0)).is_ok_and(|ours| bare(&ours) != bare(text))
+}
+
+impl Served {
+    /// The generation that counts.
+    pub fn generation(&self) -> Generation {
+        self.ordered.as_ref().map_or(Generation(0), |route| route.generation)
+    }
+
+    /// Whether it serves exactly this.
+    pub fn serves(&self, route: &Route) -> bool {
+        self.ordered.as_ref() == Some(route) && self.target == route.target
+    }
+
+    /// As the trait tells it.
+    pub fn seen(self) -> Option<SeenFront> {
+        let idle = Colour::BOTH.into_iter().filter(|colour| Some(*colour) != self.slot);
+        let staged = idle.filter_map(|colour| self.slots.get(colour)).map(|target| target.stack.clone());
+        let staged = staged.max_by_key(|stack| stack.number);
+        let generation = self.generation();
+        if self.ordered.is_none() && staged.is_none() {
+            return None;
+        }
+        // nginx does not say how many requests are still open at an upstream: that there are some can not be ruled out.
+        let open = staged.iter().map(|stack| (stack.clone(), 1)).collect();
+        Some(SeenFront { route: Route { generation, target: self.target }, staged, open })
+    }
+}
+
+struct Answer<'a> {
+    status: u16,
+    headers: HashMap<String, String>,
+    body: &'a [u8],
+}
+
+/// The first answer, and what comes after it.
+fn answer(bytes: &[u8]) -> Option<(Answer<'_>, &[u8])> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let mut lines = str::from_utf8(&bytes[..end]).ok()?.split("\r\n");
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let headers: HashMap<_, _> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let length: usize = headers.get("content-length")?.parse().ok()?;
+    let body = bytes.get(end + 4..)?;
+    Some((Answer { status, headers, body: body.get(..length)? }, body.get(length..)?))
+}

@@ -1,0 +1,283 @@
+//! The two slots and the include file that defines them. Everything about a slot follows from the stack in it and where
+//! that serves. Must not touch any host.
+
+use std::fmt::{self, Write};
+
+use sha2::{Digest, Sha256};
+
+use super::settings::Settings;
+use crate::{
+    machine::{Generation, Number, StackName},
+    web_front::{Endpoint, Target},
+};
+
+/// What the include is made from; `web_front/nginx/setup.sh` makes the first one from it.
+pub(super) const TEMPLATE: &str = include_str!("../../../web_front/nginx/slots.conf");
+
+/// nginx reads a word of its configuration in pieces of 4096 bytes, and takes none that is longer.
+const LONGEST: usize = 4000;
+
+/// Which slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colour {
+    Blue,
+    Green,
+}
+
+impl Colour {
+    pub const BOTH: [Self; 2] = [Self::Blue, Self::Green];
+
+    pub fn other(self) -> Self {
+        if self == Self::Blue { Self::Green } else { Self::Blue }
+    }
+}
+
+impl fmt::Display for Colour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Blue { "blue" } else { "green" })
+    }
+}
+
+/// What stands in the slots. Written as `EDITION BLUE GREEN`, a slot as `shop/prod#3@10.0.0.5:8080*1,10.0.0.6:8080*1` or
+/// `-`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Slots {
+    /// Counts the includes, so that it can be told which one a worker has read.
+    pub edition: u64,
+    pub blue: Option<Target>,
+    pub green: Option<Target>,
+}
+
+impl Slots {
+    pub fn get(&self, colour: Colour) -> Option<&Target> {
+        if colour == Colour::Blue { self.blue.as_ref() } else { self.green.as_ref() }
+    }
+
+    /// Which slot has this stack at these addresses.
+    pub fn find(&self, target: &Target) -> Option<Colour> {
+        Colour::BOTH.into_iter().find(|c| self.get(*c) == Some(target))
+    }
+
+    /// The next include: what is live stays where it is, the candidate takes the other slot.
+    pub fn staged(&self, live: Option<&Target>, candidate: Option<&Target>, edition: u64) -> Self {
+        // Where it was, unless somebody has thrown it out.
+        let lives = live.and_then(|live| self.find(live)).unwrap_or(Colour::Blue);
+        let candidate = candidate.filter(|candidate| Some(*candidate) != live);
+        let idle = candidate.cloned().or_else(|| self.get(lives.other()).cloned()).filter(|idle| Some(idle) != live);
+        let live = live.cloned();
+        match lives {
+            Colour::Blue => Self { edition, blue: live, green: idle },
+            Colour::Green => Self { edition, blue: idle, green: live },
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.trim().split(' ');
+        let edition = parts.next()?.parse().ok()?;
+        let (blue, green) = (slot(parts.next()?)?, slot(parts.next()?)?);
+        parts.next().is_none().then_some(Self { edition, blue, green })
+    }
+
+    /// Of the include as a file: none when it is no longer one of ours.
+    pub fn of_include(text: &str) -> Option<Self> {
+        Self::parse(text.lines().find_map(|line| line.strip_prefix("# slots "))?)
+    }
+
+    /// The include. An error says in one sentence why there can be none.
+    pub fn render(&self, settings: &Settings, in_force: Generation) -> Result<String, String> {
+        let slots = self.to_string();
+        if slots.len() > LONGEST {
+            return Err(format!("the endpoints of two stacks are too many for nginx: {} bytes", slots.len()));
+        }
+        let mut about = format!("generation {in_force} was in force when it was written");
+        let mut answers = String::new();
+        for colour in Colour::BOTH {
+            let Some(target) = self.get(colour) else { continue };
+            let _ = write!(about, ", {colour} is {} (deployment {})", target.stack, target.stack.number);
+            for endpoint in &target.endpoints {
+                let address = escaped(endpoint);
+                let slot = format!("pointsman_{}_{colour}", settings.name);
+                let _ = writeln!(answers, "    \"~^1 {slot} (.*, )?{address}$\" \"{}\";", label(&target.stack));
+            }
+        }
+        // Of an empty slot: no order ever makes a file of this name.
+        let key_of = |target: Option<&Target>| target.map_or_else(|| "empty".to_owned(), |_| key(target));
+        let upstream = |colour| servers(self.get(colour));
+        Ok(TEMPLATE
+            .replace("@ABOUT@", &about)
+            .replace("@NAME@", &settings.name)
+            .replace("@SLOTS@", &slots)
+            .replace("@FOLDER@", &settings.folder)
+            .replace("@INCLUDE@", &settings.include)
+            .replace("@READ_BACK@", &settings.read_back(self.edition).to_string())
+            .replace("@NEXT@", &settings.read_back(self.edition + 1).to_string())
+            .replace("@BLUE_KEY@", &key_of(self.blue.as_ref()))
+            .replace("@GREEN_KEY@", &key_of(self.green.as_ref()))
+            .replace("@ANSWERS@", &answers)
+            .replace("@BLUE@", &upstream(Colour::Blue)?)
+            .replace("@GREEN@", &upstream(Colour::Green)?))
+    }
+}
+
+/// For a regular expression.
+fn escaped(endpoint: &Endpoint) -> String {
+    endpoint.address.to_string().replace('.', "\\.").replace('[', "\\[").replace(']', "\\]")
+}
+
+/// The same stack elsewhere has another key, and none is ever used again for anything else.
+pub(super) fn key(target: Option<&Target>) -> String {
+    let Some(target) = target else { return "nobody".to_owned() };
+    let mut sum = hex::encode(Sha256::digest(shown(target)));
+    sum.truncate(12);
+    format!("{}-{sum}", target.stack.number)
+}
+
+fn servers(target: Option<&Target>) -> Result<String, String> {
+    let Some(target) = target else { return Ok("    server 127.0.0.1:1 down;\n".to_owned()) };
+    if target.endpoints.iter().all(|endpoint| endpoint.weight == 0) {
+        return Err(format!("no endpoint of {} has a weight, so none would answer", target.stack));
+    }
+    let line = |endpoint: &Endpoint| match endpoint.weight {
+        0 => format!("    server {} down;\n", endpoint.address),
+        weight => format!("    server {} weight={weight};\n", endpoint.address),
+    };
+    Ok(target.endpoints.iter().map(line).collect())
+}
+
+/// The endpoints that an include gives to a slot, whatever its comments say.
+pub(super) fn served_by(include: &str, settings: &Settings, colour: Colour) -> Vec<Endpoint> {
+    let opens = format!("upstream pointsman_{}_{colour} {{", settings.name);
+    let lines = include.lines().skip_while(|line| line.trim() != opens).skip(1).take_while(|line| line.trim() != "}");
+    let endpoint = |line: &str| {
+        let mut words = line.trim().trim_end_matches(';').split_whitespace();
+        let address = (words.next()? == "server").then(|| words.next()?.parse().ok())??;
+        let weight = match words.next() {
+            Some("down") => 0,
+            Some(weight) => weight.strip_prefix("weight=")?.parse().ok()?,
+            None => 1,
+        };
+        Some(Endpoint { address, weight })
+    };
+    lines.filter_map(endpoint).collect()
+}
+
+/// A stack's name by its parts, because joined with `-` two names can read the same.
+fn label(stack: &StackName) -> String {
+    format!("{}#{}", stack.environment, stack.number)
+}
+
+/// Reads a label back.
+pub(super) fn parse_label(label: &str) -> Option<StackName> {
+    let (environment, number) = label.split_once('#')?;
+    Some(StackName { environment: environment.parse().ok()?, number: Number(number.parse().ok()?) })
+}
+
+fn shown(target: &Target) -> String {
+    let all: Vec<_> = target.endpoints.iter().map(|e| format!("{}*{}", e.address, e.weight)).collect();
+    format!("{}@{}", label(&target.stack), all.join(","))
+}
+
+fn slot(text: &str) -> Option<Option<Target>> {
+    if text == "-" {
+        return Some(None);
+    }
+    let (stack, endpoints) = text.split_once('@')?;
+    let endpoint = |text: &str| {
+        let (address, weight) = text.rsplit_once('*')?;
+        Some(Endpoint { address: address.parse().ok()?, weight: weight.parse().ok()? })
+    };
+    let endpoints = endpoints.split(',').map(endpoint).collect::<Option<_>>()?;
+    Some(Some(Target { stack: parse_label(stack)?, endpoints }))
+}
+
+impl fmt::Display for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slot = |target: Option<&Target>| target.map_or_else(|| "-".to_owned(), shown);
+        write!(f, "{} {} {}", self.edition, slot(self.blue.as_ref()), slot(self.green.as_ref()))
+    }
+}
+
+/// What must stand in an include that can serve this target.
+pub(super) fn mark(target: &Target) -> String {
+    format!("default \"{}\";", key(Some(target)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path, process::Command};
+
+    use super::*;
+
+    fn settings(more: &str) -> Settings {
+        let text = format!("include = '/etc/nginx/pointsman/shop-prod.conf'\nread_back = '127.0.0.1:8099'\n{more}");
+        Settings::read(&text.parse().unwrap(), Path::new("/")).unwrap()
+    }
+
+    fn target(number: u32, addresses: &[(&str, u16)]) -> Target {
+        let stack = StackName { environment: "shop/prod".parse().unwrap(), number: Number(number) };
+        let endpoint =
+            |(address, weight): &(&str, u16)| Endpoint { address: address.parse().unwrap(), weight: *weight };
+        Target { stack, endpoints: addresses.iter().map(endpoint).collect() }
+    }
+
+    #[test]
+    fn slots_are_read_back_as_they_were_written() {
+        let blue = target(2, &[("10.0.0.5:8080", 1), ("[fd00::1]:80", 0)]);
+        let slots = Slots { edition: 7, blue: Some(blue.clone()), green: None };
+        assert_eq!(Slots::parse(&slots.to_string()), Some(slots.clone()));
+        let include = slots.render(&settings(""), Generation(3)).unwrap();
+        assert_eq!(Slots::of_include(&include), Some(slots));
+        assert_eq!(served_by(&include, &settings(""), Colour::Blue), blue.endpoints);
+        assert!(include.contains("listen 127.0.0.1:8100;") && include.contains("server 127.0.0.1:8099 max_fails=0;"));
+        assert!(include.contains("generation 3 was in force") && include.contains("shop-prod-2 (deployment 2)"));
+        for broken in ["", "7", "7 - - -", "x - -", "7 shop/prod#2 -", "7 shop/prod#2@10.0.0.5*1 -"] {
+            assert_eq!(Slots::parse(broken), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn a_candidate_never_takes_the_slot_of_what_is_live() {
+        let (one, two, three) = (target(1, &[("10.0.0.1:80", 1)]), target(2, &[("10.0.0.2:80", 1)]), target(3, &[]));
+        let slots = Slots { edition: 1, blue: Some(one.clone()), green: Some(two.clone()) };
+        let next = slots.staged(Some(&two), Some(&three), 2);
+        assert_eq!(next, Slots { edition: 2, blue: Some(three.clone()), green: Some(two.clone()) });
+        let next = slots.staged(Some(&one), Some(&three), 2);
+        assert_eq!((next.blue.as_ref(), next.green.as_ref()), (Some(&one), Some(&three)));
+        // Somebody has thrown it out of the include: it comes back.
+        let next = Slots::default().staged(Some(&two), Some(&three), 2);
+        assert_eq!((next.find(&two), next.find(&three)), (Some(Colour::Blue), Some(Colour::Green)));
+        assert_eq!(slots.staged(Some(&two), Some(&two), 2), Slots { edition: 2, ..slots });
+    }
+
+    #[test]
+    fn a_stack_elsewhere_has_another_key_and_what_can_not_serve_is_refused() {
+        let (here, there) = (target(1, &[("10.0.0.1:80", 1)]), target(1, &[("10.0.0.2:80", 1)]));
+        assert_ne!(key(Some(&here)), key(Some(&there)));
+        let refused = |target| Slots { blue: Some(target), ..Slots::default() }.render(&settings(""), Generation(0));
+        assert!(refused(target(1, &[("10.0.0.1:80", 0)])).unwrap_err().contains("no endpoint of shop-prod-1"));
+        assert!(refused(target(1, &[("10.0.0.1:80", 1); 300])).unwrap_err().contains("too many"));
+    }
+
+    #[test]
+    fn the_setup_writes_the_first_include_as_it_would_be_written_here() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name).display().to_string();
+        fs::write(at("pem"), "").unwrap();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/web_front/nginx/setup.sh");
+        let mut setup = Command::new("sh");
+        setup.args([script, "shop-prod", "shop.test", "signed", &at("pem"), &at("pem")]);
+        setup.env("NGINX", at("nginx")).env("STATE", at("state"));
+        let done = setup.env("OWNER", rustix::process::getuid().as_raw().to_string()).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        let include = at("nginx/pointsman/shop-prod.conf");
+        let text = format!("include = {include:?}\nfolder = {:?}\nread_back = '127.0.0.1:8099'", at("state/shop-prod"));
+        let settings = Settings::read(&text.parse().unwrap(), Path::new("/")).unwrap();
+        let bare = |text: &str| text.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+        let ours = Slots::default().render(&settings, Generation(0)).unwrap();
+        let theirs = fs::read_to_string(include).unwrap();
+        assert_eq!(bare(&theirs), bare(&ours));
+        assert_eq!(Slots::of_include(&theirs), Some(Slots::default()));
+        let site = fs::read_to_string(at("nginx/conf.d/pointsman-shop-prod.conf")).unwrap();
+        assert!(!site.replace("@farewell", "").lines().any(|l| l.contains('@') && !l.starts_with('#')), "{site}");
+    }
+}
