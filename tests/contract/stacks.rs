@@ -6,28 +6,42 @@ use pointsman::{
     machine::{Release, StackName},
     stacks::{DRIVERS, SeenStack, StackDriver, StackSpec, StackStatus, StepError, process::Process},
 };
+use tokio::sync::{RwLock, RwLockReadGuard};
 
-use super::{GIVEN_UP_AFTER, PROGRAM, given_up, own_address, stack, until};
-use crate::support::{permit::permit, processes};
+use super::{GIVEN_UP_AFTER, PROGRAM, given_up, heat, own_address, stack, until};
+use crate::support::{cloud::cloud, permit::permit, processes};
 
 /// An installation of a driver with its peer.
-trait Fixture: Send + Sync {
+pub trait Fixture: Send + Sync {
     /// The driver, as one more controller would open it.
     fn open(&self) -> Arc<dyn StackDriver>;
     /// A definition that works.
     fn definition(&self) -> String;
     /// What the peer still has of ours, seen without the driver.
     fn left(&self) -> Vec<String>;
+    /// Held while a story goes on, where others may take the peer away.
+    fn shared(&self) -> Option<&'static RwLock<()>> {
+        None
+    }
 }
 
-/// A new installation, apart from all others.
-fn fixture(driver: &str) -> Box<dyn Fixture> {
-    match driver {
-        "process" => Box::new(Processes { folder: tempfile::tempdir().expect("a folder") }),
+/// A new installation, apart from all others. None when its peer is left out.
+fn fixture(driver: &str) -> Option<Box<dyn Fixture>> {
+    let folder = tempfile::tempdir().expect("a folder");
+    Some(match driver {
+        "process" => Box::new(Processes { folder }),
+        "heat" => Box::new(heat::Stacks { cloud: cloud()?, folder }),
         other => panic!(
             "the stack driver {other:?} has no fixture: add one in tests/contract/stacks.rs, with its real peer, \
              so that the contract is tried against it"
         ),
+    })
+}
+
+async fn hold(peer: Option<&'static RwLock<()>>) -> Option<RwLockReadGuard<'static, ()>> {
+    match peer {
+        Some(peer) => Some(peer.read().await),
+        None => None,
     }
 }
 
@@ -112,7 +126,9 @@ async fn tear_down(fixture: &dyn Fixture, driver: &dyn StackDriver, number: u32)
 async fn for_each_driver<F: Future<Output = ()>>(story: impl Fn(Box<dyn Fixture>) -> F) {
     for (name, _) in DRIVERS {
         println!("stack driver {name}");
-        story(fixture(name)).await;
+        let Some(fixture) = fixture(name) else { continue };
+        let _shared = hold(fixture.shared()).await;
+        story(fixture).await;
     }
 }
 
@@ -169,7 +185,8 @@ async fn a_call_whose_answer_was_lost_can_be_made_again() {
 #[tokio::test]
 async fn only_what_is_ours_is_listed() {
     for (name, _) in DRIVERS {
-        let (ours, theirs) = (fixture(name), fixture(name));
+        let (Some(ours), Some(theirs)) = (fixture(name), fixture(name)) else { continue };
+        let _shared = hold(ours.shared()).await;
         let (a, b) = (ours.open(), theirs.open());
         assert_eq!(names(&*a).await, []);
         stand_up(&*a, &spec(&*ours, 1)).await;

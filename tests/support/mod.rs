@@ -1,6 +1,7 @@
 //! What several stories need: the yard, in which they play, and its drivers that live in memory; and the house, where
 //! the real program runs.
 
+pub mod cloud;
 pub mod git;
 pub mod house;
 pub mod memory;

@@ -9,8 +9,13 @@ pub fn need(program: &str) -> Option<PathBuf> {
     let folders = path.split(':').chain(["/usr/sbin", "/usr/local/sbin"]).map(PathBuf::from);
     let found = folders.map(|folder| folder.join(program)).find(|path| path.is_file());
     if found.is_none() {
-        assert!(std::env::var_os("POINTSMAN_PEERS").is_none(), "{program} is required and not installed");
-        println!("left out: {program} is not installed");
+        left_out(program);
     }
     found
+}
+
+/// Says that stories are left out for want of this; where nothing may be left out, it is a failure.
+pub fn left_out(what: &str) {
+    assert!(std::env::var_os("POINTSMAN_PEERS").is_none(), "{what} is required and not installed");
+    println!("left out: {what} is not installed");
 }

@@ -21,6 +21,7 @@ import urllib.error
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)
 import settings  # noqa: E402
 
@@ -56,7 +57,8 @@ class Cloud:
 
     def __init__(self, folder, host):
         self.folder, self.host, self.running = folder, host, {}
-        self.environment = dict(os.environ, CLOUD_SERVERS=folder + "/servers", PYTHONWARNINGS="ignore")
+        self.environment = dict(os.environ, CLOUD_SERVERS=folder + "/servers", PYTHONWARNINGS="ignore",
+                                PYTHONDONTWRITEBYTECODE="1")
 
     def start(self, name, command):
         with open("%s/log/%s.out" % (self.folder, name), "ab") as output:

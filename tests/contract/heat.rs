@@ -1,0 +1,57 @@
+//! The Heat driver's fixture: an installation of its own in the project that all stories share.
+
+use std::{fs, sync::Arc};
+
+use pointsman::stacks::{StackDriver, heat::Heat};
+use tokio::sync::RwLock;
+
+use super::stacks::Fixture;
+use crate::support::cloud::Cloud;
+
+const DEFINITION: &str = r#"
+template = "app.yaml"
+endpoints = { output = "address", port = 8088 }
+timeout = "2m"
+[files]
+"app.yaml" = '''
+heat_template_version: 2021-04-16
+resources:
+  web: {type: 'OS::Nova::Server', properties: {image: app, flavor: m1.small}}
+outputs:
+  address: {value: {get_attr: [web, first_address]}}
+'''
+"#;
+
+pub struct Stacks {
+    pub cloud: &'static Cloud,
+    pub folder: tempfile::TempDir,
+}
+
+impl Fixture for Stacks {
+    fn open(&self) -> Arc<dyn StackDriver> {
+        let settings = format!("cloud = {{ name = \"test\", file = {:?} }}", self.cloud.clouds);
+        let settings = toml::from_str(&settings).expect("TOML");
+        Arc::new(Heat::open(&settings, self.folder.path(), self.folder.path()).expect("it opens"))
+    }
+
+    fn definition(&self) -> String {
+        DEFINITION.to_owned()
+    }
+
+    fn left(&self) -> Vec<String> {
+        match fs::read_to_string(self.folder.path().join("installation")) {
+            Ok(installation) => self.cloud.tagged(&format!("pointsman:installation:{}", installation.trim())),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn shared(&self) -> Option<&'static RwLock<()>> {
+        Some(&self.cloud.in_use)
+    }
+}
+
+impl Drop for Stacks {
+    fn drop(&mut self) {
+        self.cloud.delete(&self.left());
+    }
+}

@@ -1,0 +1,142 @@
+//! A real Keystone and Heat of this test run, started when the first story needs them; and a proxy before them that loses
+//! requests, answers and patience.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{Mutex, OnceLock},
+};
+
+use serde_json::{Value, json};
+
+use super::{peers, wire::Wire};
+
+const PYTHON: &str = "/usr/bin/python3";
+const WANTED: &str = "import keystone, heat, waitress, pymysql";
+
+/// The cloud of this test run.
+pub struct Cloud {
+    host: String,
+    /// Where a user would find it.
+    pub clouds: PathBuf,
+    /// What the project may use, read by the peer at every question.
+    pub limits: PathBuf,
+    /// Stories that stop Heat take all of it; the others share it.
+    pub in_use: tokio::sync::RwLock<()>,
+    control: Mutex<(Child, ChildStdin, BufReader<ChildStdout>)>,
+    session: OnceLock<(String, String)>,
+}
+
+/// The cloud; none when its stories are left out.
+pub fn cloud() -> Option<&'static Cloud> {
+    static CLOUD: OnceLock<Option<Cloud>> = OnceLock::new();
+    CLOUD.get_or_init(|| is_installed().then(Cloud::start)).as_ref()
+}
+
+fn is_installed() -> bool {
+    let imports = Command::new(PYTHON).args(["-c", WANTED]).stderr(Stdio::null()).status();
+    let libraries = imports.is_ok_and(|status| status.success());
+    if !libraries {
+        peers::left_out("Keystone and Heat for Python");
+    }
+    libraries && peers::need("mariadbd").is_some() && peers::need("mariadb").is_some()
+}
+
+impl Cloud {
+    /// It ends with our end of its standard input, however we end.
+    fn start() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("openstack");
+        let mut command = Command::new(PYTHON);
+        command.arg(root.join("tests/peers/openstack/cloud.py")).arg(folder);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python starts");
+        let input = child.stdin.take().expect("it is piped");
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("it says something");
+        let ready: Value = serde_json::from_str(&line).expect("the cloud did not come up");
+        println!("a cloud at {} after {} s", ready["host"], ready["seconds"]);
+        let text = |key: &str| ready[key].as_str().expect("a text").to_owned();
+        Self {
+            host: text("host"),
+            clouds: text("clouds").into(),
+            limits: text("limits").into(),
+            in_use: tokio::sync::RwLock::default(),
+            control: Mutex::new((child, input, output)),
+            session: OnceLock::new(),
+        }
+    }
+
+    pub fn keystone(&self) -> SocketAddr {
+        format!("{}:5000", self.host).parse().expect("an address")
+    }
+
+    pub fn heat(&self) -> SocketAddr {
+        format!("{}:8004", self.host).parse().expect("an address")
+    }
+
+    /// Kills Heat as a crash does, or starts it again and waits for it.
+    pub fn tell(&self, command: &str) {
+        let mut control = self.control.lock().unwrap();
+        writeln!(control.1, "{command}").expect("it listens");
+        let mut answer = String::new();
+        control.2.read_line(&mut answer).expect("it answers");
+        assert_eq!(answer, "done\n");
+    }
+
+    /// Asks Heat without the driver.
+    pub fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let (token, project) = self.session.get_or_init(|| self.log_in());
+        let headers =
+            format!("x-auth-token: {token}\r\ncontent-type: application/json\r\naccept: application/json\r\n");
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = Wire::open(self.heat())
+            .and_then(|mut wire| wire.ask(method, &format!("/v1/{project}{path}"), &headers, &body));
+        let answer = answer.expect("Heat answers");
+        (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
+    }
+
+    fn log_in(&self) -> (String, String) {
+        let domain = json!({ "id": "default" });
+        let user = json!({ "name": "demo", "domain": domain, "password": "demo-password" });
+        let identity = json!({ "methods": ["password"], "password": { "user": user } });
+        let body =
+            json!({ "auth": { "identity": identity, "scope": { "project": { "name": "demo", "domain": domain } } } });
+        let headers = "content-type: application/json\r\n";
+        let answer =
+            Wire::open(self.keystone()).and_then(|mut w| w.ask("POST", "/v3/auth/tokens", headers, &body.to_string()));
+        let answer = answer.expect("Keystone answers");
+        let token = answer.headers.get("x-subject-token").expect("a token").clone();
+        let body: Value = serde_json::from_str(&answer.body).expect("JSON");
+        (token, body["token"]["project"]["id"].as_str().expect("a project").to_owned())
+    }
+
+    /// Every stack of the project, with its status, by name and id.
+    pub fn stacks(&self) -> BTreeMap<(String, String), String> {
+        let (_, body) = self.ask("GET", "/stacks", &Value::Null);
+        let text = |s: &Value, key: &str| s[key].as_str().unwrap_or_default().to_owned();
+        let one = |s: &Value| ((text(s, "stack_name"), text(s, "id")), text(s, "stack_status"));
+        body["stacks"].as_array().expect("a list").iter().map(one).collect()
+    }
+
+    /// The stacks with this tag, as `name id`.
+    pub fn tagged(&self, tag: &str) -> Vec<String> {
+        let (_, body) = self.ask("GET", &format!("/stacks?tags={tag}"), &Value::Null);
+        let list = body["stacks"].as_array().expect("a list").clone();
+        let mine = list.into_iter().filter(|s| s["tags"].as_array().is_some_and(|tags| tags.iter().any(|t| t == tag)));
+        mine.map(|s| {
+            format!("{} {}", s["stack_name"].as_str().unwrap_or_default(), s["id"].as_str().unwrap_or_default())
+        })
+        .collect()
+    }
+
+    /// Deletes stacks by `name id`, as often as it takes.
+    pub fn delete(&self, stacks: &[String]) {
+        for stack in stacks {
+            self.ask("DELETE", &format!("/stacks/{}", stack.replace(' ', "/")), &Value::Null);
+        }
+    }
+}
