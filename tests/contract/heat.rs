@@ -3,9 +3,9 @@
 use std::{fs, sync::Arc};
 
 use pointsman::stacks::{StackDriver, heat::Heat};
-use tokio::sync::RwLock;
+use tokio::sync::Mutex;
 
-use super::stacks::Fixture;
+use super::stacks::{Fixture, Turn};
 use crate::support::cloud::Cloud;
 
 const DEFINITION: &str = r#"
@@ -22,11 +22,15 @@ outputs:
 '''
 "#;
 
+/// The stories of the contract all have stacks of the same names, and a project has each name once.
+static ONE: Mutex<()> = Mutex::const_new(());
+
 pub struct Stacks {
     pub cloud: &'static Cloud,
     pub folder: tempfile::TempDir,
 }
 
+#[async_trait::async_trait(?Send)]
 impl Fixture for Stacks {
     fn open(&self) -> Arc<dyn StackDriver> {
         let settings = format!("cloud = {{ name = \"test\", file = {:?} }}", self.cloud.clouds);
@@ -45,8 +49,9 @@ impl Fixture for Stacks {
         }
     }
 
-    fn shared(&self) -> Option<&'static RwLock<()>> {
-        Some(&self.cloud.in_use)
+    async fn turn(&self) -> Turn {
+        let turn = ONE.lock().await;
+        Box::new((turn, self.cloud.in_use.read().await))
     }
 }
 

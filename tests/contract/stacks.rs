@@ -1,17 +1,20 @@
 //! Stack drivers.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{any::Any, collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use pointsman::{
     machine::{Release, StackName},
     stacks::{DRIVERS, SeenStack, StackDriver, StackSpec, StackStatus, StepError, process::Process},
 };
-use tokio::sync::{RwLock, RwLockReadGuard};
 
 use super::{GIVEN_UP_AFTER, PROGRAM, given_up, heat, own_address, stack, until};
 use crate::support::{cloud::cloud, permit::permit, processes};
 
+/// A turn, while it is kept.
+pub type Turn = Box<dyn Any>;
+
 /// An installation of a driver with its peer.
+#[async_trait::async_trait(?Send)]
 pub trait Fixture: Send + Sync {
     /// The driver, as one more controller would open it.
     fn open(&self) -> Arc<dyn StackDriver>;
@@ -19,9 +22,9 @@ pub trait Fixture: Send + Sync {
     fn definition(&self) -> String;
     /// What the peer still has of ours, seen without the driver.
     fn left(&self) -> Vec<String>;
-    /// Held while a story goes on, where others may take the peer away.
-    fn shared(&self) -> Option<&'static RwLock<()>> {
-        None
+    /// Held while a story goes on, where stories can not all use the peer at once.
+    async fn turn(&self) -> Turn {
+        Box::new(())
     }
 }
 
@@ -38,13 +41,6 @@ fn fixture(driver: &str) -> Option<Box<dyn Fixture>> {
     })
 }
 
-async fn hold(peer: Option<&'static RwLock<()>>) -> Option<RwLockReadGuard<'static, ()>> {
-    match peer {
-        Some(peer) => Some(peer.read().await),
-        None => None,
-    }
-}
-
 struct Processes {
     folder: tempfile::TempDir,
 }
@@ -55,6 +51,7 @@ impl Processes {
     }
 }
 
+#[async_trait::async_trait(?Send)]
 impl Fixture for Processes {
     fn open(&self) -> Arc<dyn StackDriver> {
         Arc::new(Process::open(self.folder.path(), PathBuf::from(PROGRAM)).expect("it opens"))
@@ -127,7 +124,7 @@ async fn for_each_driver<F: Future<Output = ()>>(story: impl Fn(Box<dyn Fixture>
     for (name, _) in DRIVERS {
         println!("stack driver {name}");
         let Some(fixture) = fixture(name) else { continue };
-        let _shared = hold(fixture.shared()).await;
+        let _turn = fixture.turn().await;
         story(fixture).await;
     }
 }
@@ -186,7 +183,7 @@ async fn a_call_whose_answer_was_lost_can_be_made_again() {
 async fn only_what_is_ours_is_listed() {
     for (name, _) in DRIVERS {
         let (Some(ours), Some(theirs)) = (fixture(name), fixture(name)) else { continue };
-        let _shared = hold(ours.shared()).await;
+        let _turn = ours.turn().await;
         let (a, b) = (ours.open(), theirs.open());
         assert_eq!(names(&*a).await, []);
         stand_up(&*a, &spec(&*ours, 1)).await;

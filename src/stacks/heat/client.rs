@@ -193,6 +193,8 @@ impl Failure {
 fn message(status: StatusCode, body: Option<&Value>) -> String {
     let said = |value: &Value| value["error"]["message"].as_str().or(value["message"].as_str()).map(str::to_owned);
     let said = body.and_then(said).filter(|text| !text.is_empty());
+    // What Heat's own gate refuses has no message, and Nova puts its under the name of the error.
+    let said = said.or_else(|| body?["explanation"].as_str().map(str::to_owned));
     let said = said.or_else(|| {
         let inner = body?.as_object()?.values().next()?;
         inner["message"].as_str().map(str::to_owned)
