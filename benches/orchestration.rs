@@ -58,6 +58,8 @@ fn yard(count: usize, watch_every: Duration) -> Yard {
         checks: checks.clone(),
         frozen: frozen.clone(),
         secrets: secrets.clone(),
+        source: None,
+        promotion: None,
         watch: watch_every,
         board: board.clone(),
         clock: clock.clone(),

@@ -25,7 +25,7 @@ use pointsman::{
         limits::{Limits, Rates},
     },
     clock::Clock,
-    http::{App, router, serve},
+    http::{Answers, App, router, serve},
     journal::{Journal, Options},
     machine::{
         Command, Entry, EnvironmentId, Event, Key, Millis, Number, Plan, Release, ReleaseDraft, Retain, Trigger,
@@ -101,6 +101,8 @@ async fn app(folder: &Path) -> Arc<App> {
         clock: Clock::real(),
         access: Access::new(TOKEN.as_bytes().to_vec().into(), Tokens::at(folder.join("tokens.toml"))),
         limits: Limits::new(Rates::default(), Vec::new()),
+        mirrors: HashMap::new(),
+        answers: Answers::default(),
         secrets,
     })
 }

@@ -20,6 +20,11 @@ pub fn parse_duration(text: &str) -> Result<Millis, BadDuration> {
     number.checked_mul(factor).filter(|ms| *ms <= 366 * 86_400_000).map(Millis).ok_or_else(bad)
 }
 
+/// Whether it looks like a key of ours, so that it can be repeated. What does not may be a secret that slipped there.
+pub(crate) fn is_key_like(key: &str) -> bool {
+    key.len() <= 40 && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+}
+
 /// A length of time as people say it: `140 ms`, `3.2 s`, `12 min`, `5 h 10 min`, `3 d 4 h`.
 pub fn format_duration(length: Millis) -> String {
     let ms = length.0;

@@ -10,7 +10,7 @@ use toml::{
 
 use crate::{
     machine::Millis,
-    text::{did_you_mean, excerpt, parse_duration},
+    text::{did_you_mean, excerpt, is_key_like, parse_duration},
 };
 
 /// Something wrong in a file: what, why, and what would be accepted.
@@ -93,9 +93,7 @@ impl<'t> Document<'t> {
 
 /// A key that nobody knows, where it looks like a key. What does not may be a secret that slipped there.
 pub(crate) fn shown(key: &str) -> String {
-    let plain =
-        key.len() <= 40 && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
-    if plain { format!(" `{key}`") } else { " (not repeated here: it may be a secret)".to_owned() }
+    if is_key_like(key) { format!(" `{key}`") } else { " (not repeated here: it may be a secret)".to_owned() }
 }
 
 /// A table of a document.
@@ -325,7 +323,12 @@ impl<'d, 't> Value<'d, 't> {
         if found.is_none() {
             let is = match self.value.get_ref() {
                 DeValue::Integer(n) => format!("the number {}", excerpt(n.as_str())),
-                other => format!("a value of type {}", other.type_str()),
+                DeValue::String(_) => "a text".to_owned(),
+                DeValue::Float(_) => "a number with a point".to_owned(),
+                DeValue::Boolean(yes) => yes.to_string(),
+                DeValue::Datetime(_) => "a date".to_owned(),
+                DeValue::Array(_) => "a list".to_owned(),
+                DeValue::Table(_) => "a table".to_owned(),
             };
             self.wrong(&format!("`{}` is {is}; it must be {wanted}", self.name));
         }

@@ -10,5 +10,6 @@
 
 mod architecture;
 mod contract;
+mod docs;
 mod stories;
 mod support;

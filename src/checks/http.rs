@@ -151,7 +151,10 @@ impl HttpCheck {
         }
         for (name, value) in &self.headers {
             if HeaderName::try_from(name).is_err() || HeaderValue::try_from(value).is_err() {
-                return Err(format!("{name:?}: {value:?} can not be a header"));
+                // Not the value: it may be a credential.
+                return Err(format!(
+                    "`headers` has {name:?}, which can not be a header, or has a value that no header can have"
+                ));
             }
         }
         Ok(())

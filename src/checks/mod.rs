@@ -5,6 +5,7 @@
 
 mod command;
 mod http;
+mod keys;
 mod tcp;
 mod watch;
 
@@ -17,6 +18,7 @@ use crate::{clock::Stopwatch, machine::StackName, units};
 
 pub use command::CommandCheck;
 pub use http::{HttpCheck, Scheme, StatusSet};
+pub use keys::{WrongKey, wrong_keys};
 pub use tcp::TcpCheck;
 pub use watch::{Probe, Watch};
 

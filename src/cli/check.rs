@@ -48,7 +48,9 @@ pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(code);
     }
     if loaded.mistakes.is_empty() {
-        say(format!("{} files, {} environments: good", loaded.files, loaded.pipelines.environments().count()));
+        let count = |n: usize, what| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let environments = loaded.pipelines.environments().count();
+        say(format!("{}, {}: good", count(loaded.files, "file"), count(environments, "environment")));
     }
     loaded.mistakes.iter().for_each(say);
     Ok(code)

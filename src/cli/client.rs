@@ -107,6 +107,12 @@ impl Server {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => format!("http://{}", address().unwrap_or(settings.server.listen.to_string()).trim()),
         };
+        if base.contains('@') {
+            // Not repeated: it would stand in the log of every build.
+            bail!(
+                "the server's address has a name or a password in it; give the token in POINTSMAN_TOKEN_FILE instead"
+            );
+        }
         let secure = base.starts_with("https://");
         if !secure && !base.starts_with("http://") {
             bail!("the server {base:?} is no address: write http://HOST:PORT or https://HOST");

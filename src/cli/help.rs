@@ -73,9 +73,9 @@ macro_rules! asking {
     ($text:literal) => {
         concat!(
             $text,
-            "\n\nThe token comes from POINTSMAN_TOKEN, POINTSMAN_TOKEN_FILE or the state folder of this host's controller,",
-            "\nnever from an argument. An https:// server must be vouched for by an authority that the system trusts, or by",
-            "\nthat of POINTSMAN_CA_FILE."
+            "\n\nThe token comes from POINTSMAN_TOKEN, POINTSMAN_TOKEN_FILE or the state folder of this host's controller, ",
+            "never from an argument. An https:// server must be vouched for by an authority that the system trusts, or by ",
+            "that of POINTSMAN_CA_FILE."
         )
     };
 }
@@ -84,8 +84,8 @@ pub(super) const SERVE: &str = "\
 Example:
   pointsman serve --config /etc/pointsman/pointsman.toml
 
-Exit codes: 0 stopped by SIGTERM or SIGINT; 1 the files are wrong or the address is taken; 75 the state
-file could not be written and has to be read again: whoever runs it starts it again (`pointsman unit` does).
+Exit codes: 0 stopped by SIGTERM or SIGINT; 1 the files are wrong or the address is taken; 75 the state \
+file could not be written and has to be read again: whoever runs it starts it again (`pointsman unit` does). \
 Fronts and stacks of processes go on without the controller; it finds them when it is back.";
 pub(super) const DEMO: &str = "\
 Example:
@@ -100,7 +100,7 @@ pub(super) const CHECK: &str = "\
 Example:
   pointsman check pipelines/shop.toml
 
-Needs no controller. Every mistake of every file is told at once, as file:line:column: what is wrong, and
+Needs no controller. Every mistake of every file is told at once, as file:line:column: what is wrong, and \
 what would be accepted. Exit codes: 0 good, 1 there are mistakes.";
 pub(super) const PLAN: &str = "\
 Example:
@@ -130,29 +130,29 @@ pub(super) const UNIT: &str = "\
 Example:
   pointsman unit | sudo tee /etc/systemd/system/pointsman.service
 
-The unit says how it is installed. It keeps fronts and stacks of processes running while the controller is
+The unit says how it is installed. It keeps fronts and stacks of processes running while the controller is \
 stopped, upgraded or started again.";
 pub(super) const DEPLOY: &str = asking!(
     "Example:
   pointsman deploy shop/qa --version v17 --artifact builds/17 --build 17 --idempotency-key \"$BUILD_TAG\" --watch
 
 Sent again with the same --idempotency-key it is the same deployment.
-Exit codes with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 5 awaiting approval, 6 superseded by a
+Exit codes with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 5 awaiting approval, 6 superseded by a \
 later build, 124 not ended within --timeout (the deployment goes on)."
 );
 pub(super) const PROMOTE: &str = asking!(
     "Example:
   pointsman promote shop/prod --watch
 
-What would change is shown first, and what was shown is what is promoted: if something else is live by then,
-nothing is recorded and the difference is shown. Exit codes: as `deploy`; 2 nothing was promoted because
+What would change is shown first, and what was shown is what is promoted: if something else is live by then, \
+nothing is recorded and the difference is shown. Exit codes: as `deploy`; 2 nothing was promoted because \
 nobody said yes."
 );
 pub(super) const ROLLBACK: &str = asking!(
     "Example:
   pointsman rollback shop/prod --reason \"orders fail\" --watch
 
-While the stack before is warm this is one cutover. It holds the environment, so that nothing automatic
+While the stack before is warm this is one cutover. It holds the environment, so that nothing automatic \
 undoes it, and vetoes the release; `pointsman resume` lets automatic deployments go on.
 Exit codes with --watch: 0 the stack before has the traffic, 1 failed, 124 not ended within --timeout."
 );

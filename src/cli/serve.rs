@@ -1,9 +1,10 @@
 //! `serve`: the controller itself.
 
 use std::{
+    collections::HashMap,
     fs,
     io::{IsTerminal, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -20,10 +21,11 @@ use tokio::{
 use crate::{
     access::{self, Access, Tokens, limits::Limits},
     clock::Clock,
-    http::{App, router, serve as serve_http},
+    git::{Mirror, Mirrors},
+    http::{self, App, router, serve as serve_http},
     intake::keys::{self, Keys},
     journal::{self, Journal, Options},
-    machine::Millis,
+    machine::{Millis, Name},
     pipelines::{Pipelines, Registry, frozen::Frozen, load},
     runner::{self, Board, Place},
     secrets::Secrets,
@@ -49,7 +51,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
-    fs::create_dir_all(&settings.state).with_context(|| format!("making {}", settings.state.display()))?;
+    let folder = fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.state);
+    folder.with_context(|| format!("making {}", settings.state.display()))?;
     let loaded = load(&Registry::all(&settings.state), &settings.pipelines);
     if !loaded.mistakes.is_empty() {
         return Err(super::mistakes(loaded.mistakes));
@@ -61,12 +64,16 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     let secrets = Secrets::open(&settings.state, &pipelines)
         .map_err(|all| anyhow::anyhow!("{}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-    let (journal, opened) = Journal::open(&settings.state.join("journal"), Options::default())?;
-    tracing::info!(records = opened.records, environments = opened.environments, "state file read");
-    let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
-    let clock = Clock::not_before(last);
+    let (journal, clock) = state_file(&settings)?;
     let board = Board::default();
-    let place = Place { state: &settings.state, clock: clock.clone(), board: board.clone(), secrets: secrets.clone() };
+    let place = Place {
+        state: &settings.state,
+        clock: clock.clone(),
+        board: board.clone(),
+        secrets: secrets.clone(),
+        mirrors: Mirrors::below(&settings.state),
+    };
+    let mirrors = mirrors(&pipelines, &place.mirrors)?;
     let worlds = runner::open(&pipelines, &place).map_err(|mistakes| anyhow::anyhow!("{}", mistakes.join("\n")))?;
     let app = Arc::new(App {
         journal: journal.clone(),
@@ -78,6 +85,8 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         clock: clock.clone(),
         access: Access::new(token(&settings)?, Tokens::at(settings.state.join(access::file::FILE))),
         limits: Limits::new(settings.server.limits, settings.server.proxies.clone()),
+        answers: http::Answers::default(),
+        mirrors,
     });
     let listener = TcpListener::bind(settings.server.listen).await;
     let listener = listener.with_context(|| format!("listening at {}", settings.server.listen))?;
@@ -105,8 +114,34 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn webhook_keys(pipelines: &Pipelines) -> anyhow::Result<std::collections::HashMap<crate::machine::Name, Keys>> {
-    let mut all = std::collections::HashMap::new();
+/// The journal, and a clock that never goes behind it.
+fn state_file(settings: &Settings) -> anyhow::Result<(Journal, Clock)> {
+    let (journal, opened) = Journal::open(&settings.state.join("journal"), Options::default())?;
+    tracing::info!(records = opened.records, environments = opened.environments, "state file read");
+    if let Some(torn) = &opened.torn {
+        let (file, bytes) = (&torn.file, torn.bytes);
+        tracing::warn!(file, bytes, "the last line had no end and was dropped: it was never acknowledged");
+    }
+    for problem in &opened.ignored {
+        tracing::warn!(%problem, "a snapshot was not used; it can be removed");
+    }
+    let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
+    Ok((journal, Clock::not_before(last)))
+}
+
+/// Of the source repositories, where pipelines name one.
+fn mirrors(pipelines: &Pipelines, all: &Mirrors) -> anyhow::Result<HashMap<Name, Mirror>> {
+    let mut mirrors = HashMap::new();
+    for pipeline in pipelines.iter() {
+        let mirror = runner::mirror(pipeline, all);
+        let mirror = mirror.map_err(|why| anyhow::anyhow!("{}: {why}", pipeline.file.display()))?;
+        mirrors.extend(mirror.map(|mirror| (pipeline.name.clone(), mirror)));
+    }
+    Ok(mirrors)
+}
+
+fn webhook_keys(pipelines: &Pipelines) -> anyhow::Result<HashMap<Name, Keys>> {
+    let mut all = HashMap::new();
     let mut wrong = Vec::new();
     for pipeline in pipelines.iter().filter(|p| !p.webhook.secrets.is_empty()) {
         match Keys::read(&pipeline.webhook.secrets) {

@@ -74,6 +74,16 @@ impl Address {
             _ => Err(unknown()),
         }
     }
+
+    /// Who answers there; nothing for this host itself.
+    pub fn server(&self) -> String {
+        let port = |port: Option<u16>| port.map(|port| format!(":{port}")).unwrap_or_default();
+        match self {
+            Self::Http(url) => format!("{}{}", url.host_str().unwrap_or_default(), port(url.port_or_known_default())),
+            Self::Ssh(to) => format!("{}{}", to.host, port(to.port.or(Some(22)))),
+            Self::Local(_) => String::new(),
+        }
+    }
 }
 
 impl fmt::Display for Address {

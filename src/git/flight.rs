@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{Changes, CommitName, Error, FileError, Limits, Remote, changes, fetch::Job, file, store};
 
-/// How many repositories are fetched from at once.
+/// How many repositories of one server are fetched from at once.
 const AT_ONCE: usize = 8;
 
 /// All mirrors below one folder; clones share them. One process at a time may use a folder.
@@ -26,7 +26,8 @@ struct All {
     folder: PathBuf,
     limits: Limits,
     ssh: Vec<String>,
-    lanes: Arc<Semaphore>,
+    /// By server: one that hangs or drips takes no turn from those of another.
+    lanes: Mutex<HashMap<String, Arc<Semaphore>>>,
     known: Mutex<HashMap<String, Arc<Shared>>>,
 }
 
@@ -47,8 +48,8 @@ impl Mirrors {
 
     /// With other limits, and with another command for ssh: its program and the first of its arguments.
     pub fn with(state: &Path, limits: Limits, ssh: Vec<String>) -> Self {
-        let (folder, lanes) = (state.join("git"), Arc::new(Semaphore::new(AT_ONCE)));
-        Self(Arc::new(All { folder, limits, ssh, lanes, known: Mutex::default() }))
+        let folder = state.join("git");
+        Self(Arc::new(All { folder, limits, ssh, lanes: Mutex::default(), known: Mutex::default() }))
     }
 
     /// The mirror of one repository. All that are of the same address share what was fetched, each with its own
@@ -168,6 +169,11 @@ impl Mirror {
         reading.await.unwrap_or_else(|_| Err(Error::Interrupted.into()))
     }
 
+    fn lanes(&self) -> Arc<Semaphore> {
+        let mut lanes = self.all.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.entry(self.remote.address.server()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))).clone()
+    }
+
     fn turn(&self) -> Turn {
         let mut flight = self.shared.flight.lock().unwrap_or_else(PoisonError::into_inner);
         // One that landed, or whose pilot is gone, is in nobody's way.
@@ -181,7 +187,7 @@ impl Mirror {
     }
 
     async fn fly(&self, wanted: CommitName, tell: watch::Sender<Landing>) -> Result<(), Error> {
-        let lane = self.all.lanes.clone().acquire_owned().await.map_err(|_| Error::Interrupted)?;
+        let lane = self.lanes().acquire_owned().await.map_err(|_| Error::Interrupted)?;
         let mut landing = tell.subscribe();
         let (shared, limits, ssh) = (self.shared.clone(), self.all.limits, self.all.ssh.clone());
         let (place, remote, anew) = (shared.place.clone(), self.remote.clone(), shared.damaged.load(Ordering::Relaxed));

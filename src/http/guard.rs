@@ -1,5 +1,5 @@
-//! What every request passes: its body must arrive whole, in time and within bounds, and whatever is refused is told
-//! as a problem. Must not know what a request is about.
+//! What every request passes: whatever is refused is told as a problem, and before a handler sees it, its body must have
+//! arrived whole, in time and within bounds. Must not know what a request is about.
 
 use std::{
     sync::{
@@ -30,6 +30,8 @@ const LONGEST_TEXT: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     answering: AtomicBool,
+    /// Its answer is a stream: who follows comes again by themselves, and says what they heard last.
+    following: AtomicBool,
     /// When the last answer went out, or the connection came, in the server's own count.
     last: AtomicU64,
     count: Arc<AtomicU64>,
@@ -39,16 +41,21 @@ impl Activity {
     /// Of a connection that came just now; `count` is shared by all of a server.
     pub(super) fn new(count: &Arc<AtomicU64>) -> Self {
         let last = AtomicU64::new(count.fetch_add(1, Ordering::Relaxed));
-        Self { answering: AtomicBool::new(false), last, count: count.clone() }
+        let no = || AtomicBool::new(false);
+        Self { answering: no(), following: no(), last, count: count.clone() }
     }
 
-    /// Since when it has sent no whole request; `None` while one of its requests is answered.
-    pub(super) fn waits_since(&self) -> Option<u64> {
-        (!self.answering.load(Ordering::Relaxed)).then(|| self.last.load(Ordering::Relaxed))
+    /// When its turn comes to be sent away, the least first: those that have sent no whole request for longest, then
+    /// those that only follow. `None` while one of its requests is answered.
+    pub(super) fn turn(&self) -> Option<(bool, u64)> {
+        let following = self.following.load(Ordering::Relaxed);
+        let busy = self.answering.load(Ordering::Relaxed);
+        (following || !busy).then(|| (following, self.last.load(Ordering::Relaxed)))
     }
 
-    fn answered(&self) {
+    fn answered(&self, stream: bool) {
         self.last.store(self.count.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        self.following.store(stream, Ordering::Relaxed);
         self.answering.store(false, Ordering::Relaxed);
     }
 }
@@ -56,21 +63,27 @@ impl Activity {
 /// The outermost layer.
 pub(super) async fn guard(request: Request, next: Next) -> Response {
     let activity = request.extensions().get::<Arc<Activity>>().cloned();
-    let response = match whole(request).await {
+    let response = as_problem(next.run(request).await).await;
+    if let Some(activity) = activity {
+        // A stream goes on long after its answer began.
+        activity.answered(is(response.headers(), "text/event-stream"));
+    }
+    response
+}
+
+/// The layer behind the one for who asks: nobody's body is not worth reading.
+pub(super) async fn arrived(request: Request, next: Next) -> Response {
+    let activity = request.extensions().get::<Arc<Activity>>().cloned();
+    match whole(request).await {
         Ok(request) => {
-            if let Some(activity) = &activity {
+            if let Some(activity) = activity {
                 activity.answering.store(true, Ordering::Relaxed);
             }
-            as_problem(next.run(request).await).await
+            next.run(request).await
         }
         // The rest of the body is not read: the connection is of no more use.
         Err(problem) => ([(header::CONNECTION, "close")], problem).into_response(),
-    };
-    // A stream goes on long after its answer began.
-    if let Some(activity) = activity.filter(|_| !is(response.headers(), "text/event-stream")) {
-        activity.answered();
     }
-    response
 }
 
 async fn whole(request: Request) -> Result<Request, Problem> {

@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 
-use super::{App, Problem, caller::Peer};
+use super::{App, Problem, caller::Peer, shape::Ignored};
 use crate::{
     access::limits::Origin,
     intake::{self, Announcement, build::Build, keys::Keys, signature},
@@ -18,6 +18,30 @@ use crate::{
     pipelines::{EnvironmentDefinition, release},
 };
 
+/// Announce a build
+///
+/// Proven by a signature (Standard Webhooks, or `X-Pointsman-Signature` over timestamp and body) or by one of the
+/// pipeline's keys as bearer token. The same build announced again gets the same deployment back. What Jenkins'
+/// Notification plugin, GitHub and GitLab send is understood as well, with the proofs that they send.
+#[utoipa::path(
+    post, path = "/v1/hooks/{pipeline}", tag = "builds",
+    params(
+        ("pipeline" = String, Path, description = "The name of the pipeline", pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length = 40, example = "shop"),
+        ("webhook-id" = Option<String>, Header, description = "The sender's name for this delivery (Standard Webhooks)"),
+        ("webhook-timestamp" = Option<String>, Header, description = "Seconds since 1970 (Standard Webhooks)"),
+        ("webhook-signature" = Option<String>, Header, description = "`v1,BASE64` of the HMAC-SHA256 of `id.timestamp.body`"),
+        ("x-pointsman-timestamp" = Option<String>, Header, description = "Seconds since 1970"),
+        ("x-pointsman-signature" = Option<String>, Header, description = "`sha256=HEX` of the HMAC-SHA256 of `timestamp.body`"),
+    ),
+    request_body(content = super::shape::Build, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Nothing to deploy, and why: another branch, a build that failed", body = Ignored),
+        (status = 202, description = "It is recorded, or was before", body = super::shape::Accepted, headers(("location" = String, description = "The deployment"))),
+        (status = 422, description = "A field is missing or wrong; the detail names each", body = super::problem::Told, content_type = "application/problem+json"),
+        (status = 409, description = "A newer build was announced before, the release is vetoed, or the delivery was used for another build", body = super::problem::Told, content_type = "application/problem+json"),
+    ),
+    security((), ("webhook" = [])),
+)]
 pub(super) async fn hook(
     State(app): State<Arc<App>>,
     Path(pipeline): Path<String>,
@@ -41,6 +65,8 @@ pub(super) async fn hook(
     let proof = signature::verify(&headers, &body, keys, now).map_err(|e| {
         // Refused for what it is this time; what comes next is not looked at when there were too many.
         let _ = app.limits.failures.take(&origin, moment);
+        // A name that is none may be a token that slipped into the address.
+        let pipeline = known.map_or("none of that name", |(name, ..)| name.as_str());
         tracing::info!(address = %peer.0, pipeline, why = %e, "a webhook that proves nothing was refused");
         Problem::new(401, e.to_string())
     })?;
@@ -49,7 +75,7 @@ pub(super) async fn hook(
     let entry = pipeline.entry().ok_or_else(unknown)?;
     let said = intake::read(&headers, &body, &pipeline.webhook, now);
     match said.map_err(|e| Problem::new(e.status(), e.to_string()))? {
-        Announcement::Ignored(why) => Ok(axum::Json(serde_json::json!({ "ignored": why })).into_response()),
+        Announcement::Ignored(ignored) => Ok(axum::Json(Ignored { ignored }).into_response()),
         Announcement::Build(announced) => {
             let key = announced.key(name, proof.delivery, &body);
             deploy(&app, entry, key, announced.build, announced.by, Trigger::Build).await
@@ -77,12 +103,16 @@ pub(super) async fn deploy(
         Ok(Accepted { event: Event::Accepted { number, .. }, .. }) => Ok(answer(&entry.id, number, "queued")),
         Ok(other) => Err(Problem::new(500, format!("a build was recorded as {:?}; report this", other.event))),
         Err(CommandError::Refused(Refusal::Duplicate(number))) => {
-            let state = app.journal.state(&entry.id);
-            let name = state.deployment_state(number).map_or("ended".to_owned(), |(s, _)| s.to_string());
-            Ok(answer(&entry.id, number, &name))
+            Ok(known(&app.journal.state(&entry.id), &entry.id, number))
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The answer to what was recorded before.
+pub(super) fn known(state: &crate::machine::Environment, id: &EnvironmentId, number: Number) -> Response {
+    let name = state.deployment_state(number).map_or("ended".to_owned(), |(s, _)| s.to_string());
+    answer(id, number, &name)
 }
 
 /// 202 and where to look.

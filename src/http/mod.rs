@@ -2,34 +2,47 @@
 //! driver.
 
 mod act;
+mod again;
 mod caller;
+mod changes;
+mod document;
+mod events;
 mod guard;
 mod hooks;
+mod place;
 mod problem;
 mod read;
+mod rules;
 mod server;
+mod shape;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod view;
 mod why;
+mod wish;
 
 use std::{any::Any, collections::HashMap, sync::Arc};
 
 use axum::{
-    Router,
+    Extension, Router,
+    body::Bytes,
     extract::DefaultBodyLimit,
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
+use http::header;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use again::Answers;
 pub use problem::Problem;
 pub use server::serve;
 
 use crate::{
     access::{Access, limits::Limits},
     clock::Clock,
+    git::Mirror,
     intake::keys::Keys,
     journal::Journal,
     machine::{EnvironmentId, Name},
@@ -58,6 +71,10 @@ pub struct App {
     pub access: Access,
     /// How often.
     pub limits: Limits,
+    /// The mirrors of the source repositories, for what a promotion would change.
+    pub mirrors: HashMap<Name, Mirror>,
+    /// What was answered to those who named their requests.
+    pub answers: Answers,
 }
 
 impl App {
@@ -68,27 +85,74 @@ impl App {
     }
 }
 
-/// All routes.
+/// All routes. Each handler says what it takes and answers, and each layer what it adds: so the document is the code's.
 pub fn router(app: Arc<App>) -> Router {
-    let api = Router::new()
-        .route("/v1/environments", get(read::environments))
-        .route("/v1/environments/{pipeline}/{environment}", get(read::environment))
-        .route("/v1/environments/{pipeline}/{environment}/{action}", post(act::environment))
-        .route("/v1/deployments/{pipeline}/{environment}/{number}", get(read::deployment))
-        .route("/v1/deployments/{pipeline}/{environment}/{number}/{action}", post(act::deployment))
-        .route("/v1/history", get(read::history))
-        .route("/v1/events", get(read::events))
-        .layer(from_fn_with_state(app.clone(), caller::authorised));
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/v1/hooks/{pipeline}", post(hooks::hook))
-        .merge(api)
+    let (routes, document) = routes(&app).split_for_parts();
+    let document = Document(serde_json::to_vec(&document).unwrap_or_default().into());
+    routes
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::new(405, "this address does not take this method") })
-        .layer(DefaultBodyLimit::disable()) // The guard has one for all.
+        .layer(Extension(document))
+        .layer(DefaultBodyLimit::disable()) // The guard has one for all that read a body.
         .layer(from_fn(guard::guard))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
+}
+
+fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
+    let mut held = OpenApiRouter::new()
+        .routes(routes!(act::promote))
+        .routes(routes!(act::rollback))
+        .routes(routes!(act::approve))
+        .routes(routes!(act::abort));
+    document::held_to_what_was_shown(held.get_openapi_mut());
+    let mut acting = held
+        .routes(routes!(act::deploy))
+        .routes(routes!(rules::hold))
+        .routes(routes!(rules::resume))
+        .routes(routes!(rules::pin))
+        .routes(routes!(rules::veto))
+        .layer(from_fn_with_state(app.clone(), again::once));
+    document::asked_once(acting.get_openapi_mut());
+    let mut asked = acting
+        .routes(routes!(read::environments))
+        .routes(routes!(read::environment))
+        .routes(routes!(changes::changes))
+        .routes(routes!(read::deployment))
+        .routes(routes!(read::history))
+        .routes(routes!(events::events))
+        .layer(from_fn(guard::arrived))
+        .layer(from_fn_with_state(app.clone(), caller::authorised));
+    document::asks_who(asked.get_openapi_mut());
+    let mut all = OpenApiRouter::with_openapi(document::empty())
+        .routes(routes!(healthz))
+        .routes(routes!(openapi))
+        .routes(routes!(hooks::hook))
+        .layer(from_fn(guard::arrived))
+        .merge(asked);
+    document::finish(all.get_openapi_mut());
+    all
+}
+
+#[derive(Clone)]
+struct Document(Bytes);
+
+/// Whether the controller answers
+#[utoipa::path(
+    get, path = "/healthz", tag = "service",
+    responses((status = 200, description = "It does", body = String, content_type = "text/plain")),
+)]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// This document
+#[utoipa::path(
+    get, path = "/v1/openapi.json", tag = "service",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json")),
+)]
+async fn openapi(Extension(Document(document)): Extension<Document>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document).into_response()
 }
 
 /// A defect costs the request that met it, and no other.

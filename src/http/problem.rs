@@ -1,7 +1,9 @@
-//! Errors as `application/problem+json`: what, and what to do.
+//! Errors as `application/problem+json` (RFC 9457): what, and what to do.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     access::{Refused, limits::Wait},
@@ -16,18 +18,84 @@ pub struct Problem {
     detail: String,
     /// When to ask again, where the status alone does not say it.
     again: Option<Wait>,
+    kind: Kind,
+    changed: Vec<Difference>,
+}
+
+/// What kind of problem it is, for scripts; the status says the rest.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+enum Kind {
+    /// Nothing more than the status says.
+    #[serde(rename = "about:blank")]
+    Plain,
+    /// What was shown is no longer so: `changed` says what.
+    #[serde(rename = "urn:pointsman:changed")]
+    Changed,
+    /// The `Idempotency-Key` was used before for another request.
+    #[serde(rename = "urn:pointsman:key-used")]
+    KeyUsed,
+}
+
+/// One thing that is no longer as it was shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Difference {
+    /// What has changed.
+    #[schema(example = "live")]
+    pub what: &'static str,
+    /// How it was shown.
+    #[schema(example = "deployment 7 with release 5 (v1.4.0)")]
+    pub shown: String,
+    /// How it is now.
+    #[schema(example = "deployment 8 with release 6 (v1.5.0)")]
+    pub now: String,
+}
+
+/// Why a request was not granted, and what to do instead.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Told<'a> {
+    r#type: Kind,
+    /// The status in words.
+    title: &'a str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What is wrong, and what to do.
+    detail: &'a str,
+    /// What is no longer as it was shown, when that is the reason.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(required = false)]
+    changed: &'a [Difference],
 }
 
 impl Problem {
     /// With this status; `detail` says what is wrong and what to do.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), again: None }
+        Self { status, detail: detail.into(), again: None, kind: Kind::Plain, changed: Vec::new() }
     }
 
     /// Too often; `what` says of what.
     pub(super) fn too_many(what: &str, again: Wait) -> Self {
         let seconds = again.0.0.div_ceil(1000).max(1);
         Self { again: Some(again), ..Self::new(429, format!("too many {what}; ask again in {seconds} s")) }
+    }
+
+    /// It is not as it was shown.
+    pub(super) fn changed(changed: Vec<Difference>) -> Self {
+        let what: Vec<_> = changed.iter().map(|d| format!("{} is now {}, not {}", d.what, d.now, d.shown)).collect();
+        let detail = format!("it is no longer what was shown: {}; look again before you confirm", what.join("; "));
+        Self { kind: Kind::Changed, changed, ..Self::new(409, detail) }
+    }
+
+    /// The key belongs to another request.
+    pub(super) fn key_used() -> Self {
+        let why = "this `Idempotency-Key` was used before for another request; give each request a key of its own";
+        Self { kind: Kind::KeyUsed, ..Self::new(409, why) }
+    }
+
+    /// What is wrong, and what to do.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     pub(super) fn no_environment() -> Self {
@@ -69,7 +137,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let title = status.canonical_reason().unwrap_or("Error");
-        let body = serde_json::json!({ "title": title, "status": self.status, "detail": self.detail }).to_string();
+        let Self { kind, detail, changed, .. } = &self;
+        let told = Told { r#type: *kind, title, status: self.status, detail, changed };
+        let body = serde_json::to_vec(&told).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         let again = match (self.again, self.status) {
             (Some(wait), _) => Some(wait.0.0.div_ceil(1000).max(1)),

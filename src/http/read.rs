@@ -1,55 +1,81 @@
 //! What can be looked at.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
     extract::{Path, Query, State},
-    response::sse::{self, Sse},
+    response::{IntoResponse, Response},
 };
-use futures_util::{Stream, stream};
+use http::header;
 use serde::Deserialize;
-use serde_json::{Value, json};
-use tokio::sync::broadcast::error::RecvError;
+use utoipa::IntoParams;
 
-use super::{App, Problem, view};
+use super::{
+    App, Problem,
+    place::{OfDeployment, Place},
+    shape::{Deployment, Environment, Environments, History},
+    shown::Look,
+    view,
+};
 use crate::{
     access::{Caller, Role},
-    machine::{DeploymentState, Environment, EnvironmentId, Number},
+    machine::{self, DeploymentState, EnvironmentId, Number},
     text::parse_duration,
 };
 
-pub(super) async fn environments(State(app): State<Arc<App>>, caller: Caller) -> Json<Value> {
+/// All environments
+#[utoipa::path(
+    get, path = "/v1/environments", tag = "looking",
+    responses((status = 200, description = "Those that the caller may see", body = Environments)),
+)]
+pub(super) async fn environments(State(app): State<Arc<App>>, caller: Caller) -> Json<Environments> {
     let all = app.pipelines.environments().filter(|e| caller.sees(&e.id)).map(|e| view::environment(&app, &e.id));
-    Json(json!({ "environments": all.collect::<Vec<_>>() }))
+    Json(Environments { environments: all.collect() })
 }
 
-pub(super) async fn environment(
-    State(app): State<Arc<App>>,
-    Path((pipeline, environment)): Path<(String, String)>,
-) -> Result<Json<Value>, Problem> {
-    let id = &app.environment(&pipeline, &environment)?.id;
-    Ok(Json(view::environment(&app, id)))
+/// One environment
+///
+/// The `ETag` says in full what a decision rests on; sent back as `If-Match` it holds the decision to that.
+#[utoipa::path(
+    get, path = "/v1/environments/{pipeline}/{environment}", tag = "looking", params(Place),
+    responses((status = 200, description = "How it is", body = Environment, headers(("etag" = String, description = "For `If-Match`")))),
+)]
+pub(super) async fn environment(State(app): State<Arc<App>>, Path(place): Path<Place>) -> Result<Response, Problem> {
+    let id = &place.find(&app)?.id;
+    let look = Look::at(&app, id);
+    let shown = view::state(id, &look.state, &app.board.sight(id));
+    Ok(([(header::ETAG, look.shown.tag())], Json(shown)).into_response())
 }
 
-#[derive(Deserialize)]
+/// For how long to wait for what.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wait {
+    /// Wait this long, a minute at most, until it has ended: `500ms`, `30s`, `1m`.
+    #[param(pattern = "^[0-9]{1,5}(ms|s|m|h|d)$", example = "0s")]
     wait: Option<String>,
     /// The state that was seen: the answer comes when it is another one.
     seen: Option<String>,
 }
 
+/// One deployment
+#[utoipa::path(
+    get, path = "/v1/deployments/{pipeline}/{environment}/{number}", tag = "looking", params(OfDeployment, Wait),
+    responses((status = 200, description = "How far it is", body = Deployment)),
+)]
 pub(super) async fn deployment(
     State(app): State<Arc<App>>,
-    Path((pipeline, environment, number)): Path<(String, String, u32)>,
+    Path(place): Path<OfDeployment>,
     Query(query): Query<Wait>,
-) -> Result<Json<Value>, Problem> {
-    let id = app.environment(&pipeline, &environment)?.id.clone();
+) -> Result<Json<Deployment>, Problem> {
+    let (definition, number) = place.find(&app)?;
+    let (id, number) = (&definition.id, Number(number));
     let wait = query.wait.as_deref().map_or(Ok(Default::default()), parse_duration);
     let wait = wait.map_err(|e| Problem::new(400, e.to_string()))?.0.min(60_000);
-    let mut states = app.journal.watch(&id);
-    let settled = |state: &Arc<Environment>| {
-        let now = state.deployment_state(Number(number)).map(|(s, _)| s);
+    let mut states = app.journal.watch(id);
+    let settled = |state: &Arc<machine::Environment>| {
+        let now = state.deployment_state(number).map(|(s, _)| s);
         let changed = query.seen.as_ref().is_some_and(|seen| now.is_some_and(|s| s.to_string() != *seen));
         changed || now.is_none_or(DeploymentState::is_final)
     };
@@ -57,61 +83,51 @@ pub(super) async fn deployment(
     let _ = tokio::time::timeout(Duration::from_millis(wait), states.wait_for(settled)).await;
     let state = states.borrow().clone();
     let gone = || Problem::not_found("this deployment is unknown, or longer ago than the last ten; see the history");
-    let (is, reason) = state.deployment_state(Number(number)).ok_or_else(gone)?;
-    let release = state.release_of(Number(number)).map(|r| (r.number, r.version.clone()));
-    Ok(Json(json!({ "deployment": format!("{id}/{number}"), "number": number, "state": is, "final": is.is_final(),
-        "reason": reason, "release": release.as_ref().map(|r| r.0), "version": release.as_ref().map(|r| &r.1) })))
+    let (is, reason) = state.deployment_state(number).ok_or_else(gone)?;
+    let release = state.release_of(number);
+    Ok(Json(Deployment {
+        deployment: format!("{id}/{number}"),
+        number: number.0,
+        state: is,
+        r#final: is.is_final(),
+        reason: reason.map(str::to_owned),
+        release: release.map(|r| r.number),
+        version: release.map(|r| r.version.to_string()),
+    }))
 }
 
-#[derive(Deserialize)]
+/// Which records.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Which {
+    /// Only those of this environment.
+    #[param(value_type = Option<String>, pattern = "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?/[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", example = "shop/prod")]
     environment: Option<EnvironmentId>,
-    last: Option<usize>,
+    /// How many, a thousand at most.
+    #[param(maximum = 4_294_967_295_u32, example = 50)]
+    last: Option<u32>,
 }
 
+/// What happened
+#[utoipa::path(
+    get, path = "/v1/history", tag = "looking", params(Which),
+    responses((status = 200, description = "The last records, oldest first", body = History)),
+)]
 pub(super) async fn history(
     State(app): State<Arc<App>>,
     caller: Caller,
     Query(which): Query<Which>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<History>, Problem> {
     const MOST: usize = 1000;
-    let last = which.last.unwrap_or(50).min(MOST);
+    let last = which.last.map_or(50, |last| usize::try_from(last).unwrap_or(MOST).min(MOST));
     if let Some(id) = &which.environment {
         caller.may(Role::Viewer, id)?;
     }
-    // Among many, those that the caller may see have to be looked for.
-    let looked = if which.environment.is_none() && caller.only.is_some() { MOST } else { last };
-    let read = tokio::task::spawn_blocking(move || app.journal.history(which.environment.as_ref(), looked));
-    let records = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
-    let mut records = records.map_err(|e| Problem::new(500, format!("the state file can not be read: {e}")))?;
-    records.retain(|record| caller.sees(&record.environment));
-    records.drain(..records.len().saturating_sub(last));
-    Ok(Json(json!({ "records": records })))
-}
-
-/// Every record of what the caller may see, as it is made; ends when the caller's token does.
-pub(super) async fn events(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
-    let begin = (app.journal.follow(), app, caller);
-    let records = stream::unfold(begin, |(mut records, app, caller)| async move {
-        let event = loop {
-            let record = records.recv().await;
-            if !app.access.still(&caller, app.clock.host()) {
-                return None;
-            }
-            match record {
-                Ok(record) if !caller.sees(&record.environment) => {}
-                Ok(record) => {
-                    let event = sse::Event::default().id(record.seq.to_string()).event("record");
-                    break event.json_data(&*record).unwrap_or_default();
-                }
-                Err(RecvError::Lagged(missed)) => break sse::Event::default().event("missed").data(missed.to_string()),
-                Err(RecvError::Closed) => return None,
-            }
-        };
-        Some((Ok(event), (records, app, caller)))
+    let read = tokio::task::spawn_blocking(move || {
+        let wanted = |id: &EnvironmentId| which.environment.as_ref().is_none_or(|only| only == id) && caller.sees(id);
+        app.journal.history_where(&wanted, last)
     });
-    Sse::new(records).keep_alive(sse::KeepAlive::default())
+    let records = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
+    let records = records.map_err(|e| Problem::new(500, format!("the state file can not be read: {e}")))?;
+    Ok(Json(History { records }))
 }

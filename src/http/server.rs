@@ -1,5 +1,5 @@
 //! The server: limits on time and number, so that slow or many clients stop nobody else. When it is full, whoever has
-//! sent no whole request for longest makes room.
+//! sent no whole request for longest makes room, and then whoever only follows what happens.
 
 use std::{
     sync::{Arc, atomic::AtomicU64},
@@ -26,32 +26,34 @@ use super::{caller::Peer, guard::Activity};
 const HEAD: Duration = Duration::from_secs(5);
 /// How long open requests may take once a stop was asked for.
 const LAST: Duration = Duration::from_secs(3);
-/// How long nothing is accepted after that failed: out of descriptors, it would fail again at once.
+/// How long nothing is accepted after that failed: out of descriptors, it would fail again at once. And how long it takes
+/// at most to see that a seat has become free.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop` says true, then lets open requests finish.
 pub async fn serve(listener: TcpListener, router: Router, connections: usize, mut stop: watch::Receiver<bool>) {
     let graceful = GracefulShutdown::new();
     let (mut seats, mut tasks, mut failures) = (Seats::new(connections), JoinSet::new(), 0_u64);
-    loop {
+    'serving: loop {
         while tasks.try_join_next().is_some() {}
-        if seats.are_taken() {
-            // Whoever has sent its request meanwhile is not to be taken for one that sends nothing.
-            tokio::task::yield_now().await;
-        }
-        if !seats.make_room() {
-            // Everybody is being answered: the next one waits until one of them is done.
-            tokio::select! {
-                _ = tasks.join_next() => continue,
-                _ = stop.wait_for(|stop| *stop) => break,
-            }
-        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
             Ok((stream, peer)) => {
+                if seats.are_taken() {
+                    // Whoever has sent its request meanwhile is not to be taken for one that sends nothing.
+                    tokio::task::yield_now().await;
+                }
+                while !seats.make_room() {
+                    // Everybody is being answered: this one waits until one of them is done.
+                    let done = tokio::time::timeout(PAUSE, tasks.join_next());
+                    tokio::select! {
+                        _ = done => {}
+                        _ = stop.wait_for(|stop| *stop) => break 'serving,
+                    }
+                }
                 let activity = Arc::new(Activity::new(&seats.count));
                 let connection = graceful.watch(connection(stream, Peer(peer.ip()), &router, activity.clone()));
                 // What a client does to its own connection concerns nobody else.
@@ -117,11 +119,14 @@ impl Seats {
         !self.are_taken() || self.send_away()
     }
 
-    /// Ends the connection that has sent no whole request for longest.
+    /// Ends the connection that has sent no whole request for longest; where all have, the oldest of a follower. Those who
+    /// follow are never to have more than half of the seats when others want one.
     fn send_away(&mut self) -> bool {
-        let waiting = self.taken.iter().enumerate().filter_map(|(i, seat)| Some((seat.activity.waits_since()?, i)));
-        let Some((_, longest)) = waiting.min() else { return false };
-        self.taken.swap_remove(longest).task.abort();
+        let turns = || self.taken.iter().enumerate().filter_map(|(i, seat)| Some((seat.activity.turn()?, i)));
+        let followers = || turns().filter(|((following, _), _)| *following);
+        let crowded = followers().count() * 2 > self.most;
+        let Some((_, first)) = (if crowded { followers().min() } else { turns().min() }) else { return false };
+        self.taken.swap_remove(first).task.abort();
         true
     }
 }

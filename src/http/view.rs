@@ -1,71 +1,149 @@
-//! How states are shown: the shapes of the API, apart from those of the state file. What the journal says is certain;
-//! what the board says was seen a moment ago.
+//! How states are shown. What the journal says is certain; what the board says was seen a moment ago.
 
-use serde_json::{Value, json};
-
-use super::{App, why};
+use super::{
+    App,
+    shape::{
+        Candidate, Ended, Environment, Gate, GateName, Hold, Otherwise, Release, Seen, Stack, Standby, Trouble, Veto,
+    },
+    why,
+};
 use crate::{
-    machine::{Deployment, Ended, EnvironmentId, Number, Promise, Release, Stack},
+    machine::{self, Deployment, EnvironmentId, Number, Promise},
     runner::Sight,
-    text::format_time,
+    text::{format_duration, format_time},
 };
 
-pub(super) fn environment(app: &App, id: &EnvironmentId) -> Value {
-    let (state, sight) = (app.journal.state(id), app.board.sight(id));
-    let deployment = |d: &Deployment| {
-        json!({ "number": d.number, "release": release(&d.release), "state": d.state(), "trigger": d.trigger,
-            "since": format_time(d.since), "until": why::deadline(d).map(format_time), "stack": seen(&sight, d.number) })
-    };
-    let stack = |s: &Stack| {
-        json!({ "number": s.number, "release": release(&s.release), "since": format_time(s.since),
-            "proven": s.proven, "stack": seen(&sight, s.number) })
-    };
-    let standby = state.standby().map(|s| {
-        let mut shown = stack(&s.stack);
-        shown["until"] = match s.promise {
-            Promise::Until(time) => format_time(time).into(),
-            Promise::WhileBaking => "its successor was watched and found good".into(),
-            Promise::UntilNext => "the next deployment is live".into(),
-        };
-        shown
-    });
-    json!({
-        "environment": id,
-        "seq": state.seq(),
-        "candidate": state.active().map(deployment),
-        "queue": state.queue().iter().map(deployment).collect::<Vec<_>>(),
-        "live": state.live().map(stack),
-        "standby": standby,
-        "rollback": why::rollback(&state, &sight),
-        "retiring": state.retiring().iter().map(|r| r.number).collect::<Vec<_>>(),
-        "hold": state.hold().map(|h| json!({ "by": h.by, "reason": h.reason, "since": format_time(h.since) })),
-        "pin": state.pin(),
-        "vetoes": state.vetoes().iter().map(|v| json!({ "release": v.release, "reason": v.reason })).collect::<Vec<_>>(),
-        "trouble": sight.trouble.iter().map(trouble).collect::<Vec<_>>(),
-        "ended": state.ended().iter().map(ended).collect::<Vec<_>>(),
-        "next": why::sentence(id, &state, &sight),
+pub(super) fn environment(app: &App, id: &EnvironmentId) -> Environment {
+    state(id, &app.journal.state(id), &app.board.sight(id))
+}
+
+pub(super) fn state(id: &EnvironmentId, state: &machine::Environment, sight: &Sight) -> Environment {
+    let waits = why::waits(state);
+    Environment {
+        environment: id.to_string(),
+        seq: state.seq().0,
+        candidate: state.active().map(|d| deployment(d, sight)),
+        queue: state.queue().iter().map(|d| deployment(d, sight)).collect(),
+        live: state.live().map(|s| stack(s, sight)),
+        standby: state.standby().map(|s| Standby { stack: stack(&s.stack, sight), until: until(s.promise) }),
+        rollback: why::rollback(state, sight),
+        retiring: state.retiring().iter().map(|r| r.number.0).collect(),
+        hold: state.hold().map(hold),
+        pin: state.pin(),
+        vetoes: state.vetoes().iter().map(veto).collect(),
+        trouble: sight.trouble.iter().map(trouble).collect(),
+        ended: state.ended().iter().map(ended).collect(),
+        next: why::sentence(id, state, sight),
+        waits_for: waits.what,
+        until: waits.until.map(format_time),
+        who: waits.who,
+    }
+}
+
+fn deployment(d: &Deployment, sight: &Sight) -> Candidate {
+    Candidate {
+        number: d.number.0,
+        release: release(&d.release),
+        state: d.state(),
+        trigger: d.trigger,
+        asked_by: d.asked_by.to_string(),
+        since: format_time(d.since),
+        until: why::deadline(d).map(format_time),
+        gate: d.gate().zip(d.question()).map(|(name, question)| gate(name, question, Some(&d.asked_by))),
+        stack: seen(sight, d.number),
+    }
+}
+
+/// A question, and whom it is put to when `asker` asked for the deployment.
+pub(super) fn gate(name: machine::GateName, gate: &machine::Gate, asker: Option<&str>) -> Gate {
+    Gate {
+        name: name.into(),
+        by: gate.by.iter().map(ToString::to_string).collect(),
+        not: asker.filter(|asker| gate.not_the_asker && !asker.is_empty()).map(str::to_owned),
+        within: format_duration(gate.timeout),
+        otherwise: match gate.otherwise {
+            machine::Otherwise::Approve => Otherwise::Approve,
+            machine::Otherwise::Abort => Otherwise::Abort,
+        },
+    }
+}
+
+impl From<machine::GateName> for GateName {
+    fn from(name: machine::GateName) -> Self {
+        match name {
+            machine::GateName::BeforeProvisioning => Self::BeforeProvisioning,
+            machine::GateName::BeforeCutover => Self::BeforeCutover,
+        }
+    }
+}
+
+impl From<GateName> for machine::GateName {
+    fn from(name: GateName) -> Self {
+        match name {
+            GateName::BeforeProvisioning => Self::BeforeProvisioning,
+            GateName::BeforeCutover => Self::BeforeCutover,
+        }
+    }
+}
+
+fn stack(s: &machine::Stack, sight: &Sight) -> Stack {
+    Stack {
+        number: s.number.0,
+        release: release(&s.release),
+        since: format_time(s.since),
+        proven: s.proven,
+        stack: seen(sight, s.number),
+    }
+}
+
+fn until(promise: Promise) -> String {
+    match promise {
+        Promise::Until(time) => format_time(time),
+        Promise::WhileBaking => "its successor was watched and found good".into(),
+        Promise::UntilNext => "the next deployment is live".into(),
+    }
+}
+
+fn hold(hold: &machine::Hold) -> Hold {
+    Hold { by: hold.by.to_string(), reason: hold.reason.to_string(), since: format_time(hold.since) }
+}
+
+fn veto(veto: &machine::Veto) -> Veto {
+    Veto { release: veto.release, reason: veto.reason.to_string() }
+}
+
+fn trouble(trouble: &crate::runner::Trouble) -> Trouble {
+    Trouble { step: trouble.step.clone(), why: trouble.why.clone(), since: format_time(trouble.since) }
+}
+
+fn ended(ended: &machine::Ended) -> Ended {
+    Ended {
+        number: ended.number.0,
+        version: ended.release.version.to_string(),
+        outcome: ended.outcome,
+        reason: ended.reason.to_string(),
+        at: format_time(ended.at),
+    }
+}
+
+fn seen(sight: &Sight, number: Number) -> Option<Seen> {
+    let stack = sight.stacks.iter().find(|stack| stack.number == number)?;
+    Some(Seen {
+        condition: stack.condition,
+        health: stack.health,
+        endpoints: stack.endpoints.clone(),
+        remark: stack.remark.clone(),
+        open_requests: sight.open.iter().find(|(n, _)| *n == number).map(|(_, open)| *open),
+        looked: format_time(sight.looked),
     })
 }
 
-fn trouble(trouble: &crate::runner::Trouble) -> Value {
-    json!({ "step": trouble.step, "why": trouble.why, "since": format_time(trouble.since) })
-}
-
-fn ended(ended: &Ended) -> Value {
-    json!({ "number": ended.number, "version": ended.release.version, "outcome": ended.outcome,
-            "reason": ended.reason, "at": format_time(ended.at) })
-}
-
-fn seen(sight: &Sight, number: Number) -> Value {
-    let stack = sight.stacks.iter().find(|stack| stack.number == number);
-    let open = sight.open.iter().find(|(n, _)| *n == number).map(|(_, open)| open);
-    stack.map_or(Value::Null, |s| {
-        json!({ "condition": s.condition, "health": s.health, "endpoints": s.endpoints, "remark": s.remark,
-            "open_requests": open, "looked": format_time(sight.looked) })
-    })
-}
-
-fn release(release: &Release) -> Value {
-    json!({ "number": release.number, "version": release.version, "artifact": release.artifact,
-            "commit": release.commit, "link": release.link })
+pub(super) fn release(release: &machine::Release) -> Release {
+    Release {
+        number: release.number,
+        version: release.version.to_string(),
+        artifact: release.artifact.to_string(),
+        commit: release.commit.as_deref().map(str::to_owned),
+        link: release.link.as_deref().map(str::to_owned),
+    }
 }

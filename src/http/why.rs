@@ -1,22 +1,80 @@
 //! What an environment waits for, until when, and who can change that. For people; nothing here decides anything.
 
+use super::shape::{Readiness, WaitsFor};
 use crate::{
-    machine::{Deployment, Environment, EnvironmentId, Millis, Otherwise, Phase, Promise, Trigger},
+    machine::{Deployment, Environment, EnvironmentId, Gate, Millis, Otherwise, Phase, Promise, Trigger},
     runner::Sight,
     text::format_time,
 };
 
-/// How a rollback would be now: `ready` when the stack before is up and passes its checks, `cold` when an earlier release
-/// must be stood up again (or the stack before is not well), `none` when there is nothing to go back to.
-pub(super) fn rollback(state: &Environment, sight: &Sight) -> &'static str {
+/// How a rollback would be now: ready when the stack before is up and passes its checks, cold when an earlier release
+/// must be stood up again (or the stack before is not well), none when there is nothing to go back to.
+pub(super) fn rollback(state: &Environment, sight: &Sight) -> Readiness {
     let standby = state.standby().map(|s| s.stack.number);
     let seen = sight.stacks.iter().find(|s| Some(s.number) == standby);
     let live = state.live().map(|s| s.release.number);
     match seen {
-        Some(seen) if seen.condition == "ready" && seen.health == "passing" => "ready",
-        _ if standby.is_some() => "cold",
-        _ if live.is_some() && state.proven().any(|release| Some(release.number) != live) => "cold",
-        _ => "none",
+        Some(seen) if seen.condition == "ready" && seen.health == "passing" => Readiness::Ready,
+        _ if standby.is_some() => Readiness::Cold,
+        _ if live.is_some() && state.proven().any(|release| Some(release.number) != live) => Readiness::Cold,
+        _ => Readiness::None,
+    }
+}
+
+/// What an environment waits for, until when at most, and who can end it.
+pub(super) struct Waits {
+    pub what: WaitsFor,
+    pub until: Option<Millis>,
+    pub who: Option<String>,
+}
+
+/// What the sentence says, for scripts.
+pub(super) fn waits(state: &Environment) -> Waits {
+    let is = |what| Waits { what, until: None, who: None };
+    if let Some(active) = state.active() {
+        let what = match active.phase {
+            _ if active.operator_needed => WaitsFor::Operator,
+            Phase::AwaitingStart | Phase::AwaitingCutover => WaitsFor::Approval,
+            Phase::Queued => WaitsFor::Turn,
+            Phase::Provisioning => WaitsFor::Stack,
+            Phase::Checking | Phase::Verifying => WaitsFor::Checks,
+            Phase::CuttingOver { .. } => WaitsFor::Cutover,
+            Phase::Baking => WaitsFor::Bake,
+            Phase::RollbackAsked { .. } | Phase::Undoing { .. } => WaitsFor::Rollback,
+        };
+        let who = match what {
+            WaitsFor::Operator => Some("an operator".to_owned()),
+            _ => active.question().map(|gate| approvers(gate, &active.asked_by)),
+        };
+        return Waits { who, until: deadline(active), ..is(what) };
+    }
+    let next = state.queue().first();
+    match (state.hold(), state.pin(), next) {
+        (Some(_), _, next) if next.is_none_or(is_automatic) => {
+            Waits { who: Some("someone who may approve".into()), ..is(WaitsFor::Resume) }
+        }
+        (_, Some(pin), Some(next)) if next.release.number != pin => {
+            Waits { who: Some("an administrator".into()), ..is(WaitsFor::Pin) }
+        }
+        (_, _, Some(_)) => is(WaitsFor::Turn),
+        (_, _, None) => is(WaitsFor::Deployment),
+    }
+}
+
+fn is_automatic(deployment: &Deployment) -> bool {
+    matches!(deployment.trigger, Trigger::Build | Trigger::Rule)
+}
+
+/// Who may open a gate of a deployment that `asker` asked for.
+pub(super) fn approvers(gate: &Gate, asker: &str) -> String {
+    let not = Some(asker).filter(|asker| gate.not_the_asker && !asker.is_empty());
+    let may: Vec<&str> = gate.by.iter().map(|name| &**name).filter(|name| Some(*name) != not).collect();
+    match (may.split_last(), not) {
+        (Some((one, [])), _) => (*one).to_owned(),
+        (Some((last, others)), _) => format!("{} or {last}", others.join(", ")),
+        (None, Some(asker)) if !gate.by.is_empty() => format!("nobody (only {asker} is named, who asked for it)"),
+        (None, Some(asker)) => format!("someone other than {asker}"),
+        (None, None) => "someone".to_owned(),
     }
 }
 
@@ -70,8 +128,9 @@ fn under_way(id: &EnvironmentId, active: &Deployment, sight: &Sight) -> String {
                 Some(Otherwise::Approve) => "it goes on by itself",
                 Some(Otherwise::Abort) | None => "it is aborted",
             };
+            let who = active.question().map_or("someone".into(), |gate| approvers(gate, &active.asked_by));
             format!(
-                "{name} waits until {until} for someone to approve it before {what}, then {then}: \
+                "{name} waits until {until} for {who} to approve it before {what}, then {then}: \
                  `pointsman approve {id}` or `pointsman abort {id}`."
             )
         }
@@ -99,7 +158,7 @@ fn under_way(id: &EnvironmentId, active: &Deployment, sight: &Sight) -> String {
 fn queued(id: &EnvironmentId, state: &Environment, next: &Deployment) -> String {
     let name = name(next);
     match (state.hold(), state.pin()) {
-        (Some(hold), _) if matches!(next.trigger, Trigger::Build | Trigger::Rule) => format!(
+        (Some(hold), _) if is_automatic(next) => format!(
             "{name} waits: automatic deployments are held by {} since {} ({}); `pointsman resume {id}` lets them go on.",
             hold.by,
             format_time(hold.since),
@@ -129,8 +188,8 @@ fn idle(id: &EnvironmentId, state: &Environment, sight: &Sight) -> String {
         Some(Promise::WhileBaking) | None => String::new(),
     };
     match rollback(state, sight) {
-        "ready" => format!("It waits for the next deployment; a rollback is ready{until}."),
-        "cold" => "It waits for the next deployment; a rollback would be cold.".to_owned(),
-        _ => "It waits for the next deployment; there is nothing to roll back to yet.".to_owned(),
+        Readiness::Ready => format!("It waits for the next deployment; a rollback is ready{until}."),
+        Readiness::Cold => "It waits for the next deployment; a rollback would be cold.".to_owned(),
+        Readiness::None => "It waits for the next deployment; there is nothing to roll back to yet.".to_owned(),
     }
 }

@@ -35,6 +35,7 @@ use self::{
 use crate::machine::{Command, Entry, Environment, EnvironmentId, Event, Illegal, Millis, Refusal, Seq};
 
 pub use self::{
+    history::Replay,
     log::log,
     open::{Opened, Torn},
     problem::{Fault, OpenError, Problem},
@@ -245,7 +246,23 @@ impl Journal {
     /// The last records that are safe, of one environment or of all, oldest first. Reads files and blocks: a segment
     /// when few are wanted, all of them when an environment has fewer.
     pub fn history(&self, environment: Option<&EnvironmentId>, last: usize) -> io::Result<Vec<Record>> {
-        history::last(&*self.storage, environment, last, self.published.newest())
+        self.history_where(&|id| environment.is_none_or(|wanted| wanted == id), last)
+    }
+
+    /// The same, of all environments that are wanted.
+    pub fn history_where(&self, wanted: &dyn Fn(&EnvironmentId) -> bool, last: usize) -> io::Result<Vec<Record>> {
+        history::last(&*self.storage, wanted, last, self.published.newest())
+    }
+
+    /// The place of the last record that is safe; 0 when there is none.
+    pub fn newest(&self) -> u64 {
+        self.published.newest()
+    }
+
+    /// Every record after that one, read again from the files. With [`Journal::follow`], asked before, nothing is missed
+    /// between the two.
+    pub fn since(&self, seq: u64) -> Replay {
+        Replay::new(self.storage.clone(), self.published.clone(), seq)
     }
 
     /// Comes back, with the reason, when the writer died. Then nothing can be recorded any more and the process must

@@ -154,6 +154,23 @@ pub(super) fn parse(line: &[u8]) -> Result<Record, Unusable> {
     }
 }
 
+/// The place of a line in the whole file, without parsing the line; `None` where that is not where it always stands.
+pub(super) fn seq(line: &[u8]) -> Option<u64> {
+    let digits = |bytes: &[u8]| bytes.iter().take_while(|b| b.is_ascii_digit()).count();
+    let rest = line.strip_prefix(b"{\"v\":")?;
+    let rest = rest.get(digits(rest)..)?.strip_prefix(b",\"seq\":")?;
+    std::str::from_utf8(rest.get(..digits(rest))?).ok()?.parse().ok()
+}
+
+/// Where a line happened, without parsing the rest of it; `None` where that is not where it always stands.
+pub(super) fn environment(line: &[u8]) -> Option<EnvironmentId> {
+    const BEFORE: &[u8] = b"\"environment\":\"";
+    let start = line.windows(BEFORE.len()).position(|window| window == BEFORE)? + BEFORE.len();
+    let rest = line.get(start..)?;
+    let end = rest.iter().position(|&b| b == b'"')?;
+    std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()
+}
+
 /// The version of a line if it is newer than what this program reads, whatever else the line may be.
 pub(super) fn newer(line: &[u8]) -> Option<u32> {
     #[derive(Deserialize)]

@@ -76,11 +76,7 @@ impl Environment {
                 let plan = Arc::new(Plan::default());
                 self.retire(*number, &plan, at);
             }
-            Event::StrangerFound { number } => {
-                self.unused("stranger_found", *number)?;
-                self.last_number = *number;
-                self.strangers.push(*number);
-            }
+            Event::StrangerFound { number } => self.stranger(*number)?,
             Event::DriftSeen { generation, .. } => {
                 self.higher("drift_seen", Number(0), *generation)?;
                 self.order(*generation);
@@ -105,6 +101,13 @@ impl Environment {
         } else {
             Err(Illegal { event, number, why: "its number was used before" })
         }
+    }
+
+    fn stranger(&mut self, number: Number) -> Result<(), Illegal> {
+        self.unused("stranger_found", number)?;
+        self.last_number = number;
+        self.strangers.push(number);
+        Ok(())
     }
 
     fn higher(&self, event: &'static str, number: Number, generation: Generation) -> Result<(), Illegal> {

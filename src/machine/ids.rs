@@ -76,17 +76,29 @@ impl fmt::Display for EnvironmentId {
     }
 }
 
+/// Why a text is no [`EnvironmentId`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadId {
+    /// There is no `/` in it.
+    #[error("{0:?} names no environment: write PIPELINE/ENVIRONMENT, such as shop/prod")]
+    OnePart(String),
+    /// One of its two parts is no name.
+    #[error(transparent)]
+    Name(#[from] BadName),
+}
+
 impl FromStr for EnvironmentId {
-    type Err = BadName;
-    fn from_str(text: &str) -> Result<Self, BadName> {
-        let (pipeline, environment) = text.split_once('/').ok_or_else(|| BadName(text.chars().take(80).collect()))?;
+    type Err = BadId;
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let whole = || BadId::OnePart(text.chars().take(80).collect());
+        let (pipeline, environment) = text.split_once('/').ok_or_else(whole)?;
         Ok(Self { pipeline: pipeline.parse()?, environment: environment.parse()? })
     }
 }
 
 impl TryFrom<String> for EnvironmentId {
-    type Error = BadName;
-    fn try_from(text: String) -> Result<Self, BadName> {
+    type Error = BadId;
+    fn try_from(text: String) -> Result<Self, BadId> {
         text.parse()
     }
 }

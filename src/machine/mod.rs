@@ -27,7 +27,7 @@ pub use apply::Illegal;
 pub use command::{Command, Refusal, ReleaseDraft};
 pub use effect::{Effect, RetirePermit};
 pub use event::{Entry, Event, Outcome, Trigger};
-pub use ids::{BadName, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, StackName};
+pub use ids::{BadId, BadName, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, StackName};
 pub use invariants::Violation;
 pub use observation::{Condition, DefinitionView, FrontView, Health, Observation, StackView};
 pub use release::{Fencing, Gate, GateName, Otherwise, Plan, Release, Retain};

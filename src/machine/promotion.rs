@@ -76,10 +76,10 @@ pub fn key(release: u32) -> Key {
 pub fn due(from: &Environment, to: &Environment, rule: PromotionRule, now: Millis) -> Due {
     match candidate(from, to) {
         Err(why) => Due::Nothing(why),
-        Ok(stack) => match good_since(from, stack).plus(rule.after) {
-            time if now < time => Due::At(time),
-            _ => Due::Now(stack.release.clone()),
-        },
+        Ok(stack) => {
+            let time = good_since(from, stack).plus(rule.after);
+            if now < time { Due::At(time) } else { Due::Now(stack.release.clone()) }
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{DefinitionSource, EnvironmentDefinition, Pipeline, parse::unknown_parameter};
-use crate::{intake::build::Build, machine::Release, secrets::Secrets, text::excerpt};
+use crate::{intake::build::Build, machine::Release, secrets::Secrets, stacks::Needs, text::excerpt};
 
 /// Why a release can not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +84,24 @@ fn with_own_definition(release: Release, environment: &EnvironmentDefinition) ->
         DefinitionSource::Git(path) => ("".into(), Some(path.clone())),
     };
     Ok(Release { definition, source, ..release })
+}
+
+/// What stands between a release and a stack definition that was read after the release was made: what the definition
+/// wants and the environment does not hand over and, in the environment that takes builds, what the build said and the
+/// definition does not know. What an environment itself says need not be known: it and the repository do not change
+/// at the same moment.
+pub fn unmet(needs: &Needs, release: &Release, takes_builds: bool) -> Vec<String> {
+    let given = release.given.keys().filter(|_| takes_builds);
+    let unknown = given.filter_map(|name| unknown_parameter(needs, name));
+    let missing = needs.secrets.iter().filter(|name| !release.secrets.contains_key(name.as_str()));
+    let missing = missing.map(|name| {
+        format!(
+            "the definition wants the secret `{}`, which the environment does not hand over: name it in `[secrets]` and \
+             in `stack.secrets`",
+            excerpt(name)
+        )
+    });
+    unknown.chain(missing).collect()
 }
 
 /// What the environment says, and over it what the build said.

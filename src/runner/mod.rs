@@ -7,7 +7,9 @@ mod board;
 mod environment;
 mod open;
 mod pacing;
+mod promoting;
 mod shared;
+mod source;
 mod spawn;
 mod sweep;
 mod watching;
@@ -19,7 +21,9 @@ use tokio::sync::watch;
 
 pub use board::{Board, Sight, StackSight, Trouble};
 pub use open::{Place, open};
+pub use promoting::{Adapt, Promotion};
 pub use shared::SharedStacks;
+pub use source::{Source, mirror};
 pub use world::World;
 
 use self::{environment::Loop, spawn::Tasks, sweep::Sweep};
@@ -37,6 +41,11 @@ pub async fn run(worlds: Vec<World>, journal: Journal, clock: Clock, stop: watch
     for world in worlds {
         let (name, world) = (world.id.to_string(), Arc::new(world));
         let (journal, stop) = (journal.clone(), stop.clone());
+        if world.promotion.is_some() {
+            let (world, journal, stop) = (world.clone(), journal.clone(), stop.clone());
+            let promoting = move || promoting::run(world.clone(), journal.clone(), stop.clone());
+            tasks.keep_alive(format!("promotion to {name}"), promoting);
+        }
         tasks.keep_alive(name, move || Loop::new(world.clone(), journal.clone(), stop.clone()).run());
     }
     tasks.all().await;

@@ -3,16 +3,23 @@
 
 use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
-use super::{board::Board, shared::SharedStacks, world::World};
+use super::{
+    board::Board,
+    promoting::Promotion,
+    shared::SharedStacks,
+    source::{Source, mirror},
+    world::World,
+};
 use crate::{
     clock::Clock,
-    pipelines::{EnvironmentDefinition, Pipelines, frozen::Frozen},
+    git::Mirrors,
+    pipelines::{DeployOn, EnvironmentDefinition, Pipeline, Pipelines, frozen::Frozen, release},
     secrets::Secrets,
     stacks, web_front,
 };
 
 /// Where the controller keeps things and how it tells the time.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Place<'a> {
     /// The state folder.
     pub state: &'a Path,
@@ -22,23 +29,28 @@ pub struct Place<'a> {
     pub board: Board,
     /// What stacks are given that nobody else may see.
     pub secrets: Secrets,
+    /// The mirrors of source repositories: one set of them for the whole process.
+    pub mirrors: Mirrors,
 }
 
 /// Opens the surroundings of every environment. All that can not be opened is named at once.
 pub fn open(pipelines: &Pipelines, place: &Place<'_>) -> Result<Vec<World>, Vec<String>> {
     let mut providers = HashMap::new();
     let (mut worlds, mut mistakes) = (Vec::new(), Vec::new());
-    for definition in pipelines.environments() {
-        match open_one(definition, place, &mut providers) {
-            Ok(world) => worlds.push(world),
-            Err(found) => mistakes.extend(found.into_iter().map(|why| format!("{}: {why}", definition.id))),
+    for pipeline in pipelines.iter() {
+        for definition in &pipeline.environments {
+            match open_one(pipeline, definition, place, &mut providers) {
+                Ok(world) => worlds.push(world),
+                Err(found) => mistakes.extend(found.into_iter().map(|why| format!("{}: {why}", definition.id))),
+            }
         }
     }
     if mistakes.is_empty() { Ok(worlds) } else { Err(mistakes) }
 }
 
 fn open_one(
-    definition: &EnvironmentDefinition,
+    pipeline: &Arc<Pipeline>,
+    definition: &Arc<EnvironmentDefinition>,
     place: &Place<'_>,
     providers: &mut HashMap<String, Arc<SharedStacks>>,
 ) -> Result<World, Vec<String>> {
@@ -68,10 +80,23 @@ fn open_one(
         checks: Arc::new(definition.checks.clone()),
         frozen: Frozen::below(place.state),
         secrets: place.secrets.clone(),
+        source: mirror(pipeline, &place.mirrors)
+            .map_err(one)?
+            .map(|mirror| Source::new(mirror, definition.deploy == DeployOn::Build)),
+        promotion: promotion(pipeline, definition, &place.secrets),
         watch: definition.watch,
         board: place.board.clone(),
         clock: place.clock.clone(),
     })
+}
+
+/// How releases come to an environment without a person, where a rule brings them.
+fn promotion(pipeline: &Arc<Pipeline>, to: &Arc<EnvironmentDefinition>, secrets: &Secrets) -> Option<Promotion> {
+    let (rule, from) = to.promotion.zip(pipeline.before(&to.id).cloned())?;
+    let (id, plan) = (from.id.clone(), to.plan.clone());
+    let (pipeline, to, secrets) = (pipeline.clone(), to.clone(), secrets.clone());
+    let adapt = move |live: &_| release::promoted(&pipeline, &from, &to, live, &secrets).map_err(|why| why.to_string());
+    Some(Promotion { from: id, rule, plan, adapt: Arc::new(adapt) })
 }
 
 fn make_folder(folder: &Path) -> Result<(), Vec<String>> {

@@ -11,6 +11,11 @@ use crate::clock::Clock;
 /// How long a task that died is left alone before it is begun again.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// Does what may block where it holds nobody up; none when it panicked or the process ends.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
 /// Tasks that must live.
 pub(super) struct Tasks {
     set: JoinSet<()>,

@@ -7,14 +7,16 @@ use futures_util::future::OptionFuture;
 
 use super::{
     board::Board,
+    promoting::Promotion,
     shared::{SharedStacks, within},
+    source::Source,
 };
 use crate::{
     checks::{self, Checks, Subject},
     clock::Clock,
     machine::{
-        Condition, DefinitionView, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number,
-        Observation, Phase, Rules, StackName, StackView,
+        Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number, Observation, Phase,
+        Rules, StackName, StackView,
     },
     pipelines::frozen::Frozen,
     secrets::Secrets,
@@ -42,6 +44,10 @@ pub struct World {
     pub frozen: Frozen,
     /// What stacks are given that nobody else may see.
     pub secrets: Secrets,
+    /// Where its releases have their definitions from, when those are in git.
+    pub source: Option<Source>,
+    /// How releases come here by themselves.
+    pub promotion: Option<Promotion>,
     /// How often it is looked at when nothing is under way.
     pub watch: Duration,
     /// What people are shown.
@@ -80,7 +86,7 @@ impl World {
                 None => self.stacks.listing().await,
             }
         };
-        let (listing, front) = tokio::join!(listing, self.see_front());
+        let (listing, front, definition) = tokio::join!(listing, self.see_front(), self.definition(state));
         self.note("listing the stacks", &listing);
         self.note("asking the front", &front);
         let stacks = listing.ok().map(|l| l.get(&self.id).cloned().unwrap_or_default());
@@ -95,14 +101,7 @@ impl World {
         }
         let quiet = self.fencing().quiet(last_order, self.clock.now(), Rules::default());
         let stacks = stacks.map(|stacks| stacks.into_iter().map(|s| stack_view(s, &verdicts)).collect::<Vec<_>>());
-        let observation = Observation {
-            as_of,
-            stacks,
-            front: view,
-            public: public.flatten(),
-            definition: DefinitionView::default(),
-            quiet,
-        };
+        let observation = Observation { as_of, stacks, front: view, public: public.flatten(), definition, quiet };
         self.show(&observation, &endpoints);
         Look { observation, endpoints }
     }
@@ -111,8 +110,10 @@ impl World {
     pub async fn perform(&self, effect: &Effect, state: &Environment, look: &Look) -> Result<(), StepError> {
         match effect {
             Effect::Freeze(number) => {
-                let why = format!("no source repository is known to read the definition of deployment {number} from");
-                Err(StepError::Refused(why))
+                let why = || format!("no repository is known to read the definition of deployment {number} from");
+                let candidate = state.active().filter(|d| d.number == *number);
+                let asked = candidate.zip(self.source.as_ref()).ok_or_else(|| StepError::Refused(why()))?;
+                asked.1.fetch(asked.0).await
             }
             Effect::Ensure(number) => {
                 let spec = self.spec(*number, state)?;

@@ -54,7 +54,7 @@ impl Processes {
 #[async_trait::async_trait(?Send)]
 impl Fixture for Processes {
     fn open(&self) -> Arc<dyn StackDriver> {
-        Arc::new(Process::open(self.folder.path(), PathBuf::from(PROGRAM)).expect("it opens"))
+        Arc::new(Process::new(self.folder.path(), PathBuf::from(PROGRAM)))
     }
     fn definition(&self) -> String {
         let address = own_address();

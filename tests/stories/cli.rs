@@ -231,6 +231,8 @@ fn what_init_wrote_can_be_deployed() {
     let key = fs::metadata(house.path("pipelines/secrets/mail.key")).expect("a key");
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
     assert_ends(&house, "check", 0);
+    assert_ends(&house, "plan mail/qa", 0);
+    assert!(!house.path("state/stacks").exists(), "looking leaves no trace");
 
     let again = house.run(&flags);
     let said = String::from_utf8_lossy(&again.stderr).into_owned();

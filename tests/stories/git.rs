@@ -156,6 +156,24 @@ async fn whoever_hangs_drips_or_answers_nonsense_is_given_up_within_the_limits()
 }
 
 #[tokio::test]
+async fn a_server_that_hangs_takes_no_turn_from_another() {
+    let (origin, desk) = (Origin::new(), Desk::new());
+    let (hanging, server) = (GitServer::below(origin.root()), GitServer::below(origin.root()));
+    hanging.behave(Manner::Hang);
+    let commit = origin.git(&["rev-parse", "HEAD"]);
+    let many: Vec<_> = (0..20).map(|n| desk.of(&hanging.url(&format!("shop{n}")))).collect();
+    let in_vain = futures_util::future::join_all(many.iter().map(|mirror| mirror.fetch(&commit)));
+    let other = desk.signed_in(&server.url("shop"), "s3cret");
+    let begun = Instant::now();
+    tokio::select! {
+        biased;
+        _ = in_vain => panic!("they waited for nobody"),
+        fetched = other.fetch(&commit) => fetched.unwrap(),
+    }
+    assert!(begun.elapsed() < limits().stall, "it waited for the server that hangs: {:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn a_caller_who_gives_up_leaves_nothing_behind_that_is_in_the_way() {
     let (origin, desk) = (Origin::new(), Desk::with(short(), vec![]));
     let server = GitServer::below(origin.root());

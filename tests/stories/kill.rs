@@ -3,12 +3,15 @@
 //! and nothing is left over.
 
 use std::{
+    fs,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
-use crate::support::house::House;
+use serde_json::json;
+
+use crate::support::{git::Origin, house::House};
 
 /// Plays the story again and again, with a kill one record later each time, until it is over before the kill.
 fn after_each_record(name: &str, house: impl Fn() -> House, story: impl Fn(&House), right: impl Fn(&House)) {
@@ -69,6 +72,39 @@ fn a_deployment_survives_a_kill_after_each_record() {
             house.assert_live("v2");
             house.assert_outcome(2, "succeeded");
             accepted_once(house, "v2");
+        },
+    );
+}
+
+#[test]
+fn a_deployment_whose_definition_is_in_git_survives_a_kill_after_each_record() {
+    let origin = Origin::new();
+    let source = format!("[source]\ngit = \"{}\"\n[webhook]", origin.path().display());
+    after_each_record(
+        "deployment with its definition in git",
+        || {
+            let house = House::with("bake = \"200ms\"\nretain = \"none\"");
+            let pipeline = fs::read_to_string(house.path("pipelines/shop.toml")).expect("it is there");
+            let there = pipeline.replace("\"../stacks/process/app.toml\"", "{ git = \"deploy/stack.toml\" }");
+            house.write("pipelines/shop.toml", &there.replace("[webhook]", &source));
+            let definition = fs::read_to_string(house.path("stacks/process/app.toml")).expect("it is there");
+            origin.commit("The stack", &[("deploy/stack.toml", &definition)]);
+            house.start();
+            house.push_commit("v1", &origin.git(&["rev-parse", "HEAD"]), &json!({}));
+            house.settle();
+            house.assert_live("v1");
+            origin.commit("Another", &[]);
+            house
+        },
+        |house| {
+            house.push_commit("v2", &origin.git(&["rev-parse", "HEAD"]), &json!({}));
+        },
+        |house| {
+            house.assert_live("v2");
+            house.assert_outcome(2, "succeeded");
+            accepted_once(house, "v2");
+            let read = house.records().iter().filter(|r| r["event"]["kind"] == "definition_frozen").count();
+            assert_eq!(read, 2, "each was read once");
         },
     );
 }

@@ -1,14 +1,19 @@
 //! Stories: what users do and what they get, told against a whole controller.
 
 mod bad_input;
+mod canaries;
 mod cli;
 mod deploy;
 mod front;
 mod git;
 mod jenkins;
 mod kill;
+mod openapi;
 mod process;
+mod promotion;
+mod releases;
 mod rollback;
 mod secrets;
+mod sources;
 mod tokens;
 mod trouble;

@@ -103,11 +103,16 @@ impl House {
 
     /// Starts the controller.
     pub fn spawn(&self) {
+        self.spawn_with(&[]);
+    }
+
+    /// Starts the controller with more in its environment.
+    pub fn spawn_with(&self, variables: &[(&str, &str)]) {
         let log = File::options().create(true).append(true).open(self.path("log")).expect("a log");
         let mut command = Command::new(PROGRAM);
         command.arg("serve").current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // By its whole name, so that it is found among all processes.
-        command.arg("--config").arg(self.path("pointsman.toml"));
+        command.arg("--config").arg(self.path("pointsman.toml")).envs(variables.iter().copied());
         *self.controller.lock().unwrap() = Some(command.spawn().expect("the program starts"));
     }
 
@@ -137,7 +142,19 @@ impl House {
     /// A signed webhook. Gives the number of its deployment.
     pub fn push(&self, version: &str, extra: &str) -> u64 {
         let delivery = self.deliveries.fetch_add(1, Ordering::Relaxed);
-        let answer = self.until("the webhook is answered", || self.announce(delivery, version, extra).ok());
+        self.accepted(|| self.announce(delivery, version, extra))
+    }
+
+    /// The same with the commit that it was built from, and with these parameters.
+    pub fn push_commit(&self, version: &str, commit: &str, parameters: &Value) -> u64 {
+        let delivery = self.deliveries.fetch_add(1, Ordering::Relaxed);
+        let body = serde_json::json!({ "version": version, "artifact": "none", "build": delivery, "commit": commit,
+                                       "parameters": parameters });
+        self.accepted(|| self.hook(&body.to_string()))
+    }
+
+    fn accepted(&self, announce: impl Fn() -> std::io::Result<Answer>) -> u64 {
+        let answer = self.until("the webhook is answered", || announce().ok());
         assert_eq!(answer.status, 202, "{}", answer.body);
         let body: Value = serde_json::from_str(&answer.body).expect("JSON");
         body["number"].as_u64().expect("a number")
@@ -147,12 +164,16 @@ impl House {
     pub fn announce(&self, delivery: u64, version: &str, extra: &str) -> std::io::Result<Answer> {
         let body = serde_json::json!({ "version": version, "artifact": "none", "build": delivery,
                                        "parameters": { "extra": extra } });
-        let (body, time) = (body.to_string(), self.clock.now().0 / 1000);
+        self.hook(&body.to_string())
+    }
+
+    fn hook(&self, body: &str) -> std::io::Result<Answer> {
+        let time = self.clock.now().0 / 1000;
         let mut mac = Hmac::<sha2::Sha256>::new_from_slice(KEY.as_bytes()).expect("a key");
         mac.update(format!("{time}.{body}").as_bytes());
         let sum = hex::encode(mac.finalize().into_bytes());
         let headers = format!("x-pointsman-timestamp: {time}\r\nx-pointsman-signature: sha256={sum}\r\n");
-        Wire::open((self.address, 7070).into())?.ask("POST", "/v1/hooks/shop", &headers, &body)
+        Wire::open((self.address, 7070).into())?.ask("POST", "/v1/hooks/shop", &headers, body)
     }
 
     /// A request to the API, once.
@@ -164,7 +185,12 @@ impl House {
 
     /// How the environment is.
     pub fn environment(&self) -> Option<Value> {
-        let answer = self.try_ask("GET", "/v1/environments/shop/live", "").ok()?;
+        self.environment_called("live")
+    }
+
+    /// How another environment of the pipeline is.
+    pub fn environment_called(&self, name: &str) -> Option<Value> {
+        let answer = self.try_ask("GET", &format!("/v1/environments/shop/{name}"), "").ok()?;
         serde_json::from_str(&answer.body).ok()
     }
 

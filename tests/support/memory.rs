@@ -194,8 +194,8 @@ impl StackDriver for MemoryStacks {
         Ok(stacks.iter().map(see).collect())
     }
 
-    fn check_definition(&self, _: &str) -> Result<(), Vec<String>> {
-        Ok(())
+    fn check_definition(&self, definition: &str) -> Result<(), Vec<String>> {
+        if definition == "refused" { Err(vec!["1:1: this can never work".to_owned()]) } else { Ok(()) }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod cloud;
 pub mod git;
 pub mod house;
 pub mod memory;
+pub mod nest;
 pub mod peers;
 pub mod permit;
 pub mod processes;

@@ -12,7 +12,7 @@ use pointsman::{
         ReleaseDraft, Trigger,
     },
     pipelines::{Pipelines, frozen::Frozen},
-    runner::{self, Board, SharedStacks, World},
+    runner::{self, Board, Promotion, SharedStacks, Source, World},
     secrets::Secrets,
 };
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
@@ -22,6 +22,9 @@ use super::memory::{MemoryFront, MemoryStacks};
 /// However slow the machine, this long is a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Makes anew what each controller needs.
+pub type Make<T> = Arc<dyn Fn() -> T + Send + Sync>;
+
 pub struct Yard {
     pub journal: Journal,
     pub clock: Clock,
@@ -29,10 +32,13 @@ pub struct Yard {
     pub front: Arc<MemoryFront>,
     pub board: Board,
     pub plan: Plan,
+    /// Where definitions in git are, if they are.
+    pub source: Option<Make<Source>>,
+    promotion: Option<Make<Promotion>>,
     id: EnvironmentId,
     provider: Arc<SharedStacks>,
     running: Option<(watch::Sender<bool>, JoinHandle<()>)>,
-    state: tempfile::TempDir,
+    state: Arc<tempfile::TempDir>,
     pushed: u64,
 }
 
@@ -44,25 +50,42 @@ impl Yard {
 
     /// The same, under other terms.
     pub async fn with(terms: impl FnOnce(&mut Plan)) -> Self {
-        let clock = Clock::real();
+        let mut yard = Self::empty("shop/qa");
+        terms(&mut yard.plan);
+        yard.start_controller();
+        yard
+    }
+
+    /// The environment behind another one, to which a rule promotes.
+    pub fn behind(other: &Self, id: &str, promotion: Make<Promotion>) -> Self {
+        let (journal, clock, state) = (other.journal.clone(), other.clock.clone(), other.state.clone());
+        let mut yard = Self { journal, clock, state, promotion: Some(promotion), ..Self::empty(id) };
+        yard.start_controller();
+        yard
+    }
+
+    fn empty(id: &str) -> Self {
         let stacks = Arc::new(MemoryStacks::default());
-        let mut plan = Plan { bake: pointsman::machine::Millis(0), ..Plan::default() };
-        terms(&mut plan);
-        let mut yard = Self {
+        Self {
             journal: Journal::in_memory(pointsman::journal::Options::default()).unwrap(),
             provider: Arc::new(SharedStacks::new(stacks.clone())),
             stacks,
             front: Arc::default(),
             board: Board::default(),
-            plan,
-            id: "shop/qa".parse().unwrap(),
+            plan: Plan { bake: pointsman::machine::Millis(0), ..Plan::default() },
+            source: None,
+            promotion: None,
+            id: id.parse().unwrap(),
             running: None,
-            state: tempfile::tempdir().unwrap(),
+            state: Arc::new(tempfile::tempdir().unwrap()),
             pushed: 0,
-            clock,
-        };
-        yard.start_controller();
-        yard
+            clock: Clock::real(),
+        }
+    }
+
+    /// The state folder.
+    pub fn folder(&self) -> &std::path::Path {
+        self.state.path()
     }
 
     pub fn start_controller(&mut self) {
@@ -74,6 +97,8 @@ impl Yard {
             checks: Arc::new(Checks::from_tables(&[toml::from_str(check).unwrap()]).unwrap()),
             frozen: Frozen::below(self.state.path()),
             secrets: Secrets::open(self.state.path(), &Pipelines::default()).unwrap(),
+            source: self.source.as_ref().map(|make| make()),
+            promotion: self.promotion.as_ref().map(|make| make()),
             watch: Duration::from_millis(20),
             board: self.board.clone(),
             clock: self.clock.clone(),
@@ -108,13 +133,45 @@ impl Yard {
     /// A build with a count of its own; the same count is the same build.
     pub async fn announce(&self, version: &str, order: u64) -> Result<Number, Refusal> {
         let digest = Frozen::below(self.state.path()).freeze("a stack in memory").unwrap();
+        self.deploy(ReleaseDraft::New(Release { definition: digest, ..Release::draft(version) }), order).await
+    }
+
+    /// A build that is more than a version.
+    pub async fn push_release(&mut self, release: Release) -> Number {
+        self.pushed += 1;
+        self.deploy(ReleaseDraft::New(release), self.pushed).await.unwrap()
+    }
+
+    /// A release that was made before.
+    pub async fn promote(&mut self, release: Arc<Release>) -> Number {
+        self.pushed += 1;
+        self.deploy(ReleaseDraft::Existing(release), self.pushed).await.unwrap()
+    }
+
+    async fn deploy(&self, release: ReleaseDraft, order: u64) -> Result<Number, Refusal> {
         let mut key = [0; 16];
         key[..8].copy_from_slice(&order.to_le_bytes());
-        let release = ReleaseDraft::New(Release { definition: digest, ..Release::draft(version) });
         let plan = Arc::new(self.plan.clone());
         let deploy = Command::Deploy { key: Key(key), order: Some(order), release, plan, trigger: Trigger::Build };
         self.command(deploy).await?;
         Ok(self.now().last_number())
+    }
+
+    /// A definition as it was kept.
+    pub fn definition(&self, number: Number) -> String {
+        let release = self.now().release_of(number).unwrap().clone();
+        Frozen::below(self.state.path()).thaw(&release.definition).unwrap().to_string()
+    }
+
+    /// Waits until people are shown that this step does not work, and that reason.
+    pub async fn until_trouble(&self, step: &str, why: &str) {
+        let shown = async {
+            let is = |t: &runner::Trouble| t.step.contains(step) && t.why.contains(why);
+            while !self.board.sight(&self.id).trouble.iter().any(is) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, shown).await.expect("never shown");
     }
 
     /// What a person or a webhook asks.

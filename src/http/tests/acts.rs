@@ -30,7 +30,7 @@ async fn a_promotion_takes_what_is_live_before_and_nothing_else() {
     shop.hook(BUILD).await;
     shop.go_live("shop/qa", 1).await;
     let other = shop.post(&format!("{PROD}/promote"), r#"{"release":9}"#).await;
-    other.refused(StatusCode::CONFLICT, "release 1 is live in shop/qa now");
+    other.refused(StatusCode::CONFLICT, "release 1 would be promoted now");
     let told = shop.post(&format!("{PROD}/promote"), r#"{"release":1}"#).await;
     assert_eq!((told.status, told.body["deployment"].as_str()), (202, Some("shop/prod/1")));
     assert_eq!(shop.state("shop/prod").queue()[0].release.number, 1);

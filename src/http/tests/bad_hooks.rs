@@ -37,7 +37,7 @@ async fn a_name_that_is_used_again_for_something_else_is_refused() {
     let build = r#"{"version":"v9","artifact":"a"}"#;
     assert_eq!(shop.send(deploy(build)).await.body["number"], 2);
     assert_eq!(shop.send(deploy(build)).await.body["number"], 2);
-    shop.send(deploy(&build.replace("\"a\"", "\"b\""))).await.refused(StatusCode::CONFLICT, "for another build");
+    shop.send(deploy(&build.replace("\"a\"", "\"b\""))).await.refused(StatusCode::CONFLICT, "for another request");
 }
 
 #[tokio::test]

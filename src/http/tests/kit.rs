@@ -77,6 +77,8 @@ impl Shop {
             clock: Clock::real(),
             access: Access::new(local, Tokens::at(folder.path().join("tokens.toml"))),
             limits: limits("1000/s"),
+            answers: Answers::default(),
+            mirrors: HashMap::new(),
         });
         Self { router: router(app.clone()), app, folder }
     }
@@ -138,6 +140,13 @@ impl Shop {
     pub fn limit_webhooks(&mut self, rate: &str) {
         self.router = Router::new();
         Arc::get_mut(&mut self.app).unwrap().limits = limits(rate);
+        self.router = router(self.app.clone());
+    }
+
+    /// As if the controller had been started again: what was only in memory is gone.
+    pub fn forget_answers(&mut self) {
+        self.router = Router::new();
+        Arc::get_mut(&mut self.app).unwrap().answers = Answers::default();
         self.router = router(self.app.clone());
     }
 

@@ -16,9 +16,9 @@ use tokio::{
 
 use super::{
     super::{router, serve},
-    kit::{Shop, person},
+    kit::{Shop, TOKEN, bearer, person},
 };
-use crate::machine::Millis;
+use crate::{access::Role, machine::Millis};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -78,12 +78,69 @@ async fn five_hundred_dripping_connections_do_not_keep_healthz_from_answering() 
     timeout(PATIENCE, server).await.expect("it does not stop").unwrap();
 }
 
+/// A connection that has sent this, and got the beginning of an answer if it asked for something.
+async fn seat(address: std::net::SocketAddr, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    if !path.is_empty() {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut seen = String::new();
+        while !seen.contains("ok\n") && !seen.contains("id: 0\n\n") {
+            let mut bytes = [0; 512];
+            let read = timeout(PATIENCE, stream.read(&mut bytes)).await.expect("no answer").expect("turned away");
+            assert!(read > 0, "turned away after {seen:?}");
+            seen += std::str::from_utf8(&bytes[..read]).unwrap();
+        }
+    }
+    stream
+}
+
+/// Whether the connection is still there.
+async fn is_kept(stream: &mut TcpStream) -> bool {
+    timeout(Duration::from_millis(200), stream.read(&mut [0; 1])).await.is_err()
+}
+
+#[tokio::test]
+async fn those_who_follow_make_room_for_those_who_ask_and_the_idle_make_it_first() {
+    let shop = Shop::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let server = tokio::task::spawn(serve(listener, router(shop.app.clone()), 4, stopped));
+    let (mut first, mut second) = (seat(address, "/v1/events").await, seat(address, "/v1/events").await);
+    let mut idle = seat(address, "").await;
+    let mut done = seat(address, "/healthz").await;
+    let mut third = seat(address, "/v1/events").await;
+    assert!(!is_kept(&mut idle).await, "whoever has asked for nothing goes first");
+    assert!(is_kept(&mut first).await && is_kept(&mut second).await && is_kept(&mut done).await);
+    seat(address, "/healthz").await;
+    assert!(!is_kept(&mut first).await, "more than half of them follow");
+    assert!(is_kept(&mut second).await && is_kept(&mut third).await && is_kept(&mut done).await);
+    stop.send(true).unwrap();
+    timeout(PATIENCE, server).await.expect("it does not stop").unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_is_given_up() {
     let shop = Shop::new();
     let endless = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
     let request = Request::post("/v1/hooks/shop").body(Body::from_stream(endless)).unwrap();
     shop.send(request).await.refused(StatusCode::REQUEST_TIMEOUT, "did not arrive within 10 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_of_somebody_unknown_is_not_waited_for() {
+    let shop = Shop::new();
+    let vera = shop.token("vera", Role::Viewer, &[]);
+    for (token, status, why) in [
+        ("guess", StatusCode::UNAUTHORIZED, "the token is missing or wrong"),
+        (&*vera, StatusCode::FORBIDDEN, "takes the role deployer"),
+        (TOKEN, StatusCode::REQUEST_TIMEOUT, "did not arrive within 10 s"),
+    ] {
+        let endless = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+        let request = bearer(token, "POST", "/v1/environments/shop/qa/hold").body(Body::from_stream(endless)).unwrap();
+        shop.send(request).await.refused(status, why);
+    }
 }
 
 #[tokio::test]
@@ -110,7 +167,7 @@ async fn whatever_is_refused_is_told_as_a_problem() {
         ("GET", "/v1/deployments/shop/qa/1", 404, "unknown"),
         ("GET", "/v1/deployments/shop/qa/1?wait=soon", 400, "soon"),
         ("GET", "/v1/history?last=-1", 400, "last"),
-        ("POST", "/v1/environments/shop/qa/explode", 404, "no such action"),
+        ("POST", "/v1/environments/shop/qa/explode", 404, "nothing at this address"),
     ] {
         let told = shop.send(person(method, path).body(Body::empty()).unwrap()).await;
         told.refused(StatusCode::from_u16(status).unwrap(), why);

@@ -2,6 +2,7 @@
 
 use super::kit::Shop;
 use crate::{
+    access::Role,
     machine::{Event, Number},
     text::format_time,
 };
@@ -72,4 +73,21 @@ async fn a_rollback_is_called_ready_only_when_the_stack_before_was_seen_well() {
     assert_eq!(told["standby"]["release"]["version"], "v1");
     assert_eq!(told["ended"][1]["outcome"], "succeeded");
     says(told["next"].as_str().unwrap(), "a rollback would be cold");
+}
+
+#[tokio::test]
+async fn who_sees_a_part_is_shown_the_history_of_that_part_however_long_ago() {
+    let shop = Shop::new();
+    let quinn = shop.token("quinn", Role::Viewer, &["shop/qa"]);
+    shop.post("/v1/environments/shop/qa/hold", r#"{"reason":"\"environment\":\"shop/prod\""}"#).await;
+    for _ in 0..1100 {
+        assert_eq!(shop.post("/v1/environments/shop/prod/hold", "").await.status, 200);
+    }
+    for path in ["/v1/history", "/v1/history?environment=shop/qa&last=1"] {
+        let told = shop.ask(&quinn, "GET", path, "").await;
+        let records = told.body["records"].as_array().unwrap();
+        assert_eq!((records.len(), records[0]["seq"].as_u64()), (1, Some(1)), "{path}");
+    }
+    let all = shop.get("/v1/history?last=5000").await;
+    assert_eq!(all.body["records"].as_array().unwrap().len(), 1000);
 }

@@ -2,10 +2,13 @@
 
 mod acts;
 mod bad_hooks;
+mod confirmed;
+mod document;
 mod floods;
 mod kit;
 mod limits;
 mod looks;
 mod roles;
 mod senders;
+mod stream;
 mod tokens;

@@ -94,6 +94,8 @@ async fn a_stream_ends_when_its_token_does() {
     let token = shop.token("sam", Role::Viewer, &["shop/qa"]);
     let request = bearer(&token, "GET", "/v1/events").body(axum::body::Body::empty()).unwrap();
     let mut stream = shop.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream();
+    let hello = stream.next().await.unwrap().unwrap();
+    assert_eq!(hello, "id: 0\n\n");
     shop.post("/v1/environments/shop/prod/hold", "").await;
     shop.post(HOLD, "").await;
     let first = String::from_utf8(stream.next().await.unwrap().unwrap().to_vec()).unwrap();
@@ -102,6 +104,21 @@ async fn a_stream_ends_when_its_token_does() {
     shop.app.clock.let_pass(Duration::from_secs(1));
     shop.post("/v1/environments/shop/qa/resume", "").await;
     assert!(stream.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_ends_with_its_token_as_well() {
+    let shop = Shop::new();
+    let token = shop.token("sam", Role::Viewer, &[]);
+    let request = bearer(&token, "GET", "/v1/events").body(axum::body::Body::empty()).unwrap();
+    let mut stream = shop.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream();
+    assert_eq!(stream.next().await.unwrap().unwrap(), "id: 0\n\n");
+    let silent = tokio::time::timeout(Duration::from_secs(12), stream.next());
+    assert!(silent.await.is_err(), "it goes on while the token is good");
+    file::remove(shop.folder(), "sam").unwrap();
+    shop.app.clock.let_pass(Duration::from_secs(1));
+    let end = tokio::time::timeout(Duration::from_secs(6), stream.next());
+    assert!(end.await.expect("it goes on without a token").is_none());
 }
 
 #[tokio::test]

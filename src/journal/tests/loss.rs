@@ -30,7 +30,7 @@ fn a_loss_of_power_at_any_moment_loses_nothing_acknowledged_and_doubles_nothing(
             disk.lose_power(&mut random);
         }
         let start = open::read(&disk).unwrap_or_else(|problem| panic!("{problem}; run {run}, seed {seed}"));
-        let records = history::last(&disk, None, usize::MAX, u64::MAX).unwrap();
+        let records = history::last(&disk, &|_| true, usize::MAX, u64::MAX).unwrap();
         let keys: Vec<u64> = records
             .iter()
             .filter_map(|record| match &record.event {

@@ -46,7 +46,7 @@ pub(super) const PLAIN: Config = Config {
 };
 
 /// What the normal test run explores.
-pub(super) const WORLDS: [Config; 20] = [
+pub(super) const WORLDS: [Config; 22] = [
     Config {
         name: "one controller",
         budget: Budget { hooks: [2, 1, 1], crash: 1, lose: 1, wishes: 1, ..NOTHING_WRONG },
@@ -138,16 +138,29 @@ pub(super) const WORLDS: [Config; 20] = [
     Config {
         name: "definitions from git",
         source: Repository::Answers,
-        budget: Budget { crash: 1, lose: 1, refuse: 1, rewrite: 1, wishes: 1, ..NOTHING_WRONG },
+        budget: Budget { crash: 1, lose: 1, refuse: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config {
-        name: "definitions from git, two builds, no standby kept",
+        name: "definitions from git that change, and people",
+        source: Repository::Answers,
+        budget: Budget { rewrite: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "definitions from git, no standby kept",
+        source: Repository::Answers,
+        retain: Retain::None,
+        budget: Budget { wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "definitions from git, two builds",
         source: Repository::Answers,
         builds: 2,
         ordered: true,
         retain: Retain::None,
-        budget: Budget { wishes: 1, ..NOTHING_WRONG },
+        budget: Budget { wishes: 0, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config {

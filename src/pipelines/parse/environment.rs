@@ -7,7 +7,7 @@ use super::{
     Listen, Places, Reader, known_driver, terms,
 };
 use crate::{
-    checks::{Check, Checks},
+    checks::{Check, Checks, wrong_keys},
     machine::{EnvironmentId, Millis, Name},
     toml_file::{Table, Value},
 };
@@ -101,8 +101,29 @@ impl Reader<'_, '_> {
     }
 
     fn check(&self, value: &Value<'_, '_>) -> Option<Check> {
-        let table = self.variables.fill(&value.table()?, &[], &self.secrets.names())?;
+        let written = value.table()?;
+        let table = self.variables.fill(&written, &[], &self.secrets.names())?;
+        let wrong = wrong_keys(&table);
+        for (path, why) in &wrong {
+            point_at(&written, path, why);
+        }
+        if !wrong.is_empty() {
+            return None;
+        }
         let check = table.try_into::<Check>();
         check.map_err(|error| value.wrong(&format!("this check: {}", error.message().trim()))).ok()
+    }
+}
+
+/// At the value that the path leads to, or at the last that is there.
+fn point_at(table: &Table<'_, '_>, path: &[&str], why: &str) {
+    let Some((first, rest)) = path.split_first() else { return };
+    match (table.get(first), rest) {
+        (Some(value), []) => value.wrong(&format!("`{first}`: {why}")),
+        (Some(value), _) => match value.table() {
+            Some(inner) => point_at(&inner, rest, why),
+            None => value.wrong(why),
+        },
+        (None, _) => table.wrong(why),
     }
 }

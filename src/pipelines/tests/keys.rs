@@ -208,13 +208,13 @@ retain = "0s"
 watch = "soon"
 deadlines = { chek = "5s" }
 approval = { before_cutover = { timeout = "1h", otherwise = "maybe", by = [] } }
-checks = [{ http = { path = "healthz" } }]
+checks = [{ http = { path = "healthz", status = 2000 }, passes = "three" }]
 "#;
     let found = mistakes(text);
     let at = [
         "1:1:", "3:7:", "4:7:", "6:12:", "7:12:", "8:12:", "9:9:", "11:1:", "12:10:", "13:19:", "15:1:", "16:8:",
         "18:8:", "19:10:", "20:20:", "20:51:", "20:80:", "20:114:", "21:", "22:8:", "23:10:", "24:9:", "25:15:",
-        "26:61:", "26:75:", "27:11:",
+        "26:61:", "26:75:", "27:29:", "27:49:", "27:66:",
     ];
     for place in at {
         let told = found.iter().any(|m| m.starts_with(&format!("pipelines/shop.toml:{place}")));

@@ -117,3 +117,22 @@ fn another_definition_is_the_targets_own_and_in_git_it_is_read_at_the_releases_c
     assert_eq!(release.source.as_deref(), Some("deploy/dr.toml"));
     assert!(release.secrets.is_empty());
 }
+
+#[test]
+fn what_was_read_from_git_must_know_what_the_build_says_and_be_handed_what_it_wants() {
+    let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect();
+    let needs = crate::stacks::Needs { parameters: names(&["colour"]), secrets: names(&["db"]) };
+    let release = shop().made(&build(None, &[("colour", "blue")])).unwrap();
+    let why = unmet(&needs, &release, true);
+    assert!(why.len() == 1 && why[0].starts_with("the definition wants the secret `db`"), "{why:?}");
+    let release = Release { secrets: [("db".into(), "".into())].into(), ..release };
+    assert_eq!(
+        unmet(&needs, &release, true),
+        Vec::<String>::new(),
+        "that `size` is the environment's own does no harm"
+    );
+    let release = Release { given: [("colur".into(), "x".into())].into(), ..release };
+    let why = "the stack definition knows no parameter `colur`; did you mean `colour`?";
+    assert_eq!(unmet(&needs, &release, true), [why]);
+    assert_eq!(unmet(&needs, &release, false), Vec::<String>::new(), "another environment need not know it");
+}

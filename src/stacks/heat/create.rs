@@ -29,6 +29,7 @@ impl Heat {
                  [secrets] and to `stack.secrets`, and deploy again"
             )));
         }
+        self.installation()?;
         let lock = self.lock(name).map_err(|error| StepError::Unavailable(format!("{name}: its lock: {error}")))?;
         let Some(_alone) = lock else {
             return Err(StepError::Unavailable(format!("{name} is being stood up by another call")));
@@ -59,7 +60,7 @@ impl Heat {
         let name = &spec.name;
         let parameters = parameters(spec, definition);
         self.fits(definition, &parameters).await?;
-        let body = self.request(spec, definition, parameters);
+        let body = request(self.installation()?, spec, definition, parameters);
         let question = Question {
             service: HEAT,
             method: Method::POST,
@@ -97,37 +98,6 @@ impl Heat {
              one, and deploy again"
         )))
     }
-
-    /// What Heat is asked to make.
-    fn request(&self, spec: &StackSpec, definition: &Definition, mut parameters: BTreeMap<String, String>) -> Value {
-        let mut files: BTreeMap<&str, &str> = definition.files.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
-        files.remove(definition.template.as_str());
-        for (secret, place) in &definition.secrets {
-            let Some(value) = spec.secrets.get(secret.as_str()) else { continue };
-            match place {
-                Place::File(file) => drop(files.insert(file, value.expose_secret())),
-                Place::Parameter(parameter) => {
-                    drop(parameters.insert(parameter.clone(), value.expose_secret().to_owned()))
-                }
-            }
-        }
-        let tagged =
-            Tagged { name: spec.name.clone(), endpoints: definition.endpoints.clone(), limit: definition.limit };
-        let mut body = json!({
-            "stack_name": spec.name.to_string(),
-            "template": definition.files.get(&definition.template),
-            "files": files,
-            "parameters": parameters,
-            "tags": tagged.tags(&self.installation, &definition.tags),
-            "timeout_mins": minutes(definition.limit),
-            // A stack that failed is kept until its reason is recorded; then it is deleted.
-            "disable_rollback": true,
-        });
-        if !definition.environments.is_empty() {
-            body["environment_files"] = json!(definition.environments);
-        }
-        body
-    }
 }
 
 /// The template's parameters: those of the definition, and over them those of the release.
@@ -151,4 +121,37 @@ fn parameters(spec: &StackSpec, definition: &Definition) -> BTreeMap<String, Str
     let given = release.parameters.iter().filter(|(name, _)| !secret(name));
     parameters.extend(given.map(|(name, value)| (name.to_string(), value.to_string())));
     parameters
+}
+
+/// What Heat is asked to make.
+fn request(
+    installation: &str,
+    spec: &StackSpec,
+    definition: &Definition,
+    mut parameters: BTreeMap<String, String>,
+) -> Value {
+    let mut files: BTreeMap<&str, &str> = definition.files.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
+    files.remove(definition.template.as_str());
+    for (secret, place) in &definition.secrets {
+        let Some(value) = spec.secrets.get(secret.as_str()) else { continue };
+        match place {
+            Place::File(file) => drop(files.insert(file, value.expose_secret())),
+            Place::Parameter(parameter) => drop(parameters.insert(parameter.clone(), value.expose_secret().to_owned())),
+        }
+    }
+    let tagged = Tagged { name: spec.name.clone(), endpoints: definition.endpoints.clone(), limit: definition.limit };
+    let mut body = json!({
+        "stack_name": spec.name.to_string(),
+        "template": definition.files.get(&definition.template),
+        "files": files,
+        "parameters": parameters,
+        "tags": tagged.tags(installation, &definition.tags),
+        "timeout_mins": minutes(definition.limit),
+        // A stack that failed is kept until its reason is recorded; then it is deleted.
+        "disable_rollback": true,
+    });
+    if !definition.environments.is_empty() {
+        body["environment_files"] = json!(definition.environments);
+    }
+    body
 }

@@ -134,14 +134,15 @@ impl Heat {
         let changes = self.state().seen.changes;
         let began = Stopwatch::start();
         let doing = || format!("listing the stacks of cloud {}", self.client.cloud());
-        let tags = tags::of_installation(&self.installation);
+        let installation = self.installation()?;
+        let tags = tags::of_installation(installation);
         let answer =
             self.client.look(&["stacks"], &[("tags", &tags)]).await.map_err(|failure| failure.step(&doing()))?;
         let listed: Answered = serde_json::from_value(answer.body)
             .map_err(|error| StepError::Unavailable(format!("{}: the answer is no list: {error}", doing())))?;
         let ours = |listed: Listed| {
             Some(Ours {
-                tagged: Tagged::read(&self.installation, &listed.stack_name, &listed.tags?)?,
+                tagged: Tagged::read(installation, &listed.stack_name, &listed.tags?)?,
                 id: listed.id,
                 status: listed.stack_status,
                 reason: listed.stack_status_reason.unwrap_or_default(),

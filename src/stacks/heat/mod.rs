@@ -21,7 +21,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -43,7 +43,7 @@ use crate::machine::{RetirePermit, StackName};
 /// Opens the driver for the cloud that the settings name. Connects to nothing.
 ///
 /// # Errors
-/// What is wrong with the settings, or that the folder can not be written.
+/// What is wrong with the settings.
 pub fn open(settings: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn StackDriver>, Vec<String>> {
     Ok(Arc::new(Heat::open(settings, written_in, folder)?))
 }
@@ -53,7 +53,8 @@ pub struct Heat {
     client: Client,
     folder: PathBuf,
     /// Tells our stacks from those of another installation in the same project.
-    installation: String,
+    /// Made by the first call: who only reads definitions leaves no trace.
+    installation: OnceLock<String>,
     state: Mutex<State>,
     /// One look at a time.
     looking: tokio::sync::Mutex<()>,
@@ -69,23 +70,30 @@ struct State {
 }
 
 impl Heat {
-    /// Opens the driver on its folder.
+    /// The driver that keeps what it must in that folder.
     ///
     /// # Errors
-    /// What is wrong with the settings, or that the folder can not be written.
+    /// What is wrong with the settings.
     pub fn open(settings: &toml::Table, written_in: &Path, folder: &Path) -> Result<Self, Vec<String>> {
         let settings = Settings::read(settings, written_in)?;
-        let failed = |error| vec![format!("{} can not be written: {error}", folder.display())];
-        fs::create_dir_all(folder.join("locks")).map_err(failed)?;
-        let installation = installation(folder).map_err(failed)?;
         let state = State { seen: Seen::default(), details: HashMap::new(), refused: BTreeMap::new() };
         Ok(Self {
             client: Client::new(settings),
             folder: folder.to_owned(),
-            installation,
+            installation: OnceLock::new(),
             state: Mutex::new(state),
             looking: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Which installation we are.
+    fn installation(&self) -> Result<&str, StepError> {
+        if let Some(known) = self.installation.get() {
+            return Ok(known);
+        }
+        let failed = |error| StepError::Unavailable(format!("{} can not be written: {error}", self.folder.display()));
+        let read = installation(&self.folder).map_err(failed)?;
+        Ok(self.installation.get_or_init(|| read))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -166,6 +174,7 @@ impl StackDriver for Heat {
 
 /// A random name of this installation, made once.
 fn installation(folder: &Path) -> io::Result<String> {
+    fs::create_dir_all(folder.join("locks"))?;
     let path = folder.join("installation");
     if let Ok(text) = fs::read_to_string(&path)
         && !text.trim().is_empty()

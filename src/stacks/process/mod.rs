@@ -44,7 +44,7 @@ const RETIRED_KEPT: usize = 5;
 /// Opens the driver; its supervisors run our own program. It has no settings.
 ///
 /// # Errors
-/// When there are settings, or the folder can not be written.
+/// When there are settings, or our own program can not be found.
 pub fn open(settings: &toml::Table, _: &Path, folder: &Path) -> Result<Arc<dyn StackDriver>, Vec<String>> {
     let meaningless = |key| format!("`{key}` means nothing to process stacks; remove it");
     let mistakes: Vec<String> = settings.keys().map(meaningless).collect();
@@ -53,13 +53,16 @@ pub fn open(settings: &toml::Table, _: &Path, folder: &Path) -> Result<Arc<dyn S
     }
     let program =
         std::env::current_exe().map_err(|error| vec![format!("our own program can not be found: {error}")])?;
-    Ok(Arc::new(Process::open(folder, program).map_err(|why| vec![why.to_string()])?))
+    Ok(Arc::new(Process::new(folder, program)))
 }
 
 /// The driver.
 #[derive(Clone)]
 pub struct Process {
-    inner: Arc<Inner>,
+    folder: PathBuf,
+    program: PathBuf,
+    /// Opened by the first call: who only reads definitions leaves no trace.
+    opened: Arc<Mutex<Option<Arc<Inner>>>>,
 }
 
 struct Inner {
@@ -72,17 +75,29 @@ struct Inner {
     started: Mutex<Vec<Child>>,
 }
 
+impl Inner {
+    fn open(folder: &Path, program: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder.join("stacks"))?;
+        let folder = folder.canonicalize()?;
+        let installation = installation(&folder)?;
+        Ok(Self { folder, program: program.to_owned(), installation, started: Mutex::default() })
+    }
+}
+
 impl Process {
-    /// Opens the driver on its folder.
-    ///
-    /// # Errors
-    /// When the folder can not be written.
-    pub fn open(folder: &Path, program: PathBuf) -> Result<Self, StepError> {
-        let failed = |error| unavailable(&format!("{} can not be written", folder.display()), &error);
-        fs::create_dir_all(folder.join("stacks")).map_err(failed)?;
-        let folder = folder.canonicalize().map_err(failed)?;
-        let installation = installation(&folder).map_err(failed)?;
-        Ok(Self { inner: Arc::new(Inner { folder, program, installation, started: Mutex::default() }) })
+    /// The driver whose stacks live below that folder. `program` is this one, whose `stack-run` is the supervisor.
+    pub fn new(folder: &Path, program: PathBuf) -> Self {
+        Self { folder: folder.to_owned(), program, opened: Arc::default() }
+    }
+
+    fn inner(&self) -> Result<Arc<Inner>, StepError> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inner) = &*opened {
+            return Ok(inner.clone());
+        }
+        let inner = Inner::open(&self.folder, &self.program)
+            .map_err(|error| unavailable(&format!("{} can not be written", self.folder.display()), &error))?;
+        Ok(opened.insert(Arc::new(inner)).clone())
     }
 
     /// File work stays off the threads that everything else runs on.
@@ -90,8 +105,9 @@ impl Process {
         &self,
         work: impl FnOnce(&Inner) -> Result<T, StepError> + Send + 'static,
     ) -> Result<T, StepError> {
-        let inner = self.inner.clone();
+        let driver = self.clone();
         tokio::task::spawn_blocking(move || {
+            let inner = driver.inner()?;
             inner.reap();
             work(&inner)
         })
@@ -148,7 +164,7 @@ impl Inner {
             )));
         }
         if !folder.exists() {
-            let _serial = self.lock().map_err(failed)?;
+            let _serial = lock(&self.folder).map_err(failed)?;
             if !folder.exists() {
                 let endpoints = ports::allot(&self.folder, &definition).map_err(failed)?;
                 let spec = Spec {
@@ -236,13 +252,6 @@ impl Inner {
         started.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 
-    /// Ports are given out by one at a time, whichever controller it is.
-    fn lock(&self) -> io::Result<File> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.folder.join("lock"))?;
-        file.lock()?;
-        Ok(file)
-    }
-
     /// Puts the folder away, and forgets older ones. `false`: somebody has just taken its lock.
     fn archive(&self, name: &StackName, folder: &StackFolder) -> io::Result<bool> {
         let Some(_lock) = folder.try_lock()? else { return Ok(false) };
@@ -326,9 +335,17 @@ fn last_words(folder: &StackFolder) -> Option<String> {
     Some(format!("its supervisor ended: {}", log.lines().next_back()?))
 }
 
+/// One at a time, whichever controller it is.
+fn lock(folder: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("lock"))?;
+    file.lock()?;
+    Ok(file)
+}
+
 /// The name of this installation, made up at first use.
 fn installation(folder: &Path) -> io::Result<String> {
     let path = folder.join("installation");
+    let _serial = lock(folder)?;
     if let Ok(text) = fs::read_to_string(&path)
         && !text.trim().is_empty()
     {

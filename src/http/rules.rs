@@ -1,0 +1,97 @@
+//! What people lay down for an environment: holds, pins, vetoes.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{Path, State},
+    response::Response,
+};
+
+use super::{App, Problem, act::record_plain, place::Place, shape::Done, wish};
+use crate::{access::Caller, machine::Command};
+
+/// Stop automatic deployments
+#[utoipa::path(
+    post, path = "/v1/environments/{pipeline}/{environment}/hold", tag = "acting", params(Place),
+    request_body(content = wish::Because, content_type = "application/json"),
+    responses(
+        (status = 200, description = "It is recorded", body = Done),
+        (status = 409, description = "The `Idempotency-Key` was used before for another request", body = super::problem::Told, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn hold(
+    State(app): State<Arc<App>>,
+    Path(place): Path<Place>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let id = &place.find(&app)?.id;
+    let wish: wish::Because = wish::read(&body)?;
+    record_plain(&app, id, &caller, Command::Hold(wish::reason(wish.reason.as_ref())?)).await
+}
+
+/// Let automatic deployments go on
+#[utoipa::path(
+    post, path = "/v1/environments/{pipeline}/{environment}/resume", tag = "acting", params(Place),
+    request_body(content = wish::Because, content_type = "application/json"),
+    responses(
+        (status = 200, description = "It is recorded", body = Done),
+        (status = 409, description = "Nothing is held", body = super::problem::Told, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn resume(
+    State(app): State<Arc<App>>,
+    Path(place): Path<Place>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let id = &place.find(&app)?.id;
+    let wish: wish::Because = wish::read(&body)?;
+    wish::reason(wish.reason.as_ref())?;
+    record_plain(&app, id, &caller, Command::Resume).await
+}
+
+/// Keep to one release
+#[utoipa::path(
+    post, path = "/v1/environments/{pipeline}/{environment}/pin", tag = "acting", params(Place),
+    request_body(content = wish::Pin, content_type = "application/json"),
+    responses(
+        (status = 200, description = "It is recorded", body = Done),
+        (status = 409, description = "Nothing is pinned that could be lifted", body = super::problem::Told, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn pin(
+    State(app): State<Arc<App>>,
+    Path(place): Path<Place>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let id = &place.find(&app)?.id;
+    let wish: wish::Pin = wish::read(&body)?;
+    wish::reason(wish.reason.as_ref())?;
+    let command = if wish.lift { Command::Unpin } else { Command::Pin(wish::release(wish.release)?) };
+    record_plain(&app, id, &caller, command).await
+}
+
+/// Ban a release
+#[utoipa::path(
+    post, path = "/v1/environments/{pipeline}/{environment}/veto", tag = "acting", params(Place),
+    request_body(content = wish::Ban, content_type = "application/json"),
+    responses(
+        (status = 200, description = "It is recorded", body = Done),
+        (status = 409, description = "That release is not vetoed and can not be lifted", body = super::problem::Told, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn veto(
+    State(app): State<Arc<App>>,
+    Path(place): Path<Place>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let id = &place.find(&app)?.id;
+    let wish: wish::Ban = wish::read(&body)?;
+    let (release, reason) = (wish::release(wish.release)?, wish::reason(wish.reason.as_ref())?);
+    let command = if wish.lift { Command::Unveto(release) } else { Command::Veto(release, reason) };
+    record_plain(&app, id, &caller, command).await
+}

@@ -1,0 +1,415 @@
+//! The shapes of what the API shows, apart from those of the state file: these may grow, and their names are for ever.
+//! Nothing but shapes: what is in them is said by [`super::view`] and [`super::why`].
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::machine::{DeploymentState, Outcome, Trigger};
+
+/// All environments that the caller may see.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Environments {
+    pub environments: Vec<Environment>,
+}
+
+/// One environment: what is live in it, what is on its way, what could be brought back, and what it waits for.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Environment {
+    /// Its address.
+    #[schema(example = "shop/prod")]
+    pub environment: String,
+    /// How many events it has seen.
+    pub seq: u64,
+    /// The deployment whose turn it is.
+    #[schema(required)]
+    pub candidate: Option<Candidate>,
+    /// Those that wait for their turn.
+    pub queue: Vec<Candidate>,
+    /// The stack that has the users' traffic.
+    #[schema(required)]
+    pub live: Option<Stack>,
+    /// The stack before, kept warm.
+    #[schema(required)]
+    pub standby: Option<Standby>,
+    pub rollback: Readiness,
+    /// The deployments whose stacks are being torn down.
+    pub retiring: Vec<u32>,
+    /// Who stopped automatic deployments.
+    #[schema(required)]
+    pub hold: Option<Hold>,
+    /// The only release that may be deployed.
+    #[schema(required)]
+    pub pin: Option<u32>,
+    /// Releases that may not be deployed.
+    pub vetoes: Vec<Veto>,
+    /// What does not work at the moment.
+    pub trouble: Vec<Trouble>,
+    /// The last deployments that are over, newest last.
+    pub ended: Vec<Ended>,
+    /// What it waits for, until when, and who can change that, in one sentence or two.
+    pub next: String,
+    pub waits_for: WaitsFor,
+    /// Until when it waits at most, in RFC 3339.
+    #[schema(required, example = "2026-11-21T18:00:00.000Z")]
+    pub until: Option<String>,
+    /// Who can end the waiting: names, or whom among many. Empty when it is nobody's to say.
+    #[schema(required, example = "alice or bob")]
+    pub who: Option<String>,
+}
+
+/// What an environment waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WaitsFor {
+    /// Someone must open a gate.
+    Approval,
+    /// The stack is stood up.
+    Stack,
+    /// The stack must pass its checks.
+    Checks,
+    /// The front is to show the new stack.
+    Cutover,
+    /// The new stack is watched.
+    Bake,
+    /// What was live before comes back.
+    Rollback,
+    /// A person has to put something right.
+    Operator,
+    /// Automatic deployments are held.
+    Resume,
+    /// Another release than the one that waits is pinned.
+    Pin,
+    /// The next in the queue begins as soon as things are put right.
+    Turn,
+    /// Nothing is under way.
+    Deployment,
+}
+
+/// A deployment on its way.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Candidate {
+    pub number: u32,
+    pub release: Release,
+    #[schema(value_type = State)]
+    pub state: DeploymentState,
+    #[schema(value_type = Why)]
+    pub trigger: Trigger,
+    /// Who asked for it.
+    #[schema(example = "alice")]
+    pub asked_by: String,
+    /// Since when it is in that state.
+    pub since: String,
+    /// Until when it may stay so.
+    #[schema(required)]
+    pub until: Option<String>,
+    /// The gate that it waits at.
+    #[schema(required)]
+    pub gate: Option<Gate>,
+    /// What was seen of its stack.
+    #[schema(required)]
+    pub stack: Option<Seen>,
+}
+
+/// A question to people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Gate {
+    pub name: GateName,
+    /// Who may answer, by name; everybody whose role is large enough when nobody is named.
+    pub by: Vec<String>,
+    /// Whoever asked for the deployment may not answer.
+    pub not: Option<String>,
+    /// How long the question stands, as people say it.
+    #[schema(example = "6 h")]
+    pub within: String,
+    pub otherwise: Otherwise,
+}
+
+/// Where a deployment stops until someone agrees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum GateName {
+    /// Before anything is stood up.
+    BeforeProvisioning,
+    /// Before the traffic moves.
+    BeforeCutover,
+}
+
+/// What happens when nobody answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Otherwise {
+    Approve,
+    Abort,
+}
+
+/// The state of a deployment.
+#[derive(serde::Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    Queued,
+    Provisioning,
+    Checking,
+    AwaitingApproval,
+    CuttingOver,
+    Baking,
+    Succeeded,
+    Aborting,
+    Aborted,
+    RollingBack,
+    RolledBack,
+    Failed,
+    Superseded,
+    NeedsOperator,
+}
+
+/// Why a deployment was asked for.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the shape of the machine's own word")]
+pub(super) enum Why {
+    Build,
+    Rule,
+    Person,
+    Rollback,
+}
+
+/// How a deployment ended.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the shape of the machine's own word")]
+pub(super) enum End {
+    Succeeded,
+    Aborted,
+    Failed,
+    RolledBack,
+    Superseded,
+}
+
+/// What a build produced.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Release {
+    /// Counted per pipeline.
+    pub number: u32,
+    #[schema(example = "1.4.0")]
+    pub version: String,
+    pub artifact: String,
+    #[schema(required)]
+    pub commit: Option<String>,
+    /// The build's own page.
+    #[schema(required)]
+    pub link: Option<String>,
+}
+
+/// A stack that has the traffic, or had it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Stack {
+    /// The deployment that made it.
+    pub number: u32,
+    pub release: Release,
+    /// Since when it is live.
+    pub since: String,
+    /// It was watched and found good.
+    pub proven: bool,
+    #[schema(required)]
+    pub stack: Option<Seen>,
+}
+
+/// The stack before, and how long it is kept.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Standby {
+    #[serde(flatten)]
+    pub stack: Stack,
+    /// A time, or what has to come first.
+    pub until: String,
+}
+
+/// What was seen of a stack a moment ago.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Seen {
+    /// `creating`, `ready`, `failed` or `deleting`.
+    pub condition: &'static str,
+    /// `passing`, `failing` or `unknown`.
+    pub health: &'static str,
+    /// Where it serves.
+    #[schema(value_type = Vec<String>)]
+    pub endpoints: Vec<std::net::SocketAddr>,
+    #[schema(required)]
+    pub remark: Option<String>,
+    /// Requests in flight on it.
+    #[schema(required)]
+    pub open_requests: Option<u64>,
+    /// When it was looked at.
+    pub looked: String,
+}
+
+/// How a rollback would be now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Readiness {
+    /// The stack before is up and well: one cutover.
+    Ready,
+    /// An earlier release has to be stood up again.
+    Cold,
+    /// There is nothing to go back to.
+    None,
+}
+
+/// Automatic deployments are stopped.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Hold {
+    pub by: String,
+    pub reason: String,
+    pub since: String,
+}
+
+/// A release that may not be deployed.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Veto {
+    pub release: u32,
+    pub reason: String,
+}
+
+/// A step that does not work.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Trouble {
+    pub step: String,
+    pub why: String,
+    pub since: String,
+}
+
+/// A deployment that is over.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ended {
+    pub number: u32,
+    pub version: String,
+    #[schema(value_type = End)]
+    pub outcome: Outcome,
+    pub reason: String,
+    pub at: String,
+}
+
+/// One deployment, and how far it is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Deployment {
+    #[schema(example = "shop/prod/7")]
+    pub deployment: String,
+    pub number: u32,
+    #[schema(value_type = State)]
+    pub state: DeploymentState,
+    /// It changes no more by itself.
+    pub r#final: bool,
+    /// Why it ended.
+    #[schema(required)]
+    pub reason: Option<String>,
+    #[schema(required)]
+    pub release: Option<u32>,
+    #[schema(required)]
+    pub version: Option<String>,
+}
+
+/// What was recorded: a deployment that is on its way.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Accepted {
+    #[schema(example = "shop/prod/7")]
+    pub deployment: String,
+    pub number: u32,
+    /// Its state; `ended` when it ended so long ago that only the history knows how.
+    pub state: String,
+}
+
+/// What was recorded.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Done {
+    #[schema(example = "shop/prod")]
+    pub environment: String,
+    #[schema(value_type = Event)]
+    pub event: crate::machine::Event,
+}
+
+/// An announcement that is understood and leads to no deployment.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ignored {
+    /// Why.
+    #[schema(example = "the branch fix-typo; of main alone builds are taken")]
+    pub ignored: String,
+}
+
+/// Records of the state file, oldest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct History {
+    #[schema(value_type = Vec<Record>)]
+    pub records: Vec<crate::journal::Record>,
+}
+
+/// One event of one environment, as the state file holds it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Record {
+    /// The version of the line.
+    v: u32,
+    /// Its place in the whole state file.
+    seq: u64,
+    /// Milliseconds since 1970.
+    at: u64,
+    environment: String,
+    /// Who: a token's name, `local:NAME`, `webhook:SENDER`, `rule`, `pointsman`.
+    by: String,
+    event: Event,
+    /// Ties it to all records before it.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    sum: String,
+}
+
+/// Something that happened. What else it holds depends on its kind.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Event {
+    #[schema(example = "accepted")]
+    kind: String,
+    /// The deployment that it is about.
+    #[schema(required = false)]
+    number: Option<u32>,
+    /// Why, in one sentence.
+    #[schema(required = false)]
+    reason: Option<String>,
+}
+
+/// A build, as it is announced. The JSON of other senders is taken as well.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Build {
+    /// What people call it.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$",
+        example = "1.4.0"
+    )]
+    version: String,
+    /// Where it is; the stack driver knows what it means.
+    #[schema(
+        min_length = 1,
+        max_length = 2000,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$",
+        example = "/srv/builds/shop-1.4.0"
+    )]
+    artifact: String,
+    /// The commit it was built from.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$"
+    )]
+    commit: Option<String>,
+    /// The sender's own count of its builds: an older one that comes later is refused.
+    #[schema(maximum = 18_446_744_073_709_551_615_u64, example = 17)]
+    build: Option<u64>,
+    /// Values for the stack definition; 64 at most, of 2000 characters at most.
+    #[schema(required = false)]
+    parameters: std::collections::BTreeMap<String, String>,
+    /// The build's own page.
+    #[schema(
+        max_length = 2000,
+        pattern = "^https?://[A-Za-z0-9.-]+(:[0-9]{1,4})?(/[A-Za-z0-9._~/-]*)?$",
+        example = "https://ci.example/17"
+    )]
+    link: Option<String>,
+}

@@ -1,0 +1,128 @@
+//! The bodies of what people ask for. Every field that is not known is refused: a slip must not be taken for consent.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, de::DeserializeOwned};
+use utoipa::ToSchema;
+
+use super::{Problem, shape::GateName};
+use crate::machine::Number;
+
+/// The longest reason, in characters.
+const LONGEST: usize = 500;
+
+/// A reason, for the history.
+#[derive(Deserialize, ToSchema, Default)]
+#[schema(value_type = String, max_length = 500, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$", example = "orders fail")]
+pub(super) struct Reason(String);
+
+/// A promotion.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Promote {
+    /// The release that is meant, as it was shown: another one is refused.
+    #[schema(maximum = 4_294_967_295_u32)]
+    pub release: Option<u32>,
+    pub reason: Option<Reason>,
+}
+
+/// A rollback of what is live.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rollback {
+    /// The deployment that is live and shall not be.
+    #[schema(required, maximum = 4_294_967_295_u32, value_type = u32, example = 7)]
+    pub number: Option<u32>,
+    pub reason: Option<Reason>,
+}
+
+/// Something with a reason and nothing else.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Because {
+    pub reason: Option<Reason>,
+}
+
+/// Keeping to one release.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pin {
+    /// The release; needed unless it is a lift.
+    #[schema(maximum = 4_294_967_295_u32)]
+    pub release: Option<u32>,
+    /// Takes the pin back.
+    #[serde(default)]
+    pub lift: bool,
+    pub reason: Option<Reason>,
+}
+
+/// Banning a release.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ban {
+    /// The release.
+    #[schema(required, maximum = 4_294_967_295_u32, value_type = u32, example = 5)]
+    pub release: Option<u32>,
+    /// Takes the veto back.
+    #[serde(default)]
+    pub lift: bool,
+    pub reason: Option<Reason>,
+}
+
+/// Opening a gate.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Approve {
+    /// The gate that is meant; the one that stands now when none is named.
+    pub gate: Option<GateName>,
+    /// The deployment once more.
+    #[schema(maximum = 4_294_967_295_u32)]
+    pub number: Option<u32>,
+    pub reason: Option<Reason>,
+}
+
+/// Stopping a deployment.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Abort {
+    /// The deployment once more.
+    #[schema(maximum = 4_294_967_295_u32)]
+    pub number: Option<u32>,
+    pub reason: Option<Reason>,
+}
+
+/// Reads a body; none is as good as an empty object.
+pub(super) fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Problem> {
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    let no = |why: &dyn std::fmt::Display| Problem::new(400, format!("the body can not be read: {why}"));
+    // A list in the order of the fields would be taken as well.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(no(&"it is no JSON object"));
+    }
+    serde_json::from_slice(body).map_err(|e| no(&e))
+}
+
+/// The reason as it is recorded.
+pub(super) fn reason(given: Option<&Reason>) -> Result<Arc<str>, Problem> {
+    let reason = given.map_or("no reason given", |reason| &reason.0);
+    let good = reason.chars().count() <= LONGEST && !reason.chars().any(char::is_control);
+    let why = "`reason` must have 500 characters at most, without control characters";
+    good.then(|| reason.into()).ok_or_else(|| Problem::new(400, why))
+}
+
+/// The release that is named.
+pub(super) fn release(given: Option<u32>) -> Result<u32, Problem> {
+    given.ok_or_else(|| Problem::new(400, "name the release you mean: {\"release\": N}"))
+}
+
+/// The deployment of the address, unless the body names another one.
+pub(super) fn same(number: u32, given: Option<u32>) -> Result<Number, Problem> {
+    match given {
+        Some(other) if other != number => {
+            Err(Problem::new(400, format!("the address names deployment {number} and the body {other}")))
+        }
+        _ => Ok(Number(number)),
+    }
+}
