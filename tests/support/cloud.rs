@@ -27,7 +27,13 @@ pub struct Cloud {
     /// Stories that stop Heat take all of it; the others share it.
     pub in_use: tokio::sync::RwLock<()>,
     control: Mutex<(Child, ChildStdin, BufReader<ChildStdout>)>,
-    session: OnceLock<(String, String)>,
+    session: OnceLock<Session>,
+}
+
+struct Session {
+    token: String,
+    project: String,
+    user: String,
 }
 
 /// The cloud; none when its stories are left out.
@@ -89,17 +95,30 @@ impl Cloud {
 
     /// Asks Heat without the driver.
     pub fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let (token, project) = self.session.get_or_init(|| self.log_in());
+        let project = &self.session().project;
+        self.send(self.heat(), method, &format!("/v1/{project}{path}"), body)
+    }
+
+    /// Asks Keystone something about the stories' user.
+    pub fn identity(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let user = &self.session().user;
+        self.send(self.keystone(), method, &format!("/v3/users/{user}{path}"), body)
+    }
+
+    fn session(&self) -> &Session {
+        self.session.get_or_init(|| self.log_in())
+    }
+
+    fn send(&self, to: SocketAddr, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let token = &self.session().token;
         let headers =
             format!("x-auth-token: {token}\r\ncontent-type: application/json\r\naccept: application/json\r\n");
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let answer = Wire::open(self.heat())
-            .and_then(|mut wire| wire.ask(method, &format!("/v1/{project}{path}"), &headers, &body));
-        let answer = answer.expect("Heat answers");
+        let answer = Wire::open(to).and_then(|mut wire| wire.ask(method, path, &headers, &body)).expect("it answers");
         (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
     }
 
-    fn log_in(&self) -> (String, String) {
+    fn log_in(&self) -> Session {
         let domain = json!({ "id": "default" });
         let user = json!({ "name": "demo", "domain": domain, "password": "demo-password" });
         let identity = json!({ "methods": ["password"], "password": { "user": user } });
@@ -111,7 +130,8 @@ impl Cloud {
         let answer = answer.expect("Keystone answers");
         let token = answer.headers.get("x-subject-token").expect("a token").clone();
         let body: Value = serde_json::from_str(&answer.body).expect("JSON");
-        (token, body["token"]["project"]["id"].as_str().expect("a project").to_owned())
+        let id = |of: &str| body["token"][of]["id"].as_str().expect("an id").to_owned();
+        Session { token, project: id("project"), user: id("user") }
     }
 
     /// Every stack of the project, with its status, by name and id.

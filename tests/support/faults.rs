@@ -1,7 +1,7 @@
 //! A proxy before Keystone and Heat that loses requests, answers and patience, as told; and counts.
 
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -113,7 +113,10 @@ fn header<'a>(head: &'a [String], name: &str) -> Option<&'a str> {
 }
 
 fn write(stream: &mut impl Write, message: &Message) -> io::Result<()> {
-    let kept = |line: &&String| !line.to_ascii_lowercase().starts_with("connection:") && !line.to_ascii_lowercase().starts_with("content-length:");
+    let kept = |line: &&String| {
+        !line.to_ascii_lowercase().starts_with("connection:")
+            && !line.to_ascii_lowercase().starts_with("content-length:")
+    };
     let mut text: String = message.head.iter().filter(kept).map(|line| format!("{line}\r\n")).collect();
     text.push_str(&format!("content-length: {}\r\nconnection: close\r\n\r\n", message.body.len()));
     stream.write_all(&[text.as_bytes(), &message.body].concat())

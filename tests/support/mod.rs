@@ -2,6 +2,7 @@
 //! the real program runs.
 
 pub mod cloud;
+pub mod faults;
 pub mod git;
 pub mod house;
 pub mod memory;
@@ -9,5 +10,6 @@ pub mod nest;
 pub mod peers;
 pub mod permit;
 pub mod processes;
+pub mod project;
 pub mod wire;
 pub mod yard;
