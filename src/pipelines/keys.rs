@@ -51,6 +51,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("environments", ENVIRONMENT),
     ("promotion", PROMOTION),
     ("stack", STACK),
+    ("cloud", crate::stacks::heat::CLOUD_KEYS),
     ("definition in git", DEFINITION),
     ("deadlines", DEADLINES),
     ("approval", APPROVAL),

@@ -15,22 +15,21 @@ use crate::support::{
 async fn a_busy_or_broken_api_is_asked_again() {
     let Some(cloud) = cloud() else { return };
     let _shared = cloud.in_use.read().await;
-    let project = Project::of(cloud);
     for status in [500, 503, 429] {
+        let project = Project::of(cloud);
         project.proxy.next("GET", "/stacks", Fault::Status(status));
         let seen = project.driver.observe().await;
         let Err(StepError::Unavailable(why)) = seen else { panic!("{seen:?}") };
         assert!(why.contains(&format!("status {status}")), "{why}");
         project.proxy.next("POST", "/stacks", Fault::Status(status));
         project.proxy.next("GET", "/outputs/address", Fault::Status(status));
-        let number = u32::from(status);
-        project.stand_up(&project.spec(number)).await;
+        project.stand_up(&project.spec(1)).await;
         project.proxy.next("GET", "/stacks", Fault::Status(status));
-        project.tear_down(number).await;
+        project.tear_down(1).await;
         assert_eq!((project.left(), project.proxy.waiting()), (vec![], 0));
     }
+    let project = Project::of(cloud);
     project.proxy.next("POST", "/auth/tokens", Fault::Status(503));
-    project.proxy.expire_tokens();
     let seen = project.driver.observe().await;
     assert!(matches!(seen, Err(StepError::Unavailable(_))), "{seen:?}");
     assert_eq!(project.see().await, []);
@@ -65,7 +64,7 @@ async fn a_token_that_is_no_longer_good_costs_one_call() {
     project.proxy.expire_tokens();
     project.asked();
     project.driver.ensure(&project.spec(1)).await.expect("with a new session");
-    let tokens = project.asked().iter().filter(|asked| asked.contains("auth/tokens")).count();
+    let tokens = project.asked().iter().filter(|asked| asked.ends_with("/tokens")).count();
     assert_eq!(tokens, 1);
     project.proxy.expire_tokens();
     project.stand_up(&project.spec(1)).await;

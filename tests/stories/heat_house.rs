@@ -1,7 +1,7 @@
 //! The whole controller with stacks of a real Heat: a build goes live, one that Heat can not stand up does not, and the
 //! state file says why.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use crate::support::{cloud::cloud, house::House, project::TEMPLATE};
 
@@ -68,4 +68,73 @@ async fn a_build_goes_live_on_heat_and_a_failed_one_says_which_resource() {
     house.until("only the live stack is left", || (left().len() == 1).then_some(()));
     house.kill();
     cloud.delete(&left());
+}
+
+/// The blocks of this language on the page, without their indentation.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let begin = format!("```{language}\n");
+    let inner = page.split(begin.as_str()).skip(1).filter_map(|rest| rest.split("```").next());
+    let plain = |block: &str| block.lines().map(|l| l.strip_prefix("   ").unwrap_or(l)).collect::<Vec<_>>().join("\n");
+    inner.map(plain).collect()
+}
+
+#[test]
+fn what_the_page_about_openstack_says_is_accepted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/openstack.md")).expect("it is there");
+    let house = House::with("");
+    fs::remove_file(house.path("pipelines/shop.toml")).expect("it was there");
+    house.write("pipelines/reporting.toml", &blocks(&page, "toml")[0]);
+    house.write("pipelines/secrets/clouds.yaml", &blocks(&page, "yaml")[0]);
+    for name in ["reporting.toml", "reporting.yaml", "reporting/install.sh", "reporting/extra_ssh_keys.pub"] {
+        let text = fs::read_to_string(root.join("stacks/heat").join(name)).expect("it is shipped");
+        house.write(&format!("stacks/heat/{name}"), &text);
+    }
+    for secret in ["reporting.key", "local_settings-qa.py", "openstack-qa"] {
+        house.write(&format!("pipelines/secrets/{secret}"), "a secret of the story");
+    }
+    let checked = house.run(&["check"]);
+    assert!(checked.status.success(), "{checked:?}");
+    let planned = house.run(&["plan", "reporting/qa"]);
+    assert!(planned.status.success(), "{planned:?}");
+
+    // And what is wrong is said where it stands.
+    let wrong = |file: &str, from: &str, to: &str| {
+        let text = fs::read_to_string(house.path(file)).expect("it is there");
+        assert!(text.contains(from), "{text}");
+        house.write(file, &text.replace(from, to));
+        let checked = house.run(&["check"]);
+        house.write(file, &text);
+        assert!(!checked.status.success(), "{from} as {to}");
+        format!("{}{}", String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr))
+    };
+    for (file, from, to, place, what) in [
+        (
+            "pipelines/reporting.toml",
+            "name = \"qa\", file",
+            "name = \"live\", file",
+            "reporting.toml:17:9",
+            "there are: qa",
+        ),
+        ("pipelines/reporting.toml", "flavor = ", "flavour = ", "reporting.toml:18", "did you mean `flavor`?"),
+        (
+            "stacks/heat/reporting.toml",
+            "output = \"address\"",
+            "output = \"adress\"",
+            "reporting.toml:6:24",
+            "did you mean `address`?",
+        ),
+        ("stacks/heat/reporting.toml", "template = ", "tempalte = ", "reporting.toml:4:1", "did you mean `template`?"),
+        (
+            "stacks/heat/reporting.yaml",
+            "get_file: reporting/install.sh",
+            "get_file: nowhere.sh",
+            "reporting.toml:4:12",
+            "nowhere.sh can not be read",
+        ),
+        ("stacks/heat/reporting.yaml", "resources:", "resources: [", "reporting.toml:4:12", "reporting.yaml:"),
+    ] {
+        let said = wrong(file, from, to);
+        assert!(said.contains(place) && said.contains(what), "{said}");
+    }
 }

@@ -114,7 +114,8 @@ impl Cloud {
         let headers =
             format!("x-auth-token: {token}\r\ncontent-type: application/json\r\naccept: application/json\r\n");
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let answer = Wire::open(to).and_then(|mut wire| wire.ask(method, path, &headers, &body)).expect("it answers");
+        let answer =
+            Wire::patient(to).and_then(|mut wire| wire.ask(method, path, &headers, &body)).expect("it answers");
         (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
     }
 
@@ -125,8 +126,8 @@ impl Cloud {
         let body =
             json!({ "auth": { "identity": identity, "scope": { "project": { "name": "demo", "domain": domain } } } });
         let headers = "content-type: application/json\r\n";
-        let answer =
-            Wire::open(self.keystone()).and_then(|mut w| w.ask("POST", "/v3/auth/tokens", headers, &body.to_string()));
+        let answer = Wire::patient(self.keystone())
+            .and_then(|mut w| w.ask("POST", "/v3/auth/tokens", headers, &body.to_string()));
         let answer = answer.expect("Keystone answers");
         let token = answer.headers.get("x-subject-token").expect("a token").clone();
         let body: Value = serde_json::from_str(&answer.body).expect("JSON");
@@ -136,21 +137,25 @@ impl Cloud {
 
     /// Every stack of the project, with its status, by name and id.
     pub fn stacks(&self) -> BTreeMap<(String, String), String> {
-        let (_, body) = self.ask("GET", "/stacks", &Value::Null);
         let text = |s: &Value, key: &str| s[key].as_str().unwrap_or_default().to_owned();
         let one = |s: &Value| ((text(s, "stack_name"), text(s, "id")), text(s, "stack_status"));
-        body["stacks"].as_array().expect("a list").iter().map(one).collect()
+        self.list("/stacks").iter().map(one).collect()
     }
 
     /// The stacks with this tag, as `name id`.
     pub fn tagged(&self, tag: &str) -> Vec<String> {
-        let (_, body) = self.ask("GET", &format!("/stacks?tags={tag}"), &Value::Null);
-        let list = body["stacks"].as_array().expect("a list").clone();
-        let mine = list.into_iter().filter(|s| s["tags"].as_array().is_some_and(|tags| tags.iter().any(|t| t == tag)));
-        mine.map(|s| {
-            format!("{} {}", s["stack_name"].as_str().unwrap_or_default(), s["id"].as_str().unwrap_or_default())
-        })
-        .collect()
+        let text = |s: &Value, key: &str| s[key].as_str().unwrap_or_default().to_owned();
+        let has = |s: &&Value| s["tags"].as_array().is_some_and(|tags| tags.iter().any(|t| t == tag));
+        let list = self.list(&format!("/stacks?tags={tag}"));
+        list.iter().filter(has).map(|s| format!("{} {}", text(s, "stack_name"), text(s, "id"))).collect()
+    }
+
+    /// Without those that Heat has deleted and not put away yet.
+    fn list(&self, path: &str) -> Vec<Value> {
+        let (_, body) = self.ask("GET", path, &Value::Null);
+        let mut list = body["stacks"].as_array().expect("a list").clone();
+        list.retain(|stack| stack["stack_status"] != "DELETE_COMPLETE");
+        list
     }
 
     /// Deletes stacks by `name id`, as often as it takes.

@@ -85,6 +85,14 @@ impl Project {
         self.spec_of(number, &definition)
     }
 
+    /// The same, in an environment of its own.
+    pub fn spec_in(&self, number: u32) -> StackSpec {
+        let environment = format!("{}-{number}", self.pipeline.environment).parse().expect("a name");
+        let pipeline = self.pipeline.pipeline.clone();
+        let name = StackName { environment: EnvironmentId { pipeline, environment }, number: Number(number) };
+        StackSpec { name, ..self.spec(number) }
+    }
+
     pub fn spec_of(&self, number: u32, definition: &str) -> StackSpec {
         let parameters = self.parameters.clone();
         let release = Release { number, artifact: "none".into(), parameters, ..Release::draft(&format!("v{number}")) };
@@ -179,10 +187,6 @@ impl Project {
     /// What was asked of Heat, without tokens and the like: `METHOD path`.
     pub fn asked(&self) -> Vec<String> {
         self.proxy.asked()
-    }
-
-    pub fn address_of(seen: &SeenStack) -> String {
-        seen.endpoints.first().expect("an endpoint").to_string()
     }
 
     pub fn resource(&self, stack: &str, path: &str) -> Value {

@@ -57,3 +57,16 @@ fn every_example_of_the_page_is_good() {
         assert_eq!(mistakes(example), [""; 0], "{example}");
     }
 }
+
+#[test]
+fn every_key_of_a_heat_definition_is_explained() {
+    let page = include_str!("../../../docs/openstack.md");
+    let (_, section) = page.split_once("## The definition").expect("a section");
+    let rows = section.split("\n## ").next().unwrap_or_default().lines();
+    let mut told: Vec<&str> =
+        rows.filter_map(|line| line.strip_prefix("| `")?.split_once("` |").map(|(key, _)| key)).collect();
+    let mut keys = crate::stacks::heat::DEFINITION_KEYS.to_vec();
+    told.sort_unstable();
+    keys.sort_unstable();
+    assert_eq!(told, keys);
+}

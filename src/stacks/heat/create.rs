@@ -48,7 +48,7 @@ impl Heat {
 
     /// Whether it is there already.
     async fn there(&self, name: &StackName) -> Result<bool, StepError> {
-        let listing = self.look().await?;
+        let listing = self.look_for(name).await?;
         let mut same = listing.stacks.iter().filter(|ours| ours.tagged.name == *name).peekable();
         if same.peek().is_some() && same.all(|ours| ours.status.starts_with("DELETE")) {
             return Err(StepError::Unavailable(format!("{name} is being torn down, and its name is taken until then")));
@@ -70,7 +70,7 @@ impl Heat {
             limit: ACT,
         };
         let answer = {
-            let _change = self.change();
+            let _change = self.change(name);
             self.client.ask(&question).await
         };
         match answer {
@@ -87,11 +87,24 @@ impl Heat {
         }
     }
 
-    /// The name is taken: by an earlier request of ours whose answer was lost, or by somebody else.
+    /// The name is taken: by an earlier request of ours whose answer was lost, by what is on its way out, or by somebody
+    /// else.
     async fn taken(&self, name: &StackName, message: &str) -> Result<(), StepError> {
         let listing = self.look_now().await?;
         if listing.stacks.iter().any(|ours| ours.tagged.name == *name) {
             return Ok(());
+        }
+        let (doing, text) = (format!("asking who has the name {name}"), name.to_string());
+        let answer = self.client.look(&["stacks"], &[("name", &text)]).await.map_err(|failure| failure.step(&doing))?;
+        let list = answer.body["stacks"].as_array().cloned().unwrap_or_default();
+        let stays = |stack: &Value| {
+            let going = stack["stack_status"].as_str().is_some_and(|s| s.starts_with("DELETE"));
+            stack["stack_name"].as_str() == Some(&text) && !going
+        };
+        if !list.iter().any(stays) {
+            return Err(StepError::Unavailable(format!(
+                "making {name}: its name is still taken by a stack that is going"
+            )));
         }
         Err(StepError::Refused(format!(
             "making {name}: the name is taken by a stack that is not ours, which is left alone ({message}). Rename or delete that \

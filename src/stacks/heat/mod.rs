@@ -112,7 +112,7 @@ impl Heat {
             body: None,
             limit: ACT,
         };
-        let _change = self.change();
+        let _change = self.change(&ours.tagged.name);
         match self.client.ask(&question).await {
             Ok(_) | Err(Failure::Said { status: 404, .. }) => Ok(()),
             Err(failure) => Err(failure.step(&format!("deleting {name}"))),
