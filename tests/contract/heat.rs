@@ -1,6 +1,6 @@
 //! The Heat driver's fixture: an installation of its own in the project that all stories share.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use pointsman::stacks::{StackDriver, heat::Heat};
 use tokio::sync::Mutex;
@@ -44,7 +44,7 @@ impl Fixture for Stacks {
 
     fn left(&self) -> Vec<String> {
         match fs::read_to_string(self.folder.path().join("installation")) {
-            Ok(installation) => self.cloud.tagged(&format!("pointsman:installation:{}", installation.trim())),
+            Ok(installation) => self.cloud.named(&format!("pointsman:installation:{}", installation.trim())),
             Err(_) => Vec::new(),
         }
     }
@@ -58,5 +58,12 @@ impl Fixture for Stacks {
 impl Drop for Stacks {
     fn drop(&mut self) {
         self.cloud.delete(&self.left());
+        // The next story needs the names.
+        for _ in 0..100 {
+            if self.left().is_empty() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 }

@@ -139,23 +139,29 @@ impl Cloud {
     pub fn stacks(&self) -> BTreeMap<(String, String), String> {
         let text = |s: &Value, key: &str| s[key].as_str().unwrap_or_default().to_owned();
         let one = |s: &Value| ((text(s, "stack_name"), text(s, "id")), text(s, "stack_status"));
-        self.list("/stacks").iter().map(one).collect()
+        self.list("/stacks").iter().filter(is_there).map(one).collect()
     }
 
     /// The stacks with this tag, as `name id`.
     pub fn tagged(&self, tag: &str) -> Vec<String> {
+        self.with_tag(tag, is_there)
+    }
+
+    /// The same, and those that are deleted but still have their names.
+    pub fn named(&self, tag: &str) -> Vec<String> {
+        self.with_tag(tag, |_| true)
+    }
+
+    fn with_tag(&self, tag: &str, which: impl Fn(&&Value) -> bool) -> Vec<String> {
         let text = |s: &Value, key: &str| s[key].as_str().unwrap_or_default().to_owned();
         let has = |s: &&Value| s["tags"].as_array().is_some_and(|tags| tags.iter().any(|t| t == tag));
         let list = self.list(&format!("/stacks?tags={tag}"));
-        list.iter().filter(has).map(|s| format!("{} {}", text(s, "stack_name"), text(s, "id"))).collect()
+        list.iter().filter(has).filter(which).map(|s| format!("{} {}", text(s, "stack_name"), text(s, "id"))).collect()
     }
 
-    /// Without those that Heat has deleted and not put away yet.
     fn list(&self, path: &str) -> Vec<Value> {
         let (_, body) = self.ask("GET", path, &Value::Null);
-        let mut list = body["stacks"].as_array().expect("a list").clone();
-        list.retain(|stack| stack["stack_status"] != "DELETE_COMPLETE");
-        list
+        body["stacks"].as_array().expect("a list").clone()
     }
 
     /// Deletes stacks by `name id`, as often as it takes.
@@ -164,4 +170,8 @@ impl Cloud {
             self.ask("DELETE", &format!("/stacks/{}", stack.replace(' ', "/")), &Value::Null);
         }
     }
+}
+
+fn is_there(stack: &&Value) -> bool {
+    stack["stack_status"] != "DELETE_COMPLETE"
 }

@@ -23,10 +23,10 @@ const GRACE: Duration = Duration::from_secs(120);
 /// How often it is asked what a stack waits for, and from when on.
 const WAITING: Duration = Duration::from_secs(30);
 
-/// What was asked about one stack while it had this status.
+/// What was asked about one stack while it had this status, for this reason.
 #[derive(Clone)]
 pub(super) struct Detail {
-    status: String,
+    status: (String, String),
     at: Stopwatch,
     answer: Told,
 }
@@ -65,6 +65,11 @@ impl Heat {
             same.sort_by_key(|ours| (ours.status.starts_with("DELETE"), ours.created, &ours.id));
             kept.extend(same.first().copied());
             for double in same.into_iter().skip(1).filter(|ours| !ours.is_going()) {
+                // One that can not be deleted is tried again now and then.
+                if self.told(double, Some(WAITING)).is_some() {
+                    continue;
+                }
+                self.keep(double, Told::Remark(String::new()));
                 tracing::warn!(stack = %name, id = double.id, "{name} was made twice: the younger one is deleted");
                 if let Err(why) = self.delete(double).await {
                     tracing::warn!(stack = %name, %why, "{why}");
@@ -181,12 +186,12 @@ impl Heat {
 
     fn told(&self, ours: &Ours, at_most: Option<Duration>) -> Option<Told> {
         let state = self.state();
-        let detail = state.details.get(&ours.id).filter(|d| d.status == ours.status)?;
+        let detail = state.details.get(&ours.id).filter(|d| d.status.0 == ours.status && d.status.1 == ours.reason)?;
         at_most.is_none_or(|age| detail.at.elapsed() < age).then(|| detail.answer.clone())
     }
 
     fn keep(&self, ours: &Ours, answer: Told) {
-        let detail = Detail { status: ours.status.clone(), at: Stopwatch::start(), answer };
+        let detail = Detail { status: (ours.status.clone(), ours.reason.clone()), at: Stopwatch::start(), answer };
         self.state().details.insert(ours.id.clone(), detail);
     }
 }

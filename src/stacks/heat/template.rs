@@ -43,7 +43,7 @@ impl Template {
                 "1:1: `heat_template_version` is missing, for example 2021-04-16: is this a HOT template?".into()
             );
         }
-        if !root.get("resources").is_some_and(|r| r.as_mapping().is_some_and(|r| !r.is_empty())) {
+        if root.get("resources").and_then(Value::as_mapping).is_none_or(Mapping::is_empty) {
             return Err("1:1: it has no `resources`: nothing would be stood up".into());
         }
         let names = |key: &str| -> BTreeSet<String> { entries(&root, key).map(|(name, _)| name.to_owned()).collect() };
