@@ -376,22 +376,22 @@ pub(super) struct Event {
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Build {
-    /// What people call it.
+    /// What people call it. Needed, unless it comes by webhook and the pipeline has a template for it.
     #[schema(
         min_length = 1,
         max_length = 200,
         pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$",
         example = "1.4.0"
     )]
-    version: String,
-    /// Where it is; the stack driver knows what it means.
+    version: Option<String>,
+    /// Where it is; the stack driver knows what it means. Needed like `version`.
     #[schema(
         min_length = 1,
         max_length = 2000,
         pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$",
         example = "/srv/builds/shop-1.4.0"
     )]
-    artifact: String,
+    artifact: Option<String>,
     /// The commit it was built from.
     #[schema(
         min_length = 1,
@@ -400,11 +400,31 @@ pub(super) struct Build {
     )]
     commit: Option<String>,
     /// The sender's own count of its builds: an older one that comes later is refused.
-    #[schema(maximum = 18_446_744_073_709_551_615_u64, example = 17)]
+    #[schema(maximum = 999_999_999_999_999_u64, example = 17)]
     build: Option<u64>,
+    /// The branch it was built from.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$"
+    )]
+    branch: Option<String>,
+    /// The tag it was built from.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$"
+    )]
+    tag: Option<String>,
+    /// Who built it, by the name that the build server has for it.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$"
+    )]
+    job: Option<String>,
     /// Values for the stack definition; 64 at most, of 2000 characters at most.
-    #[schema(required = false)]
-    parameters: std::collections::BTreeMap<String, String>,
+    parameters: Option<std::collections::BTreeMap<String, String>>,
     /// The build's own page.
     #[schema(
         max_length = 2000,

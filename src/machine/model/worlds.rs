@@ -184,7 +184,7 @@ pub(super) const WORLDS: [Config; 22] = [
         guarded: true,
         gate_start: Some(Otherwise::Abort),
         gate_cutover: Some(Otherwise::Approve),
-        budget: Budget { wishes: 2, crash: 1, ..NOTHING_WRONG },
+        budget: Budget { wishes: 1, crash: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config {
