@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use pointsman::clock::Stopwatch;
 
-use crate::support::{cloud::cloud, house::House, project::TEMPLATE};
+use crate::support::{cloud::cloud, faults::Proxy, house::House, project::TEMPLATE};
 
 const PIPELINE: &str = r#"
 [webhook]
@@ -13,7 +13,7 @@ secrets = [{ file = "../secrets/key" }]
 [[environments]]
 name = "live"
 deploy = "on-build"
-stack = { driver = "heat", cloud = { name = "test", file = "CLOUDS" }, definition = "../stacks/heat/app.toml" }
+stack = { driver = "heat", cloud = { name = "test", file = "CLOUDS", auth_url = "http://KEYSTONE/v3" }, definition = "../stacks/heat/app.toml" }
 front = { driver = "builtin", listen = "ADDRESS:8080" }
 watch = "100ms"
 bake = "200ms"
@@ -26,9 +26,10 @@ passes = 2
 "#;
 
 /// An application whose build parameter `extra` is why it can not be stood up, if there is one.
-fn house(clouds: &str) -> House {
+fn house(clouds: &str, keystone: &str) -> House {
     let house = House::with("");
-    let pipeline = PIPELINE.replace("ADDRESS", &house.address.to_string()).replace("CLOUDS", clouds);
+    let pipeline =
+        PIPELINE.replace("ADDRESS", &house.address.to_string()).replace("CLOUDS", clouds).replace("KEYSTONE", keystone);
     house.write("pipelines/shop.toml", &pipeline);
     let template = TEMPLATE
         .replace("mood: {type: json, default: {}}", "extra: {type: string, default: ''}\n  version: {type: string}")
@@ -44,7 +45,8 @@ async fn a_build_goes_live_on_heat_and_a_failed_one_says_which_resource() {
     let Some(cloud) = cloud() else { return };
     // The name of the pipeline is every house's.
     let _alone = cloud.in_use.write().await;
-    let house = house(cloud.clouds.to_str().expect("text"));
+    let proxy = Proxy::before(cloud);
+    let house = house(cloud.clouds.to_str().expect("text"), &proxy.keystone.to_string());
     let checked = house.run(&["check"]);
     assert!(checked.status.success(), "{checked:?}");
     house.start();
@@ -71,6 +73,14 @@ async fn a_build_goes_live_on_heat_and_a_failed_one_says_which_resource() {
     house.settle();
     house.assert_outcome(third, "succeeded");
     house.assert_live("v3");
+
+    proxy.asked();
+    let fourth = house.push("v4", "");
+    house.settle();
+    house.assert_outcome(fourth, "succeeded");
+    let asked = proxy.asked();
+    println!("a deployment with the former stack's end: {} calls\n{}", asked.len(), asked.join("\n"));
+    assert!(asked.len() <= 25, "{asked:#?}");
     house.assert_verified();
     house.until("only the live stack is left", || (left().len() == 1).then_some(()));
     house.kill();

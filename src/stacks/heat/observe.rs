@@ -83,7 +83,7 @@ impl Heat {
         let of = |status, endpoints, remark| SeenStack { name: ours.tagged.name.clone(), status, endpoints, remark };
         let failed = |remark| of(StackStatus::Failed, Vec::new(), Some(remark));
         match ours.status.as_str() {
-            "CREATE_IN_PROGRESS" | "CREATE_INIT" | "INIT_COMPLETE" => {
+            "CREATE_IN_PROGRESS" | "INIT_COMPLETE" | "INIT_IN_PROGRESS" => {
                 let age = now
                     .zip(ours.created)
                     .map_or(Duration::ZERO, |(now, then)| Duration::from_millis(now.since(then).0));
