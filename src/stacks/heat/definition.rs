@@ -257,7 +257,7 @@ fn texts(table: &Table<'_, '_>) -> BTreeMap<String, String> {
 fn template_of(at: &Value<'_, '_>, name: &str, files: &BTreeMap<String, String>) -> Option<Template> {
     let Some(text) = files.get(name) else {
         at.wrong(&format!(
-            "\"{}\" is not in `files`: a definition that is read from git has everything that it names in itself",
+            "\"{}\" is not in `files`: where a definition has `files`, it has everything that it names there",
             excerpt(name)
         ));
         return None;
