@@ -6,9 +6,11 @@
 //! ours is not listed and never deleted. Must not wait for a stack.
 
 mod client;
+mod clouds;
 mod create;
 mod definition;
 mod endpoints;
+mod gather;
 mod listing;
 mod observe;
 mod quota;
@@ -156,7 +158,7 @@ impl StackDriver for Heat {
     }
 
     fn gather(&self, definition: &str, read: &ReadBeside<'_>) -> Result<String, Vec<String>> {
-        definition::gather(definition, read)
+        gather::gather(definition, read)
     }
 
     fn check_definition(&self, definition: &str) -> Result<(), Vec<String>> {
