@@ -26,7 +26,7 @@ const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis
 /// Where the controller is, and how its answers are shown.
 #[derive(clap::Args, Debug, Clone)]
 pub struct Server {
-    /// The controller's address, for example https://pointsman.example [default: the one that runs from this folder]
+    /// The controller's address, for example `https://pointsman.example` [default: the one that runs from this folder]
     #[arg(long, env = "POINTSMAN_SERVER", value_name = "URL", global = true, hide_env_values = true)]
     server: Option<String>,
     /// The settings by which the controller of this host is found
