@@ -185,6 +185,8 @@ fn stand_up(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: O
         };
         details.push(format!("secret      {name} from {place}: {fingerprint}"));
     }
+    // Where secrets are kept may stand in it, but never one.
+    details.extend(stack.settings.iter().map(|(key, value)| format!("{key:<11} {value}")));
     let what = format!("{}-N by \"{}\", {}", environment.id, stack.driver, within(environment.plan.provision_within));
     Step { name: "provision", what, details }
 }

@@ -28,8 +28,10 @@ pub const ENVIRONMENT: &[&str] = &[
 ];
 /// `promotion`.
 pub const PROMOTION: &[&str] = &["rule", "after"];
-/// `stack`.
-pub const STACK: &[&str] = &["driver", "definition", "parameters", "secrets"];
+/// `stack`: what every driver has ...
+pub const STACK: &[&str] = &["driver", "definition", "parameters", "secrets", "cloud"];
+/// ... and what only some have: their settings.
+pub const STACK_SETTINGS: &[&str] = &["cloud"];
 /// A `definition` that is in the source repository.
 pub const DEFINITION: &[&str] = &["git"];
 /// `deadlines`.
@@ -49,6 +51,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("environments", ENVIRONMENT),
     ("promotion", PROMOTION),
     ("stack", STACK),
+    ("cloud", crate::stacks::heat::CLOUD_KEYS),
     ("definition in git", DEFINITION),
     ("deadlines", DEADLINES),
     ("approval", APPROVAL),

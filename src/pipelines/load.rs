@@ -22,13 +22,11 @@ use crate::{
 /// The largest pipeline file, in bytes.
 const LARGEST_FILE: u64 = 256 << 10;
 
-type OpenedDriver = Result<Arc<dyn StackDriver>, String>;
-
 /// The drivers that pipeline files may name.
 pub struct Registry {
-    stacks: Vec<(&'static str, OpenedDriver)>,
+    stacks: Vec<(&'static str, stacks::Open)>,
     fronts: Vec<(&'static str, web_front::Open)>,
-    folder: PathBuf,
+    state: PathBuf,
 }
 
 impl Registry {
@@ -43,10 +41,7 @@ impl Registry {
         fronts: &[(&'static str, web_front::Open)],
         state: &Path,
     ) -> Self {
-        let open = |(name, open): &(&'static str, stacks::Open)| {
-            (*name, open(&state.join("stacks").join(name)).map_err(|error| error.to_string()))
-        };
-        Self { stacks: stacks.iter().map(open).collect(), fronts: fronts.to_vec(), folder: state.join("check") }
+        Self { stacks: stacks.to_vec(), fronts: fronts.to_vec(), state: state.to_owned() }
     }
 
     pub(super) fn stack_names(&self) -> Vec<&'static str> {
@@ -57,17 +52,15 @@ impl Registry {
         self.fronts.iter().map(|(name, _)| *name).collect()
     }
 
-    pub(super) fn check_stack(&self, driver: &str, definition: &str) -> Result<(), Vec<String>> {
-        match self.stacks.iter().find(|(name, _)| *name == driver) {
-            Some((_, Ok(driver))) => driver.check_definition(definition),
-            Some((_, Err(why))) => Err(vec![format!("the stack driver \"{driver}\" can not be used here: {why}")]),
-            None => Ok(()),
-        }
-    }
-
-    pub(super) fn needs(&self, driver: &str, definition: &str) -> Option<stacks::Needs> {
-        let (_, opened) = self.stacks.iter().find(|(name, _)| *name == driver)?;
-        opened.as_ref().ok()?.needs(definition)
+    /// The driver of an environment, for questions about its definition. `None`: there is no such driver.
+    pub(super) fn open_stack(
+        &self,
+        driver: &str,
+        settings: &toml::Table,
+        written_in: &Path,
+    ) -> Option<Result<Arc<dyn StackDriver>, Vec<String>>> {
+        let (name, open) = self.stacks.iter().find(|(name, _)| *name == driver)?;
+        Some(open(settings, written_in, &self.state.join("stacks").join(name)))
     }
 
     pub(super) fn check_front(
@@ -77,7 +70,7 @@ impl Registry {
         written_in: &Path,
     ) -> Result<(), Vec<String>> {
         match self.fronts.iter().find(|(name, _)| *name == driver) {
-            Some((_, open)) => open(settings, written_in, &self.folder).map(drop),
+            Some((_, open)) => open(settings, written_in, &self.state.join("check")).map(drop),
             None => Ok(()),
         }
     }

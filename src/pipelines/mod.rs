@@ -118,6 +118,10 @@ pub enum DeployOn {
 pub struct StackDefinition {
     /// The driver's name.
     pub driver: String,
+    /// The driver's own settings.
+    pub settings: toml::Table,
+    /// The folder from which file names in the settings are meant: that of the pipeline file.
+    pub folder: PathBuf,
     /// Where the definition is.
     pub definition: DefinitionSource,
     /// Values for it, that a build may override.

@@ -1,5 +1,5 @@
-//! From definitions to surroundings: opens the drivers that the pipelines name. Drivers of the same name share one
-//! instance and its listings.
+//! From definitions to surroundings: opens the drivers that the pipelines name. Drivers of the same name
+//! and settings share one instance and its listings.
 
 use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
@@ -56,15 +56,17 @@ fn open_one(
 ) -> Result<World, Vec<String>> {
     let one = |why: String| vec![why];
     let name = &definition.stack.driver;
-    if !providers.contains_key(name) {
+    // What says the same is the same provider, and is looked at once for all.
+    let provider = format!("{name} {} {}", definition.stack.settings, definition.stack.folder.display());
+    if !providers.contains_key(&provider) {
         let open = stacks::DRIVERS.iter().find(|(n, _)| n == name).map(|(_, open)| open);
         let open = open.ok_or_else(|| one(format!("there is no stack driver {name:?}")))?;
         let folder = place.state.join("stacks").join(name);
         make_folder(&folder)?;
-        let driver = open(&folder).map_err(|e| one(e.to_string()))?;
-        providers.insert(name.clone(), Arc::new(SharedStacks::new(driver)));
+        let driver = open(&definition.stack.settings, &definition.stack.folder, &folder)?;
+        providers.insert(provider.clone(), Arc::new(SharedStacks::new(driver)));
     }
-    let stacks = providers.get(name).cloned().ok_or_else(|| one(format!("the stack driver {name:?} is gone")))?;
+    let stacks = providers.get(&provider).cloned().ok_or_else(|| one(format!("the stack driver {name:?} is gone")))?;
     let front = &definition.front;
     let open = web_front::DRIVERS.iter().find(|(n, _)| *n == front.driver).map(|(_, open)| open);
     let open = open.ok_or_else(|| one(format!("there is no front driver {:?}", front.driver)))?;

@@ -2,7 +2,11 @@
 //! driver, kept by digest. Only [`Source::fetch`] uses the network; nothing here is asked for a release that has its
 //! definition, so no repository is ever in the way of a rollback.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -83,10 +87,36 @@ impl World {
             return DefinitionView::Refused(why.into());
         };
         match source.mirror.file_at(commit, path, LARGEST).await {
-            Ok(Some(text)) => self.keep(candidate.release.clone(), text, source.takes_builds).await,
+            Ok(Some(text)) => match self.whole(&source.mirror, commit, path, &text).await {
+                Ok(text) => self.keep(candidate.release.clone(), text, source.takes_builds).await,
+                Err(view) => view,
+            },
             Ok(None) => source.said(candidate.number).map_or_else(DefinitionView::default, |error| view(&error)),
             Err(FileError::Git(error)) => view(&error),
             Err(error) => DefinitionView::Refused(error.to_string().into()),
+        }
+    }
+
+    /// The definition with what it names, from the same commit. The driver says file by file what that is.
+    async fn whole(&self, mirror: &Mirror, commit: &str, path: &str, text: &str) -> Result<String, DefinitionView> {
+        let mut files: BTreeMap<String, Result<String, String>> = BTreeMap::new();
+        loop {
+            let (whole, missing) = gather(&**self.stacks.driver(), text, &files);
+            if missing.is_empty() {
+                let short = commit.get(..10).unwrap_or(commit);
+                let refused = |why: Vec<String>| format!("{path} at commit {short}: {}", why.join("; "));
+                return whole.map_err(|why| DefinitionView::Refused(refused(why).into()));
+            }
+            for name in missing {
+                let beside = path.rsplit_once('/').map_or(name.clone(), |(folder, _)| format!("{folder}/{name}"));
+                let found = match mirror.file_at(commit, &beside, LARGEST).await {
+                    Ok(Some(text)) => Ok(text),
+                    Ok(None) => return Err(DefinitionView::default()),
+                    Err(FileError::Git(error)) => return Err(view(&error)),
+                    Err(error) => Err(error.to_string()),
+                };
+                files.insert(name, found);
+            }
         }
     }
 
@@ -102,6 +132,24 @@ impl World {
         self.note("keeping the stack definition", &kept);
         kept.unwrap_or_else(|why| DefinitionView::Unread(Some(why.to_string().into())))
     }
+}
+
+/// A definition made whole with these files, and the names of those that it wants besides.
+fn gather(
+    driver: &dyn StackDriver,
+    text: &str,
+    files: &BTreeMap<String, Result<String, String>>,
+) -> (Result<String, Vec<String>>, BTreeSet<String>) {
+    let missing = RefCell::new(BTreeSet::new());
+    let read = |name: &str| match files.get(name) {
+        Some(found) => found.clone(),
+        None => {
+            missing.borrow_mut().insert(name.to_owned());
+            Err("not read yet".to_owned())
+        }
+    };
+    let whole = driver.gather(text, &read);
+    (whole, missing.into_inner())
 }
 
 /// What would be refused of a file beside the pipeline file, too: before anything is stood up.

@@ -3,6 +3,7 @@
 //! Drivers do what they are asked and tell what they see. They must not decide, not wait, not loop, and must not
 //! know the journal, the runner or one another.
 
+pub mod heat;
 pub mod process;
 
 use std::{
@@ -89,6 +90,13 @@ pub trait StackDriver: Send + Sync {
     /// Everything that we own, with status and endpoints, in as few calls as the provider allows.
     async fn observe(&self) -> Result<Vec<SeenStack>, StepError>;
 
+    /// Makes a definition whole, so that it means for ever what it means now: with every file that it names, read by
+    /// `read` from beside it. One message for each mistake, as of [`StackDriver::check_definition`].
+    fn gather(&self, definition: &str, read: &ReadBeside<'_>) -> Result<String, Vec<String>> {
+        let _ = read;
+        Ok(definition.to_owned())
+    }
+
     /// Refuses a definition that can not work, before anything is made: one message for each mistake, beginning with
     /// `line:column: ` where it knows them.
     fn check_definition(&self, definition: &str) -> Result<(), Vec<String>>;
@@ -106,7 +114,13 @@ pub trait StackDriver: Send + Sync {
 }
 
 /// The drivers there are, by the name a pipeline file uses. Adding one is one new file and one line here.
-pub const DRIVERS: &[(&str, Open)] = &[("process", process::open)];
+pub const DRIVERS: &[(&str, Open)] = &[("heat", heat::open), ("process", process::open)];
 
-/// Opens a driver. `folder` is the driver's own place on disk, below the state folder.
-pub type Open = fn(folder: &Path) -> Result<Arc<dyn StackDriver>, StepError>;
+/// Opens a driver. `settings` is the `stack` table of an environment without the keys that all drivers have; file names in it
+/// are meant from `written_in`, the folder of the pipeline file. `folder` is the driver's own place on disk, below the
+/// state folder. Mistakes in the settings are returned all at once, each beginning with its key.
+pub type Open =
+    fn(settings: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn StackDriver>, Vec<String>>;
+
+/// Reads a file that a definition names, by its path from where the definition is.
+pub type ReadBeside<'a> = dyn Fn(&str) -> Result<String, String> + 'a;

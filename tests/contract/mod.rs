@@ -2,6 +2,7 @@
 //! real peer. A new driver needs a fixture here and nothing else.
 
 mod fronts;
+mod heat;
 mod stacks;
 
 use std::time::Duration;

@@ -1,34 +1,44 @@
 //! Stack drivers.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{any::Any, collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use pointsman::{
     machine::{Release, StackName},
     stacks::{DRIVERS, SeenStack, StackDriver, StackSpec, StackStatus, StepError, process::Process},
 };
 
-use super::{GIVEN_UP_AFTER, PROGRAM, given_up, stack, until};
-use crate::support::{address, permit::permit, processes};
+use super::{GIVEN_UP_AFTER, PROGRAM, given_up, heat, stack, until};
+use crate::support::{address, cloud::cloud, permit::permit, processes};
+
+/// A turn, while it is kept.
+pub type Turn = Box<dyn Any>;
 
 /// An installation of a driver with its peer.
-trait Fixture: Send + Sync {
+#[async_trait::async_trait(?Send)]
+pub trait Fixture: Send + Sync {
     /// The driver, as one more controller would open it.
     fn open(&self) -> Arc<dyn StackDriver>;
     /// A definition that works.
     fn definition(&self) -> String;
     /// What the peer still has of ours, seen without the driver.
     fn left(&self) -> Vec<String>;
+    /// Held while a story goes on, where stories can not all use the peer at once.
+    async fn turn(&self) -> Turn {
+        Box::new(())
+    }
 }
 
-/// A new installation, apart from all others.
-fn fixture(driver: &str) -> Box<dyn Fixture> {
-    match driver {
-        "process" => Box::new(Processes { folder: tempfile::tempdir().expect("a folder") }),
+/// A new installation, apart from all others. None when its peer is left out.
+fn fixture(driver: &str) -> Option<Box<dyn Fixture>> {
+    let folder = tempfile::tempdir().expect("a folder");
+    Some(match driver {
+        "process" => Box::new(Processes { folder }),
+        "heat" => Box::new(heat::Stacks { cloud: cloud()?, folder }),
         other => panic!(
             "the stack driver {other:?} has no fixture: add one in tests/contract/stacks.rs, with its real peer, \
              so that the contract is tried against it"
         ),
-    }
+    })
 }
 
 struct Processes {
@@ -41,6 +51,7 @@ impl Processes {
     }
 }
 
+#[async_trait::async_trait(?Send)]
 impl Fixture for Processes {
     fn open(&self) -> Arc<dyn StackDriver> {
         Arc::new(Process::new(self.folder.path(), PathBuf::from(PROGRAM)))
@@ -112,7 +123,9 @@ async fn tear_down(fixture: &dyn Fixture, driver: &dyn StackDriver, number: u32)
 async fn for_each_driver<F: Future<Output = ()>>(story: impl Fn(Box<dyn Fixture>) -> F) {
     for (name, _) in DRIVERS {
         println!("stack driver {name}");
-        story(fixture(name)).await;
+        let Some(fixture) = fixture(name) else { continue };
+        let _turn = fixture.turn().await;
+        story(fixture).await;
     }
 }
 
@@ -169,7 +182,8 @@ async fn a_call_whose_answer_was_lost_can_be_made_again() {
 #[tokio::test]
 async fn only_what_is_ours_is_listed() {
     for (name, _) in DRIVERS {
-        let (ours, theirs) = (fixture(name), fixture(name));
+        let (Some(ours), Some(theirs)) = (fixture(name), fixture(name)) else { continue };
+        let _turn = ours.turn().await;
         let (a, b) = (ours.open(), theirs.open());
         assert_eq!(names(&*a).await, []);
         stand_up(&*a, &spec(&*ours, 1)).await;

@@ -53,6 +53,21 @@ async fn a_definition_is_read_at_the_releases_commit_and_kept() {
 }
 
 #[tokio::test]
+async fn a_definition_is_read_with_what_it_names_at_the_same_commit() {
+    let origin = Origin::new();
+    let first = origin.commit("One", &[(STACK, "with lib/app.yaml"), ("deploy/lib/app.yaml", "one")]);
+    origin.commit("Two", &[("deploy/lib/app.yaml", "two")]);
+    let bad = origin.commit("Three", &[(STACK, "with nowhere.yaml")]);
+    let mut t = reading(origin.path().to_str().unwrap()).await;
+    let one = t.push_release(release("v1", &first)).await;
+    t.settle().await;
+    assert_eq!(t.definition(one), "one");
+    let number = t.push_release(release("v2", &bad)).await;
+    t.settle().await;
+    t.assert_ended(number, DeploymentState::Failed, "1:6: deploy/nowhere.yaml is not in commit");
+}
+
+#[tokio::test]
 async fn what_is_not_there_fails_at_once_and_says_so() {
     let origin = Origin::new();
     origin.git(&["rm", "-q", "-r", "deploy"]);

@@ -12,7 +12,7 @@ use std::{
 
 use pointsman::{
     machine::{Fencing, Generation, RetirePermit, StackName},
-    stacks::{SeenStack, StackDriver, StackSpec, StackStatus, StepError},
+    stacks::{ReadBeside, SeenStack, StackDriver, StackSpec, StackStatus, StepError},
     web_front::{CutOver, FrontDriver, Route, SeenFront, Target},
 };
 use tokio::{
@@ -192,6 +192,14 @@ impl StackDriver for MemoryStacks {
             remark: (stack.status == StackStatus::Failed).then(|| "quota exceeded".to_owned()),
         };
         Ok(stacks.iter().map(see).collect())
+    }
+
+    /// `with NAME` stands for the file of that name.
+    fn gather(&self, definition: &str, read: &ReadBeside<'_>) -> Result<String, Vec<String>> {
+        match definition.strip_prefix("with ") {
+            Some(name) => read(name).map_err(|why| vec![format!("1:6: {why}")]),
+            None => Ok(definition.to_owned()),
+        }
     }
 
     fn check_definition(&self, definition: &str) -> Result<(), Vec<String>> {

@@ -2,6 +2,8 @@
 //! the real program runs.
 
 pub mod address;
+pub mod cloud;
+pub mod faults;
 pub mod git;
 pub mod herd;
 pub mod house;
@@ -11,5 +13,6 @@ pub mod nginx;
 pub mod peers;
 pub mod permit;
 pub mod processes;
+pub mod project;
 pub mod wire;
 pub mod yard;

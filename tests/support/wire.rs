@@ -34,6 +34,13 @@ impl Wire {
         Ok(Self { stream: BufReader::new(stream), host: to })
     }
 
+    /// To somebody who may take long.
+    pub fn patient(to: SocketAddr) -> io::Result<Self> {
+        let wire = Self::open(to)?;
+        wire.stream.get_ref().set_read_timeout(Some(Duration::from_secs(60)))?;
+        Ok(wire)
+    }
+
     /// Asks once. `headers` are whole lines, each with its line end.
     pub fn ask(&mut self, method: &str, path: &str, headers: &str, body: &str) -> io::Result<Answer> {
         let (host, length) = (self.host, body.len());

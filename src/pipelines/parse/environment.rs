@@ -40,6 +40,19 @@ pub(super) fn order(list: &[Value<'_, '_>], environments: &[(Arc<EnvironmentDefi
     }
 }
 
+/// Shows what a driver says of its settings: at the key with which a message begins, where it does.
+pub(super) fn at_their_keys(table: &Table<'_, '_>, prefix: &str, found: &[String]) {
+    for text in found {
+        let path = text.trim_start_matches('`');
+        let path = path.strip_prefix(prefix).unwrap_or(path);
+        let key = path.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').next();
+        match key.and_then(|key| table.get(key)) {
+            Some(value) => value.wrong(text),
+            None => table.wrong(text),
+        }
+    }
+}
+
 impl Reader<'_, '_> {
     pub(super) fn environment(&mut self, table: &Table<'_, '_>) -> Option<(Arc<EnvironmentDefinition>, Places)> {
         table.only(keys::ENVIRONMENT);
@@ -81,19 +94,7 @@ impl Reader<'_, '_> {
         let settings = self.variables.fill(table, &["driver"], &self.secrets.names());
         let (driver, settings) = (driver?, settings?);
         if let Err(found) = self.registry.check_front(&driver, &settings, &self.folder) {
-            for text in found {
-                // A message that begins with a key of the table is shown at that key.
-                let path = text.trim_start_matches('`');
-                let key = path
-                    .strip_prefix("front.")
-                    .unwrap_or(path)
-                    .split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-')
-                    .next();
-                match key.and_then(|key| table.get(key)) {
-                    Some(value) => value.wrong(&text),
-                    None => table.wrong(&text),
-                }
-            }
+            at_their_keys(table, "front.", &found);
         }
         let listen = table.get("listen").and_then(|v| Some((settings.get("listen")?.as_str()?.to_owned(), v.place())));
         Some((FrontDefinition { driver, settings, folder: self.folder.clone() }, listen))

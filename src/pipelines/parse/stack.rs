@@ -9,15 +9,17 @@ use std::{
 
 use super::{
     super::{DefinitionFile, DefinitionSource, StackDefinition, frozen::digest, keys},
-    Reader, known_driver, meant, placed,
+    Reader,
+    environment::at_their_keys,
+    known_driver, meant, placed,
 };
 use crate::{
-    stacks::Needs,
+    stacks::{Needs, StackDriver},
     text::excerpt,
     toml_file::{Table, Value},
 };
 
-/// The largest stack definition, in bytes.
+/// The largest stack definition, and the largest file that it names, in bytes.
 const LARGEST_DEFINITION: u64 = 256 << 10;
 
 impl Reader<'_, '_> {
@@ -29,8 +31,11 @@ impl Reader<'_, '_> {
         let values = parameters.as_ref().map(|t| self.parameters(t)).unwrap_or_default();
         let list = table.get("secrets");
         let secrets = list.as_ref().map(|v| self.secrets.handed_over(v)).unwrap_or_default();
+        let settings = self.settings(table)?;
+        let opened = driver.as_deref().and_then(|d| self.registry.open_stack(d, &settings, &self.folder));
+        let opened = opened.and_then(|o| o.map_err(|found| at_their_keys(table, "stack.", &found)).ok());
         let value = table.require("definition", "definition = \"../stacks/process/NAME.toml\"")?;
-        let definition = self.definition(&value, driver.as_deref())?;
+        let definition = self.definition(&value, opened.as_deref())?;
         if let DefinitionSource::File(DefinitionFile { needs: Some(needs), .. }) = &definition {
             for (name, _) in parameters.iter().flat_map(Table::entries) {
                 if let (Some(why), Some(table)) = (unknown_parameter(needs, name), &parameters) {
@@ -42,7 +47,8 @@ impl Reader<'_, '_> {
                 at.wrong(&format!("the definition wants the secret `{missing}`; name it in `stack.secrets`"));
             }
         }
-        Some(StackDefinition { driver: driver?, definition, parameters: values, secrets })
+        let folder = self.folder.clone();
+        Some(StackDefinition { driver: driver?, settings, folder, definition, parameters: values, secrets })
     }
 
     fn parameters(&self, table: &Table<'_, '_>) -> BTreeMap<Arc<str>, Arc<str>> {
@@ -54,7 +60,15 @@ impl Reader<'_, '_> {
         table.entries().filter_map(one).collect()
     }
 
-    fn definition(&mut self, value: &Value<'_, '_>, driver: Option<&str>) -> Option<DefinitionSource> {
+    /// What of the table is the driver's own.
+    fn settings(&self, table: &Table<'_, '_>) -> Option<toml::Table> {
+        let common: Vec<&str> = keys::STACK.iter().filter(|k| !keys::STACK_SETTINGS.contains(*k)).copied().collect();
+        let mut settings = self.variables.fill(table, &common, &self.secrets.names())?;
+        settings.retain(|key, _| keys::STACK_SETTINGS.contains(&key));
+        Some(settings)
+    }
+
+    fn definition(&mut self, value: &Value<'_, '_>, driver: Option<&dyn StackDriver>) -> Option<DefinitionSource> {
         if value.is_table() {
             let table = value.table()?;
             table.only(keys::DEFINITION);
@@ -65,11 +79,16 @@ impl Reader<'_, '_> {
             return path_in_git(&path).map(DefinitionSource::Git);
         }
         let path = self.folder.join(value.full_text()?);
-        let text = read_definition(&path).map_err(|why| value.wrong(&why)).ok()?;
+        let mut text = read_file(&path, "the stack definition ").map_err(|why| value.wrong(&why)).ok()?;
         let mut needs = None;
         if let Some(driver) = driver {
-            match self.registry.check_stack(driver, &text) {
-                Ok(()) => needs = self.registry.needs(driver, &text),
+            let beside = |name: &str| read_beside(&path, name);
+            let whole = driver.gather(&text, &beside).and_then(|t| driver.check_definition(&t).map(|()| t));
+            match whole {
+                Ok(whole) => {
+                    needs = driver.needs(&whole);
+                    text = whole;
+                }
                 Err(found) => self.elsewhere.extend(found.into_iter().map(|text| placed(&path, &text))),
             }
         }
@@ -106,13 +125,21 @@ fn path_in_git(value: &Value<'_, '_>) -> Option<Arc<str>> {
     Some(text.into())
 }
 
-fn read_definition(path: &Path) -> Result<String, String> {
+/// A file that a definition names, which must lie beside or below it: what is deployed is one folder.
+fn read_beside(definition: &Path, name: &str) -> Result<String, String> {
+    if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(format!("\"{}\" is no path beside the definition: write it without `..`", excerpt(name)));
+    }
+    let path = definition.parent().unwrap_or(Path::new(".")).join(name);
+    read_file(&path, "")
+}
+
+fn read_file(path: &Path, what: &str) -> Result<String, String> {
     let length = fs::metadata(path).map(|m| m.len());
     let name = path.display();
     if length.is_ok_and(|length| length > LARGEST_DEFINITION) {
-        return Err(format!("the stack definition {name} is larger than {LARGEST_DEFINITION} bytes"));
+        return Err(format!("{what}{name} is larger than {LARGEST_DEFINITION} bytes"));
     }
-    fs::read_to_string(path).map_err(|cause| {
-        format!("the stack definition {name} can not be read: {cause}; paths are meant from the folder of this file")
-    })
+    fs::read_to_string(path)
+        .map_err(|cause| format!("{what}{name} can not be read: {cause}; paths are meant from the folder of this file"))
 }

@@ -78,3 +78,9 @@ fn the_sample_shows_every_key() {
         }
     }
 }
+
+#[test]
+fn every_key_of_a_heat_definition_is_explained() {
+    let mut page = explained(include_str!("../../../docs/openstack.md"));
+    assert_explained(&mut page, "The definition", crate::stacks::heat::DEFINITION_KEYS);
+}

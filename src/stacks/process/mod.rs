@@ -44,12 +44,18 @@ use crate::{
 /// How many retired stacks of an environment keep their folder with its logs.
 const RETIRED_KEPT: usize = 5;
 
-/// Opens the driver; its supervisors run our own program.
+/// Opens the driver; its supervisors run our own program. It has no settings.
 ///
 /// # Errors
-/// When the folder can not be written.
-pub fn open(folder: &Path) -> Result<Arc<dyn StackDriver>, StepError> {
-    let program = std::env::current_exe().map_err(|error| unavailable("our own program can not be found", &error))?;
+/// When there are settings, or our own program can not be found.
+pub fn open(settings: &toml::Table, _: &Path, folder: &Path) -> Result<Arc<dyn StackDriver>, Vec<String>> {
+    let meaningless = |key| format!("`{key}` means nothing to process stacks; remove it");
+    let mistakes: Vec<String> = settings.keys().map(meaningless).collect();
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let program =
+        std::env::current_exe().map_err(|error| vec![format!("our own program can not be found: {error}")])?;
     Ok(Arc::new(Process::new(folder, program)))
 }
 

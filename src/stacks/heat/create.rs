@@ -1,0 +1,170 @@
+//! Standing a stack up: once, whoever asks how often. What Heat refuses is remembered, so that the deployment ends with
+//! Heat's own words instead of waiting for its deadline. Must not show a secret.
+
+use std::collections::BTreeMap;
+
+use openstack_http::Method;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use super::{
+    Heat,
+    client::{ACT, Failure, HEAT, Question},
+    definition::{Definition, Place, expand},
+    tags::{Tagged, minutes},
+};
+use crate::{
+    machine::StackName,
+    stacks::{StackSpec, StepError},
+};
+
+impl Heat {
+    /// Makes the stack unless it is there.
+    pub(super) async fn create(&self, spec: &StackSpec) -> Result<(), StepError> {
+        let name = &spec.name;
+        let definition = Definition::parse(&spec.definition).map_err(|why| StepError::Refused(why.join("\n")))?;
+        if let Some(missing) = definition.secrets.keys().find(|secret| !spec.secrets.contains_key(secret.as_str())) {
+            return Err(StepError::Refused(format!(
+                "the stack definition of {name} wants the secret {missing}, which the pipeline does not hand over: add it to \
+                 [secrets] and to `stack.secrets`, and deploy again"
+            )));
+        }
+        self.installation()?;
+        let lock = self.lock(name).map_err(|error| StepError::Unavailable(format!("{name}: its lock: {error}")))?;
+        let Some(_alone) = lock else {
+            return Err(StepError::Unavailable(format!("{name} is being stood up by another call")));
+        };
+        if self.there(name).await? {
+            return Ok(());
+        }
+        let answer = self.make(spec, &definition).await;
+        let mut state = self.state();
+        match &answer {
+            Err(StepError::Refused(why)) => drop(state.refused.insert(name.clone(), why.clone())),
+            _ => drop(state.refused.remove(name)),
+        }
+        answer
+    }
+
+    /// Whether it is there already.
+    async fn there(&self, name: &StackName) -> Result<bool, StepError> {
+        let listing = self.look_for(name).await?;
+        let mut same = listing.stacks.iter().filter(|ours| ours.tagged.name == *name).peekable();
+        if same.peek().is_some() && same.all(|ours| ours.status.starts_with("DELETE")) {
+            return Err(StepError::Unavailable(format!("{name} is being torn down, and its name is taken until then")));
+        }
+        Ok(listing.stacks.iter().any(|ours| ours.tagged.name == *name))
+    }
+
+    async fn make(&self, spec: &StackSpec, definition: &Definition) -> Result<(), StepError> {
+        let name = &spec.name;
+        let parameters = parameters(spec, definition);
+        self.fits(definition, &parameters).await?;
+        let body = request(self.installation()?, spec, definition, parameters);
+        let question = Question {
+            service: HEAT,
+            method: Method::POST,
+            path: &["stacks"],
+            query: &[],
+            body: Some(&body),
+            limit: ACT,
+        };
+        let answer = {
+            let _change = self.change(name);
+            self.client.ask(&question).await
+        };
+        match answer {
+            Ok(_) => Ok(()),
+            Err(Failure::Said { status: 409, message }) => self.taken(name, &message).await,
+            Err(Failure::Said { status: 403, message }) if self.client.is_application_credential() => {
+                Err(StepError::Refused(format!(
+                    "making {name}: Heat refuses ({message}). An application credential may not hand its rights on to Heat: use \
+                     one made with `--unrestricted`; where Keystone refuses that too, a user with a password, or \
+                     `allow_insecure_application_credential_trust_escalation` in Keystone's [security_compliance]"
+                )))
+            }
+            Err(failure) => Err(failure.step(&format!("making {name}"))),
+        }
+    }
+
+    /// The name is taken: by an earlier request of ours whose answer was lost, by what is on its way out, or by somebody
+    /// else.
+    async fn taken(&self, name: &StackName, message: &str) -> Result<(), StepError> {
+        let listing = self.look_now().await?;
+        if listing.stacks.iter().any(|ours| ours.tagged.name == *name) {
+            return Ok(());
+        }
+        let (doing, text) = (format!("asking who has the name {name}"), name.to_string());
+        let answer = self.client.look(&["stacks"], &[("name", &text)]).await.map_err(|failure| failure.step(&doing))?;
+        let list = answer.body["stacks"].as_array().cloned().unwrap_or_default();
+        let stays = |stack: &Value| {
+            let going = stack["stack_status"].as_str().is_some_and(|s| s.starts_with("DELETE"));
+            stack["stack_name"].as_str() == Some(&text) && !going
+        };
+        if !list.iter().any(stays) {
+            return Err(StepError::Unavailable(format!(
+                "making {name}: its name is still taken by a stack that is going"
+            )));
+        }
+        Err(StepError::Refused(format!(
+            "making {name}: the name is taken by a stack that is not ours, which is left alone ({message}). Rename or delete that \
+             one, and deploy again"
+        )))
+    }
+}
+
+/// The template's parameters: those of the definition, and over them those of the release.
+fn parameters(spec: &StackSpec, definition: &Definition) -> BTreeMap<String, String> {
+    let release = &spec.release;
+    let value = |name: &str| match name {
+        "version" => release.version.to_string(),
+        "artifact" => release.artifact.to_string(),
+        "commit" => release.commit.as_deref().unwrap_or_default().to_owned(),
+        "release" => release.number.to_string(),
+        "stack" => spec.name.to_string(),
+        "pipeline" => spec.name.environment.pipeline.to_string(),
+        _ => spec.name.environment.environment.to_string(),
+    };
+    let mut parameters = BTreeMap::new();
+    for (name, text) in &definition.parameters {
+        // It was tried when it was read.
+        parameters.insert(name.clone(), expand(text, value).unwrap_or_default());
+    }
+    let secret = |name: &str| definition.secrets.values().any(|p| matches!(p, Place::Parameter(to) if to == name));
+    let given = release.parameters.iter().filter(|(name, _)| !secret(name));
+    parameters.extend(given.map(|(name, value)| (name.to_string(), value.to_string())));
+    parameters
+}
+
+/// What Heat is asked to make.
+fn request(
+    installation: &str,
+    spec: &StackSpec,
+    definition: &Definition,
+    mut parameters: BTreeMap<String, String>,
+) -> Value {
+    let mut files: BTreeMap<&str, &str> = definition.files.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
+    files.remove(definition.template.as_str());
+    for (secret, place) in &definition.secrets {
+        let Some(value) = spec.secrets.get(secret.as_str()) else { continue };
+        match place {
+            Place::File(file) => drop(files.insert(file, value.expose_secret())),
+            Place::Parameter(parameter) => drop(parameters.insert(parameter.clone(), value.expose_secret().to_owned())),
+        }
+    }
+    let tagged = Tagged { name: spec.name.clone(), endpoints: definition.endpoints.clone(), limit: definition.limit };
+    let mut body = json!({
+        "stack_name": spec.name.to_string(),
+        "template": definition.files.get(&definition.template),
+        "files": files,
+        "parameters": parameters,
+        "tags": tagged.tags(installation, &definition.tags),
+        "timeout_mins": minutes(definition.limit),
+        // A stack that failed is kept until its reason is recorded; then it is deleted.
+        "disable_rollback": true,
+    });
+    if !definition.environments.is_empty() {
+        body["environment_files"] = json!(definition.environments);
+    }
+    body
+}

@@ -1,0 +1,201 @@
+//! Stacks of OpenStack's Heat: what `stacks/heat/*.toml` and its HOT template describe, made in a project of a cloud, found
+//! again by their tags, and deleted.
+//!
+//! A name is no lock in Heat, an answer may be lost, and a filter that Heat does not know is silently left out. So
+//! whatever is done is looked for by tag before and after, and every tag is checked here again: what does not carry all of
+//! ours is not listed and never deleted. Must not wait for a stack.
+
+mod client;
+mod clouds;
+mod create;
+mod definition;
+mod endpoints;
+mod gather;
+mod listing;
+mod observe;
+mod quota;
+mod settings;
+mod tags;
+mod template;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use openstack_http::Method;
+
+pub use definition::KEYS as DEFINITION_KEYS;
+pub use settings::KEYS as CLOUD_KEYS;
+
+use self::{
+    client::{ACT, Client, Failure, HEAT, Question},
+    definition::Definition,
+    listing::{Ours, Seen},
+    observe::Detail,
+    settings::Settings,
+};
+use super::{Needs, ReadBeside, SeenStack, StackDriver, StackSpec, StepError};
+use crate::{
+    machine::{RetirePermit, StackName},
+    random::hex_of,
+};
+
+/// Opens the driver for the cloud that the settings name. Connects to nothing.
+///
+/// # Errors
+/// What is wrong with the settings.
+pub fn open(settings: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn StackDriver>, Vec<String>> {
+    Ok(Arc::new(Heat::open(settings, written_in, folder)?))
+}
+
+/// The driver.
+pub struct Heat {
+    client: Client,
+    folder: PathBuf,
+    /// Tells our stacks from those of another installation in the same project.
+    /// Made by the first call: who only reads definitions leaves no trace.
+    installation: OnceLock<String>,
+    state: Mutex<State>,
+    /// One look at a time.
+    looking: tokio::sync::Mutex<()>,
+}
+
+/// What is known until the next look. Nothing of it is needed after a restart.
+struct State {
+    seen: Seen,
+    /// What was asked about single stacks, by their ids.
+    details: HashMap<String, Detail>,
+    /// Stacks that Heat would not make, and why.
+    refused: BTreeMap<StackName, String>,
+}
+
+impl Heat {
+    /// The driver that keeps what it must in that folder.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn open(settings: &toml::Table, written_in: &Path, folder: &Path) -> Result<Self, Vec<String>> {
+        let settings = Settings::read(settings, written_in)?;
+        let state = State { seen: Seen::default(), details: HashMap::new(), refused: BTreeMap::new() };
+        Ok(Self {
+            client: Client::new(settings),
+            folder: folder.to_owned(),
+            installation: OnceLock::new(),
+            state: Mutex::new(state),
+            looking: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Which installation we are.
+    fn installation(&self) -> Result<&str, StepError> {
+        if let Some(known) = self.installation.get() {
+            return Ok(known);
+        }
+        let failed = |error| StepError::Unavailable(format!("{} can not be written: {error}", self.folder.display()));
+        let read = installation(&self.folder).map_err(failed)?;
+        Ok(self.installation.get_or_init(|| read))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Deletes a stack of ours, as it was just seen with all its tags.
+    async fn delete(&self, ours: &Ours) -> Result<(), StepError> {
+        let name = ours.tagged.name.to_string();
+        let question = Question {
+            service: HEAT,
+            method: Method::DELETE,
+            // By name and id: by one of them alone Heat redirects.
+            path: &["stacks", &name, &ours.id],
+            query: &[],
+            body: None,
+            limit: ACT,
+        };
+        let _change = self.change(&ours.tagged.name);
+        match self.client.ask(&question).await {
+            Ok(_) | Err(Failure::Said { status: 404, .. }) => Ok(()),
+            Err(failure) => Err(failure.step(&format!("deleting {name}"))),
+        }
+    }
+
+    /// Only one at a time stands up stacks of an environment, whichever controller it is.
+    fn lock(&self, name: &StackName) -> io::Result<Option<File>> {
+        let file = format!("{}.{}", name.environment.pipeline, name.environment.environment);
+        let path = self.folder.join("locks").join(file);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl StackDriver for Heat {
+    async fn ensure(&self, spec: &StackSpec) -> Result<(), StepError> {
+        self.create(spec).await
+    }
+
+    async fn retire(&self, name: &StackName, permit: &RetirePermit) -> Result<(), StepError> {
+        if permit.number() != name.number {
+            return Err(StepError::Refused(format!("the permit is for {}, not for {name}", permit.number())));
+        }
+        self.state().refused.remove(name);
+        // Not what was seen a moment ago: the tags are read now, and what does not have ours is not in the listing.
+        let listing = self.look_now().await?;
+        for ours in listing.stacks.iter().filter(|ours| ours.tagged.name == *name && !ours.is_going()) {
+            self.delete(ours).await?;
+        }
+        Ok(())
+    }
+
+    async fn observe(&self) -> Result<Vec<SeenStack>, StepError> {
+        self.see().await
+    }
+
+    fn gather(&self, definition: &str, read: &ReadBeside<'_>) -> Result<String, Vec<String>> {
+        gather::gather(definition, read)
+    }
+
+    fn check_definition(&self, definition: &str) -> Result<(), Vec<String>> {
+        Definition::parse(definition).map(drop)
+    }
+
+    fn needs(&self, definition: &str) -> Option<Needs> {
+        Definition::parse(definition).ok().map(|definition| definition.needs())
+    }
+
+    fn call_limit(&self) -> Duration {
+        Duration::from_secs(120)
+    }
+}
+
+/// A random name of this installation, made once.
+fn installation(folder: &Path) -> io::Result<String> {
+    fs::create_dir_all(folder.join("locks"))?;
+    let path = folder.join("installation");
+    if let Ok(text) = fs::read_to_string(&path)
+        && !text.trim().is_empty()
+    {
+        return Ok(text.trim().to_owned());
+    }
+    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    let mut file = File::create(&draft)?;
+    writeln!(file, "{}", hex_of(16)?)?;
+    file.sync_all()?;
+    // Whoever is first wins, and all use theirs.
+    match fs::hard_link(&draft, &path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    fs::remove_file(&draft)?;
+    File::open(folder)?.sync_all()?;
+    Ok(fs::read_to_string(&path)?.trim().to_owned())
+}

@@ -1,0 +1,203 @@
+//! From a list to what is seen of each stack: how far it is, where it serves, and why it failed, down to the resource.
+//! What does not change is asked once. Of a stack that a race made twice, the younger one is deleted.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use super::{
+    Heat,
+    client::{Failure, one_line},
+    endpoints::addresses,
+    listing::{Listing, Ours},
+};
+use crate::{
+    clock::Stopwatch,
+    machine::{Millis, StackName},
+    stacks::{SeenStack, StackStatus, StepError},
+};
+
+/// What Heat may take beyond its own limit, before a stack that it forgot counts as failed.
+const GRACE: Duration = Duration::from_secs(120);
+/// How often it is asked what a stack waits for, and from when on.
+const WAITING: Duration = Duration::from_secs(30);
+
+/// What was asked about one stack while it had this status, for this reason.
+#[derive(Clone)]
+pub(super) struct Detail {
+    status: (String, String),
+    at: Stopwatch,
+    answer: Told,
+}
+
+#[derive(Clone)]
+enum Told {
+    Endpoints(Vec<SocketAddr>),
+    /// Why it failed, or what it waits for.
+    Remark(String),
+}
+
+impl Heat {
+    /// All that are ours, and those that Heat would not make.
+    pub(super) async fn see(&self) -> Result<Vec<SeenStack>, StepError> {
+        let listing = self.look().await?;
+        self.state().details.retain(|id, _| listing.stacks.iter().any(|ours| ours.id == *id));
+        let kept = self.one_of_each(&listing).await;
+        let mut seen = join_all(kept.into_iter().map(|ours| self.seen(ours, listing.at))).await;
+        let refused = self.state().refused.clone();
+        for (name, why) in refused {
+            if !seen.iter().any(|stack| stack.name == name) {
+                seen.push(SeenStack { name, status: StackStatus::Failed, endpoints: Vec::new(), remark: Some(why) });
+            }
+        }
+        Ok(seen)
+    }
+
+    /// One stack for each name: the oldest, because it was there before the request that made another got through.
+    async fn one_of_each<'a>(&self, listing: &'a Listing) -> Vec<&'a Ours> {
+        let mut by_name: BTreeMap<&StackName, Vec<&Ours>> = BTreeMap::new();
+        for ours in &listing.stacks {
+            by_name.entry(&ours.tagged.name).or_default().push(ours);
+        }
+        let mut kept = Vec::new();
+        for (name, mut same) in by_name {
+            same.sort_by_key(|ours| (ours.status.starts_with("DELETE"), ours.created, &ours.id));
+            kept.extend(same.first().copied());
+            for double in same.into_iter().skip(1).filter(|ours| !ours.is_going()) {
+                // One that can not be deleted is tried again now and then.
+                if self.told(double, Some(WAITING)).is_some() {
+                    continue;
+                }
+                self.keep(double, Told::Remark(String::new()));
+                tracing::warn!(stack = %name, id = double.id, "{name} was made twice: the younger one is deleted");
+                if let Err(why) = self.delete(double).await {
+                    tracing::warn!(stack = %name, %why, "{why}");
+                }
+            }
+        }
+        kept
+    }
+
+    async fn seen(&self, ours: &Ours, now: Option<Millis>) -> SeenStack {
+        let of = |status, endpoints, remark| SeenStack { name: ours.tagged.name.clone(), status, endpoints, remark };
+        let failed = |remark| of(StackStatus::Failed, Vec::new(), Some(remark));
+        match ours.status.as_str() {
+            "CREATE_IN_PROGRESS" | "INIT_COMPLETE" | "INIT_IN_PROGRESS" => {
+                let age = now
+                    .zip(ours.created)
+                    .map_or(Duration::ZERO, |(now, then)| Duration::from_millis(now.since(then).0));
+                let waits = if age >= WAITING { Some(self.waits_for(ours).await) } else { None };
+                if age >= ours.tagged.limit + GRACE {
+                    let (limit, waits) = (ours.tagged.limit.as_secs() / 60, waits.unwrap_or_default());
+                    return failed(format!(
+                        "Heat has not ended it within {limit} min, its own limit, nor after that: {waits}"
+                    ));
+                }
+                of(StackStatus::Creating, Vec::new(), waits)
+            }
+            "CREATE_FAILED" => failed(self.why(ours, "CREATE").await),
+            "DELETE_FAILED" => failed(format!("Heat could not delete it: {}", self.why(ours, "DELETE").await)),
+            "DELETE_IN_PROGRESS" => of(StackStatus::Deleting, Vec::new(), None),
+            status => {
+                // Somebody has changed it by hand since: whether it still serves is for the checks to say.
+                let remark =
+                    (status != "CREATE_COMPLETE").then(|| format!("Heat says {status}: {}", one_line(&ours.reason)));
+                match self.endpoints(ours).await {
+                    Ok(Ok(endpoints)) => of(StackStatus::Ready, endpoints, remark),
+                    Ok(Err(why)) => failed(why),
+                    Err(why) => of(StackStatus::Creating, Vec::new(), Some(why.to_string())),
+                }
+            }
+        }
+    }
+
+    /// Where it serves. An inner error: it will never be known.
+    async fn endpoints(&self, ours: &Ours) -> Result<Result<Vec<SocketAddr>, String>, StepError> {
+        if let Some(Told::Endpoints(known)) = self.told(ours, None) {
+            return Ok(Ok(known));
+        }
+        let (name, wanted) = (ours.tagged.name.to_string(), &ours.tagged.endpoints);
+        let answer = self.client.look(&["stacks", &name, &ours.id, "outputs", &wanted.output], &[]).await;
+        let output = match answer {
+            Ok(answer) => answer.body["output"].clone(),
+            Err(Failure::Said { status: 404, message }) => {
+                return Ok(Err(format!("its output `{}` can not be had: {message}", wanted.output)));
+            }
+            Err(failure) => return Err(failure.step(&format!("asking for the output of {name}"))),
+        };
+        let found = addresses(&output["output_value"], wanted.port);
+        let found = found.map_err(|why| {
+            let error =
+                output["output_error"].as_str().map(|text| format!(" ({})", one_line(text))).unwrap_or_default();
+            format!("its output `{}` {why}{error}", wanted.output)
+        });
+        if let Ok(endpoints) = &found {
+            self.keep(ours, Told::Endpoints(endpoints.clone()));
+        }
+        Ok(found)
+    }
+
+    /// Why it failed: what Heat says of the resources that did.
+    async fn why(&self, ours: &Ours, action: &str) -> String {
+        if let Some(Told::Remark(known)) = self.told(ours, None) {
+            return known;
+        }
+        let whole = one_line(&ours.reason);
+        let failed = |r: &Value| {
+            let so = r["resource_status"].as_str() == Some(&format!("{action}_FAILED"));
+            // Those that were stopped because another one failed are not why.
+            let aborted = r["resource_status_reason"].as_str().is_some_and(|why| why.contains("aborted"));
+            so && !aborted
+        };
+        let Some(all) = self.resources(ours).await else { return whole };
+        let found: Vec<String> = all.iter().filter(|r| failed(r)).map(|r| told_of(r, true)).collect();
+        let why = if found.is_empty() { whole } else { found.join("; ") };
+        self.keep(ours, Told::Remark(why.clone()));
+        why
+    }
+
+    /// What it waits for, asked now and then.
+    async fn waits_for(&self, ours: &Ours) -> String {
+        if let Some(Told::Remark(known)) = self.told(ours, Some(WAITING)) {
+            return known;
+        }
+        let under_way = |r: &&Value| r["resource_status"].as_str().is_some_and(|s| s.ends_with("_IN_PROGRESS"));
+        let Some(all) = self.resources(ours).await else { return "Heat does not say what it waits for".to_owned() };
+        let names: Vec<String> = all.iter().filter(under_way).map(|r| told_of(r, false)).collect();
+        let waits = if names.is_empty() {
+            "it waits for nothing".to_owned()
+        } else {
+            format!("it waits for {}", names.join(", "))
+        };
+        self.keep(ours, Told::Remark(waits.clone()));
+        waits
+    }
+
+    /// All resources, those of nested stacks too; those that are stacks themselves only repeat what is in them.
+    async fn resources(&self, ours: &Ours) -> Option<Vec<Value>> {
+        let name = ours.tagged.name.to_string();
+        let answer = self.client.look(&["stacks", &name, &ours.id, "resources"], &[("nested_depth", "5")]).await;
+        let list = answer.ok()?.body["resources"].as_array()?.clone();
+        let nested = |r: &Value| r["resource_type"].as_str().is_some_and(|kind| kind.ends_with(".yaml"));
+        let (outer, inner): (Vec<_>, Vec<_>) = list.into_iter().partition(nested);
+        Some(if inner.is_empty() { outer } else { inner })
+    }
+
+    fn told(&self, ours: &Ours, at_most: Option<Duration>) -> Option<Told> {
+        let state = self.state();
+        let detail = state.details.get(&ours.id).filter(|d| d.status.0 == ours.status && d.status.1 == ours.reason)?;
+        at_most.is_none_or(|age| detail.at.elapsed() < age).then(|| detail.answer.clone())
+    }
+
+    fn keep(&self, ours: &Ours, answer: Told) {
+        let detail = Detail { status: (ours.status.clone(), ours.reason.clone()), at: Stopwatch::start(), answer };
+        self.state().details.insert(ours.id.clone(), detail);
+    }
+}
+
+fn told_of(resource: &Value, with_reason: bool) -> String {
+    let text = |key: &str| resource[key].as_str().unwrap_or_default();
+    let what = format!("{} ({})", text("resource_name"), text("resource_type"));
+    if with_reason { format!("{what}: {}", one_line(text("resource_status_reason"))) } else { what }
+}

@@ -1,0 +1,35 @@
+#!/bin/bash
+# What a new server does once, by its cloud-init: installs VERSION_, migrates, tests itself, and tells Heat.
+# Words that end with an underscore are put in by reporting.yaml.
+umask 077
+home=${HOME:-/root}/reporting
+mkdir -p "$home" "$home/.ssh"
+
+# Whatever fails is said at once, so that nobody waits for the end of a time limit.
+tell() { NOTIFY_ --data-binary "{\"status\": \"$1\", \"reason\": \"$2\"}"; }
+step() {
+  local what=$1
+  shift
+  "$@" >>"$home/install.log" 2>&1 || { tell FAILURE "$what failed"; exit 1; }
+}
+
+cat >"$home/local_settings.py" <<'SETTINGS'
+LOCAL_SETTINGS_
+SETTINGS
+printf 'SECRET_KEY = "%s"\n' 'SECRET_KEY_' >>"$home/local_settings.py"
+cat >>"$home/.ssh/authorized_keys" <<'KEYS'
+EXTRA_KEYS_
+KEYS
+
+fetch() {
+  [ "ARTIFACT_" = none ] || { curl -fsS --retry 5 -o "$home/app.tar.gz" "ARTIFACT_" && tar -xzf "$home/app.tar.gz" -C "$home"; }
+}
+install() { [ ! -x "$home/install" ] || "$home/install"; }
+migrate() { [ ! -x "$home/manage.py" ] || "$home/manage.py" migrate --noinput; }
+answers() { curl -fsS --retry 50 --retry-connrefused --retry-delay 1 --max-time 5 "http://${ADDRESS:-localhost}:PORT_/health"; }
+
+step "fetching the artifact" fetch
+step "installing" install
+step "migrating the database" migrate
+step "its own test" answers
+tell SUCCESS "VERSION_ answers"

@@ -1,0 +1,210 @@
+//! What goes wrong with Heat, and what becomes of it: each time against the real one.
+
+use std::{fs, time::Duration};
+
+use pointsman::stacks::{StackDriver, StackStatus, StepError};
+use serde_json::json;
+
+use crate::support::{
+    cloud::{Cloud, cloud},
+    faults::Fault,
+    project::Project,
+};
+
+#[tokio::test]
+async fn a_busy_or_broken_api_is_asked_again() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    for status in [500, 503, 429] {
+        let project = Project::of(cloud);
+        project.proxy.next("GET", "/stacks", Fault::Status(status));
+        let seen = project.driver.observe().await;
+        let Err(StepError::Unavailable(why)) = seen else { panic!("{seen:?}") };
+        assert!(why.contains(&format!("status {status}")), "{why}");
+        project.proxy.next("POST", "/stacks", Fault::Status(status));
+        project.proxy.next("GET", "/outputs/address", Fault::Status(status));
+        project.stand_up(&project.spec(1)).await;
+        project.proxy.next("GET", "/stacks", Fault::Status(status));
+        project.tear_down(1).await;
+        assert_eq!((project.left(), project.proxy.waiting()), (vec![], 0));
+    }
+    let project = Project::of(cloud);
+    project.proxy.next("POST", "/auth/tokens", Fault::Status(503));
+    let seen = project.driver.observe().await;
+    assert!(matches!(seen, Err(StepError::Unavailable(_))), "{seen:?}");
+    assert_eq!(project.see().await, []);
+}
+
+#[tokio::test]
+async fn a_lost_request_or_answer_makes_neither_none_nor_two() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let project = Project::of(cloud);
+    for (number, fault) in [(1, Fault::LoseRequest), (2, Fault::LoseAnswer)] {
+        project.proxy.next("POST", "/stacks", fault);
+        let lost = project.driver.ensure(&project.spec(number)).await;
+        assert!(matches!(lost, Err(StepError::Unavailable(_))), "{lost:?}");
+        project.stand_up(&project.spec(number)).await;
+        assert_eq!(project.left().len(), 1);
+        let posts = project.asked().iter().filter(|a| a.starts_with("POST /stacks")).count();
+        assert_eq!(posts, if matches!(fault, Fault::LoseAnswer) { 1 } else { 2 });
+        let id = project.left()[0].rsplit(' ').next().expect("an id").to_owned();
+        project.proxy.next("DELETE", &id, fault);
+        project.tear_down(number).await;
+        assert_eq!((project.left(), project.proxy.waiting()), (vec![], 0));
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_longer_good_costs_one_call() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let project = Project::of(cloud);
+    project.see().await;
+    project.proxy.expire_tokens();
+    project.asked();
+    project.driver.ensure(&project.spec(1)).await.expect("with a new session");
+    let tokens = project.asked().iter().filter(|asked| asked.ends_with("/tokens")).count();
+    assert_eq!(tokens, 1);
+    project.proxy.expire_tokens();
+    project.stand_up(&project.spec(1)).await;
+    project.proxy.expire_tokens();
+    project.tear_down(1).await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_said() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let project = Project::of(cloud);
+    fs::write(project.folder.path().join("password"), "canary").expect("written");
+    let why = project.driver.observe().await.expect_err("Keystone refuses").to_string();
+    assert!(why.contains("Keystone does not let us in") && !why.contains("canary"), "{why}");
+    fs::write(project.folder.path().join("password"), "demo-password").expect("written");
+    assert_eq!(project.see().await, [], "it is read anew");
+}
+
+#[tokio::test]
+async fn a_failed_stack_is_kept_until_its_reason_is_known_down_to_the_resource() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let mut project = Project::of(cloud);
+    project.mood(r#"{"fail": "No valid host was found. There are not enough hosts available."}"#);
+    let seen = project.ends(&project.spec(1)).await;
+    assert_eq!(seen.status, StackStatus::Failed);
+    let why = seen.remark.expect("why");
+    assert!(why.starts_with("web (OS::Nova::Server): ") && why.contains("No valid host was found."), "{why}");
+    assert_eq!(project.left().len(), 1, "it is there until it is torn down");
+    project.tear_down(1).await;
+    assert_eq!(project.left(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_heat_refuses_ends_the_deployment_with_its_own_words() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let project = Project::of(cloud);
+    let spec = project.spec(1);
+    let spec = project.spec_of(1, &spec.definition.replace("OS::Nova::Server", "OS::Nova::Sever"));
+    let seen = project.ends(&spec).await;
+    let why = seen.remark.expect("why");
+    assert!(seen.status == StackStatus::Failed && why.contains("OS::Nova::Sever"), "{why}");
+    project.tear_down(1).await;
+}
+
+#[tokio::test]
+async fn a_stack_that_can_not_be_deleted_is_tried_again_and_names_what_blocks_it() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let mut project = Project::of(cloud);
+    let detached = project.folder.path().join("detached");
+    project.mood(&json!({ "refuse_delete": format!("until {}", detached.display()) }).to_string());
+    project.stand_up(&project.spec(1)).await;
+    project.retire(1).await.expect("it is taken up");
+    let why = project
+        .until("it says what blocks it", async || {
+            let seen = project.seen(1).await?;
+            (seen.status == StackStatus::Failed).then_some(seen.remark).flatten()
+        })
+        .await;
+    assert!(why.contains("web (OS::Nova::Server): ") && why.contains("Volume is still attached."), "{why}");
+    fs::write(detached, "").expect("written");
+    project.tear_down(1).await;
+    assert_eq!(project.left(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_stack_that_heat_forgets_counts_as_failed_and_says_what_it_waited_for() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let mut project = Project::of(cloud);
+    project.mood(r#"{"boot_seconds": "1000"}"#);
+    project.driver.ensure(&project.spec(1)).await.expect("it is made");
+    assert_eq!(project.seen(1).await.map(|s| s.status), Some(StackStatus::Creating));
+    project.proxy.let_pass(Duration::from_secs(60));
+    let waits =
+        project.until("it says what it waits for", async || project.seen(1).await.and_then(|seen| seen.remark)).await;
+    assert_eq!(waits, "it waits for web (OS::Nova::Server)");
+    project.proxy.let_pass(Duration::from_secs(8 * 60));
+    let seen = project.ends(&project.spec(1)).await;
+    let why = seen.remark.expect("why");
+    assert!(seen.status == StackStatus::Failed, "{why}");
+    assert!(why.contains("within 5 min, its own limit") && why.contains("web (OS::Nova::Server)"), "{why}");
+    project.tear_down(1).await;
+    assert_eq!(project.left(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_engine_that_is_killed_on_the_way_leaves_nothing_for_ever() {
+    let Some(cloud) = cloud() else { return };
+    let _alone = cloud.in_use.write().await;
+    let mut project = Project::of(cloud);
+    project.mood(r#"{"boot_seconds": "2"}"#);
+    project.driver.ensure(&project.spec(1)).await.expect("it is made");
+    cloud.tell("kill-heat");
+    let down = project.driver.observe().await;
+    assert!(matches!(down, Err(StepError::Unavailable(_))), "{down:?}");
+    cloud.tell("start-heat");
+    let seen = project.seen(1).await.expect("it is there");
+    println!("after the engine came back: {seen:?}");
+    // Its engine forgot it, or says so: our own time limit ends it either way.
+    project.proxy.let_pass(Duration::from_secs(8 * 60));
+    let seen = project.ends(&project.spec(1)).await;
+    assert!(seen.status == StackStatus::Failed && seen.remark.is_some(), "{seen:?}");
+    project.tear_down(1).await;
+    assert_eq!(project.left(), [""; 0]);
+    project.proxy.let_pass(Duration::ZERO);
+    project.stand_up(&project.spec(2)).await;
+}
+
+/// An application credential of the stories' user, as id and secret.
+fn application_credential(cloud: &Cloud) -> (String, String) {
+    let (_, made) =
+        cloud.identity("POST", "/application_credentials", &json!({ "application_credential": { "name": "story" } }));
+    let text = |key: &str| made["application_credential"][key].as_str().expect("a text").to_owned();
+    (text("id"), text("secret"))
+}
+
+#[tokio::test]
+async fn an_application_credential_that_may_not_hand_on_its_rights_is_told_so() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let (id, secret) = application_credential(cloud);
+    let project = Project::asking_with(cloud, |keystone| {
+        format!(
+            "cloud = {{ auth_url = \"{keystone}\", application_credential_id = \"{id}\", secret = {{ file = \"secret\" }} }}"
+        )
+    });
+    fs::write(project.folder.path().join("secret"), secret).expect("written");
+    assert_eq!(project.see().await, []);
+    let made = project.driver.ensure(&project.spec(1)).await;
+    match made {
+        // Keystones differ: one that allows it makes the stack.
+        Ok(()) => project.tear_down(1).await,
+        Err(StepError::Refused(why)) => {
+            assert!(why.contains("An application credential may not hand its rights on to Heat"), "{why}");
+            assert_eq!(project.see().await[0].status, StackStatus::Failed);
+        }
+        Err(other) => panic!("{other}"),
+    }
+}

@@ -1,0 +1,177 @@
+//! A real Keystone and Heat of this test run, started when the first story needs them; and a proxy before them that loses
+//! requests, answers and patience.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{Mutex, OnceLock},
+};
+
+use serde_json::{Value, json};
+
+use super::{peers, wire::Wire};
+
+const PYTHON: &str = "/usr/bin/python3";
+const WANTED: &str = "import keystone, heat, waitress, pymysql";
+
+/// The cloud of this test run.
+pub struct Cloud {
+    host: String,
+    /// Where a user would find it.
+    pub clouds: PathBuf,
+    /// What the project may use, read by the peer at every question.
+    pub limits: PathBuf,
+    /// Stories that stop Heat take all of it; the others share it.
+    pub in_use: tokio::sync::RwLock<()>,
+    control: Mutex<(Child, ChildStdin, BufReader<ChildStdout>)>,
+    session: OnceLock<Session>,
+}
+
+struct Session {
+    token: String,
+    project: String,
+    user: String,
+}
+
+/// The cloud; none when its stories are left out.
+pub fn cloud() -> Option<&'static Cloud> {
+    static CLOUD: OnceLock<Option<Cloud>> = OnceLock::new();
+    CLOUD.get_or_init(|| is_installed().then(Cloud::start)).as_ref()
+}
+
+fn is_installed() -> bool {
+    let imports = Command::new(PYTHON).args(["-c", WANTED]).stderr(Stdio::null()).status();
+    let libraries = imports.is_ok_and(|status| status.success());
+    if !libraries {
+        peers::left_out("Keystone and Heat for Python are not installed");
+    }
+    libraries && peers::need("mariadbd").is_some() && peers::need("mariadb").is_some()
+}
+
+impl Cloud {
+    /// It ends with our end of its standard input, however we end.
+    fn start() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("openstack");
+        let mut command = Command::new(PYTHON);
+        command.arg(root.join("tests/peers/openstack/cloud.py")).arg(folder);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python starts");
+        let input = child.stdin.take().expect("it is piped");
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("it says something");
+        let ready: Value = serde_json::from_str(&line).expect("the cloud did not come up");
+        println!("a cloud at {} after {} s", ready["host"], ready["seconds"]);
+        let text = |key: &str| ready[key].as_str().expect("a text").to_owned();
+        Self {
+            host: text("host"),
+            clouds: text("clouds").into(),
+            limits: text("limits").into(),
+            in_use: tokio::sync::RwLock::default(),
+            control: Mutex::new((child, input, output)),
+            session: OnceLock::new(),
+        }
+    }
+
+    pub fn keystone(&self) -> SocketAddr {
+        format!("{}:5000", self.host).parse().expect("an address")
+    }
+
+    pub fn heat(&self) -> SocketAddr {
+        format!("{}:8004", self.host).parse().expect("an address")
+    }
+
+    /// Kills Heat as a crash does, or starts it again and waits for it.
+    pub fn tell(&self, command: &str) {
+        let mut control = self.control.lock().unwrap();
+        writeln!(control.1, "{command}").expect("it listens");
+        let mut answer = String::new();
+        control.2.read_line(&mut answer).expect("it answers");
+        assert_eq!(answer, "done\n");
+    }
+
+    /// Asks Heat without the driver.
+    pub fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let project = &self.session().project;
+        self.send(self.heat(), method, &format!("/v1/{project}{path}"), body)
+    }
+
+    /// Asks Keystone something about the stories' user.
+    pub fn identity(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let user = &self.session().user;
+        self.send(self.keystone(), method, &format!("/v3/users/{user}{path}"), body)
+    }
+
+    fn session(&self) -> &Session {
+        self.session.get_or_init(|| self.log_in())
+    }
+
+    fn send(&self, to: SocketAddr, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let token = &self.session().token;
+        let headers =
+            format!("x-auth-token: {token}\r\ncontent-type: application/json\r\naccept: application/json\r\n");
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer =
+            Wire::patient(to).and_then(|mut wire| wire.ask(method, path, &headers, &body)).expect("it answers");
+        (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
+    }
+
+    fn log_in(&self) -> Session {
+        let domain = json!({ "id": "default" });
+        let user = json!({ "name": "demo", "domain": domain, "password": "demo-password" });
+        let identity = json!({ "methods": ["password"], "password": { "user": user } });
+        let body =
+            json!({ "auth": { "identity": identity, "scope": { "project": { "name": "demo", "domain": domain } } } });
+        let headers = "content-type: application/json\r\n";
+        let answer = Wire::patient(self.keystone())
+            .and_then(|mut w| w.ask("POST", "/v3/auth/tokens", headers, &body.to_string()));
+        let answer = answer.expect("Keystone answers");
+        let token = answer.headers.get("x-subject-token").expect("a token").clone();
+        let body: Value = serde_json::from_str(&answer.body).expect("JSON");
+        let id = |of: &str| body["token"][of]["id"].as_str().expect("an id").to_owned();
+        Session { token, project: id("project"), user: id("user") }
+    }
+
+    /// Every stack of the project, with its status, by name and id.
+    pub fn stacks(&self) -> BTreeMap<(String, String), String> {
+        let text = |s: &Value, key: &str| s[key].as_str().unwrap_or_default().to_owned();
+        let one = |s: &Value| ((text(s, "stack_name"), text(s, "id")), text(s, "stack_status"));
+        self.list("/stacks").iter().filter(is_there).map(one).collect()
+    }
+
+    /// The stacks with this tag, as `name id`.
+    pub fn tagged(&self, tag: &str) -> Vec<String> {
+        self.with_tag(tag, is_there)
+    }
+
+    /// The same, and those that are deleted but still have their names.
+    pub fn named(&self, tag: &str) -> Vec<String> {
+        self.with_tag(tag, |_| true)
+    }
+
+    fn with_tag(&self, tag: &str, which: impl Fn(&&Value) -> bool) -> Vec<String> {
+        let text = |s: &Value, key: &str| s[key].as_str().unwrap_or_default().to_owned();
+        let has = |s: &&Value| s["tags"].as_array().is_some_and(|tags| tags.iter().any(|t| t == tag));
+        let list = self.list(&format!("/stacks?tags={tag}"));
+        list.iter().filter(has).filter(which).map(|s| format!("{} {}", text(s, "stack_name"), text(s, "id"))).collect()
+    }
+
+    fn list(&self, path: &str) -> Vec<Value> {
+        let (_, body) = self.ask("GET", path, &Value::Null);
+        body["stacks"].as_array().expect("a list").clone()
+    }
+
+    /// Deletes stacks by `name id`, as often as it takes.
+    pub fn delete(&self, stacks: &[String]) {
+        for stack in stacks {
+            self.ask("DELETE", &format!("/stacks/{}", stack.replace(' ', "/")), &Value::Null);
+        }
+    }
+}
+
+fn is_there(stack: &&Value) -> bool {
+    stack["stack_status"] != "DELETE_COMPLETE"
+}
