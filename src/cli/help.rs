@@ -96,6 +96,13 @@ Example:
     --listen 127.0.0.1:8080 --check /healthz --environments qa,prod --yes
 
 Nothing that is there is written over: if one of the files is there, none is written, and it is named.";
+pub(super) const IMPORT: &str = "\
+Example:
+  pointsman import openstack-profile qa/profile.sh --name reporting --environment qa
+
+Nothing of the file is executed: a line that would have to be is named with its number, and nothing is written then. The \
+password goes into a file of its own that nobody else may read, never into the pipeline. Nothing that is there is \
+written over.";
 pub(super) const CHECK: &str = "\
 Example:
   pointsman check pipelines/shop.toml

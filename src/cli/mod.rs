@@ -11,6 +11,7 @@ pub mod deploy;
 pub mod follow;
 pub mod front;
 mod help;
+pub mod import;
 pub mod init;
 pub mod journal;
 pub mod promote;
@@ -55,6 +56,9 @@ enum Command {
     /// build server, with comments that explain them.
     #[command(after_long_help = help::INIT)]
     Init(init::Args),
+    /// Take over what a script was told
+    #[command(subcommand, after_long_help = help::IMPORT)]
+    Import(import::Verb),
     /// Check pipeline files, offline
     #[command(after_long_help = help::CHECK)]
     Check(check::Args),
@@ -167,6 +171,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Init(args) => init::run(args),
+        Command::Import(verb) => import::run(verb),
         Command::Completion(wish) => completion::completion(&wish).map(|()| ExitCode::SUCCESS),
         Command::Man(wish) => completion::manual(&wish).map(|()| ExitCode::SUCCESS),
         Command::Unit(args) => unit::run(&args).map(|()| ExitCode::SUCCESS),

@@ -64,10 +64,11 @@ struct Answers {
 }
 
 /// A file that is to be written.
-struct Draft {
-    path: PathBuf,
-    text: String,
-    secret: bool,
+pub(super) struct Draft {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
+    /// Nobody else may read it.
+    pub(super) secret: bool,
 }
 
 /// Asks, writes, checks, and says what comes next.
@@ -83,19 +84,25 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let settings = Settings::load(None).map_err(super::mistakes)?;
     let drafts = drafts(&answers, &settings.pipelines)?;
-    let there: Vec<String> = drafts.iter().filter(|d| d.path.exists()).map(|d| d.path.display().to_string()).collect();
-    if !there.is_empty() {
-        bail!("nothing was written, because this is there already: {}; choose another --name", there.join(", "));
-    }
+    unless_there(&drafts)?;
     let drafts = drafts.into_iter().chain(extras(&settings.pipelines)).collect();
     let (written, known) = make(drafts, &settings.pipelines, &settings.state)?;
     tell(&answers, &written, as_json);
     if known.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(super::mistakes(known)) }
 }
 
+/// Nothing is written over what is there.
+pub(super) fn unless_there(drafts: &[Draft]) -> anyhow::Result<()> {
+    let there: Vec<String> = drafts.iter().filter(|d| d.path.exists()).map(|d| d.path.display().to_string()).collect();
+    if !there.is_empty() {
+        bail!("nothing was written, because this is there already: {}; choose another --name", there.join(", "));
+    }
+    Ok(())
+}
+
 /// Writes all of it, or nothing when it would not be good together with what is there. Gives the mistakes that were there
 /// before.
-fn make(drafts: Vec<Draft>, pipelines: &Path, state: &Path) -> anyhow::Result<(Vec<PathBuf>, Vec<Mistake>)> {
+pub(super) fn make(drafts: Vec<Draft>, pipelines: &Path, state: &Path) -> anyhow::Result<(Vec<PathBuf>, Vec<Mistake>)> {
     let check = || load(&Registry::all(state), pipelines).mistakes;
     let before = if pipelines.exists() { check() } else { Vec::new() };
     let mut written = Vec::new();
@@ -196,7 +203,7 @@ fn drafts(answers: &Answers, pipelines: &Path) -> anyhow::Result<[Draft; 3]> {
 }
 
 /// What every folder needs once.
-fn extras(pipelines: &Path) -> Vec<Draft> {
+pub(super) fn extras(pipelines: &Path) -> Vec<Draft> {
     let draft = |path: PathBuf, text: &str| Draft { path, text: text.to_owned(), secret: false };
     let mut extras = vec![
         draft(settings::FILE.into(), include_str!("pointsman.toml")),
@@ -239,7 +246,7 @@ fn stack(answers: &Answers) -> String {
         .replace("@COMMAND@", &format!("[{}]", command.join(", ")))
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 

@@ -1,0 +1,242 @@
+//! `import`: what a script of before was told becomes a pipeline. It reads files and writes new ones, never over what is
+//! there; it executes nothing, connects to nothing, and no secret comes into a file that others may read.
+
+mod profile;
+mod shell;
+mod template;
+
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use self::{profile::Profile, template::Template};
+use super::{
+    init::{Draft, extras, make, quoted, unless_there},
+    screen::say,
+};
+use crate::{machine::Name, random, settings::Settings};
+
+/// What is imported.
+#[derive(clap::Subcommand)]
+pub enum Verb {
+    /// The parameter file of a script that deploys OpenStack stacks
+    ///
+    /// Reads shell assignments (OS_*, STACK_*, SCRIPT_HOME, LOCAL_SETTINGS_PY_SRC, EXTRA_SSH_KEYS, WEB_FRONT_*) without
+    /// running anything, and writes a pipeline of Heat stacks behind a front that the script's own command repoints.
+    #[command(after_long_help = super::help::IMPORT)]
+    OpenstackProfile(Args),
+}
+
+/// Of what, and what the file does not say.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The file with the assignments
+    file: PathBuf,
+    /// The application's name: a-z, 0-9 and '-' [default: STACK_PREFIX, as far as it is one]
+    #[arg(long)]
+    name: Option<Name>,
+    /// The environment
+    #[arg(long, default_value = "live")]
+    environment: Name,
+    /// The HOT template [default: deploy.yaml in SCRIPT_HOME]
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+    /// The port at which a stack serves
+    #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// The path that answers 200 when a stack is well
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    check: String,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads, writes, checks, and says what is left to do.
+pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
+    let Verb::OpenstackProfile(args) = verb;
+    let settings = Settings::load(None).map_err(super::mistakes)?;
+    let (drafts, notes) = drafts(&args, &settings.pipelines)?;
+    unless_there(&drafts)?;
+    let drafts = drafts.into_iter().chain(extras(&settings.pipelines)).collect();
+    let (written, known) = make(drafts, &settings.pipelines, &settings.state)?;
+    if args.json {
+        say(json!({ "written": written, "notes": notes }));
+    } else {
+        written.iter().for_each(|path| say(format!("written: {}", path.display())));
+        notes.iter().for_each(|note| say(format!("note: {note}")));
+        say("\nNext: read the pipeline, then `pointsman check` and `pointsman serve`");
+    }
+    if known.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(super::mistakes(known)) }
+}
+
+fn read(file: &Path) -> anyhow::Result<Profile> {
+    let text = fs::read_to_string(file).with_context(|| format!("{} can not be read", file.display()))?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let folder = std::path::absolute(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
+    let read = shell::read(&text).and_then(|variables| profile::read(&variables, &folder));
+    read.map_err(|found| {
+        let lines: Vec<_> = found.iter().map(|(line, why)| format!("{}:{line}: {why}", file.display())).collect();
+        anyhow::anyhow!("{}", lines.join("\n"))
+    })
+}
+
+/// What will be written, and what is to be known about it.
+fn drafts(args: &Args, pipelines: &Path) -> anyhow::Result<(Vec<Draft>, Vec<String>)> {
+    let mut profile = read(&args.file)?;
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => {
+            let prefix = profile.prefix.clone().unwrap_or_default().to_ascii_lowercase().replace('_', "-");
+            let prefix = prefix.trim_matches('-').parse();
+            prefix.ok().context("STACK_PREFIX makes no name of an application: say --name")?
+        }
+    };
+    let source = args.template.clone().unwrap_or_else(|| profile.home.join("deploy.yaml"));
+    let text = fs::read_to_string(&source)
+        .with_context(|| format!("the template {} can not be read: say --template", source.display()))?;
+    let template = template::read(&text).map_err(|why| anyhow::anyhow!("{}: {why}", source.display()))?;
+    let made = Made { args, name: &name, id: format!("{name}-{}", args.environment) };
+    let folder = pipelines.parent().unwrap_or(Path::new("")).join("stacks/heat").join(&made.id);
+    let settings = settings_file(&profile, &template);
+    let (definition, mut notes) = made.definition(&template, settings.as_deref())?;
+    let draft = |path, text, secret| Draft { path, text, secret };
+    let mut drafts = made.beside(&profile, &template, &source, &folder, settings.as_deref())?;
+    drafts.push(draft(folder.join("deploy.yaml"), text, false));
+    drafts.push(draft(folder.join("stack.toml"), definition, false));
+    let (parameters, more) = fitted(&profile, &template);
+    notes.extend(more);
+    let key = format!("{}\n", random::hex_of(32).context("the system gives no random numbers")?);
+    drafts.push(draft(pipelines.join(format!("secrets/{name}.key")), key, true));
+    let kept = format!("secrets/{}.openstack", made.id);
+    match &profile.password {
+        Some(secret) => drafts.push(draft(pipelines.join(&kept), format!("{}\n", secret.expose_secret()), true)),
+        None => notes.push(format!("the profile has no password: put it into {}", pipelines.join(&kept).display())),
+    }
+    drafts.push(draft(
+        pipelines.join(format!("{name}.toml")),
+        made.pipeline(&profile, &parameters, &kept, settings.is_some())?,
+        false,
+    ));
+    notes.append(&mut profile.notes);
+    notes.push(format!("cutovers run ./change_proxy.sh by ssh as {}: see that ssh asks for nothing", profile.front));
+    Ok((drafts, notes))
+}
+
+/// By which name the template takes the file with secrets.
+fn settings_file(profile: &Profile, template: &Template) -> Option<String> {
+    let source = profile.local_settings.as_ref()?;
+    let names = [source.file_name()?.to_str()?, "local_settings.py"];
+    template.files.iter().find(|file| names.iter().any(|name| Path::new(file).ends_with(name))).cloned()
+}
+
+/// `stack.parameters`, and what could not be fitted.
+fn fitted(profile: &Profile, template: &Template) -> (Vec<String>, Vec<String>) {
+    let (mut parameters, mut notes, mut wanted) = (Vec::new(), Vec::new(), template.wanted.clone());
+    for (names, variable, value) in &profile.values {
+        match names.iter().find(|name| template.parameters.contains(**name)) {
+            Some(name) => {
+                wanted.remove(*name);
+                parameters.push(format!("{name} = {}", quoted(value)));
+            }
+            None => notes.push(format!("{variable} is left out: the template has no parameter {}", names.join(" or "))),
+        }
+    }
+    wanted.retain(|name| !["version", "artifact"].contains(&name.as_str()));
+    notes.extend(wanted.iter().map(|name| format!("the template wants {name}: add it to stack.parameters")));
+    (parameters, notes)
+}
+
+/// What is made of a profile.
+struct Made<'a> {
+    args: &'a Args,
+    name: &'a Name,
+    id: String,
+}
+
+impl Made<'_> {
+    fn definition(&self, template: &Template, settings: Option<&str>) -> anyhow::Result<(String, Vec<String>)> {
+        let output = ["instance_ip", "address", "server_ip", "ip"].into_iter().find(|o| template.outputs.contains(*o));
+        let outputs = template.outputs.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let output = output.with_context(|| {
+            format!(
+                "the template says nowhere where its stack serves: give it an output instance_ip; it has: {outputs}"
+            )
+        })?;
+        let mut text = format!(
+            "# What a release of {} runs as: the template beside this file.\n\ntemplate = \"deploy.yaml\"\n\
+             endpoints = {{ output = \"{output}\", port = {} }}\n",
+            self.id, self.args.port
+        );
+        let known: Vec<_> = ["version", "artifact"].into_iter().filter(|p| template.parameters.contains(*p)).collect();
+        if !known.is_empty() {
+            text += "\n[parameters]\n";
+        }
+        known.iter().for_each(|p| text += &format!("{p} = \"{{{p}}}\"\n"));
+        if let Some(file) = settings {
+            text += &format!("\n[secrets]\nlocal_settings = {{ file = {} }}\n", quoted(file));
+        }
+        let says_not_which = known.is_empty();
+        let note = "the template takes neither version nor artifact: every release installs whatever it finds";
+        Ok((text, says_not_which.then(|| note.to_owned()).into_iter().collect()))
+    }
+
+    /// The files that the template names, but for the one that is a secret.
+    fn beside(
+        &self,
+        profile: &Profile,
+        template: &Template,
+        source: &Path,
+        folder: &Path,
+        secret: Option<&str>,
+    ) -> anyhow::Result<Vec<Draft>> {
+        let from = source.parent().unwrap_or(Path::new(""));
+        let one = |name: &String| {
+            let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+            if !inside || name.contains("://") {
+                bail!("the template takes {name:?}, which is not beside it: move it there");
+            }
+            let keys = profile.extra_keys.as_ref().filter(|keys| {
+                keys.file_name() == Path::new(name).file_name() || Path::new(name).ends_with("extra_ssh_keys.pub")
+            });
+            let path = keys.cloned().unwrap_or_else(|| from.join(name));
+            let text = fs::read_to_string(&path)
+                .with_context(|| format!("{}, which the template takes, can not be read", path.display()))?;
+            Ok(Draft { path: folder.join(name), text, secret: false })
+        };
+        template.files.iter().filter(|name| secret != Some(name.as_str())).map(one).collect()
+    }
+
+    fn pipeline(&self, profile: &Profile, parameters: &[String], kept: &str, secret: bool) -> anyhow::Result<String> {
+        let mut cloud: Vec<_> = profile.cloud.iter().map(|(key, value)| format!("{key} = {}", quoted(value))).collect();
+        cloud.push(format!("secret = {{ file = {} }}", quoted(kept)));
+        let (secrets, names) = match &profile.local_settings {
+            Some(path) if secret => {
+                fs::metadata(path).with_context(|| format!("LOCAL_SETTINGS_PY_SRC: {}", path.display()))?;
+                let path = quoted(&path.display().to_string());
+                (format!("[secrets]\nlocal_settings = {{ file = {path} }}\n\n"), "secrets = [\"local_settings\"]\n")
+            }
+            _ => (String::new(), ""),
+        };
+        Ok(include_str!("pipeline.toml")
+            .replace("@NAME@", self.name.as_str())
+            .replace("@DESCRIPTION@", &quoted(self.name.as_str()))
+            .replace("@SECRETS@\n", &secrets)
+            .replace("@ENVIRONMENT@", &quoted(self.args.environment.as_str()))
+            .replace("@DEFINITION@", &quoted(&format!("../stacks/heat/{}/stack.toml", self.id)))
+            .replace("@HANDED@\n", names)
+            .replace("@CLOUD@", &cloud.join(", "))
+            .replace("@PARAMETERS@", &parameters.join(", "))
+            .replace("@FRONT@", &quoted(&profile.front))
+            .replace("@CHECK@", &quoted(&self.args.check)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! From a profile to files that `check` takes.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::pipelines::{Registry, load};
+
+const PROFILE: &str = "export OS_AUTH_URL=https://keystone.example/v3\nexport OS_USERNAME=\"ci\"\nexport OS_PASSWORD='hunter2 $x'\n\
+export OS_PROJECT_NAME=reporting\nexport OS_INTERFACE=publicURL\nSTACK_PREFIX=Reporting_QA-\nSTACK_KEY=ops\nSTACK_IMAGE_ID=9a1\n\
+STACK_FLAVOR_ID=2\nSTACK_SECURITY_GROUP_ID=77\nSCRIPT_HOME=home\nLOCAL_SETTINGS_PY_SRC=$SCRIPT_HOME/qa/local_settings.py\n\
+EXTRA_SSH_KEYS=\"${SCRIPT_HOME}/qa/keys.pub\"\nWEB_FRONT_USER=ubuntu\nWEB_FRONT_IP=10.0.0.9\nWAIT_CHECK_SECONDS=30\nMAIL=ops\n";
+
+const TEMPLATE: &str = "heat_template_version: 2014-10-16
+parameters:
+  key_name: {type: string}
+  image_id: {type: string}
+  instance_type: {type: string}
+  availability_zone: {type: string}
+  web_front_sec_id: {type: string}
+resources:
+  server:
+    type: OS::Nova::Server
+    properties:
+      image: {get_param: image_id}
+      flavor: {get_param: instance_type}
+      metadata: {settings: {get_file: local_settings.py}, keys: {get_file: extra_ssh_keys.pub}}
+outputs:
+  instance_ip: {value: {get_attr: [server, first_address]}}
+";
+
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn with(profile: &str) -> Self {
+        let home = Self(tempfile::tempdir().unwrap());
+        fs::create_dir_all(home.at("home/qa")).unwrap();
+        for (name, text) in [
+            ("profile.sh", profile),
+            ("home/deploy.yaml", TEMPLATE),
+            ("home/qa/local_settings.py", "PASSWORD = 'swordfish'\n"),
+            ("home/qa/keys.pub", "ssh-ed25519 AAAA someone\n"),
+        ] {
+            fs::write(home.at(name), text).unwrap();
+        }
+        home
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// What was written, and the notes.
+    fn import(&self) -> Result<(Vec<PathBuf>, String), String> {
+        let args = Args {
+            file: self.at("profile.sh"),
+            name: None,
+            environment: "qa".parse().unwrap(),
+            template: None,
+            port: 80,
+            check: "/".to_owned(),
+            json: false,
+        };
+        let pipelines = self.at("pipelines");
+        let made = drafts(&args, &pipelines).and_then(|(drafts, notes)| {
+            let (written, known) = make(drafts, &pipelines, &self.at("state"))?;
+            assert_eq!(known, []);
+            Ok((written, notes.join("\n")))
+        });
+        made.map_err(|error| format!("{error:#}").replace(&format!("{}/", self.0.path().display()), ""))
+    }
+}
+
+#[test]
+fn a_profile_becomes_a_pipeline_that_check_accepts_and_no_secret_is_in_it() {
+    let home = Home::with(PROFILE);
+    let (written, notes) = home.import().unwrap();
+    let loaded = load(&Registry::all(&home.at("state")), &home.at("pipelines"));
+    assert_eq!((loaded.mistakes, loaded.files), (vec![], 1));
+    let text = fs::read_to_string(home.at("pipelines/reporting-qa.toml")).unwrap();
+    for words in [
+        "auth_url = \"https://keystone.example/v3\", username = \"ci\", project_name = \"reporting\", interface = \"public\"",
+        "key_name = \"ops\", image_id = \"9a1\", instance_type = \"2\", web_front_sec_id = \"77\"",
+        "\"ubuntu@10.0.0.9\", \"./change_proxy.sh\", \"{ip}\"",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    for words in ["MAIL (line 17)", "availability_zone", "WAIT_CHECK_SECONDS", "neither version nor artifact"] {
+        assert!(notes.contains(words), "{words}\n{notes}");
+    }
+    let password = home.at("pipelines/secrets/reporting-qa-qa.openstack");
+    assert_eq!(fs::read_to_string(&password).unwrap(), "hunter2 $x\n");
+    for path in written {
+        let (text, mode) = (fs::read_to_string(&path).unwrap(), fs::metadata(&path).unwrap().permissions().mode());
+        let secret = mode & 0o077 == 0;
+        assert!(secret || !["hunter2", "swordfish"].iter().any(|s| text.contains(s)), "{}", path.display());
+    }
+    assert!(!notes.contains("hunter2"));
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_line_without_its_value_and_nothing_is_written() {
+    for (from, to, told) in [
+        ("'hunter2 $x'", "$(cat hunter2)", "profile.sh:3: OS_PASSWORD is what a command prints"),
+        ("10.0.0.9", "hunter2", "profile.sh:15: WEB_FRONT_IP is no IP address"),
+        ("=ubuntu", "='-oProxyCommand=hunter2'", "profile.sh:14: WEB_FRONT_USER is no name of a user"),
+        ("STACK_IMAGE_ID=9a1", "STACK_IMAGE_ID=", "profile.sh:8: STACK_IMAGE_ID is empty"),
+        ("STACK_FLAVOR_ID", "FLAVOR", "profile.sh:1: STACK_FLAVOR_ID is not set"),
+        ("=30", "=hunter2", "profile.sh:16: WAIT_CHECK_SECONDS is no number"),
+        ("SCRIPT_HOME=home", "SCRIPT_HOME=elsewhere", "the template elsewhere/deploy.yaml can not be read"),
+    ] {
+        let home = Home::with(&PROFILE.replace(from, to));
+        let why = home.import().unwrap_err();
+        assert!(why.contains(told) && !why.contains("hunter2"), "{to}: {why}");
+        assert!(!home.at("pipelines").exists());
+    }
+}
+
+#[test]
+fn a_profile_that_asks_for_the_password_says_where_to_put_it() {
+    let asks = "echo \"Password: \"\nread -sr INPUT\nexport OS_PASSWORD=$INPUT";
+    let (_, notes) = Home::with(&PROFILE.replace("export OS_PASSWORD='hunter2 $x'", asks)).import().unwrap();
+    assert!(notes.contains("put it into"), "{notes}");
+}
