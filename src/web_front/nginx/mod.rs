@@ -22,7 +22,7 @@ use self::{
     slots::{Slots, key, mark},
     ssh::Ssh,
 };
-use super::{CutOver, FrontDriver, Route, SeenFront, Target, program::Ran};
+use super::{Claim, Claimed, CutOver, FrontDriver, Route, SeenFront, Target, program::Ran};
 use crate::{
     machine::{Fencing, Generation, StackName},
     stacks::StepError,
@@ -301,6 +301,18 @@ impl FrontDriver for NginxFront {
         });
         notes.push("how many requests are open at a stack is not known: draining takes all of its time".to_owned());
         notes
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        let settings = &self.settings;
+        let host = settings.ssh.as_ref().map(|ssh| ssh.host.clone());
+        let claim = |key, what| Claim { key, host: host.clone(), what };
+        vec![
+            claim("include", Claimed::File(settings.include.clone())),
+            claim("folder", Claimed::File(settings.folder.clone())),
+            claim("read_back", Claimed::Address(settings.read_back(0))),
+            claim("read_back", Claimed::Address(settings.read_back(1))),
+        ]
     }
 
     fn call_limit(&self) -> Duration {
