@@ -18,6 +18,7 @@ mod openapi;
 mod process;
 mod promotion;
 mod releases;
+mod reporting;
 mod rollback;
 mod secrets;
 mod sources;
