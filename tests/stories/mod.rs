@@ -5,6 +5,7 @@ mod canaries;
 mod cli;
 mod deploy;
 mod front;
+mod front_heat;
 mod git;
 mod heat;
 mod heat_faults;
