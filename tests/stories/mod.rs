@@ -12,6 +12,7 @@ mod heat_faults;
 mod heat_house;
 mod jenkins;
 mod kill;
+mod moving;
 mod nginx;
 mod nginx_house;
 mod nginx_trouble;

@@ -19,7 +19,7 @@ pub struct Nginx {
     folder: tempfile::TempDir,
     /// The driver's own.
     state: tempfile::TempDir,
-    program: PathBuf,
+    pub program: PathBuf,
     child: Mutex<Option<Child>>,
     address: Ipv4Addr,
     /// What Pointsman calls it, and what users do.
@@ -138,7 +138,7 @@ impl Nginx {
         }
     }
 
-    fn arguments(&self) -> [String; 4] {
+    pub fn arguments(&self) -> [String; 4] {
         ["-p".to_owned(), self.path("").display().to_string(), "-c".to_owned(), self.text("nginx.conf")]
     }
 
