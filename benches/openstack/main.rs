@@ -83,10 +83,8 @@ fn load() -> String {
 fn main() {
     let rounds: u32 = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(5);
     let Some(cloud) = cloud() else { return };
-    let proxy = Proxy::before(cloud);
-    let (Some(mut classical), Some(mut ours)) = (Classical::set_up(cloud, &proxy), Ours::set_up(cloud, &proxy)) else {
-        return;
-    };
+    // Each asks through a proxy of its own, which counts.
+    let (Some(mut classical), Some(mut ours)) = (Classical::set_up(cloud), Ours::set_up(cloud)) else { return };
     let mut floor = Floor::new(cloud);
     let (mut floors, mut scripts, mut pointsman) = (Vec::new(), Vec::new(), Vec::new());
     println!("{rounds} deployments of each, in turn; load before: {}", load());
@@ -98,6 +96,9 @@ fn main() {
             floors.push(took.0);
             scripts.push(took.1);
             pointsman.push(took.2);
+            let seconds = |took: &[Took]| took.last().map_or(0.0, |t| t.traffic.as_secs_f64());
+            let (floor, script, ours) = (seconds(&floors), seconds(&scripts), seconds(&pointsman));
+            println!("  {round}: to traffic {floor:.2} s, {script:.2} s, {ours:.2} s; load {}", load());
         }
     }
     println!("  median of each {:>28} {:>10} {:>6} {:>6} {:>10}", "traffic", "old gone", "calls", "lists", "CPU");
@@ -107,7 +108,8 @@ fn main() {
     let traffic = |of: &[Took]| median(of, |t| t.traffic.as_secs_f64());
     println!("  time to traffic: {:.2} times the floor", traffic(&pointsman) / traffic(&floors));
     println!("  the script takes {:.1} times as long to traffic", traffic(&scripts) / traffic(&pointsman));
+    println!("  Pointsman's last: {}", ours.phases());
     println!("  load after: {}", load());
     ours.end();
-    waiting::measure(cloud, &proxy);
+    waiting::measure(cloud, &Proxy::before(cloud));
 }

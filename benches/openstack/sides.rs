@@ -55,63 +55,95 @@ fn counted(proxy: &Proxy) -> (usize, usize) {
     (asked.len(), asked.iter().filter(|a| a.starts_with("GET /stacks?") || *a == "GET /stacks").count())
 }
 
-/// What Heat itself takes, asked every 50 ms by a client that knows what it wants, has signed in, and moves no traffic.
-pub struct Floor<'c> {
-    cloud: &'c Cloud,
+/// What Heat itself takes, asked every 50 ms by a client that knows what it wants and moves no traffic.
+pub struct Floor {
+    proxy: Proxy,
     old: Option<String>,
     made: u32,
 }
 
-impl<'c> Floor<'c> {
-    pub fn new(cloud: &'c Cloud) -> Self {
-        Self { cloud, old: None, made: 0 }
+/// Somebody who has signed in.
+struct Rest {
+    heat: SocketAddr,
+    project: String,
+    token: String,
+}
+
+impl Rest {
+    fn sign_in(keystone: SocketAddr) -> Self {
+        let domain = json!({ "id": "default" });
+        let user = json!({ "name": "demo", "domain": domain, "password": "demo-password" });
+        let identity = json!({ "methods": ["password"], "password": { "user": user } });
+        let scope = json!({ "project": { "name": "demo", "domain": domain } });
+        let body = json!({ "auth": { "identity": identity, "scope": scope } }).to_string();
+        let mut wire = Wire::patient(keystone).unwrap();
+        let answer = wire.ask("POST", "/v3/auth/tokens", "content-type: application/json\r\n", &body).unwrap();
+        let token: Value = serde_json::from_str(&answer.body).unwrap();
+        let catalog = token["token"]["catalog"].as_array().expect("a catalog");
+        let heat = catalog.iter().find(|entry| entry["type"] == "orchestration").expect("Heat");
+        let url = heat["endpoints"][0]["url"].as_str().expect("a url");
+        let heat = url.split('/').nth(2).and_then(|host| host.parse().ok()).expect("an address");
+        let project = token["token"]["project"]["id"].as_str().expect("an id").to_owned();
+        Self { heat, project, token: answer.headers["x-subject-token"].clone() }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let headers = format!("x-auth-token: {}\r\ncontent-type: application/json\r\n", self.token);
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let path = format!("/v1/{}{path}", self.project);
+        let answer = Wire::patient(self.heat).and_then(|mut wire| wire.ask(method, &path, &headers, &body)).unwrap();
+        serde_json::from_str(&answer.body).unwrap_or_default()
+    }
+}
+
+impl Floor {
+    pub fn new(cloud: &Cloud) -> Self {
+        Self { proxy: Proxy::before(cloud), old: None, made: 0 }
     }
 
     pub fn deploy(&mut self, version: &str) -> Took {
         self.made += 1;
-        let (begun, mut calls, mut lists) = (Instant::now(), 0, 0);
-        let mut ask = |method: &str, path: &str, body: &Value| {
-            calls += 1;
-            lists += usize::from(path.starts_with("/stacks?"));
-            self.cloud.ask(method, path, body).1
-        };
-        ask("GET", "/stacks?tags=floor", &Value::Null);
+        let begun = Instant::now();
+        let rest = Rest::sign_in(self.proxy.keystone);
+        rest.ask("GET", "/stacks?tags=floor", &Value::Null);
         let name = format!("floor-{}", self.made);
         let body = json!({ "stack_name": name, "template": TEMPLATE, "tags": "floor", "timeout_mins": 5,
                            "parameters": { "version": version } });
-        let made = ask("POST", "/stacks", &body);
+        let made = rest.ask("POST", "/stacks", &body);
         let id = made["stack"]["id"].as_str().expect("it is made").to_owned();
         until("the floor's stack is there", 50, || {
-            let status = ask("GET", &format!("/stacks?id={id}"), &Value::Null)["stacks"][0]["stack_status"].clone();
-            (status == "CREATE_COMPLETE").then_some(())
+            let list = rest.ask("GET", &format!("/stacks?id={id}"), &Value::Null);
+            (list["stacks"][0]["stack_status"] == "CREATE_COMPLETE").then_some(())
         });
-        let output = ask("GET", &format!("/stacks/{name}/{id}/outputs/address"), &Value::Null);
+        let output = rest.ask("GET", &format!("/stacks/{name}/{id}/outputs/address"), &Value::Null);
         let address = output["output"]["output_value"].as_str().expect("an address");
         let at = format!("{address}:{PORT}").parse().unwrap();
-        until("it is well", 20, || (crate::sides::ask(at, "/health")?.status == 200).then_some(()));
+        until("it is well", 20, || (ask(at, "/health")?.status == 200).then_some(()));
         let traffic = begun.elapsed();
         if let Some(old) = self.old.replace(format!("{name}/{id}")) {
-            ask("DELETE", &format!("/stacks/{old}"), &Value::Null);
-            let id = old.split('/').nth(1).expect("an id");
+            rest.ask("DELETE", &format!("/stacks/{old}"), &Value::Null);
+            let path = format!("/stacks?id={}", old.split('/').nth(1).expect("an id"));
             until("the floor's old stack is gone", 50, || {
-                ask("GET", &format!("/stacks?id={id}"), &Value::Null)["stacks"].as_array()?.is_empty().then_some(())
+                rest.ask("GET", &path, &Value::Null)["stacks"].as_array()?.is_empty().then_some(())
             });
         }
-        Took { traffic, total: begun.elapsed(), calls, lists, cpu: 0.0 }
+        let (total, (calls, lists)) = (begun.elapsed(), counted(&self.proxy));
+        Took { traffic, total, calls, lists, cpu: 0.0 }
     }
 }
 
 /// The classical script, its clients, and its nginx.
-pub struct Classical<'p> {
-    proxy: &'p Proxy,
+pub struct Classical {
+    proxy: Proxy,
     nginx: Nginx,
     folder: tempfile::TempDir,
     client: PathBuf,
 }
 
-impl<'p> Classical<'p> {
+impl Classical {
     /// None when the clients are not installed.
-    pub fn set_up(cloud: &Cloud, proxy: &'p Proxy) -> Option<Self> {
+    pub fn set_up(cloud: &Cloud) -> Option<Self> {
+        let proxy = Proxy::before(cloud);
         let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/openstackclient/bin/openstack");
         if !client.is_file() {
             println!("OpenStack's clients are not installed: run benches/openstack/install.sh");
@@ -152,27 +184,27 @@ impl<'p> Classical<'p> {
         assert!(done.status.success(), "{said}");
         let times = said.lines().rev().find_map(|line| line.strip_prefix("cpu ")).expect("its times");
         let cpu = times.split(' ').map(|seconds| seconds.parse::<f64>().unwrap()).sum();
-        let (total, (calls, lists)) = (begun.elapsed(), counted(self.proxy));
+        let (total, (calls, lists)) = (begun.elapsed(), counted(&self.proxy));
         Took { traffic, total, calls, lists, cpu }
     }
 }
 
 /// Pointsman, the whole program, with an nginx of its own.
-pub struct Ours<'p> {
-    proxy: &'p Proxy,
-    cloud: &'p Cloud,
+pub struct Ours<'c> {
+    proxy: Proxy,
+    cloud: &'c Cloud,
     nginx: Nginx,
     house: House,
     build: u64,
 }
 
-impl<'p> Ours<'p> {
-    pub fn set_up(cloud: &'p Cloud, proxy: &'p Proxy) -> Option<Self> {
-        let nginx = Nginx::start()?;
+impl<'c> Ours<'c> {
+    pub fn set_up(cloud: &'c Cloud) -> Option<Self> {
+        let (nginx, proxy) = (Nginx::start()?, Proxy::before(cloud));
         let house = House::with("");
         let front = format!("driver = \"nginx\"\n{}", nginx.settings()).trim().replace('\n', ", ");
         let terms = "bake = \"100ms\"\nretain = \"none\"\ndrain = \"100ms\"";
-        house.write("pipelines/shop.toml", &pipeline(cloud, proxy, &front, terms));
+        house.write("pipelines/shop.toml", &pipeline(cloud, &proxy, &front, terms));
         house.write("stacks/heat/deploy.yaml", TEMPLATE);
         house.write("stacks/heat/deploy.toml", &definition());
         house.start();
@@ -188,7 +220,7 @@ impl<'p> Ours<'p> {
         until("Pointsman has moved the traffic", 5, || (version(self.nginx.plain())? == to).then_some(()));
         let traffic = begun.elapsed();
         self.house.settle();
-        let (total, (calls, lists)) = (begun.elapsed(), counted(self.proxy));
+        let (total, (calls, lists)) = (begun.elapsed(), counted(&self.proxy));
         let left = self.cloud.tagged(&format!("pointsman:installation:{}", installation.trim()));
         assert!(installation.is_empty() || left.len() == 1, "{left:?}");
         Took { traffic, total, calls, lists, cpu: self.cpu() - before }
@@ -201,6 +233,18 @@ impl<'p> Ours<'p> {
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         let ticks: u64 = fields[11..15].iter().map(|field| field.parse::<u64>().unwrap()).sum();
         ticks as f64 / TICKS
+    }
+
+    /// When what was recorded of the last deployment, from its acceptance.
+    pub fn phases(&self) -> String {
+        let records = self.house.records();
+        let last = records.iter().rposition(|r| r["event"]["kind"] == "accepted").unwrap_or_default();
+        let begun = records[last]["at"].as_u64().unwrap_or_default();
+        let one = |r: &Value| {
+            let kind = r["event"]["kind"].as_str().unwrap_or_default().to_owned();
+            format!("{kind} {} ms", r["at"].as_u64().unwrap_or_default().saturating_sub(begun))
+        };
+        records[last..].iter().map(one).collect::<Vec<_>>().join(", ")
     }
 
     pub fn end(self) {
