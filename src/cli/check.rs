@@ -172,7 +172,7 @@ fn stand_up(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: O
         Some(some) => some.join(", "),
     };
     details.push(format!("from builds {build}"));
-    for name in &stack.secrets {
+    for (called, name) in &stack.secrets {
         let place = match pipeline.secrets.get(name) {
             Some(SecretSource::File(path)) => format!("file {}", path.display()),
             Some(SecretSource::Env(variable)) => format!("variable {variable}"),
@@ -183,7 +183,8 @@ fn stand_up(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: O
             Some(Err(why)) => why.to_string(),
             None => "its fingerprint is known once `serve` has run, to whoever may read the state folder".to_owned(),
         };
-        details.push(format!("secret      {name} from {place}: {fingerprint}"));
+        let own = if called == name { String::new() } else { format!(" is {name}") };
+        details.push(format!("secret      {called}{own} from {place}: {fingerprint}"));
     }
     // Where secrets are kept may stand in it, but never one.
     details.extend(stack.settings.iter().map(|(key, value)| format!("{key:<11} {value}")));
