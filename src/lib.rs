@@ -12,6 +12,7 @@ pub mod intake;
 pub mod journal;
 pub mod machine;
 pub mod pipelines;
+mod program;
 mod random;
 pub mod runner;
 pub mod secrets;

@@ -188,7 +188,7 @@ fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
     let tools = ["machine", "clock", "random", "text", "units", "toml_file"];
     assert_none("a stack driver looks up", &foreign(&all, "src/stacks", &[&tools[..], &["stacks"]].concat()));
     // Both kinds fail in the same ways.
-    let front = [&tools[..], &["web_front", "stacks::StepError"]].concat();
+    let front = [&tools[..], &["web_front", "stacks::StepError", "program"]].concat();
     assert_none("a front driver looks up", &foreign(&all, "src/web_front", &front));
     for (place, registry) in [("src/stacks", "stacks"), ("src/web_front", "web_front")] {
         let drivers = registered(place);
@@ -207,7 +207,7 @@ fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
 #[test]
 fn checks_reach_only_the_addresses_that_are_handed_in() {
     let all = sources();
-    let known = ["checks", "machine", "clock", "text", "units"];
+    let known = ["checks", "machine", "clock", "text", "units", "program"];
     assert_none("a check knows where else to ask", &foreign(&all, "src/checks", &known));
     let names = ["lookup_host", "ToSocketAddrs", "to_socket_addrs"];
     assert_none("a check looks names up", &lines_with("src/checks", &names));
@@ -229,7 +229,8 @@ fn the_files_that_people_write_are_read_without_the_network() {
 #[test]
 fn texts_know_not_what_they_are_used_for() {
     let all = sources();
-    for place in ["src/text.rs", "src/units.rs", "src/toml_file.rs", "src/clock.rs", "src/random.rs"] {
+    for place in ["src/text.rs", "src/units.rs", "src/toml_file.rs", "src/clock.rs", "src/random.rs", "src/program.rs"]
+    {
         assert_none("a tool looks up", &foreign(&all, place, &["machine::Millis", "text"]));
     }
 }

@@ -6,7 +6,6 @@
 pub mod builtin;
 pub mod command;
 pub mod nginx;
-mod program;
 mod reading;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
