@@ -7,6 +7,7 @@ pub mod clock;
 #[cfg(test)]
 mod docs_tests;
 pub mod git;
+pub mod hooks;
 pub mod http;
 pub mod intake;
 pub mod journal;

@@ -3,7 +3,7 @@
 
 use std::{ffi::OsString, fs::File, process::Stdio, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process_group, setrlimit};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
@@ -81,6 +81,12 @@ impl Drop for Group {
     fn drop(&mut self) {
         self.signal(self.at_the_end);
     }
+}
+
+/// A process that holds secrets leaves no image of its memory behind.
+pub(crate) fn no_core_dump() -> std::io::Result<()> {
+    let maximum = getrlimit(Resource::Core).maximum;
+    Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum })?)
 }
 
 /// Runs a program to its end. An error says in words why there was none.

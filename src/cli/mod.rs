@@ -11,6 +11,7 @@ pub mod deploy;
 pub mod follow;
 pub mod front;
 mod help;
+pub mod hook_run;
 pub mod import;
 pub mod init;
 pub mod journal;
@@ -93,6 +94,8 @@ enum Command {
     StackRun(stack_run::RunArgs),
     #[command(hide = true)]
     StackExec(stack_run::ExecArgs),
+    #[command(hide = true)]
+    HookRun(hook_run::Args),
     #[command(hide = true)]
     Sample(sample::Args),
 }
@@ -181,6 +184,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(verb) => token::run(verb),
         Command::Front(args) => front::run(&args).map(|()| ExitCode::SUCCESS),
         Command::StackRun(args) => stack_run::run(args).map(|()| ExitCode::SUCCESS),
+        Command::HookRun(args) => hook_run::run(args).map(|()| ExitCode::SUCCESS),
         Command::StackExec(args) => Ok(stack_run::exec(args)),
         Command::Sample(args) => sample::run(args).map(|()| ExitCode::SUCCESS),
         // One thread is enough for one request, and starts faster.
