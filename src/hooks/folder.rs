@@ -29,6 +29,8 @@ pub(super) enum Found {
     Running,
     /// It was begun, nobody has the lock, and nothing came of it.
     Interrupted,
+    /// It was given up before it was begun, and never will be.
+    GivenUp,
     /// It is over.
     Done(Outcome),
 }
@@ -47,9 +49,9 @@ impl Folder {
         self.0.ancestors().skip(1).take(4).try_for_each(|above| File::open(above)?.sync_all())
     }
 
-    /// Whether nobody has begun it. Only who has the lock can be sure.
+    /// Whether nobody has begun it, or has given it up. Only who has the lock can be sure.
     pub(super) fn is_new(&self) -> io::Result<bool> {
-        Ok(!self.0.join("begun").try_exists()? && self.outcome()?.is_none())
+        Ok(!self.0.join("begun").try_exists()? && self.outcome()?.is_none() && !self.is_given_up())
     }
 
     /// How the run is.
@@ -64,7 +66,11 @@ impl Folder {
         if let Some(outcome) = self.outcome()? {
             return Ok(Found::Done(outcome));
         }
-        Ok(if self.0.join("begun").try_exists()? { Found::Interrupted } else { Found::Absent })
+        Ok(match self.0.join("begun").try_exists()? {
+            true => Found::Interrupted,
+            false if self.is_given_up() => Found::GivenUp,
+            false => Found::Absent,
+        })
     }
 
     /// The lock, for the whole run; nothing when somebody has it.
@@ -99,9 +105,9 @@ impl Folder {
         self.put("outcome.json", &serde_json::to_vec(outcome).map_err(io::Error::other)?)
     }
 
-    /// Nobody waits for it any more.
+    /// Nobody waits for it any more. That it was cleared away is as good.
     pub(super) fn give_up(&self) -> io::Result<()> {
-        if self.is_given_up() { Ok(()) } else { self.put("unwanted", b"") }
+        if self.is_given_up() || !self.0.is_dir() { Ok(()) } else { self.put("unwanted", b"") }
     }
 
     pub(super) fn is_given_up(&self) -> bool {

@@ -74,7 +74,9 @@ impl Order<'_> {
                 let own = environment.iter().map(|(name, value)| (name.clone(), value.clone()));
                 let secrets = self.secrets.iter().map(|(n, value)| (variable(n), value.expose_secret().to_owned()));
                 let environment = own.chain(secrets).chain(facts).collect();
-                Work::Command(Program { words: words.clone(), folder: folder.clone(), environment })
+                // The process that runs it is in another folder; who can not tell where it is has no folder at all.
+                let folder = std::path::absolute(folder).unwrap_or_default();
+                Work::Command(Program { words: words.clone(), folder, environment })
             }
             Call::Http(call) => Work::Http(self.request(call)),
         };

@@ -32,6 +32,9 @@ const PASSED_ON: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "USER", "TMPDIR", "S
 /// What is said of a run that came to no end.
 const INTERRUPTED: &str = "its run was interrupted and nobody knows how far it came";
 
+/// What is said of a run that was never begun.
+const GIVEN_UP: &str = "it was given up before it had begun";
+
 /// One hook of one deployment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Run {
@@ -57,6 +60,10 @@ pub enum State {
     Running,
     /// Over.
     Done(Outcome),
+}
+
+fn failed(why: &str) -> State {
+    State::Done(Outcome { failed: Some(why.to_owned()), said: String::new() })
 }
 
 /// Why a run did not begin. It may be tried again.
@@ -121,10 +128,8 @@ impl Runs {
                 Found::Absent => continue,
                 Found::Running => (Known::Running, State::Running),
                 Found::Done(outcome) => (Known::Over, State::Done(outcome)),
-                Found::Interrupted => {
-                    let outcome = Outcome { failed: Some(INTERRUPTED.to_owned()), said: String::new() };
-                    (Known::Over, State::Done(outcome))
-                }
+                Found::Interrupted => (Known::Over, failed(INTERRUPTED)),
+                Found::GivenUp => (Known::Over, failed(GIVEN_UP)),
             };
             known.insert(run.clone(), how);
             seen.push(Seen { run: run.clone(), state });
@@ -133,7 +138,9 @@ impl Runs {
             let folder = self.of_run(run);
             *how = match folder.look()? {
                 Found::Running => folder.give_up().map(|()| Known::Ending)?,
-                Found::Absent | Found::Interrupted | Found::Done(_) => Known::Over,
+                // Whoever was about to begin it does not.
+                Found::Absent => folder.give_up().map(|()| Known::Over)?,
+                Found::Interrupted | Found::GivenUp | Found::Done(_) => Known::Over,
             };
         }
         let forgotten =
@@ -154,7 +161,7 @@ impl Runs {
         if let Some(ending) = ending {
             return Err(Error::Ending(ending));
         }
-        let folder = self.of_run(run);
+        let folder = Folder(std::path::absolute(self.of_run(run).0).map_err(Error::Start)?);
         folder.make().map_err(Error::Start)?;
         let said = self.start(&folder, order).await.map_err(Error::Start)?;
         match said.trim() {
