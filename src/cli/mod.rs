@@ -17,6 +17,7 @@ pub mod init;
 pub mod journal;
 pub mod promote;
 mod rail;
+mod record;
 pub mod sample;
 pub mod screen;
 pub mod serve;

@@ -106,6 +106,21 @@ impl Method {
     }
 }
 
+impl Call {
+    /// What is run, in a line; secrets by their names.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Command { words, .. } => words.join(" "),
+            Self::Http(call) => format!("{} {}", call.method.word(), call.url),
+        }
+    }
+}
+
+/// What a hook that is one way means for a way back, in one sentence.
+pub fn no_way_back(hook: &str, whose: &str) -> String {
+    format!("hook {hook}{whose} is one way: going back returns the stack, not what the hook changed")
+}
+
 /// The variable in which a command finds a secret: its name in capitals, `db-password` in `DB_PASSWORD`.
 pub fn variable(secret: &str) -> String {
     secret.to_ascii_uppercase().replace('-', "_")

@@ -40,7 +40,13 @@ pub struct Facts {
     pub live_endpoints: Vec<SocketAddr>,
     /// What people call its release.
     pub live_version: String,
-    /// Why the traffic was sent back.
+    /// The stack that is kept warm.
+    pub standby_stack: String,
+    /// Where that serves.
+    pub standby_endpoints: Vec<SocketAddr>,
+    /// What people call its release.
+    pub standby_version: String,
+    /// Why the deployment ended badly.
     pub reason: String,
 }
 
@@ -67,6 +73,9 @@ impl Facts {
             ("POINTSMAN_LIVE_STACK", text(&self.live_stack)),
             ("POINTSMAN_LIVE_ENDPOINTS", list(&self.live_endpoints)),
             ("POINTSMAN_LIVE_VERSION", text(&self.live_version)),
+            ("POINTSMAN_STANDBY_STACK", text(&self.standby_stack)),
+            ("POINTSMAN_STANDBY_ENDPOINTS", list(&self.standby_endpoints)),
+            ("POINTSMAN_STANDBY_VERSION", text(&self.standby_version)),
             ("POINTSMAN_REASON", text(&self.reason)),
         ]
     }

@@ -114,7 +114,7 @@ impl World {
             Trigger::Person => "person",
             Trigger::Rollback => "rollback",
         });
-        let live = state.live();
+        let (live, standby) = (state.live(), state.standby().map(|s| &s.stack));
         let ended = state.deployment_state(number).filter(|(how, _)| *how != DeploymentState::Succeeded);
         Facts {
             pipeline: self.id.pipeline.to_string(),
@@ -133,6 +133,9 @@ impl World {
             live_stack: live.map(|live| stack(live.number)).unwrap_or_default(),
             live_endpoints: live.map(|live| serves(live.number)).unwrap_or_default(),
             live_version: live.map(|live| live.release.version.to_string()).unwrap_or_default(),
+            standby_stack: standby.map(|s| stack(s.number)).unwrap_or_default(),
+            standby_endpoints: standby.map(|s| serves(s.number)).unwrap_or_default(),
+            standby_version: standby.map(|s| s.release.version.to_string()).unwrap_or_default(),
             reason: ended.and_then(|(_, why)| why).unwrap_or_default().to_owned(),
         }
     }
