@@ -26,7 +26,7 @@ use pointsman::{
     journal::{Journal, Options},
     machine::{Command, EnvironmentId, Key, Millis, Plan, Release, ReleaseDraft, Trigger},
     pipelines::{Pipelines, frozen::Frozen},
-    runner::{self, Board, SharedStacks, World},
+    runner::{self, Board, Hooks, SharedStacks, World},
     secrets::Secrets,
 };
 use tokio::sync::watch;
@@ -56,6 +56,7 @@ fn yard(count: usize, watch_every: Duration) -> Yard {
         stacks: stacks.clone(),
         front: Arc::<MemoryFront>::default(),
         checks: checks.clone(),
+        hooks: Hooks::none(),
         frozen: frozen.clone(),
         secrets: secrets.clone(),
         source: None,

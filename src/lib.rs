@@ -7,11 +7,13 @@ pub mod clock;
 #[cfg(test)]
 mod docs_tests;
 pub mod git;
+pub mod hooks;
 pub mod http;
 pub mod intake;
 pub mod journal;
 pub mod machine;
 pub mod pipelines;
+mod program;
 mod random;
 pub mod runner;
 pub mod secrets;

@@ -18,7 +18,7 @@ use sha2::Sha256;
 use crate::{
     intake::keys,
     machine::{EnvironmentId, Name, Release},
-    pipelines::{Pipelines, SecretSource},
+    pipelines::{Pipeline, Pipelines, SecretSource},
     random,
 };
 
@@ -60,6 +60,14 @@ pub enum Error {
         /// The release's number.
         release: u32,
     },
+    /// It is not in the file.
+    #[error("there is no secret {name} in [secrets] of {pipeline}")]
+    Unknown {
+        /// Which.
+        name: Arc<str>,
+        /// Whose.
+        pipeline: Name,
+    },
     /// The key of the fingerprints is not to be had.
     #[error(
         "the key of the fingerprints {0} can not be used: {1}; restore it from a backup, or remove it for a new one"
@@ -78,6 +86,8 @@ struct Inner {
     sources: BTreeMap<Name, BTreeMap<Arc<str>, SecretSource>>,
     /// What the stacks of an environment call those that they are given.
     called: BTreeMap<EnvironmentId, BTreeMap<Arc<str>, Arc<str>>>,
+    /// What else may not be seen: the keys of webhooks, the passwords of repositories.
+    others: BTreeMap<Name, Vec<SecretSource>>,
     /// The last good fingerprint of each.
     known: Mutex<BTreeMap<(Name, Arc<str>), Fingerprint>>,
 }
@@ -106,7 +116,12 @@ impl Secrets {
         let sources = pipelines.iter().map(|p| (p.name.clone(), p.secrets.clone())).collect();
         let environments = pipelines.iter().flat_map(|p| &p.environments);
         let called = environments.map(|e| (e.id.clone(), e.stack.secrets.clone())).collect();
-        Self(Arc::new(Inner { key, sources, called, known: Mutex::default() }))
+        let others = |p: &Arc<Pipeline>| {
+            let password = p.source.iter().filter_map(|source| source.password.clone());
+            (p.name.clone(), p.webhook.secrets.iter().cloned().chain(password).collect())
+        };
+        let others = pipelines.iter().map(others).collect();
+        Self(Arc::new(Inner { key, sources, called, others, known: Mutex::default() }))
     }
 
     /// The fingerprint of one as it is now.
@@ -156,6 +171,35 @@ impl Secrets {
             Ok((called.clone(), value))
         };
         release.secrets.iter().map(one).collect()
+    }
+
+    /// The values of these as they are now, by what a hook calls them.
+    ///
+    /// # Errors
+    /// The first that can not be had.
+    pub fn named(
+        &self,
+        pipeline: &Name,
+        names: &BTreeMap<Arc<str>, Arc<str>>,
+    ) -> Result<BTreeMap<Arc<str>, SecretString>, Error> {
+        let one = |(called, name): (&Arc<str>, &Arc<str>)| {
+            let gone = || Error::Unknown { name: name.clone(), pipeline: pipeline.clone() };
+            let source = self.0.sources.get(pipeline).and_then(|s| s.get(name)).ok_or_else(gone)?;
+            Ok((called.clone(), self.read(pipeline, name, source)?.0))
+        };
+        names.iter().map(one).collect()
+    }
+
+    /// All values of a pipeline that may be seen nowhere, as far as they can be had now: secrets, keys of webhooks, the
+    /// password of the source.
+    pub fn hidden(&self, pipeline: &Name) -> Vec<SecretString> {
+        let secrets = self.0.sources.get(pipeline).into_iter().flat_map(BTreeMap::values);
+        let others = self.0.others.get(pipeline).into_iter().flatten();
+        let value = |source: &SecretSource| {
+            let bytes = keys::read_plain(source).ok()?;
+            Some(SecretString::from(String::from_utf8_lossy(bytes.expose_secret()).into_owned()))
+        };
+        secrets.chain(others).filter_map(value).collect()
     }
 
     /// One value and its fingerprint.

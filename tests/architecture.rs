@@ -185,7 +185,7 @@ fn the_journal_knows_the_machine_only() {
 #[test]
 fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
     let all = sources();
-    let tools = ["machine", "clock", "random", "text", "units", "toml_file"];
+    let tools = ["machine", "clock", "random", "text", "units", "toml_file", "program"];
     assert_none("a stack driver looks up", &foreign(&all, "src/stacks", &[&tools[..], &["stacks"]].concat()));
     // Both kinds fail in the same ways.
     let front = [&tools[..], &["web_front", "stacks::StepError"]].concat();
@@ -207,10 +207,21 @@ fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
 #[test]
 fn checks_reach_only_the_addresses_that_are_handed_in() {
     let all = sources();
-    let known = ["checks", "machine", "clock", "text", "units"];
+    let known = ["checks", "machine", "clock", "text", "units", "program"];
     assert_none("a check knows where else to ask", &foreign(&all, "src/checks", &known));
     let names = ["lookup_host", "ToSocketAddrs", "to_socket_addrs"];
     assert_none("a check looks names up", &lines_with("src/checks", &names));
+}
+
+#[test]
+fn hooks_know_what_they_run_and_nothing_else() {
+    let all = sources();
+    let known = ["hooks", "machine", "program", "text", "checks::StatusSet"];
+    assert_none("a hook looks up", &foreign(&all, "src/hooks", &known));
+    let words = ["HookOrdered", "HookFinished", "hooks_ordered", ".effects("];
+    assert_none("a hook decides when it is due", &lines_with("src/hooks", &words));
+    let starters = lines_with("src", &["\"hook-run\""]).into_iter().filter(|hit| !hit.starts_with("src/hooks/runs.rs"));
+    assert_none("someone else starts hooks", &starters.collect::<Vec<_>>());
 }
 
 #[test]
@@ -229,7 +240,8 @@ fn the_files_that_people_write_are_read_without_the_network() {
 #[test]
 fn texts_know_not_what_they_are_used_for() {
     let all = sources();
-    for place in ["src/text.rs", "src/units.rs", "src/toml_file.rs", "src/clock.rs", "src/random.rs"] {
+    for place in ["src/text.rs", "src/units.rs", "src/toml_file.rs", "src/clock.rs", "src/random.rs", "src/program.rs"]
+    {
         assert_none("a tool looks up", &foreign(&all, place, &["machine::Millis", "text"]));
     }
 }

@@ -114,6 +114,13 @@ impl TryFrom<Statuses> for StatusSet {
     }
 }
 
+impl StatusSet {
+    /// The first and the last of each range in it.
+    pub fn ranges(&self) -> &[(u16, u16)] {
+        &self.0
+    }
+}
+
 impl std::fmt::Display for StatusSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let show = |(a, b): &(u16, u16)| if a == b { a.to_string() } else { format!("{a}-{b}") };

@@ -11,7 +11,8 @@ use serde_json::json;
 use super::screen::say;
 use crate::{
     checks::{Check, Kind},
-    machine::{EnvironmentId, Gate, Millis, Otherwise, Retain},
+    hooks::{HookDefinition, no_way_back},
+    machine::{EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
     pipelines::{DefinitionSource, DeployOn, EnvironmentDefinition, Loaded, Pipeline, Registry, SecretSource, load},
     secrets::Secrets,
     settings::Settings,
@@ -55,9 +56,20 @@ pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
         let count = |n: usize, what| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let environments = loaded.pipelines.environments().count();
         say(format!("{}, {}: good", count(loaded.files, "file"), count(environments, "environment")));
+        loaded.pipelines.environments().for_each(|environment| show_hooks(environment));
     }
     loaded.mistakes.iter().for_each(say);
     Ok(code)
+}
+
+/// The hooks in their order, and what they mean for a way back.
+fn show_hooks(environment: &EnvironmentDefinition) {
+    let hooks = environment.hooks.iter();
+    let named: Vec<String> = hooks.clone().map(|hook| format!("{} ({})", hook.name, hook.at)).collect();
+    if !named.is_empty() {
+        say(format!("{}: hooks {}", environment.id, named.join(", ")));
+    }
+    hooks.filter(|hook| hook.one_way).for_each(|hook| say(format!("  {}", no_way_back(&hook.name, ""))));
 }
 
 /// What a first deployment to an environment would do, step by step.
@@ -113,7 +125,9 @@ fn steps(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: Opti
     let driver = &environment.front.driver;
     let one = |name, what: String| Step { name, what, details: Vec::new() };
     let mut steps = Vec::new();
+    let hooks = |point| environment.hooks.iter().filter(move |hook| hook.at == point).map(hook);
     steps.extend(plan.before_provisioning.as_ref().map(|g| one("approve", gate(g))));
+    steps.extend(hooks(HookPoint::BeforeProvisioning));
     if let DefinitionSource::Git(path) = &environment.stack.definition {
         let from = pipeline.source.as_ref().map_or("the source repository", |source| source.git.as_str());
         steps.push(one("freeze", format!("{path} at the release's commit, read from {from}")));
@@ -133,9 +147,12 @@ fn steps(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: Opti
     };
     let what = format!("{front} is told of {}-N, without users' traffic", environment.id);
     steps.push(Step { name: "stage", what, details: front_notes(environment) });
+    steps.extend(hooks(HookPoint::AfterChecks));
     steps.extend(plan.before_cutover.as_ref().map(|g| one("approve", gate(g))));
+    steps.extend(hooks(HookPoint::BeforeCutover));
     steps.push(one("verify", "every check once more, at every endpoint".to_owned()));
     steps.push(one("cut over", format!("{front} to {}-N, {}", environment.id, within(plan.cut_over_within))));
+    steps.extend(hooks(HookPoint::AfterCutover));
     steps.push(one(
         "bake",
         format!("{}, then it counts; until then it goes back by itself", format_duration(plan.bake)),
@@ -148,7 +165,32 @@ fn steps(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: Opti
     let (drain, retire) = (format_duration(plan.drain_within), within(plan.retire_within));
     let details = vec![format!("its open requests may take {drain}; then it is torn down, {retire}")];
     steps.push(Step { name, what: kept, details });
+    steps.extend(hooks(HookPoint::OnRetire));
+    steps.extend(hooks(HookPoint::OnRollback));
     steps
+}
+
+/// What is run besides, and what that means for a way back.
+fn hook(hook: &HookDefinition) -> Step {
+    let when = match hook.at {
+        HookPoint::OnRollback => ", on rollback: when the traffic was sent back",
+        HookPoint::OnRetire => ", on retire: when it is drained, before it is torn down",
+        HookPoint::BeforeProvisioning | HookPoint::AfterChecks => "",
+        HookPoint::BeforeCutover => ", right before the traffic moves",
+        HookPoint::AfterCutover => ", once it is live and while it bakes",
+    };
+    let what = format!("{}{when}, {}: {}", hook.name, within(hook.timeout), hook.call.shown());
+    let secrets = hook.secrets.iter().map(|(called, name)| format!("secret      {}", renamed(called, name)));
+    let mut details: Vec<String> = secrets.collect();
+    if hook.one_way {
+        details.push(no_way_back(&hook.name, ""));
+    }
+    Step { name: "hook", what, details }
+}
+
+/// A secret by what it is called where it is used, and by its own name where that is another.
+fn renamed(called: &str, name: &str) -> String {
+    if called == name { name.to_owned() } else { format!("{called} is {name}") }
 }
 
 /// What the front's driver says about itself. It is opened for that and asked nothing else.
@@ -183,8 +225,7 @@ fn stand_up(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: O
             Some(Err(why)) => why.to_string(),
             None => "its fingerprint is known once `serve` has run, to whoever may read the state folder".to_owned(),
         };
-        let own = if called == name { String::new() } else { format!(" is {name}") };
-        details.push(format!("secret      {called}{own} from {place}: {fingerprint}"));
+        details.push(format!("secret      {} from {place}: {fingerprint}", renamed(called, name)));
     }
     // Where secrets are kept may stand in it, but never one.
     details.extend(stack.settings.iter().map(|(key, value)| format!("{key:<11} {value}")));

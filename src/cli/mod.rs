@@ -11,11 +11,13 @@ pub mod deploy;
 pub mod follow;
 pub mod front;
 mod help;
+pub mod hook_run;
 pub mod import;
 pub mod init;
 pub mod journal;
 pub mod promote;
 mod rail;
+mod record;
 pub mod sample;
 pub mod screen;
 pub mod serve;
@@ -93,6 +95,8 @@ enum Command {
     StackRun(stack_run::RunArgs),
     #[command(hide = true)]
     StackExec(stack_run::ExecArgs),
+    #[command(hide = true)]
+    HookRun(hook_run::Args),
     #[command(hide = true)]
     Sample(sample::Args),
 }
@@ -181,6 +185,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(verb) => token::run(verb),
         Command::Front(args) => front::run(&args).map(|()| ExitCode::SUCCESS),
         Command::StackRun(args) => stack_run::run(args).map(|()| ExitCode::SUCCESS),
+        Command::HookRun(args) => hook_run::run(args).map(|()| ExitCode::SUCCESS),
         Command::StackExec(args) => Ok(stack_run::exec(args)),
         Command::Sample(args) => sample::run(args).map(|()| ExitCode::SUCCESS),
         // One thread is enough for one request, and starts faster.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     client::{ClientError, Connection},
+    record::{about, said},
     screen::{coloured, harmless, say},
 };
 use crate::{clock::Clock, machine::EnvironmentId};
@@ -141,9 +142,10 @@ impl<'a> Rail<'a> {
                 say(format!("{}/{}", self.environment, self.number));
             }
             let kind = format!("{:20}", event["kind"].as_str().unwrap_or_default().replace('_', " "));
-            let reason = harmless(event["reason"].as_str().unwrap_or_default());
+            let reason = about(event);
             let line = format!("  +{:>10}  {}  {reason}", seconds(at.saturating_sub(self.last)), coloured(&kind));
             say(line.trim_end());
+            said(event).iter().for_each(|line| say(format!("{:15}{line}", "")));
             self.last = at;
         }
         Ok(())

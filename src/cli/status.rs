@@ -10,6 +10,7 @@ use super::{
     client::{Connection, Server},
     follow,
     rail::Rail,
+    record,
     screen::{coloured, harmless, say},
     table,
 };
@@ -106,14 +107,15 @@ pub async fn history(server: &Server, id: &EnvironmentId, last: usize) -> anyhow
         say(answer);
         return Ok(ExitCode::SUCCESS);
     }
-    for record in answer["records"].as_array().into_iter().flatten() {
-        let at = crate::text::format_time(Millis(record["at"].as_u64().unwrap_or_default()));
-        let event = &record["event"];
-        let (kind, by) = (event["kind"].as_str().unwrap_or_default(), record["by"].as_str().unwrap_or_default());
+    for entry in answer["records"].as_array().into_iter().flatten() {
+        let at = crate::text::format_time(Millis(entry["at"].as_u64().unwrap_or_default()));
+        let event = &entry["event"];
+        let (kind, by) = (event["kind"].as_str().unwrap_or_default(), entry["by"].as_str().unwrap_or_default());
         let number = event["number"].as_u64().map_or("-".to_owned(), |n| n.to_string());
-        let reason = harmless(event["reason"].as_str().unwrap_or_default());
+        let reason = record::about(event);
         let (kind, by) = (format!("{:20}", kind.replace('_', " ")), harmless(by));
         say(format!("{at}  {number:>5}  {}  {by:16}  {reason}", coloured(&kind)).trim_end());
+        record::said(event).iter().for_each(|line| say(format!("{:33}{line}", "")));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,7 +22,8 @@ fn line(record: &Record) {
     let event = serde_json::to_value(&record.event).unwrap_or_default();
     let kind = event.get("kind").and_then(|kind| kind.as_str()).unwrap_or("?");
     let deployment = event.get("number").and_then(serde_json::Value::as_u64);
-    let reason = event.get("reason").and_then(|reason| reason.as_str());
+    let text = |key: &str| event.get(key).and_then(|text| text.as_str());
+    let (reason, hook) = (text("reason").or_else(|| text("failed")), text("hook"));
     let Record { seq, environment, by, .. } = record;
-    tracing::info!(seq, %environment, deployment, %by, reason, "{environment} {kind}");
+    tracing::info!(seq, %environment, deployment, hook, %by, reason, "{environment} {kind}");
 }

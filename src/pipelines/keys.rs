@@ -25,6 +25,7 @@ pub const ENVIRONMENT: &[&str] = &[
     "deadlines",
     "approval",
     "checks",
+    "hooks",
 ];
 /// `promotion`.
 pub const PROMOTION: &[&str] = &["rule", "after"];
@@ -40,6 +41,10 @@ pub const DEADLINES: &[&str] = &["provision", "check", "cutover", "retire"];
 pub const APPROVAL: &[&str] = &["before_provisioning", "before_cutover"];
 /// One gate of `approval`.
 pub const GATE: &[&str] = &["timeout", "otherwise", "by", "not_the_asker"];
+/// `[[environments.hooks]]`.
+pub const HOOK: &[&str] = &["name", "at", "command", "http", "environment", "secrets", "timeout", "one_way"];
+/// `http` of a hook.
+pub const HOOK_HTTP: &[&str] = &["url", "method", "headers", "body", "status"];
 
 /// All of them, by the heading under which the documentation explains them.
 pub const SECTIONS: &[(&str, &[&str])] = &[
@@ -56,6 +61,8 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("deadlines", DEADLINES),
     ("approval", APPROVAL),
     ("gate", GATE),
+    ("hooks", HOOK),
+    ("hook over HTTP", HOOK_HTTP),
 ];
 
 /// What `webhook.artifact` and `webhook.version` may have in braces. A version can not be made of itself.

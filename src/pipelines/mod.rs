@@ -21,6 +21,7 @@ pub use load::{Loaded, Registry, load};
 pub(crate) use parse::secret;
 
 use crate::checks::Checks;
+use crate::hooks::HookDefinition;
 use crate::machine::{EnvironmentId, Name, Plan, promotion::PromotionRule};
 use crate::stacks::Needs;
 
@@ -98,6 +99,8 @@ pub struct EnvironmentDefinition {
     pub front: FrontDefinition,
     /// What a stack must pass.
     pub checks: Checks,
+    /// What is run besides, by point and then in the order of the file.
+    pub hooks: Vec<HookDefinition>,
     /// The terms of a deployment.
     pub plan: Arc<Plan>,
     /// How often it is looked at while nothing happens.

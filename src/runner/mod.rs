@@ -5,6 +5,7 @@
 
 mod board;
 mod environment;
+mod hooking;
 mod open;
 mod pacing;
 mod promoting;
@@ -20,6 +21,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 pub use board::{Board, Sight, StackSight, Trouble};
+pub use hooking::Hooks;
 pub use open::{Place, open};
 pub use promoting::{Adapt, Promotion};
 pub use shared::SharedStacks;

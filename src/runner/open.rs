@@ -5,6 +5,7 @@ use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
 use super::{
     board::Board,
+    hooking::Hooks,
     promoting::Promotion,
     shared::SharedStacks,
     source::{Source, mirror},
@@ -13,6 +14,7 @@ use super::{
 use crate::{
     clock::Clock,
     git::Mirrors,
+    hooks::Runs,
     pipelines::{DeployOn, EnvironmentDefinition, Pipeline, Pipelines, frozen::Frozen, release},
     secrets::Secrets,
     stacks, web_front,
@@ -73,11 +75,14 @@ fn open_one(
     let id = definition.id.clone();
     let folder = place.state.join("fronts").join(id.pipeline.as_str()).join(id.environment.as_str());
     make_folder(&folder)?;
+    let program = std::env::current_exe().map_err(|why| one(format!("our own program can not be found: {why}")))?;
+    let runs = Runs::of(place.state, &id, program);
     Ok(World {
         id,
         stacks,
         front: open(&front.settings, &front.folder, &folder)?,
         checks: Arc::new(definition.checks.clone()),
+        hooks: Hooks::new(&definition.hooks, runs),
         frozen: Frozen::below(place.state),
         secrets: place.secrets.clone(),
         source: mirror(pipeline, &place.mirrors)

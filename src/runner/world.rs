@@ -7,6 +7,7 @@ use futures_util::future::OptionFuture;
 
 use super::{
     board::Board,
+    hooking::Hooks,
     promoting::Promotion,
     shared::{SharedStacks, within},
     source::Source,
@@ -40,6 +41,8 @@ pub struct World {
     pub front: Arc<dyn FrontDriver>,
     /// What a stack must pass.
     pub checks: Arc<Checks>,
+    /// What is run besides.
+    pub hooks: Hooks,
     /// Stack definitions as they were when their releases were made.
     pub frozen: Frozen,
     /// What stacks are given that nobody else may see.
@@ -86,7 +89,8 @@ impl World {
                 None => self.stacks.listing().await,
             }
         };
-        let (listing, front, definition) = tokio::join!(listing, self.see_front(), self.definition(state));
+        let (listing, front, definition, hooks) =
+            tokio::join!(listing, self.see_front(), self.definition(state), self.see_hooks(state));
         self.note("listing the stacks", &listing);
         self.note("asking the front", &front);
         let stacks = listing.ok().map(|l| l.get(&self.id).cloned().unwrap_or_default());
@@ -101,7 +105,8 @@ impl World {
         }
         let quiet = self.fencing().quiet(last_order, self.clock.now(), Rules::default());
         let stacks = stacks.map(|stacks| stacks.into_iter().map(|s| stack_view(s, &verdicts)).collect::<Vec<_>>());
-        let observation = Observation { as_of, stacks, front: view, public: public.flatten(), definition, quiet };
+        let public = public.flatten();
+        let observation = Observation { as_of, stacks, front: view, public, definition, hooks, quiet };
         self.show(&observation, &endpoints);
         Look { observation, endpoints }
     }
@@ -120,6 +125,7 @@ impl World {
                 let driver = self.stacks.driver();
                 within(driver.call_limit(), driver.ensure(&spec)).await
             }
+            Effect::RunHook { number, hook } => self.run_hook(*number, hook, state, &look.endpoints).await,
             Effect::Stage(number) => {
                 let target = self.target(*number, look)?;
                 within(self.front.call_limit(), self.front.stage(&target)).await

@@ -10,6 +10,7 @@ mod git;
 mod heat;
 mod heat_faults;
 mod heat_house;
+mod hook_runs;
 mod jenkins;
 mod kill;
 mod moving;

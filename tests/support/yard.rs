@@ -12,7 +12,7 @@ use pointsman::{
         ReleaseDraft, Trigger,
     },
     pipelines::{Pipelines, frozen::Frozen},
-    runner::{self, Board, Promotion, SharedStacks, Source, World},
+    runner::{self, Board, Hooks, Promotion, SharedStacks, Source, World},
     secrets::Secrets,
 };
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
@@ -95,6 +95,7 @@ impl Yard {
             stacks: self.provider.clone(),
             front: self.front.clone(),
             checks: Arc::new(Checks { list: vec![toml::from_str(check).unwrap()] }),
+            hooks: Hooks::none(),
             frozen: Frozen::below(self.state.path()),
             secrets: Secrets::open(self.state.path(), &Pipelines::default()).unwrap(),
             source: self.source.as_ref().map(|make| make()),

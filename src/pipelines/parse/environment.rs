@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     checks::{Check, Checks, wrong_keys},
-    machine::{EnvironmentId, Millis, Name},
+    hooks::HookDefinition,
+    machine::{EnvironmentId, Millis, Name, Plan},
     toml_file::{Table, Value},
     web_front::Claim,
 };
@@ -72,7 +73,8 @@ impl Reader<'_, '_> {
         let front = front_value.as_ref().and_then(|v| self.front(&v.table()?));
         let checks = table.get("checks").and_then(|v| v.list()).unwrap_or_default();
         let checks = Checks { list: checks.iter().filter_map(|v| self.check(v)).collect() };
-        let plan = Arc::new(terms::plan(table));
+        let hooks = table.get("hooks").map(|v| self.hooks(&v)).unwrap_or_default();
+        let plan = Plan { hooks: hooks.iter().map(HookDefinition::terms).collect(), ..terms::plan(table) };
         let watch = table.get("watch").and_then(|v| v.some_duration()).unwrap_or(Millis(10_000));
         let (pipeline, environment) = (self.pipeline.clone()?, name?);
         let (front, claims) = front?;
@@ -83,7 +85,8 @@ impl Reader<'_, '_> {
             stack: stack?,
             front,
             checks,
-            plan,
+            hooks,
+            plan: Arc::new(plan),
             watch: Duration::from_millis(watch.0),
         };
         Some((Arc::new(definition), Places { name: name_value?.place(), claims }))

@@ -2,6 +2,7 @@
 
 mod announced;
 mod environment;
+mod hooks;
 mod secrets;
 mod stack;
 mod terms;

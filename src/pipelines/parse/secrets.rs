@@ -64,7 +64,7 @@ impl<'d> NamedSecrets<'d> {
     pub(super) fn unused(&self, table: &Table<'_, '_>) {
         let used = self.used.borrow();
         for name in self.sources.keys().filter(|name| !used.contains(*name)) {
-            let why = "nothing uses it; name it in the `stack.secrets` of an environment, or remove it";
+            let why = "nothing uses it; name it in the `secrets` of a stack or a hook, or remove it";
             table.wrong_at(name, &format!("the secret `{name}`: {why}"));
         }
     }

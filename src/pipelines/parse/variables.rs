@@ -85,7 +85,7 @@ impl<'d> Variables<'d> {
     pub(super) fn unused(&self, table: &Table<'_, '_>) {
         let used = self.used.borrow();
         for name in self.values.keys().filter(|name| !used.contains(*name)) {
-            let why = "nothing uses it; write `${NAME}` in stack.parameters, the front or the checks, or remove it";
+            let why = "nothing uses it; write `${NAME}` in stack.parameters, the front, the checks or the hooks, or remove it";
             table.wrong_at(name, &format!("the variable `{name}`: {}", why.replace("NAME", name)));
         }
     }
@@ -93,7 +93,9 @@ impl<'d> Variables<'d> {
     fn unknown(&self, name: &str, secrets: &[&str]) -> String {
         let shown = excerpt(name);
         if secrets.contains(&name) {
-            return format!("`{shown}` is a secret, and its value is written nowhere; name it in `stack.secrets`");
+            return format!(
+                "`{shown}` is a secret, and its value is written nowhere; name it in the `secrets` of the stack or the hook"
+            );
         }
         let hint = meant(name, self.values.keys().copied(), "`$${` stands for the characters themselves");
         format!("there is no variable `{shown}` in [variables]; {hint}")

@@ -11,6 +11,7 @@ use crate::{
 };
 
 const PAGE: &str = include_str!("../../../docs/pipeline-file.md");
+const HOOKS: &str = include_str!("../../../docs/hooks.md");
 const SAMPLE: &str = include_str!("../../../pipelines/demo.toml");
 
 /// The tables of fronts: the heading, the driver, what it must refuse, and what stands beside the keys that it knows.
@@ -50,8 +51,8 @@ fn every_key_is_explained_and_nothing_else_is() {
 
 #[test]
 fn every_example_of_the_page_is_good() {
-    let examples = examples(PAGE);
-    assert!(examples.len() >= 3);
+    let examples = [examples(PAGE), examples(HOOKS)].concat();
+    assert!(examples.len() >= 5);
     for example in examples {
         assert_eq!(mistakes(example), [""; 0], "{example}");
     }
@@ -76,6 +77,13 @@ fn the_sample_shows_every_key() {
                 "`{key}`, explained under \"{heading}\", does not stand in pipelines/demo.toml"
             );
         }
+    }
+}
+
+#[test]
+fn every_fact_is_explained() {
+    for (variable, _) in crate::hooks::Facts::default().variables() {
+        assert!(HOOKS.contains(&format!("`{variable}`")), "{variable}");
     }
 }
 

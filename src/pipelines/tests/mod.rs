@@ -1,6 +1,7 @@
 //! Pipeline files, good and bad.
 
 mod docs;
+mod hooks;
 mod keys;
 mod releases;
 

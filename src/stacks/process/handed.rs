@@ -10,11 +10,10 @@ use std::{
     sync::Arc,
 };
 
-use rustix::{
-    fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create},
-    process::{Resource, Rlimit, getrlimit, setrlimit},
-};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
+
+use crate::program::no_core_dump;
 
 /// The values of secrets, by name, for the life of a supervisor.
 #[derive(Default)]
@@ -68,10 +67,4 @@ pub(super) fn send<'a>(
     file.write_all(&text)?;
     fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
     Ok(file)
-}
-
-/// A process that holds secrets leaves no image of its memory behind.
-fn no_core_dump() -> io::Result<()> {
-    let maximum = getrlimit(Resource::Core).maximum;
-    Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum })?)
 }

@@ -23,12 +23,10 @@ use self::{
     record::Record,
     settings::{Settings, Words},
 };
-use super::{
-    CutOver, Endpoint, FrontDriver, Route, SeenFront, Target,
-    program::{Input, run},
-};
+use super::{CutOver, Endpoint, FrontDriver, Route, SeenFront, Target};
 use crate::{
     machine::{Fencing, StackName},
+    program::{Input, run},
     stacks::StepError,
 };
 

@@ -12,8 +12,8 @@ use tokio::{
 
 use super::{settings::Settings, ssh::Ssh};
 use crate::{
+    program::{Input, Ran, run},
     stacks::StepError,
-    web_front::program::{Input, Ran, run},
 };
 
 const SCRIPT: &str = include_str!("host.sh");

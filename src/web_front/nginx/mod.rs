@@ -22,9 +22,10 @@ use self::{
     slots::{Slots, key, mark},
     ssh::Ssh,
 };
-use super::{Claim, Claimed, CutOver, FrontDriver, Route, SeenFront, Target, program::Ran};
+use super::{Claim, Claimed, CutOver, FrontDriver, Route, SeenFront, Target};
 use crate::{
     machine::{Fencing, Generation, StackName},
+    program::Ran,
     stacks::StepError,
 };
 

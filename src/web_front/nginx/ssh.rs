@@ -11,7 +11,7 @@ use std::{
 use tokio::process::Command;
 
 use super::settings::SshSettings;
-use crate::{stacks::StepError, web_front::program::Ran};
+use crate::{program::Ran, stacks::StepError};
 
 /// How long a connection without use is kept.
 const KEPT: &str = "60";

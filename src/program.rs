@@ -1,24 +1,24 @@
-//! Programs that drivers run: in a group of their own, without the controller's environment, for a bounded time. Must not
-//! know what they are for.
+//! Programs of this host that are run for somebody: in a group of their own, without the controller's environment, for a
+//! bounded time. Must not know what they are for.
 
-use std::{fs::File, process::Stdio, time::Duration};
+use std::{ffi::OsString, fs::File, process::Stdio, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process_group, setrlimit};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
     time::timeout,
 };
 
-/// What of the controller's environment a program may see. Nothing else: it holds the controller's own secrets.
-const PASSED_ON: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "LOGNAME", "SSH_AUTH_SOCK"];
+/// What of the controller's environment a program of a front may see, which may log in elsewhere.
+const OF_FRONTS: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "LOGNAME", "SSH_AUTH_SOCK"];
 /// The most that is read of what a program or nginx says, in bytes.
 const MOST: u64 = 1 << 20;
 /// For the last words of a program that has ended: a connection that is kept may hold its output open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// What a program is given to read.
-pub(super) enum Input<'a> {
+pub(crate) enum Input<'a> {
     /// An end.
     Nothing,
     /// This, and no end before its own.
@@ -29,7 +29,7 @@ pub(super) enum Input<'a> {
 
 /// How a program ended, and what it said.
 #[derive(Debug)]
-pub(super) struct Ran {
+pub(crate) struct Ran {
     /// Exit status; none when it was killed.
     pub status: Option<i32>,
     pub out: String,
@@ -45,22 +45,53 @@ impl Ran {
     }
 }
 
-/// Ends the whole group when the call is given up. Asked politely, so that it can
-/// put things right.
-struct Group(Option<Pid>);
+/// Those variables of our own environment, as far as they are set. A program gets no other: the rest holds the
+/// controller's own secrets.
+pub(crate) fn passed_on<'a>(names: &'a [&'a str]) -> impl Iterator<Item = (&'a str, OsString)> {
+    names.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)))
+}
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0.take() {
+/// The group of a program that was started as the first of one. The whole of it gets the signal when this is dropped.
+pub(crate) struct Group {
+    leader: Option<Pid>,
+    at_the_end: Signal,
+}
+
+impl Group {
+    /// Of a child that nobody has waited for yet, so that the number is its own.
+    pub(crate) fn of(child: &Child, at_the_end: Signal) -> Self {
+        Self { leader: child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)), at_the_end }
+    }
+
+    /// Signals all of it now.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(group) = self.leader {
             // Gone already is as good.
-            let _ = kill_process_group(group, Signal::TERM);
+            let _ = kill_process_group(group, signal);
         }
+    }
+
+    /// It has ended and was waited for: the number may be somebody else's.
+    pub(crate) fn forget(&mut self) {
+        self.leader = None;
     }
 }
 
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(self.at_the_end);
+    }
+}
+
+/// A process that holds secrets leaves no image of its memory behind.
+pub(crate) fn no_core_dump() -> std::io::Result<()> {
+    let maximum = getrlimit(Resource::Core).maximum;
+    Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum })?)
+}
+
 /// Runs a program to its end. An error says in words why there was none.
-pub(super) async fn run(command: &mut Command, input: Input<'_>, limit: Duration) -> Result<Ran, String> {
-    command.env_clear().envs(PASSED_ON.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+pub(crate) async fn run(command: &mut Command, input: Input<'_>, limit: Duration) -> Result<Ran, String> {
+    command.env_clear().envs(passed_on(&OF_FRONTS));
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (stdin, text) = match input {
         Input::Nothing => (Stdio::null(), ""),
@@ -69,11 +100,11 @@ pub(super) async fn run(command: &mut Command, input: Input<'_>, limit: Duration
     };
     command.stdin(stdin);
     let mut child = command.spawn().map_err(|error| format!("it can not be started: {error}"))?;
-    // The child is reaped only below, so until then the number is its own.
-    let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    // Asked politely, so that it can put things right.
+    let mut group = Group::of(&child, Signal::TERM);
     let ran = timeout(limit, to_the_end(&mut child, text.as_bytes())).await;
     let ran = ran.map_err(|_| format!("no end within {} s", limit.as_secs_f32()))?;
-    group.0 = None;
+    group.forget();
     ran.map_err(|error| error.to_string())
 }
 
@@ -110,5 +141,16 @@ async fn read(stream: &mut Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) {
     if let Some(stream) = stream {
         // What was read until it broke is worth having.
         let _ = stream.take(MOST).read_to_end(into).await;
+    }
+}
+
+/// Reads all there is, so that whoever writes does not wait, and keeps the last `most` bytes in `kept`. Returns at the end;
+/// what was read is there also when this is given up before.
+pub(crate) async fn keep_the_end(mut stream: impl AsyncRead + Unpin, kept: &mut Vec<u8>, most: usize) {
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+        kept.extend_from_slice(&buffer[..length]);
+        let surplus = kept.len().saturating_sub(most);
+        kept.drain(..surplus);
     }
 }

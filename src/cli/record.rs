@@ -1,0 +1,51 @@
+//! One record of the history, as people read it. Must not ask anybody.
+
+use serde_json::Value;
+
+use super::screen::harmless;
+
+/// The most lines of what a hook said that are shown; `--json` has them all.
+const MOST: usize = 20;
+
+/// Why it happened, or what it is about.
+pub fn about(event: &Value) -> String {
+    let text = |key: &str| harmless(event[key].as_str().unwrap_or_default());
+    match event["kind"].as_str().unwrap_or_default() {
+        "hook_ordered" => format!("{} ({})", text("hook"), point(event)),
+        "hook_finished" if event["failed"].is_null() => format!("{} ({}) is good", text("hook"), point(event)),
+        "hook_finished" => format!("{} ({}): {}", text("hook"), point(event), text("failed")),
+        _ => text("reason"),
+    }
+}
+
+/// The lines below it: what a hook said.
+pub fn said(event: &Value) -> Vec<String> {
+    let lines: Vec<&str> = event["said"].as_str().unwrap_or_default().lines().collect();
+    let more = lines.len().saturating_sub(MOST);
+    let before = (more > 0).then(|| format!("({more} lines before; --json has them)"));
+    before.into_iter().chain(lines.into_iter().skip(more).map(|line| format!("| {}", harmless(line)))).collect()
+}
+
+fn point(event: &Value) -> String {
+    harmless(event["point"].as_str().unwrap_or_default()).replace('_', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_hook_is_told_with_its_point_its_failure_and_the_end_of_what_it_said() {
+        let mut event = json!({ "kind": "hook_finished", "number": 2, "hook": "migrate", "point": "after_checks" });
+        assert_eq!((about(&event), said(&event).len()), ("migrate (after-checks) is good".to_owned(), 0));
+        event["failed"] = "it ended with exit status 1".into();
+        event["said"] = (1..=25).map(|n| format!("line {n} \u{1b}[2J\n")).collect::<String>().into();
+        assert_eq!(about(&event), "migrate (after-checks): it ended with exit status 1");
+        let lines = said(&event);
+        assert_eq!((lines.len(), &*lines[0]), (21, "(5 lines before; --json has them)"));
+        assert_eq!(lines[20], "| line 25 \u{fffd}[2J");
+        assert_eq!(about(&json!({ "kind": "ended", "reason": "why" })), "why");
+    }
+}

@@ -1,0 +1,82 @@
+//! What a hook is told of the deployment it belongs to: the same for commands, as variables, and for servers, as JSON. Never a
+//! secret.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+/// What is known when the hook begins. What is not known, or is of no meaning at its point, is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The environment's, within it.
+    pub environment: String,
+    /// The hook's.
+    pub hook: String,
+    /// When it runs, as the pipeline file has it.
+    pub point: String,
+    /// The deployment's number.
+    pub deployment: u32,
+    /// The release's number.
+    pub release: u32,
+    /// What people call the release.
+    pub version: String,
+    /// Where its artifact is.
+    pub artifact: String,
+    /// The commit it was built from.
+    pub commit: String,
+    /// Why the deployment was asked for: `build`, `rule`, `person` or `rollback`.
+    pub trigger: String,
+    /// The deployment's stack.
+    pub stack: String,
+    /// Where it serves.
+    pub endpoints: Vec<SocketAddr>,
+    /// The host of the first of them.
+    pub address: String,
+    /// The stack that has the traffic.
+    pub live_stack: String,
+    /// Where that serves.
+    pub live_endpoints: Vec<SocketAddr>,
+    /// What people call its release.
+    pub live_version: String,
+    /// The stack that is kept warm.
+    pub standby_stack: String,
+    /// Where that serves.
+    pub standby_endpoints: Vec<SocketAddr>,
+    /// What people call its release.
+    pub standby_version: String,
+    /// Why the deployment ended badly.
+    pub reason: String,
+}
+
+impl Facts {
+    /// As variables of an environment.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let list = |all: &[SocketAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        // A release may be called anything that fits into a build's announcement, but not into an environment.
+        let text = |text: &str| text.replace('\0', "");
+        vec![
+            ("POINTSMAN_PIPELINE", text(&self.pipeline)),
+            ("POINTSMAN_ENVIRONMENT", text(&self.environment)),
+            ("POINTSMAN_HOOK", text(&self.hook)),
+            ("POINTSMAN_POINT", text(&self.point)),
+            ("POINTSMAN_DEPLOYMENT", self.deployment.to_string()),
+            ("POINTSMAN_RELEASE", self.release.to_string()),
+            ("POINTSMAN_VERSION", text(&self.version)),
+            ("POINTSMAN_ARTIFACT", text(&self.artifact)),
+            ("POINTSMAN_COMMIT", text(&self.commit)),
+            ("POINTSMAN_TRIGGER", text(&self.trigger)),
+            ("POINTSMAN_STACK", text(&self.stack)),
+            ("POINTSMAN_ENDPOINTS", list(&self.endpoints)),
+            ("POINTSMAN_ADDRESS", text(&self.address)),
+            ("POINTSMAN_LIVE_STACK", text(&self.live_stack)),
+            ("POINTSMAN_LIVE_ENDPOINTS", list(&self.live_endpoints)),
+            ("POINTSMAN_LIVE_VERSION", text(&self.live_version)),
+            ("POINTSMAN_STANDBY_STACK", text(&self.standby_stack)),
+            ("POINTSMAN_STANDBY_ENDPOINTS", list(&self.standby_endpoints)),
+            ("POINTSMAN_STANDBY_VERSION", text(&self.standby_version)),
+            ("POINTSMAN_REASON", text(&self.reason)),
+        ]
+    }
+}

@@ -1,0 +1,220 @@
+//! The controller's side of the runs of one environment: how each is, how one begins, and what becomes of those that nobody
+//! waits for. What is remembered here is found again in the folders after a restart.
+//!
+//! Must not wait for the end of a run.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use secrecy::zeroize::Zeroizing;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::Command,
+};
+
+pub use super::order::Order;
+use super::{
+    folder::{Folder, Found, Outcome, remove},
+    run::BEGUN,
+};
+use crate::{
+    machine::{EnvironmentId, Number},
+    program::passed_on,
+};
+
+/// What of our own environment the process of a run gets; the program that it runs gets less.
+const PASSED_ON: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "USER", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+/// What is said of a run that came to no end.
+const INTERRUPTED: &str = "its run was interrupted and nobody knows how far it came";
+
+/// What is said of a run that was never begun.
+const GIVEN_UP: &str = "it was given up before it had begun";
+
+/// One hook of one deployment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Run {
+    /// The deployment.
+    pub number: Number,
+    /// The hook's name.
+    pub hook: Arc<str>,
+}
+
+/// A run that was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Which.
+    pub run: Run,
+    /// How it is.
+    pub state: State,
+}
+
+/// How a run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// On its way.
+    Running,
+    /// Over.
+    Done(Outcome),
+}
+
+fn failed(why: &str) -> State {
+    State::Done(Outcome { failed: Some(why.to_owned()), said: String::new() })
+}
+
+/// Why a run did not begin. It may be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing begins beside what is still being ended.
+    #[error("hook {} of deployment {} is still being ended", .0.hook, .0.number)]
+    Ending(Run),
+    /// It could not be started.
+    #[error("it can not be started: {0}")]
+    Start(io::Error),
+    /// It was started, and said why it did not begin.
+    #[error("it did not begin: {0}")]
+    Refused(String),
+}
+
+/// What is known of a run without a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Running,
+    Ending,
+    Over,
+}
+
+/// The runs of one environment.
+#[derive(Debug)]
+pub struct Runs {
+    folder: PathBuf,
+    program: PathBuf,
+    /// Nothing before the first look.
+    known: Mutex<Option<BTreeMap<Run, Known>>>,
+}
+
+impl Runs {
+    /// Those of that environment, below the state folder. `program`: this one.
+    pub fn of(state: &Path, id: &EnvironmentId, program: PathBuf) -> Self {
+        let folder = state.join("hooks").join(id.pipeline.as_str()).join(id.environment.as_str());
+        Self { folder, program, known: Mutex::default() }
+    }
+
+    /// Whether a look would find nothing, and have nothing to do.
+    pub fn is_idle(&self, wanted: &[Run], remembered: &[Number]) -> bool {
+        let known = self.known();
+        let at_rest = |(run, how): (&Run, &Known)| *how == Known::Over && remembered.contains(&run.number);
+        wanted.is_empty() && known.as_ref().is_some_and(|known| known.iter().all(at_rest))
+    }
+
+    /// How the runs are that somebody waits for. All others are told to end; and what is over is cleared away when its
+    /// deployment is not remembered.
+    ///
+    /// # Errors
+    /// When their folders can not be read or written.
+    pub fn look(&self, wanted: &[Run], remembered: &[Number]) -> io::Result<Vec<Seen>> {
+        let mut guard = self.known();
+        let known = match &mut *guard {
+            Some(known) => known,
+            none => none.insert(self.found()?),
+        };
+        let mut seen = Vec::new();
+        for run in wanted {
+            let (how, state) = match self.of_run(run).look()? {
+                Found::Absent => continue,
+                Found::Running => (Known::Running, State::Running),
+                Found::Done(outcome) => (Known::Over, State::Done(outcome)),
+                Found::Interrupted => (Known::Over, failed(INTERRUPTED)),
+                Found::GivenUp => (Known::Over, failed(GIVEN_UP)),
+            };
+            known.insert(run.clone(), how);
+            seen.push(Seen { run: run.clone(), state });
+        }
+        for (run, how) in known.iter_mut().filter(|(run, how)| **how != Known::Over && !wanted.contains(run)) {
+            let folder = self.of_run(run);
+            *how = match folder.look()? {
+                Found::Running => folder.give_up().map(|()| Known::Ending)?,
+                // Whoever was about to begin it does not.
+                Found::Absent => folder.give_up().map(|()| Known::Over)?,
+                Found::Interrupted | Found::GivenUp | Found::Done(_) => Known::Over,
+            };
+        }
+        let forgotten =
+            |run: &Run, how: Known| how == Known::Over && !remembered.contains(&run.number) && !wanted.contains(run);
+        for run in known.iter().filter(|(run, how)| forgotten(run, **how)).map(|(run, _)| run) {
+            remove(&self.of_run(run).0)?;
+        }
+        known.retain(|run, how| !forgotten(run, *how));
+        Ok(seen)
+    }
+
+    /// Begins a run, unless it was begun before. Comes back when that is certain.
+    ///
+    /// # Errors
+    /// Why it did not begin.
+    pub async fn begin(&self, run: &Run, order: &Order<'_>) -> Result<(), Error> {
+        let ending = self.known().iter().flatten().find(|(_, how)| **how == Known::Ending).map(|(run, _)| run.clone());
+        if let Some(ending) = ending {
+            return Err(Error::Ending(ending));
+        }
+        let folder = Folder(std::path::absolute(self.of_run(run).0).map_err(Error::Start)?);
+        folder.make().map_err(Error::Start)?;
+        let said = self.start(&folder, order).await.map_err(Error::Start)?;
+        match said.trim() {
+            // Empty: somebody else has begun it.
+            BEGUN | "" => {
+                self.known().get_or_insert_default().entry(run.clone()).or_insert(Known::Running);
+                Ok(())
+            }
+            why => Err(Error::Refused(why.chars().filter(|c| !c.is_control()).take(300).collect())),
+        }
+    }
+
+    /// Starts the process and gives it its order; returns the first line that it says.
+    async fn start(&self, folder: &Folder, order: &Order<'_>) -> io::Result<String> {
+        let mut command = Command::new(&self.program);
+        command.arg("hook-run").arg("--folder").arg(&folder.0).current_dir(&folder.0);
+        command.env_clear().envs(passed_on(&PASSED_ON));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // Not killed when this is given up: it may have begun. Who waits for it in the end is the runtime.
+        let mut child = command.spawn()?;
+        let text = Zeroizing::new(serde_json::to_vec(&order.job()).map_err(io::Error::other)?);
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(&text).await?;
+            stdin.shutdown().await?;
+        }
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line).await?;
+        }
+        Ok(line)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<BTreeMap<Run, Known>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of_run(&self, run: &Run) -> Folder {
+        Folder(self.folder.join(format!("{}-{}", run.number, run.hook)))
+    }
+
+    /// Those that have a folder. Each is looked at once at least.
+    fn found(&self) -> io::Result<BTreeMap<Run, Known>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            entries => entries?,
+        };
+        let mut found = BTreeMap::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            let parts = name.to_str().and_then(|name| name.split_once('-'));
+            let Some((number, hook)) = parts.and_then(|(n, hook)| Some((n.parse().ok()?, hook))) else { continue };
+            found.insert(Run { number: Number(number), hook: hook.into() }, Known::Running);
+        }
+        Ok(found)
+    }
+}
