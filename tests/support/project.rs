@@ -114,6 +114,11 @@ impl Project {
         stacks.into_iter().find(|s| s.name == self.name(number))
     }
 
+    /// Has the driver look anew as soon as the last look is some seconds old: whoever asks for a stack wants to know.
+    pub async fn look_again(&self, number: u32) {
+        drop(self.driver.ensure(&self.spec(number)).await);
+    }
+
     /// Asks as the runner does, until it is there. Gives it, and how long that took.
     pub async fn stand_up(&self, spec: &StackSpec) -> (SeenStack, Duration) {
         let began = Stopwatch::start();

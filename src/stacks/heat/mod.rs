@@ -13,10 +13,12 @@ mod endpoints;
 mod gather;
 mod listing;
 mod observe;
+mod pace;
 mod quota;
 mod settings;
 mod tags;
 mod template;
+mod usual;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -81,7 +83,7 @@ impl Heat {
     /// What is wrong with the settings.
     pub fn open(settings: &toml::Table, written_in: &Path, folder: &Path) -> Result<Self, Vec<String>> {
         let settings = Settings::read(settings, written_in)?;
-        let state = State { seen: Seen::default(), details: HashMap::new(), refused: BTreeMap::new() };
+        let state = State { seen: Seen::in_folder(folder), details: HashMap::new(), refused: BTreeMap::new() };
         Ok(Self {
             client: Client::new(settings),
             folder: folder.to_owned(),

@@ -20,7 +20,7 @@ use crate::{
 
 /// What Heat may take beyond its own limit, before a stack that it forgot counts as failed.
 const GRACE: Duration = Duration::from_secs(120);
-/// How often it is asked what a stack waits for, and from when on.
+/// How often at most something is tried or asked again.
 const WAITING: Duration = Duration::from_secs(30);
 
 /// What was asked about one stack while it had this status, for this reason.
@@ -84,10 +84,9 @@ impl Heat {
         let failed = |remark| of(StackStatus::Failed, Vec::new(), Some(remark));
         match ours.status.as_str() {
             "CREATE_IN_PROGRESS" | "INIT_COMPLETE" | "INIT_IN_PROGRESS" => {
-                let age = now
-                    .zip(ours.created)
-                    .map_or(Duration::ZERO, |(now, then)| Duration::from_millis(now.since(then).0));
-                let waits = if age >= WAITING { Some(self.waits_for(ours).await) } else { None };
+                let age = ours.age(now);
+                let late = age >= self.state().seen.waits.late(&ours.tagged.name);
+                let waits = if late { Some(self.waits_for(ours, age).await) } else { None };
                 if age >= ours.tagged.limit + GRACE {
                     let (limit, waits) = (ours.tagged.limit.as_secs() / 60, waits.unwrap_or_default());
                     return failed(format!(
@@ -157,9 +156,9 @@ impl Heat {
         why
     }
 
-    /// What it waits for, asked now and then.
-    async fn waits_for(&self, ours: &Ours) -> String {
-        if let Some(Told::Remark(known)) = self.told(ours, Some(WAITING)) {
+    /// What it waits for, asked ever more seldom.
+    async fn waits_for(&self, ours: &Ours, age: Duration) -> String {
+        if let Some(Told::Remark(known)) = self.told(ours, Some(age.max(WAITING))) {
             return known;
         }
         let under_way = |r: &&Value| r["resource_status"].as_str().is_some_and(|s| s.ends_with("_IN_PROGRESS"));
