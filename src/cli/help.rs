@@ -112,8 +112,10 @@ what would be accepted. Exit codes: 0 good, 1 there are mistakes.";
 pub(super) const PLAN: &str = "\
 Example:
   pointsman plan shop/prod
+  pointsman plan shop/qa --version 1.4.0 --parameter flavor=m1.large
+  pointsman plan shop/prod --offline
 
-Needs no controller.";
+Needs no controller. Exit codes: 0 it can be deployed, or nobody could be asked; 1 there are mistakes, or the cloud would refuse it.";
 pub(super) const JOURNAL: &str = "\
 Example:
   pointsman journal verify

@@ -14,6 +14,7 @@ mod help;
 pub mod import;
 pub mod init;
 pub mod journal;
+pub mod preview;
 pub mod promote;
 mod rail;
 pub mod sample;
@@ -63,12 +64,16 @@ enum Command {
     #[command(after_long_help = help::CHECK)]
     Check(check::Args),
     /// Say what a deployment would do
+    ///
+    /// A cloud is asked whether it would make the stack. Nothing is made.
     #[command(after_long_help = help::PLAN)]
     Plan {
         /// The environment, written pipeline/environment
         environment: EnvironmentId,
         #[command(flatten)]
         args: check::Args,
+        #[command(flatten)]
+        build: preview::Imagined,
     },
     #[command(flatten)]
     Client(Client),
@@ -176,7 +181,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Man(wish) => completion::manual(&wish).map(|()| ExitCode::SUCCESS),
         Command::Unit(args) => unit::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::check(&args),
-        Command::Plan { environment, args } => check::plan(&args, &environment),
+        Command::Plan { environment, args, build } => check::plan(&args, &environment, &build),
         Command::Journal(verb) => journal::run(verb),
         Command::Token(verb) => token::run(verb),
         Command::Front(args) => front::run(&args).map(|()| ExitCode::SUCCESS),

@@ -2,7 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use pointsman::stacks::{StackDriver, StackStatus, StepError};
+use pointsman::{
+    clock::Stopwatch,
+    stacks::{StackDriver, StackStatus, StepError},
+};
 use serde_json::json;
 
 use crate::support::{
@@ -34,6 +37,30 @@ async fn a_busy_or_broken_api_is_asked_again() {
     assert!(matches!(seen, Err(StepError::Unavailable(_))), "{seen:?}");
     let seen = project.until("it is asked again", async || project.driver.observe().await.ok()).await;
     assert_eq!(seen, []);
+}
+
+#[tokio::test]
+async fn a_cloud_that_wants_to_be_left_in_peace_is() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let project = Project::of(cloud);
+    project.see().await;
+    project.asked();
+    project.proxy.next("POST", "/stacks", Fault::Busy(2));
+    let made = project.driver.ensure(&project.spec(1)).await;
+    assert!(matches!(&made, Err(StepError::Unavailable(why)) if why.contains("status 429")), "{made:?}");
+    let mut said = Vec::new();
+    let began = Stopwatch::start();
+    while began.elapsed() < Duration::from_millis(1500) {
+        let again = project.driver.ensure(&project.spec(1)).await;
+        let Err(StepError::Unavailable(why)) = again else { panic!("{again:?}") };
+        said.push(why);
+    }
+    assert!(said.iter().any(|why| why.contains("wants to be asked again in")), "{said:?}");
+    let posts = project.asked().iter().filter(|asked| asked.starts_with("POST /stacks")).count();
+    assert_eq!(posts, 1);
+    project.stand_up(&project.spec(1)).await;
+    project.tear_down(1).await;
 }
 
 #[tokio::test]

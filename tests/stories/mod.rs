@@ -9,6 +9,7 @@ mod git;
 mod heat;
 mod heat_faults;
 mod heat_house;
+mod heat_plan;
 mod jenkins;
 mod kill;
 mod nginx;

@@ -14,6 +14,7 @@ mod gather;
 mod listing;
 mod observe;
 mod pace;
+mod preview;
 mod quota;
 mod settings;
 mod tags;
@@ -160,6 +161,10 @@ impl StackDriver for Heat {
 
     async fn observe(&self) -> Result<Vec<SeenStack>, StepError> {
         self.see().await
+    }
+
+    async fn preview(&self, spec: &StackSpec) -> Result<Vec<String>, StepError> {
+        self.try_out(spec).await
     }
 
     fn gather(&self, definition: &str, read: &ReadBeside<'_>) -> Result<String, Vec<String>> {
