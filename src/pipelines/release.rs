@@ -55,6 +55,7 @@ pub fn of_build(
         given: build.parameters.clone(),
         secrets: secrets.fingerprints(&pipeline.name, &entry.stack.secrets),
         link: build.link.clone(),
+        adopts: None,
     };
     with_own_definition(release, entry)
 }

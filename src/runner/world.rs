@@ -101,7 +101,8 @@ impl World {
         }
         let quiet = self.fencing().quiet(last_order, self.clock.now(), Rules::default());
         let stacks = stacks.map(|stacks| stacks.into_iter().map(|s| stack_view(s, &verdicts)).collect::<Vec<_>>());
-        let observation = Observation { as_of, stacks, front: view, public: public.flatten(), definition, quiet };
+        let (public, hooks) = (public.flatten(), Vec::new());
+        let observation = Observation { as_of, stacks, front: view, public, definition, hooks, quiet };
         self.show(&observation, &endpoints);
         Look { observation, endpoints }
     }
@@ -119,6 +120,9 @@ impl World {
                 let spec = self.spec(*number, state)?;
                 let driver = self.stacks.driver();
                 within(driver.call_limit(), driver.ensure(&spec)).await
+            }
+            Effect::RunHook { number, hook } => {
+                Err(StepError::Refused(format!("nothing is known of the hook {hook} of deployment {number}")))
             }
             Effect::Stage(number) => {
                 let target = self.target(*number, look)?;
