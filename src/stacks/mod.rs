@@ -114,6 +114,12 @@ pub trait StackDriver: Send + Sync {
         None
     }
 
+    /// Whether [`StackDriver::ensure`] of a release that [adopts](Release::adopts) takes a stack over that somebody else
+    /// made. It makes none then, and changes nothing of it but whose it is.
+    fn can_adopt(&self) -> bool {
+        false
+    }
+
     /// The longest that one call may take.
     fn call_limit(&self) -> Duration {
         Duration::from_secs(30)

@@ -1,7 +1,7 @@
 //! Standing a stack up: once, whoever asks how often. What Heat refuses is remembered, so that the deployment ends with
 //! Heat's own words instead of waiting for its deadline. Must not show a secret.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs::File};
 
 use openstack_http::Method;
 use secrecy::ExposeSecret;
@@ -28,24 +28,32 @@ impl Heat {
         let definition = Definition::parse(&spec.definition).map_err(|why| StepError::Refused(why.join("\n")))?;
         has_its_secrets(spec, &definition)?;
         self.installation()?;
-        let lock = self.lock(name).map_err(|error| StepError::Unavailable(format!("{name}: its lock: {error}")))?;
-        let Some(_alone) = lock else {
-            return Err(StepError::Unavailable(format!("{name} is being stood up by another call")));
-        };
+        let _alone = self.alone(name)?;
         if self.there(name).await? {
             return Ok(());
         }
         let answer = self.make(spec, &definition).await.map_err(|why| masked(why, spec));
-        let mut state = self.state();
-        match &answer {
-            Err(StepError::Refused(why)) => drop(state.refused.insert(name.clone(), why.clone())),
-            _ => drop(state.refused.remove(name)),
-        }
+        self.remember(name, &answer);
         answer
     }
 
+    /// Only one call at a time stands up this stack.
+    pub(super) fn alone(&self, name: &StackName) -> Result<File, StepError> {
+        let lock = self.lock(name).map_err(|error| StepError::Unavailable(format!("{name}: its lock: {error}")))?;
+        lock.ok_or_else(|| StepError::Unavailable(format!("{name} is being stood up by another call")))
+    }
+
+    /// What Heat refuses is shown until it is retired.
+    pub(super) fn remember(&self, name: &StackName, answer: &Result<(), StepError>) {
+        let mut state = self.state();
+        match answer {
+            Err(StepError::Refused(why)) => drop(state.refused.insert(name.clone(), why.clone())),
+            _ => drop(state.refused.remove(name)),
+        }
+    }
+
     /// Whether it is there already.
-    async fn there(&self, name: &StackName) -> Result<bool, StepError> {
+    pub(super) async fn there(&self, name: &StackName) -> Result<bool, StepError> {
         let listing = self.look_for(name).await?;
         let mut same = listing.stacks.iter().filter(|ours| ours.tagged.name == *name).peekable();
         if same.peek().is_some() && same.all(|ours| ours.status.starts_with("DELETE")) {
@@ -184,7 +192,12 @@ pub(super) fn request(
             Place::Parameter(parameter) => drop(parameters.insert(parameter.clone(), value.expose_secret().to_owned())),
         }
     }
-    let tagged = Tagged { name: spec.name.clone(), endpoints: definition.endpoints.clone(), limit: definition.limit };
+    let tagged = Tagged {
+        name: spec.name.clone(),
+        endpoints: definition.endpoints.clone(),
+        limit: definition.limit,
+        adopted: None,
+    };
     let mut body = json!({
         "stack_name": spec.name.to_string(),
         "template": definition.files.get(&definition.template),

@@ -8,7 +8,10 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 use serde::Deserialize;
 
 use super::{
-    Heat, pace,
+    Heat,
+    client::Failure,
+    kept::Known,
+    pace,
     tags::{self, Tagged},
     usual::Waits,
 };
@@ -29,6 +32,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(super) struct Ours {
     pub(super) tagged: Tagged,
+    /// What Heat calls it.
+    pub(super) called: String,
     pub(super) id: String,
     /// As Heat writes it, such as `CREATE_IN_PROGRESS`.
     pub(super) status: String,
@@ -132,14 +137,28 @@ struct Answered {
     stacks: Vec<Listed>,
 }
 
-#[derive(Deserialize)]
-struct Listed {
-    id: String,
-    stack_name: String,
-    stack_status: String,
-    stack_status_reason: Option<String>,
+/// Anybody's stack.
+#[derive(Deserialize, Clone)]
+pub(super) struct Listed {
+    pub(super) id: String,
+    pub(super) stack_name: String,
+    pub(super) stack_status: String,
+    pub(super) stack_status_reason: Option<String>,
     creation_time: Option<String>,
-    tags: Option<Vec<String>>,
+    pub(super) tags: Option<Vec<String>>,
+}
+
+impl Listed {
+    fn ours(self, tagged: Tagged) -> Ours {
+        Ours {
+            tagged,
+            called: self.stack_name,
+            id: self.id,
+            status: self.stack_status,
+            reason: self.stack_status_reason.unwrap_or_default(),
+            created: self.creation_time.as_deref().and_then(time),
+        }
+    }
 }
 
 impl Heat {
@@ -202,25 +221,17 @@ impl Heat {
     async fn list(&self) -> Result<Arc<Listing>, StepError> {
         let changes = self.state().seen.changes;
         let began = Stopwatch::start();
-        let doing = || format!("listing the stacks of cloud {}", self.client.cloud());
         let installation = self.installation()?;
         let tags = tags::of_installation(installation);
-        let answer =
-            self.client.look(&["stacks"], &[("tags", &tags)]).await.map_err(|failure| failure.step(&doing()))?;
-        let listed: Answered = serde_json::from_value(answer.body)
-            .map_err(|error| StepError::Unavailable(format!("{}: the answer is no list: {error}", doing())))?;
+        let tagged = [("tags", tags.as_str())];
+        let ((listed, at), kept) = futures_util::future::try_join(self.some(&tagged), self.unmarked_ones()).await?;
         let ours = |listed: Listed| {
-            Some(Ours {
-                tagged: Tagged::read(installation, &listed.stack_name, &listed.tags?)?,
-                id: listed.id,
-                status: listed.stack_status,
-                reason: listed.stack_status_reason.unwrap_or_default(),
-                created: listed.creation_time.as_deref().and_then(time),
-            })
+            let tagged = Tagged::read(installation, (&listed.stack_name, &listed.id), listed.tags.as_deref()?)?;
+            Some(listed.ours(tagged))
         };
-        let gone = |ours: &Ours| ours.status == "DELETE_COMPLETE";
-        let stacks = listed.stacks.into_iter().filter_map(ours).filter(|ours| !gone(ours)).collect();
-        let listing = Arc::new(Listing { stacks, at: answer.at, took: began.elapsed() });
+        let marked = listed.into_iter().filter(|listed| kept.iter().all(|kept| kept.id != listed.id)).filter_map(ours);
+        let stacks = marked.filter(|ours| ours.status != "DELETE_COMPLETE").collect::<Vec<_>>();
+        let listing = Arc::new(Listing { stacks: [stacks, kept].concat(), at, took: began.elapsed() });
         let seen = &mut self.state().seen;
         let statuses = |l: &Listing| l.stacks.iter().map(|s| (s.id.clone(), s.status.clone())).collect::<Vec<_>>();
         if seen.last.as_ref().is_none_or(|(_, _, last)| statuses(last) != statuses(&listing)) {
@@ -229,6 +240,44 @@ impl Heat {
         seen.waits.saw(&listing, began);
         seen.last = Some((changes, began, listing.clone()));
         Ok(listing)
+    }
+
+    /// Stacks of the project, by filters that have to be checked again: Heat leaves out those that it does not know.
+    pub(super) async fn some(&self, filters: &[(&str, &str)]) -> Result<(Vec<Listed>, Option<Millis>), StepError> {
+        let doing = || format!("listing the stacks of cloud {}", self.client.cloud());
+        let answer = self.client.look(&["stacks"], filters).await.map_err(|failure| failure.step(&doing()))?;
+        let listed: Answered = serde_json::from_value(answer.body)
+            .map_err(|error| StepError::Unavailable(format!("{}: the answer is no list: {error}", doing())))?;
+        Ok((listed.stacks, answer.at))
+    }
+
+    /// What is ours and could not be marked, in one more list as long as there is such a stack.
+    async fn unmarked_ones(&self) -> Result<Vec<Ours>, StepError> {
+        let kept = self.kept().all();
+        if kept.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<_> = kept.iter().map(|kept| ("id", kept.id.as_str())).collect();
+        let (listed, _) = self.some(&ids).await?;
+        let mut ours = Vec::new();
+        for kept in kept {
+            match listed.iter().find(|listed| listed.id == kept.id && listed.stack_status != "DELETE_COMPLETE") {
+                Some(listed) => ours.push(listed.clone().ours(kept.tagged)),
+                None => self.forget_if_gone(&kept).await,
+            }
+        }
+        Ok(ours)
+    }
+
+    /// That it is in no list is not enough: without its file it would be ours no more.
+    async fn forget_if_gone(&self, kept: &Known) {
+        let gone = match self.client.look(&["stacks", &kept.called, &kept.id], &[("resolve_outputs", "false")]).await {
+            Ok(answer) => answer.body["stack"]["stack_status"] == "DELETE_COMPLETE",
+            Err(failure) => matches!(failure, Failure::Said { status: 404, .. }),
+        };
+        if gone {
+            self.kept().forget(&kept.id);
+        }
     }
 }
 

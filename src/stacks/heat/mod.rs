@@ -5,12 +5,14 @@
 //! whatever is done is looked for by tag before and after, and every tag is checked here again: what does not carry all of
 //! ours is not listed and never deleted. Must not wait for a stack.
 
+mod adopt;
 mod client;
 mod clouds;
 mod create;
 mod definition;
 mod endpoints;
 mod gather;
+mod kept;
 mod listing;
 mod observe;
 mod pace;
@@ -38,6 +40,7 @@ pub use settings::KEYS as CLOUD_KEYS;
 use self::{
     client::{ACT, Client, Failure, HEAT, Question},
     definition::Definition,
+    kept::Kept,
     listing::{Ours, Seen},
     observe::Detail,
     settings::Settings,
@@ -104,18 +107,23 @@ impl Heat {
         Ok(self.installation.get_or_init(|| read))
     }
 
+    /// What is ours and does not say so in Heat.
+    fn kept(&self) -> Kept {
+        Kept::below(&self.folder)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Deletes a stack of ours, as it was just seen with all its tags.
     async fn delete(&self, ours: &Ours) -> Result<(), StepError> {
-        let name = ours.tagged.name.to_string();
+        let name = &ours.called;
         let question = Question {
             service: HEAT,
             method: Method::DELETE,
             // By name and id: by one of them alone Heat redirects.
-            path: &["stacks", &name, &ours.id],
+            path: &["stacks", name, &ours.id],
             query: &[],
             body: None,
             limit: ACT,
@@ -143,7 +151,10 @@ impl Heat {
 #[async_trait::async_trait]
 impl StackDriver for Heat {
     async fn ensure(&self, spec: &StackSpec) -> Result<(), StepError> {
-        self.create(spec).await
+        match &spec.release.adopts {
+            Some(adopts) => self.adopt(spec, adopts).await,
+            None => self.create(spec).await,
+        }
     }
 
     async fn retire(&self, name: &StackName, permit: &RetirePermit) -> Result<(), StepError> {
@@ -177,6 +188,10 @@ impl StackDriver for Heat {
 
     fn needs(&self, definition: &str) -> Option<Needs> {
         Definition::parse(definition).ok().map(|definition| definition.needs())
+    }
+
+    fn can_adopt(&self) -> bool {
+        true
     }
 
     fn call_limit(&self) -> Duration {

@@ -64,7 +64,9 @@ impl Heat {
         for (name, mut same) in by_name {
             same.sort_by_key(|ours| (ours.status.starts_with("DELETE"), ours.created, &ours.id));
             kept.extend(same.first().copied());
-            for double in same.into_iter().skip(1).filter(|ours| !ours.is_going()) {
+            // What was there before us is nobody's double.
+            let doubles = same.into_iter().skip(1).filter(|ours| !ours.is_going() && ours.tagged.adopted.is_none());
+            for double in doubles {
                 // One that can not be deleted is tried again now and then.
                 if self.told(double, Some(WAITING)).is_some() {
                     continue;
@@ -100,8 +102,11 @@ impl Heat {
             "DELETE_IN_PROGRESS" => of(StackStatus::Deleting, Vec::new(), None),
             status => {
                 // Somebody has changed it by hand since: whether it still serves is for the checks to say.
-                let remark =
-                    (status != "CREATE_COMPLETE").then(|| format!("Heat says {status}: {}", one_line(&ours.reason)));
+                // We have changed ourselves whose it is, if it was there before us.
+                let usual =
+                    status == "CREATE_COMPLETE" || ours.tagged.adopted.is_some() && status.starts_with("UPDATE");
+                let usual = usual && !status.ends_with("_FAILED");
+                let remark = (!usual).then(|| format!("Heat says {status}: {}", one_line(&ours.reason)));
                 match self.endpoints(ours).await {
                     Ok(Ok(endpoints)) => of(StackStatus::Ready, endpoints, remark),
                     Ok(Err(why)) => failed(why),
@@ -116,8 +121,8 @@ impl Heat {
         if let Some(Told::Endpoints(known)) = self.told(ours, None) {
             return Ok(Ok(known));
         }
-        let (name, wanted) = (ours.tagged.name.to_string(), &ours.tagged.endpoints);
-        let answer = self.client.look(&["stacks", &name, &ours.id, "outputs", &wanted.output], &[]).await;
+        let (name, wanted) = (&ours.called, &ours.tagged.endpoints);
+        let answer = self.client.look(&["stacks", name, &ours.id, "outputs", &wanted.output], &[]).await;
         let output = match answer {
             Ok(answer) => answer.body["output"].clone(),
             Err(Failure::Said { status: 404, message }) => {
@@ -175,8 +180,7 @@ impl Heat {
 
     /// All resources, those of nested stacks too; those that are stacks themselves only repeat what is in them.
     async fn resources(&self, ours: &Ours) -> Option<Vec<Value>> {
-        let name = ours.tagged.name.to_string();
-        let answer = self.client.look(&["stacks", &name, &ours.id, "resources"], &[("nested_depth", "5")]).await;
+        let answer = self.client.look(&["stacks", &ours.called, &ours.id, "resources"], &[("nested_depth", "5")]).await;
         let list = answer.ok()?.body["resources"].as_array()?.clone();
         let nested = |r: &Value| r["resource_type"].as_str().is_some_and(|kind| kind.ends_with(".yaml"));
         let (outer, inner): (Vec<_>, Vec<_>) = list.into_iter().partition(nested);
