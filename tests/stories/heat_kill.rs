@@ -161,9 +161,8 @@ async fn every_trouble_with_heat_ends_with_its_reason_and_leaves_what_is_live() 
         let needed = house.records().into_iter().find(needed)?;
         Some(needed["event"]["reason"].as_str().expect("a reason").to_owned())
     });
-    let why = String::from_utf8_lossy(&house.run(&["why", "shop/live"]).stdout).into_owned();
-    println!("{reason}\n{why}");
-    assert!(format!("{reason}{why}").contains("Volume is still attached."), "{reason}\n{why}");
+    println!("{reason}");
+    assert!(reason.contains("web (OS::Nova::Server)") && reason.contains("Volume is still attached."), "{reason}");
     house.assert_live("v6");
     std::fs::write(&detached, "").expect("written");
     house.settle();

@@ -78,6 +78,8 @@ struct State {
     details: HashMap<String, Detail>,
     /// Stacks that Heat would not make, and why.
     refused: BTreeMap<StackName, String>,
+    /// Why Heat could not delete a stack the last time, by its id: it is tried again meanwhile.
+    stuck: HashMap<String, String>,
 }
 
 impl Heat {
@@ -87,7 +89,8 @@ impl Heat {
     /// What is wrong with the settings.
     pub fn open(settings: &toml::Table, written_in: &Path, folder: &Path) -> Result<Self, Vec<String>> {
         let settings = Settings::read(settings, written_in)?;
-        let state = State { seen: Seen::in_folder(folder), details: HashMap::new(), refused: BTreeMap::new() };
+        let seen = Seen::in_folder(folder);
+        let state = State { seen, details: HashMap::new(), refused: BTreeMap::new(), stuck: HashMap::new() };
         Ok(Self {
             client: Client::new(settings),
             folder: folder.to_owned(),

@@ -42,7 +42,12 @@ impl Heat {
     /// All that are ours, and those that Heat would not make.
     pub(super) async fn see(&self) -> Result<Vec<SeenStack>, StepError> {
         let listing = self.look().await?;
-        self.state().details.retain(|id, _| listing.stacks.iter().any(|ours| ours.id == *id));
+        {
+            let state = &mut self.state();
+            let there = |id: &String| listing.stacks.iter().any(|ours| ours.id == *id);
+            state.details.retain(|id, _| there(id));
+            state.stuck.retain(|id, _| there(id));
+        }
         let kept = self.one_of_each(&listing).await;
         let mut seen = join_all(kept.into_iter().map(|ours| self.seen(ours, listing.at))).await;
         let refused = self.state().refused.clone();
@@ -98,8 +103,15 @@ impl Heat {
                 of(StackStatus::Creating, Vec::new(), waits)
             }
             "CREATE_FAILED" => failed(self.why(ours, "CREATE").await),
-            "DELETE_FAILED" => failed(format!("Heat could not delete it: {}", self.why(ours, "DELETE").await)),
-            "DELETE_IN_PROGRESS" => of(StackStatus::Deleting, Vec::new(), None),
+            "DELETE_FAILED" => {
+                let why = format!("Heat could not delete it: {}", self.why(ours, "DELETE").await);
+                self.state().stuck.insert(ours.id.clone(), why.clone());
+                failed(why)
+            }
+            "DELETE_IN_PROGRESS" => {
+                let before = self.state().stuck.get(&ours.id).map(|why| format!("it is tried again; before, {why}"));
+                of(StackStatus::Deleting, Vec::new(), before)
+            }
             status => {
                 // Somebody has changed it by hand since: whether it still serves is for the checks to say.
                 // We have changed ourselves whose it is, if it was there before us.
