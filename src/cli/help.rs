@@ -149,6 +149,13 @@ Sent again with the same --idempotency-key it is the same deployment.
 Exit codes with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 5 awaiting approval, 6 superseded by a \
 later build, 124 not ended within --timeout (the deployment goes on)."
 );
+pub(super) const ADOPT: &str = asking!(
+    "Example:
+  pointsman adopt reporting/qa reporting42 --output instance_ip --watch
+
+It must pass the environment's checks, and nothing of it is changed. Once it was found good it is torn down like any other \
+when its time is over; an adoption that fails leaves it alone. Exit codes: as `deploy`."
+);
 pub(super) const PROMOTE: &str = asking!(
     "Example:
   pointsman promote shop/prod --watch

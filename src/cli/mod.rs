@@ -1,6 +1,7 @@
 //! The command line: a file for each command or kind of commands. Must not decide anything.
 
 pub mod act;
+pub mod adopt;
 mod block;
 mod changes;
 pub mod check;
@@ -120,6 +121,12 @@ client! {
     /// Announces a build to the first environment of a pipeline, as the webhook of a build server does.
     #[command(after_long_help = help::DEPLOY)]
     Deploy { #[command(flatten)] wish: deploy::Deploy, },
+    /// Take over the stack that is live today
+    ///
+    /// For an environment in which Pointsman has nothing live: a stack that somebody else made is checked, gets the front, and
+    /// is the way back of the first deployment.
+    #[command(after_long_help = help::ADOPT)]
+    Adopt { #[command(flatten)] wish: adopt::Adopt, },
     /// Take what is live in the environment before to this one
     ///
     /// The same frozen release goes on to the next environment: nothing is built again.
@@ -198,6 +205,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 async fn ask(command: Client) -> anyhow::Result<ExitCode> {
     match command {
         Client::Deploy { wish, server } => deploy::deploy(&server, wish).await,
+        Client::Adopt { wish, server } => adopt::adopt(&server, wish).await,
         Client::Promote { wish, server } => promote::promote(&server, wish).await,
         Client::Rollback { wish, server } => act::one(&server, "rollback", wish).await,
         Client::Abort { wish, server } => act::one(&server, "abort", wish).await,

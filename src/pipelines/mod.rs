@@ -128,6 +128,8 @@ pub struct StackDefinition {
     pub parameters: BTreeMap<Arc<str>, Arc<str>>,
     /// The names of the secrets that it is given, all of them in [`Pipeline::secrets`].
     pub secrets: Vec<Arc<str>>,
+    /// Whether the driver can take a stack over that somebody else made.
+    pub can_adopt: bool,
 }
 
 /// Where a stack definition is.
