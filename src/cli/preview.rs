@@ -74,7 +74,7 @@ pub(super) fn preview(
         Ok(release) => release,
         Err(why) => return Ok(Told::Refused(why.to_string())),
     };
-    let values = match secrets.values(&environment.id, &release) {
+    let values = match secrets.named(&pipeline.name, &stack.secrets) {
         Ok(values) => values,
         Err(why) => return Ok(Told::Unasked(why.to_string())),
     };
