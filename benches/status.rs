@@ -121,6 +121,7 @@ async fn go_live(journal: &Journal, id: &EnvironmentId, n: u8) {
         given: BTreeMap::new(),
         secrets: BTreeMap::new(),
         link: None,
+        adopts: None,
     };
     let plan = Plan { retain: Retain::For(Millis(3_600_000)), ..Plan::default() };
     let deploy = Command::Deploy {
