@@ -21,7 +21,7 @@ const THEIRS: &str = "heat_template_version: 2014-10-16\nparameters:\n  version:
 fn adopting(project: &Project, number: u32, stack: &str, output: &str) -> StackSpec {
     let spec = project.spec(number);
     let adopts = Adopts { stack: stack.into(), output: Some(output.into()) };
-    let release = Release { adopts: Some(adopts), ..(*spec.release).clone() };
+    let release = Release { adopts: Some(adopts.into()), ..(*spec.release).clone() };
     StackSpec { release: Arc::new(release), ..spec }
 }
 
@@ -135,7 +135,7 @@ async fn where_heat_says_that_only_tags_would_change_it_gets_ours() {
         .await;
     assert!(ours.contains(&"team-a".to_owned()) && ours.contains(&"cost-7".to_owned()), "{ours:?}");
     assert_eq!(resources(&project, &theirs), before, "no resource was touched");
-    assert_eq!(project.left(), [theirs.clone()]);
+    assert_eq!(project.left(), std::slice::from_ref(&theirs));
     assert!(seen.remark.is_none(), "{seen:?}");
     let mut wire = Wire::open(seen.endpoints[0]).expect("it listens");
     assert_eq!(wire.ask("GET", "/", "", "").expect("it answers").headers["x-version"], "v41");

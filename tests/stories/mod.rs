@@ -13,6 +13,7 @@ mod heat_faults;
 mod heat_house;
 mod heat_kill;
 mod heat_plan;
+mod heat_takeover;
 mod heat_tls;
 mod hook_runs;
 mod jenkins;
