@@ -10,6 +10,7 @@ mod heat;
 mod heat_faults;
 mod heat_house;
 mod hook_runs;
+mod hooks;
 mod jenkins;
 mod kill;
 mod nginx;
