@@ -17,7 +17,7 @@ use sha2::Sha256;
 
 use crate::{
     intake::keys,
-    machine::{Name, Release},
+    machine::{EnvironmentId, Name, Release},
     pipelines::{Pipeline, Pipelines, SecretSource},
     random,
 };
@@ -84,6 +84,8 @@ type Fingerprint = Arc<str>;
 struct Inner {
     key: SecretSlice<u8>,
     sources: BTreeMap<Name, BTreeMap<Arc<str>, SecretSource>>,
+    /// What the stacks of an environment call those that they are given.
+    called: BTreeMap<EnvironmentId, BTreeMap<Arc<str>, Arc<str>>>,
     /// What else may not be seen: the keys of webhooks, the passwords of repositories.
     others: BTreeMap<Name, Vec<SecretSource>>,
     /// The last good fingerprint of each.
@@ -112,12 +114,14 @@ impl Secrets {
 
     fn of(key: SecretSlice<u8>, pipelines: &Pipelines) -> Self {
         let sources = pipelines.iter().map(|p| (p.name.clone(), p.secrets.clone())).collect();
+        let environments = pipelines.iter().flat_map(|p| &p.environments);
+        let called = environments.map(|e| (e.id.clone(), e.stack.secrets.clone())).collect();
         let others = |p: &Arc<Pipeline>| {
             let password = p.source.iter().filter_map(|source| source.password.clone());
             (p.name.clone(), p.webhook.secrets.iter().cloned().chain(password).collect())
         };
         let others = pipelines.iter().map(others).collect();
-        Self(Arc::new(Inner { key, sources, others, known: Mutex::default() }))
+        Self(Arc::new(Inner { key, sources, called, others, known: Mutex::default() }))
     }
 
     /// The fingerprint of one as it is now.
@@ -130,15 +134,16 @@ impl Secrets {
         self.read(pipeline, name, source).map(|(_, fingerprint)| fingerprint)
     }
 
-    /// The fingerprints of these as they are now; of one that can not be read, as it was last.
-    pub fn fingerprints(&self, pipeline: &Name, names: &[Arc<str>]) -> BTreeMap<Arc<str>, Arc<str>> {
-        let one = |name: &Arc<str>| {
+    /// The fingerprints of these as they are now, by what the stacks call them; of one that can not be read, as it was
+    /// last.
+    pub fn fingerprints(&self, pipeline: &Name, names: &BTreeMap<Arc<str>, Arc<str>>) -> BTreeMap<Arc<str>, Arc<str>> {
+        let one = |(called, name): (&Arc<str>, &Arc<str>)| {
             let source = self.0.sources.get(pipeline)?.get(name)?;
             if let Err(why) = self.read(pipeline, name, source) {
                 tracing::warn!(%pipeline, %why, "{why}; its last fingerprint is recorded");
             }
             let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-            Some((name.clone(), known.get(&(pipeline.clone(), name.clone()))?.clone()))
+            Some((called.clone(), known.get(&(pipeline.clone(), name.clone()))?.clone()))
         };
         names.iter().filter_map(one).collect()
     }
@@ -147,9 +152,15 @@ impl Secrets {
     ///
     /// # Errors
     /// The first that can not be had.
-    pub fn values(&self, pipeline: &Name, release: &Release) -> Result<BTreeMap<Arc<str>, SecretString>, Error> {
-        let sources = self.0.sources.get(pipeline);
-        let one = |(name, then): (&Arc<str>, &Arc<str>)| {
+    pub fn values(
+        &self,
+        environment: &EnvironmentId,
+        release: &Release,
+    ) -> Result<BTreeMap<Arc<str>, SecretString>, Error> {
+        let pipeline = &environment.pipeline;
+        let (sources, names) = (self.0.sources.get(pipeline), self.0.called.get(environment));
+        let one = |(called, then): (&Arc<str>, &Arc<str>)| {
+            let name = names.and_then(|names| names.get(called)).unwrap_or(called);
             let gone = || Error::Gone { name: name.clone(), pipeline: pipeline.clone(), release: release.number };
             let source = sources.and_then(|s| s.get(name)).ok_or_else(gone)?;
             let (value, now) = self.read(pipeline, name, source)?;
@@ -157,20 +168,24 @@ impl Secrets {
                 let number = release.number;
                 tracing::info!(%pipeline, secret = %name, %then, %now, "{name} has changed since release {number}");
             }
-            Ok((name.clone(), value))
+            Ok((called.clone(), value))
         };
         release.secrets.iter().map(one).collect()
     }
 
-    /// The values of these as they are now.
+    /// The values of these as they are now, by what a hook calls them.
     ///
     /// # Errors
     /// The first that can not be had.
-    pub fn named(&self, pipeline: &Name, names: &[Arc<str>]) -> Result<BTreeMap<Arc<str>, SecretString>, Error> {
-        let one = |name: &Arc<str>| {
+    pub fn named(
+        &self,
+        pipeline: &Name,
+        names: &BTreeMap<Arc<str>, Arc<str>>,
+    ) -> Result<BTreeMap<Arc<str>, SecretString>, Error> {
+        let one = |(called, name): (&Arc<str>, &Arc<str>)| {
             let gone = || Error::Unknown { name: name.clone(), pipeline: pipeline.clone() };
             let source = self.0.sources.get(pipeline).and_then(|s| s.get(name)).ok_or_else(gone)?;
-            Ok((name.clone(), self.read(pipeline, name, source)?.0))
+            Ok((called.clone(), self.read(pipeline, name, source)?.0))
         };
         names.iter().map(one).collect()
     }
@@ -271,8 +286,12 @@ front = { driver = "builtin", listen = "127.0.0.1:18099" }
         (folder, loaded.pipelines)
     }
 
-    fn names() -> (Name, Vec<Arc<str>>) {
-        ("shop".parse().unwrap(), vec!["db".into(), "mail".into()])
+    fn names() -> (Name, BTreeMap<Arc<str>, Arc<str>>) {
+        ("shop".parse().unwrap(), ["db", "mail"].map(|name| (name.into(), name.into())).into())
+    }
+
+    fn live() -> EnvironmentId {
+        "shop/live".parse().unwrap()
     }
 
     fn release(secrets: BTreeMap<Arc<str>, Arc<str>>) -> Release {
@@ -318,13 +337,26 @@ front = { driver = "builtin", listen = "127.0.0.1:18099" }
         let before = secrets.fingerprints(&shop, &names);
         let release = release(before.clone());
         fs::write(folder.path().join("db"), "another").unwrap();
-        let values = secrets.values(&shop, &release).unwrap();
+        let values = secrets.values(&live(), &release).unwrap();
         assert_eq!(values["db"].expose_secret(), "another", "a change is no obstacle");
         assert_eq!(values["mail"].expose_secret(), "whsec_AQID", "a stack is given it as it is");
         fs::remove_file(folder.path().join("mail")).unwrap();
         assert_eq!(secrets.fingerprints(&shop, &names)["mail"], before["mail"]);
-        let why = secrets.values(&shop, &release).map(drop).unwrap_err().to_string();
+        let why = secrets.values(&live(), &release).map(drop).unwrap_err().to_string();
         assert!(why.starts_with("the secret mail of shop can not be read: "), "{why}");
+    }
+
+    #[test]
+    fn a_stack_gets_the_secret_of_its_environment_by_the_name_that_its_definition_has_for_it() {
+        let (folder, _) = shop();
+        let text = PIPELINE.replace("[\"db\", \"mail\"]", "{ settings = \"db\", post = \"mail\" }");
+        fs::write(folder.path().join("shop.toml"), text).unwrap();
+        let loaded = load(&Registry::all(folder.path()), &folder.path().join("shop.toml"));
+        let secrets = Secrets::open(folder.path(), &loaded.pipelines).unwrap();
+        let called = [("settings".into(), "db".into()), ("post".into(), "mail".into())].into();
+        let release = release(secrets.fingerprints(&"shop".parse().unwrap(), &called));
+        let values = secrets.values(&live(), &release).unwrap();
+        assert_eq!((values["settings"].expose_secret(), values["post"].expose_secret()), (CANARY, "whsec_AQID"));
     }
 
     #[test]
@@ -333,9 +365,9 @@ front = { driver = "builtin", listen = "127.0.0.1:18099" }
         let (shop, names) = names();
         let secrets = Secrets::open(folder.path(), &pipelines).unwrap();
         let release = release(secrets.fingerprints(&shop, &names));
-        let values = secrets.values(&shop, &release).unwrap();
+        let values = secrets.values(&live(), &release).unwrap();
         fs::write(folder.path().join("db"), format!("{CANARY}\0")).unwrap();
-        let error = secrets.values(&shop, &release).map(drop).unwrap_err();
+        let error = secrets.values(&live(), &release).map(drop).unwrap_err();
         let shown = format!("{secrets:?} {values:?} {pipelines:?} {release:?} {error:?} {error}");
         assert!(!shown.contains(CANARY), "{shown}");
         assert!(!serde_json::to_string(&release).unwrap().contains(CANARY));

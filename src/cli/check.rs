@@ -180,12 +180,17 @@ fn hook(hook: &HookDefinition) -> Step {
         HookPoint::AfterCutover => ", once it is live and while it bakes",
     };
     let what = format!("{}{when}, {}: {}", hook.name, within(hook.timeout), hook.call.shown());
-    let secrets = hook.secrets.iter().map(|name| format!("secret      {name}"));
+    let secrets = hook.secrets.iter().map(|(called, name)| format!("secret      {}", renamed(called, name)));
     let mut details: Vec<String> = secrets.collect();
     if hook.one_way {
         details.push(no_way_back(&hook.name, ""));
     }
     Step { name: "hook", what, details }
+}
+
+/// A secret by what it is called where it is used, and by its own name where that is another.
+fn renamed(called: &str, name: &str) -> String {
+    if called == name { name.to_owned() } else { format!("{called} is {name}") }
 }
 
 /// What the front's driver says about itself. It is opened for that and asked nothing else.
@@ -209,7 +214,7 @@ fn stand_up(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: O
         Some(some) => some.join(", "),
     };
     details.push(format!("from builds {build}"));
-    for name in &stack.secrets {
+    for (called, name) in &stack.secrets {
         let place = match pipeline.secrets.get(name) {
             Some(SecretSource::File(path)) => format!("file {}", path.display()),
             Some(SecretSource::Env(variable)) => format!("variable {variable}"),
@@ -220,7 +225,7 @@ fn stand_up(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: O
             Some(Err(why)) => why.to_string(),
             None => "its fingerprint is known once `serve` has run, to whoever may read the state folder".to_owned(),
         };
-        details.push(format!("secret      {name} from {place}: {fingerprint}"));
+        details.push(format!("secret      {} from {place}: {fingerprint}", renamed(called, name)));
     }
     // Where secrets are kept may stand in it, but never one.
     details.extend(stack.settings.iter().map(|(key, value)| format!("{key:<11} {value}")));

@@ -21,8 +21,8 @@ pub struct HookDefinition {
     pub at: HookPoint,
     /// What runs.
     pub call: Call,
-    /// Secrets of the pipeline that it is given.
-    pub secrets: Vec<Arc<str>>,
+    /// Secrets of the pipeline that it is given, by what it calls each.
+    pub secrets: BTreeMap<Arc<str>, Arc<str>>,
     /// How long it may run.
     pub timeout: Millis,
     /// What it does is not undone by going back.

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     fs, io,
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,7 +15,7 @@ use crate::{
     machine::EnvironmentId,
     stacks::{self, StackDriver},
     toml_file::Mistake,
-    web_front,
+    web_front::{self, Claim, Claimed},
 };
 
 /// The largest pipeline file, in bytes.
@@ -63,15 +62,16 @@ impl Registry {
         Some(open(settings, written_in, &self.state.join("stacks").join(name)))
     }
 
+    /// What the front would need for itself alone, unless something is wrong with its settings.
     pub(super) fn check_front(
         &self,
         driver: &str,
         settings: &toml::Table,
         written_in: &Path,
-    ) -> Result<(), Vec<String>> {
+    ) -> Result<Vec<Claim>, Vec<String>> {
         match self.fronts.iter().find(|(name, _)| *name == driver) {
-            Some((_, open)) => open(settings, written_in, &self.state.join("check")).map(drop),
-            None => Ok(()),
+            Some((_, open)) => Ok(open(settings, written_in, &self.state.join("check"))?.claims()),
+            None => Ok(Vec::new()),
         }
     }
 }
@@ -142,11 +142,11 @@ fn read(file: &Path) -> Result<String, String> {
         .map_err(|error| format!("it is no text in UTF-8: byte {} does not fit", error.utf8_error().valid_up_to()))
 }
 
-/// Two environments whose stacks would be called the same, and two fronts that would listen at the same address.
+/// Two environments whose stacks would be called the same, and two fronts that both need what only one can have.
 fn collisions(all: &[Parsed]) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     let mut stack_names: HashMap<String, String> = HashMap::new();
-    let mut listening: HashMap<u16, Vec<(SocketAddr, &EnvironmentId)>> = HashMap::new();
+    let mut claimed: HashMap<String, Vec<(&Claim, &EnvironmentId)>> = HashMap::new();
     for (parsed, environment, places) in pairs(all) {
         let file = parsed.pipeline.file.display().to_string();
         let mut wrong = |(line, column), text| mistakes.push(Mistake { file: file.clone(), line, column, text });
@@ -159,20 +159,24 @@ fn collisions(all: &[Parsed]) -> Vec<Mistake> {
             ),
             _ => drop(stack_names.insert(stacks, id.to_string())),
         }
-        let Some((text, place)) = &places.listen else { continue };
-        let Ok(address) = text.parse::<SocketAddr>() else { continue };
-        if address.port() == 0 {
-            continue;
+        for (claim, place) in &places.claims {
+            let neighbours = claimed.entry(subject(claim)).or_default();
+            if let Some((theirs, other)) = neighbours.iter().find(|(theirs, _)| theirs.contests(claim)) {
+                wrong(*place, format!("the front of {other} {theirs} already; give each front its own {}", claim.key));
+                break;
+            }
+            neighbours.push((claim, id));
         }
-        let neighbours = listening.entry(address.port()).or_default();
-        let overlap = |a: SocketAddr| a == address || a.ip().is_unspecified() || address.ip().is_unspecified();
-        if let Some((_, other)) = neighbours.iter().find(|(a, _)| overlap(*a)) {
-            let why = format!("the front of {other} listens at {address} already; give each front its own address");
-            wrong(*place, why);
-        }
-        neighbours.push((address, id));
     }
     mistakes
+}
+
+/// The same for all claims that contest each other, and for few others.
+fn subject(claim: &Claim) -> String {
+    match &claim.what {
+        Claimed::Address(address) => address.port().to_string(),
+        Claimed::File(file) => file.clone(),
+    }
 }
 
 fn pairs(all: &[Parsed]) -> impl Iterator<Item = (&Parsed, &Arc<super::EnvironmentDefinition>, &Places)> {

@@ -129,8 +129,8 @@ pub struct StackDefinition {
     pub definition: DefinitionSource,
     /// Values for it, that a build may override.
     pub parameters: BTreeMap<Arc<str>, Arc<str>>,
-    /// The names of the secrets that it is given, all of them in [`Pipeline::secrets`].
-    pub secrets: Vec<Arc<str>>,
+    /// The secrets that it is given: what its definition calls each, and what [`Pipeline::secrets`] does.
+    pub secrets: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 /// Where a stack definition is.

@@ -179,7 +179,7 @@ impl World {
         let release = state.release_of(number).ok_or_else(unknown)?.clone();
         let definition = self.frozen.thaw(&release.definition).map_err(|e| StepError::Refused(e.to_string()))?;
         // What is kept elsewhere may come back: it is asked again.
-        let secrets = self.secrets.values(&self.id.pipeline, &release);
+        let secrets = self.secrets.values(&self.id, &release);
         let secrets = secrets.map_err(|why| StepError::Unavailable(why.to_string()))?;
         Ok(StackSpec { name: self.name(number), release, definition, secrets })
     }

@@ -8,7 +8,7 @@ pub mod command;
 pub mod nginx;
 mod reading;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,51 @@ pub struct SeenFront {
     pub open: Vec<(StackName, u64)>,
 }
 
+/// What a front needs for itself alone: another one on the same host that wants it too can not work beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The key of the front's settings that names it.
+    pub key: &'static str,
+    /// On which host, by the name that the settings give it; `None`: this one.
+    pub host: Option<String>,
+    /// What it is.
+    pub what: Claimed,
+}
+
+/// Something that only one front can have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// An address to listen at.
+    Address(SocketAddr),
+    /// A file or folder to write, absolute.
+    File(String),
+}
+
+impl Claim {
+    /// Whether both can not be had.
+    pub fn contests(&self, other: &Self) -> bool {
+        let same = match (&self.what, &other.what) {
+            (Claimed::Address(a), Claimed::Address(b)) => {
+                let either = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+                a.port() == b.port() && a.port() != 0 && either
+            }
+            (Claimed::File(a), Claimed::File(b)) => a == b,
+            _ => false,
+        };
+        same && self.host == other.host
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            Claimed::Address(address) => write!(f, "listens at {address}")?,
+            Claimed::File(file) => write!(f, "has {file}")?,
+        }
+        self.host.as_ref().map_or(Ok(()), |host| write!(f, " on {host}"))
+    }
+}
+
 /// Asked again at any time by any controller; returns within [`FrontDriver::call_limit`].
 #[async_trait::async_trait]
 pub trait FrontDriver: Send + Sync {
@@ -97,6 +142,11 @@ pub trait FrontDriver: Send + Sync {
 
     /// What whoever reads a plan must know about this front, each in one line.
     fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What it needs for itself alone.
+    fn claims(&self) -> Vec<Claim> {
         Vec::new()
     }
 

@@ -67,7 +67,7 @@ fn run() -> Run {
 }
 
 fn definition(call: Call) -> HookDefinition {
-    let (name, secrets) = ("migrate".into(), vec!["db_password".into()]);
+    let (name, secrets) = ("migrate".into(), [("db_password".into(), "db_password".into())].into());
     HookDefinition { name, at: HookPoint::AfterChecks, call, secrets, timeout: Millis(20_000), one_way: true }
 }
 

@@ -37,12 +37,13 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy whose Keystone's catalog leads to it.
+    /// A proxy whose Keystone leads to it, and nowhere else.
     pub fn before(cloud: &Cloud) -> Self {
         let listen = || TcpListener::bind("127.0.0.1:0").expect("a port");
         let (keystone, heat) = (listen(), listen());
         let plan = Arc::<Mutex<Plan>>::default();
-        let rename = (cloud.heat().to_string(), heat.local_addr().expect("bound").to_string());
+        let rename = [(cloud.heat(), &heat), (cloud.keystone(), &keystone)];
+        let rename = rename.map(|(from, to)| (from.to_string(), to.local_addr().expect("bound").to_string()));
         let proxy = Self { keystone: keystone.local_addr().expect("bound"), plan: plan.clone() };
         for (listener, to) in [(keystone, cloud.keystone()), (heat, cloud.heat())] {
             let (plan, rename) = (plan.clone(), rename.clone());
@@ -122,7 +123,7 @@ fn write(stream: &mut impl Write, message: &Message) -> io::Result<()> {
     stream.write_all(&[text.as_bytes(), &message.body].concat())
 }
 
-fn pass(stream: TcpStream, to: SocketAddr, plan: &Mutex<Plan>, rename: &(String, String)) -> io::Result<()> {
+fn pass(stream: TcpStream, to: SocketAddr, plan: &Mutex<Plan>, rename: &[(String, String); 2]) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut request = read(&mut stream)?;
     let fault = note(&mut request, plan);
@@ -151,7 +152,7 @@ fn pass(stream: TcpStream, to: SocketAddr, plan: &Mutex<Plan>, rename: &(String,
         answer.head.push(format!("date: {}", httpdate::fmt_http_date(SystemTime::now() + ahead)));
     }
     if let Ok(text) = std::str::from_utf8(&answer.body) {
-        answer.body = text.replace(&rename.0, &rename.1).into_bytes();
+        answer.body = rename.iter().fold(text.to_owned(), |t, (from, to)| t.replace(from, to)).into_bytes();
     }
     write(stream.get_mut(), &answer)
 }

@@ -19,21 +19,28 @@ pub struct Nginx {
     folder: tempfile::TempDir,
     /// The driver's own.
     state: tempfile::TempDir,
-    program: PathBuf,
+    pub program: PathBuf,
     child: Mutex<Option<Child>>,
     address: Ipv4Addr,
+    /// What Pointsman calls it, and what users do.
+    site: (&'static str, &'static str),
     pub sshd: Option<Sshd>,
 }
 
 impl Nginx {
     /// Set up and not started; none when it is not installed.
     pub fn set_up() -> Option<Self> {
+        Self::set_up_as("shop-prod", "shop.test")
+    }
+
+    fn set_up_as(name: &'static str, server_name: &'static str) -> Option<Self> {
         let (program, _) = (peers::need("nginx")?, peers::need("openssl")?);
         let address = address::own();
         let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         // nginx's workers are somebody else.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let nginx = Self { folder, state, program, child: Mutex::new(None), address, sshd: None };
+        let nginx =
+            Self { folder, state, program, child: Mutex::new(None), address, site: (name, server_name), sshd: None };
         let site = nginx.setup("self-signed", &[]);
         // A second one without TLS, for clients as plain as can be.
         let (_, tls) = site.split_once("\nserver {").unwrap().1.split_once("\nserver {").unwrap();
@@ -49,6 +56,14 @@ impl Nginx {
     /// And running.
     pub fn start() -> Option<Self> {
         let nginx = Self::set_up()?;
+        nginx.run();
+        Some(nginx)
+    }
+
+    /// This site, running, and on another host, as far as the driver can tell.
+    pub fn of(name: &'static str, server_name: &'static str) -> Option<Self> {
+        let mut nginx = Self::set_up_as(name, server_name)?;
+        nginx.sshd = Some(Sshd::start()?);
         nginx.run();
         Some(nginx)
     }
@@ -69,14 +84,14 @@ impl Nginx {
     pub fn setup(&self, mode: &str, more: &[&str]) -> String {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/web_front/nginx/setup.sh");
         let mut command = Command::new("sh");
-        command.args([script, "shop-prod", "shop.test", mode]).args(more);
+        command.args([script, self.site.0, self.site.1, mode]).args(more);
         let user = rustix::process::getuid().as_raw().to_string();
         command.env("NGINX", self.folder.path()).env("STATE", self.path("state")).env("OWNER", user);
         command.env("READ_BACK", self.read_back().to_string());
         command.env("HTTP", format!("{}:8080", self.address)).env("HTTPS", self.tls().to_string());
         let done = command.output().unwrap();
         assert!(done.status.success(), "{done:?}");
-        fs::read_to_string(self.path("conf.d/pointsman-shop-prod.conf")).unwrap()
+        fs::read_to_string(self.path(&format!("conf.d/pointsman-{}.conf", self.site.0))).unwrap()
     }
 
     fn configuration(&self) -> String {
@@ -123,7 +138,7 @@ impl Nginx {
         }
     }
 
-    fn arguments(&self) -> [String; 4] {
+    pub fn arguments(&self) -> [String; 4] {
         ["-p".to_owned(), self.path("").display().to_string(), "-c".to_owned(), self.text("nginx.conf")]
     }
 
@@ -141,7 +156,16 @@ impl Nginx {
     }
 
     pub fn include(&self) -> PathBuf {
-        self.path("pointsman/shop-prod.conf")
+        self.path(&format!("pointsman/{}.conf", self.site.0))
+    }
+
+    /// Its own certificate.
+    pub fn certificate(&self) -> PathBuf {
+        self.path("pointsman-tls").join(self.site.0).with_extension("pem")
+    }
+
+    pub fn http(&self) -> SocketAddr {
+        (self.address, 8080).into()
     }
 
     pub fn plain(&self) -> SocketAddr {
@@ -167,7 +191,7 @@ impl Nginx {
             "include = {:?}\nfolder = {:?}\nread_back = \"{}\"\nnginx = [{}]\npublic = {{ url = \"http://{}/\" }}\n\
              timeouts = {{ connect = \"10s\", command = \"30s\", reload = \"20s\", farewell = \"100ms\" }}\n",
             self.include(),
-            self.path("state/shop-prod"),
+            self.path("state").join(self.site.0),
             self.read_back(),
             words.join(", "),
             self.plain()

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{DeployOn, EnvironmentDefinition, FrontDefinition, keys},
-    Listen, Places, Reader, known_driver, terms,
+    Claims, Places, Reader, known_driver, terms,
 };
 use crate::{
     checks::{Check, Checks, wrong_keys},
     hooks::HookDefinition,
     machine::{EnvironmentId, Millis, Name, Plan},
     toml_file::{Table, Value},
+    web_front::Claim,
 };
 
 /// The first environment takes the builds, the others what was live before them; no name stands twice.
@@ -76,7 +77,7 @@ impl Reader<'_, '_> {
         let plan = Plan { hooks: hooks.iter().map(HookDefinition::terms).collect(), ..terms::plan(table) };
         let watch = table.get("watch").and_then(|v| v.some_duration()).unwrap_or(Millis(10_000));
         let (pipeline, environment) = (self.pipeline.clone()?, name?);
-        let (front, listen) = front?;
+        let (front, claims) = front?;
         let definition = EnvironmentDefinition {
             id: EnvironmentId { pipeline, environment },
             deploy: deploy?,
@@ -88,19 +89,21 @@ impl Reader<'_, '_> {
             plan: Arc::new(plan),
             watch: Duration::from_millis(watch.0),
         };
-        Some((Arc::new(definition), Places { name: name_value?.place(), listen }))
+        Some((Arc::new(definition), Places { name: name_value?.place(), claims }))
     }
 
-    fn front(&self, table: &Table<'_, '_>) -> Option<(FrontDefinition, Listen)> {
+    fn front(&self, table: &Table<'_, '_>) -> Option<(FrontDefinition, Claims)> {
         let driver = table.require("driver", "driver = \"builtin\"");
         let driver = driver.and_then(|v| known_driver(&v, &self.registry.front_names(), "front"));
         let settings = self.variables.fill(table, &["driver"], &self.secrets.names());
         let (driver, settings) = (driver?, settings?);
-        if let Err(found) = self.registry.check_front(&driver, &settings, &self.folder) {
+        let claims = self.registry.check_front(&driver, &settings, &self.folder).unwrap_or_else(|found| {
             at_their_keys(table, "front.", &found);
-        }
-        let listen = table.get("listen").and_then(|v| Some((settings.get("listen")?.as_str()?.to_owned(), v.place())));
-        Some((FrontDefinition { driver, settings, folder: self.folder.clone() }, listen))
+            Vec::new()
+        });
+        let named = |claim: &Claim| table.get(claim.key).or_else(|| table.get("driver")).map(|v| v.place());
+        let claims = claims.into_iter().filter_map(|claim| named(&claim).map(|place| (claim, place))).collect();
+        Some((FrontDefinition { driver, settings, folder: self.folder.clone() }, claims))
     }
 
     fn check(&self, value: &Value<'_, '_>) -> Option<Check> {

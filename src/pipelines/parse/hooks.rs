@@ -48,10 +48,11 @@ impl Reader<'_, '_> {
             table.wrong_at("one_way", &why);
         }
         let secrets = table.get("secrets").map(|v| self.secrets.handed_over(&v)).unwrap_or_default();
+        let called: Vec<Arc<str>> = secrets.keys().cloned().collect();
         let timeout = table.get("timeout").map_or(Some(TIMEOUT), |v| v.some_duration());
         let call = match (table.get("command"), table.get("http")) {
-            (Some(command), None) => self.command(table, &command, &secrets),
-            (None, Some(http)) => self.http(table, &http.table()?, &secrets),
+            (Some(command), None) => self.command(table, &command, &called),
+            (None, Some(http)) => self.http(table, &http.table()?, &called),
             _ => {
                 table.wrong(
                     "a hook has exactly one of `command` and `http`, such as command = [\"./bin/migrate\", \"up\"]",

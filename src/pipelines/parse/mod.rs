@@ -19,6 +19,7 @@ use crate::{
     machine::Name,
     text::{did_you_mean, excerpt},
     toml_file::{Document, Mistake, Table, Value},
+    web_front::Claim,
 };
 
 /// A pipeline as read, with the places that mistakes across files point at.
@@ -27,13 +28,13 @@ pub(super) struct Parsed {
     pub(super) places: Vec<Places>,
 }
 
-/// Where a front listens, and where its file says so.
-type Listen = Option<(String, (usize, usize))>;
+/// What a front needs for itself alone, and where its file says so.
+type Claims = Vec<(Claim, (usize, usize))>;
 
 /// Where in its file an environment says what must be unique among all files.
 pub(super) struct Places {
     pub(super) name: (usize, usize),
-    pub(super) listen: Listen,
+    pub(super) claims: Claims,
 }
 
 /// What the reading of one file needs to know.

@@ -37,14 +37,19 @@ impl<'d> NamedSecrets<'d> {
         self.sources.keys().copied().collect()
     }
 
-    /// `stack.secrets`: each must be there.
-    pub(super) fn handed_over(&self, list: &Value<'_, '_>) -> Vec<Arc<str>> {
-        let mut names = Vec::new();
-        for (name, item) in list.texts().unwrap_or_default() {
+    /// `stack.secrets`: each must be there. In a table, what the definition calls it stands before its own name.
+    pub(super) fn handed_over(&self, written: &Value<'_, '_>) -> BTreeMap<Arc<str>, Arc<str>> {
+        let mut names = BTreeMap::new();
+        let table = if written.is_table() { written.table() } else { None };
+        let wanted: Vec<_> = match &table {
+            Some(table) => table.entries().filter_map(|(called, item)| Some((called, item.text()?, item))).collect(),
+            None => written.texts().unwrap_or_default().into_iter().map(|(name, item)| (name, name, item)).collect(),
+        };
+        for (called, name, item) in wanted {
             match self.sources.get_key_value(name) {
                 Some((name, _)) => {
                     self.used.borrow_mut().insert(name);
-                    names.push(Arc::from(*name));
+                    names.insert(Arc::from(called), Arc::from(*name));
                 }
                 None => {
                     let hint = meant(name, self.sources.keys().copied(), "add it: NAME = { file = \"...\" }");

@@ -42,7 +42,7 @@ impl Reader<'_, '_> {
                     table.wrong_at(name, &why);
                 }
             }
-            for missing in needs.secrets.iter().filter(|name| !secrets.iter().any(|s| **s == ***name)) {
+            for missing in needs.secrets.iter().filter(|name| !secrets.contains_key(name.as_str())) {
                 let at = list.as_ref().unwrap_or(&value);
                 at.wrong(&format!("the definition wants the secret `{missing}`; name it in `stack.secrets`"));
             }

@@ -50,7 +50,7 @@ fn all_that_can_be_said_is_read() {
     assert_eq!(*qa.stack.parameters["greeting"], *format!("hello from {home}"));
     assert_eq!(prod.promotion.unwrap().after, Millis(3_600_000));
     assert!(matches!(&prod.stack.definition, DefinitionSource::Git(path) if **path == *"deploy/stack.toml"));
-    assert_eq!(prod.stack.secrets, ["db_password".into()]);
+    assert_eq!(prod.stack.secrets, [("db_password".into(), "db_password".into())].into());
     let gate = prod.plan.before_cutover.as_ref().unwrap();
     assert_eq!((&*gate.by, gate.not_the_asker), (&["alice".into(), "bob".into()][..], true));
 }
@@ -157,6 +157,18 @@ fn a_definition_that_wants_a_secret_must_be_given_it() {
     // The definition itself is no pipeline.
     let found: Vec<_> = found.iter().filter(|m| m.file.ends_with("shop.toml")).map(|m| m.text.as_str()).collect();
     assert_eq!(found, ["the definition wants the secret `db`; name it in `stack.secrets`"]);
+    // Each environment has its own, which the definition need not know.
+    let own = after("[secrets]\ndb_live = { file = \"db\" }")
+        .replace("../stacks/process/demo.toml\"", "stack.toml\", secrets = { db = \"db_live\" }");
+    write("shop.toml", &own);
+    let loaded = load(&Registry::all(folder.path()), &folder.path().join("shop.toml"));
+    assert_eq!(loaded.mistakes, []);
+    let pipeline = loaded.pipelines.iter().next().unwrap();
+    assert_eq!(pipeline.environments[0].stack.secrets, [("db".into(), "db_live".into())].into());
+    refused(
+        &own.replace("= \"db_live\"", "= \"db_life\""),
+        "there is no secret `db_life` in [secrets]; did you mean `db_live`?",
+    );
 }
 
 #[test]

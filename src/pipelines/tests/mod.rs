@@ -79,6 +79,34 @@ fn stacks_of_the_same_name_and_fronts_at_the_same_address_are_refused() {
 }
 
 #[test]
+fn two_fronts_of_one_nginx_need_an_include_and_a_read_back_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let definition = std::fs::canonicalize("stacks/process/demo.toml").unwrap();
+    let nginx = |include: &str, port: u16, host: &str| {
+        format!(
+            "front = {{ driver = \"nginx\", include = \"/etc/nginx/{include}.conf\", read_back = \"127.0.0.1:{port}\", \
+             ssh = {{ host = \"{host}\" }} }}"
+        )
+    };
+    let fronts =
+        [nginx("a", 8100, "web1"), nginx("a", 8110, "web1"), nginx("c", 8101, "web1"), nginx("a", 8100, "web2")];
+    for (name, front) in ["a", "b", "c", "d"].iter().zip(fronts) {
+        let text = GOOD.replace("../stacks/process/demo.toml", &definition.display().to_string());
+        let text = text.replace("front = { driver = \"builtin\", listen = \"127.0.0.1:8080\" }", &front);
+        std::fs::write(folder.path().join(name).with_extension("toml"), text).unwrap();
+    }
+    let found = load(&Registry::all(folder.path()), folder.path()).mistakes;
+    let found: Vec<_> = found.iter().map(|m| m.text.clone()).collect();
+    assert_eq!(
+        found,
+        [
+            "the front of a/live has /etc/nginx/a.conf on web1 already; give each front its own include",
+            "the front of a/live listens at 127.0.0.1:8101 on web1 already; give each front its own read_back",
+        ]
+    );
+}
+
+#[test]
 fn file_names_in_the_settings_of_a_front_are_meant_from_the_pipeline_file() {
     let state = tempfile::tempdir().unwrap();
     let registry = Registry::all(state.path());

@@ -16,6 +16,7 @@ mod store;
 mod tests;
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -25,7 +26,7 @@ use self::{
     control::{Answer, Order, Seen, ask},
     settings::Settings,
 };
-use super::{CutOver, FrontDriver, Route, SeenFront, Target};
+use super::{Claim, Claimed, CutOver, FrontDriver, Route, SeenFront, Target};
 use crate::{
     machine::{Fencing, StackName},
     stacks::StepError,
@@ -115,6 +116,11 @@ impl FrontDriver for BuiltinFront {
 
     async fn ask_public(&self) -> Result<Option<StackName>, StepError> {
         public::ask(&self.settings).await.map(Some)
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        let claim = |address: &SocketAddr| Claim { key: "listen", host: None, what: Claimed::Address(*address) };
+        self.settings.listen.iter().map(claim).collect()
     }
 
     fn fencing(&self) -> Fencing {

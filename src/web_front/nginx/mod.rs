@@ -22,7 +22,7 @@ use self::{
     slots::{Slots, key, mark},
     ssh::Ssh,
 };
-use super::{CutOver, FrontDriver, Route, SeenFront, Target};
+use super::{Claim, Claimed, CutOver, FrontDriver, Route, SeenFront, Target};
 use crate::{
     machine::{Fencing, Generation, StackName},
     program::Ran,
@@ -302,6 +302,18 @@ impl FrontDriver for NginxFront {
         });
         notes.push("how many requests are open at a stack is not known: draining takes all of its time".to_owned());
         notes
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        let settings = &self.settings;
+        let host = settings.ssh.as_ref().map(|ssh| ssh.host.clone());
+        let claim = |key, what| Claim { key, host: host.clone(), what };
+        vec![
+            claim("include", Claimed::File(settings.include.clone())),
+            claim("folder", Claimed::File(settings.folder.clone())),
+            claim("read_back", Claimed::Address(settings.read_back(0))),
+            claim("read_back", Claimed::Address(settings.read_back(1))),
+        ]
     }
 
     fn call_limit(&self) -> Duration {

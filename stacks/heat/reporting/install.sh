@@ -1,6 +1,7 @@
 #!/bin/bash
-# What a new server does once, by its cloud-init: installs VERSION_, migrates, tests itself, and tells Heat.
-# Words that end with an underscore are put in by reporting.yaml.
+# What a new server does once, by its cloud-init: installs, migrates, tests itself, and tells Heat. Words that end with
+# an underscore are put in by reporting.yaml, as text and never as part of a command: whoever names a build is nobody who may
+# run something here.
 umask 077
 home=${HOME:-/root}/reporting
 mkdir -p "$home" "$home/.ssh"
@@ -13,6 +14,13 @@ step() {
   "$@" >>"$home/install.log" 2>&1 || { tell FAILURE "$what failed"; exit 1; }
 }
 
+artifact=$(cat <<'ARTIFACT'
+ARTIFACT_
+ARTIFACT
+)
+cat >"$home/VERSION" <<'VERSION'
+VERSION_
+VERSION
 cat >"$home/local_settings.py" <<'SETTINGS'
 LOCAL_SETTINGS_
 SETTINGS
@@ -22,7 +30,7 @@ EXTRA_KEYS_
 KEYS
 
 fetch() {
-  [ "ARTIFACT_" = none ] || { curl -fsS --retry 5 -o "$home/app.tar.gz" "ARTIFACT_" && tar -xzf "$home/app.tar.gz" -C "$home"; }
+  [ "$artifact" = none ] || { curl -fsS --retry 5 -o "$home/app.tar.gz" --url "$artifact" && tar -xzf "$home/app.tar.gz" -C "$home"; }
 }
 install() { [ ! -x "$home/install" ] || "$home/install"; }
 migrate() { [ ! -x "$home/manage.py" ] || "$home/manage.py" migrate --noinput; }
@@ -32,4 +40,4 @@ step "fetching the artifact" fetch
 step "installing" install
 step "migrating the database" migrate
 step "its own test" answers
-tell SUCCESS "VERSION_ answers"
+tell SUCCESS "it answers"

@@ -1,4 +1,4 @@
-"""What Heat needs in a new Keystone, and the user of the stories. Standard library only."""
+"""What Heat needs in a new Keystone, and the users of the stories. Standard library only."""
 import json
 import urllib.request
 
@@ -58,6 +58,11 @@ def make(host):
     project = keystone.make("project", name="demo", domain_id="default")
     user = keystone.make("user", name="demo", password="demo-password", domain_id="default")
     keystone.grant("project", project, user, "member")
+    # Whom the shipped pipeline is for.
+    user = keystone.make("user", name="pointsman", password="pointsman-password", domain_id="default")
+    for environment in ("qa", "prod"):
+        project = keystone.make("project", name="reporting-" + environment, domain_id="default")
+        keystone.grant("project", project, user, "member")
     keystone.service("heat", "orchestration", "http://%s:8004/v1/%%(tenant_id)s" % host)
     keystone.service("heat-cfn", "cloudformation", "http://%s:8000/v1" % host)
     keystone.service("nova", "compute", "http://%s:8774/v2.1" % host)

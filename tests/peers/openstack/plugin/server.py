@@ -1,7 +1,8 @@
 """A Heat resource that takes what OS::Nova::Server takes, and runs a process of this host at a loopback address of its own.
 
   image              a folder of images/ with a program `run`, which is told ADDRESS, PORT, SERVER_NAME, IMAGE and META_*
-  user_data          when it begins with #!, it is run once beside the image, as cloud-init would
+  user_data          when it begins with #!, it is run once beside the image, as cloud-init would; by the image's program
+                     `boot`, where there is one
   metadata           also how a story makes it misbehave:
     boot_seconds       how long it takes to become active
     fail               why it can not be created
@@ -116,10 +117,13 @@ class TestServer(resource.Resource):
         os.chmod(folder + "/user_data", 0o700)
         with open(folder + "/facts.json", "w") as file:
             json.dump({"address": address, "name": name, "created": time.time()}, file)
-        programs = [(image, "console.log")] + ([(folder + "/user_data", "user_data.log")] if user_data.startswith("#!") else [])
+        programs = [([image], "console.log")]
+        if user_data.startswith("#!"):
+            boot = os.path.join(os.path.dirname(image), "boot")
+            programs.append(([boot] * os.access(boot, os.X_OK) + [folder + "/user_data"], "user_data.log"))
         for program, log in programs:
             with open(os.path.join(folder, log), "ab") as output:
-                subprocess.run(["setsid", "--fork", program], env=environment, cwd=folder, stdin=subprocess.DEVNULL,
+                subprocess.run(["setsid", "--fork", *program], env=environment, cwd=folder, stdin=subprocess.DEVNULL,
                                stdout=output, stderr=output, check=True, close_fds=True)
         return server
 
