@@ -261,3 +261,29 @@ fn what_is_one_way_is_told_before_a_promotion_after_it_and_with_the_rollback() {
     let back = house.run(&["rollback", "shop/prod", "--reason", "orders fail", "--watch"]);
     assert!(back.status.success() && text(&back).contains(&format!("mind that {limit}")), "{}", text(&back));
 }
+
+#[test]
+fn people_are_asked_between_the_checks_and_the_cutover_and_hear_of_what_stays() {
+    let gate = "bake = \"200ms\"\napproval = { before_cutover = { timeout = \"1h\", otherwise = \"abort\" } }";
+    let hooks =
+        hook("migrate", "after-checks", SCRIPT, "one_way = true") + &hook("warm-up", "before-cutover", SCRIPT, "");
+    let house = house(gate, &hooks);
+    house.start();
+    let number = house.push("v1", "");
+    house.until_state(number, "awaiting_approval");
+    assert_eq!(ran(&house), ["migrate of v1, live is "]);
+    house.write("fail-warm-up", "");
+    let approved = house.run(&["approve", "shop/live", "--number", "1", "--watch"]);
+    assert_eq!(approved.status.code(), Some(1), "{}", text(&approved));
+    house.settle();
+    assert_eq!(ran(&house), ["migrate of v1, live is ", "warm-up of v1, live is "]);
+    let reason = house.assert_outcome(number, "failed");
+    let why = "hook warm-up failed: it ended with exit status 3: no such table";
+    assert_eq!(reason, format!("{why}; hook migrate is one way: what it has changed stays changed"));
+    let told = text(&approved);
+    assert!(
+        told.contains("warm-up (before-cutover): it ended with exit status 3: no such table")
+            && told.contains("| no such table"),
+        "{told}"
+    );
+}
