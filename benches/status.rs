@@ -10,7 +10,7 @@
 )]
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fs,
     net::SocketAddr,
     path::Path,
@@ -110,18 +110,9 @@ async fn app(folder: &Path) -> Arc<App> {
 /// As if the controller had made it live.
 async fn go_live(journal: &Journal, id: &EnvironmentId, n: u8) {
     let now = Clock::real().now();
-    let release = Release {
-        number: u32::from(n),
-        version: format!("1.0.{n}-of-{}", id.environment).into(),
-        artifact: format!("/srv/builds/{id}/{n}").into(),
-        commit: None,
-        definition: "none".into(),
-        source: None,
-        parameters: BTreeMap::new(),
-        given: BTreeMap::new(),
-        secrets: BTreeMap::new(),
-        link: None,
-    };
+    let version = format!("1.0.{n}-of-{}", id.environment);
+    let artifact = format!("/srv/builds/{id}/{n}").into();
+    let release = Release { number: u32::from(n), artifact, definition: "none".into(), ..Release::draft(&version) };
     let plan = Plan { retain: Retain::For(Millis(3_600_000)), ..Plan::default() };
     let deploy = Command::Deploy {
         key: Key([n; 16]),

@@ -177,7 +177,11 @@ impl World {
     fn spec(&self, number: Number, state: &Environment) -> Result<StackSpec, StepError> {
         let unknown = || StepError::Refused(format!("no release is known for stack {number}"));
         let release = state.release_of(number).ok_or_else(unknown)?.clone();
-        let definition = self.frozen.thaw(&release.definition).map_err(|e| StepError::Refused(e.to_string()))?;
+        let definition = match &release.adopts {
+            // Its definition is in git, and nobody knows at which commit: its output was named instead.
+            Some(_) if release.definition.is_empty() => "".into(),
+            _ => self.frozen.thaw(&release.definition).map_err(|e| StepError::Refused(e.to_string()))?,
+        };
         // What is kept elsewhere may come back: it is asked again.
         let secrets = self.secrets.values(&self.id, &release);
         let secrets = secrets.map_err(|why| StepError::Unavailable(why.to_string()))?;
