@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use super::{
+    adoption::Farewell,
     event::{Entry, Event, Outcome, Trigger},
-    hook::{HookPoint, HookProgress},
+    hook::HookProgress,
     ids::{Generation, Millis, Number, Seq},
     release::{Plan, Release, Retain},
-    state::{Deployment, Ended, Environment, Hold, Phase, Promise, Retiring, Stack, Standby, Veto},
+    state::{Deployment, Ended, Environment, Hold, Phase, Promise, Stack, Standby, Veto},
 };
 
 /// An event that does not fit the state.
@@ -40,15 +41,17 @@ impl Environment {
             Event::DefinitionFrozen { number, definition } => self.freeze(*number, definition)?,
             Event::Provisioned { number } => {
                 self.defined(*number)?;
+                self.past_hooks("provisioned", *number)?;
                 self.step("provisioned", *number, at, |p| matches!(p, Phase::Provisioning), Phase::Checking)?;
             }
             Event::Checked { number } => self.checked(*number, at)?,
             Event::HookOrdered { number, hook, .. } => self.order_hook(*number, hook, at)?,
-            Event::HookFinished { number, hook, failed, .. } => {
-                self.finish_hook(*number, hook, failed.as_ref(), at)?;
+            Event::HookFinished { number, hook, reason, .. } => {
+                self.finish_hook(*number, hook, reason.as_ref(), at)?;
             }
             Event::CutOverOrdered { number, generation } => {
                 self.higher("cut_over_ordered", *number, *generation)?;
+                self.past_hooks("cut_over_ordered", *number)?;
                 let next = Phase::CuttingOver { generation: *generation };
                 self.step("cut_over_ordered", *number, at, |p| matches!(p, Phase::Verifying), next)?;
                 self.order(*generation);
@@ -62,12 +65,8 @@ impl Environment {
                 self.set_hold(&entry.by, &format!("deployment {number} is rolled back: {reason}").into(), at);
             }
             Event::UndoOrdered { number, to, generation, outcome, reason } => {
-                self.higher("undo_ordered", *number, *generation)?;
-                let next =
-                    Phase::Undoing { to: *to, generation: *generation, outcome: *outcome, reason: reason.clone() };
-                let from = |p: &Phase| !p.before_cutover();
-                self.step("undo_ordered", *number, at, from, next)?;
-                self.order(*generation);
+                let (to, generation, outcome, reason) = (*to, *generation, *outcome, reason.clone());
+                self.undo_ordered(*number, Phase::Undoing { to, generation, outcome, reason }, generation, at)?;
             }
             Event::Undone { number } => self.undone(*number, at, &entry.by)?,
             Event::RollbackWentCold { number, by, release, plan, reason } => {
@@ -78,8 +77,7 @@ impl Environment {
             Event::StandbyReleased { number, .. } => self.release_standby(*number, at)?,
             Event::Retired { number } => self.retired(*number)?,
             Event::OrphanFound { number } => {
-                let plan = Arc::new(Plan::default());
-                self.retire(*number, &plan, at);
+                self.retire(*number, &Plan::default(), Vec::new(), at);
             }
             Event::StrangerFound { number } => self.stranger(*number)?,
             Event::DriftSeen { generation, .. } => {
@@ -233,7 +231,9 @@ impl Environment {
 
     /// On to the gate, or past it, once the hooks for that have passed.
     pub(super) fn after_checks(&mut self, number: Number, at: Millis) {
-        let passed = |d: &&mut Deployment| d.number == number && d.phase == Phase::AfterChecks && d.is_past_hooks();
+        let rules = self.rules;
+        let passed =
+            |d: &&mut Deployment| d.number == number && d.phase == Phase::AfterChecks && d.is_past_hooks(rules);
         let Some(active) = self.active.as_mut().filter(passed) else { return };
         let gate = active.plan.before_cutover.is_some() && active.trigger != Trigger::Rollback;
         active.phase = if gate { Phase::AwaitingCutover } else { Phase::Verifying };
@@ -245,24 +245,26 @@ impl Environment {
         self.step("went_live", number, at, |p| matches!(p, Phase::CuttingOver { .. }), Phase::Baking)?;
         let active = self.active_mut("went_live", number)?;
         let (release, plan) = (active.release.clone(), active.plan.clone());
+        let sent_back = active.trigger == Trigger::Rollback;
         let former = self.live.replace(Stack { number, release, plan, since: at, proven: false });
-        let displaced = match former {
+        let (displaced, farewell) = match former {
             Some(stack) if stack.proven => {
                 let standby = Standby { stack, promise: Promise::WhileBaking };
-                self.standby.replace(standby).map(|s| s.stack)
+                (self.standby.replace(standby).map(|s| s.stack), Farewell::Plain)
             }
-            unproven => unproven,
+            unproven => (unproven, if sent_back { Farewell::SentBack } else { Farewell::Plain }),
         };
         if let Some(standby) = &mut self.standby {
             standby.promise = Promise::WhileBaking;
         }
         if let Some(stack) = displaced {
-            self.retire(stack.number, &stack.plan, at);
+            self.dismiss(&stack, farewell, at);
         }
         Ok(())
     }
 
     fn succeeded(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
+        self.past_hooks("succeeded", number)?;
         let illegal = |why| Illegal { event: "succeeded", number, why };
         let active = self.active_mut("succeeded", number)?;
         if !matches!(active.phase, Phase::Baking) {
@@ -271,11 +273,7 @@ impl Environment {
         let (release, plan) = (active.release.clone(), active.plan.clone());
         let live = self.live.as_mut().filter(|s| s.number == number).ok_or_else(|| illegal("it is not live"))?;
         live.proven = true;
-        self.proven.retain(|(r, _)| r.number != release.number);
-        if self.proven.len() >= Self::PROVEN_KEPT {
-            self.proven.remove(0);
-        }
-        self.proven.push((release.clone(), plan.clone()));
+        self.keep_proven(&release, &plan);
         self.active = None;
         self.end(number, &release, Outcome::Succeeded, &"live and found good".into(), at);
         match (plan.retain, self.standby.as_mut()) {
@@ -290,28 +288,39 @@ impl Environment {
         Ok(())
     }
 
+    /// Where a cold rollback can go, which is not to what only ever was taken over (rule R39).
+    fn keep_proven(&mut self, release: &Arc<Release>, plan: &Arc<Plan>) {
+        self.proven.retain(|(r, _)| r.number != release.number);
+        if release.adopts.is_some() && self.rules.r39() {
+            return;
+        }
+        if self.proven.len() >= Self::PROVEN_KEPT {
+            self.proven.remove(0);
+        }
+        self.proven.push((release.clone(), plan.clone()));
+    }
+
     fn end_early(&mut self, number: Number, outcome: Outcome, reason: &Arc<str>, at: Millis) -> Result<(), Illegal> {
         if let Some(place) = self.queue.iter().position(|d| d.number == number) {
             let queued = self.queue.remove(place);
             self.end(number, &queued.release, outcome, reason, at);
             return Ok(());
         }
-        let active = self.active_mut("ended", number)?;
+        let active = self.active_mut("ended", number)?.clone();
         let looked_away = matches!(active.phase, Phase::CuttingOver { .. } | Phase::Undoing { .. });
-        let (release, plan) = (active.release.clone(), active.plan.clone());
         let made = !matches!(active.phase, Phase::AwaitingStart);
         let live = self.live.as_ref().is_some_and(|s| s.number == number);
-        if looked_away && self.rules.r8() {
+        if looked_away && self.rules.r8() && !self.ends_in_doubt(&active) {
             return Err(Illegal { event: "ended", number, why: "its cutover has to be undone first" });
         }
         self.active = None;
         if made && !live && self.rules.r19() {
-            self.retire(number, &plan, at);
+            self.discard(&active, Farewell::Plain, at);
         }
         if let Some(standby) = self.standby.as_mut().filter(|_| live) {
             standby.promise = Promise::UntilNext;
         }
-        self.end(number, &release, outcome, reason, at);
+        self.end(number, &active.release, outcome, reason, at);
         Ok(())
     }
 
@@ -355,8 +364,19 @@ impl Environment {
         if !active.phase.before_cutover() {
             return Err(Illegal { event: "rollback", number: live, why: "another deployment is in its cutover" });
         }
-        let reason = format!("deployment {live} is being rolled back").into();
+        let reason = active.what_stays(&format!("deployment {live} is being rolled back").into());
         self.end_early(other, Outcome::Aborted, &reason, at)
+    }
+
+    fn undo_ordered(&mut self, number: Number, next: Phase, generation: Generation, at: Millis) -> Result<(), Illegal> {
+        let event = "undo_ordered";
+        self.higher(event, number, generation)?;
+        if self.active.as_ref().is_some_and(|d| d.number == number && self.ends_in_doubt(d)) {
+            return Err(Illegal { event, number, why: "it was to take the traffic from nobody" });
+        }
+        self.step(event, number, at, |p| !p.before_cutover(), next)?;
+        self.order(generation);
+        Ok(())
     }
 
     fn undone(&mut self, number: Number, at: Millis, by: &Arc<str>) -> Result<(), Illegal> {
@@ -364,14 +384,17 @@ impl Environment {
         let Phase::Undoing { to, outcome, reason, .. } = active.phase.clone() else {
             return Err(Illegal { event: "undone", number, why: "it is not in the right phase" });
         };
-        let Deployment { release, plan, .. } = active.clone();
+        let active = active.clone();
+        let release = active.release.clone();
         if self.live.as_ref().is_some_and(|s| s.number == number) {
             let standby = self.standby.take_if(|s| Some(s.stack.number) == to);
             let back = standby.ok_or(Illegal { event: "undone", number, why: "it goes back to no standby" })?;
-            self.live = Some(Stack { since: at, ..back.stack });
+            let former = self.live.replace(Stack { since: at, ..back.stack });
+            former.iter().for_each(|stack| self.dismiss(stack, Farewell::SentBack, at));
+        } else {
+            self.discard(&active, Farewell::SentBack, at);
         }
         self.active = None;
-        self.retire(number, &plan, at);
         self.end(number, &release, outcome, &reason, at);
         if outcome == Outcome::RolledBack {
             if self.hold.is_none() {
@@ -403,31 +426,12 @@ impl Environment {
 
     fn release_standby(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
         let illegal = Illegal { event: "standby_released", number, why: "it is not the standby" };
-        let plan = self.standby.as_ref().filter(|s| s.stack.number == number).ok_or(illegal)?.stack.plan.clone();
+        let stack = self.standby.as_ref().filter(|s| s.stack.number == number).ok_or(illegal)?.stack.clone();
         if self.rules.r11() {
             self.standby = None;
         }
-        self.retire(number, &plan, at);
+        self.dismiss(&stack, Farewell::Plain, at);
         Ok(())
-    }
-
-    fn retire(&mut self, number: Number, plan: &Arc<Plan>, at: Millis) {
-        if self.retiring.iter().any(|r| r.number == number) {
-            return;
-        }
-        let Plan { drain_within, retire_within, .. } = **plan;
-        let hooks = plan.hooks.iter().filter(|hook| hook.at == HookPoint::OnRetire).cloned().collect();
-        let progress = HookProgress::default();
-        let operator_needed = false;
-        self.retiring.push(Retiring {
-            number,
-            since: at,
-            drain_within,
-            retire_within,
-            operator_needed,
-            hooks,
-            progress,
-        });
     }
 
     fn retired(&mut self, number: Number) -> Result<(), Illegal> {

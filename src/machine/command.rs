@@ -11,6 +11,7 @@ use super::{
 };
 
 /// A wish.
+#[expect(clippy::large_enum_variant, reason = "one is made for a request, and none is kept")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Make a release live.
@@ -197,15 +198,17 @@ impl Environment {
         {
             return Err(Refusal::Stale { order, newest });
         }
+        let is_new = matches!(release, ReleaseDraft::New(_));
         let release = match release {
             ReleaseDraft::New(draft) => Arc::new(Release { number: last_release + 1, ..draft.clone() }),
             ReleaseDraft::Existing(release) => release.clone(),
         };
+        let plan = in_order(self.adoptable(&release, is_new, plan)?);
         if let Some(vetoed) = self.vetoed(release.number) {
             return Err(vetoed);
         }
         let number = self.last_number.next();
-        Ok(Event::Accepted { number, key, order, release, plan: plan.clone(), trigger, reason: None })
+        Ok(Event::Accepted { number, key, order, release, plan, trigger, reason: None })
     }
 
     fn vetoed(&self, release: u32) -> Option<Refusal> {
@@ -248,11 +251,15 @@ impl Environment {
 
     fn abort(&self, number: Number, reason: &Arc<str>) -> Result<Event, Refusal> {
         let deployment = self.find(number)?;
+        Ok(deployment.with_what_stays(self.stop(deployment, reason)?))
+    }
+
+    fn stop(&self, deployment: &Deployment, reason: &Arc<str>) -> Result<Event, Refusal> {
         let (number, reason) = (deployment.number, reason.clone());
         let outcome = Outcome::Aborted;
         match &deployment.phase {
             // Whether the order arrived can not be known by looking (rule R8).
-            Phase::CuttingOver { .. } if self.rules.r8() => {
+            Phase::CuttingOver { .. } if self.rules.r8() && !self.ends_in_doubt(deployment) => {
                 let (to, generation) = (self.live.as_ref().map(|s| s.number), self.generation.next());
                 Ok(Event::UndoOrdered { number, to, generation, outcome, reason })
             }
@@ -316,6 +323,14 @@ impl Release {
 /// Somebody who works on the controller's own host is nobody else there.
 fn person(by: &str) -> &str {
     by.strip_prefix("local:").unwrap_or(by)
+}
+
+/// Its hooks by point, however they were handed over.
+fn in_order(mut plan: Arc<Plan>) -> Arc<Plan> {
+    if !plan.hooks.is_sorted_by_key(|hook| hook.at) {
+        Arc::make_mut(&mut plan).hooks.sort_by_key(|hook| hook.at);
+    }
+    plan
 }
 
 fn refused(deployment: &Deployment, hint: &'static str) -> Refusal {

@@ -71,6 +71,7 @@ impl Environment {
         );
         due.extend(self.to_freeze(seen).map(Effect::Freeze));
         due.extend(self.stacks_to_ensure(seen).map(Effect::Ensure));
+        due.extend(self.hooks_to_run(seen).map(|(number, hook)| Effect::RunHook { number, hook }));
         due.extend(self.to_stage(seen).map(Effect::Stage));
         due.extend(self.retiring.iter().filter_map(|r| self.permit(r, seen, now)).map(Effect::Retire));
         due
@@ -89,6 +90,7 @@ impl Environment {
         let unfinished = |n| seen.stack(n).is_some_and(|s| s.condition == Condition::Creating);
         let candidate = self.active.as_ref().filter(|d| match d.phase {
             Phase::Provisioning if d.release.awaits_definition() && self.rules.r26() => false,
+            Phase::Provisioning if !d.is_past_hooks(self.rules) => false,
             Phase::Provisioning => unfinished(d.number) || seen.stack(d.number).is_none(),
             // Something of it died, and it has not come back by itself.
             _ => d.phase.before_cutover() && unfinished(d.number),
@@ -115,6 +117,13 @@ impl Environment {
     }
 
     fn permit(&self, retiring: &Retiring, seen: &Observation, now: Millis) -> Option<RetirePermit> {
+        let hooks_are_over = retiring.hook().is_none() || !self.rules.r34();
+        let drained = self.drained(retiring, seen, now).filter(|_| hooks_are_over)?;
+        Some(RetirePermit { number: retiring.number, drained })
+    }
+
+    /// Whether nobody needs the stack any more, and whether it was seen idle.
+    pub(super) fn drained(&self, retiring: &Retiring, seen: &Observation, now: Millis) -> Option<bool> {
         let number = retiring.number;
         let stack = seen.stack(number)?;
         if stack.condition == Condition::Deleting {
@@ -123,7 +132,7 @@ impl Environment {
         let front = seen.front.as_ref()?;
         let live = self.live.as_ref().is_some_and(|s| s.number == number);
         let promised = self.rules.r11() && self.standby.as_ref().is_some_and(|s| s.stack.number == number);
-        let at_front = front.serves == Some(number) || front.generation < self.generation;
+        let at_front = front.serves == Some(number) || front.generation < self.owed();
         if self.rules.r9() && (live || promised || at_front) {
             return None;
         }
@@ -132,7 +141,7 @@ impl Environment {
         }
         let drained = !front.busy.contains(&number);
         let patience_over = now.since(retiring.since) >= retiring.drain_within;
-        (drained || patience_over || !self.rules.r24()).then_some(RetirePermit { number, drained })
+        (drained || patience_over || !self.rules.r24()).then_some(drained)
     }
 }
 

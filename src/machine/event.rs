@@ -93,7 +93,7 @@ pub enum Event {
         point: HookPoint,
         /// Why it did not pass, in one sentence; nothing when it did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        failed: Option<Arc<str>>,
+        reason: Option<Arc<str>>,
         /// The end of what it said, without secrets.
         #[serde(default = "nothing", skip_serializing_if = "str::is_empty")]
         said: Arc<str>,

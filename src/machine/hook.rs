@@ -6,11 +6,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    apply::Illegal,
-    ids::{Millis, Number},
-    state::{Deployment, Environment, Phase, Retiring},
-};
+use super::ids::{Millis, Number};
 
 /// One hook, as it was frozen with the plan of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -130,96 +126,3 @@ pub enum HookState {
         said: Arc<str>,
     },
 }
-
-impl Phase {
-    /// Whose hooks run now.
-    fn hook_point(&self) -> Option<HookPoint> {
-        match self {
-            Self::Provisioning => Some(HookPoint::BeforeProvisioning),
-            Self::AfterChecks => Some(HookPoint::AfterChecks),
-            Self::Verifying => Some(HookPoint::BeforeCutover),
-            Self::Baking => Some(HookPoint::AfterCutover),
-            _ => None,
-        }
-    }
-}
-
-impl Deployment {
-    /// The hook that it runs now, or is to run next before it goes on.
-    pub fn hook(&self) -> Option<&Hook> {
-        let point = self.phase.hook_point().filter(|_| self.progress.failed.is_none())?;
-        self.plan.hooks.get(self.progress.done).filter(|hook| hook.at <= point)
-    }
-
-    /// Whether nothing of its hooks stands in its way.
-    pub(super) fn is_past_hooks(&self) -> bool {
-        self.progress.failed.is_none() && self.hook().is_none()
-    }
-
-    /// Since when it waits for what it waits for: its phase has begun, and no hook is in the way.
-    pub fn waits_since(&self) -> Millis {
-        self.since.max(self.progress.since)
-    }
-}
-
-impl Retiring {
-    /// The hook that runs now, or is to run next before the stack is torn down.
-    pub fn hook(&self) -> Option<&Hook> {
-        self.hooks.get(self.progress.done)
-    }
-}
-
-impl Environment {
-    /// The hooks whose runs the machine waits for, with the deployments that they run for. A run of any other hook is
-    /// no longer wanted and is to be ended.
-    pub fn hooks_ordered(&self) -> impl Iterator<Item = (Number, &Hook)> {
-        let active = self.active.iter().filter(|d| d.progress.ordered).map(|d| (d.number, d.hook()));
-        let retiring = self.retiring.iter().filter(|r| r.progress.ordered).map(|r| (r.number, r.hook()));
-        active.chain(retiring).filter_map(|(number, hook)| Some((number, hook?)))
-    }
-
-    /// What the next hook of that number is, if it has that name, and whether it was ordered is as it should be.
-    fn awaited(&mut self, event: &'static str, number: Number, hook: &str) -> Result<&mut HookProgress, Illegal> {
-        let illegal = |why| Illegal { event, number, why };
-        let active = self.active.as_mut().filter(|d| d.number == number);
-        let retiring = self.retiring.iter_mut().find(|r| r.number == number);
-        let (next, progress) = match (active, retiring) {
-            (Some(d), _) => (d.hook().map(|h| h.name.clone()), &mut d.progress),
-            (None, Some(r)) => (r.hook().map(|h| h.name.clone()), &mut r.progress),
-            (None, None) => return Err(illegal("it is neither the active one nor being retired")),
-        };
-        if next.is_none_or(|next| *next != *hook) {
-            return Err(illegal("that hook is not the next one"));
-        }
-        if progress.ordered != (event == FINISHED) {
-            return Err(illegal(if progress.ordered { "it was ordered before" } else { "it was not ordered" }));
-        }
-        Ok(progress)
-    }
-
-    pub(super) fn order_hook(&mut self, number: Number, hook: &str, at: Millis) -> Result<(), Illegal> {
-        let progress = self.awaited(ORDERED, number, hook)?;
-        (progress.ordered, progress.since) = (true, at);
-        Ok(())
-    }
-
-    pub(super) fn finish_hook(
-        &mut self,
-        number: Number,
-        hook: &str,
-        failed: Option<&Arc<str>>,
-        at: Millis,
-    ) -> Result<(), Illegal> {
-        let progress = self.awaited(FINISHED, number, hook)?;
-        *progress = HookProgress { done: progress.done + 1, ordered: false, since: at, failed: failed.cloned() };
-        if let Some(retiring) = self.retiring.iter_mut().find(|r| r.number == number) {
-            // A stack that is done with goes, however its hooks went.
-            retiring.progress.failed = None;
-        }
-        self.after_checks(number, at);
-        Ok(())
-    }
-}
-
-const ORDERED: &str = "hook_ordered";
-const FINISHED: &str = "hook_finished";

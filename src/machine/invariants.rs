@@ -2,8 +2,9 @@
 //! asserts it at start, so that a damaged history is noticed before anything acts on it.
 
 use super::{
+    hook::HookPoint,
     ids::Number,
-    state::{Environment, Phase},
+    state::{Deployment, Environment, Phase, Retiring},
 };
 
 /// A broken invariant, in words.
@@ -26,7 +27,16 @@ impl Environment {
         let kept = self.live.iter().chain(self.standby.iter().map(|s| &s.stack)).map(|s| &s.release);
         let undefined = kept.chain(self.proven()).any(|r| r.awaits_definition());
         hold(!undefined, "what was live, or can be again, has no stack definition")?;
+        hold(
+            !self.proven().any(|r| r.adopts.is_some()) || !self.rules.r39(),
+            "what was adopted is to be stood up again",
+        )?;
+        let let_go = |n: Number| self.strangers.contains(&n);
+        hold(!live.is_some_and(let_go) && !standby.is_some_and(let_go), "what is live or promised was let go")?;
+        let missed = |r: &Retiring| r.progress.done > r.hooks.len() || r.progress.ordered && r.hook().is_none();
+        hold(!self.retiring.iter().any(missed), "a tear-down waits for a hook that is not there")?;
         if let Some(active) = &self.active {
+            self.check_hooks(active)?;
             let number = active.number;
             let is_live = live == Some(number);
             let candidate = active.phase.before_cutover() || matches!(active.phase, Phase::CuttingOver { .. });
@@ -59,5 +69,25 @@ impl Environment {
         hold(self.queue.iter().all(|d| d.phase == Phase::Queued), "a queued deployment is not queued")?;
         let numbers = self.queue.iter().chain(&self.active).map(|d| d.number).chain(live).chain(standby);
         hold(numbers.max().is_none_or(|n| n <= self.last_number), "a number is in use that was not given out")
+    }
+
+    /// Where a deployment is, the hooks of what lies behind it have passed.
+    fn check_hooks(&self, active: &Deployment) -> Result<(), Violation> {
+        let Deployment { plan, progress, phase, .. } = active;
+        let point = match phase {
+            Phase::Checking | Phase::AfterChecks => HookPoint::AfterChecks,
+            Phase::AwaitingCutover | Phase::Verifying => HookPoint::BeforeCutover,
+            Phase::CuttingOver { .. } | Phase::Baking => HookPoint::AfterCutover,
+            // A rollback may be of what was found good long ago.
+            _ => return Ok(()),
+        };
+        let missed = plan.hooks.iter().skip(progress.done).any(|hook| hook.at < point);
+        if missed && self.rules.r32() {
+            return Err(Violation("a deployment is past hooks that have not run"));
+        }
+        if progress.done > plan.hooks.len() || plan.hooks.get(progress.done).is_none() && progress.ordered {
+            return Err(Violation("a deployment runs a hook that is not there"));
+        }
+        Ok(())
     }
 }

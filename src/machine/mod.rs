@@ -6,11 +6,13 @@
 //! [`Environment::effects`] says what the state, as it is recorded, wants done to the world. So an effect can not
 //! leave before its reason is durable.
 
+mod adoption;
 mod apply;
 mod command;
 mod effect;
 mod event;
 mod hook;
+mod hook_steps;
 mod ids;
 mod invariants;
 #[cfg(test)]

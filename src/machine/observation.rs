@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    hook::HookView,
+    hook::{HookState, HookView},
     ids::{Generation, Number, Seq},
 };
 
@@ -97,6 +97,10 @@ pub struct FrontView {
 impl Observation {
     pub(crate) fn stack(&self, number: Number) -> Option<&StackView> {
         self.stacks.as_ref()?.iter().find(|stack| stack.number == number)
+    }
+
+    pub(crate) fn hook(&self, number: Number, hook: &str) -> Option<&HookState> {
+        self.hooks.iter().find(|view| view.number == number && *view.hook == *hook).map(|view| &view.state)
     }
 
     /// Whether the stack was looked for and is not there.

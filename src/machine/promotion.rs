@@ -42,6 +42,8 @@ pub enum Why {
     NothingLive,
     /// What is live there was not found good, or not yet.
     NotFoundGood(u32),
+    /// It was taken over with its stack: there is nothing to stand it up from.
+    Adopted(u32),
     /// Something is being rolled back there.
     RollingBack,
     /// It is vetoed, there or here.
@@ -57,6 +59,9 @@ impl fmt::Display for Why {
         match self {
             Self::NothingLive => f.write_str("nothing is live in the environment before"),
             Self::NotFoundGood(release) => write!(f, "release {release} was not found good in the environment before"),
+            Self::Adopted(release) => {
+                write!(f, "release {release} was adopted with its stack and can not be stood up again")
+            }
             Self::RollingBack => f.write_str("something is being rolled back in the environment before"),
             Self::Vetoed(release) => write!(f, "release {release} is vetoed"),
             Self::NotNewer(release) => write!(f, "release {release} is not newer than what was deployed here before"),
@@ -89,6 +94,9 @@ fn candidate<'a>(from: &'a Environment, to: &Environment) -> Result<&'a Stack, W
     let release = live.release.number;
     if is_going_back(from) {
         return Err(Why::RollingBack);
+    }
+    if live.release.adopts.is_some() && from.rules.r39() {
+        return Err(Why::Adopted(release));
     }
     if !live.proven && from.rules.r27() {
         return Err(Why::NotFoundGood(release));

@@ -38,7 +38,7 @@ pub struct Release {
     pub link: Option<Arc<str>>,
     /// Its stack was there before us and is taken over, not made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub adopts: Option<Adopts>,
+    pub adopts: Option<Arc<Adopts>>,
 }
 
 /// A stack that somebody else made and that becomes ours.

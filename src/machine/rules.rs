@@ -67,4 +67,20 @@ rules! {
     r30 = 30,
     /// What would not be let begin, because of a hold or a pin, does not approve itself.
     r31 = 31,
+    /// Nothing goes past a point before its hooks have passed.
+    r32 = 32,
+    /// A deployment counts only when the hooks after its cutover have passed.
+    r33 = 33,
+    /// Nothing is torn down before its own hooks are over.
+    r34 = 34,
+    /// A hook that gives no result in time has failed.
+    r35 = 35,
+    /// A hook is begun only while the front is where it was sent.
+    r36 = 36,
+    /// What was adopted and never found good is never torn down.
+    r38 = 38,
+    /// What was adopted is never stood up again.
+    r39 = 39,
+    /// An adoption in doubt is let go, not undone: users stay where they are.
+    r40 = 40,
 }

@@ -39,7 +39,7 @@ pub struct Environment {
     pub(super) ended: Vec<Ended>,
     /// Stacks with numbers that we never gave out. Never touched.
     pub(super) strangers: Vec<Number>,
-    /// The last order to the front, if it was for an adoption that did not come to be: nobody waits for it.
+    /// The last order to the front when an adoption came to nothing: until there is another one, nobody waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) let_go: Option<Generation>,
     /// Builds that were accepted, oldest first.
@@ -449,7 +449,7 @@ impl Environment {
     /// The stack whose health has to be read afresh, not remembered, before the next step (rule R12).
     pub fn must_probe(&self) -> Option<Number> {
         match self.active.as_ref()?.phase {
-            Phase::Verifying => self.active.as_ref().map(|d| d.number),
+            Phase::Verifying => self.active.as_ref().filter(|d| d.is_past_hooks(self.rules)).map(|d| d.number),
             Phase::RollbackAsked { .. } => self.standby.as_ref().map(|s| s.stack.number),
             _ => None,
         }

@@ -10,7 +10,7 @@ use super::{
     ids::{Generation, Millis, Number},
     observation::{Condition, DefinitionView, Health, Observation, StackView},
     release::Otherwise,
-    state::{Deployment, Environment, Phase, Promise},
+    state::{Deployment, Environment, Phase, Promise, Retiring},
 };
 
 impl Environment {
@@ -24,7 +24,7 @@ impl Environment {
             .or_else(|| self.drift_seen(seen))
             .or_else(|| self.tear_down(seen, now))
             .or_else(|| self.standby_due(seen, now))
-            .or_else(|| self.active.as_ref().and_then(|d| self.advance(d, seen, now)))
+            .or_else(|| self.active.as_ref().and_then(|d| Some(d.with_what_stays(self.advance(d, seen, now)?))))
             .or_else(|| self.orphan(seen))
             .or_else(|| self.start_next())
     }
@@ -49,7 +49,7 @@ impl Environment {
             return None;
         }
         let live = self.live.as_ref().map(|s| s.number);
-        let right = shown(seen, live, self.generation);
+        let right = shown(seen, live, self.generation) || self.may_stay(front);
         match self.drift {
             Some(_) if right => Some(Event::DriftMended),
             Some(ordered) if front.generation < ordered => None,
@@ -59,12 +59,18 @@ impl Environment {
     }
 
     fn tear_down(&self, seen: &Observation, now: Millis) -> Option<Event> {
-        let gone = self.retiring.iter().find(|r| seen.lacks(r.number));
+        let gone = self.retiring.iter().find(|r| seen.lacks(r.number) && !r.owes_rollback_hooks());
         if let Some(gone) = gone {
             return Some(Event::Retired { number: gone.number });
         }
-        let limit = |r: &super::Retiring| r.drain_within.plus(r.retire_within);
-        let stuck = self.retiring.iter().find(|r| !r.operator_needed && now.since(r.since) >= limit(r))?;
+        if let Some(hook) = self.retiring.iter().find_map(|r| self.hook_of_retiring(r, seen, now)) {
+            return Some(hook);
+        }
+        let late = |r: &&Retiring| {
+            let goes_since = r.since.plus(r.drain_within).max(r.progress.since);
+            !r.operator_needed && !r.progress.ordered && now >= goes_since.plus(r.retire_within)
+        };
+        let stuck = self.retiring.iter().find(late)?;
         let blocker = seen.stack(stuck.number).and_then(|s| s.remark.clone());
         let reason = match blocker {
             Some(blocker) => format!("its stack could not be torn down in time: {blocker}"),
@@ -94,13 +100,20 @@ impl Environment {
             let reason = format!("release {release} is vetoed: {why}").into();
             return Some(Event::Ended { number, outcome: Outcome::Aborted, reason });
         }
+        if let Some(reason) = d.progress.failed.clone().filter(|_| d.phase.before_cutover()) {
+            return Some(Event::Ended { number, outcome: Outcome::Failed, reason });
+        }
         match &d.phase {
             Phase::Queued => None,
             Phase::AwaitingStart | Phase::AwaitingCutover => self.wait_at_gate(d, now),
             Phase::Provisioning if d.release.awaits_definition() && self.rules.r26() => freezing(d, seen, now),
+            Phase::Provisioning if !d.is_past_hooks(self.rules) => {
+                let late = "its hooks could not begin in time";
+                self.hook_of(d, true, seen, now).or_else(|| overdue(d, seen, now, d.plan.provision_within, late))
+            }
             Phase::Provisioning => provisioning(d, seen, now),
             Phase::Checking => self.checking(d, seen, now),
-            Phase::AfterChecks => None,
+            Phase::AfterChecks => self.after_the_checks(d, seen, now),
             Phase::Verifying => self.verifying(d, seen, now),
             Phase::CuttingOver { generation } => self.cutting_over(d, *generation, seen, now),
             Phase::Baking => self.baking(d, seen, now),
@@ -154,9 +167,24 @@ impl Environment {
         broken(d, seen).or_else(|| overdue(d, seen, now, d.plan.check_within, late))
     }
 
+    fn after_the_checks(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
+        self.before_hook(d, seen.ready(d.number, Health::Passing), seen, now)
+    }
+
+    /// A run that has begun is waited for, and does not begin for a stack that is not well.
+    fn before_hook(&self, d: &Deployment, well: bool, seen: &Observation, now: Millis) -> Option<Event> {
+        let turn = self.hook_of(d, well, seen, now);
+        let late = "it was not well in time for its hooks";
+        let end = || broken(d, seen).or_else(|| overdue(d, seen, now, d.plan.check_within, late));
+        if d.progress.ordered { turn } else { turn.or_else(end) }
+    }
+
     fn verifying(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
         let known_to_front = seen.front.as_ref().is_some_and(|f| f.staged == Some(d.number));
         let well = seen.ready(d.number, Health::Passing) || !self.rules.r12();
+        if !d.is_past_hooks(self.rules) {
+            return self.before_hook(d, well && known_to_front, seen, now);
+        }
         if well && known_to_front && self.drift.is_none() {
             return Some(Event::CutOverOrdered { number: d.number, generation: self.next_generation(seen) });
         }
@@ -177,7 +205,13 @@ impl Environment {
             Some(_) if !there => "the front did not take the order in time",
             Some(_) => "the front's public address did not answer from the new stack in time",
         };
-        (overtaken || now.since(d.since) >= d.plan.cut_over_within).then(|| Event::UndoOrdered {
+        if !overtaken && now.since(d.since) < d.plan.cut_over_within {
+            return None;
+        }
+        if self.ends_in_doubt(d) {
+            return Some(Event::Ended { number, outcome: Outcome::Failed, reason: reason.into() });
+        }
+        Some(Event::UndoOrdered {
             number,
             to: self.live.as_ref().map(|s| s.number),
             generation: self.next_generation(seen),
@@ -190,17 +224,27 @@ impl Environment {
         let number = d.number;
         let view = seen.stack(number);
         let gone = seen.lacks(number);
-        let bad = gone || view.is_some_and(|s| s.health == Health::Failing || s.condition == Condition::Failed);
+        let sick = gone || view.is_some_and(|s| s.health == Health::Failing || s.condition == Condition::Failed);
+        let bad = sick || d.progress.failed.is_some();
         let over = now.since(d.since) >= d.plan.bake;
-        if over && seen.ready(number, Health::Passing) {
+        let well = seen.ready(number, Health::Passing);
+        if over && well && d.is_past_hooks(self.rules) {
             return Some(Event::Succeeded { number });
         }
-        let patience_over = now.since(d.since) >= d.plan.bake.plus(d.plan.check_within);
+        if let Some(turn) = self.hook_of(d, well, seen, now).filter(|_| !bad) {
+            return Some(turn);
+        }
+        // A run takes its time, and so does a front that is being put right before one.
+        let hook_is_late = d.hook().is_some() && (d.progress.ordered || self.drift.is_some());
+        let watched_until = d.since.plus(d.plan.bake).max(d.progress.since);
+        let patience_over = now >= watched_until.plus(d.plan.check_within) && !hook_is_late;
         if !bad && !patience_over {
             return None;
         }
-        let why =
-            view.and_then(|s| s.remark.clone()).unwrap_or_else(|| "it failed its checks while it was watched".into());
+        let failed_hook = d.progress.failed.clone().filter(|_| !sick);
+        let why = failed_hook
+            .or_else(|| view.and_then(|s| s.remark.clone()))
+            .unwrap_or_else(|| "it failed its checks while it was watched".into());
         let back = self.standby.as_ref().map(|s| s.stack.number).filter(|n| seen.ready(*n, Health::Passing));
         match back {
             Some(_) => Some(Event::UndoOrdered {
@@ -321,7 +365,7 @@ fn overdue(d: &Deployment, seen: &Observation, now: Millis, limit: Millis, reaso
 }
 
 fn overdue_because(d: &Deployment, now: Millis, limit: Millis, reason: &str, remark: Option<&str>) -> Option<Event> {
-    if now.since(d.since) < limit {
+    if now.since(d.waits_since()) < limit {
         return None;
     }
     let said = remark.map(|remark| format!(": {remark}")).unwrap_or_default();

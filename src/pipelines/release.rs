@@ -80,7 +80,7 @@ pub fn adopted(environment: &EnvironmentDefinition, adopts: Adopts, version: Arc
         given: BTreeMap::new(),
         secrets: BTreeMap::new(),
         link: None,
-        adopts: Some(adopts),
+        adopts: Some(Arc::new(adopts)),
     }
 }
 

@@ -21,7 +21,7 @@ const THEIRS: &str = "heat_template_version: 2014-10-16\nparameters:\n  version:
 fn adopting(project: &Project, number: u32, stack: &str, output: &str) -> StackSpec {
     let spec = project.spec(number);
     let adopts = Adopts { stack: stack.into(), output: Some(output.into()) };
-    let release = Release { adopts: Some(adopts), ..(*spec.release).clone() };
+    let release = Release { adopts: Some(adopts.into()), ..(*spec.release).clone() };
     StackSpec { release: Arc::new(release), ..spec }
 }
 

@@ -3,6 +3,7 @@
 use super::{
     canon::{Core, id},
     config::{CLOCKS, Config},
+    runs::{self, Run},
     world::{Cloud, Hand, Id, Look, N, Request, Wish, World},
 };
 use crate::machine::{Condition, Effect, Event, Fencing, Millis, Observation};
@@ -40,6 +41,9 @@ pub(super) enum Action {
     Flap(usize),
     Vanish(usize),
     Break(usize),
+    /// The run of a deployment's hook ends well, or badly.
+    RunEnds(Id, u8),
+    RunFails(Id, u8),
     /// The last request in flight on a stack is answered.
     Drained(Id),
     /// Somebody repoints the front, with a generation of their own or without.
@@ -57,7 +61,7 @@ impl Action {
     pub(super) fn is_progress(self, world: &World) -> bool {
         match self {
             Self::Look(_) | Self::Act(..) | Self::Send(_) | Self::Sync(_) | Self::Obey(..) => true,
-            Self::Deliver(_) | Self::Progress(_) | Self::Drained(_) => true,
+            Self::Deliver(_) | Self::Progress(_) | Self::Drained(_) | Self::RunEnds(..) => true,
             Self::TakeLease(_) => !world.controllers.iter().any(|c| c.leads),
             _ => false,
         }
@@ -114,8 +118,11 @@ impl Config {
         for effect in core.env.effects(seen, now) {
             let request = match effect {
                 Effect::Freeze(n) => Request::Fetch(id(n)),
+                Effect::Ensure(n) if core.env.release_of(n).is_some_and(|r| r.adopts.is_some()) => {
+                    Request::Adopt(id(n))
+                }
                 Effect::Ensure(n) => Request::Ensure(id(n)),
-                Effect::RunHook { .. } => continue,
+                Effect::RunHook { number, hook } => Request::Run(id(number), runs::hook(&hook)),
                 Effect::Stage(n) => Request::Stage(id(n)),
                 Effect::CutOver { to, generation } => {
                     Request::CutOver(to.map_or(0, id), u8::try_from(generation.0).unwrap())
@@ -263,6 +270,15 @@ impl Config {
                 }
                 Condition::Failed => {}
             }
+        }
+        // Nobody looks at the run of a hook that is no longer wanted.
+        let wanted = |n: Id, hook: u8| {
+            world.core.env.hooks_ordered().any(|(number, h)| id(number) == n && runs::hook(&h.name) == hook)
+        };
+        let running = world.cloud.runs.begun().filter(|(_, _, run)| *run == Run::Running);
+        for (id, hook, _) in running.filter(|(id, hook, _)| wanted(*id, *hook)) {
+            out.extend(self.ends(hook).then_some(Action::RunEnds(id, hook)));
+            out.extend((self.ends(hook) && world.left.run_fails > 0).then_some(Action::RunFails(id, hook)));
         }
         out.extend(world.cloud.front.busy.iter().map(Action::Drained));
         if world.left.drift > 0 {

@@ -7,7 +7,7 @@ use std::{
 
 use super::{config::Config, people::ASKER, source, world::Id};
 use crate::machine::{
-    Entry, Environment, Event, Generation, Illegal, Key, Millis, Number, Phase, Plan, Release, Seq, Trigger,
+    Adopts, Entry, Environment, Event, Generation, Illegal, Key, Millis, Number, Phase, Plan, Release, Seq, Trigger,
 };
 
 /// A folded journal and its fingerprint, so that it is hashed once and not with every world that shares it.
@@ -72,6 +72,9 @@ fn canonical(env: &mut Environment) {
         if let Phase::RollbackAsked { reason } | Phase::Undoing { reason, .. } = &mut deployment.phase {
             *reason = text();
         }
+        if deployment.progress.failed.is_some() {
+            deployment.progress.failed = Some(text());
+        }
     }
     if let Some(hold) = &mut env.hold {
         (hold.by, hold.reason) = (text(), text());
@@ -91,7 +94,13 @@ fn asker() -> Arc<str> {
     TEXT.get_or_init(|| ASKER.into()).clone()
 }
 
-/// The build that webhook `b` announces, always the same text.
+/// The stack that is there to be adopted.
+pub(super) fn adopts() -> Arc<Adopts> {
+    static STACK: OnceLock<Arc<Adopts>> = OnceLock::new();
+    STACK.get_or_init(|| Arc::new(Adopts { stack: "old".into(), output: None })).clone()
+}
+
+/// What a webhook announces, always the same text.
 pub(super) fn draft(config: &Config) -> Release {
     static DRAFT: OnceLock<Release> = OnceLock::new();
     let draft = DRAFT.get_or_init(|| Release::draft("v")).clone();
@@ -108,7 +117,8 @@ pub(super) fn start(config: &Config) -> Arc<Core> {
             Arc::new(Plan::clone(&config.plan())),
         );
         let key = Key([0; 16]);
-        let plan = Arc::new(Plan { before_provisioning: None, before_cutover: None, ..Plan::clone(&plan) });
+        let hooks = plan.hooks.iter().filter(|hook| hook.at.is_after_the_end()).cloned().collect();
+        let plan = Arc::new(Plan { before_provisioning: None, before_cutover: None, hooks, ..Plan::clone(&plan) });
         for event in [
             Event::Accepted { number, key, order: None, release, plan, trigger: Trigger::Build, reason: None },
             Event::Started { number },

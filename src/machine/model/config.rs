@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{people::NAMED, source::Repository, world::Wish};
-use crate::machine::{Fencing, Gate, Millis, Otherwise, Plan, Retain, Rules};
+use crate::machine::{Fencing, Gate, HookPoint, Millis, Otherwise, Plan, Retain, Rules};
 
 /// When a look may be acted upon: no deadline has passed; those of 10 have; that of the checks (500) too; all have.
 pub(super) const CLOCKS: [Millis; 4] = [Millis(0), Millis(100), Millis(1_000), Millis(u64::MAX / 2)];
@@ -36,6 +36,8 @@ pub(super) struct Budget {
     pub(super) drift: u8,
     /// Definitions that are not there.
     pub(super) refuse: u8,
+    /// Runs of hooks that fail.
+    pub(super) run_fails: u8,
     /// How often the repository is replaced by another one.
     pub(super) rewrite: u8,
     /// Commands other than approvals by those who may.
@@ -84,6 +86,12 @@ pub(super) struct Config {
     /// Where releases have their definitions from.
     pub(super) source: Repository,
     pub(super) retain: Retain,
+    /// The hooks of every deployment but the first one where that is live at the start.
+    pub(super) hooks: &'static [HookPoint],
+    /// The runs of hooks from this point on never end.
+    pub(super) silent: Option<HookPoint>,
+    /// The first so many builds are adoptions of the stack that is there.
+    pub(super) adopts: u8,
     pub(super) people: People,
     pub(super) budget: Budget,
     /// Rules switched off.
@@ -120,7 +128,7 @@ impl Config {
             drain_within: Millis(10),
             retire_within: Millis(3_000),
             retain: self.retain,
-            hooks: Vec::new(),
+            hooks: self.plan_hooks(),
         };
         let mut plans = PLANS.get_or_init(Default::default).lock().unwrap();
         if let Some(known) = plans.iter().find(|p| ***p == plan) {

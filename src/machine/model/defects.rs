@@ -1,4 +1,4 @@
-//! The check can fail: each of the rules R1 to R26, R30 and R31, taken out, breaks a promise (`promotion.rs` beside this does the
+//! The check can fail: each of the rules R1 to R26 and R30 to R40, taken out, breaks a promise (`promotion.rs` beside this does the
 //! same to R27 to R29). Where a second rule would still catch what the first one lets through, both are out; the table says so.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use super::{
     source::Repository,
     worlds::{NOTHING_WRONG, PLAIN},
 };
-use crate::machine::{Otherwise, Retain};
+use crate::machine::{HookPoint::*, Otherwise, Retain};
 
 struct Defect {
     rule: &'static str,
@@ -33,9 +33,10 @@ const GATE: Config = Config { gate_cutover: Some(Otherwise::Abort), ..PLAIN };
 const WAITS: Config = Config { fenced: false, ..PLAIN };
 const TWO_BUILDS: Config = Config { builds: 2, ..PLAIN };
 const HOLD_PIN_VETO: Config = Config { people: People::HoldPinVeto, ..PLAIN };
+const ADOPTION: Config = Config { live_at_start: false, adopts: 1, ..PLAIN };
 const TWO_CONTROLLERS: Config = Config { controllers: 2, ..PLAIN };
 
-const DEFECTS: [Defect; 28] = [
+const DEFECTS: [Defect; 38] = [
     defect(
         "R1 intent is durable before the effect leaves",
         "1. ... and never",
@@ -146,6 +147,70 @@ const DEFECTS: [Defect; 28] = [
         "what is held",
         &[31],
         Config { gate_cutover: Some(Otherwise::Approve), ..HOLD_PIN_VETO },
+        Budget { wishes: 1, ..B },
+    ),
+    defect(
+        "R32 nothing is stood up before its hooks",
+        "3. nothing is stood up before the hooks",
+        &[32],
+        Config { hooks: &[BeforeProvisioning], ..PLAIN },
+        B,
+    ),
+    defect(
+        "R32 nothing is cut over before its hooks",
+        "1. ... and whose hooks",
+        &[32],
+        Config { hooks: &[AfterChecks, BeforeCutover], ..PLAIN },
+        B,
+    ),
+    defect(
+        "R33 a deployment counts only after its hooks",
+        "a deployment counts only",
+        &[33],
+        Config { hooks: &[AfterCutover], ..PLAIN },
+        B,
+    ),
+    defect(
+        "R34 nothing is torn down before its own hooks are over",
+        "3. nothing is torn down before",
+        &[34],
+        Config { hooks: &[OnRetire], ..PLAIN },
+        B,
+    ),
+    defect(
+        "R35 a hook that gives no result has failed",
+        "3. every deployment ends",
+        &[35],
+        Config { hooks: &[AfterChecks], silent: Some(AfterChecks), ..PLAIN },
+        B,
+    ),
+    defect(
+        "R36 no hook while the front is astray",
+        "no hook is ordered",
+        &[36],
+        Config { hooks: &[BeforeProvisioning], ..PLAIN },
+        Budget { drift: 1, ..B },
+    ),
+    defect(
+        "R37 a run is begun once",
+        "a hook never begins twice",
+        &[37],
+        Config { hooks: &[BeforeProvisioning], ..PLAIN },
+        Budget { repeat: 1, ..B },
+    ),
+    defect("R38 what was adopted and not found good is let go", "2. ", &[38], ADOPTION, Budget { wishes: 1, ..B }),
+    defect(
+        "R39 what was adopted is not stood up again",
+        "what was adopted is never stood up",
+        &[39],
+        Config { builds: 2, retain: Retain::None, ..ADOPTION },
+        Budget { wishes: 1, ..B },
+    ),
+    defect(
+        "R40 an adoption in doubt is let go, not undone",
+        "1. an adoption takes",
+        &[40],
+        ADOPTION,
         Budget { wishes: 1, ..B },
     ),
 ];

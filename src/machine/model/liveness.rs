@@ -87,6 +87,7 @@ fn every_run_ends_cleanly() {
             stale: one(b.stale),
             die: one(b.die),
             refuse: one(b.refuse),
+            run_fails: one(b.run_fails),
             rewrite: one(b.rewrite),
             ..NOTHING_WRONG
         };

@@ -7,6 +7,7 @@
 //!
 //! - `world`: what there is; `config`: how hostile, and which rules are off; `canon`: states made comparable
 //! - `actions`: what may happen next; `step`: what becomes of it; `promises`: what must always hold
+//! - `runs`: runs of hooks, and a stack that is there to be adopted
 //! - `people`: who wants what, and may; `source`: the repository that definitions come from
 //! - `promotion`: two environments and the rule between them
 //! - `explore`: stateright; `liveness`: every run ends; `walk`: random schedules; `defects`: each rule's removal is found;
@@ -21,6 +22,7 @@ mod liveness;
 mod people;
 mod promises;
 mod promotion;
+mod runs;
 mod source;
 mod step;
 mod table;

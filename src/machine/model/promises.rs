@@ -6,7 +6,7 @@ use super::{
     source,
     world::{Id, Look, Request, World},
 };
-use crate::machine::{Condition, Deployment, Event, Health, Otherwise, Outcome, Phase, Trigger};
+use crate::machine::{Condition, Deployment, Event, Health, HookPoint, Number, Otherwise, Outcome, Phase, Trigger};
 
 /// A promise that is judged when something happens, not by looking at a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +25,13 @@ pub(super) enum Promise {
     WaitsForSource,
     VetoedGoesLive,
     OpensWhileHeld,
+    StoodUpBeforeHooks,
+    GoodBeforeHooks,
+    TornDownBeforeHooks,
+    RunTwice,
+    RunAstray,
+    AdoptedTornDown,
+    AdoptedStoodUp,
 }
 
 type Holds = fn(&Config, &World) -> bool;
@@ -36,7 +43,7 @@ macro_rules! kept {
 }
 
 /// Each has the promise of ARCHITECTURE.md that it belongs to in its name. The state alone is judged first, then what happened.
-pub(super) const PROMISES: [(&str, Holds); 24] = [
+pub(super) const PROMISES: [(&str, Holds); 33] = [
     ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).is_none_or(|n| w.told.passed.has(n))),
     ("1. ... and that was approved where a gate asks", |c, w| {
         c.gate_cutover.is_none() || served(w).is_none_or(|n| w.told.may_serve.has(n))
@@ -69,6 +76,21 @@ pub(super) const PROMISES: [(&str, Holds); 24] = [
     ("5. a rollback never waits for the source repository", kept!(WaitsForSource)),
     ("what is vetoed does not go live", kept!(VetoedGoesLive)),
     ("what is held does not approve itself", kept!(OpensWhileHeld)),
+    ("3. nothing is stood up before the hooks for that have passed", kept!(StoodUpBeforeHooks)),
+    ("1. ... and whose hooks before the cutover have passed", |c, w| {
+        served(w).is_none_or(|n| c.hooks_passed(&w.cloud, &w.told, n, |at| at < HookPoint::AfterCutover))
+    }),
+    ("a deployment counts only after its hooks", kept!(GoodBeforeHooks)),
+    ("3. nothing is torn down before its own hooks are over", kept!(TornDownBeforeHooks)),
+    ("a hook never begins twice", kept!(RunTwice)),
+    ("no hook is ordered while the front is astray", kept!(RunAstray)),
+    ("2. what was adopted and not found good is never torn down", kept!(AdoptedTornDown)),
+    ("what was adopted is never stood up again", kept!(AdoptedStoodUp)),
+    ("1. an adoption takes the traffic from nobody", |c, w| {
+        let nobody = w.cloud.front.serves == 0 && w.cloud.front.generation > 0;
+        // Without rule R38 what is let go is not known as such.
+        c.adopts == 0 || !c.on(38) || w.told.ordinary || w.told.by_hand || !nobody
+    }),
 ];
 
 /// Who has the traffic by our order.
@@ -80,6 +102,9 @@ fn served(w: &World) -> Option<Id> {
 fn never_to_the_rejected(c: &Config, w: &World) -> bool {
     let Some(served) = served(w).filter(|n| c.fenced && *n != w.core.live()) else { return true };
     let good = |outcome| matches!(outcome, Outcome::Succeeded);
+    if w.told.adopting.has(served) {
+        return true;
+    }
     w.core.env.ended().iter().filter(|e| id(e.number) == served).all(|e| good(e.outcome))
 }
 
@@ -100,12 +125,14 @@ fn is_clean(_: &Config, w: &World) -> bool {
     let opens = |d: &Deployment| d.question().is_some_and(|gate| gate.otherwise == Otherwise::Approve);
     let waits = env.active().filter(|d| stopped && opens(d)).map_or(0, |d| id(d.number));
     let kept = [w.core.live(), w.core.standby(), waits];
+    let let_go = |n: Id| env.strangers().iter().any(|s| id(*s) == n);
+    let front = w.cloud.front.serves;
     w.core.active() == waits
         && (env.queue().is_empty() || stopped)
         && env.retiring().is_empty()
         && env.drift().is_none()
-        && w.cloud.front.serves == w.core.live()
-        && w.cloud.stacks.iter().flatten().all(|t| kept.contains(&t.owner))
+        && (front == w.core.live() || w.core.live() == 0 && let_go(front))
+        && w.cloud.stacks.iter().flatten().all(|t| kept.contains(&t.owner) || let_go(t.owner))
         && kept[..2].iter().filter(|n| **n != 0).all(|n| w.cloud.stacks.iter().flatten().any(|t| t.owner == *n))
 }
 
@@ -116,6 +143,7 @@ impl Config {
             let fine = |t: &super::world::Thing| t.condition == Condition::Ready && t.health == Health::Passing;
             look.is_some_and(|l| l.cloud.stacks.iter().flatten().any(|t| t.owner == n && fine(t)))
         };
+        self.judge_hooks(w, base, event);
         let told = &mut w.told;
         match event {
             Event::Accepted { key, .. } => {
@@ -199,6 +227,9 @@ impl Config {
         if self.source.is_there() && w.told.defined[usize::from(id)] == 0 {
             w.told.broken = Some(Promise::NotDefined);
         }
+        if !self.hooks_passed(&w.cloud, &w.told, id, |at| at == HookPoint::BeforeProvisioning) {
+            w.told.broken = Some(Promise::StoodUpBeforeHooks);
+        }
     }
 
     /// What a tear-down must not hit, judged when it arrives, however late.
@@ -212,6 +243,12 @@ impl Config {
             w.told.broken = Some(Promise::StandbyTornDown);
         } else if patient && front.busy.has(owner) {
             w.told.broken = Some(Promise::RequestKilled);
+        }
+        if w.core.env.retiring().iter().any(|r| r.number == Number(owner.into()) && r.hook().is_some()) {
+            w.told.broken = Some(Promise::TornDownBeforeHooks);
+        }
+        if w.told.adopting.has(owner) && !w.told.good.has(owner) {
+            w.told.broken = Some(Promise::AdoptedTornDown);
         }
         w.told.torn.add(owner);
     }

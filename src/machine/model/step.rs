@@ -6,10 +6,11 @@ use super::{
     config::{CLOCKS, Config},
     people::{ASKER, issue},
     promises::Promise,
+    runs::Run,
     source::Repository,
     world::{Cloud, Controller, Front, Hand, Ids, Look, Request, Thing, Told, World},
 };
-use crate::machine::{Command, Condition, Event, Health, Key, Number, Phase, Refusal, ReleaseDraft, Trigger};
+use crate::machine::{Command, Condition, Event, Health, Key, Number, Phase, Refusal, Release, ReleaseDraft, Trigger};
 
 impl Config {
     pub(super) fn start(&self) -> World {
@@ -23,6 +24,7 @@ impl Config {
             told.defined[1] = 1;
             before = (1, 1);
         }
+        cloud.adoptee = (self.adopts > 0).then_some(0);
         let core = canon::start(self);
         let mut controllers = [Controller { leads: true, ..Controller::default() }, Controller::default()];
         if self.controllers > 1 && !self.on(16) {
@@ -120,6 +122,11 @@ impl Config {
                 w.cloud.front = Front { busy: w.cloud.front.busy, ..Front::default() };
                 (w.told.by_hand, w.told.rollback) = (true, 0);
             }
+            Action::RunEnds(id, hook) => w.cloud.runs.set(id, hook, Run::Passed),
+            Action::RunFails(id, hook) => {
+                w.left.run_fails -= 1;
+                w.cloud.runs.set(id, hook, Run::Failed);
+            }
             Action::NotThere(id) => {
                 w.left.refuse -= 1;
                 w.net.remove(Request::Fetch(id));
@@ -137,10 +144,11 @@ impl Config {
     fn hook(&self, w: &mut World, c: usize, build: u8) {
         w.left.hooks[usize::from(build)] -= 1;
         let order = self.ordered.then(|| u64::from(build) + 1);
+        let adopts = (build < self.adopts).then(canon::adopts);
         let command = Command::Deploy {
             key: Key([build + 1; 16]),
             order,
-            release: ReleaseDraft::New(canon::draft(self)),
+            release: ReleaseDraft::New(Release { adopts, ..canon::draft(self) }),
             plan: self.plan(),
             trigger: Trigger::Build,
         };
@@ -268,6 +276,7 @@ impl Config {
         match request {
             Request::Retire { id, patient } => self.judge_retire(w, id, patient),
             Request::Ensure(id) => self.judge_ensure(w, id),
+            Request::Run(id, hook) => self.judge_run(w, id, hook),
             _ => {}
         }
         self.perform(&mut w.cloud, request);
@@ -285,10 +294,16 @@ impl Config {
 
     /// What a request does to the cloud.
     pub(super) fn perform(&self, cloud: &mut Cloud, request: Request) {
-        let Cloud { stacks, front, source } = cloud;
+        if let Request::Adopt(id) = request {
+            return self.adopt(cloud, id);
+        }
+        if let Request::Run(id, hook) = request {
+            return self.begin_run(cloud, id, hook);
+        }
+        let Cloud { stacks, front, source, .. } = cloud;
         match request {
             Request::Fetch(id) if self.source == Repository::Answers => source.fetch(id),
-            Request::Fetch(_) => {}
+            Request::Fetch(_) | Request::Adopt(_) | Request::Run(..) => {}
             Request::Ensure(id) => {
                 let slot = &mut stacks[self.slot(id)];
                 let new = Thing { owner: id, condition: Condition::Creating, health: Health::Unknown };

@@ -16,7 +16,7 @@ use super::{
     world::World,
     worlds::{NOTHING_WRONG, PLAIN},
 };
-use crate::machine::{Event, Otherwise, Phase, Promise, Retain};
+use crate::machine::{Event, HookPoint::*, HookProgress, Otherwise, Phase, Promise, Retain};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/machine/model/transitions.txt");
 
@@ -26,7 +26,7 @@ const ENOUGH: usize = 40_000;
 const B: Budget = NOTHING_WRONG;
 
 /// Small worlds that together reach every kind of event.
-const SMALL: [Config; 12] = [
+const SMALL: [Config; 16] = [
     Config { budget: Budget { wishes: 1, flap: 1, ..B }, ..PLAIN },
     Config { retain: Retain::None, budget: Budget { create_fails: 1, retire_fails: 1, ..B }, ..PLAIN },
     Config { gate_start: Some(Otherwise::Abort), gate_cutover: Some(Otherwise::Approve), budget: B, ..PLAIN },
@@ -56,7 +56,21 @@ const SMALL: [Config; 12] = [
         budget: Budget { wishes: 2, ..B },
         ..PLAIN
     },
+    Config { hooks: &[BeforeProvisioning, AfterChecks, BeforeCutover], budget: Budget { run_fails: 1, ..B }, ..PLAIN },
+    Config { hooks: &[AfterCutover, OnRollback, OnRetire], budget: Budget { run_fails: 1, wishes: 1, ..B }, ..PLAIN },
+    Config { live_at_start: false, adopts: 1, budget: Budget { flap: 1, wishes: 1, ..B }, ..PLAIN },
+    Config { live_at_start: false, adopts: 1, builds: 2, retain: Retain::None, budget: B, ..PLAIN },
 ];
+
+/// How far hooks are: how many are over, and whether one runs or failed.
+fn hooks(progress: &HookProgress) -> String {
+    match progress {
+        HookProgress { done: 0, ordered: false, .. } => String::new(),
+        HookProgress { failed: Some(_), .. } => " hook failed".to_owned(),
+        HookProgress { done, ordered: true, .. } => format!(" hooks {done}+1"),
+        HookProgress { done, .. } => format!(" hooks {done}"),
+    }
+}
 
 /// A state in a few words.
 fn words(core: &Core) -> String {
@@ -72,7 +86,9 @@ fn words(core: &Core) -> String {
         };
         let called = if d.operator_needed { "!" } else { "" };
         let awaits = if d.release.awaits_definition() { " undefined" } else { "" };
-        say(format_args!("{}:{phase}{called} {:?}{awaits} ", d.number, d.trigger));
+        let adopts = if d.release.adopts.is_some() { " adopts" } else { "" };
+        let hooks = hooks(&d.progress);
+        say(format_args!("{}:{phase}{called} {:?}{awaits}{adopts}{hooks} ", d.number, d.trigger));
     }
     env.queue().iter().for_each(|d| say(format_args!("queued {} ", d.number)));
     say(format_args!("gen {} live {}", env.generation(), core.live()));
@@ -88,8 +104,10 @@ fn words(core: &Core) -> String {
         say(format_args!(" standby {} {promise}", standby.stack.number));
     }
     for r in env.retiring() {
-        say(format_args!(" retiring {}{}", r.number, if r.operator_needed { "!" } else { "" }));
+        let hooks = hooks(&r.progress);
+        say(format_args!(" retiring {}{}{hooks}", r.number, if r.operator_needed { "!" } else { "" }));
     }
+    env.strangers().iter().for_each(|n| say(format_args!(" let go {n}")));
     if env.drift().is_some() {
         say(format_args!(" drift"));
     }

@@ -40,6 +40,7 @@ pub(super) fn crueler(world: &Config) -> Config {
         blind: 1 + b.blind,
         drift: b.drift,
         refuse: b.refuse,
+        run_fails: 1 + b.run_fails,
         rewrite: more(b.rewrite),
         wishes: 3,
     };

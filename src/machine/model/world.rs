@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{canon::Core, config::Budget, promises::Promise, source::Source};
+use super::{canon::Core, config::Budget, promises::Promise, runs::Runs, source::Source};
 use crate::machine::{Condition, FrontView, GateName, Generation, Health, Number, Observation, Seq, StackView};
 
 /// Numbers of deployments run from 1 to `N - 1`; 0 is nobody.
@@ -104,6 +104,10 @@ pub(super) struct Cloud {
     pub(super) front: Front,
     /// What a local mirror has of the source repository.
     pub(super) source: Source,
+    /// Runs of hooks.
+    pub(super) runs: Runs,
+    /// Whose mark the stack bears that was there before us: 0 is nobody's.
+    pub(super) adoptee: Option<Id>,
 }
 
 /// An effect on its way: delayed without bound, lost or repeated.
@@ -112,6 +116,10 @@ pub(super) enum Request {
     /// Read the definition that the deployment's release awaits.
     Fetch(Id),
     Ensure(Id),
+    /// Mark the stack that is there.
+    Adopt(Id),
+    /// Begin the run of a hook.
+    Run(Id, u8),
     Stage(Id),
     CutOver(Id, u8),
     /// `patient`: the time to drain had not passed when it was permitted.
@@ -185,7 +193,7 @@ impl Look {
             }),
             public: public.filter(|_| self.front_answers),
             definition: self.cloud.source.seen(self.awaits),
-            hooks: Vec::new(),
+            hooks: self.cloud.runs.views(),
             quiet: self.quiet,
         }
     }
@@ -229,6 +237,13 @@ pub(super) struct Told {
     pub(super) rollback: u8,
     /// The definition that was recorded for a deployment: 0 is none.
     pub(super) defined: [u8; N],
+    /// Deployments whose plan has hooks.
+    pub(super) hooked: Ids,
+    /// Deployments that adopt, and those of them that were found good.
+    pub(super) adopting: Ids,
+    pub(super) good: Ids,
+    /// Where there is a stack to adopt: the front was ordered to one that we made.
+    pub(super) ordinary: bool,
     pub(super) broken: Option<Promise>,
 }
 

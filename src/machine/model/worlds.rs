@@ -4,7 +4,7 @@ use super::{
     config::{Budget, Config, People},
     source::Repository,
 };
-use crate::machine::{Millis, Otherwise, Retain};
+use crate::machine::{HookPoint::*, Millis, Otherwise, Retain};
 
 pub(super) const NOTHING_WRONG: Budget = Budget {
     hooks: [1, 1, 1],
@@ -21,6 +21,7 @@ pub(super) const NOTHING_WRONG: Budget = Budget {
     blind: 0,
     drift: 0,
     refuse: 0,
+    run_fails: 0,
     rewrite: 0,
     wishes: 0,
 };
@@ -40,13 +41,16 @@ pub(super) const PLAIN: Config = Config {
     guarded: false,
     source: Repository::None,
     retain: Retain::For(Millis(2_000)),
+    hooks: &[],
+    silent: None,
+    adopts: 0,
     people: People::AbortAndRollback,
     budget: NOTHING_WRONG,
     off: &[],
 };
 
 /// What the normal test run explores.
-pub(super) const WORLDS: [Config; 23] = [
+pub(super) const WORLDS: [Config; 38] = [
     Config {
         name: "one controller",
         budget: Budget { hooks: [2, 1, 1], crash: 1, lose: 1, wishes: 1, ..NOTHING_WRONG },
@@ -199,6 +203,113 @@ pub(super) const WORLDS: [Config; 23] = [
         name: "stacks that die",
         retain: Retain::UntilNext,
         budget: Budget { die: 1, flap: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "hooks on the way, with a crash and people",
+        hooks: &[BeforeProvisioning, AfterChecks, BeforeCutover],
+        budget: Budget { crash: 1, run_fails: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "hooks on the way, at gates",
+        hooks: &[BeforeProvisioning, AfterChecks, BeforeCutover],
+        gate_start: Some(Otherwise::Approve),
+        gate_cutover: Some(Otherwise::Abort),
+        budget: Budget { run_fails: 1, flap: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "hooks after the cutover, and people",
+        hooks: &[AfterCutover],
+        budget: Budget { run_fails: 1, flap: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "hooks on retirement, and people",
+        hooks: &[OnRetire],
+        budget: Budget { run_fails: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "hooks on rollback, no standby kept",
+        hooks: &[OnRollback],
+        retain: Retain::None,
+        budget: Budget { wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "hooks on retirement, no standby kept, with a crash",
+        hooks: &[OnRetire],
+        retain: Retain::None,
+        budget: Budget { run_fails: 1, crash: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "hooks on rollback, and people",
+        hooks: &[OnRollback],
+        budget: Budget { run_fails: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "hooks, two controllers",
+        controllers: 2,
+        hooks: &[BeforeProvisioning, BeforeCutover, OnRetire],
+        budget: Budget { takeover: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "hooks, lost and repeated requests, drift",
+        hooks: &[AfterChecks, AfterCutover],
+        budget: Budget { lose: 1, repeat: 1, drift: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "hooks before anything that never end",
+        hooks: &[BeforeProvisioning, AfterChecks],
+        silent: Some(BeforeProvisioning),
+        budget: Budget { crash: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "hooks after the cutover that never end",
+        hooks: &[BeforeCutover, AfterCutover, OnRollback, OnRetire],
+        silent: Some(AfterCutover),
+        budget: Budget { crash: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "adoption",
+        live_at_start: false,
+        adopts: 1,
+        budget: Budget { crash: 1, lose: 1, flap: 1, drift: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "adoption tried twice",
+        live_at_start: false,
+        adopts: 2,
+        builds: 2,
+        budget: Budget { repeat: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "adoption and a build after it",
+        live_at_start: false,
+        adopts: 1,
+        builds: 2,
+        retain: Retain::UntilNext,
+        budget: Budget { wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "adoption, front without compare-and-set",
+        live_at_start: false,
+        fenced: false,
+        adopts: 1,
+        builds: 2,
+        retain: Retain::None,
+        budget: Budget { repeat: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
 ];

@@ -1,8 +1,10 @@
 //! Stories of the core, told event by event: what is asked, what is seen, what follows.
 
+mod adoption;
 mod approvers;
 mod deadlines;
 mod deploying;
+mod hooks;
 mod operators;
 mod promotion;
 mod records;

@@ -1,0 +1,117 @@
+//! Taking over a stack that was there before us and has the traffic. It is an ordinary deployment, whose stack is marked
+//! as ours instead of made; but until it was found good nothing of it is ours to take away: neither the stack nor, by an
+//! order to the front, the traffic that reaches it in its old way.
+
+use std::sync::Arc;
+
+use super::{
+    command::Refusal,
+    hook::{Hook, HookPoint, HookProgress},
+    ids::{Generation, Millis, Number},
+    observation::FrontView,
+    release::{Plan, Release},
+    state::{Deployment, Environment, Phase, Retiring, Stack},
+};
+
+/// What becomes of a stack that is done with.
+pub(super) enum Farewell {
+    /// It is torn down.
+    Plain,
+    /// The same, and the traffic was sent back from it.
+    SentBack,
+}
+
+impl Environment {
+    /// Whether a release may come here, and under which terms, as far as adoption is concerned.
+    pub(super) fn adoptable(&self, release: &Release, is_new: bool, plan: &Arc<Plan>) -> Result<Arc<Plan>, Refusal> {
+        if release.adopts.is_none() {
+            return Ok(plan.clone());
+        }
+        if !is_new && self.rules.r39() {
+            return Err(Refusal::WasAdopted(release.number));
+        }
+        let live = self.live.as_ref().map(|s| s.number);
+        if let Some(other) = live.or_else(|| self.active.iter().chain(&self.queue).map(|d| d.number).next()) {
+            return Err(Refusal::NotTheFirst(other));
+        }
+        // What hooks do to a release that is new was done to this one long ago.
+        let hooks = of_point(plan, &[HookPoint::OnRetire]);
+        Ok(if hooks.len() == plan.hooks.len() { plan.clone() } else { Arc::new(Plan { hooks, ..Plan::clone(plan) }) })
+    }
+
+    /// Whether a deployment ends without its order to the front being undone (rule R40).
+    pub(super) fn ends_in_doubt(&self, d: &Deployment) -> bool {
+        let ordered = matches!(d.phase, Phase::CuttingOver { .. });
+        d.release.adopts.is_some() && ordered && self.rules.r40()
+    }
+
+    /// The order that the front has to have obeyed before it counts as settled.
+    pub(super) fn owed(&self) -> Generation {
+        if self.let_go == Some(self.generation) { Generation(0) } else { self.generation }
+    }
+
+    /// Whether the front may stay as it is, since users may reach by it what is, or was, to be adopted: to put it right
+    /// would be to send them to nobody.
+    pub(super) fn may_stay(&self, front: &FrontView) -> bool {
+        let adopting = self.active.as_ref().filter(|d| d.release.adopts.is_some()).map(|d| d.number);
+        let theirs = |number: Number| adopting == Some(number) || self.strangers.contains(&number);
+        let adoption = adopting.is_some() || self.let_go == Some(self.generation);
+        self.live.is_none() && adoption && self.rules.r40() && front.serves.is_none_or(theirs)
+    }
+
+    /// The end of a candidate that never had the traffic by an order that was seen done.
+    pub(super) fn discard(&mut self, d: &Deployment, farewell: Farewell, at: Millis) {
+        if d.release.adopts.is_some() && self.rules.r40() {
+            self.let_go = Some(self.generation);
+        }
+        self.part_with(d.number, (&d.release, &d.plan), false, farewell, at);
+    }
+
+    /// The end of a stack that has, or had, the traffic.
+    pub(super) fn dismiss(&mut self, stack: &Stack, farewell: Farewell, at: Millis) {
+        self.part_with(stack.number, (&stack.release, &stack.plan), stack.proven, farewell, at);
+    }
+
+    fn part_with(
+        &mut self,
+        number: Number,
+        (release, plan): (&Release, &Plan),
+        proven: bool,
+        farewell: Farewell,
+        at: Millis,
+    ) {
+        if release.adopts.is_some() && !proven && self.rules.r38() {
+            if !self.strangers.contains(&number) {
+                self.strangers.push(number);
+            }
+            return;
+        }
+        let hooks = match farewell {
+            Farewell::Plain => of_point(plan, &[HookPoint::OnRetire]),
+            Farewell::SentBack => of_point(plan, &[HookPoint::OnRollback, HookPoint::OnRetire]),
+        };
+        self.retire(number, plan, hooks, at);
+    }
+
+    /// Its tear-down is due from now on.
+    pub(super) fn retire(&mut self, number: Number, plan: &Plan, hooks: Vec<Hook>, at: Millis) {
+        if self.retiring.iter().any(|r| r.number == number) {
+            return;
+        }
+        let Plan { drain_within, retire_within, .. } = *plan;
+        let (operator_needed, progress) = (false, HookProgress::default());
+        self.retiring.push(Retiring {
+            number,
+            since: at,
+            drain_within,
+            retire_within,
+            operator_needed,
+            hooks,
+            progress,
+        });
+    }
+}
+
+fn of_point(plan: &Plan, points: &[HookPoint]) -> Vec<Hook> {
+    plan.hooks.iter().filter(|hook| points.contains(&hook.at)).cloned().collect()
+}
