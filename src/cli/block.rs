@@ -11,6 +11,8 @@ pub fn lines(e: &Value) -> Vec<String> {
         rows.push((role, stack(&e[role]).unwrap_or("-".to_owned())));
     }
     rows.push(("rollback", text(&e["rollback"]).to_owned()));
+    rows.extend(each(&e["one_way"]).map(|limit| ("one way", text(limit).to_owned())));
+    rows.extend(each(&e["hooks"]).map(|running| ("hook", hook(running))));
     rows.extend(each(&e["queue"]).map(|d| ("queue", stack(d).unwrap_or_default())));
     let retiring: Vec<_> = each(&e["retiring"]).map(Value::to_string).collect();
     if !retiring.is_empty() {
@@ -71,6 +73,15 @@ fn stack(value: &Value) -> Option<String> {
     Some(line)
 }
 
+fn hook(value: &Value) -> String {
+    let (name, at, number) = (text(&value["name"]), text(&value["at"]), &value["number"]);
+    format!(
+        "{name} ({at}) of deployment {number} runs since {}, until {}",
+        text(&value["since"]),
+        text(&value["until"])
+    )
+}
+
 fn ended(value: &Value) -> String {
     let named = format!("{} ({})", text(&value["version"]), value["number"]);
     let outcome = text(&value["outcome"]).replace('_', " ");
@@ -92,6 +103,8 @@ mod tests {
             "candidate": { "number": 3, "release": { "version": "v3" }, "state": "awaiting_approval", "since": "T2",
                            "until": "T3" },
             "rollback": "none",
+            "one_way": ["hook migrate of release 1 is one way"],
+            "hooks": [{ "name": "warm-up", "at": "before-cutover", "number": 3, "since": "T8", "until": "T9" }],
             "hold": { "by": "local:ann", "since": "T4", "reason": "audit" },
             "trouble": [{ "step": "standing up stack 3", "why": "no \u{1b}[2Jsuch file", "since": "T5" }],
             "ended": [{ "number": 1, "version": "v1", "outcome": "succeeded", "reason": "", "at": "T6" },
@@ -106,6 +119,8 @@ mod tests {
                 "  standby    -",
                 "  candidate  v3 (3)            awaiting approval  since T2, until T3",
                 "  rollback   none",
+                "  one way    hook migrate of release 1 is one way",
+                "  hook       warm-up (before-cutover) of deployment 3 runs since T8, until T9",
                 "  hold       by local:ann since T4: audit",
                 "  trouble    since T5: standing up stack 3: no \u{fffd}[2Jsuch file",
                 "  ended      v2 (2)            rolled back at T7: orders fail",

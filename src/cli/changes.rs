@@ -20,6 +20,9 @@ pub fn lines(changes: &Value) -> Vec<String> {
     block(&mut lines, "secrets", secrets.collect(), &Value::Null);
     let definition = changes["definition"].as_str().unwrap_or_default();
     block(&mut lines, "definition", definition.lines().map(harmless).collect(), &changes["definition_why"]);
+    block(&mut lines, "hooks", each(&changes["hooks"]).map(hook).collect(), &Value::Null);
+    let one_way = each(&changes["one_way"]).map(plain);
+    block(&mut lines, "no way back", one_way.collect(), &Value::Null);
     block(&mut lines, "approvals", each(&changes["gates"]).map(gate).collect(), &Value::Null);
     lines
 }
@@ -60,6 +63,10 @@ fn parameter(value: &Value) -> String {
     }
 }
 
+fn hook(value: &Value) -> String {
+    format!("{} ({})", plain(&value["name"]), plain(&value["at"]))
+}
+
 fn gate(value: &Value) -> String {
     let when = plain(&value["name"]).replace('_', " ");
     let by: Vec<_> = each(&value["by"]).map(plain).collect();
@@ -90,6 +97,8 @@ mod tests {
             "definition_why": null,
             "gates": [{ "name": "before_cutover", "by": ["alice", "bob"], "not": "alice", "within": "6 h",
                         "otherwise": "abort" }],
+            "hooks": [{ "name": "migrate", "at": "after-checks", "one_way": true }],
+            "one_way": ["hook migrate of release 4 is one way"],
         });
         assert_eq!(
             lines(&changes),
@@ -106,6 +115,10 @@ mod tests {
                 "    @@ -1 +1 @@",
                 "    -a",
                 "    +b",
+                "  hooks",
+                "    migrate (after-checks)",
+                "  no way back",
+                "    hook migrate of release 4 is one way",
                 "  approvals",
                 "    before cutover: by alice or bob, not alice, within 6 h; otherwise it is aborted",
             ]

@@ -134,11 +134,11 @@ fn steps(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: Opti
     let mut steps = Vec::new();
     let hooks = |point| environment.hooks.iter().filter(move |hook| hook.at == point).map(hook);
     steps.extend(plan.before_provisioning.as_ref().map(|g| one("approve", gate(g))));
-    steps.extend(hooks(HookPoint::BeforeProvisioning));
     if let DefinitionSource::Git(path) = &environment.stack.definition {
         let from = pipeline.source.as_ref().map_or("the source repository", |source| source.git.as_str());
         steps.push(one("freeze", format!("{path} at the release's commit, read from {from}")));
     }
+    steps.extend(hooks(HookPoint::BeforeProvisioning));
     steps.push(stand_up(pipeline, environment, secrets));
     steps.push(Step {
         name: "check",

@@ -12,8 +12,8 @@ pub fn about(event: &Value) -> String {
     let text = |key: &str| harmless(event[key].as_str().unwrap_or_default());
     match event["kind"].as_str().unwrap_or_default() {
         "hook_ordered" => format!("{} ({})", text("hook"), point(event)),
-        "hook_finished" if event["failed"].is_null() => format!("{} ({}) is good", text("hook"), point(event)),
-        "hook_finished" => format!("{} ({}): {}", text("hook"), point(event), text("failed")),
+        "hook_finished" if event["reason"].is_null() => format!("{} ({}) is good", text("hook"), point(event)),
+        "hook_finished" => format!("{} ({}): {}", text("hook"), point(event), text("reason")),
         _ => text("reason"),
     }
 }
@@ -40,7 +40,7 @@ mod tests {
     fn a_hook_is_told_with_its_point_its_failure_and_the_end_of_what_it_said() {
         let mut event = json!({ "kind": "hook_finished", "number": 2, "hook": "migrate", "point": "after_checks" });
         assert_eq!((about(&event), said(&event).len()), ("migrate (after-checks) is good".to_owned(), 0));
-        event["failed"] = "it ended with exit status 1".into();
+        event["reason"] = "it ended with exit status 1".into();
         event["said"] = (1..=25).map(|n| format!("line {n} \u{1b}[2J\n")).collect::<String>().into();
         assert_eq!(about(&event), "migrate (after-checks): it ended with exit status 1");
         let lines = said(&event);

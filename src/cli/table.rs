@@ -20,6 +20,7 @@ pub(super) struct Row {
     rollback: Option<String>,
     hold: Option<Hold>,
     pin: Option<u64>,
+    hooks: Vec<Hook>,
     trouble: Vec<Trouble>,
 }
 
@@ -42,6 +43,11 @@ struct Release {
 #[derive(Deserialize)]
 struct Hold {
     reason: String,
+}
+
+#[derive(Deserialize)]
+struct Hook {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -165,6 +171,7 @@ impl Row {
         if self.candidate.as_ref().is_some_and(|c| c.state == "awaiting_approval") {
             notes.push("awaiting approval".to_owned());
         }
+        notes.extend(self.hooks.iter().map(|hook| format!("hook {} runs", harmless(&hook.name))));
         notes.extend(self.trouble.last().map(|t| format!("trouble: {}: {}", harmless(&t.step), harmless(&t.why))));
         notes.extend(self.hold.as_ref().map(|h| format!("held: {}", harmless(&h.reason))));
         notes.extend(self.pin.map(|release| format!("pinned to release {release}")));

@@ -3,7 +3,10 @@
 
 use std::{cell::RefCell, error::Error, io, pin::pin, process::Stdio, time::Duration};
 
-use futures_util::{FutureExt, future::Fuse};
+use futures_util::{
+    FutureExt,
+    future::{Fuse, FusedFuture},
+};
 use reqwest::{Client, redirect};
 use rustix::{
     io::Errno,
@@ -95,7 +98,9 @@ async fn ran(
         }
     }
     // What it has left running ends with it. It is not waited for yet, so the number is its own.
-    let _ = timeout(LAST_WORDS, &mut reading).await;
+    if !reading.is_terminated() {
+        let _ = timeout(LAST_WORDS, &mut reading).await;
+    }
     group.signal(Signal::KILL);
     let status = child.wait().await?;
     group.forget();

@@ -1,4 +1,4 @@
-//! Hooks: commands and HTTP calls that belong to a deployment. Each runs in a process of its own (see [`run`]), so that the
+//! Hooks: commands and HTTP calls that belong to a deployment. Each runs in a process of its own (see [`run()`]), so that the
 //! end of the controller neither stops it, nor runs it twice, nor loses what came of it; [`Runs`] is the controller's side.
 //!
 //! Must not know the journal, a driver or the runner, and must not decide when a hook is due.

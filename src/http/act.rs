@@ -15,7 +15,7 @@ use super::{
     place::{OfDeployment, Place},
     shape::{Accepted, Build, Done},
     shown::{Action, IfMatch, Look},
-    wish,
+    why, wish,
 };
 use crate::{
     access::Caller,
@@ -235,7 +235,7 @@ async fn record(
         };
         let looked_at = if said { look.at_which(app, id, action) } else { Vec::new() };
         match app.journal.command_on(id, &caller.by, app.clock.now(), command, &looked_at).await {
-            Ok(accepted) => return Ok(answer(id, accepted.event)),
+            Ok(accepted) => return Ok(answer(id, accepted.event, why::one_way(&look.state))),
             Err(CommandError::Moved) => {}
             Err(CommandError::Refused(Refusal::Duplicate(number))) => {
                 let now = Look::at(app, id);
@@ -278,13 +278,18 @@ pub(super) async fn record_plain(
     command: Command,
 ) -> Result<Response, Problem> {
     let accepted = app.journal.command(id, &caller.by, app.clock.now(), command).await?;
-    Ok(answer(id, accepted.event))
+    Ok(answer(id, accepted.event, Vec::new()))
 }
 
-fn answer(id: &EnvironmentId, event: Event) -> Response {
+/// `one_way`: what going back from what was live does not undo.
+fn answer(id: &EnvironmentId, event: Event, one_way: Vec<String>) -> Response {
     match event {
         Event::Accepted { number, .. } => hooks::answer(id, number, "queued"),
-        Event::RollbackWentCold { by, .. } => hooks::answer(id, by, "queued"),
-        event => axum::Json(Done { environment: id.to_string(), event }).into_response(),
+        Event::RollbackWentCold { by, .. } => hooks::mindful(id, by, "queued", one_way),
+        event => {
+            let goes_back = matches!(event, Event::RollbackRequested { .. });
+            let one_way = if goes_back { one_way } else { Vec::new() };
+            axum::Json(Done { environment: id.to_string(), event, one_way }).into_response()
+        }
     }
 }

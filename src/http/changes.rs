@@ -16,9 +16,9 @@ use utoipa::ToSchema;
 use super::{
     App, Problem, act,
     place::Place,
-    shape::{Gate, Release},
+    shape::{Gate, PlannedHook, Release},
     shown::Look,
-    view,
+    view, why,
 };
 use crate::{
     access::Caller,
@@ -73,6 +73,10 @@ pub(super) struct Changes {
     commits_why: Option<String>,
     /// Where it would wait for someone, in order.
     gates: Vec<Gate>,
+    /// What would be run besides, in order.
+    hooks: Vec<PlannedHook>,
+    /// What of that going back would not undo, in words.
+    one_way: Vec<String>,
 }
 
 /// A value that would be another one.
@@ -145,6 +149,8 @@ pub(super) async fn changes(
         commits,
         commits_why,
         gates: gates(&definition, &caller.by),
+        hooks: definition.plan.hooks.iter().map(view::hook).collect(),
+        one_way: why::no_way_back_from(&definition.plan, to.as_deref()),
     };
     Ok(([(header::ETAG, look.shown.tag())], Json(changes)).into_response())
 }

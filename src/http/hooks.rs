@@ -134,8 +134,13 @@ pub(super) fn known(state: &crate::machine::Environment, id: &EnvironmentId, num
 
 /// 202 and where to look.
 pub(super) fn answer(id: &EnvironmentId, number: Number, state: &str) -> Response {
+    mindful(id, number, state, Vec::new())
+}
+
+/// The same, with what a rollback does not undo.
+pub(super) fn mindful(id: &EnvironmentId, number: Number, state: &str, one_way: Vec<String>) -> Response {
     let location = format!("/v1/deployments/{id}/{number}");
-    let body = format!("{{\"deployment\":\"{id}/{number}\",\"number\":{number},\"state\":\"{state}\"}}");
-    let headers = [(header::CONTENT_TYPE, "application/json".to_owned()), (header::LOCATION, location)];
-    (StatusCode::ACCEPTED, headers, body).into_response()
+    let deployment = format!("{id}/{number}");
+    let body = super::shape::Accepted { deployment, number: number.0, state: state.to_owned(), one_way };
+    (StatusCode::ACCEPTED, [(header::LOCATION, location)], axum::Json(body)).into_response()
 }

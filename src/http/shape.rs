@@ -32,6 +32,10 @@ pub(super) struct Environment {
     #[schema(required)]
     pub standby: Option<Standby>,
     pub rollback: Readiness,
+    /// What going back from what is live would not undo, in words: its hooks that are one way.
+    pub one_way: Vec<String>,
+    /// The hooks that run now.
+    pub hooks: Vec<RunningHook>,
     /// The deployments whose stacks are being torn down.
     pub retiring: Vec<u32>,
     /// Who stopped automatic deployments.
@@ -67,6 +71,8 @@ pub(super) enum WaitsFor {
     Stack,
     /// The stack must pass its checks.
     Checks,
+    /// A hook runs.
+    Hook,
     /// The front is to show the new stack.
     Cutover,
     /// The new stack is watched.
@@ -105,9 +111,54 @@ pub(super) struct Candidate {
     /// The gate that it waits at.
     #[schema(required)]
     pub gate: Option<Gate>,
+    /// Its hooks, in order.
+    pub hooks: Vec<Hook>,
     /// What was seen of its stack.
     #[schema(required)]
     pub stack: Option<Seen>,
+}
+
+/// What is run besides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct PlannedHook {
+    #[schema(example = "migrate")]
+    pub name: String,
+    /// When: `before-provisioning`, `after-checks`, `before-cutover`, `after-cutover`, `on-rollback` or `on-retire`.
+    #[schema(example = "after-checks")]
+    pub at: &'static str,
+    /// Going back does not undo it.
+    pub one_way: bool,
+}
+
+/// A hook of a deployment, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Hook {
+    #[serde(flatten)]
+    pub hook: PlannedHook,
+    pub state: HookState,
+}
+
+/// How far a hook is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum HookState {
+    /// Its turn has not come.
+    Waiting,
+    Running,
+    Passed,
+    Failed,
+}
+
+/// A hook that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct RunningHook {
+    #[serde(flatten)]
+    pub hook: PlannedHook,
+    /// The deployment that it runs for.
+    pub number: u32,
+    pub since: String,
+    /// When it counts as failed.
+    pub until: String,
 }
 
 /// A question to people.
@@ -315,6 +366,10 @@ pub(super) struct Accepted {
     pub number: u32,
     /// Its state; `ended` when it ended so long ago that only the history knows how.
     pub state: String,
+    /// Of a rollback: what it does not undo, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub one_way: Vec<String>,
 }
 
 /// What was recorded.
@@ -324,6 +379,10 @@ pub(super) struct Done {
     pub environment: String,
     #[schema(value_type = Event)]
     pub event: crate::machine::Event,
+    /// Of a rollback: what it does not undo, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub one_way: Vec<String>,
 }
 
 /// An announcement that is understood and leads to no deployment.
@@ -370,6 +429,12 @@ pub(super) struct Event {
     /// Why, in one sentence.
     #[schema(required = false)]
     reason: Option<String>,
+    /// Of `hook_ordered` and `hook_finished`: the hook's name.
+    #[schema(required = false)]
+    hook: Option<String>,
+    /// Of `hook_finished`: the end of what it said, without secrets.
+    #[schema(required = false)]
+    said: Option<String>,
 }
 
 /// A build, as it is announced. The JSON of other senders is taken as well.

@@ -51,6 +51,7 @@ struct Terms {
     parameters: String,
     secrets: String,
     gates: String,
+    hooks: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +117,7 @@ impl Terms {
             parameters: digest(&release.parameters),
             secrets: digest(&release.secrets),
             gates: digest(&(&plan.before_provisioning, &plan.before_cutover)),
+            hooks: digest(&plan.hooks),
         }
     }
 }
@@ -168,8 +170,9 @@ impl Shown {
             terms.map_or("nothing".into(), |terms| format!("what has the digest {}", term(terms)))
         };
         let both = |term: fn(&Terms) -> &String| (terms(self, term), terms(now, term));
-        let [definition, parameters, secrets, gates] =
-            [both(|t| &t.definition), both(|t| &t.parameters), both(|t| &t.secrets), both(|t| &t.gates)];
+        let [definition, parameters, secrets] =
+            [both(|t| &t.definition), both(|t| &t.parameters), both(|t| &t.secrets)];
+        let [gates, hooks] = [both(|t| &t.gates), both(|t| &t.hooks)];
         let all = [
             ("live", live(self), live(now)),
             ("standby", brought(self.standby.as_ref()), brought(now.standby.as_ref())),
@@ -182,6 +185,7 @@ impl Shown {
             ("parameters", parameters.0, parameters.1),
             ("secrets", secrets.0, secrets.1),
             ("gates", gates.0, gates.1),
+            ("hooks", hooks.0, hooks.1),
         ];
         let concerned = all.into_iter().filter(|(what, ..)| action.concerns().contains(what));
         let changed = concerned.filter(|(_, shown, now)| shown != now);
@@ -254,6 +258,7 @@ impl Action {
                 "parameters",
                 "secrets",
                 "gates",
+                "hooks",
             ],
             Self::Rollback => &["live", "standby", "candidate"],
             Self::Abort => &["live", "candidate", "queue"],

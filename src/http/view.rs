@@ -3,7 +3,8 @@
 use super::{
     App,
     shape::{
-        Candidate, Ended, Environment, Gate, GateName, Hold, Otherwise, Release, Seen, Stack, Standby, Trouble, Veto,
+        Candidate, Ended, Environment, Gate, GateName, Hold, Hook, HookState, Otherwise, PlannedHook, Release,
+        RunningHook, Seen, Stack, Standby, Trouble, Veto,
     },
     why,
 };
@@ -27,6 +28,8 @@ pub(super) fn state(id: &EnvironmentId, state: &machine::Environment, sight: &Si
         live: state.live().map(|s| stack(s, sight)),
         standby: state.standby().map(|s| Standby { stack: stack(&s.stack, sight), until: until(s.promise) }),
         rollback: why::rollback(state, sight),
+        one_way: why::one_way(state),
+        hooks: running(state),
         retiring: state.retiring().iter().map(|r| r.number.0).collect(),
         hold: state.hold().map(hold),
         pin: state.pin(),
@@ -50,8 +53,38 @@ fn deployment(d: &Deployment, sight: &Sight) -> Candidate {
         since: format_time(d.since),
         until: why::deadline(d).map(format_time),
         gate: d.gate().zip(d.question()).map(|(name, question)| gate(name, question, Some(&d.asked_by))),
+        hooks: hooks(d),
         stack: seen(sight, d.number),
     }
+}
+
+pub(super) fn hook(hook: &machine::Hook) -> PlannedHook {
+    PlannedHook { name: hook.name.to_string(), at: hook.at.as_str(), one_way: hook.one_way }
+}
+
+/// The hooks of a deployment on its way; those that run when it is done with are not its own any more.
+fn hooks(d: &Deployment) -> Vec<Hook> {
+    let own = d.plan.hooks.iter().enumerate().filter(|(_, hook)| !hook.at.is_after_the_end());
+    let state = |place: usize| match d.progress.done {
+        done if place + 1 == done && d.progress.failed.is_some() => HookState::Failed,
+        done if place < done => HookState::Passed,
+        done if place == done && d.progress.ordered => HookState::Running,
+        _ => HookState::Waiting,
+    };
+    own.map(|(place, planned)| Hook { hook: hook(planned), state: state(place) }).collect()
+}
+
+fn running(state: &machine::Environment) -> Vec<RunningHook> {
+    let since = |number| {
+        let active = state.active().filter(|d| d.number == number).map(|d| d.progress.since);
+        active.or_else(|| state.retiring().iter().find(|r| r.number == number).map(|r| r.progress.since))
+    };
+    let one = |(number, ordered): (Number, &machine::Hook)| {
+        let since = since(number)?;
+        let until = format_time(since.plus(ordered.within));
+        Some(RunningHook { hook: hook(ordered), number: number.0, since: format_time(since), until })
+    };
+    state.hooks_ordered().filter_map(one).collect()
 }
 
 /// A question, and whom it is put to when `asker` asked for the deployment.

@@ -2,7 +2,10 @@
 
 use super::shape::{Readiness, WaitsFor};
 use crate::{
-    machine::{Deployment, Environment, EnvironmentId, Gate, Millis, Otherwise, Phase, Promise, Trigger},
+    hooks::no_way_back,
+    machine::{
+        Deployment, Environment, EnvironmentId, Gate, Millis, Otherwise, Phase, Plan, Promise, Release, Trigger,
+    },
     runner::Sight,
     text::format_time,
 };
@@ -21,6 +24,18 @@ pub(super) fn rollback(state: &Environment, sight: &Sight) -> Readiness {
     }
 }
 
+/// What going back from a release would not undo, once it was brought under these terms.
+pub(super) fn no_way_back_from(plan: &Plan, release: Option<&Release>) -> Vec<String> {
+    let whose = release.map(|release| format!(" of release {}", release.number)).unwrap_or_default();
+    plan.hooks.iter().filter(|hook| hook.one_way).map(|hook| no_way_back(&hook.name, &whose)).collect()
+}
+
+/// What going back from what is live would not undo.
+pub(super) fn one_way(state: &Environment) -> Vec<String> {
+    let whose = state.live().map(|live| format!(" of release {}", live.release.number)).unwrap_or_default();
+    state.one_way_hooks().into_iter().map(|hook| no_way_back(&hook.name, &whose)).collect()
+}
+
 /// What an environment waits for, until when at most, and who can end it.
 pub(super) struct Waits {
     pub what: WaitsFor,
@@ -34,6 +49,7 @@ pub(super) fn waits(state: &Environment) -> Waits {
     if let Some(active) = state.active() {
         let what = match active.phase {
             _ if active.operator_needed => WaitsFor::Operator,
+            _ if active.progress.ordered && active.hook().is_some() => WaitsFor::Hook,
             Phase::AwaitingStart | Phase::AwaitingCutover => WaitsFor::Approval,
             Phase::Queued => WaitsFor::Turn,
             Phase::Provisioning => WaitsFor::Stack,
@@ -107,6 +123,13 @@ pub(super) fn sentence(id: &EnvironmentId, state: &Environment, sight: &Sight) -
     if state.active().is_some_and(|d| d.operator_needed) {
         text = format!("An operator is needed, the history says why; meanwhile it is still tried. {text}");
     }
+    for (number, hook) in state.hooks_ordered().filter(|(n, _)| state.active().is_none_or(|d| d.number != *n)) {
+        text = format!("{text} Before the stack of deployment {number} is torn down, its hook {} runs.", hook.name);
+    }
+    // Who thinks of going back has to know.
+    if state.active().is_none_or(|d| d.phase == Phase::Baking) {
+        text = one_way(state).iter().fold(text, |text, limit| format!("{text} Mind that {limit}."));
+    }
     if let Some(trouble) = sight.trouble.last() {
         text = format!("{text} In the way since {}: {}: {}", format_time(trouble.since), trouble.step, trouble.why);
     }
@@ -122,7 +145,10 @@ fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, sight
     let until = deadline(active).map(format_time).unwrap_or_default();
     let plan = &active.plan;
     if let Some(hook) = active.hook().filter(|_| active.progress.ordered) {
-        return format!("{name} waits for its hook {} ({}), until {until} at the latest.", hook.name, hook.at);
+        let since = format_time(active.progress.since);
+        let hook = format!("its hook {} ({})", hook.name, hook.at);
+        let live = if active.phase == Phase::Baking { "is live, and " } else { "" };
+        return format!("{name} {live}waits for {hook}, which runs since {since}, until {until} at the latest.");
     }
     match &active.phase {
         Phase::AfterChecks => format!("{name} is about to run a hook."),

@@ -23,7 +23,7 @@ fn line(record: &Record) {
     let kind = event.get("kind").and_then(|kind| kind.as_str()).unwrap_or("?");
     let deployment = event.get("number").and_then(serde_json::Value::as_u64);
     let text = |key: &str| event.get(key).and_then(|text| text.as_str());
-    let (reason, hook) = (text("reason").or_else(|| text("failed")), text("hook"));
+    let (reason, hook) = (text("reason"), text("hook"));
     let Record { seq, environment, by, .. } = record;
     tracing::info!(seq, %environment, deployment, hook, %by, reason, "{environment} {kind}");
 }

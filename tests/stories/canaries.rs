@@ -96,7 +96,7 @@ impl Life {
         );
         let pipeline = source + &pipeline;
         let tls = SAFE.replace("ADDRESS", &house.address.to_string());
-        house.write("pipelines/shop.toml", &(pipeline + &tls));
+        house.write("pipelines/shop.toml", &(pipeline + LOUD + &tls));
         Self { house, nest, variables, of_stacks: of_stacks.to_vec(), stream: Arc::default() }
     }
 
@@ -341,6 +341,10 @@ impl Life {
                 self.nest.hear("a core", &fs::read(entry.path()).unwrap_or_default());
             }
         }
+        let history = "pointsman history shop/live --json";
+        for said in ["the row 400 of a long output with [secret] in it", "the last word is [secret]"] {
+            assert!(self.nest.heard(history, said), "no hook said {said:?}");
+        }
         let found = self.nest.found();
         assert!(found.is_empty(), "{}\n\n{}", found.join("\n"), self.nest.legend());
     }
@@ -351,6 +355,22 @@ fn secret_file(house: &House, name: &str, text: &str) {
     house.write(name, text);
     fs::set_permissions(house.path(name), fs::Permissions::from_mode(0o600)).expect("a mode");
 }
+
+/// Hooks that say all they know, and all they can read.
+const LOUD: &str = r#"
+[[environments.hooks]]
+name = "loud"
+at = "after-checks"
+command = ["sh", "-c", """
+env; env >&2; cat ../secrets/key ../secrets/second ../secrets/third ../secrets/standard; printf %s "$DB" | base64
+for n in $(seq 400); do echo "the row $n of a long output with $ZONE in it"; done"""]
+secrets = ["db", "zone"]
+[[environments.hooks]]
+name = "bad"
+at = "on-retire"
+command = ["sh", "-c", "echo the last word is $DB; exit 1"]
+secrets = ["db"]
+"#;
 
 /// An environment whose front speaks TLS.
 const SAFE: &str = r#"

@@ -77,6 +77,41 @@ fn a_deployment_survives_a_kill_after_each_record() {
 }
 
 #[test]
+fn a_deployment_with_hooks_survives_a_kill_after_each_record_and_each_of_them_runs_once() {
+    let points = ["before-provisioning", "after-checks", "before-cutover", "after-cutover", "on-retire"];
+    let hook = |at: &str| {
+        let script = "echo $POINTSMAN_HOOK of $POINTSMAN_VERSION >> ../ran; sleep 0.05";
+        format!("\n[[environments.hooks]]\nname = \"{at}\"\nat = \"{at}\"\ncommand = [\"sh\", \"-c\", \"{script}\"]\n")
+    };
+    after_each_record(
+        "deployment with hooks",
+        || {
+            let house = House::with("bake = \"200ms\"\nretain = \"none\"");
+            let pipeline = fs::read_to_string(house.path("pipelines/shop.toml")).expect("it is there");
+            house.write("pipelines/shop.toml", &(pipeline + &points.map(hook).concat()));
+            house.start();
+            house.push("v1", "");
+            house.settle();
+            house.assert_live("v1");
+            house
+        },
+        |house| {
+            house.push("v2", "");
+        },
+        |house| {
+            house.assert_live("v2");
+            house.assert_outcome(2, "succeeded");
+            accepted_once(house, "v2");
+            let of = |version: &'static str| move |at: &&str| format!("{at} of {version}");
+            let expected = points[..4].iter().map(of("v1")).chain(points[..4].iter().map(of("v2")));
+            let expected: Vec<String> = expected.chain(points[4..].iter().map(of("v1"))).collect();
+            let ran = fs::read_to_string(house.path("ran")).expect("they ran");
+            assert_eq!(ran.lines().collect::<Vec<_>>(), expected, "{}", house.log());
+        },
+    );
+}
+
+#[test]
 fn a_deployment_whose_definition_is_in_git_survives_a_kill_after_each_record() {
     let origin = Origin::new();
     let source = format!("[source]\ngit = \"{}\"\n[webhook]", origin.path().display());

@@ -16,6 +16,7 @@ mod heat_plan;
 mod heat_takeover;
 mod heat_tls;
 mod hook_runs;
+mod hooks;
 mod jenkins;
 mod kill;
 mod moving;

@@ -75,10 +75,12 @@ async fn a_release_that_would_be_made_of_something_else_is_not_the_one_shown() {
     let other = adapted.replace("none", "other") + ", secrets = [\"db\"]";
     let secrets = ("[webhook]", "[secrets]\ndb = { file = \"db\" }\n[webhook]");
     let gate = "18081\" }\napproval = { before_cutover = { timeout = \"1h\", otherwise = \"abort\" } }";
+    let hooks = "18081\" }\nhooks = [{ name = \"migrate\", at = \"after-checks\", command = [\"true\"] }]";
     for (what, edits) in [
         ("parameters", vec![(&*plain, &*adapted)]),
         ("definition, secrets", vec![(&*adapted, &*other), secrets]),
         ("gates", vec![("18081\" }", gate)]),
+        ("hooks", vec![("18081\" }", hooks)]),
     ] {
         let shown = tag(&shop, PROD).await;
         shop.rewrite(&edits);

@@ -49,6 +49,10 @@ impl Reader<'_, '_> {
         }
         let secrets = table.get("secrets").map(|v| self.secrets.handed_over(&v)).unwrap_or_default();
         let called: Vec<Arc<str>> = secrets.keys().cloned().collect();
+        for odd in called.iter().filter(|name| !is_name(name)) {
+            let why = format!("\"{}\" is no name for a secret of a hook: letters, digits, `_`, `-`", excerpt(odd));
+            table.wrong_at("secrets", &why);
+        }
         let timeout = table.get("timeout").map_or(Some(TIMEOUT), |v| v.some_duration());
         let call = match (table.get("command"), table.get("http")) {
             (Some(command), None) => self.command(table, &command, &called),

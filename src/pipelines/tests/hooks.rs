@@ -94,6 +94,8 @@ fn what_a_hook_is_given_is_known_and_stands_nowhere_twice() {
         &with("secrets = [\"db_password\"]\nenvironment = { DB_PASSWORD = \"x\" }"),
         "13:1: the secret `db_password` would stand in the variable DB_PASSWORD",
     );
+    refused(&with("secrets = { \"A=B\" = \"db_password\" }"), "13:1: \"A=B\" is no name for a secret of a hook");
+    read(&hook(&with("secrets = { password = \"db_password\" }")));
     refused(
         &with("environment = { POINTSMAN_STACK = \"x\" }"),
         "13:17: \"POINTSMAN_STACK\" is no name for a variable of a hook",
