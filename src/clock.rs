@@ -90,6 +90,11 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
+    /// How long it had been running when another one began.
+    pub fn until(self, later: Self) -> Duration {
+        later.0.saturating_duration_since(self.0)
+    }
+
     /// How long ago it began.
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()

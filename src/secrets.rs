@@ -102,6 +102,14 @@ impl Secrets {
         Some(Self::of(installation_key(&state.join(KEY)).ok()?, pipelines))
     }
 
+    /// For a look from outside before the first start: its fingerprints are good for nothing.
+    ///
+    /// # Errors
+    /// The system has no randomness.
+    pub fn for_a_look(pipelines: &Pipelines) -> io::Result<Self> {
+        Ok(Self::of(random::hex_of(32)?.into_bytes().into(), pipelines))
+    }
+
     fn of(key: SecretSlice<u8>, pipelines: &Pipelines) -> Self {
         let sources = pipelines.iter().map(|p| (p.name.clone(), p.secrets.clone())).collect();
         let environments = pipelines.iter().flat_map(|p| &p.environments);

@@ -1,5 +1,5 @@
-//! `check` and `plan`: pipeline files, offline. Must not reach anything but files of this host, and must not show the
-//! value of a secret.
+//! `check` and `plan`: pipeline files. Must not reach anything but files of this host, but for what `preview.rs` asks, and
+//! must not show the value of a secret.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::json;
 
-use super::screen::say;
+use super::{
+    preview::{Imagined, preview},
+    screen::say,
+};
 use crate::{
     checks::{Check, Kind},
     machine::{EnvironmentId, Gate, Millis, Otherwise, Retain},
@@ -61,7 +64,7 @@ pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// What a first deployment to an environment would do, step by step.
-pub fn plan(args: &Args, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
+pub fn plan(args: &Args, id: &EnvironmentId, build: &Imagined) -> anyhow::Result<ExitCode> {
     let (settings, loaded) = read(args)?;
     if !loaded.mistakes.is_empty() {
         return Err(super::mistakes(loaded.mistakes));
@@ -73,17 +76,21 @@ pub fn plan(args: &Args, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
     })?;
     let secrets = Secrets::existing(&settings.state, &loaded.pipelines);
     let (when, steps) = (when(pipeline, environment), steps(pipeline, environment, secrets.as_ref()));
+    let told = preview(&settings.state, &loaded.pipelines, (pipeline, environment), build)?;
+    let code = if told.is_refused() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     if args.json {
         let steps = steps.iter().map(|step| json!({ "step": step.name, "what": step.what, "details": step.details }));
-        say(json!({ "environment": id, "when": when, "steps": steps.collect::<Vec<_>>() }));
-        return Ok(ExitCode::SUCCESS);
+        let steps = steps.collect::<Vec<_>>();
+        say(json!({ "environment": id, "when": when, "steps": steps, "preview": told.json() }));
+        return Ok(code);
     }
     say(format!("{id}: when {when}"));
     for step in &steps {
         say(format!("  {:9} {}", step.name, step.what));
         step.details.iter().for_each(|detail| say(format!("            {detail}")));
     }
-    Ok(ExitCode::SUCCESS)
+    told.lines().iter().for_each(say);
+    Ok(code)
 }
 
 /// One thing that is done, in order.

@@ -42,7 +42,7 @@ pub struct Deploy {
     follow: Follow,
 }
 
-fn parameter(text: &str) -> Result<(String, String), String> {
+pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it NAME=VALUE")?;
     if name.is_empty() { Err("the name before = is empty".to_owned()) } else { Ok((name.to_owned(), value.to_owned())) }
 }

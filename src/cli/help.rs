@@ -112,8 +112,10 @@ what would be accepted. Exit codes: 0 good, 1 there are mistakes.";
 pub(super) const PLAN: &str = "\
 Example:
   pointsman plan shop/prod
+  pointsman plan shop/qa --version 1.4.0 --parameter flavor=m1.large
+  pointsman plan shop/prod --offline
 
-Needs no controller.";
+Needs no controller. Exit codes: 0 it can be deployed, or nobody could be asked; 1 there are mistakes, or the cloud would refuse it.";
 pub(super) const JOURNAL: &str = "\
 Example:
   pointsman journal verify
@@ -146,6 +148,13 @@ pub(super) const DEPLOY: &str = asking!(
 Sent again with the same --idempotency-key it is the same deployment.
 Exit codes with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 5 awaiting approval, 6 superseded by a \
 later build, 124 not ended within --timeout (the deployment goes on)."
+);
+pub(super) const ADOPT: &str = asking!(
+    "Example:
+  pointsman adopt reporting/qa reporting42 --output instance_ip --watch
+
+It must pass the environment's checks, and nothing of it is changed. Once it was found good it is torn down like any other \
+when its time is over; an adoption that fails leaves it alone. Exit codes: as `deploy`."
 );
 pub(super) const PROMOTE: &str = asking!(
     "Example:

@@ -63,7 +63,7 @@ pub struct New {
     #[arg(value_parser = access::name)]
     name: Arc<str>,
     /// viewer looks; deployer also deploys, promotes, aborts, rolls back, holds; approver also
-    /// approves and resumes; admin also pins and vetoes
+    /// approves and resumes; admin also adopts, pins and vetoes
     #[arg(long)]
     role: Role,
     /// How long it is good, for example 90d [default: until it is revoked]

@@ -2,6 +2,7 @@
 //! driver.
 
 mod act;
+mod adopt;
 mod again;
 mod caller;
 mod changes;
@@ -108,6 +109,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     document::held_to_what_was_shown(held.get_openapi_mut());
     let mut acting = held
         .routes(routes!(act::deploy))
+        .routes(routes!(adopt::adopt))
         .routes(routes!(rules::hold))
         .routes(routes!(rules::resume))
         .routes(routes!(rules::pin))

@@ -37,7 +37,7 @@ pub(super) fn waits(state: &Environment) -> Waits {
             Phase::AwaitingStart | Phase::AwaitingCutover => WaitsFor::Approval,
             Phase::Queued => WaitsFor::Turn,
             Phase::Provisioning => WaitsFor::Stack,
-            Phase::Checking | Phase::Verifying => WaitsFor::Checks,
+            Phase::Checking | Phase::AfterChecks | Phase::Verifying => WaitsFor::Checks,
             Phase::CuttingOver { .. } => WaitsFor::Cutover,
             Phase::Baking => WaitsFor::Bake,
             Phase::RollbackAsked { .. } | Phase::Undoing { .. } => WaitsFor::Rollback,
@@ -81,16 +81,20 @@ pub(super) fn approvers(gate: &Gate, asker: &str) -> String {
 /// Until when a deployment may stay as it is.
 pub(super) fn deadline(deployment: &Deployment) -> Option<Millis> {
     let plan = &deployment.plan;
+    if let Some(hook) = deployment.hook().filter(|_| deployment.progress.ordered) {
+        return Some(deployment.progress.since.plus(hook.within));
+    }
     let length = match &deployment.phase {
         Phase::AwaitingStart => plan.before_provisioning.as_ref()?.timeout,
         Phase::AwaitingCutover => plan.before_cutover.as_ref()?.timeout,
         Phase::Provisioning => plan.provision_within,
-        Phase::Checking => plan.check_within,
+        Phase::Checking | Phase::AfterChecks => plan.check_within,
         Phase::CuttingOver { .. } => plan.cut_over_within,
         Phase::Baking => plan.bake,
         Phase::Queued | Phase::Verifying | Phase::RollbackAsked { .. } | Phase::Undoing { .. } => return None,
     };
-    Some(deployment.since.plus(length))
+    let since = if deployment.phase == Phase::Baking { deployment.since } else { deployment.waits_since() };
+    Some(since.plus(length))
 }
 
 /// One sentence, and a second one when something stands in the way.
@@ -117,7 +121,11 @@ fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, sight
     let (name, number) = (name(active), active.number);
     let until = deadline(active).map(format_time).unwrap_or_default();
     let plan = &active.plan;
+    if let Some(hook) = active.hook().filter(|_| active.progress.ordered) {
+        return format!("{name} waits for its hook {} ({}), until {until} at the latest.", hook.name, hook.at);
+    }
     match &active.phase {
+        Phase::AfterChecks => format!("{name} is about to run a hook."),
         Phase::AwaitingStart | Phase::AwaitingCutover => {
             let before = matches!(active.phase, Phase::AwaitingStart);
             let (what, gate) = match before {

@@ -6,7 +6,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
 use super::{Problem, shape::GateName};
-use crate::machine::Number;
+use crate::{intake::build::LONGEST_NAME, machine::Number};
 
 /// The longest reason, in characters.
 const LONGEST: usize = 500;
@@ -23,6 +23,22 @@ pub(super) struct Promote {
     /// The release that is meant, as it was shown: another one is refused.
     #[schema(maximum = 4_294_967_295_u32)]
     pub release: Option<u32>,
+    pub reason: Option<Reason>,
+}
+
+/// Taking a stack over.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Adopt {
+    /// The name that it has at its provider, or its id.
+    #[schema(required, value_type = String, min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "reporting42")]
+    pub stack: Option<String>,
+    /// What people call what runs in it; the stack's name when nothing is said.
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "1.4.0")]
+    pub version: Option<String>,
+    /// Which of its outputs says where it serves, where that is not the one of the definition.
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "instance_ip")]
+    pub output: Option<String>,
     pub reason: Option<Reason>,
 }
 
@@ -115,6 +131,14 @@ pub(super) fn said(given: Option<&Reason>) -> Result<Option<Arc<str>>, Problem> 
     let good = reason.chars().count() <= LONGEST && !reason.chars().any(char::is_control);
     let why = "`reason` must have 500 characters at most, without control characters";
     good.then(|| Some(reason.as_str().into())).ok_or_else(|| Problem::new(400, why))
+}
+
+/// What is named, fit to be shown.
+pub(super) fn named(field: &str, given: &str) -> Result<Arc<str>, Problem> {
+    let length = given.chars().count();
+    let good = (1..=LONGEST_NAME).contains(&length) && !given.trim().is_empty() && !given.chars().any(char::is_control);
+    let why = format!("`{field}` must have 1 to {LONGEST_NAME} characters, and no control characters");
+    if good { Ok(given.into()) } else { Err(Problem::new(400, why)) }
 }
 
 /// The release that is named.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{
     event::{Entry, Event, Outcome, Trigger},
+    hook::{HookPoint, HookProgress},
     ids::{Generation, Millis, Number, Seq},
     release::{Plan, Release, Retain},
     state::{Deployment, Ended, Environment, Hold, Phase, Promise, Retiring, Stack, Standby, Veto},
@@ -42,6 +43,10 @@ impl Environment {
                 self.step("provisioned", *number, at, |p| matches!(p, Phase::Provisioning), Phase::Checking)?;
             }
             Event::Checked { number } => self.checked(*number, at)?,
+            Event::HookOrdered { number, hook, .. } => self.order_hook(*number, hook, at)?,
+            Event::HookFinished { number, hook, failed, .. } => {
+                self.finish_hook(*number, hook, failed.as_ref(), at)?;
+            }
             Event::CutOverOrdered { number, generation } => {
                 self.higher("cut_over_ordered", *number, *generation)?;
                 let next = Phase::CuttingOver { generation: *generation };
@@ -135,6 +140,7 @@ impl Environment {
             phase: Phase::Queued,
             since: entry.at,
             operator_needed: false,
+            progress: HookProgress::default(),
         };
         let place = if trigger == Trigger::Rollback { 0 } else { self.queue.len() };
         self.queue.insert(place, queued);
@@ -220,10 +226,18 @@ impl Environment {
     }
 
     fn checked(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
-        let active = self.active_mut("checked", number)?;
+        self.step("checked", number, at, |p| matches!(p, Phase::Checking), Phase::AfterChecks)?;
+        self.after_checks(number, at);
+        Ok(())
+    }
+
+    /// On to the gate, or past it, once the hooks for that have passed.
+    pub(super) fn after_checks(&mut self, number: Number, at: Millis) {
+        let passed = |d: &&mut Deployment| d.number == number && d.phase == Phase::AfterChecks && d.is_past_hooks();
+        let Some(active) = self.active.as_mut().filter(passed) else { return };
         let gate = active.plan.before_cutover.is_some() && active.trigger != Trigger::Rollback;
-        let next = if gate { Phase::AwaitingCutover } else { Phase::Verifying };
-        self.step("checked", number, at, |p| matches!(p, Phase::Checking), next)
+        active.phase = if gate { Phase::AwaitingCutover } else { Phase::Verifying };
+        active.since = at;
     }
 
     /// The former live stack becomes the rollback target if it was found good; else the one before it stays.
@@ -324,6 +338,7 @@ impl Environment {
                     phase,
                     since: at,
                     operator_needed: false,
+                    progress: HookProgress::default(),
                 });
             }
         }
@@ -401,7 +416,18 @@ impl Environment {
             return;
         }
         let Plan { drain_within, retire_within, .. } = **plan;
-        self.retiring.push(Retiring { number, since: at, drain_within, retire_within, operator_needed: false });
+        let hooks = plan.hooks.iter().filter(|hook| hook.at == HookPoint::OnRetire).cloned().collect();
+        let progress = HookProgress::default();
+        let operator_needed = false;
+        self.retiring.push(Retiring {
+            number,
+            since: at,
+            drain_within,
+            retire_within,
+            operator_needed,
+            hooks,
+            progress,
+        });
     }
 
     fn retired(&mut self, number: Number) -> Result<(), Illegal> {

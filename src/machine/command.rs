@@ -135,6 +135,12 @@ pub enum Refusal {
     /// Whoever asks does not answer.
     #[error("{0} asked for this deployment; someone else has to approve it")]
     OwnWish(Arc<str>),
+    /// Whether a stack that is there has the traffic is a question only where nothing else has it, or will.
+    #[error("a stack is adopted only where nothing is live, queued or under way; deployment {0} is")]
+    NotTheFirst(Number),
+    /// There is nothing to stand it up from.
+    #[error("release {0} was adopted with its stack and can not be stood up again; deploy a build instead")]
+    WasAdopted(u32),
     /// It is so already.
     #[error("{0}")]
     Already(&'static str),
@@ -302,6 +308,7 @@ impl Release {
             given: BTreeMap::new(),
             secrets: BTreeMap::new(),
             link: None,
+            adopts: None,
         }
     }
 }

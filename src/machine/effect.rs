@@ -1,6 +1,8 @@
 //! What the state wants done to the world. Effects are derived from the folded state alone, so none can leave before
 //! the event that calls for it is durable (rule R1), and a restart resumes them without being told (rule R21).
 
+use std::sync::Arc;
+
 use super::{
     ids::{Generation, Number},
     observation::{Condition, DefinitionView, Observation},
@@ -17,6 +19,14 @@ pub enum Effect {
     Ensure(Number),
     /// Make the candidate known to the front.
     Stage(Number),
+    /// Begin the run of a hook, unless it was ever begun for this deployment. Whoever runs it ends it by itself once it is
+    /// no longer among [`Environment::hooks_ordered`].
+    RunHook {
+        /// The deployment that it runs for.
+        number: Number,
+        /// Its name.
+        hook: Arc<str>,
+    },
     /// Point the front at the stack, or at nobody.
     CutOver {
         /// The stack.

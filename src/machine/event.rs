@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    hook::HookPoint,
     ids::{Generation, Key, Millis, Number},
     release::{Plan, Release},
 };
@@ -72,6 +73,30 @@ pub enum Event {
     Checked {
         /// Which.
         number: Number,
+    },
+    /// A hook is to run.
+    HookOrdered {
+        /// The deployment that it runs for.
+        number: Number,
+        /// Its name.
+        hook: Arc<str>,
+        /// When it runs.
+        point: HookPoint,
+    },
+    /// The run of a hook was seen to be over, or its time is.
+    HookFinished {
+        /// The deployment that it ran for.
+        number: Number,
+        /// Its name.
+        hook: Arc<str>,
+        /// When it runs.
+        point: HookPoint,
+        /// Why it did not pass, in one sentence; nothing when it did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<Arc<str>>,
+        /// The end of what it said, without secrets.
+        #[serde(default = "nothing", skip_serializing_if = "str::is_empty")]
+        said: Arc<str>,
     },
     /// The front is to send the traffic to it.
     CutOverOrdered {
@@ -216,6 +241,10 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Arc<str>>,
     },
+}
+
+fn nothing() -> Arc<str> {
+    "".into()
 }
 
 impl Event {

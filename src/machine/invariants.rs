@@ -49,6 +49,7 @@ impl Environment {
                 Phase::AwaitingStart
                 | Phase::Provisioning
                 | Phase::Checking
+                | Phase::AfterChecks
                 | Phase::AwaitingCutover
                 | Phase::Verifying => {}
             }

@@ -10,6 +10,7 @@ mod apply;
 mod command;
 mod effect;
 mod event;
+mod hook;
 mod ids;
 mod invariants;
 #[cfg(test)]
@@ -27,10 +28,11 @@ pub use apply::Illegal;
 pub use command::{Command, Refusal, ReleaseDraft};
 pub use effect::{Effect, RetirePermit};
 pub use event::{Entry, Event, Outcome, Trigger};
+pub use hook::{Hook, HookPoint, HookProgress, HookState, HookView};
 pub use ids::{BadId, BadName, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, StackName};
 pub use invariants::Violation;
 pub use observation::{Condition, DefinitionView, FrontView, Health, Observation, StackView};
-pub use release::{Fencing, Gate, GateName, Otherwise, Plan, Release, Retain};
+pub use release::{Adopts, Fencing, Gate, GateName, Otherwise, Plan, Release, Retain};
 pub use rules::Rules;
 pub use state::{
     Deployment, DeploymentState, Ended, Environment, Hold, Phase, Promise, Retiring, Stack, Standby, Veto,

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::ids::{Generation, Number, Seq};
+use super::{
+    hook::HookView,
+    ids::{Generation, Number, Seq},
+};
 
 /// One look at the world of one environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -17,6 +20,8 @@ pub struct Observation {
     pub public: Option<Number>,
     /// What is known of the stack definition that the candidate awaits.
     pub definition: DefinitionView,
+    /// The runs of hooks that [`super::Environment::hooks_ordered`] names, as far as they were begun, whether or not they are over.
+    pub hooks: Vec<HookView>,
     /// No order that was ever sent to the front can still change it ([`super::Fencing::quiet`]).
     pub quiet: bool,
 }

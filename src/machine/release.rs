@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ids::Millis, rules::Rules};
+use super::{hook::Hook, ids::Millis, rules::Rules};
 
 /// What a build produced, frozen and numbered per pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -36,6 +36,19 @@ pub struct Release {
     /// The address of the build, http or https, for people to click.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<Arc<str>>,
+    /// Its stack was there before us and is taken over, not made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopts: Option<Adopts>,
+}
+
+/// A stack that somebody else made and that becomes ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Adopts {
+    /// Its name at the provider.
+    pub stack: Arc<str>,
+    /// Which of its outputs says where it answers, where it is not the one that the definition would name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Arc<str>>,
 }
 
 impl Release {
@@ -67,6 +80,9 @@ pub struct Plan {
     pub retire_within: Millis,
     /// How long the previous stack stays warm once the new one has succeeded.
     pub retain: Retain,
+    /// What is run besides, by point and then as the pipeline file has it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
 }
 
 impl Default for Plan {
@@ -82,6 +98,7 @@ impl Default for Plan {
             drain_within: seconds(30),
             retire_within: seconds(600),
             retain: Retain::For(seconds(1800)),
+            hooks: Vec::new(),
         }
     }
 }

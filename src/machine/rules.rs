@@ -8,7 +8,7 @@ macro_rules! rules {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         pub struct Rules {
             #[cfg(test)]
-            off: u32,
+            off: u64,
         }
 
         impl Rules {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     event::{Outcome, Trigger},
+    hook::{Hook, HookProgress},
     ids::{Generation, Key, Millis, Number, Seq},
     release::{Gate, GateName, Plan, Release},
     rules::Rules,
@@ -38,6 +39,9 @@ pub struct Environment {
     pub(super) ended: Vec<Ended>,
     /// Stacks with numbers that we never gave out. Never touched.
     pub(super) strangers: Vec<Number>,
+    /// The last order to the front, if it was for an adoption that did not come to be: nobody waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) let_go: Option<Generation>,
     /// Builds that were accepted, oldest first.
     pub(super) keys: Vec<(Key, Number)>,
     #[serde(skip)]
@@ -76,6 +80,9 @@ pub struct Deployment {
     pub since: Millis,
     /// It was recorded that a person is needed.
     pub operator_needed: bool,
+    /// How far the hooks of its plan are.
+    #[serde(default, skip_serializing_if = "HookProgress::is_untouched")]
+    pub progress: HookProgress,
 }
 
 fn nobody() -> Arc<str> {
@@ -94,6 +101,8 @@ pub enum Phase {
     Provisioning,
     /// Its stack is being checked, and made known to the front.
     Checking,
+    /// Its checks have passed, and hooks run that want that.
+    AfterChecks,
     /// At the gate before the cutover.
     AwaitingCutover,
     /// Its health is read once more (rule R12).
@@ -132,6 +141,7 @@ impl Phase {
                 | Self::AwaitingStart
                 | Self::Provisioning
                 | Self::Checking
+                | Self::AfterChecks
                 | Self::AwaitingCutover
                 | Self::Verifying
         )
@@ -187,6 +197,12 @@ pub struct Retiring {
     pub retire_within: Millis,
     /// A person was called.
     pub operator_needed: bool,
+    /// What is run before it is torn down.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
+    /// How far these are.
+    #[serde(default, skip_serializing_if = "HookProgress::is_untouched")]
+    pub progress: HookProgress,
 }
 
 /// Automatic deployments are stopped.
@@ -300,7 +316,7 @@ impl Deployment {
             Phase::Queued => DeploymentState::Queued,
             Phase::AwaitingStart | Phase::AwaitingCutover => DeploymentState::AwaitingApproval,
             Phase::Provisioning => DeploymentState::Provisioning,
-            Phase::Checking | Phase::Verifying => DeploymentState::Checking,
+            Phase::Checking | Phase::AfterChecks | Phase::Verifying => DeploymentState::Checking,
             Phase::CuttingOver { .. } => DeploymentState::CuttingOver,
             Phase::Baking => DeploymentState::Baking,
             Phase::Undoing { outcome: Outcome::Aborted, .. } => DeploymentState::Aborting,
@@ -416,7 +432,14 @@ impl Environment {
     /// The stacks whose checks matter now: the candidate, the live one, the standby.
     pub fn watched(&self) -> Vec<Number> {
         let candidate = self.active.as_ref().filter(|d| {
-            matches!(d.phase, Phase::Checking | Phase::AwaitingCutover | Phase::Verifying | Phase::CuttingOver { .. })
+            matches!(
+                d.phase,
+                Phase::Checking
+                    | Phase::AfterChecks
+                    | Phase::AwaitingCutover
+                    | Phase::Verifying
+                    | Phase::CuttingOver { .. }
+            )
         });
         let live = self.live.as_ref().map(|s| s.number);
         let standby = self.standby.as_ref().map(|s| s.stack.number);

@@ -100,6 +100,7 @@ impl Environment {
             Phase::Provisioning if d.release.awaits_definition() && self.rules.r26() => freezing(d, seen, now),
             Phase::Provisioning => provisioning(d, seen, now),
             Phase::Checking => self.checking(d, seen, now),
+            Phase::AfterChecks => None,
             Phase::Verifying => self.verifying(d, seen, now),
             Phase::CuttingOver { generation } => self.cutting_over(d, *generation, seen, now),
             Phase::Baking => self.baking(d, seen, now),

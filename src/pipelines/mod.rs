@@ -128,6 +128,8 @@ pub struct StackDefinition {
     pub parameters: BTreeMap<Arc<str>, Arc<str>>,
     /// The secrets that it is given: what its definition calls each, and what [`Pipeline::secrets`] does.
     pub secrets: BTreeMap<Arc<str>, Arc<str>>,
+    /// Whether the driver can take a stack over that somebody else made.
+    pub can_adopt: bool,
 }
 
 /// Where a stack definition is.

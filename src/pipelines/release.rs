@@ -4,7 +4,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{DefinitionSource, EnvironmentDefinition, Pipeline, parse::unknown_parameter};
-use crate::{intake::build::Build, machine::Release, secrets::Secrets, stacks::Needs, text::excerpt};
+use crate::{
+    intake::build::Build,
+    machine::{Adopts, Release},
+    secrets::Secrets,
+    stacks::Needs,
+    text::excerpt,
+};
 
 /// Why a release can not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,8 +61,27 @@ pub fn of_build(
         given: build.parameters.clone(),
         secrets: secrets.fingerprints(&pipeline.name, &entry.stack.secrets),
         link: build.link.clone(),
+        adopts: None,
     };
     with_own_definition(release, entry)
+}
+
+/// The release of a stack that somebody else made, as far as it is known. Of the environment's definition it has where
+/// the stack serves, if that is known without a commit.
+pub fn adopted(environment: &EnvironmentDefinition, adopts: Adopts, version: Arc<str>) -> Release {
+    Release {
+        number: 0,
+        version,
+        artifact: adopts.stack.clone(),
+        commit: None,
+        definition: environment.stack.file().map_or_else(|| "".into(), |file| file.digest.clone()),
+        source: None,
+        parameters: BTreeMap::new(),
+        given: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        link: None,
+        adopts: Some(adopts),
+    }
 }
 
 /// The release that is live in one environment, as it is to be in another: the same build under the same number, with

@@ -239,6 +239,7 @@ fn step_name(effect: &Effect) -> String {
     match effect {
         Effect::Freeze(number) => format!("reading the stack definition of deployment {number}"),
         Effect::Ensure(number) => format!("standing up stack {number}"),
+        Effect::RunHook { number, hook } => format!("running the hook {hook} of deployment {number}"),
         Effect::Stage(number) => format!("making stack {number} known to the front"),
         Effect::CutOver { to: Some(number), .. } => format!("pointing the front at stack {number}"),
         Effect::CutOver { to: None, .. } => "pointing the front at nobody".to_owned(),

@@ -17,6 +17,8 @@ pub(super) enum Slot {
     Freeze(Number),
     /// [`Effect::Ensure`].
     Ensure(Number),
+    /// [`Effect::RunHook`]: a deployment has one at a time.
+    RunHook(Number),
     /// [`Effect::Stage`].
     Stage(Number),
     /// [`Effect::CutOver`].
@@ -32,6 +34,7 @@ impl From<&Effect> for Slot {
         match effect {
             Effect::Freeze(number) => Self::Freeze(*number),
             Effect::Ensure(number) => Self::Ensure(*number),
+            Effect::RunHook { number, .. } => Self::RunHook(*number),
             Effect::Stage(number) => Self::Stage(*number),
             Effect::CutOver { generation, .. } => Self::CutOver(generation.0),
             Effect::Retire(permit) => Self::Retire(permit.number()),

@@ -90,6 +90,13 @@ pub trait StackDriver: Send + Sync {
     /// Everything that we own, with status and endpoints, in as few calls as the provider allows.
     async fn observe(&self) -> Result<Vec<SeenStack>, StepError>;
 
+    /// What the provider says of such a stack before it is made, for people: a sentence each. Makes nothing, and leaves
+    /// nothing behind. A refusal is what [`StackDriver::ensure`] would meet.
+    async fn preview(&self, spec: &StackSpec) -> Result<Vec<String>, StepError> {
+        let _ = spec;
+        Ok(Vec::new())
+    }
+
     /// Makes a definition whole, so that it means for ever what it means now: with every file that it names, read by
     /// `read` from beside it. One message for each mistake, as of [`StackDriver::check_definition`].
     fn gather(&self, definition: &str, read: &ReadBeside<'_>) -> Result<String, Vec<String>> {
@@ -105,6 +112,12 @@ pub trait StackDriver: Send + Sync {
     fn needs(&self, definition: &str) -> Option<Needs> {
         let _ = definition;
         None
+    }
+
+    /// Whether [`StackDriver::ensure`] of a release that [adopts](Release::adopts) takes a stack over that somebody else
+    /// made. It makes none then, and changes nothing of it but whose it is.
+    fn can_adopt(&self) -> bool {
+        false
     }
 
     /// The longest that one call may take.

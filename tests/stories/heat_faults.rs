@@ -2,7 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use pointsman::stacks::{StackDriver, StackStatus, StepError};
+use pointsman::{
+    clock::Stopwatch,
+    stacks::{StackDriver, StackStatus, StepError},
+};
 use serde_json::json;
 
 use crate::support::{
@@ -32,7 +35,32 @@ async fn a_busy_or_broken_api_is_asked_again() {
     project.proxy.next("POST", "/auth/tokens", Fault::Status(503));
     let seen = project.driver.observe().await;
     assert!(matches!(seen, Err(StepError::Unavailable(_))), "{seen:?}");
-    assert_eq!(project.see().await, []);
+    let seen = project.until("it is asked again", async || project.driver.observe().await.ok()).await;
+    assert_eq!(seen, []);
+}
+
+#[tokio::test]
+async fn a_cloud_that_wants_to_be_left_in_peace_is() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let project = Project::of(cloud);
+    project.see().await;
+    project.asked();
+    project.proxy.next("POST", "/stacks", Fault::Busy(2));
+    let made = project.driver.ensure(&project.spec(1)).await;
+    assert!(matches!(&made, Err(StepError::Unavailable(why)) if why.contains("status 429")), "{made:?}");
+    let mut said = Vec::new();
+    let began = Stopwatch::start();
+    while began.elapsed() < Duration::from_millis(1500) {
+        let again = project.driver.ensure(&project.spec(1)).await;
+        let Err(StepError::Unavailable(why)) = again else { panic!("{again:?}") };
+        said.push(why);
+    }
+    assert!(said.iter().any(|why| why.contains("wants to be asked again in")), "{said:?}");
+    let posts = project.asked().iter().filter(|asked| asked.starts_with("POST /stacks")).count();
+    assert_eq!(posts, 1);
+    project.stand_up(&project.spec(1)).await;
+    project.tear_down(1).await;
 }
 
 #[tokio::test]
@@ -81,7 +109,8 @@ async fn a_wrong_password_is_said() {
     let why = project.driver.observe().await.expect_err("Keystone refuses").to_string();
     assert!(why.contains("Keystone does not let us in") && !why.contains("canary"), "{why}");
     fs::write(project.folder.path().join("password"), "demo-password").expect("written");
-    assert_eq!(project.see().await, [], "it is read anew");
+    let seen = project.until("it is read anew", async || project.driver.observe().await.ok()).await;
+    assert_eq!(seen, []);
 }
 
 #[tokio::test]
@@ -141,12 +170,21 @@ async fn a_stack_that_heat_forgets_counts_as_failed_and_says_what_it_waited_for(
     project.mood(r#"{"boot_seconds": "1000"}"#);
     project.driver.ensure(&project.spec(1)).await.expect("it is made");
     assert_eq!(project.seen(1).await.map(|s| s.status), Some(StackStatus::Creating));
-    project.proxy.let_pass(Duration::from_secs(60));
-    let waits =
-        project.until("it says what it waits for", async || project.seen(1).await.and_then(|seen| seen.remark)).await;
+    project.proxy.let_pass(Duration::from_secs(150));
+    let waits = project
+        .until("it says what it waits for", async || {
+            project.look_again(1).await;
+            project.seen(1).await.and_then(|seen| seen.remark)
+        })
+        .await;
     assert_eq!(waits, "it waits for web (OS::Nova::Server)");
     project.proxy.let_pass(Duration::from_secs(8 * 60));
-    let seen = project.ends(&project.spec(1)).await;
+    let seen = project
+        .until("it is given up", async || {
+            project.look_again(1).await;
+            project.seen(1).await.filter(|seen| seen.status != StackStatus::Creating)
+        })
+        .await;
     let why = seen.remark.expect("why");
     assert!(seen.status == StackStatus::Failed, "{why}");
     assert!(why.contains("within 5 min, its own limit") && why.contains("web (OS::Nova::Server)"), "{why}");
@@ -169,7 +207,12 @@ async fn an_engine_that_is_killed_on_the_way_leaves_nothing_for_ever() {
     println!("after the engine came back: {seen:?}");
     // Its engine forgot it, or says so: our own time limit ends it either way.
     project.proxy.let_pass(Duration::from_secs(8 * 60));
-    let seen = project.ends(&project.spec(1)).await;
+    let seen = project
+        .until("it is given up", async || {
+            project.look_again(1).await;
+            project.seen(1).await.filter(|seen| seen.status != StackStatus::Creating)
+        })
+        .await;
     assert!(seen.status == StackStatus::Failed && seen.remark.is_some(), "{seen:?}");
     project.tear_down(1).await;
     assert_eq!(project.left(), [""; 0]);

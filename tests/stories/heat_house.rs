@@ -7,7 +7,7 @@ use pointsman::clock::Stopwatch;
 
 use crate::support::{cloud::cloud, faults::Proxy, house::House, project::TEMPLATE};
 
-const PIPELINE: &str = r#"
+pub(super) const PIPELINE: &str = r#"
 [webhook]
 secrets = [{ file = "../secrets/key" }]
 [[environments]]

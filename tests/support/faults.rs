@@ -14,6 +14,8 @@ use super::cloud::Cloud;
 pub enum Fault {
     /// It is answered with this status, and Heat never hears of it.
     Status(u16),
+    /// It is answered that Heat is busy for so many seconds, and Heat never hears of it.
+    Busy(u32),
     /// The connection ends before Heat hears of it.
     LoseRequest,
     /// Heat does what is asked, and the connection ends before the answer.
@@ -129,11 +131,8 @@ fn pass(stream: TcpStream, to: SocketAddr, plan: &Mutex<Plan>, rename: &[(String
     let fault = note(&mut request, plan);
     match fault {
         Some(Fault::LoseRequest) => return Ok(()),
-        Some(Fault::Status(status)) => {
-            let body = format!("{{\"error\": {{\"message\": \"status {status}, as the story wants\"}}}}").into_bytes();
-            let head = vec![format!("HTTP/1.1 {status} Fault"), "content-type: application/json".to_owned()];
-            return write(stream.get_mut(), &Message { head, body });
-        }
+        Some(Fault::Status(status)) => return write(stream.get_mut(), &fault_of(status, None)),
+        Some(Fault::Busy(seconds)) => return write(stream.get_mut(), &fault_of(429, Some(seconds))),
         Some(Fault::LoseAnswer) | None => {}
     }
     let mut there = BufReader::new(TcpStream::connect(to)?);
@@ -155,6 +154,13 @@ fn pass(stream: TcpStream, to: SocketAddr, plan: &Mutex<Plan>, rename: &[(String
         answer.body = rename.iter().fold(text.to_owned(), |t, (from, to)| t.replace(from, to)).into_bytes();
     }
     write(stream.get_mut(), &answer)
+}
+
+fn fault_of(status: u16, seconds: Option<u32>) -> Message {
+    let body = format!("{{\"error\": {{\"message\": \"status {status}, as the story wants\"}}}}").into_bytes();
+    let mut head = vec![format!("HTTP/1.1 {status} Fault"), "content-type: application/json".to_owned()];
+    head.extend(seconds.map(|seconds| format!("retry-after: {seconds}")));
+    Message { head, body }
 }
 
 /// Counts a request, spoils its token if that has expired, and says what is to become of it.

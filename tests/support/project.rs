@@ -38,6 +38,7 @@ pub struct Project {
     pub parameters: BTreeMap<Arc<str>, Arc<str>>,
     pub secrets: BTreeMap<Arc<str>, SecretString>,
     pub folder: tempfile::TempDir,
+    settings: String,
     clock: Clock,
 }
 
@@ -59,8 +60,14 @@ impl Project {
         let settings = settings(&format!("http://{}/v3", proxy.keystone));
         let pipeline = format!("story-{}/qa", NEXT.fetch_add(1, Ordering::Relaxed)).parse().expect("a name");
         let driver = Self::open(&settings, folder.path());
+        let settings = settings.to_owned();
         let (parameters, secrets) = (BTreeMap::new(), BTreeMap::new());
-        Self { cloud, proxy, driver, pipeline, parameters, secrets, folder, clock: Clock::real() }
+        Self { cloud, proxy, driver, settings, pipeline, parameters, secrets, folder, clock: Clock::real() }
+    }
+
+    /// The driver, as one more controller would open it.
+    pub fn reopened(&self) -> Heat {
+        Self::open(&self.settings, self.folder.path())
     }
 
     fn open(settings: &str, folder: &Path) -> Heat {
@@ -112,6 +119,11 @@ impl Project {
     pub async fn seen(&self, number: u32) -> Option<SeenStack> {
         let stacks = self.until("there is an answer", async || self.driver.observe().await.ok()).await;
         stacks.into_iter().find(|s| s.name == self.name(number))
+    }
+
+    /// Has the driver look anew as soon as the last look is some seconds old: whoever asks for a stack wants to know.
+    pub async fn look_again(&self, number: u32) {
+        drop(self.driver.ensure(&self.spec(number)).await);
     }
 
     /// Asks as the runner does, until it is there. Gives it, and how long that took.

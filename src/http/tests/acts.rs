@@ -23,6 +23,19 @@ async fn a_gate_is_opened_for_the_deployment_that_waits_at_it() {
 }
 
 #[tokio::test]
+async fn only_a_driver_that_can_takes_a_stack_over() {
+    let shop = Shop::new();
+    let adopt = format!("{QA}/adopt");
+    let refused = shop.post(&adopt, r#"{"stack":"shop41"}"#).await;
+    refused.refused(StatusCode::UNPROCESSABLE_ENTITY, "the driver \"process\" can not be taken over");
+    shop.post(&adopt, "{}").await.refused(StatusCode::BAD_REQUEST, "name the stack you mean");
+    for wrong in [r#"{"stack":""}"#, r#"{"stack":"a\u0007"}"#, r#"{"stack":"a","version":" "}"#] {
+        shop.post(&adopt, wrong).await.refused(StatusCode::BAD_REQUEST, "must have 1 to 200 characters");
+    }
+    assert!(shop.state("shop/qa").queue().is_empty());
+}
+
+#[tokio::test]
 async fn a_promotion_takes_what_is_live_before_and_nothing_else() {
     let shop = Shop::new();
     shop.post(&format!("{PROD}/promote"), "{}").await.refused(StatusCode::CONFLICT, "nothing is live in shop/qa");

@@ -115,6 +115,7 @@ impl Config {
             let request = match effect {
                 Effect::Freeze(n) => Request::Fetch(id(n)),
                 Effect::Ensure(n) => Request::Ensure(id(n)),
+                Effect::RunHook { .. } => continue,
                 Effect::Stage(n) => Request::Stage(id(n)),
                 Effect::CutOver { to, generation } => {
                     Request::CutOver(to.map_or(0, id), u8::try_from(generation.0).unwrap())

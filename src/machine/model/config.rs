@@ -120,6 +120,7 @@ impl Config {
             drain_within: Millis(10),
             retire_within: Millis(3_000),
             retain: self.retain,
+            hooks: Vec::new(),
         };
         let mut plans = PLANS.get_or_init(Default::default).lock().unwrap();
         if let Some(known) = plans.iter().find(|p| ***p == plan) {

@@ -185,6 +185,7 @@ impl Look {
             }),
             public: public.filter(|_| self.front_answers),
             definition: self.cloud.source.seen(self.awaits),
+            hooks: Vec::new(),
             quiet: self.quiet,
         }
     }

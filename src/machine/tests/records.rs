@@ -152,6 +152,8 @@ fn retire(env: &mut Environment, number: u32) {
         drain_within: limit,
         retire_within: limit,
         operator_needed: false,
+        hooks: Vec::new(),
+        progress: HookProgress::default(),
     });
 }
 

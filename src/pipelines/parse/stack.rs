@@ -48,7 +48,8 @@ impl Reader<'_, '_> {
             }
         }
         let folder = self.folder.clone();
-        Some(StackDefinition { driver: driver?, settings, folder, definition, parameters: values, secrets })
+        let can_adopt = opened.is_some_and(|driver| driver.can_adopt());
+        Some(StackDefinition { driver: driver?, settings, folder, definition, parameters: values, secrets, can_adopt })
     }
 
     fn parameters(&self, table: &Table<'_, '_>) -> BTreeMap<Arc<str>, Arc<str>> {

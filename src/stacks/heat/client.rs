@@ -1,7 +1,12 @@
 //! One cloud's Heat: calls with a time limit, a session that is made anew when its token is no longer good, and the text
 //! of every error as Heat itself says it. Must not know what a stack is for.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use openstack::{
     EndpointFilters, IdOrName, InterfaceType, ValidInterfaces,
@@ -15,7 +20,7 @@ use serde_json::Value;
 use tokio::{sync::Mutex, time::timeout};
 
 use super::settings::{Credentials, Project, Settings, User};
-use crate::{machine::Millis, stacks::StepError, text::excerpt};
+use crate::{clock::Stopwatch, machine::Millis, stacks::StepError, text::excerpt};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -25,6 +30,9 @@ const TOKEN: Duration = Duration::from_secs(15);
 pub(super) const LOOK: Duration = Duration::from_secs(20);
 /// How long what makes or removes may take. Heat checks a template before it answers.
 pub(super) const ACT: Duration = Duration::from_secs(60);
+
+/// However long a service wants to be left in peace.
+const PEACE: Duration = Duration::from_secs(120);
 
 /// A service by its name in the catalog. Versions are not asked for: what comes back has no project in it.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +54,8 @@ impl ServiceType for Service {
 pub(super) struct Client {
     settings: Settings,
     session: Mutex<Option<Arc<Session>>>,
+    /// Services that have asked to be left in peace, and for how long.
+    peace: std::sync::Mutex<HashMap<&'static str, (Stopwatch, Duration)>>,
 }
 
 /// An answer that is no error.
@@ -81,7 +91,7 @@ pub(super) struct Question<'a> {
 impl Client {
     /// A client that has not asked anything yet.
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, session: Mutex::default() }
+        Self { settings, session: Mutex::default(), peace: std::sync::Mutex::default() }
     }
 
     /// What the cloud is called, for people.
@@ -102,6 +112,7 @@ impl Client {
 
     /// Asks; with a new session if the one there is is no longer good.
     pub(super) async fn ask(&self, question: &Question<'_>) -> Result<Answer, Failure> {
+        self.is_welcome(question.service)?;
         let session = self.session().await?;
         match self.once(&session, question).await {
             Err(Failure::Said { status: 401, .. }) => {}
@@ -133,8 +144,13 @@ impl Client {
             _ => Failure::Unheard(error.to_string()),
         })?;
         let status = answer.status();
-        let at = answer.headers().get("date").and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
-        let at = at.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok()).map(Millis::from);
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let at = header("date").and_then(time);
+        if matches!(status.as_u16(), 429 | 503)
+            && let Some(pause) = header("retry-after").and_then(|said| pause(said, at))
+        {
+            self.peace().insert(question.service.0, (Stopwatch::start(), pause));
+        }
         let text = timeout(question.limit, answer.text()).await;
         let text = text.map_err(|_| late())?.map_err(|error| Failure::Unheard(error.to_string()))?;
         let body: Option<Value> = serde_json::from_str(&text).ok();
@@ -146,6 +162,18 @@ impl Client {
             });
         }
         Err(Failure::Said { status: status.as_u16(), message: message(status, body.as_ref()) })
+    }
+
+    fn peace(&self) -> MutexGuard<'_, HashMap<&'static str, (Stopwatch, Duration)>> {
+        self.peace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Not before its time when a service has said when to come again.
+    fn is_welcome(&self, service: Service) -> Result<(), Failure> {
+        let left = self.peace().get(service.0).and_then(|(since, pause)| pause.checked_sub(since.elapsed()));
+        left.filter(|left| !left.is_zero()).map_or(Ok(()), |left| {
+            Err(Failure::Unheard(format!("it is busy, and wants to be asked again in {} s", left.as_secs() + 1)))
+        })
     }
 
     /// The session, made if need be; one at a time.
@@ -201,6 +229,18 @@ fn message(status: StatusCode, body: Option<&Value>) -> String {
     });
     let short = status.canonical_reason().unwrap_or("no reason given");
     said.map_or_else(|| format!("status {} ({short})", status.as_u16()), |text| one_line(&text))
+}
+
+fn time(date: &str) -> Option<Millis> {
+    let at = httpdate::parse_http_date(date).ok()?;
+    at.duration_since(std::time::UNIX_EPOCH).ok().map(Millis::from)
+}
+
+/// How long to stay away by `Retry-After`: seconds, or a time by the other side's clock.
+fn pause(said: &str, now: Option<Millis>) -> Option<Duration> {
+    let seconds = said.trim().parse().ok().map(Duration::from_secs);
+    let until = || Some(Duration::from_millis(time(said.trim())?.since(now?).0));
+    seconds.or_else(until).map(|pause| pause.min(PEACE))
 }
 
 /// People and the journal get one line.

@@ -72,6 +72,9 @@ pub(super) fn entry(name: &str, file: Option<&Path>) -> Result<BTreeMap<String, 
             path.display()
         ));
     }
+    if let Some(key) = ["cert", "key"].into_iter().find(|key| facts.contains_key(*key)) {
+        return Err(format!("{}: `{key}`: certificates of clients are not supported", path.display()));
+    }
     Ok(facts)
 }
 

@@ -1,7 +1,7 @@
 //! Standing a stack up: once, whoever asks how often. What Heat refuses is remembered, so that the deployment ends with
 //! Heat's own words instead of waiting for its deadline. Must not show a secret.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs::File};
 
 use openstack_http::Method;
 use secrecy::ExposeSecret;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     Heat,
-    client::{ACT, Failure, HEAT, Question},
+    client::{ACT, Failure, HEAT, Question, one_line},
     definition::{Definition, Place, expand},
     tags::{Tagged, minutes},
 };
@@ -18,36 +18,42 @@ use crate::{
     stacks::{StackSpec, StepError},
 };
 
+/// So many characters of a secret would tell something.
+const TELLING: usize = 12;
+
 impl Heat {
     /// Makes the stack unless it is there.
     pub(super) async fn create(&self, spec: &StackSpec) -> Result<(), StepError> {
         let name = &spec.name;
         let definition = Definition::parse(&spec.definition).map_err(|why| StepError::Refused(why.join("\n")))?;
-        if let Some(missing) = definition.secrets.keys().find(|secret| !spec.secrets.contains_key(secret.as_str())) {
-            return Err(StepError::Refused(format!(
-                "the stack definition of {name} wants the secret {missing}, which the pipeline does not hand over: add it to \
-                 [secrets] and to `stack.secrets`, and deploy again"
-            )));
-        }
+        has_its_secrets(spec, &definition)?;
         self.installation()?;
-        let lock = self.lock(name).map_err(|error| StepError::Unavailable(format!("{name}: its lock: {error}")))?;
-        let Some(_alone) = lock else {
-            return Err(StepError::Unavailable(format!("{name} is being stood up by another call")));
-        };
+        let _alone = self.alone(name)?;
         if self.there(name).await? {
             return Ok(());
         }
-        let answer = self.make(spec, &definition).await;
-        let mut state = self.state();
-        match &answer {
-            Err(StepError::Refused(why)) => drop(state.refused.insert(name.clone(), why.clone())),
-            _ => drop(state.refused.remove(name)),
-        }
+        let answer = self.make(spec, &definition).await.map_err(|why| masked(why, spec));
+        self.remember(name, &answer);
         answer
     }
 
+    /// Only one call at a time stands up this stack.
+    pub(super) fn alone(&self, name: &StackName) -> Result<File, StepError> {
+        let lock = self.lock(name).map_err(|error| StepError::Unavailable(format!("{name}: its lock: {error}")))?;
+        lock.ok_or_else(|| StepError::Unavailable(format!("{name} is being stood up by another call")))
+    }
+
+    /// What Heat refuses is shown until it is retired.
+    pub(super) fn remember(&self, name: &StackName, answer: &Result<(), StepError>) {
+        let mut state = self.state();
+        match answer {
+            Err(StepError::Refused(why)) => drop(state.refused.insert(name.clone(), why.clone())),
+            _ => drop(state.refused.remove(name)),
+        }
+    }
+
     /// Whether it is there already.
-    async fn there(&self, name: &StackName) -> Result<bool, StepError> {
+    pub(super) async fn there(&self, name: &StackName) -> Result<bool, StepError> {
         let listing = self.look_for(name).await?;
         let mut same = listing.stacks.iter().filter(|ours| ours.tagged.name == *name).peekable();
         if same.peek().is_some() && same.all(|ours| ours.status.starts_with("DELETE")) {
@@ -113,8 +119,42 @@ impl Heat {
     }
 }
 
+/// Refuses a spec without a secret that the definition wants.
+pub(super) fn has_its_secrets(spec: &StackSpec, definition: &Definition) -> Result<(), StepError> {
+    let missing = definition.secrets.keys().find(|secret| !spec.secrets.contains_key(secret.as_str()));
+    missing.map_or(Ok(()), |missing| {
+        Err(StepError::Refused(format!(
+            "the stack definition of {} wants the secret {missing}, which the pipeline does not hand over: add it to \
+             [secrets] and to `stack.secrets`, and deploy again",
+            spec.name
+        )))
+    })
+}
+
+/// Without the values of secrets: Heat repeats a parameter that it does not like.
+pub(super) fn masked(why: StepError, spec: &StackSpec) -> StepError {
+    // In one line, as what Heat says is.
+    let values = spec.secrets.iter().map(|(name, value)| (name, one_line(value.expose_secret())));
+    let values: Vec<_> = values.filter(|(_, value)| !value.is_empty()).collect();
+    let mask = |text: String| {
+        values.iter().fold(text, |text, (name, value)| {
+            let text = text.replace(value, &format!("(the secret {name})"));
+            // What Heat says may be cut off, and the secret with it.
+            let beginning: String = value.chars().take(TELLING).collect();
+            match text.find(&beginning).filter(|_| value.chars().count() > TELLING) {
+                Some(at) => format!("{}(the secret {name})", &text[..at]),
+                None => text,
+            }
+        })
+    };
+    match why {
+        StepError::Refused(text) => StepError::Refused(mask(text)),
+        StepError::Unavailable(text) => StepError::Unavailable(mask(text)),
+    }
+}
+
 /// The template's parameters: those of the definition, and over them those of the release.
-fn parameters(spec: &StackSpec, definition: &Definition) -> BTreeMap<String, String> {
+pub(super) fn parameters(spec: &StackSpec, definition: &Definition) -> BTreeMap<String, String> {
     let release = &spec.release;
     let value = |name: &str| match name {
         "version" => release.version.to_string(),
@@ -137,7 +177,7 @@ fn parameters(spec: &StackSpec, definition: &Definition) -> BTreeMap<String, Str
 }
 
 /// What Heat is asked to make.
-fn request(
+pub(super) fn request(
     installation: &str,
     spec: &StackSpec,
     definition: &Definition,
@@ -152,7 +192,12 @@ fn request(
             Place::Parameter(parameter) => drop(parameters.insert(parameter.clone(), value.expose_secret().to_owned())),
         }
     }
-    let tagged = Tagged { name: spec.name.clone(), endpoints: definition.endpoints.clone(), limit: definition.limit };
+    let tagged = Tagged {
+        name: spec.name.clone(),
+        endpoints: definition.endpoints.clone(),
+        limit: definition.limit,
+        adopted: None,
+    };
     let mut body = json!({
         "stack_name": spec.name.to_string(),
         "template": definition.files.get(&definition.template),

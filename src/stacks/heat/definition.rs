@@ -20,7 +20,8 @@ use crate::{
 pub const KEYS: &[&str] =
     &["template", "environments", "endpoints", "timeout", "parameters", "secrets", "tags", "files"];
 
-const LIMIT: Duration = Duration::from_secs(30 * 60);
+/// Heat's own time limit, where nobody says one.
+pub(super) const LIMIT: Duration = Duration::from_secs(30 * 60);
 const PLACEHOLDERS: [&str; 7] = ["version", "artifact", "commit", "release", "stack", "pipeline", "environment"];
 
 /// What is to be stood up, and how.

@@ -3,13 +3,17 @@
 //! The runner looks as often as it likes; Heat is asked as often as there may be news. Whatever we do ourselves makes the
 //! list old at once, so a list never misses our own doing; that of others is noticed a little later than it happened.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
 use super::{
     Heat,
+    client::Failure,
+    kept::Known,
+    pace,
     tags::{self, Tagged},
+    usual::Waits,
 };
 use crate::{
     clock::Stopwatch,
@@ -18,16 +22,18 @@ use crate::{
     text::parse_time,
 };
 
-/// The shortest and the longest pause between two looks while something is under way.
-const QUICKEST: Duration = Duration::from_millis(50);
-const SLOWEST: Duration = Duration::from_secs(5);
-/// The shortest while stacks only go: nobody waits for that.
-const UNHURRIED: Duration = Duration::from_millis(250);
+/// How old a list may be for standing a stack up that we have not touched since.
+const FRESH: Duration = Duration::from_secs(5);
+/// The pauses after a list that could not be had: they double.
+const RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
 /// A stack that carries all our tags.
 #[derive(Debug, Clone)]
 pub(super) struct Ours {
     pub(super) tagged: Tagged,
+    /// What Heat calls it.
+    pub(super) called: String,
     pub(super) id: String,
     /// As Heat writes it, such as `CREATE_IN_PROGRESS`.
     pub(super) status: String,
@@ -40,9 +46,14 @@ impl Ours {
         self.status == "DELETE_IN_PROGRESS"
     }
 
-    fn is_under_way(&self) -> bool {
-        // Heat answers before it begins: a stack that waits for its turn is "complete" in its beginnings.
-        self.status.ends_with("_IN_PROGRESS") || self.status.starts_with("INIT_")
+    /// Heat answers before it begins: a stack that waits for its turn is "complete" in its beginnings.
+    pub(super) fn is_coming(&self) -> bool {
+        self.status == "CREATE_IN_PROGRESS" || self.status.starts_with("INIT_")
+    }
+
+    /// How long ago Heat made it, by Heat's own clock.
+    pub(super) fn age(&self, now: Option<Millis>) -> Duration {
+        now.zip(self.created).map_or(Duration::ZERO, |(now, then)| Duration::from_millis(now.since(then).0))
     }
 }
 
@@ -65,21 +76,29 @@ pub(super) struct Seen {
     changed: Option<Stopwatch>,
     /// Which count a stack of ours was last changed at; the highest there is while that goes on.
     touched: HashMap<StackName, u64>,
+    /// How long what is under way has been so.
+    pub(super) waits: Waits,
+    failing: Option<Failing>,
+}
+
+/// Lists can not be had at the moment.
+struct Failing {
+    since: Stopwatch,
+    pause: Duration,
+    why: String,
 }
 
 impl Seen {
+    /// Nothing yet; what was learned is in that folder.
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        Self { waits: Waits::in_folder(folder), ..Self::default() }
+    }
+
     /// The last list, if it still holds.
-    fn holds(&self) -> Option<Arc<Listing>> {
+    fn holds(&mut self) -> Option<Arc<Listing>> {
         let (changes, at, listing) = self.last.as_ref()?;
-        let pause = if listing.stacks.iter().any(Ours::is_under_way) {
-            // In step with how long things take: what has taken ten minutes does not end in the next second.
-            let since = self.changed.map_or(SLOWEST, Stopwatch::elapsed);
-            let only_going = listing.stacks.iter().all(|ours| ours.is_going() || !ours.is_under_way());
-            let quickest = if only_going { UNHURRIED } else { QUICKEST };
-            (since / 8).max(listing.took * 2).clamp(quickest, SLOWEST)
-        } else {
-            SLOWEST
-        };
+        let under_way = self.waits.pause().map(|pause| pause.max(listing.took * 2));
+        let pause = under_way.unwrap_or_else(|| pace::idle(self.changed.map_or(Duration::ZERO, Stopwatch::elapsed)));
         let holds = self.changing == 0 && *changes == self.changes && at.elapsed() <= pause;
         holds.then(|| listing.clone())
     }
@@ -88,7 +107,7 @@ impl Seen {
     fn holds_for(&self, name: &StackName) -> Option<Arc<Listing>> {
         let (changes, at, listing) = self.last.as_ref()?;
         let touched = self.touched.get(name).is_some_and(|touched| touched > changes);
-        (!touched && at.elapsed() <= SLOWEST).then(|| listing.clone())
+        (!touched && at.elapsed() <= FRESH).then(|| listing.clone())
     }
 }
 
@@ -106,6 +125,7 @@ impl Drop for Change<'_> {
         seen.changing -= 1;
         seen.changed = Some(Stopwatch::start());
         seen.touched.insert(self.name.clone(), seen.changes);
+        seen.waits.touched(&self.name);
         // What a newer list knows need not be remembered.
         let known = seen.last.as_ref().map_or(0, |(changes, _, _)| *changes);
         seen.touched.retain(|_, touched| *touched > known);
@@ -117,14 +137,28 @@ struct Answered {
     stacks: Vec<Listed>,
 }
 
-#[derive(Deserialize)]
-struct Listed {
-    id: String,
-    stack_name: String,
-    stack_status: String,
-    stack_status_reason: Option<String>,
+/// Anybody's stack.
+#[derive(Deserialize, Clone)]
+pub(super) struct Listed {
+    pub(super) id: String,
+    pub(super) stack_name: String,
+    pub(super) stack_status: String,
+    pub(super) stack_status_reason: Option<String>,
     creation_time: Option<String>,
-    tags: Option<Vec<String>>,
+    pub(super) tags: Option<Vec<String>>,
+}
+
+impl Listed {
+    fn ours(self, tagged: Tagged) -> Ours {
+        Ours {
+            tagged,
+            called: self.stack_name,
+            id: self.id,
+            status: self.stack_status,
+            reason: self.stack_status_reason.unwrap_or_default(),
+            created: self.creation_time.as_deref().and_then(time),
+        }
+    }
 }
 
 impl Heat {
@@ -150,10 +184,16 @@ impl Heat {
     /// Everything that is ours; as it was a moment ago, where nothing of our doing is missing in that.
     pub(super) async fn look(&self) -> Result<Arc<Listing>, StepError> {
         let _one = self.looking.lock().await;
-        let held = self.state().seen.holds();
-        match held {
-            Some(listing) => Ok(listing),
-            None => self.ask().await,
+        let (held, failing) = {
+            let seen = &mut self.state().seen;
+            let failing = seen.failing.as_ref().filter(|failing| failing.since.elapsed() < failing.pause);
+            let failing = failing.map(|failing| failing.why.clone());
+            (seen.holds(), failing)
+        };
+        match (held, failing) {
+            (Some(listing), _) => Ok(listing),
+            (None, Some(why)) => Err(StepError::Unavailable(why)),
+            (None, None) => self.ask().await,
         }
     }
 
@@ -169,36 +209,75 @@ impl Heat {
     }
 
     async fn ask(&self) -> Result<Arc<Listing>, StepError> {
+        let answer = self.list().await;
+        let seen = &mut self.state().seen;
+        seen.failing = answer.as_ref().err().map(|why| {
+            let pause = seen.failing.as_ref().map_or(RETRY, |failing| (failing.pause * 2).min(LONGEST_RETRY));
+            Failing { since: Stopwatch::start(), pause, why: why.to_string() }
+        });
+        answer
+    }
+
+    async fn list(&self) -> Result<Arc<Listing>, StepError> {
         let changes = self.state().seen.changes;
         let began = Stopwatch::start();
-        let doing = || format!("listing the stacks of cloud {}", self.client.cloud());
         let installation = self.installation()?;
         let tags = tags::of_installation(installation);
-        let answer =
-            self.client.look(&["stacks"], &[("tags", &tags)]).await.map_err(|failure| failure.step(&doing()))?;
+        let tagged = [("tags", tags.as_str())];
+        let ((listed, at), kept) = futures_util::future::try_join(self.some(&tagged), self.unmarked_ones()).await?;
+        let ours = |listed: Listed| {
+            let tagged = Tagged::read(installation, (&listed.stack_name, &listed.id), listed.tags.as_deref()?)?;
+            Some(listed.ours(tagged))
+        };
+        let marked = listed.into_iter().filter(|listed| kept.iter().all(|kept| kept.id != listed.id)).filter_map(ours);
+        let stacks = marked.filter(|ours| ours.status != "DELETE_COMPLETE").collect::<Vec<_>>();
+        let listing = Arc::new(Listing { stacks: [stacks, kept].concat(), at, took: began.elapsed() });
+        let seen = &mut self.state().seen;
+        let statuses = |l: &Listing| l.stacks.iter().map(|s| (s.id.clone(), s.status.clone())).collect::<Vec<_>>();
+        if seen.last.as_ref().is_none_or(|(_, _, last)| statuses(last) != statuses(&listing)) {
+            seen.changed = Some(Stopwatch::start());
+        }
+        seen.waits.saw(&listing, began);
+        seen.last = Some((changes, began, listing.clone()));
+        Ok(listing)
+    }
+
+    /// Stacks of the project, by filters that have to be checked again: Heat leaves out those that it does not know.
+    pub(super) async fn some(&self, filters: &[(&str, &str)]) -> Result<(Vec<Listed>, Option<Millis>), StepError> {
+        let doing = || format!("listing the stacks of cloud {}", self.client.cloud());
+        let answer = self.client.look(&["stacks"], filters).await.map_err(|failure| failure.step(&doing()))?;
         let listed: Answered = serde_json::from_value(answer.body)
             .map_err(|error| StepError::Unavailable(format!("{}: the answer is no list: {error}", doing())))?;
-        let ours = |listed: Listed| {
-            Some(Ours {
-                tagged: Tagged::read(installation, &listed.stack_name, &listed.tags?)?,
-                id: listed.id,
-                status: listed.stack_status,
-                reason: listed.stack_status_reason.unwrap_or_default(),
-                created: listed.creation_time.as_deref().and_then(time),
-            })
-        };
-        let gone = |ours: &Ours| ours.status == "DELETE_COMPLETE";
-        let stacks = listed.stacks.into_iter().filter_map(ours).filter(|ours| !gone(ours)).collect();
-        let listing = Arc::new(Listing { stacks, at: answer.at, took: began.elapsed() });
-        let mut state = self.state();
-        if let Some((_, _, last)) = &state.seen.last {
-            let statuses = |l: &Listing| l.stacks.iter().map(|s| (s.id.clone(), s.status.clone())).collect::<Vec<_>>();
-            if statuses(last) != statuses(&listing) {
-                state.seen.changed = Some(Stopwatch::start());
+        Ok((listed.stacks, answer.at))
+    }
+
+    /// What is ours and could not be marked, in one more list as long as there is such a stack.
+    async fn unmarked_ones(&self) -> Result<Vec<Ours>, StepError> {
+        let kept = self.kept().all();
+        if kept.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<_> = kept.iter().map(|kept| ("id", kept.id.as_str())).collect();
+        let (listed, _) = self.some(&ids).await?;
+        let mut ours = Vec::new();
+        for kept in kept {
+            match listed.iter().find(|listed| listed.id == kept.id && listed.stack_status != "DELETE_COMPLETE") {
+                Some(listed) => ours.push(listed.clone().ours(kept.tagged)),
+                None => self.forget_if_gone(&kept).await,
             }
         }
-        state.seen.last = Some((changes, began, listing.clone()));
-        Ok(listing)
+        Ok(ours)
+    }
+
+    /// That it is in no list is not enough: without its file it would be ours no more.
+    async fn forget_if_gone(&self, kept: &Known) {
+        let gone = match self.client.look(&["stacks", &kept.called, &kept.id], &[("resolve_outputs", "false")]).await {
+            Ok(answer) => answer.body["stack"]["stack_status"] == "DELETE_COMPLETE",
+            Err(failure) => matches!(failure, Failure::Said { status: 404, .. }),
+        };
+        if gone {
+            self.kept().forget(&kept.id);
+        }
     }
 }
 

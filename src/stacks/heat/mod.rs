@@ -5,18 +5,23 @@
 //! whatever is done is looked for by tag before and after, and every tag is checked here again: what does not carry all of
 //! ours is not listed and never deleted. Must not wait for a stack.
 
+mod adopt;
 mod client;
 mod clouds;
 mod create;
 mod definition;
 mod endpoints;
 mod gather;
+mod kept;
 mod listing;
 mod observe;
+mod pace;
+mod preview;
 mod quota;
 mod settings;
 mod tags;
 mod template;
+mod usual;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -35,6 +40,7 @@ pub use settings::KEYS as CLOUD_KEYS;
 use self::{
     client::{ACT, Client, Failure, HEAT, Question},
     definition::Definition,
+    kept::Kept,
     listing::{Ours, Seen},
     observe::Detail,
     settings::Settings,
@@ -72,6 +78,8 @@ struct State {
     details: HashMap<String, Detail>,
     /// Stacks that Heat would not make, and why.
     refused: BTreeMap<StackName, String>,
+    /// Why Heat could not delete a stack the last time, by its id: it is tried again meanwhile.
+    stuck: HashMap<String, String>,
 }
 
 impl Heat {
@@ -81,7 +89,8 @@ impl Heat {
     /// What is wrong with the settings.
     pub fn open(settings: &toml::Table, written_in: &Path, folder: &Path) -> Result<Self, Vec<String>> {
         let settings = Settings::read(settings, written_in)?;
-        let state = State { seen: Seen::default(), details: HashMap::new(), refused: BTreeMap::new() };
+        let seen = Seen::in_folder(folder);
+        let state = State { seen, details: HashMap::new(), refused: BTreeMap::new(), stuck: HashMap::new() };
         Ok(Self {
             client: Client::new(settings),
             folder: folder.to_owned(),
@@ -101,18 +110,23 @@ impl Heat {
         Ok(self.installation.get_or_init(|| read))
     }
 
+    /// What is ours and does not say so in Heat.
+    fn kept(&self) -> Kept {
+        Kept::below(&self.folder)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Deletes a stack of ours, as it was just seen with all its tags.
     async fn delete(&self, ours: &Ours) -> Result<(), StepError> {
-        let name = ours.tagged.name.to_string();
+        let name = &ours.called;
         let question = Question {
             service: HEAT,
             method: Method::DELETE,
             // By name and id: by one of them alone Heat redirects.
-            path: &["stacks", &name, &ours.id],
+            path: &["stacks", name, &ours.id],
             query: &[],
             body: None,
             limit: ACT,
@@ -140,7 +154,10 @@ impl Heat {
 #[async_trait::async_trait]
 impl StackDriver for Heat {
     async fn ensure(&self, spec: &StackSpec) -> Result<(), StepError> {
-        self.create(spec).await
+        match &spec.release.adopts {
+            Some(adopts) => self.adopt(spec, adopts).await,
+            None => self.create(spec).await,
+        }
     }
 
     async fn retire(&self, name: &StackName, permit: &RetirePermit) -> Result<(), StepError> {
@@ -160,6 +177,10 @@ impl StackDriver for Heat {
         self.see().await
     }
 
+    async fn preview(&self, spec: &StackSpec) -> Result<Vec<String>, StepError> {
+        self.try_out(spec).await
+    }
+
     fn gather(&self, definition: &str, read: &ReadBeside<'_>) -> Result<String, Vec<String>> {
         gather::gather(definition, read)
     }
@@ -170,6 +191,10 @@ impl StackDriver for Heat {
 
     fn needs(&self, definition: &str) -> Option<Needs> {
         Definition::parse(definition).ok().map(|definition| definition.needs())
+    }
+
+    fn can_adopt(&self) -> bool {
+        true
     }
 
     fn call_limit(&self) -> Duration {

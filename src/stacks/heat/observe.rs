@@ -20,7 +20,7 @@ use crate::{
 
 /// What Heat may take beyond its own limit, before a stack that it forgot counts as failed.
 const GRACE: Duration = Duration::from_secs(120);
-/// How often it is asked what a stack waits for, and from when on.
+/// How often at most something is tried or asked again.
 const WAITING: Duration = Duration::from_secs(30);
 
 /// What was asked about one stack while it had this status, for this reason.
@@ -42,7 +42,12 @@ impl Heat {
     /// All that are ours, and those that Heat would not make.
     pub(super) async fn see(&self) -> Result<Vec<SeenStack>, StepError> {
         let listing = self.look().await?;
-        self.state().details.retain(|id, _| listing.stacks.iter().any(|ours| ours.id == *id));
+        {
+            let state = &mut self.state();
+            let there = |id: &String| listing.stacks.iter().any(|ours| ours.id == *id);
+            state.details.retain(|id, _| there(id));
+            state.stuck.retain(|id, _| there(id));
+        }
         let kept = self.one_of_each(&listing).await;
         let mut seen = join_all(kept.into_iter().map(|ours| self.seen(ours, listing.at))).await;
         let refused = self.state().refused.clone();
@@ -64,7 +69,9 @@ impl Heat {
         for (name, mut same) in by_name {
             same.sort_by_key(|ours| (ours.status.starts_with("DELETE"), ours.created, &ours.id));
             kept.extend(same.first().copied());
-            for double in same.into_iter().skip(1).filter(|ours| !ours.is_going()) {
+            // What was there before us is nobody's double.
+            let doubles = same.into_iter().skip(1).filter(|ours| !ours.is_going() && ours.tagged.adopted.is_none());
+            for double in doubles {
                 // One that can not be deleted is tried again now and then.
                 if self.told(double, Some(WAITING)).is_some() {
                     continue;
@@ -84,10 +91,9 @@ impl Heat {
         let failed = |remark| of(StackStatus::Failed, Vec::new(), Some(remark));
         match ours.status.as_str() {
             "CREATE_IN_PROGRESS" | "INIT_COMPLETE" | "INIT_IN_PROGRESS" => {
-                let age = now
-                    .zip(ours.created)
-                    .map_or(Duration::ZERO, |(now, then)| Duration::from_millis(now.since(then).0));
-                let waits = if age >= WAITING { Some(self.waits_for(ours).await) } else { None };
+                let age = ours.age(now);
+                let late = age >= self.state().seen.waits.late(&ours.tagged.name);
+                let waits = if late { Some(self.waits_for(ours, age).await) } else { None };
                 if age >= ours.tagged.limit + GRACE {
                     let (limit, waits) = (ours.tagged.limit.as_secs() / 60, waits.unwrap_or_default());
                     return failed(format!(
@@ -97,12 +103,22 @@ impl Heat {
                 of(StackStatus::Creating, Vec::new(), waits)
             }
             "CREATE_FAILED" => failed(self.why(ours, "CREATE").await),
-            "DELETE_FAILED" => failed(format!("Heat could not delete it: {}", self.why(ours, "DELETE").await)),
-            "DELETE_IN_PROGRESS" => of(StackStatus::Deleting, Vec::new(), None),
+            "DELETE_FAILED" => {
+                let why = format!("Heat could not delete it: {}", self.why(ours, "DELETE").await);
+                self.state().stuck.insert(ours.id.clone(), why.clone());
+                failed(why)
+            }
+            "DELETE_IN_PROGRESS" => {
+                let before = self.state().stuck.get(&ours.id).map(|why| format!("it is tried again; before, {why}"));
+                of(StackStatus::Deleting, Vec::new(), before)
+            }
             status => {
                 // Somebody has changed it by hand since: whether it still serves is for the checks to say.
-                let remark =
-                    (status != "CREATE_COMPLETE").then(|| format!("Heat says {status}: {}", one_line(&ours.reason)));
+                // We have changed ourselves whose it is, if it was there before us.
+                let usual =
+                    status == "CREATE_COMPLETE" || ours.tagged.adopted.is_some() && status.starts_with("UPDATE");
+                let usual = usual && !status.ends_with("_FAILED");
+                let remark = (!usual).then(|| format!("Heat says {status}: {}", one_line(&ours.reason)));
                 match self.endpoints(ours).await {
                     Ok(Ok(endpoints)) => of(StackStatus::Ready, endpoints, remark),
                     Ok(Err(why)) => failed(why),
@@ -117,8 +133,8 @@ impl Heat {
         if let Some(Told::Endpoints(known)) = self.told(ours, None) {
             return Ok(Ok(known));
         }
-        let (name, wanted) = (ours.tagged.name.to_string(), &ours.tagged.endpoints);
-        let answer = self.client.look(&["stacks", &name, &ours.id, "outputs", &wanted.output], &[]).await;
+        let (name, wanted) = (&ours.called, &ours.tagged.endpoints);
+        let answer = self.client.look(&["stacks", name, &ours.id, "outputs", &wanted.output], &[]).await;
         let output = match answer {
             Ok(answer) => answer.body["output"].clone(),
             Err(Failure::Said { status: 404, message }) => {
@@ -157,9 +173,9 @@ impl Heat {
         why
     }
 
-    /// What it waits for, asked now and then.
-    async fn waits_for(&self, ours: &Ours) -> String {
-        if let Some(Told::Remark(known)) = self.told(ours, Some(WAITING)) {
+    /// What it waits for, asked ever more seldom.
+    async fn waits_for(&self, ours: &Ours, age: Duration) -> String {
+        if let Some(Told::Remark(known)) = self.told(ours, Some(age.max(WAITING))) {
             return known;
         }
         let under_way = |r: &&Value| r["resource_status"].as_str().is_some_and(|s| s.ends_with("_IN_PROGRESS"));
@@ -176,8 +192,7 @@ impl Heat {
 
     /// All resources, those of nested stacks too; those that are stacks themselves only repeat what is in them.
     async fn resources(&self, ours: &Ours) -> Option<Vec<Value>> {
-        let name = ours.tagged.name.to_string();
-        let answer = self.client.look(&["stacks", &name, &ours.id, "resources"], &[("nested_depth", "5")]).await;
+        let answer = self.client.look(&["stacks", &ours.called, &ours.id, "resources"], &[("nested_depth", "5")]).await;
         let list = answer.ok()?.body["resources"].as_array()?.clone();
         let nested = |r: &Value| r["resource_type"].as_str().is_some_and(|kind| kind.ends_with(".yaml"));
         let (outer, inner): (Vec<_>, Vec<_>) = list.into_iter().partition(nested);

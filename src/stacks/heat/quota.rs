@@ -22,16 +22,16 @@ const KINDS: [(&str, &str, &str, Option<&str>); 3] = [
 ];
 
 impl Heat {
-    /// Refuses what would not fit.
+    /// Refuses what would not fit. Whether that could be told.
     pub(super) async fn fits(
         &self,
         definition: &Definition,
         parameters: &BTreeMap<String, String>,
-    ) -> Result<(), StepError> {
+    ) -> Result<bool, StepError> {
         if definition.known.servers.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        let Some(limits) = self.compute(&["limits"]).await else { return Ok(()) };
+        let Some(limits) = self.compute(&["limits"]).await else { return Ok(false) };
         let limits = &limits["limits"]["absolute"];
         let limited = |key: &str| limits[key].as_i64().filter(|limit| *limit >= 0);
         let by_flavor = KINDS.iter().any(|(_, limit, _, of)| of.is_some() && limited(limit).is_some());
@@ -43,20 +43,20 @@ impl Heat {
                 Some(key) => sum(definition, parameters, flavors.as_ref(), key),
             };
             if let Some(needed) = needed.filter(|needed| used + needed > limit) {
-                return self.full(&format!(
+                return Err(self.full(&format!(
                     "the new stack would not fit: it needs {needed} {what}, and the project has {used} of {limit} in use"
-                ));
+                )));
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Final, unless something of ours is about to make room.
-    fn full(&self, why: &str) -> Result<(), StepError> {
+    fn full(&self, why: &str) -> StepError {
         if self.is_making_room() {
-            return Err(StepError::Unavailable(format!("{why}; stacks that are being deleted may make room")));
+            return StepError::Unavailable(format!("{why}; stacks that are being deleted may make room"));
         }
-        Err(StepError::Refused(format!("{why}. Tear something down or have the quota raised, and deploy again")))
+        StepError::Refused(format!("{why}. Tear something down or have the quota raised, and deploy again"))
     }
 
     async fn compute(&self, path: &[&str]) -> Option<Value> {

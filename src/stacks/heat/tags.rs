@@ -14,6 +14,7 @@ const DEPLOYMENT: &str = "pointsman:deployment:";
 const OUTPUT: &str = "pointsman:output:";
 const PORT: &str = "pointsman:port:";
 const MINUTES: &str = "pointsman:minutes:";
+const ADOPTED: &str = "pointsman:adopted:";
 
 /// The longest tag that Heat takes, in characters.
 pub(super) const LONGEST: usize = 80;
@@ -27,6 +28,8 @@ pub(super) struct Tagged {
     pub(super) endpoints: Endpoints,
     /// Heat's own time limit for standing it up.
     pub(super) limit: Duration,
+    /// Heat's id of a stack that was there before us, and has a name of its own.
+    pub(super) adopted: Option<String>,
 }
 
 /// The tags with which everything of an installation is found.
@@ -47,12 +50,14 @@ impl Tagged {
             format!("{MINUTES}{}", minutes(self.limit)),
         ];
         tags.extend(self.endpoints.port.map(|port| format!("{PORT}{port}")));
+        tags.extend(self.adopted.as_ref().map(|id| format!("{ADOPTED}{id}")));
         tags.extend_from_slice(more);
         tags.join(",")
     }
 
     /// Whose stack it is, if all that makes it ours is there, and nothing twice.
-    pub(super) fn read(installation: &str, heat_name: &str, tags: &[String]) -> Option<Self> {
+    /// What we made has the name that its tags say; of what we took over the id is in its tags.
+    pub(super) fn read(installation: &str, (heat_name, id): (&str, &str), tags: &[String]) -> Option<Self> {
         let one = |prefix: &str| {
             let mut found = tags.iter().filter_map(|tag| tag.strip_prefix(prefix));
             found.next().filter(|_| found.next().is_none())
@@ -63,14 +68,30 @@ impl Tagged {
         let environment =
             EnvironmentId { pipeline: one(PIPELINE)?.parse().ok()?, environment: one(ENVIRONMENT)?.parse().ok()? };
         let name = StackName { environment, number: Number(one(DEPLOYMENT)?.parse().ok()?) };
-        if name.to_string() != heat_name {
+        let adopted =
+            if tags.iter().any(|tag| tag.starts_with(ADOPTED)) { Some(one(ADOPTED)?.to_owned()) } else { None };
+        let ours = adopted.as_ref().map_or_else(|| name.to_string() == heat_name, |adopted| adopted == id);
+        if !ours {
             return None;
         }
         let output = one(OUTPUT)?.to_owned();
         let port = one(PORT).and_then(|port| port.parse().ok());
         let limit = Duration::from_secs(60 * one(MINUTES)?.parse::<u64>().ok()?);
-        Some(Self { name, endpoints: Endpoints { output, port }, limit })
+        Some(Self { name, endpoints: Endpoints { output, port }, limit, adopted })
     }
+}
+
+/// Those of somebody's tags that are not ours to set.
+pub(super) fn theirs(tags: &[String]) -> Vec<String> {
+    tags.iter().filter(|tag| *tag != OURS && !tag.starts_with("pointsman:")).cloned().collect()
+}
+
+/// Whose a stack is that says it is a Pointsman's: the installation, the environment, the deployment.
+pub(super) fn claim(tags: &[String]) -> Option<[String; 3]> {
+    let one = |prefix: &str| tags.iter().find_map(|tag| tag.strip_prefix(prefix)).unwrap_or_default().to_owned();
+    let claimed = tags.iter().any(|tag| tag == OURS || tag.starts_with("pointsman:"));
+    let environment = || format!("{}/{}", one(PIPELINE), one(ENVIRONMENT));
+    claimed.then(|| [one(INSTALLATION), environment(), one(DEPLOYMENT)])
 }
 
 /// A time limit as Heat takes it: whole minutes.
@@ -85,7 +106,7 @@ mod tests {
     fn tagged() -> Tagged {
         let name = StackName { environment: "shop/prod".parse().unwrap(), number: Number(7) };
         let endpoints = Endpoints { output: "address".into(), port: Some(80) };
-        Tagged { name, endpoints, limit: Duration::from_secs(1200) }
+        Tagged { name, endpoints, limit: Duration::from_secs(1200), adopted: None }
     }
 
     fn list(tags: &str) -> Vec<String> {
@@ -95,26 +116,41 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let tags = list(&tagged().tags("abc", &["team-a".into()]));
-        assert_eq!(Tagged::read("abc", "shop-prod-7", &tags), Some(tagged()));
+        assert_eq!(Tagged::read("abc", ("shop-prod-7", "id"), &tags), Some(tagged()));
         assert!(tags.contains(&"team-a".to_owned()));
     }
 
     #[test]
     fn nothing_is_ours_that_lacks_a_tag_or_has_another_name_or_one_twice() {
         let tags = list(&tagged().tags("abc", &[]));
-        assert_eq!(Tagged::read("other", "shop-prod-7", &tags), None);
-        assert_eq!(Tagged::read("abc", "shop-prod-8", &tags), None);
+        assert_eq!(Tagged::read("other", ("shop-prod-7", "id"), &tags), None);
+        assert_eq!(Tagged::read("abc", ("shop-prod-8", "id"), &tags), None);
         for n in 0..tags.len() {
             let mut fewer = tags.clone();
             let gone = fewer.remove(n);
-            let read = Tagged::read("abc", "shop-prod-7", &fewer);
+            let read = Tagged::read("abc", ("shop-prod-7", "id"), &fewer);
             assert!(read.is_none() || gone.starts_with(PORT), "without {gone}");
         }
         for prefix in [INSTALLATION, PIPELINE, ENVIRONMENT, DEPLOYMENT] {
             let mut more = tags.clone();
             more.push(format!("{prefix}8"));
-            assert_eq!(Tagged::read("abc", "shop-prod-7", &more), None, "{prefix} twice");
+            assert_eq!(Tagged::read("abc", ("shop-prod-7", "id"), &more), None, "{prefix} twice");
         }
+    }
+
+    #[test]
+    fn what_was_adopted_is_known_by_its_id_whatever_its_name() {
+        let adopted = Tagged { adopted: Some("id".into()), ..tagged() };
+        let tags = list(&adopted.tags("abc", &["theirs".into()]));
+        assert_eq!(Tagged::read("abc", ("reporting42", "id"), &tags), Some(adopted));
+        for (name, id) in [("reporting42", "other"), ("shop-prod-7", "other"), ("shop-prod-7", "")] {
+            assert_eq!(Tagged::read("abc", (name, id), &tags), None, "a copy of its tags is not it");
+        }
+        let twice = [tags.clone(), vec![format!("{ADOPTED}id")]].concat();
+        assert_eq!(Tagged::read("abc", ("reporting42", "id"), &twice), None);
+        assert_eq!(theirs(&tags), ["theirs"]);
+        assert_eq!(claim(&tags), Some(["abc".into(), "shop/prod".into(), "7".into()]));
+        assert_eq!(claim(&["theirs".into()]), None);
     }
 
     #[test]
@@ -123,7 +159,8 @@ mod tests {
         let environment = format!("{name}/{name}").parse().unwrap();
         let endpoints = Endpoints { output: "o".repeat(LONGEST_OUTPUT), port: Some(65535) };
         let name = StackName { environment, number: Number(u32::MAX) };
-        let tags = Tagged { name, endpoints, limit: Duration::from_secs(86400) }.tags(&"f".repeat(32), &[]);
+        let tags = Tagged { name, endpoints, limit: Duration::from_secs(86400), adopted: Some("f".repeat(36)) }
+            .tags(&"f".repeat(32), &[]);
         assert!(list(&tags).iter().all(|tag| tag.len() <= LONGEST));
     }
 }

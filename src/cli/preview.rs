@@ -1,0 +1,129 @@
+//! What `plan` asks of the provider: whether it would make such a stack. Must not make anything, and must not show the
+//! value of a secret.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use serde_json::{Value, json};
+
+use super::deploy::parameter;
+use crate::{
+    intake::build::Build,
+    machine::{Number, StackName},
+    pipelines::{DefinitionSource, EnvironmentDefinition, Pipeline, Pipelines, release},
+    secrets::Secrets,
+    stacks::{self, StackSpec, StepError},
+};
+
+/// A build that there is not.
+#[derive(clap::Args)]
+pub struct Imagined {
+    /// Ask no cloud
+    #[arg(long)]
+    offline: bool,
+    /// The version of the build that is planned for
+    #[arg(long, default_value = "preview")]
+    version: String,
+    /// Where it is
+    #[arg(long, default_value = "preview")]
+    artifact: String,
+    /// The commit it was built from
+    #[arg(long)]
+    commit: Option<String>,
+    /// A parameter of the stack, as the build would set it; may be given more than once
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    parameters: Vec<(String, String)>,
+}
+
+/// What came of it.
+pub(super) enum Told {
+    /// The driver has nothing to say before it makes a stack.
+    Nothing,
+    Offline,
+    Good(Vec<String>),
+    Refused(String),
+    /// Nobody could be asked.
+    Unasked(String),
+}
+
+/// Asks the provider of an environment whether it would make a stack of this build.
+pub(super) fn preview(
+    state: &Path,
+    pipelines: &Pipelines,
+    (pipeline, environment): (&Pipeline, &EnvironmentDefinition),
+    build: &Imagined,
+) -> anyhow::Result<Told> {
+    if build.offline {
+        return Ok(Told::Offline);
+    }
+    let stack = &environment.stack;
+    let DefinitionSource::File(definition) = &stack.definition else {
+        return Ok(Told::Unasked("the definition is read from git, at the commit of a release".to_owned()));
+    };
+    let text = |text: &String| Arc::<str>::from(text.as_str());
+    let parameters: BTreeMap<_, _> = build.parameters.iter().map(|(name, value)| (text(name), text(value))).collect();
+    let build = Build {
+        version: text(&build.version),
+        artifact: text(&build.artifact),
+        commit: build.commit.as_ref().map(text),
+        number: None,
+        parameters,
+        link: None,
+    };
+    let secrets = Secrets::existing(state, pipelines).map_or_else(|| Secrets::for_a_look(pipelines), Ok)?;
+    let release = match release::of_build(pipeline, environment, &build, &secrets) {
+        Ok(release) => release,
+        Err(why) => return Ok(Told::Refused(why.to_string())),
+    };
+    let values = match secrets.values(&environment.id, &release) {
+        Ok(values) => values,
+        Err(why) => return Ok(Told::Unasked(why.to_string())),
+    };
+    // No deployment has this number.
+    let name = StackName { environment: environment.id.clone(), number: Number(0) };
+    let spec = StackSpec { name, release: release.into(), definition: definition.text.clone(), secrets: values };
+    let open = stacks::DRIVERS.iter().find(|(name, _)| *name == stack.driver).map(|(_, open)| open);
+    let open = open.ok_or_else(|| anyhow::anyhow!("there is no stack driver {:?}", stack.driver))?;
+    let driver = open(&stack.settings, &stack.folder, &state.join("stacks").join(&stack.driver));
+    let driver = driver.map_err(|why| anyhow::anyhow!("{}", why.join("\n")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(match runtime.block_on(driver.preview(&spec)) {
+        Ok(said) if said.is_empty() => Told::Nothing,
+        Ok(said) => Told::Good(said),
+        Err(StepError::Refused(why)) => Told::Refused(why),
+        Err(StepError::Unavailable(why)) => Told::Unasked(why),
+    })
+}
+
+impl Told {
+    /// Whether a deployment would fail.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
+    /// For people.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let line = |text: String| vec![format!("  {:9} {text}", "preview")];
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Offline => line("nobody was asked (--offline)".to_owned()),
+            Self::Refused(why) => line(format!("it would be refused: {why}")),
+            Self::Unasked(why) => line(format!("nobody could be asked: {why}")),
+            Self::Good(said) => {
+                let mut lines = line("it would be taken".to_owned());
+                lines.extend(said.iter().map(|said| format!("            {said}")));
+                lines
+            }
+        }
+    }
+
+    /// For scripts.
+    pub(super) fn json(&self) -> Value {
+        match self {
+            Self::Nothing => Value::Null,
+            Self::Offline => json!({ "answer": "offline" }),
+            Self::Refused(why) => json!({ "answer": "refused", "why": why }),
+            Self::Unasked(why) => json!({ "answer": "unasked", "why": why }),
+            Self::Good(said) => json!({ "answer": "good", "said": said }),
+        }
+    }
+}

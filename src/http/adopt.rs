@@ -1,0 +1,81 @@
+//! Taking over a stack that somebody else made. It is a deployment like others: recorded here, done by the runner.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{Path, State},
+    response::Response,
+};
+
+use super::{App, Problem, again::Key, hooks, place::Place, shape::Accepted, wish};
+use crate::{
+    access::Caller,
+    intake::{Identity, key},
+    journal::CommandError,
+    machine::{Adopts, Command, Event, Refusal, ReleaseDraft, Trigger},
+    pipelines::release,
+};
+
+/// Take over a stack that is there already
+///
+/// For an environment in which nothing is live: the stack that has its traffic today becomes its live stack, by a deployment
+/// of its own that checks it and sends the front to where it leads already. Nothing is stood up. Once it was found good it is
+/// Pointsman's, which also means that it is torn down when its time is over; an adoption that fails leaves it alone.
+#[utoipa::path(
+    post, path = "/v1/environments/{pipeline}/{environment}/adopt", tag = "acting", params(Place),
+    request_body(content = wish::Adopt, content_type = "application/json"),
+    responses(
+        (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
+        (status = 409, description = "Something is live, queued or under way, or the `Idempotency-Key` was used before", body = super::problem::Told, content_type = "application/problem+json"),
+        (status = 422, description = "The driver of its stacks can not take any over, or the output has to be named", body = super::problem::Told, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn adopt(
+    State(app): State<Arc<App>>,
+    Path(place): Path<Place>,
+    caller: Caller,
+    given: Key,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let definition = place.find(&app)?;
+    let wish: wish::Adopt = wish::read(&body)?;
+    let no_stack = || Problem::new(400, "name the stack you mean: {\"stack\": \"NAME\"}");
+    let stack = wish::named("stack", wish.stack.as_deref().ok_or_else(no_stack)?)?;
+    let output = wish.output.as_deref().map(|output| wish::named("output", output)).transpose()?;
+    let version = wish.version.as_deref().map_or(Ok(stack.clone()), |version| wish::named("version", version))?;
+    let reason = wish::said(wish.reason.as_ref())?;
+    if !definition.stack.can_adopt {
+        let driver = &definition.stack.driver;
+        return Err(Problem::new(422, format!("stacks of the driver {driver:?} can not be taken over")));
+    }
+    if output.is_none() && definition.stack.file().is_none() {
+        let why =
+            "the stack definition is in git, so `output` has to say which of the stack's outputs tells where it serves";
+        return Err(Problem::new(422, why));
+    }
+    let again = app.journal.state(&definition.id).last_number().next();
+    let otherwise = || format!("adopt {} {stack} {again}", definition.id);
+    let identity = given.0.as_deref().map_or_else(otherwise, str::to_owned);
+    let sender = format!("adoption:{}:{}", definition.id, caller.by);
+    let key = key(&definition.id.pipeline, &sender, Identity::Delivery(&identity), &body);
+    let release = release::adopted(&definition, Adopts { stack, output }, version);
+    let command = Command::Deploy {
+        key,
+        order: None,
+        release: ReleaseDraft::New(release),
+        plan: definition.plan.clone(),
+        trigger: Trigger::Person,
+    };
+    let command = command.because(reason);
+    match app.journal.command(&definition.id, &caller.by, app.clock.now(), command).await {
+        Ok(accepted) => match accepted.event {
+            Event::Accepted { number, .. } => Ok(hooks::answer(&definition.id, number, "queued")),
+            other => Err(Problem::new(500, format!("an adoption was recorded as {other:?}; report this"))),
+        },
+        Err(CommandError::Refused(Refusal::Duplicate(number))) => {
+            Ok(hooks::known(&app.journal.state(&definition.id), &definition.id, number))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
