@@ -223,6 +223,24 @@ fn walk(cloud: &Cloud) {
     assert_done(&house, &house.run(&["rollback", "reporting/qa", "--reason", "orders-fail", "--watch"]));
     comes("reporting_qa_41-server");
     house.stop();
+
+    // And whenever they like, a front that users do not notice: it is given what is live.
+    let Some(new) = Nginx::start() else { return };
+    let pipeline = fs::read_to_string(house.path(file)).unwrap();
+    let begin = pipeline.find("[environments.front]").expect("the front");
+    let end = begin + pipeline[begin..].find("[[environments.checks]]").expect("the checks");
+    let front = format!("[environments.front]\ndriver = \"nginx\"\n{}", new.settings());
+    house.write(file, &format!("{}{front}{}", &pipeline[..begin], &pipeline[end..]));
+    house.start();
+    house.until("the new front leads to what is live", || {
+        let answer = Wire::open(new.plain()).and_then(|mut wire| wire.ask("GET", "/", "", "")).ok()?;
+        answer.body.contains("reporting_qa_41-server").then_some(())
+    });
+    comes("reporting_qa_41-server");
+    assert_done(&house, &house.run(&["deploy", "reporting/qa", "--version", "v2", "--artifact", "none", "--watch"]));
+    let answer = Wire::open(new.plain()).and_then(|mut wire| wire.ask("GET", "/", "", "")).expect("it answers");
+    assert!(answer.body.contains("reporting-qa-3-server"), "{answer:?}");
+    house.stop();
     let installation = fs::read_to_string(house.path("state/stacks/heat/installation")).unwrap();
     cloud.delete(&cloud.tagged(&format!("pointsman:installation:{}", installation.trim())));
     cloud.delete(&[theirs]);
