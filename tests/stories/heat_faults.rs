@@ -101,6 +101,39 @@ async fn a_token_that_is_no_longer_good_costs_one_call() {
 }
 
 #[tokio::test]
+async fn a_token_that_ends_while_keystone_is_down_is_made_anew_afterwards() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let project = Project::of(cloud);
+    project.driver.ensure(&project.spec(1)).await.expect("it is made");
+    project.proxy.expire_tokens();
+    project.proxy.next("POST", "/auth/tokens", Fault::Status(503));
+    let down = project.driver.observe().await;
+    let Err(StepError::Unavailable(why)) = down else { panic!("{down:?}") };
+    assert!(why.contains("Keystone"), "{why}");
+    project.stand_up(&project.spec(1)).await;
+    assert_eq!(project.left().len(), 1);
+    project.tear_down(1).await;
+}
+
+#[tokio::test]
+async fn an_api_that_never_answers_is_given_up_in_time() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let project = Project::of(cloud);
+    project.see().await;
+    project.driver.ensure(&project.spec(1)).await.expect("it is made");
+    project.proxy.next("GET", "/stacks", Fault::Hang);
+    let began = Stopwatch::start();
+    let hung = project.driver.observe().await;
+    let Err(StepError::Unavailable(why)) = hung else { panic!("{hung:?}") };
+    assert!(why.contains("listing the stacks of cloud"), "{why}");
+    assert!(began.elapsed() < project.driver.call_limit(), "{:?}", began.elapsed());
+    project.stand_up(&project.spec(1)).await;
+    project.tear_down(1).await;
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_said() {
     let Some(cloud) = cloud() else { return };
     let _shared = cloud.in_use.read().await;

@@ -20,7 +20,7 @@ use crate::support::{
 const DEFINITION: &str = "template = \"app.yaml\"\nendpoints = { output = \"address\", port = 8088 }\n";
 
 /// An application whose servers do what a build says in `mood`, with these terms; the front is a line of a pipeline file.
-fn house(cloud: &Cloud, front: impl Fn(&House) -> String, terms: &str) -> House {
+pub(super) fn house(cloud: &Cloud, front: impl Fn(&House) -> String, terms: &str) -> House {
     let house = House::with("");
     let clouds = cloud.clouds.to_str().expect("text");
     let pipeline = PIPELINE.replace(", auth_url = \"http://KEYSTONE/v3\"", "").replace("CLOUDS", clouds);
@@ -35,14 +35,14 @@ fn house(cloud: &Cloud, front: impl Fn(&House) -> String, terms: &str) -> House 
     house
 }
 
-fn push(house: &House, version: &str, mood: &serde_json::Value) -> u64 {
+pub(super) fn push(house: &House, version: &str, mood: &serde_json::Value) -> u64 {
     let mut mood = mood.clone();
     mood["version"] = version.into();
     house.push_commit(version, "c0ffee", &json!({ "mood": mood.to_string() }))
 }
 
 /// What Heat has of ours, as `name id`.
-fn left(house: &House, cloud: &Cloud) -> Vec<String> {
+pub(super) fn left(house: &House, cloud: &Cloud) -> Vec<String> {
     let installation = std::fs::read_to_string(house.path("state/stacks/heat/installation")).expect("it is at work");
     cloud.tagged(&format!("pointsman:installation:{}", installation.trim()))
 }

@@ -13,6 +13,7 @@ mod heat_faults;
 mod heat_house;
 mod heat_kill;
 mod heat_plan;
+mod heat_tls;
 mod jenkins;
 mod kill;
 mod moving;

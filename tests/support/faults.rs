@@ -1,7 +1,7 @@
 //! A proxy before Keystone and Heat that loses requests, answers and patience, as told; and counts.
 
 use std::{
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -16,6 +16,8 @@ pub enum Fault {
     Status(u16),
     /// It is answered that Heat is busy for so many seconds, and Heat never hears of it.
     Busy(u32),
+    /// Nothing ever comes back, and Heat never hears of it.
+    Hang,
     /// The connection ends before Heat hears of it.
     LoseRequest,
     /// Heat does what is asked, and the connection ends before the answer.
@@ -131,6 +133,8 @@ fn pass(stream: TcpStream, to: SocketAddr, plan: &Mutex<Plan>, rename: &[(String
     let fault = note(&mut request, plan);
     match fault {
         Some(Fault::LoseRequest) => return Ok(()),
+        // Until whoever asked gives up.
+        Some(Fault::Hang) => return stream.get_mut().read_to_end(&mut Vec::new()).map(drop),
         Some(Fault::Status(status)) => return write(stream.get_mut(), &fault_of(status, None)),
         Some(Fault::Busy(seconds)) => return write(stream.get_mut(), &fault_of(429, Some(seconds))),
         Some(Fault::LoseAnswer) | None => {}

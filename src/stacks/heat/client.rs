@@ -289,6 +289,11 @@ async fn open(credentials: &Credentials) -> Result<Session, Failure> {
     let inner = authentication(credentials).map_err(|error| unknown(&error))?;
     let refused = |error: openstack::Error| match error.kind() {
         openstack::ErrorKind::AuthenticationFailed | openstack::ErrorKind::AccessDenied => unknown(&error),
+        _ if credentials.auth_url.starts_with("https:") => {
+            // The crate keeps the cause to itself.
+            let hint = "is it up, and does the system or `cacert` vouch for its certificate?";
+            Failure::Unheard(format!("Keystone: {error}: {hint}"))
+        }
         _ => Failure::Unheard(format!("Keystone: {error}")),
     };
     let probe = inner.authenticate(&http, http.get(&credentials.auth_url)).await.map_err(refused)?.build();

@@ -24,7 +24,7 @@ const PATIENT: Duration = Duration::from_secs(50);
 pub(super) fn creating(since: Duration, usual: Option<Usual>) -> Duration {
     match usual {
         Some(usual) => expected(since, usual),
-        None if since < QUICK => (since * 2 / 5).max(QUICKEST * 4),
+        None if since < QUICK => (since / 2).max(QUICKEST * 4),
         None => (since * 3 / 4).min(PATIENT).max(since / 8),
     }
 }
