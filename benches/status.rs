@@ -120,8 +120,8 @@ async fn go_live(journal: &Journal, id: &EnvironmentId, n: u8) {
         parameters: BTreeMap::new(),
         given: BTreeMap::new(),
         secrets: BTreeMap::new(),
-        adopts: None,
         link: None,
+        adopts: None,
     };
     let plan = Plan { retain: Retain::For(Millis(3_600_000)), ..Plan::default() };
     let deploy = Command::Deploy {
