@@ -67,9 +67,7 @@ async fn the_shipped_front_comes_up_and_is_repointed() {
     body["stack_name"] = "web-front".into();
     body["parameters"] = parameters;
     body["timeout_mins"] = 5.into();
-    let (status, answer) = cloud.ask("POST", "/stacks", &body);
-    assert_eq!(status, 201, "{answer}");
-    let id = format!("web-front {}", answer["stack"]["id"].as_str().expect("an id"));
+    let id = cloud.make(&body);
     let path = format!("/stacks/{}", id.replace(' ', "/"));
     let outputs = outputs(cloud, &path).await;
     let address = &outputs["address"];
@@ -119,9 +117,7 @@ async fn a_front_that_can_not_be_made_says_which_step_failed() {
                              "certificate_key": "$(touch \"$ROOT/owned\")" });
     let body = json!({ "stack_name": "web-front-broken", "template": template, "files": files, "timeout_mins": 5,
                        "parameters": parameters });
-    let (status, answer) = cloud.ask("POST", "/stacks", &body);
-    assert_eq!(status, 201, "{answer}");
-    let id = format!("web-front-broken {}", answer["stack"]["id"].as_str().expect("an id"));
+    let id = cloud.make(&body);
     let (clock, path) = (Clock::real(), format!("/stacks/{}", id.replace(' ', "/")));
     let began = clock.now();
     let why = loop {
