@@ -20,6 +20,7 @@ use crate::{
 /// How long a stop waits for calls that are under way. Whatever they did is seen after the restart.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 const STARTING_FRONT: &str = "starting the front";
+const WRITING: &str = "writing the state file";
 
 /// The loop.
 pub(super) struct Loop {
@@ -35,6 +36,8 @@ pub(super) struct Loop {
     /// When an order was last sent to the front, or might have been: by whoever ran before this began.
     last_order: Millis,
     effects: FuturesUnordered<BoxFuture<'static, Call>>,
+    /// The steps of effects that did not work when they were tried last.
+    failing: Vec<String>,
     probes: FuturesUnordered<BoxFuture<'static, Probed>>,
 }
 
@@ -74,6 +77,7 @@ impl Loop {
             seen: None,
             last_order,
             effects: FuturesUnordered::new(),
+            failing: Vec::new(),
             probes: FuturesUnordered::new(),
         }
     }
@@ -114,6 +118,7 @@ impl Loop {
             return self.append(&state, event, now).await;
         }
         let due = state.effects(&look.observation, now);
+        self.forget_failures(&due, &look);
         let mut slots: Vec<Slot> = due.iter().map(Slot::from).collect();
         // One that is ours to run may have died, or could not begin before.
         slots.extend(look.observation.front.is_none().then_some(Slot::Front));
@@ -144,10 +149,14 @@ impl Loop {
         let entry = Entry { at: now, by: "pointsman".into(), event };
         let result = self.journal.append(id, state.seq(), entry).await;
         match result {
-            Ok(_) | Err(AppendError::Moved) => Round::Again,
+            Ok(_) => {
+                self.world.note(WRITING, &Ok(()));
+                Round::Again
+            }
+            Err(AppendError::Moved) => Round::Again,
             Err(AppendError::NoSpace) => {
                 let full: Result<(), _> = Err(StepError::Unavailable("the disk is full".into()));
-                self.world.note("writing the state file", &full);
+                self.world.note(WRITING, &full);
                 Round::Rest(now.plus(Millis(1000)))
             }
             Err(AppendError::Stopped) => Round::Over,
@@ -191,7 +200,23 @@ impl Loop {
             self.last_order = now;
         }
         self.gait.quicken();
+        self.failing.retain(|step| *step != call.step);
+        if call.result.is_err() {
+            self.failing.push(call.step.clone());
+        }
         self.world.note(&call.step, &call.result);
+    }
+
+    /// What did not work and is not due any more, say because its deployment has ended, is in nobody's way.
+    fn forget_failures(&mut self, due: &[Effect], look: &Look) {
+        let whole = look.observation.stacks.is_some() && look.observation.front.is_some();
+        if self.failing.is_empty() || !whole {
+            return;
+        }
+        let due: Vec<String> = due.iter().map(step_name).collect();
+        for step in self.failing.extract_if(.., |step| !due.contains(step)) {
+            self.world.note(&step, &Ok(()));
+        }
     }
 
     /// Until when nothing has to be done unless something happens.

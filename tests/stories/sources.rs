@@ -146,4 +146,6 @@ async fn a_server_that_never_answers_is_tried_until_the_deadline_which_says_why(
     t.pass(11 * MINUTE);
     t.settle().await;
     t.assert_ended(number, DeploymentState::Failed, "its stack definition could not be read in time (600 s): http");
+    // What stood in the way of that one stands in nobody's way now.
+    t.until_no_trouble().await;
 }

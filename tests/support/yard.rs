@@ -175,6 +175,16 @@ impl Yard {
         timeout(PATIENCE, shown).await.expect("never shown");
     }
 
+    /// Waits until people are shown nothing that does not work.
+    pub async fn until_no_trouble(&self) {
+        let clear = async {
+            while !self.board.sight(&self.id).trouble.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, clear).await.expect("still shown");
+    }
+
     /// What a person or a webhook asks.
     pub async fn command(&self, command: Command) -> Result<(), Refusal> {
         match self.journal.command(&self.id, "story", self.clock.now(), command).await {
