@@ -9,7 +9,7 @@ use pointsman::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{cloud::cloud, project::Project, wire::Wire};
+use crate::support::{cloud::cloud, faults::Fault, project::Project, wire::Wire};
 
 /// With what scripts have in theirs: a secret made by chance, and a server that says itself that it is done.
 const THEIRS: &str = "heat_template_version: 2014-10-16\nparameters:\n  version: {type: string, default: old}\nresources:\n  \
@@ -205,7 +205,7 @@ async fn a_lost_answer_to_the_marking_makes_it_ours_all_the_same() {
     let plain = json!({ "template": crate::support::project::TEMPLATE, "parameters": {} });
     let theirs = made_by_a_script(&project, "ledger1", &plain).await;
     let (id, before) = (theirs.rsplit(' ').next().expect("an id"), resources(&project, &theirs));
-    project.proxy.next("PATCH", id, crate::support::faults::Fault::LoseAnswer);
+    project.proxy.next("PATCH", id, Fault::LoseAnswer);
     let spec = adopting(&project, 1, "ledger1", "address");
     let lost = project.driver.ensure(&spec).await;
     assert!(matches!(lost, Err(StepError::Unavailable(_))), "{lost:?}");
@@ -213,4 +213,87 @@ async fn a_lost_answer_to_the_marking_makes_it_ours_all_the_same() {
     let marked = project.asked().iter().filter(|a| a.starts_with("PATCH") && !a.ends_with("/preview")).count();
     assert_eq!((marked, resources(&project, &theirs)), (1, before));
     project.tear_down(1).await;
+}
+
+#[tokio::test]
+async fn another_stack_of_the_same_name_is_never_taken_for_the_one_that_was_adopted() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let project = Project::of(cloud);
+    let first = made_by_a_script(&project, "orders1", &json!({})).await;
+    let spec = adopting(&project, 3, "orders1", "instance_ip");
+    project.stand_up(&spec).await;
+
+    // Its file is lost, and it is known again by its id.
+    let id = first.rsplit(' ').next().expect("an id");
+    let file = project.folder.path().join(format!("state/adopted/{id}.json"));
+    let written = std::fs::read_to_string(&file).expect("it is there");
+    std::fs::remove_file(&file).expect("removed");
+    project.reopened().ensure(&spec).await.expect("it is the same one");
+    assert_eq!(std::fs::read_to_string(&file).expect("it is there again"), written);
+
+    // It is gone, and somebody makes another one of that name.
+    cloud.delete(std::slice::from_ref(&first));
+    project.until("it is gone", async || (!cloud.stacks().contains_key(&key(&first))).then_some(())).await;
+    let second = made_by_a_script(&project, "orders1", &json!({})).await;
+    let answer = project.reopened().ensure(&spec).await;
+    let Err(StepError::Refused(why)) = answer else { panic!("{answer:?}") };
+    assert!(why.contains(id) && why.contains("no other is taken in its place"), "{why}");
+    assert!(!file.exists() && project.reopened().observe().await.expect("seen").is_empty(), "it is nobody's");
+    let driver = project.reopened();
+    driver.ensure(&adopting(&project, 4, "orders1", "instance_ip")).await.expect("as a deployment of its own");
+    assert_eq!(driver.observe().await.expect("seen")[0].name, project.name(4));
+    cloud.delete(&[second]);
+}
+
+#[tokio::test]
+async fn what_says_nothing_about_the_stack_is_not_taken_for_a_change_of_it() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let project = Project::of(cloud);
+    let theirs = made_by_a_script(&project, "orders2", &json!({})).await;
+    let spec = adopting(&project, 1, "orders2", "instance_ip");
+    for status in [429, 408, 409, 403] {
+        project.proxy.next("PATCH", "/preview", Fault::Status(status));
+        let answer = project.driver.ensure(&spec).await;
+        let refused = matches!(answer, Err(StepError::Refused(_)));
+        assert!(answer.is_err() && refused == (status == 403), "{status}: {answer:?}");
+        assert!(!project.folder.path().join("state/adopted").exists(), "{status}");
+    }
+    project.stand_up(&spec).await;
+
+    // For another environment it is not to be had, and it is said what keeps it.
+    let name = project.spec_in(2).name;
+    let other = StackSpec { name, ..adopting(&project, 2, "orders2", "instance_ip") };
+    let answer = project.driver.ensure(&other).await;
+    let Err(StepError::Refused(why)) = answer else { panic!("{answer:?}") };
+    let id = theirs.rsplit(' ').next().expect("an id");
+    assert!(why.contains("as deployment 1 of") && why.contains(&format!("adopted/{id}.json")), "{why}");
+    std::fs::remove_file(project.folder.path().join(format!("state/adopted/{id}.json"))).expect("as it says");
+    project.driver.ensure(&other).await.expect("it can be had");
+    cloud.delete(&[theirs]);
+}
+
+#[tokio::test]
+async fn where_it_is_not_known_because_another_project_is_asked_it_stays_ours() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let project = Project::of(cloud);
+    let theirs = made_by_a_script(&project, "orders3", &json!({})).await;
+    project.stand_up(&adopting(&project, 1, "orders3", "instance_ip")).await;
+    let id = theirs.rsplit(' ').next().expect("an id");
+    let file = |id: &str| project.folder.path().join(format!("state/adopted/{id}.json"));
+    let mut written: Value =
+        serde_json::from_slice(&std::fs::read(file(id)).expect("it is there")).expect("it is JSON");
+    assert!(written["place"].as_str().is_some_and(|place| place.ends_with("/stacks")), "{written}");
+
+    // Two that Heat does not know: one of here, one of elsewhere.
+    let (here, elsewhere) = ("00000000-1111-4222-8333-444444444444", "00000000-1111-4222-8333-555555555555");
+    written["id"] = here.into();
+    std::fs::write(file(here), written.to_string()).expect("written");
+    (written["id"], written["place"]) = (elsewhere.into(), "http://heat.example/v1/other/stacks".into());
+    std::fs::write(file(elsewhere), written.to_string()).expect("written");
+    assert_eq!(project.reopened().observe().await.expect("seen").len(), 1);
+    assert!(!file(here).exists() && file(elsewhere).exists() && file(id).exists());
+    cloud.delete(&[theirs]);
 }

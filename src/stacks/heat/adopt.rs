@@ -3,6 +3,8 @@
 //! that would mean another server. Such a stack is not touched at all; that it is ours stands in our own folder then.
 //! Must not make, change or delete a resource.
 
+use std::io;
+
 use openstack_http::Method;
 use serde_json::json;
 
@@ -36,7 +38,11 @@ impl Heat {
     }
 
     async fn take(&self, spec: &StackSpec, adopts: &Adopts) -> Result<(), StepError> {
-        let stack = self.called(&adopts.stack).await?;
+        let kept = self.kept();
+        let stack = match kept.pinned(&spec.name).map_err(|error| unwritten(&adopts.stack, &error))? {
+            Some(id) => self.taken_before(spec, &id).await?,
+            None => self.called(&adopts.stack).await?,
+        };
         let shown = format!("adopting {}", stack.stack_name);
         let refuse = |why: String| Err(StepError::Refused(format!("{shown}: {why}")));
         if let Some(why) = self.claimed(spec, &stack)? {
@@ -53,12 +59,13 @@ impl Heat {
             return refuse(why);
         }
         let tagged = Tagged { name: spec.name.clone(), endpoints, limit, adopted: Some(stack.id.clone()) };
-        if self.would_change(&stack, &shown).await? {
+        let would_change = self.would_change(&stack, &shown).await?;
+        // From here on no other stack is this deployment's, whatever becomes of its marks.
+        kept.pin(&spec.name, &stack.id).map_err(|error| unwritten(&stack.stack_name, &error))?;
+        if would_change {
+            let place = self.client.place().await;
             let _change = self.change(&spec.name);
-            return self
-                .kept()
-                .keep(&tagged, &stack)
-                .map_err(|error| StepError::Unavailable(format!("{shown}: {error}")));
+            return kept.keep(&tagged, &stack, place).map_err(|error| unwritten(&stack.stack_name, &error));
         }
         self.mark(&stack, &tagged, &shown).await
     }
@@ -77,9 +84,22 @@ impl Heat {
             limit: ACT,
         };
         let _change = self.change(&tagged.name);
-        self.client.ask(&question).await.map_err(|failure| failure.step(shown))?;
+        self.client.ask(&question).await.map_err(|failure| later(failure, shown))?;
         self.kept().forget(&stack.id);
         Ok(())
+    }
+
+    /// What was taken over as this deployment before: not another one that has its name by now.
+    async fn taken_before(&self, spec: &StackSpec, id: &str) -> Result<Listed, StepError> {
+        let found = self.all(&[("id", id)]).await?.into_iter().find(|stack| stack.id == id);
+        found.ok_or_else(|| {
+            StepError::Refused(format!(
+                "the stack that was taken over as deployment {} (id {id}) is not in the project of cloud {} any more, and no \
+                 other is taken in its place, whatever its name: adopt that one as a new deployment",
+                spec.name.number,
+                self.client.cloud()
+            ))
+        })
     }
 
     /// The stack of this name or id.
@@ -120,7 +140,14 @@ impl Heat {
         if let Some(kept) = self.kept().of(&stack.id) {
             let StackName { environment, number } = kept.tagged.name;
             let other = environment != spec.name.environment;
-            return Ok(other.then(|| format!("it is Pointsman's already, as deployment {number} of {environment}")));
+            let file = self.kept().file(&stack.id);
+            return Ok(other.then(|| {
+                format!(
+                    "it is Pointsman's already, as deployment {number} of {environment}; where it was let go there and \
+                     nothing leads to it, remove {} on the host of `pointsman serve`, and adopt it again",
+                    file.display()
+                )
+            }));
         }
         let tags = stack.tags.as_deref().unwrap_or_default();
         let Some([installation, environment, deployment]) = tags::claim(tags) else { return Ok(None) };
@@ -129,11 +156,16 @@ impl Heat {
         if before.is_some_and(|b| b.adopted.is_some() && b.name.environment == spec.name.environment) {
             return Ok(None);
         }
-        Ok(Some(if installation == here {
+        let mut why = if installation == here {
             format!("it is Pointsman's already, as deployment {deployment} of {environment}")
         } else {
             format!("it belongs to another installation of Pointsman, to its environment {environment}")
-        }))
+        };
+        if tags::was_adopted(tags) {
+            why += "; where it was adopted there and let go, and nothing leads to it, remove its tags `pointsman` and \
+                    `pointsman:...` (`openstack stack update --existing --tags`, with those that are to stay), and adopt it again";
+        }
+        Ok(Some(why))
     }
 
     /// Why its output does not say where it serves.
@@ -170,6 +202,10 @@ impl Heat {
         };
         let changes = match self.client.ask(&question).await {
             Ok(answer) => answer.body["resource_changes"].clone(),
+            // These say nothing about the stack.
+            Err(failure @ Failure::Said { status: 401 | 403 | 408 | 409 | 429, .. }) => {
+                return Err(later(failure, shown));
+            }
             // It can not tell.
             Err(Failure::Said { status: 400..=499, message }) => return Ok(self.unmarked(stack, &message)),
             Err(failure) => return Err(failure.step(shown)),
@@ -188,12 +224,27 @@ impl Heat {
 
     fn unmarked(&self, stack: &Listed, why: &str) -> bool {
         let (name, cloud) = (&stack.stack_name, self.client.cloud());
-        tracing::info!(
+        tracing::warn!(
             stack = %name, %why,
-            "{name} in cloud {cloud} is left as it is, without our tags: Heat does not say that nothing else of it would change ({why})"
+            "{name} in cloud {cloud} is left as it is, without our tags: Heat does not say that nothing else of it would change ({why}). \
+             Another installation of Pointsman for this project can not see that it is ours: do not adopt it there too"
         );
         true
     }
+}
+
+/// With what is over sooner or later as worth asking again.
+fn later(failure: Failure, shown: &str) -> StepError {
+    match failure {
+        Failure::Said { status: 408 | 409, message } => {
+            StepError::Unavailable(format!("{shown}: Heat can not now: {message}"))
+        }
+        failure => failure.step(shown),
+    }
+}
+
+fn unwritten(stack: &str, error: &io::Error) -> StepError {
+    StepError::Unavailable(format!("adopting {stack}: what was taken over can not be kept: {error}"))
 }
 
 /// Why it is not to be had now.

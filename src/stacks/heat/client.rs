@@ -110,6 +110,13 @@ impl Client {
         self.ask(&question).await
     }
 
+    /// Which Heat is asked about which project, as the catalog says.
+    pub(super) async fn place(&self) -> Option<String> {
+        let session = self.session().await.ok()?;
+        let url = timeout(LOOK, session.get_endpoint(HEAT, ["stacks"])).await.ok()?.ok()?;
+        Some(url.to_string())
+    }
+
     /// Asks; with a new session if the one there is is no longer good.
     pub(super) async fn ask(&self, question: &Question<'_>) -> Result<Answer, Failure> {
         self.is_welcome(question.service)?;
@@ -204,7 +211,7 @@ impl Failure {
     /// As a step's error. `doing`: what was tried, for people.
     pub(super) fn step(self, doing: &str) -> StepError {
         match self {
-            Self::Said { status: 429 | 500.., message } => {
+            Self::Said { status: 408 | 429 | 500.., message } => {
                 StepError::Unavailable(format!("{doing}: Heat can not now: {message}"))
             }
             Self::Said { message, .. } => StepError::Refused(format!("{doing}: Heat refuses: {message}")),
@@ -287,16 +294,10 @@ async fn open(credentials: &Credentials) -> Result<Session, Failure> {
     }
     let http = http.build().map_err(|error| unknown(&error))?;
     let inner = authentication(credentials).map_err(|error| unknown(&error))?;
-    let refused = |error: openstack::Error| match error.kind() {
-        openstack::ErrorKind::AuthenticationFailed | openstack::ErrorKind::AccessDenied => unknown(&error),
-        _ if credentials.auth_url.starts_with("https:") => {
-            // The crate keeps the cause to itself.
-            let hint = "is it up, and does the system or `cacert` vouch for its certificate?";
-            Failure::Unheard(format!("Keystone: {error}: {hint}"))
-        }
-        _ => Failure::Unheard(format!("Keystone: {error}")),
+    let probe = match inner.authenticate(&http, http.get(&credentials.auth_url)).await {
+        Ok(probe) => probe.build(),
+        Err(error) => return Err(no_token(&http, &credentials.auth_url, &error).await),
     };
-    let probe = inner.authenticate(&http, http.get(&credentials.auth_url)).await.map_err(refused)?.build();
     let probe = probe.map_err(|error| unknown(&error))?;
     let token = probe.headers().get("x-auth-token").and_then(|token| token.to_str().ok());
     let token = token.ok_or_else(|| Failure::Unheard("Keystone gave no token".to_owned()))?.into();
@@ -311,6 +312,28 @@ async fn open(credentials: &Credentials) -> Result<Session, Failure> {
         filters.interfaces = ValidInterfaces::one(interface);
     }
     Ok(session.with_endpoint_filters(filters))
+}
+
+/// Why there is no token. The crate keeps the cause to itself: it is asked once more for nothing but that.
+async fn no_token(http: &Http, auth_url: &str, error: &openstack::Error) -> Failure {
+    if matches!(error.kind(), openstack::ErrorKind::AuthenticationFailed | openstack::ErrorKind::AccessDenied) {
+        return Failure::Unknown(error.to_string());
+    }
+    let Err(again) = http.get(auth_url).timeout(CONNECT).send().await else {
+        return Failure::Unheard(format!("Keystone: {error}"));
+    };
+    let mut cause: &dyn std::error::Error = &again;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let cause = if again.is_timeout() { "no answer in time".to_owned() } else { one_line(&cause.to_string()) };
+    let at = again.url().and_then(|url| Some(format!(" at {}:{}", url.host_str()?, url.port_or_known_default()?)));
+    let at = at.unwrap_or_default();
+    let more = match auth_url.starts_with("https:") {
+        true => ", and does the system or `cacert` vouch for its certificate",
+        false => "",
+    };
+    Failure::Unheard(format!("Keystone{at} can not be reached: {cause}: is it up, is `auth_url` right{more}?"))
 }
 
 fn authentication(credentials: &Credentials) -> Result<Box<dyn AuthType>, openstack::Error> {

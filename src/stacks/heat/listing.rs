@@ -24,6 +24,8 @@ use crate::{
 
 /// How old a list may be for standing a stack up that we have not touched since.
 const FRESH: Duration = Duration::from_secs(5);
+/// The shortest pause while we are changing something: how that ends makes a list old anyway.
+const MEANWHILE: Duration = Duration::from_secs(1);
 /// The pauses after a list that could not be had: they double.
 const RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
@@ -99,7 +101,8 @@ impl Seen {
         let (changes, at, listing) = self.last.as_ref()?;
         let under_way = self.waits.pause().map(|pause| pause.max(listing.took * 2));
         let pause = under_way.unwrap_or_else(|| pace::idle(self.changed.map_or(Duration::ZERO, Stopwatch::elapsed)));
-        let holds = self.changing == 0 && *changes == self.changes && at.elapsed() <= pause;
+        let pause = if self.changing > 0 { pause.max(MEANWHILE) } else { pause };
+        let holds = *changes == self.changes && at.elapsed() <= pause;
         holds.then(|| listing.clone())
     }
 
@@ -244,7 +247,8 @@ impl Heat {
 
     /// Stacks of the project, by filters that have to be checked again: Heat leaves out those that it does not know.
     pub(super) async fn some(&self, filters: &[(&str, &str)]) -> Result<(Vec<Listed>, Option<Millis>), StepError> {
-        let doing = || format!("listing the stacks of cloud {}", self.client.cloud());
+        // Whoever asked says for what.
+        let doing = || format!("cloud {}", self.client.cloud());
         let answer = self.client.look(&["stacks"], filters).await.map_err(|failure| failure.step(&doing()))?;
         let listed: Answered = serde_json::from_value(answer.body)
             .map_err(|error| StepError::Unavailable(format!("{}: the answer is no list: {error}", doing())))?;
@@ -273,7 +277,9 @@ impl Heat {
     async fn forget_if_gone(&self, kept: &Known) {
         let gone = match self.client.look(&["stacks", &kept.called, &kept.id], &[("resolve_outputs", "false")]).await {
             Ok(answer) => answer.body["stack"]["stack_status"] == "DELETE_COMPLETE",
-            Err(failure) => matches!(failure, Failure::Said { status: 404, .. }),
+            // Another project, or another Heat, does not know it either: the settings may be wrong for once.
+            Err(Failure::Said { status: 404, .. }) => kept.place.is_some() && self.client.place().await == kept.place,
+            Err(_) => false,
         };
         if gone {
             self.kept().forget(&kept.id);
@@ -290,6 +296,18 @@ fn time(text: &str) -> Option<Millis> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_holds_while_something_is_changed_until_that_ends() {
+        let listing = Arc::new(Listing { stacks: Vec::new(), at: None, took: Duration::ZERO });
+        let mut seen = Seen { changes: 1, changing: 1, ..Seen::default() };
+        seen.last = Some((0, Stopwatch::start(), listing.clone()));
+        assert!(seen.holds().is_none(), "it is from before");
+        seen.last = Some((1, Stopwatch::start(), listing));
+        assert!(seen.holds().is_some(), "however long Heat takes to answer");
+        (seen.changes, seen.changing) = (2, 0);
+        assert!(seen.holds().is_none(), "what was done is not in it");
+    }
 
     #[test]
     fn a_time_of_heat_is_read() {

@@ -20,12 +20,19 @@ const QUICK: Duration = Duration::from_secs(2);
 /// What a person who waits for minutes does not mind.
 const PATIENT: Duration = Duration::from_secs(50);
 
+/// From then on nobody calls it quick, and its deadline may be near.
+const LONG: Duration = Duration::from_secs(300);
+/// The longest pause after that.
+const TENSE: Duration = Duration::from_secs(30);
+/// The longest pause once it takes longer than usual, unless that is long itself.
+const OVERDUE: Duration = Duration::from_secs(15);
+
 /// The pause after a look at a stack that has been on its way up for that long.
 pub(super) fn creating(since: Duration, usual: Option<Usual>) -> Duration {
     match usual {
         Some(usual) => expected(since, usual),
         None if since < QUICK => (since / 2).max(QUICKEST * 4),
-        None => (since * 3 / 4).min(PATIENT).max(since / 8),
+        None => (since * 3 / 4).min(if since < LONG { PATIENT } else { TENSE }),
     }
 }
 
@@ -36,7 +43,7 @@ fn expected(since: Duration, usual: Usual) -> Duration {
         // It may fail early, and what is not as usual may be quicker.
         return (since * 3 / 2).max(usual.to / 40).max(QUICKEST).min((from - since).max(QUICKEST));
     }
-    close.max(since.saturating_sub(usual.to) / 2)
+    close.max((since.saturating_sub(usual.to) / 2).min(OVERDUE))
 }
 
 /// The pause after a look at stacks of which some only go, for that long: nobody waits for that.
@@ -75,9 +82,15 @@ mod tests {
 
     #[test]
     fn the_first_of_its_kind_costs_calls_like_the_logarithm_of_its_time() {
-        for (seconds, most, late) in
-            [(0.4, 4, 0.2), (1.0, 7, 0.4), (10.0, 13, 7.5), (60.0, 15, 45.0), (300.0, 20, 50.0), (1800.0, 38, 225.0)]
-        {
+        for (seconds, most, late) in [
+            (0.4, 4, 0.2),
+            (1.0, 7, 0.4),
+            (10.0, 13, 7.5),
+            (60.0, 15, 45.0),
+            (300.0, 20, 50.0),
+            (600.0, 28, 30.0),
+            (1800.0, 68, 30.0),
+        ] {
             let takes = Duration::from_secs_f64(seconds);
             let (looks, lateness) = looks(takes, |since| creating(since, None));
             assert!(looks <= most && lateness.as_secs_f64() <= late, "{seconds} s: {looks}, {lateness:?}");
@@ -100,12 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_as_the_last_time_is_seen_in_proportion() {
+    fn what_is_not_as_the_last_time_is_seen_in_proportion_and_never_late_once_it_is_overdue() {
         let usual = Usual { from: Duration::from_secs(295), to: Duration::from_secs(300) };
-        for seconds in [10, 60, 150, 600, 1200, 3600] {
+        for (seconds, most, late) in
+            [(10, 5, 15), (60, 8, 90), (150, 9, 120), (450, 25, 15), (600, 35, 15), (1200, 75, 15), (3600, 235, 15)]
+        {
             let takes = Duration::from_secs(seconds);
             let (looks, lateness) = looks(takes, |since| creating(since, Some(usual)));
-            assert!(looks <= 25 && lateness <= takes * 3 / 2, "{seconds} s: {looks}, {lateness:?}");
+            assert!(looks <= most && lateness.as_secs() <= late, "{seconds} s: {looks}, {lateness:?}");
         }
     }
 

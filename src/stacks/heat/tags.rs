@@ -94,6 +94,11 @@ pub(super) fn claim(tags: &[String]) -> Option<[String; 3]> {
     claimed.then(|| [one(INSTALLATION), environment(), one(DEPLOYMENT)])
 }
 
+/// Whether it says that it was there before the Pointsman whose it is.
+pub(super) fn was_adopted(tags: &[String]) -> bool {
+    tags.iter().any(|tag| tag.starts_with(ADOPTED))
+}
+
 /// A time limit as Heat takes it: whole minutes.
 pub(super) fn minutes(limit: Duration) -> u64 {
     limit.as_secs().div_ceil(60).max(1)
