@@ -234,7 +234,13 @@ async fn another_stack_of_the_same_name_is_never_taken_for_the_one_that_was_adop
 
     // It is gone, and somebody makes another one of that name.
     cloud.delete(std::slice::from_ref(&first));
-    project.until("it is gone", async || (!cloud.stacks().contains_key(&key(&first))).then_some(())).await;
+    // Until then it has its name, deleted or not.
+    let gone = async || {
+        let (_, listed) = cloud.ask("GET", "/stacks", &Value::Null);
+        let stacks = listed["stacks"].as_array()?;
+        stacks.iter().all(|stack| stack["id"] != id).then_some(())
+    };
+    project.until("it is gone", gone).await;
     let second = made_by_a_script(&project, "orders1", &json!({})).await;
     let answer = project.reopened().ensure(&spec).await;
     let Err(StepError::Refused(why)) = answer else { panic!("{answer:?}") };
@@ -260,6 +266,7 @@ async fn what_says_nothing_about_the_stack_is_not_taken_for_a_change_of_it() {
         assert!(answer.is_err() && refused == (status == 403), "{status}: {answer:?}");
         assert!(!project.folder.path().join("state/adopted").exists(), "{status}");
     }
+    project.driver.ensure(&spec).await.expect("it is asked again");
     project.stand_up(&spec).await;
 
     // For another environment it is not to be had, and it is said what keeps it.

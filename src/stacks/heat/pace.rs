@@ -3,7 +3,8 @@
 //!
 //! What is new is looked at closely, because it may be quick. After that the pauses grow with the time that has passed, so
 //! that the number of calls grows with its logarithm; and where it is known how long it took the last time, it is looked
-//! at seldom before that, and closely around it.
+//! at seldom before that, and closely around it. What takes long beyond that has a deadline that is near, and nobody here
+//! knows it: the pauses grow no more then, so that it is not missed.
 
 use std::time::Duration;
 
