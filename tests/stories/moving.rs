@@ -181,6 +181,13 @@ fn walk(cloud: &Cloud) {
         assert!(said.contains(words), "{said}");
     }
     assert!(!said.contains("demo-password"), "{said}");
+    assert!(said.contains("`pointsman plan`") && said.contains("`pointsman adopt`"), "{said}");
+    let again = house.run(&IMPORT);
+    let told = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(
+        !again.status.success() && told.contains("import into another folder and move its [[environments]]"),
+        "{told}"
+    );
     assert_done(&house, &house.run(&["check"]));
     let planned = assert_done(&house, &house.run(&["plan", "reporting/qa"]));
     for words in ["\"operators\"", "\"6d2f\"", "change_proxy.sh {ip}", "nothing is read back"] {
