@@ -249,6 +249,9 @@ pub(super) struct Release {
     /// The build's own page.
     #[schema(required)]
     pub link: Option<String>,
+    /// The stack of somebody else's making that is taken over for it; null where a stack is stood up.
+    #[schema(required, example = "reporting_qa_41")]
+    pub adopts: Option<String>,
 }
 
 /// A stack that has the traffic, or had it.

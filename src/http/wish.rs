@@ -31,7 +31,7 @@ pub(super) struct Promote {
 #[serde(deny_unknown_fields)]
 pub(super) struct Adopt {
     /// The name that it has at its provider, or its id.
-    #[schema(required, value_type = String, min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "reporting42")]
+    #[schema(required, value_type = String, min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "reporting_qa_41")]
     pub stack: Option<String>,
     /// What people call what runs in it; the stack's name when nothing is said.
     #[schema(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "1.4.0")]
