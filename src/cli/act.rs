@@ -1,15 +1,17 @@
 //! `rollback abort approve hold resume pin veto`: wishes about an environment.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
+use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
     client::{Connection, Server, Terms},
-    follow::{Follow, look, refused},
+    follow::{Follow, look, plain, refused},
+    screen::say,
 };
-use crate::machine::EnvironmentId;
+use crate::{cli::USAGE, machine::EnvironmentId};
 
 /// The records at which the story of a wish begins.
 const BEGIN: [&str; 3] = ["accepted", "approved", "rollback_requested"];
@@ -27,6 +29,17 @@ pub struct One {
     reason: Option<String>,
     #[command(flatten)]
     follow: Follow,
+}
+
+/// The wish to go back.
+#[derive(Args)]
+#[group(skip)]
+pub struct Back {
+    #[command(flatten)]
+    one: One,
+    /// Do not ask, whatever going back does not undo; without a terminal nobody is asked
+    #[arg(long, short)]
+    yes: bool,
 }
 
 /// A wish about an environment as a whole.
@@ -55,13 +68,40 @@ pub struct Ban {
     reason: Option<String>,
 }
 
+/// `rollback`. What it does not undo is said before it is asked for.
+pub async fn back(server: &Server, wish: Back) -> anyhow::Result<ExitCode> {
+    one(server, "rollback", wish.one, wish.yes).await
+}
+
+/// Says what going back does not undo, and asks whoever sits at a terminal. In a script the wish is enough: nothing may
+/// stand in the way of a rollback.
+fn mindful(server: &Server, id: &EnvironmentId, one_way: &Value, yes: bool) -> anyhow::Result<bool> {
+    let limits: Vec<_> = one_way.as_array().into_iter().flatten().collect();
+    if limits.is_empty() || server.json {
+        return Ok(true);
+    }
+    limits.iter().for_each(|limit| say(format!("mind that {}", plain(limit))));
+    if yes || !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Ok(true);
+    }
+    let question = dialoguer::Confirm::new().with_prompt(format!("Roll {id} back all the same?")).default(false);
+    let agreed = question.interact().context("asking at the terminal")?;
+    if !agreed {
+        super::complain("nothing was rolled back");
+    }
+    Ok(agreed)
+}
+
 /// `rollback`, `abort`, `approve`: each names the deployment that it means, and the state it was made on.
-pub async fn one(server: &Server, verb: &str, wish: One) -> anyhow::Result<ExitCode> {
+pub async fn one(server: &Server, verb: &str, wish: One, yes: bool) -> anyhow::Result<ExitCode> {
     let (connection, id) = (server.connect()?, &wish.environment);
     let role = if verb == "rollback" { "live" } else { "candidate" };
     let (state, seen) = look(&connection, id).await?;
     let number = wish.number.or(state[role]["number"].as_u64());
     let number = number.ok_or_else(|| anyhow::anyhow!("{id} has no {role} deployment to {verb}"))?;
+    if verb == "rollback" && !mindful(server, id, &state["one_way"], yes)? {
+        return Ok(ExitCode::from(USAGE));
+    }
     let path = match role {
         "candidate" => format!("/v1/deployments/{id}/{number}/{verb}"),
         _ => format!("/v1/environments/{id}/{verb}"),

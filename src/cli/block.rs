@@ -59,6 +59,9 @@ fn stack(value: &Value) -> Option<String> {
     let until = value["until"].as_str().map(|u| format!(", until {u}")).unwrap_or_default();
     let mut line =
         format!("{:16}{state}  since {}{until}", format!("{version} ({})", value["number"]), text(&value["since"]));
+    if let Some(adopted) = value["release"]["adopts"].as_str() {
+        line += &format!("; adopted stack {adopted}");
+    }
     let seen = &value["stack"];
     if let Some(condition) = seen["condition"].as_str() {
         line += &format!("; {condition}, {}", text(&seen["health"]));

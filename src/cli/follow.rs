@@ -39,13 +39,6 @@ impl Follow {
         answer: &Value,
         begin: &[&str],
     ) -> anyhow::Result<ExitCode> {
-        if !server.json {
-            answer["one_way"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .for_each(|limit| say(format!("mind that {}", plain(limit))));
-        }
         let Some(deployment) = answer["deployment"].as_str().filter(|_| self.watch) else {
             let plain = answer["deployment"].as_str().map_or("done".to_owned(), |d| format!("deployment {d}"));
             say(if server.json { answer.to_string() } else { plain });

@@ -151,7 +151,7 @@ later build, 124 not ended within --timeout (the deployment goes on)."
 );
 pub(super) const ADOPT: &str = asking!(
     "Example:
-  pointsman adopt reporting/qa reporting42 --output instance_ip --watch
+  pointsman adopt reporting/qa reporting_qa_41 --output instance_ip --watch
 
 It must pass the environment's checks, and nothing of it is changed. Once it was found good it is torn down like any other \
 when its time is over; an adoption that fails leaves it alone. Exit codes: as `deploy`."
@@ -169,8 +169,10 @@ pub(super) const ROLLBACK: &str = asking!(
   pointsman rollback shop/prod --reason \"orders fail\" --watch
 
 While the stack before is warm this is one cutover. It holds the environment, so that nothing automatic \
-undoes it, and vetoes the release; `pointsman resume` lets automatic deployments go on.
-Exit codes with --watch: 0 the stack before has the traffic, 1 failed, 124 not ended within --timeout."
+undoes it, and vetoes the release; `pointsman resume` lets automatic deployments go on. What it does not undo (hooks that \
+are one way) is said first, and asked about at a terminal.
+Exit codes with --watch: 0 the stack before has the traffic, 1 failed, 124 not ended within --timeout; 2 nothing was \
+rolled back because somebody said no."
 );
 pub(super) const ABORT: &str = asking!(
     "Example:

@@ -138,7 +138,7 @@ client! {
     Promote { #[command(flatten)] wish: promote::Promote, },
     /// Put the previous stack back
     #[command(after_long_help = help::ROLLBACK)]
-    Rollback { #[command(flatten)] wish: act::One, },
+    Rollback { #[command(flatten)] wish: act::Back, },
     /// Stop a deployment before users see it
     #[command(after_long_help = help::ABORT)]
     Abort { #[command(flatten)] wish: act::One, },
@@ -212,9 +212,9 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
         Client::Deploy { wish, server } => deploy::deploy(&server, wish).await,
         Client::Adopt { wish, server } => adopt::adopt(&server, wish).await,
         Client::Promote { wish, server } => promote::promote(&server, wish).await,
-        Client::Rollback { wish, server } => act::one(&server, "rollback", wish).await,
-        Client::Abort { wish, server } => act::one(&server, "abort", wish).await,
-        Client::Approve { wish, server } => act::one(&server, "approve", wish).await,
+        Client::Rollback { wish, server } => act::back(&server, wish).await,
+        Client::Abort { wish, server } => act::one(&server, "abort", wish, false).await,
+        Client::Approve { wish, server } => act::one(&server, "approve", wish, false).await,
         Client::Hold { wish, server } => act::whole(&server, "hold", wish).await,
         Client::Resume { wish, server } => act::whole(&server, "resume", wish).await,
         Client::Pin { wish, server } => act::ban(&server, "pin", wish).await,

@@ -11,6 +11,11 @@ const MOST: usize = 20;
 pub fn about(event: &Value) -> String {
     let text = |key: &str| harmless(event[key].as_str().unwrap_or_default());
     match event["kind"].as_str().unwrap_or_default() {
+        "accepted" if event["release"]["adopts"].is_object() => {
+            let stack = harmless(event["release"]["adopts"]["stack"].as_str().unwrap_or_default());
+            let why = text("reason");
+            format!("adopting stack {stack}{}{why}", if why.is_empty() { "" } else { ": " })
+        }
         "hook_ordered" => format!("{} ({})", text("hook"), point(event)),
         "hook_finished" if event["reason"].is_null() => format!("{} ({}) is good", text("hook"), point(event)),
         "hook_finished" => format!("{} ({}): {}", text("hook"), point(event), text("reason")),
@@ -35,6 +40,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_adoption_names_the_stack_that_it_takes_over() {
+        let mut event = json!({ "kind": "accepted", "release": { "adopts": { "stack": "reporting_qa_41" } } });
+        assert_eq!(about(&event), "adopting stack reporting_qa_41");
+        event["reason"] = "moving over".into();
+        assert_eq!(about(&event), "adopting stack reporting_qa_41: moving over");
+        assert_eq!(about(&json!({ "kind": "accepted", "release": { "version": "2" } })), "");
+    }
 
     #[test]
     fn a_hook_is_told_with_its_point_its_failure_and_the_end_of_what_it_said() {

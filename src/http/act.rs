@@ -13,7 +13,7 @@ use super::{
     again::Key,
     hooks,
     place::{OfDeployment, Place},
-    shape::{Accepted, Build, Done},
+    shape::{Accepted, Done},
     shown::{Action, IfMatch, Look},
     why, wish,
 };
@@ -36,7 +36,7 @@ const LOOKS: usize = 32;
 /// refused when a newer one was accepted before; without one it is deployed deliberately.
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/deploy", tag = "acting", params(Place),
-    request_body(content = Build, content_type = "application/json"),
+    request_body(content = wish::Build, content_type = "application/json"),
     responses(
         (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
         (status = 422, description = "The stack definition is read from git, and the commit is missing or not named in full", body = super::problem::Told, content_type = "application/problem+json"),

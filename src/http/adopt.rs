@@ -47,7 +47,11 @@ pub(super) async fn adopt(
     let reason = wish::said(wish.reason.as_ref())?;
     if !definition.stack.can_adopt {
         let driver = &definition.stack.driver;
-        return Err(Problem::new(422, format!("stacks of the driver {driver:?} can not be taken over")));
+        let why = format!(
+            "stacks of the driver {driver:?} can not be taken over, only those of the driver \"heat\"; a first deployment needs no \
+             adoption: deploy, and what is new goes live beside what was there"
+        );
+        return Err(Problem::new(422, why));
     }
     if output.is_none() && definition.stack.file().is_none() {
         let why =

@@ -36,7 +36,7 @@ use crate::{
         ("x-pointsman-timestamp" = Option<String>, Header, description = "Seconds since 1970"),
         ("x-pointsman-signature" = Option<String>, Header, description = "`sha256=HEX` of the HMAC-SHA256 of `timestamp.body`"),
     ),
-    request_body(content = super::shape::Build, content_type = "application/json"),
+    request_body(content = super::wish::Build, content_type = "application/json"),
     responses(
         (status = 200, description = "Nothing to deploy, and why: another branch, a build that failed", body = Ignored),
         (status = 202, description = "It is recorded, or was before", body = super::shape::Accepted, headers(("location" = String, description = "The deployment"))),

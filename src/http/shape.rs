@@ -249,6 +249,9 @@ pub(super) struct Release {
     /// The build's own page.
     #[schema(required)]
     pub link: Option<String>,
+    /// The stack of somebody else's making that is taken over for it; null where a stack is stood up.
+    #[schema(required, example = "reporting_qa_41")]
+    pub adopts: Option<String>,
 }
 
 /// A stack that has the traffic, or had it.
@@ -435,66 +438,4 @@ pub(super) struct Event {
     /// Of `hook_finished`: the end of what it said, without secrets.
     #[schema(required = false)]
     said: Option<String>,
-}
-
-/// A build, as it is announced. The JSON of other senders is taken as well.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Build {
-    /// What people call it. Needed, unless it comes by webhook and the pipeline has a template for it.
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$",
-        example = "1.4.0"
-    )]
-    version: Option<String>,
-    /// Where it is; the stack driver knows what it means. Needed like `version`.
-    #[schema(
-        min_length = 1,
-        max_length = 2000,
-        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$",
-        example = "/srv/builds/shop-1.4.0"
-    )]
-    artifact: Option<String>,
-    /// The commit it was built from.
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$"
-    )]
-    commit: Option<String>,
-    /// The sender's own count of its builds: an older one that comes later is refused.
-    #[schema(maximum = 999_999_999_999_999_u64, example = 17)]
-    build: Option<u64>,
-    /// The branch it was built from.
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$"
-    )]
-    branch: Option<String>,
-    /// The tag it was built from.
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$"
-    )]
-    tag: Option<String>,
-    /// Who built it, by the name that the build server has for it.
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$"
-    )]
-    job: Option<String>,
-    /// Values for the stack definition; 64 at most, of 2000 characters at most.
-    parameters: Option<std::collections::BTreeMap<String, String>>,
-    /// The build's own page.
-    #[schema(
-        max_length = 2000,
-        pattern = "^https?://[A-Za-z0-9.-]+(:[0-9]{1,4})?(/[A-Za-z0-9._~/-]*)?$",
-        example = "https://ci.example/17"
-    )]
-    link: Option<String>,
 }

@@ -178,5 +178,6 @@ pub(super) fn release(release: &machine::Release) -> Release {
         artifact: release.artifact.to_string(),
         commit: release.commit.as_deref().map(str::to_owned),
         link: release.link.as_deref().map(str::to_owned),
+        adopts: release.adopts.as_ref().map(|adopts| adopts.stack.to_string()),
     }
 }

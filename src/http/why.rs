@@ -137,7 +137,8 @@ pub(super) fn sentence(id: &EnvironmentId, state: &Environment, sight: &Sight) -
 }
 
 fn name(deployment: &Deployment) -> String {
-    format!("Deployment {} ({})", deployment.number, deployment.release.version)
+    let adopting = deployment.release.adopts.as_ref().map(|adopts| format!(", adopting stack {}", adopts.stack));
+    format!("Deployment {} ({}{})", deployment.number, deployment.release.version, adopting.unwrap_or_default())
 }
 
 fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, sight: &Sight) -> String {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
 use super::{Problem, shape::GateName};
@@ -15,6 +15,68 @@ const LONGEST: usize = 500;
 #[derive(Deserialize, ToSchema, Default)]
 #[schema(value_type = String, max_length = 500, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$", example = "orders fail")]
 pub(super) struct Reason(String);
+
+/// A build, as it is announced. The JSON of other senders is taken as well.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Build {
+    /// What people call it. Needed, unless it comes by webhook and the pipeline has a template for it.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$",
+        example = "1.4.0"
+    )]
+    version: Option<String>,
+    /// Where it is; the stack driver knows what it means. Needed like `version`.
+    #[schema(
+        min_length = 1,
+        max_length = 2000,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$",
+        example = "/srv/builds/shop-1.4.0"
+    )]
+    artifact: Option<String>,
+    /// The commit it was built from.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$"
+    )]
+    commit: Option<String>,
+    /// The sender's own count of its builds: an older one that comes later is refused.
+    #[schema(maximum = 999_999_999_999_999_u64, example = 17)]
+    build: Option<u64>,
+    /// The branch it was built from.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$"
+    )]
+    branch: Option<String>,
+    /// The tag it was built from.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$"
+    )]
+    tag: Option<String>,
+    /// Who built it, by the name that the build server has for it.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$"
+    )]
+    job: Option<String>,
+    /// Values for the stack definition; 64 at most, of 2000 characters at most.
+    parameters: Option<std::collections::BTreeMap<String, String>>,
+    /// The build's own page.
+    #[schema(
+        max_length = 2000,
+        pattern = "^https?://[A-Za-z0-9.-]+(:[0-9]{1,4})?(/[A-Za-z0-9._~/-]*)?$",
+        example = "https://ci.example/17"
+    )]
+    link: Option<String>,
+}
 
 /// A promotion.
 #[derive(Deserialize, ToSchema, Default)]
@@ -31,7 +93,7 @@ pub(super) struct Promote {
 #[serde(deny_unknown_fields)]
 pub(super) struct Adopt {
     /// The name that it has at its provider, or its id.
-    #[schema(required, value_type = String, min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "reporting42")]
+    #[schema(required, value_type = String, min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "reporting_qa_41")]
     pub stack: Option<String>,
     /// What people call what runs in it; the stack's name when nothing is said.
     #[schema(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "1.4.0")]

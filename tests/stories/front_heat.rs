@@ -71,6 +71,7 @@ async fn the_shipped_front_comes_up_and_is_repointed() {
     let path = format!("/stacks/{}", id.replace(' ', "/"));
     let outputs = outputs(cloud, &path).await;
     let address = &outputs["address"];
+    assert_eq!(&outputs["private_address"], address, "without a floating address it has but one");
 
     let (_, server) = cloud.ask("GET", &format!("{path}/resources/server"), &Value::Null);
     let server = server["resource"]["physical_resource_id"].as_str().expect("a server");

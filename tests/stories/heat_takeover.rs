@@ -71,6 +71,11 @@ async fn what_a_script_has_live_is_taken_over_and_is_the_way_back() {
     let adopted = adopt("shop41");
     assert_eq!(adopted.status.code(), Some(0), "{}\n{}", said(&adopted), house.log());
     house.assert_live("shop41");
+    assert!(said(&adopted).contains("adopting stack shop41"), "{}", said(&adopted));
+    for (command, words) in [("history", "adopting stack shop41"), ("status", "adopted stack shop41")] {
+        let told = said(&house.run(&[command, "shop/live"]));
+        assert!(told.contains(words), "{told}");
+    }
     let again = adopt("shop41");
     assert!(!again.status.success() && said(&again).contains("adopted only where nothing is live"), "{}", said(&again));
 

@@ -172,6 +172,14 @@ async fn the_profile_of_the_script_becomes_a_first_deployment() {
     tokio::task::block_in_place(|| walk(cloud));
 }
 
+/// Another environment of what is imported already.
+fn assert_second_is_sent_elsewhere(house: &House) {
+    let again = house.run(&IMPORT);
+    let told = String::from_utf8_lossy(&again.stderr).into_owned();
+    let otherwise = "import into another folder and move its [[environments]]";
+    assert!(!again.status.success() && told.contains(otherwise), "{told}");
+}
+
 fn walk(cloud: &Cloud) {
     let house = house(&PROFILE.replace("KEYSTONE", &cloud.keystone().to_string()));
     let Some((nginx, sshd)) = old_front(&house) else { return };
@@ -181,6 +189,8 @@ fn walk(cloud: &Cloud) {
         assert!(said.contains(words), "{said}");
     }
     assert!(!said.contains("demo-password"), "{said}");
+    assert!(said.contains("`pointsman plan`") && said.contains("`pointsman adopt`"), "{said}");
+    assert_second_is_sent_elsewhere(&house);
     assert_done(&house, &house.run(&["check"]));
     let planned = assert_done(&house, &house.run(&["plan", "reporting/qa"]));
     for words in ["\"operators\"", "\"6d2f\"", "change_proxy.sh {ip}", "nothing is read back"] {

@@ -79,6 +79,7 @@ fn house(cloud: &Cloud, sites: &[Site; 2]) -> House {
     for file in ["reporting.yaml", "reporting/install.sh", "reporting/extra_ssh_keys.pub"] {
         house.write(&format!("stacks/heat/{file}"), &read(&format!("stacks/heat/{file}")));
     }
+    house.write("stacks/heat/reporting/extra_ssh_keys.pub", &format!("{KEY}\n"));
     house
         .write("stacks/heat/reporting.toml", &read("stacks/heat/reporting.toml").replace("port = 80 ", "port = 8088 "));
     let mut pipeline = read("pipelines/reporting.toml");
@@ -95,6 +96,8 @@ fn house(cloud: &Cloud, sites: &[Site; 2]) -> House {
     for (shipped, here) in [
         ("https://keystone.example/v3", format!("http://{}/v3", cloud.keystone()).as_str()),
         ("\"debian-12\"", "\"app\"\nport = \"8088\""),
+        // The image's own user is nobody of this host.
+        ("login = \"debian\"", "login = \"\"\noperators = \"10.0.0.0/24\""),
         ("every = \"2s\"", "every = \"50ms\""),
         ("bake = \"1m\"", "bake = \"300ms\"\nwatch = \"100ms\"\ndrain = \"1s\""),
         ("bake = \"5m\"", "bake = \"300ms\"\nwatch = \"100ms\"\ndrain = \"1s\""),
@@ -135,19 +138,25 @@ fn assert_done(house: &House, done: &Output) {
     assert_eq!(done.status.code(), Some(0), "{said}\n{}", house.log());
 }
 
-/// What the application of the live stack was told at its start, on its server.
-fn settings_of_live(cloud: &Cloud, site: &Site) -> String {
+/// Who may log in besides.
+const KEY: &str = "ssh-ed25519 AAAA somebody";
+
+/// What stands in a file of the server of the live stack.
+fn of_live(cloud: &Cloud, site: &Site, file: &str) -> String {
     let answer = site.get(&format!("https://{}:{}/", site.host, site.nginx.tls().port())).expect("TLS");
     let text = answer.text().expect("text");
     let name = text.split_whitespace().next_back().expect("it says which server it is");
     for server in fs::read_dir(servers(cloud)).expect("servers").filter_map(Result::ok) {
         let facts = fs::read_to_string(server.path().join("facts.json")).unwrap_or_default();
         if serde_json::from_str::<Value>(&facts).is_ok_and(|facts| facts["name"] == name) {
-            return fs::read_to_string(server.path().join("reporting/local_settings.py")).expect("it is installed");
+            return fs::read_to_string(server.path().join(file)).expect("it is installed");
         }
     }
     panic!("there is no server {name}");
 }
+
+/// What the application was told at its start.
+const SETTINGS: &str = "reporting/local_settings.py";
 
 fn servers(cloud: &Cloud) -> PathBuf {
     cloud.clouds.ancestors().nth(2).expect("its folder").join("servers")
@@ -180,7 +189,7 @@ fn play(cloud: &Cloud, sites: &[Site; 2]) {
     assert_done(&house, &house.run(&["promote", "reporting/prod", "--yes", "--watch"]));
     until_good(&house, prod, "v1");
     for (site, told) in [(qa, "the one of qa"), (prod, "the one of prod")] {
-        let settings = settings_of_live(cloud, site);
+        let settings = of_live(cloud, site, SETTINGS);
         assert!(settings.contains(told) && settings.contains("SECRET_KEY"), "{settings}");
     }
 
@@ -192,7 +201,8 @@ fn play(cloud: &Cloud, sites: &[Site; 2]) {
     until_good(&house, qa, next);
     assert_done(&house, &house.run(&["promote", "reporting/prod", "--yes", "--watch"]));
     until_good(&house, prod, next);
-    assert!(settings_of_live(cloud, prod).contains("the one of prod"));
+    assert!(of_live(cloud, prod, SETTINGS).contains("the one of prod"));
+    assert_eq!(of_live(cloud, prod, ".ssh/authorized_keys").lines().collect::<Vec<_>>(), [KEY]);
 
     let rolled = house.run(&["rollback", "reporting/prod", "--reason", "orders-fail", "--watch"]);
     assert_done(&house, &rolled);

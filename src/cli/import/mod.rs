@@ -58,12 +58,16 @@ pub struct Args {
     json: bool,
 }
 
+/// What to do where something of it is there already.
+const OTHERWISE: &str = "for another environment of it, import into another folder and move its [[environments]] over \
+    (docs/moving-from-a-script.md, step 5); for another application, choose another --name";
+
 /// Reads, writes, checks, and says what is left to do.
 pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     let Verb::OpenstackProfile(args) = verb;
     let settings = Settings::load(None).map_err(super::mistakes)?;
     let (drafts, notes) = drafts(&args, &settings.pipelines)?;
-    unless_there(&drafts)?;
+    unless_there(&drafts, OTHERWISE)?;
     let drafts = drafts.into_iter().chain(extras(&settings.pipelines)).collect();
     let (written, known) = make(drafts, &settings.pipelines, &settings.state)?;
     if args.json {
@@ -71,7 +75,10 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     } else {
         written.iter().for_each(|path| say(format!("written: {}", path.display())));
         notes.iter().for_each(|note| say(format!("note: {note}")));
-        say("\nNext: read the pipeline, then `pointsman check` and `pointsman serve`");
+        say(
+            "\nNext: read the pipeline, then `pointsman check`, `pointsman plan`, `pointsman serve`, and in a second terminal \
+             `pointsman adopt` for the stack that is live today (docs/moving-from-a-script.md)",
+        );
     }
     if known.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(super::mistakes(known)) }
 }
@@ -104,14 +111,15 @@ fn drafts(args: &Args, pipelines: &Path) -> anyhow::Result<(Vec<Draft>, Vec<Stri
     let template = template::read(&text).map_err(|why| anyhow::anyhow!("{}: {why}", source.display()))?;
     let made = Made { args, name: &name, id: format!("{name}-{}", args.environment) };
     let folder = pipelines.parent().unwrap_or(Path::new("")).join("stacks/heat").join(&made.id);
-    let settings = settings_file(&profile, &template);
-    let (definition, mut notes) = made.definition(&template, settings.as_deref())?;
+    let settings = settings(&profile, &template);
+    let (definition, mut notes) = made.definition(&template, settings.as_ref())?;
     let draft = |path, text, secret| Draft { path, text, secret };
-    let mut drafts = made.beside(&profile, &template, &source, &folder, settings.as_deref())?;
+    let mut drafts = made.beside(&profile, &template, &source, &folder, settings.as_ref())?;
     drafts.push(draft(folder.join("deploy.yaml"), text, false));
     drafts.push(draft(folder.join("stack.toml"), definition, false));
-    let (parameters, more) = fitted(&profile, &template);
+    let (parameters, more) = fitted(&profile, &template, settings.as_ref());
     notes.extend(more);
+    notes.extend(dropped(&profile, &template, settings.as_ref()));
     let key = format!("{}\n", random::hex_of(32).context("the system gives no random numbers")?);
     drafts.push(draft(pipelines.join(format!("secrets/{name}.key")), key, true));
     let kept = format!("secrets/{}.openstack", made.id);
@@ -129,15 +137,48 @@ fn drafts(args: &Args, pipelines: &Path) -> anyhow::Result<(Vec<Draft>, Vec<Stri
     Ok((drafts, notes))
 }
 
-/// By which name the template takes the file with secrets.
-fn settings_file(profile: &Profile, template: &Template) -> Option<String> {
+/// How the template takes the file with secrets.
+enum Taken {
+    /// By `get_file`, under this name.
+    File(String),
+    /// As the hidden parameter [`SETTINGS`].
+    Parameter,
+}
+
+/// What the secret is called, and the hidden parameter for it.
+const SETTINGS: &str = "local_settings";
+
+fn settings(profile: &Profile, template: &Template) -> Option<Taken> {
     let source = profile.local_settings.as_ref()?;
     let names = [source.file_name()?.to_str()?, "local_settings.py"];
-    template.files.iter().find(|file| names.iter().any(|name| Path::new(file).ends_with(name))).cloned()
+    let file = template.files.iter().find(|file| names.iter().any(|name| Path::new(file).ends_with(name)));
+    let parameter = || template.hidden.contains(SETTINGS).then_some(Taken::Parameter);
+    file.cloned().map(Taken::File).or_else(parameter)
+}
+
+/// Whether a file of the template's is the one with further keys.
+fn holds_keys(keys: &Path, name: &str) -> bool {
+    keys.file_name() == Path::new(name).file_name() || Path::new(name).ends_with("extra_ssh_keys.pub")
+}
+
+/// The files of the profile that the template has no place for.
+fn dropped(profile: &Profile, template: &Template, settings: Option<&Taken>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(path) = profile.local_settings.as_ref().filter(|_| settings.is_none()) {
+        notes.push(format!(
+            "LOCAL_SETTINGS_PY_SRC is left out: the template neither takes {} by get_file nor has a hidden parameter {SETTINGS}",
+            path.file_name().unwrap_or_default().to_string_lossy()
+        ));
+    }
+    let keys = profile.extra_keys.as_ref();
+    if keys.is_some_and(|keys| !template.files.iter().any(|name| holds_keys(keys, name))) {
+        notes.push("EXTRA_SSH_KEYS is left out: the template does not take extra_ssh_keys.pub by get_file".to_owned());
+    }
+    notes
 }
 
 /// `stack.parameters`, and what could not be fitted.
-fn fitted(profile: &Profile, template: &Template) -> (Vec<String>, Vec<String>) {
+fn fitted(profile: &Profile, template: &Template, settings: Option<&Taken>) -> (Vec<String>, Vec<String>) {
     let (mut parameters, mut notes, mut wanted) = (Vec::new(), Vec::new(), template.wanted.clone());
     for (names, variable, value) in &profile.values {
         match names.iter().find(|name| template.parameters.contains(**name)) {
@@ -149,7 +190,16 @@ fn fitted(profile: &Profile, template: &Template) -> (Vec<String>, Vec<String>) 
         }
     }
     wanted.retain(|name| !["version", "artifact"].contains(&name.as_str()));
-    notes.extend(wanted.iter().map(|name| format!("the template wants {name}: add it to stack.parameters")));
+    if matches!(settings, Some(Taken::Parameter)) {
+        wanted.remove(SETTINGS);
+    }
+    notes.extend(wanted.iter().map(|name| match template.hidden.contains(name) {
+        true => format!(
+            "the template wants {name}, which is hidden: name where it is kept in [secrets] of the pipeline, hand it over with \
+             stack.secrets, and say {name} = {{ parameter = \"{name}\" }} in [secrets] of stack.toml"
+        ),
+        false => format!("the template wants {name}: add it to stack.parameters"),
+    }));
     (parameters, notes)
 }
 
@@ -161,7 +211,7 @@ struct Made<'a> {
 }
 
 impl Made<'_> {
-    fn definition(&self, template: &Template, settings: Option<&str>) -> anyhow::Result<(String, Vec<String>)> {
+    fn definition(&self, template: &Template, settings: Option<&Taken>) -> anyhow::Result<(String, Vec<String>)> {
         let output = ["instance_ip", "address", "server_ip", "ip"].into_iter().find(|o| template.outputs.contains(*o));
         let outputs = template.outputs.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let output = output.with_context(|| {
@@ -179,8 +229,10 @@ impl Made<'_> {
             text += "\n[parameters]\n";
         }
         known.iter().for_each(|p| text += &format!("{p} = \"{{{p}}}\"\n"));
-        if let Some(file) = settings {
-            text += &format!("\n[secrets]\nlocal_settings = {{ file = {} }}\n", quoted(file));
+        match settings {
+            Some(Taken::File(file)) => text += &format!("\n[secrets]\n{SETTINGS} = {{ file = {} }}\n", quoted(file)),
+            Some(Taken::Parameter) => text += &format!("\n[secrets]\n{SETTINGS} = {{ parameter = \"{SETTINGS}\" }}\n"),
+            None => {}
         }
         let says_not_which = known.is_empty();
         let note = "the template takes neither version nor artifact: every release installs whatever it finds";
@@ -194,7 +246,7 @@ impl Made<'_> {
         template: &Template,
         source: &Path,
         folder: &Path,
-        secret: Option<&str>,
+        secret: Option<&Taken>,
     ) -> anyhow::Result<Vec<Draft>> {
         let from = source.parent().unwrap_or(Path::new(""));
         let one = |name: &String| {
@@ -202,15 +254,14 @@ impl Made<'_> {
             if !inside || name.contains("://") {
                 bail!("the template takes {name:?}, which is not beside it: move it there");
             }
-            let keys = profile.extra_keys.as_ref().filter(|keys| {
-                keys.file_name() == Path::new(name).file_name() || Path::new(name).ends_with("extra_ssh_keys.pub")
-            });
+            let keys = profile.extra_keys.as_ref().filter(|keys| holds_keys(keys, name));
             let path = keys.cloned().unwrap_or_else(|| from.join(name));
             let text = fs::read_to_string(&path)
                 .with_context(|| format!("{}, which the template takes, can not be read", path.display()))?;
             Ok(Draft { path: folder.join(name), text, secret: false })
         };
-        template.files.iter().filter(|name| secret != Some(name.as_str())).map(one).collect()
+        let is_secret = |name: &&String| matches!(secret, Some(Taken::File(file)) if file == *name);
+        template.files.iter().filter(|name| !is_secret(name)).map(one).collect()
     }
 
     fn pipeline(&self, profile: &Profile, parameters: &[String], kept: &str, secret: bool) -> anyhow::Result<String> {

@@ -9,6 +9,8 @@ pub(super) struct Template {
     pub(super) parameters: BTreeSet<String>,
     /// Those of them that must be given a value.
     pub(super) wanted: BTreeSet<String>,
+    /// Those of them that nobody is to read.
+    pub(super) hidden: BTreeSet<String>,
     pub(super) outputs: BTreeSet<String>,
     /// What it takes by `get_file`.
     pub(super) files: BTreeSet<String>,
@@ -26,10 +28,19 @@ pub(super) fn read(text: &str) -> Result<Template, String> {
     let needed = |(name, what): (&Value, &Value)| {
         what.get("default").is_none().then(|| name.as_str().map(str::to_owned)).flatten()
     };
+    // YAML of 1.1 knows more words for it, and Heat takes them.
+    let yes = |what: &Value| match what {
+        Value::Bool(yes) => *yes,
+        other => other.as_str().is_some_and(|t| ["true", "yes", "on", "1"].contains(&t.to_ascii_lowercase().as_str())),
+    };
+    let hidden = |(name, what): (&Value, &Value)| {
+        what.get("hidden").is_some_and(yes).then(|| name.as_str().map(str::to_owned)).flatten()
+    };
     let mut files = BTreeSet::new();
     named(&Value::Mapping(root.clone()), &mut files);
     Ok(Template {
         wanted: parameters.iter().filter_map(needed).collect(),
+        hidden: parameters.iter().filter_map(hidden).collect(),
         parameters: names(&parameters),
         outputs: names(&section("outputs")),
         files,

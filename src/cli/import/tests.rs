@@ -28,6 +28,21 @@ outputs:
   instance_ip: {value: {get_attr: [server, first_address]}}
 ";
 
+/// What takes nothing by `get_file`, and a secret or two as hidden parameters.
+const HIDDEN: &str = "heat_template_version: 2018-08-31
+parameters:
+  image_id: {type: string}
+  flavor: {type: string}
+  key_name: {type: string}
+  security_group: {type: string}
+  local_settings: {type: string, hidden: true}
+  database_password: {type: string, hidden: 'True'}
+resources:
+  server: {type: OS::Nova::Server, properties: {image: {get_param: image_id}, flavor: {get_param: flavor}}}
+outputs:
+  address: {value: {get_attr: [server, first_address]}}
+";
+
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -113,6 +128,25 @@ fn what_is_wrong_is_told_with_its_line_without_its_value_and_nothing_is_written(
         assert!(why.contains(told) && !why.contains("hunter2"), "{to}: {why}");
         assert!(!home.at("pipelines").exists());
     }
+}
+
+#[test]
+fn a_hidden_parameter_is_a_secret_and_what_the_template_has_no_place_for_is_named() {
+    let home = Home::with(PROFILE);
+    fs::write(home.at("home/deploy.yaml"), HIDDEN).unwrap();
+    let (_, notes) = home.import().unwrap();
+    assert!(notes.contains("EXTRA_SSH_KEYS is left out") && !notes.contains("LOCAL_SETTINGS_PY_SRC"), "{notes}");
+    assert!(notes.contains("the template wants database_password, which is hidden"), "{notes}");
+    assert!(!notes.contains("stack.parameters"), "{notes}");
+    let pipeline = fs::read_to_string(home.at("pipelines/reporting-qa.toml")).unwrap();
+    assert!(pipeline.contains("secrets = [\"local_settings\"]"), "{pipeline}");
+    let definition = fs::read_to_string(home.at("stacks/heat/reporting-qa-qa/stack.toml")).unwrap();
+    assert!(definition.contains("local_settings = { parameter = \"local_settings\" }"), "{definition}");
+
+    let home = Home::with(PROFILE);
+    fs::write(home.at("home/deploy.yaml"), HIDDEN.replace("local_settings: {", "other: {default: x, ")).unwrap();
+    let (_, notes) = home.import().unwrap();
+    assert!(notes.contains("LOCAL_SETTINGS_PY_SRC is left out"), "{notes}");
 }
 
 #[test]

@@ -84,18 +84,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let settings = Settings::load(None).map_err(super::mistakes)?;
     let drafts = drafts(&answers, &settings.pipelines)?;
-    unless_there(&drafts)?;
+    unless_there(&drafts, "choose another --name")?;
     let drafts = drafts.into_iter().chain(extras(&settings.pipelines)).collect();
     let (written, known) = make(drafts, &settings.pipelines, &settings.state)?;
     tell(&answers, &written, as_json);
     if known.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(super::mistakes(known)) }
 }
 
-/// Nothing is written over what is there.
-pub(super) fn unless_there(drafts: &[Draft]) -> anyhow::Result<()> {
+/// Nothing is written over what is there; `otherwise` is what to do then.
+pub(super) fn unless_there(drafts: &[Draft], otherwise: &str) -> anyhow::Result<()> {
     let there: Vec<String> = drafts.iter().filter(|d| d.path.exists()).map(|d| d.path.display().to_string()).collect();
     if !there.is_empty() {
-        bail!("nothing was written, because this is there already: {}; choose another --name", there.join(", "));
+        bail!("nothing was written, because this is there already: {}; {otherwise}", there.join(", "));
     }
     Ok(())
 }

@@ -3,7 +3,10 @@
 use http::StatusCode;
 
 use super::kit::Shop;
-use crate::machine::{Event, Number};
+use crate::{
+    intake::{Identity, key},
+    machine::{Adopts, Event, Number, Plan, Release, Trigger},
+};
 
 const BUILD: &str = r#"{"version":"v1","artifact":"builds/v1"}"#;
 const QA: &str = "/v1/environments/shop/qa";
@@ -28,11 +31,27 @@ async fn only_a_driver_that_can_takes_a_stack_over() {
     let adopt = format!("{QA}/adopt");
     let refused = shop.post(&adopt, r#"{"stack":"shop41"}"#).await;
     refused.refused(StatusCode::UNPROCESSABLE_ENTITY, "the driver \"process\" can not be taken over");
+    assert!(refused.detail().contains("\"heat\"; a first deployment needs no adoption"), "{}", refused.detail());
     shop.post(&adopt, "{}").await.refused(StatusCode::BAD_REQUEST, "name the stack you mean");
     for wrong in [r#"{"stack":""}"#, r#"{"stack":"a\u0007"}"#, r#"{"stack":"a","version":" "}"#] {
         shop.post(&adopt, wrong).await.refused(StatusCode::BAD_REQUEST, "must have 1 to 200 characters");
     }
     assert!(shop.state("shop/qa").queue().is_empty());
+}
+
+#[tokio::test]
+async fn an_adoption_under_way_names_its_stack() {
+    let shop = Shop::new();
+    let adopts = Some(Adopts { stack: "shop_41".into(), output: None }.into());
+    let release = Release { number: 1, adopts, ..Release::draft("41") }.into();
+    let (number, plan) = (Number(1), Plan::default().into());
+    let key = key(&"shop".parse().unwrap(), "adoption", Identity::Delivery("1"), b"");
+    let accepted = Event::Accepted { number, key, order: None, release, plan, trigger: Trigger::Person, reason: None };
+    shop.steps("shop/qa", [accepted, Event::Started { number }]).await;
+    let told = shop.get(QA).await.body;
+    assert_eq!(told["candidate"]["release"]["adopts"], "shop_41");
+    let next = told["next"].as_str().unwrap();
+    assert!(next.starts_with("Deployment 1 (41, adopting stack shop_41) "), "{next}");
 }
 
 #[tokio::test]
