@@ -216,7 +216,7 @@ fn checks_reach_only_the_addresses_that_are_handed_in() {
 #[test]
 fn hooks_know_what_they_run_and_nothing_else() {
     let all = sources();
-    let known = ["hooks", "machine", "program", "text", "checks::StatusSet"];
+    let known = ["hooks", "machine", "clock", "program", "text", "checks::StatusSet"];
     assert_none("a hook looks up", &foreign(&all, "src/hooks", &known));
     let words = ["HookOrdered", "HookFinished", "hooks_ordered", ".effects("];
     assert_none("a hook decides when it is due", &lines_with("src/hooks", &words));

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use serde::{Deserialize, Serialize};
 
 /// What came of a run.
@@ -25,7 +26,7 @@ pub struct Outcome {
 pub(super) enum Found {
     /// It was not begun.
     Absent,
-    /// Somebody has the lock.
+    /// Somebody has the lock: its process, or what that has left behind.
     Running,
     /// It was begun, nobody has the lock, and nothing came of it.
     Interrupted,
@@ -56,11 +57,11 @@ impl Folder {
 
     /// How the run is.
     pub(super) fn look(&self) -> io::Result<Found> {
-        if let Some(outcome) = self.outcome()? {
-            return Ok(Found::Done(outcome));
-        }
-        if self.is_locked()? {
-            return Ok(Found::Running);
+        match self.outcome() {
+            Ok(Some(outcome)) => return Ok(Found::Done(outcome)),
+            // Whether it can be read or not, as long as it runs there is more to come.
+            Ok(None) | Err(_) if self.is_locked()? => return Ok(Found::Running),
+            Ok(None) | Err(_) => {}
         }
         // It may have come to its end between the two looks.
         if let Some(outcome) = self.outcome()? {
@@ -73,11 +74,15 @@ impl Folder {
         })
     }
 
-    /// The lock, for the whole run; nothing when somebody has it.
+    /// The lock, for the whole run; nothing when somebody has it. What is started from now on has it too, and so has all
+    /// that is started by that: when the process of the run is killed, the lock is free only once they have ended.
     pub(super) fn lock(&self) -> io::Result<Option<File>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.0.join("lock"))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
+            Ok(()) => {
+                fcntl_setfd(&file, FdFlags::empty())?;
+                Ok(Some(file))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -115,10 +120,12 @@ impl Folder {
     }
 
     fn outcome(&self) -> io::Result<Option<Outcome>> {
-        match fs::read(self.0.join("outcome.json")) {
-            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(io::Error::other),
+        let path = self.0.join("outcome.json");
+        let told = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| told(error.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(told(error)),
         }
     }
 

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use secrecy::zeroize::Zeroizing;
@@ -23,6 +24,7 @@ use super::{
     run::BEGUN,
 };
 use crate::{
+    clock::Stopwatch,
     machine::{EnvironmentId, Number},
     program::passed_on,
 };
@@ -32,6 +34,9 @@ const PASSED_ON: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "USER", "TMPDIR", "S
 /// What is said of a run that came to no end.
 const INTERRUPTED: &str = "its run was interrupted and nobody knows how far it came";
 
+/// How long nothing begins beside a run that was told to end and does not. Whoever runs it ends within seconds; this is for
+/// what it has left running when it was killed itself, which nobody can tell anything.
+const LEFT_BEHIND: Duration = Duration::from_secs(600);
 /// What is said of a run that was never begun.
 const GIVEN_UP: &str = "it was given up before it had begun";
 
@@ -83,8 +88,10 @@ pub enum Error {
 /// What is known of a run without a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
+    /// Or about to begin.
     Running,
-    Ending,
+    /// Told to end, for so long.
+    Ending(Stopwatch),
     Over,
 }
 
@@ -115,63 +122,66 @@ impl Runs {
     /// deployment is not remembered.
     ///
     /// # Errors
-    /// When their folders can not be read or written.
+    /// When the folder of all of them can not be read. What is wrong with one run is no matter of the others.
     pub fn look(&self, wanted: &[Run], remembered: &[Number]) -> io::Result<Vec<Seen>> {
         let mut guard = self.known();
-        let known = match &mut *guard {
-            Some(known) => known,
-            none => none.insert(self.found()?),
-        };
+        let known = self.remembering(&mut guard)?;
         let mut seen = Vec::new();
         for run in wanted {
-            let (how, state) = match self.of_run(run).look()? {
-                Found::Absent => continue,
-                Found::Running => (Known::Running, State::Running),
-                Found::Done(outcome) => (Known::Over, State::Done(outcome)),
-                Found::Interrupted => (Known::Over, failed(INTERRUPTED)),
-                Found::GivenUp => (Known::Over, failed(GIVEN_UP)),
+            let (how, state) = match self.of_run(run).look() {
+                Ok(Found::Absent) => continue,
+                Ok(Found::Running) => (Known::Running, State::Running),
+                Ok(Found::Done(outcome)) => (Known::Over, State::Done(outcome)),
+                Ok(Found::Interrupted) => (Known::Over, failed(INTERRUPTED)),
+                Ok(Found::GivenUp) => (Known::Over, failed(GIVEN_UP)),
+                // It may run still: it is told to end when this has come to an end.
+                Err(error) => (Known::Running, failed(&format!("what came of it can not be told: {error}"))),
             };
             known.insert(run.clone(), how);
             seen.push(Seen { run: run.clone(), state });
         }
         for (run, how) in known.iter_mut().filter(|(run, how)| **how != Known::Over && !wanted.contains(run)) {
-            let folder = self.of_run(run);
-            *how = match folder.look()? {
-                Found::Running => folder.give_up().map(|()| Known::Ending)?,
-                // Whoever was about to begin it does not.
-                Found::Absent => folder.give_up().map(|()| Known::Over)?,
-                Found::Interrupted | Found::GivenUp | Found::Done(_) => Known::Over,
-            };
+            *how = end(&self.of_run(run), *how);
         }
         let forgotten =
             |run: &Run, how: Known| how == Known::Over && !remembered.contains(&run.number) && !wanted.contains(run);
         for run in known.iter().filter(|(run, how)| forgotten(run, **how)).map(|(run, _)| run) {
-            remove(&self.of_run(run).0)?;
+            let folder = self.of_run(run).0;
+            if let Err(error) = remove(&folder) {
+                tracing::warn!(%error, "{} can not be cleared away", folder.display());
+            }
         }
         known.retain(|run, how| !forgotten(run, *how));
         Ok(seen)
     }
 
-    /// Begins a run, unless it was begun before. Comes back when that is certain.
+    /// Begins a run, unless it was begun before. Comes back when that is certain. `wanted`: the runs that may go on beside it.
     ///
     /// # Errors
     /// Why it did not begin.
-    pub async fn begin(&self, run: &Run, order: &Order<'_>) -> Result<(), Error> {
-        let ending = self.known().iter().flatten().find(|(_, how)| **how == Known::Ending).map(|(run, _)| run.clone());
-        if let Some(ending) = ending {
-            return Err(Error::Ending(ending));
-        }
-        let folder = Folder(std::path::absolute(self.of_run(run).0).map_err(Error::Start)?);
-        folder.make().map_err(Error::Start)?;
+    pub async fn begin(&self, run: &Run, wanted: &[Run], order: &Order<'_>) -> Result<(), Error> {
+        let folder = self.enter(run, wanted)?;
         let said = self.start(&folder, order).await.map_err(Error::Start)?;
         match said.trim() {
             // Empty: somebody else has begun it.
-            BEGUN | "" => {
-                self.known().get_or_insert_default().entry(run.clone()).or_insert(Known::Running);
-                Ok(())
-            }
+            BEGUN | "" => Ok(()),
             why => Err(Error::Refused(why.chars().filter(|c| !c.is_control()).take(300).collect())),
         }
+    }
+
+    /// Makes its folder. The run is known from then on, whatever becomes of its beginning, which may be given up at any
+    /// moment: so a look finds it, ends it when nobody waits for it, and nothing begins beside it meanwhile.
+    fn enter(&self, run: &Run, wanted: &[Run]) -> Result<Folder, Error> {
+        let mut guard = self.known();
+        let known = self.remembering(&mut guard).map_err(Error::Start)?;
+        let unwanted = |other: &Run, how: Known| other != run && how != Known::Over && !wanted.contains(other);
+        if let Some((ending, _)) = known.iter().find(|(other, how)| unwanted(other, **how)) {
+            return Err(Error::Ending(ending.clone()));
+        }
+        let folder = Folder(std::path::absolute(self.of_run(run).0).map_err(Error::Start)?);
+        known.entry(run.clone()).or_insert(Known::Running);
+        folder.make().map_err(Error::Start)?;
+        Ok(folder)
     }
 
     /// Starts the process and gives it its order; returns the first line that it says.
@@ -198,6 +208,13 @@ impl Runs {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn remembering<'a>(&self, known: &'a mut Option<BTreeMap<Run, Known>>) -> io::Result<&'a mut BTreeMap<Run, Known>> {
+        Ok(match known {
+            Some(known) => known,
+            none => none.insert(self.found()?),
+        })
+    }
+
     fn of_run(&self, run: &Run) -> Folder {
         Folder(self.folder.join(format!("{}-{}", run.number, run.hook)))
     }
@@ -216,5 +233,35 @@ impl Runs {
             found.insert(Run { number: Number(number), hook: hook.into() }, Known::Running);
         }
         Ok(found)
+    }
+}
+
+/// Ends a run that nobody waits for, and says how it is now.
+fn end(folder: &Folder, how: Known) -> Known {
+    let since = match how {
+        Known::Ending(since) => since,
+        Known::Running | Known::Over => Stopwatch::start(),
+    };
+    let shown = folder.0.display();
+    match folder.look() {
+        Ok(Found::Running) if since.elapsed() >= LEFT_BEHIND => {
+            tracing::warn!("what a hook has left running does not end: {shown}; it is waited for no longer");
+            Known::Over
+        }
+        // There is no folder, so it was never started.
+        Ok(Found::Absent) if !folder.0.is_dir() => Known::Over,
+        // Absent: whoever is about to begin it may have the lock by now. The next look tells.
+        Ok(Found::Running | Found::Absent) => match folder.give_up() {
+            Ok(()) => Known::Ending(since),
+            Err(error) => {
+                tracing::warn!(%error, "a hook that nobody waits for can not be told to end: {shown}");
+                how
+            }
+        },
+        Ok(Found::Interrupted | Found::GivenUp | Found::Done(_)) => Known::Over,
+        Err(error) => {
+            tracing::warn!(%error, "nobody can tell what came of a hook that nobody waits for: {shown}");
+            Known::Over
+        }
     }
 }

@@ -11,7 +11,9 @@ use std::{
 use super::{shared::within, spawn::blocking, world::World};
 use crate::{
     hooks::{Facts, HookDefinition, Order, Outcome, Redactor, Run, Runs, Seen, State},
-    machine::{DeploymentState, Environment, Hook, HookState, HookView, Number, Release, StackName, Trigger},
+    machine::{
+        DeploymentState, Environment, EnvironmentId, Hook, HookState, HookView, Number, Release, StackName, Trigger,
+    },
     stacks::StepError,
 };
 
@@ -43,8 +45,7 @@ impl World {
     /// deployments are cleared away.
     pub(super) async fn see_hooks(&self, state: &Environment) -> Vec<HookView> {
         let Some(runs) = &self.hooks.runs else { return Vec::new() };
-        let wanted: Vec<Run> =
-            state.hooks_ordered().map(|(number, hook)| Run { number, hook: hook.name.clone() }).collect();
+        let wanted = wanted(state);
         let remembered = remembered(state);
         if runs.is_idle(&wanted, &remembered) {
             return Vec::new();
@@ -56,7 +57,10 @@ impl World {
         let Ok(seen) = seen else { return Vec::new() };
         let gone = wanted.into_iter().filter(|run| !seen.iter().any(|s| s.run == *run));
         let gone: Vec<Run> = gone.filter(|run| !self.hooks.definitions.contains_key(&run.hook)).collect();
-        seen.into_iter().map(|seen| self.hook_view(seen)).chain(gone.into_iter().map(not_in_the_file)).collect()
+        seen.into_iter()
+            .map(|seen| self.hook_view(seen))
+            .chain(gone.into_iter().map(|run| not_in_the_file(run, state)))
+            .collect()
     }
 
     fn hook_view(&self, Seen { run, state }: Seen) -> HookView {
@@ -92,8 +96,9 @@ impl World {
         let facts = self.facts(number, terms, state, endpoints);
         let order = Order { definition, terms, facts, secrets, hidden: self.secrets.hidden(&self.id.pipeline) };
         let run = Run { number, hook: name.clone() };
-        let begin = async { runs.begin(&run, &order).await.map_err(|why| StepError::Unavailable(why.to_string())) };
-        within(BEGIN, begin).await
+        let wanted = wanted(state);
+        let begin = runs.begin(&run, &wanted, &order);
+        within(BEGIN, async { begin.await.map_err(|why| StepError::Unavailable(why.to_string())) }).await
     }
 
     fn facts(
@@ -103,7 +108,7 @@ impl World {
         state: &Environment,
         endpoints: &HashMap<Number, Vec<SocketAddr>>,
     ) -> Facts {
-        let stack = |number| StackName { environment: self.id.clone(), number }.to_string();
+        let stack = |number| called(&self.id, number, state.release_of(number).map(|release| &**release));
         let serves = |number| endpoints.get(&number).cloned().unwrap_or_default();
         let release = state.release_of(number).map(|release| &**release);
         let text = |read: fn(&Release) -> &str| release.map(|r| read(r).to_owned()).unwrap_or_default();
@@ -149,8 +154,45 @@ fn remembered(state: &Environment) -> Vec<Number> {
     under_way.chain(stacks).chain(retiring).chain(state.ended().iter().map(|e| e.number)).collect()
 }
 
-/// A hook that was taken out of the file since its deployment was accepted.
-fn not_in_the_file(run: Run) -> HookView {
-    let reason = "the pipeline file has no such hook any more, so nobody knows what it runs".into();
-    HookView { number: run.number, hook: run.hook, state: HookState::Failed { reason, said: "".into() } }
+/// What a stack is called at its provider. What was taken over is still called what it was called before.
+fn called(environment: &EnvironmentId, number: Number, release: Option<&Release>) -> String {
+    match release.and_then(|release| release.adopts.as_ref()) {
+        Some(adopts) => adopts.stack.to_string(),
+        None => StackName { environment: environment.clone(), number }.to_string(),
+    }
+}
+
+/// The runs that the machine waits for.
+fn wanted(state: &Environment) -> Vec<Run> {
+    state.hooks_ordered().map(|(number, hook)| Run { number, hook: hook.name.clone() }).collect()
+}
+
+/// A hook that was taken out of the file since its deployment was accepted, or since the release was that comes back. A way
+/// back is not barred by that.
+fn not_in_the_file(run: Run, state: &Environment) -> HookView {
+    let back = state.active().is_some_and(|d| d.number == run.number && d.trigger == Trigger::Rollback);
+    let state = match back {
+        true => HookState::Passed { said: "the pipeline file has no such hook any more; it was not run".into() },
+        false => {
+            let reason = "the pipeline file has no such hook any more, so nobody knows what it runs".into();
+            HookState::Failed { reason, said: "".into() }
+        }
+    };
+    HookView { number: run.number, hook: run.hook, state }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Adopts;
+
+    #[test]
+    fn what_was_taken_over_is_called_what_its_provider_calls_it() {
+        let id = "reporting/qa".parse().unwrap();
+        let ours = Release::draft("v1");
+        let adopts = Adopts { stack: "jenkins-build-41".into(), output: None };
+        let theirs = Release { adopts: Some(adopts.into()), ..ours.clone() };
+        let names = [None, Some(&ours), Some(&theirs)].map(|release| called(&id, Number(1), release));
+        assert_eq!(names, ["reporting-qa-1", "reporting-qa-1", "jenkins-build-41"]);
+    }
 }

@@ -85,7 +85,7 @@ async fn begin(runs: &Runs, hook: &HookDefinition) -> Result<(), String> {
     let secrets = BTreeMap::from([("db_password".into(), secret(CANARY))]);
     let terms = hook.terms();
     let order = Order { definition: hook, terms: &terms, facts, secrets, hidden: vec![secret("another-secret")] };
-    runs.begin(&run(), &order).await.map_err(|why| why.to_string())
+    runs.begin(&run(), &[run()], &order).await.map_err(|why| why.to_string())
 }
 
 fn look(runs: &Runs) -> Option<State> {
@@ -188,7 +188,7 @@ async fn who_begins_it_at_the_same_time_or_later_begins_it_once() {
 #[tokio::test]
 async fn what_nobody_finished_is_told_and_not_begun_again() {
     let desk = Desk::new();
-    let hook = desk.shell("echo once >> count; echo $PPID > above; echo $$ > own; sleep 60");
+    let hook = desk.shell("echo once >> count; echo $PPID > above; echo $$ > own; exec sleep 60");
     desk.begin(&hook).await.expect("it begins");
     let (above, own) = (process(&desk, "above").await, process(&desk, "own").await);
     kill_process(above, Signal::KILL).expect("it is ours");
@@ -240,7 +240,11 @@ async fn what_nobody_waits_for_is_ended_before_anything_else_begins_and_cleared_
         secrets: BTreeMap::new(),
         hidden: Vec::new(),
     };
-    let why = later.begin(&next, &order()).await.expect_err("the other one still runs").to_string();
+    let why = later
+        .begin(&next, std::slice::from_ref(&next), &order())
+        .await
+        .expect_err("the other one still runs")
+        .to_string();
     assert_eq!(why, "hook migrate of deployment 7 is still being ended");
     fs::write(desk.folder.path().join("go"), "").expect("written");
     until("it is over", || {

@@ -291,3 +291,40 @@ fn people_are_asked_between_the_checks_and_the_cutover_and_hear_of_what_stays() 
         "{told}"
     );
 }
+
+#[test]
+fn a_hook_that_the_file_has_no_more_bars_no_way_back_but_every_other_way() {
+    let house = hooked(QUICK);
+    house.push("v2", "");
+    house.settle();
+    house.assert_live("v2");
+    let pipeline = fs::read_to_string(house.path("pipelines/shop.toml")).expect("it is there");
+    let without = |at: &str| pipeline.replace(&hook(at, at, SCRIPT, ""), "");
+    house.stop();
+    house.write("pipelines/shop.toml", &without("after-checks"));
+    house.start();
+    rollback(&house, 2);
+    house.settle();
+    house.assert_live("v1");
+    let told = finished(&house).into_iter().rfind(|(name, _, _)| name == "after-checks").expect("it is recorded");
+    assert_eq!((told.1, told.2), (Value::Null, "the pipeline file has no such hook any more; it was not run".into()));
+    // A deployment that was accepted under the old terms.
+    house.write("hold-before-provisioning", "");
+    assert!(house.run(&["resume", "shop/live"]).status.success());
+    let number = house.push("v3", "");
+    until_ran(&house, "before-provisioning of v3, live is v1");
+    house.stop();
+    house.write(
+        "pipelines/shop.toml",
+        &without("before-cutover").replace(&hook("after-checks", "after-checks", SCRIPT, ""), ""),
+    );
+    fs::remove_file(house.path("hold-before-provisioning")).expect("it was there");
+    house.start();
+    house.settle();
+    let reason = house.assert_outcome(number, "failed");
+    assert_eq!(
+        reason,
+        "hook before-cutover failed: the pipeline file has no such hook any more, so nobody knows what it runs"
+    );
+    house.assert_live("v1");
+}

@@ -15,6 +15,7 @@ mod heat_kill;
 mod heat_plan;
 mod heat_takeover;
 mod heat_tls;
+mod hook_ends;
 mod hook_runs;
 mod hooks;
 mod jenkins;
