@@ -11,14 +11,13 @@ use crate::{
 };
 
 /// How a rollback would be now: ready when the stack before is up and passes its checks, cold when an earlier release
-/// must be stood up again (or the stack before is not well), none when there is nothing to go back to.
+/// must be stood up again, none when there is nothing to go back to, or only a stack before that is not well.
 pub(super) fn rollback(state: &Environment, sight: &Sight) -> Readiness {
     let standby = state.standby().map(|s| s.stack.number);
     let seen = sight.stacks.iter().find(|s| Some(s.number) == standby);
     let live = state.live().map(|s| s.release.number);
     match seen {
         Some(seen) if seen.condition == "ready" && seen.health == "passing" => Readiness::Ready,
-        _ if standby.is_some() => Readiness::Cold,
         _ if live.is_some() && state.proven().any(|release| Some(release.number) != live) => Readiness::Cold,
         _ => Readiness::None,
     }
@@ -226,6 +225,54 @@ fn idle(id: &EnvironmentId, state: &Environment, sight: &Sight) -> String {
     match rollback(state, sight) {
         Readiness::Ready => format!("It waits for the next deployment; a rollback is ready{until}."),
         Readiness::Cold => "It waits for the next deployment; a rollback would be cold.".to_owned(),
+        Readiness::None if state.standby().is_some() => {
+            "It waits for the next deployment; the stack before is not well, and there is nothing else to roll back to."
+                .to_owned()
+        }
         Readiness::None => "It waits for the next deployment; there is nothing to roll back to yet.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::machine::{Adopts, Entry, Event, Generation, Key, Number};
+
+    fn live(state: &mut Environment, number: u32, adopts: Option<Arc<Adopts>>) {
+        let release = Arc::new(Release { number, adopts, ..Release::draft("v") });
+        let (key, plan) = (Key([u8::try_from(number).unwrap(); 16]), Arc::new(Plan::default()));
+        let (generation, trigger) = (Generation(number.into()), Trigger::Person);
+        let number = Number(number);
+        for event in [
+            Event::Accepted { number, key, order: None, release, plan, trigger, reason: None },
+            Event::Started { number },
+            Event::Provisioned { number },
+            Event::Checked { number },
+            Event::CutOverOrdered { number, generation },
+            Event::WentLive { number },
+            Event::Succeeded { number },
+        ] {
+            state.apply(&Entry { at: Millis(0), by: "test".into(), event }).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_rollback_is_called_cold_only_where_there_is_a_release_to_go_to() {
+        let adopts = Arc::new(Adopts { stack: "classic".into(), output: None });
+        let id = "shop/qa".parse().unwrap();
+        for (first, said, words) in [
+            (None, Readiness::Cold, "a rollback would be cold"),
+            (Some(adopts), Readiness::None, "the stack before is not well, and there is nothing else"),
+        ] {
+            let mut state = Environment::default();
+            live(&mut state, 1, first);
+            live(&mut state, 2, None);
+            assert!(state.standby().is_some());
+            assert!(rollback(&state, &Sight::default()) == said);
+            let sentence = idle(&id, &state, &Sight::default());
+            assert!(sentence.contains(words), "{sentence}");
+        }
     }
 }

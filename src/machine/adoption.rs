@@ -39,6 +39,12 @@ impl Environment {
         Ok(if hooks.len() == plan.hooks.len() { plan.clone() } else { Arc::new(Plan { hooks, ..Plan::clone(plan) }) })
     }
 
+    /// Whether a stack that was there and is lost is brought back. One that was adopted is not: it would be looked for by
+    /// its name, and another one of that name is a stranger's (rule R39).
+    pub(super) fn makes(&self, release: &Release) -> bool {
+        release.adopts.is_none() || !self.rules.r39()
+    }
+
     /// Whether a deployment ends without its order to the front being undone (rule R40).
     pub(super) fn ends_in_doubt(&self, d: &Deployment) -> bool {
         let ordered = matches!(d.phase, Phase::CuttingOver { .. });
@@ -75,7 +81,7 @@ impl Environment {
     fn part_with(
         &mut self,
         number: Number,
-        (release, plan): (&Release, &Plan),
+        (release, plan): (&Arc<Release>, &Plan),
         proven: bool,
         farewell: Farewell,
         at: Millis,
@@ -90,11 +96,19 @@ impl Environment {
             Farewell::Plain => of_point(plan, &[HookPoint::OnRetire]),
             Farewell::SentBack => of_point(plan, &[HookPoint::OnRollback, HookPoint::OnRetire]),
         };
-        self.retire(number, plan, hooks, at);
+        // Its own deployment may be too long ago to be at hand.
+        let release = (!hooks.is_empty()).then(|| release.clone());
+        self.retire(number, plan, (hooks, release), at);
     }
 
     /// Its tear-down is due from now on.
-    pub(super) fn retire(&mut self, number: Number, plan: &Plan, hooks: Vec<Hook>, at: Millis) {
+    pub(super) fn retire(
+        &mut self,
+        number: Number,
+        plan: &Plan,
+        (hooks, release): (Vec<Hook>, Option<Arc<Release>>),
+        at: Millis,
+    ) {
         if self.retiring.iter().any(|r| r.number == number) {
             return;
         }
@@ -108,6 +122,7 @@ impl Environment {
             operator_needed,
             hooks,
             progress,
+            release,
         });
     }
 }

@@ -77,7 +77,7 @@ impl Environment {
             Event::StandbyReleased { number, .. } => self.release_standby(*number, at)?,
             Event::Retired { number } => self.retired(*number)?,
             Event::OrphanFound { number } => {
-                self.retire(*number, &Plan::default(), Vec::new(), at);
+                self.retire(*number, &Plan::default(), (Vec::new(), None), at);
             }
             Event::StrangerFound { number } => self.stranger(*number)?,
             Event::DriftSeen { generation, .. } => {

@@ -93,11 +93,12 @@ impl Environment {
             Phase::Provisioning if !d.is_past_hooks(self.rules) => false,
             Phase::Provisioning => unfinished(d.number) || seen.stack(d.number).is_none(),
             // Something of it died, and it has not come back by itself.
-            _ => d.phase.before_cutover() && unfinished(d.number),
+            _ => d.phase.before_cutover() && unfinished(d.number) && self.makes(&d.release),
         });
         let candidate = candidate.map(|d| d.number);
         // A host that was restarted has forgotten its processes: what is live or promised is brought back.
-        let kept = self.live.iter().chain(self.standby.iter().map(|s| &s.stack)).map(|s| s.number);
+        let kept = self.live.iter().chain(self.standby.iter().map(|s| &s.stack));
+        let kept = kept.filter(|s| self.makes(&s.release)).map(|s| s.number);
         let whole = |n| seen.stack(n).is_some_and(|s| matches!(s.condition, Condition::Ready | Condition::Deleting));
         let lost = kept.filter(|n| seen.stacks.is_some() && !whole(*n)).collect::<Vec<_>>();
         candidate.into_iter().chain(lost)

@@ -181,6 +181,10 @@ impl Environment {
     pub(super) fn order_hook(&mut self, number: Number, hook: &str, at: Millis) -> Result<(), Illegal> {
         let progress = self.awaited(ORDERED, number, hook)?;
         (progress.ordered, progress.since) = (true, at);
+        // If somebody was called because it could not begin: it does.
+        if let Some(active) = self.active.as_mut().filter(|d| d.number == number) {
+            active.operator_needed = false;
+        }
         Ok(())
     }
 

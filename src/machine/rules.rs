@@ -79,7 +79,7 @@ rules! {
     r36 = 36,
     /// What was adopted and never found good is never torn down.
     r38 = 38,
-    /// What was adopted is never stood up again.
+    /// What was adopted is never stood up again, nor looked for by its name once it was there.
     r39 = 39,
     /// An adoption in doubt is let go, not undone: users stay where they are.
     r40 = 40,

@@ -203,6 +203,9 @@ pub struct Retiring {
     /// How far these are.
     #[serde(default, skip_serializing_if = "HookProgress::is_untouched")]
     pub progress: HookProgress,
+    /// What it runs, which these are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Arc<Release>>,
 }
 
 /// Automatic deployments are stopped.
@@ -426,6 +429,7 @@ impl Environment {
             .map(|s| (s.number, &s.release))
             .chain(under_way.map(|d| (d.number, &d.release)))
             .chain(self.ended.iter().map(|e| (e.number, &e.release)))
+            .chain(self.retiring.iter().filter_map(|r| Some((r.number, r.release.as_ref()?))))
             .find_map(|(n, release)| (n == number).then_some(release))
     }
 

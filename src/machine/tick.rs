@@ -235,9 +235,14 @@ impl Environment {
             return Some(turn);
         }
         // A run takes its time, and so does a front that is being put right before one.
-        let hook_is_late = d.hook().is_some() && (d.progress.ordered || self.drift.is_some());
-        let watched_until = d.since.plus(d.plan.bake).max(d.progress.since);
-        let patience_over = now >= watched_until.plus(d.plan.check_within) && !hook_is_late;
+        let hook_is_late = !bad && d.hook().is_some() && (d.progress.ordered || self.drift.is_some());
+        let patience_ends = d.since.plus(d.plan.bake).max(d.progress.since).plus(d.plan.check_within);
+        if hook_is_late {
+            let stuck = !d.progress.ordered && now >= patience_ends.plus(d.plan.cut_over_within);
+            let what = "the front is not where it was sent, so its hooks do not begin; it is still tried";
+            return (stuck && !d.operator_needed).then(|| Event::OperatorNeeded { number, reason: what.into() });
+        }
+        let patience_over = now >= patience_ends;
         if !bad && !patience_over {
             return None;
         }
@@ -245,21 +250,22 @@ impl Environment {
         let why = failed_hook
             .or_else(|| view.and_then(|s| s.remark.clone()))
             .unwrap_or_else(|| "it failed its checks while it was watched".into());
-        let back = self.standby.as_ref().map(|s| s.stack.number).filter(|n| seen.ready(*n, Health::Passing));
-        match back {
-            Some(_) => Some(Event::UndoOrdered {
+        match self.standby.as_ref().map(|s| s.stack.number) {
+            Some(back) if seen.ready(back, Health::Passing) => Some(Event::UndoOrdered {
                 number,
-                to: back,
+                to: Some(back),
                 generation: self.next_generation(seen),
                 outcome: Outcome::RolledBack,
                 reason: why,
             }),
+            // After a restart, or while the provider is silent, nobody knows yet that it is well.
+            Some(back) if !patience_over && !known_bad(back, seen) => None,
             // It may recover until its time is over; worse than a sick stack is none.
-            None if patience_over || over && bad => {
+            _ if patience_over || over && bad => {
                 let reason = format!("{why}; there is no healthy stack to go back to, so it stays live").into();
                 Some(Event::Ended { number, outcome: Outcome::Failed, reason })
             }
-            None => None,
+            _ => None,
         }
     }
 
@@ -318,6 +324,13 @@ impl Environment {
         let number = free.then(|| self.startable()).flatten()?;
         Some(Event::Started { number })
     }
+}
+
+/// Whether a stack was seen to be one that nobody can go back to now.
+fn known_bad(number: Number, seen: &Observation) -> bool {
+    let bad =
+        |s: &StackView| s.health == Health::Failing || matches!(s.condition, Condition::Failed | Condition::Deleting);
+    seen.lacks(number) || seen.stack(number).is_some_and(bad)
 }
 
 /// The front will never show the order: it obeyed another one that is not lower. A tie is somebody else's order too.

@@ -36,7 +36,7 @@ const HOLD_PIN_VETO: Config = Config { people: People::HoldPinVeto, ..PLAIN };
 const ADOPTION: Config = Config { live_at_start: false, adopts: 1, ..PLAIN };
 const TWO_CONTROLLERS: Config = Config { controllers: 2, ..PLAIN };
 
-const DEFECTS: [Defect; 38] = [
+const DEFECTS: [Defect; 39] = [
     defect(
         "R1 intent is durable before the effect leaves",
         "1. ... and never",
@@ -205,6 +205,13 @@ const DEFECTS: [Defect; 38] = [
         &[39],
         Config { builds: 2, retain: Retain::None, ..ADOPTION },
         Budget { wishes: 1, ..B },
+    ),
+    defect(
+        "R39 what was adopted and is lost is not looked for",
+        "what was adopted is never stood up",
+        &[39],
+        ADOPTION,
+        Budget { die: 1, ..B },
     ),
     defect(
         "R40 an adoption in doubt is let go, not undone",

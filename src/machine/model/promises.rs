@@ -127,13 +127,15 @@ fn is_clean(_: &Config, w: &World) -> bool {
     let kept = [w.core.live(), w.core.standby(), waits];
     let let_go = |n: Id| env.strangers().iter().any(|s| id(*s) == n);
     let front = w.cloud.front.serves;
+    // What was adopted and is lost stays lost.
+    let there = |n: &Id| w.told.adopting.has(*n) || w.cloud.stacks.iter().flatten().any(|t| t.owner == *n);
     w.core.active() == waits
         && (env.queue().is_empty() || stopped)
         && env.retiring().is_empty()
         && env.drift().is_none()
         && (front == w.core.live() || w.core.live() == 0 && let_go(front))
         && w.cloud.stacks.iter().flatten().all(|t| kept.contains(&t.owner) || let_go(t.owner))
-        && kept[..2].iter().filter(|n| **n != 0).all(|n| w.cloud.stacks.iter().flatten().any(|t| t.owner == *n))
+        && kept[..2].iter().filter(|n| **n != 0).all(there)
 }
 
 impl Config {
@@ -213,9 +215,13 @@ impl Config {
         let core = self.base(w, c);
         let kept = [core.live(), core.standby()];
         let new = |r: Request| matches!(r, Request::Ensure(n) if !kept.contains(&n));
+        let provisioning = core.env.active().filter(|d| d.phase == Phase::Provisioning).map_or(0, |d| id(d.number));
         let back = core.env.active().is_some_and(|d| d.trigger == Trigger::Rollback) || w.told.rollback > 0;
         if w.told.rollback > 0 && w.controllers[c].hand.iter().any(new) {
             w.told.broken = Some(Promise::NotOneCutover);
+        }
+        if w.controllers[c].hand.iter().any(|r| matches!(r, Request::Adopt(n) if n != provisioning)) {
+            w.told.broken = Some(Promise::AdoptedStoodUp);
         }
         if back && w.controllers[c].hand.iter().any(|r| matches!(r, Request::Fetch(_))) {
             w.told.broken = Some(Promise::WaitsForSource);

@@ -50,7 +50,7 @@ pub(super) const PLAIN: Config = Config {
 };
 
 /// What the normal test run explores.
-pub(super) const WORLDS: [Config; 38] = [
+pub(super) const WORLDS: [Config; 39] = [
     Config {
         name: "one controller",
         budget: Budget { hooks: [2, 1, 1], crash: 1, lose: 1, wishes: 1, ..NOTHING_WRONG },
@@ -310,6 +310,14 @@ pub(super) const WORLDS: [Config; 38] = [
         builds: 2,
         retain: Retain::None,
         budget: Budget { repeat: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "an adopted stack that dies",
+        live_at_start: false,
+        adopts: 1,
+        builds: 2,
+        budget: Budget { die: 1, flap: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
 ];

@@ -157,3 +157,25 @@ fn a_front_that_shows_something_else_is_put_right_as_ever() {
     (story.front().serves, story.front().generation) = (Some(n(9)), Generation(3));
     assert!(matches!(story.tick(), Some(Event::DriftSeen { .. })));
 }
+
+#[test]
+fn one_that_was_there_is_never_looked_for_again() {
+    let asks = |story: &Story| story.effects().iter().any(|e| matches!(e, Effect::Ensure(Number(1))));
+    let half = view(1, Condition::Creating, Health::Unknown);
+    for lost in [vec![], vec![view(1, Condition::Failed, Health::Unknown)], vec![half.clone()]] {
+        let mut story = adopted(&Plan::default());
+        assert!(!asks(story.stacks(&lost)), "live: {lost:?}");
+        let mut story = adopted(&Plan::default());
+        story.live(2, &Plan::default());
+        let others: Vec<_> = lost.iter().cloned().chain([well(2)]).collect();
+        assert!(!asks(story.stacks(&others)), "standby: {lost:?}");
+        // What we made is brought back all the same.
+        assert!(story.stacks(&[]).effects().contains(&Effect::Ensure(n(2))));
+    }
+    let mut story = Story::new();
+    story.ask(&adopt(1, &Plan::default())).unwrap();
+    story.tick().unwrap();
+    assert!(asks(story.stacks(&[half.clone()])), "it is not there yet");
+    story.stacks(&[well(1)]).tick().unwrap();
+    assert!(!asks(story.stacks(&[half])));
+}

@@ -216,6 +216,78 @@ fn a_hook_that_fails_after_the_cutover_sends_the_traffic_back() {
 }
 
 #[test]
+fn one_that_failed_after_the_cutover_waits_for_news_of_the_standby() {
+    let failed_after_bake = || {
+        let mut story = Story::new();
+        story.live(1, &Plan::default());
+        story.up_to_baking(2, &plan(&[AfterCutover]));
+        story.at(60 + 70).hook_fails(2, AfterCutover);
+        story.stacks(&[view(1, Condition::Ready, Health::Unknown), well(2)]);
+        assert_eq!(story.tick(), None);
+        story
+    };
+    let mut story = failed_after_bake();
+    story.stacks(&[well(1), well(2)]);
+    let Some(Event::UndoOrdered { to, reason, .. }) = story.tick() else { unreachable!() };
+    assert_eq!((to, &*reason), (Some(n(1)), "hook after-cutover failed: exit 1"));
+    let mut story = failed_after_bake();
+    story.at(60 + 70 + 299);
+    assert_eq!(story.tick(), None);
+    story.at(60 + 70 + 300);
+    failed(&mut story, "there is no healthy stack to go back to");
+}
+
+#[test]
+fn a_hook_that_runs_keeps_no_sick_stack_waiting_for_news_of_the_standby() {
+    let mut story = Story::new();
+    story.live(1, &Plan::default());
+    story.up_to_baking(2, &plan(&[AfterCutover]));
+    story.at(60 + 60).orders(2, AfterCutover);
+    let unknown = view(1, Condition::Ready, Health::Unknown);
+    story.stacks(&[unknown, view(2, Condition::Ready, Health::Failing)]).at(60 + 60 + 299);
+    assert_eq!(story.tick(), None);
+    story.at(60 + 60 + 300);
+    failed(&mut story, "stays live");
+}
+
+#[test]
+fn a_person_is_called_once_when_a_front_astray_lets_no_hook_begin_after_the_cutover() {
+    let mut story = Story::new();
+    story.up_to_baking(1, &plan(&[AfterCutover]));
+    (story.front().serves, story.front().generation) = (None, Generation(3));
+    assert!(matches!(story.tick(), Some(Event::DriftSeen { .. })));
+    story.seen.front = None;
+    story.at(60 + 300 + 59);
+    assert_eq!(story.tick(), None);
+    story.at(60 + 300 + 60);
+    let Some(Event::OperatorNeeded { reason, .. }) = story.tick() else { unreachable!() };
+    assert!(reason.contains("the front is not where it was sent"), "{reason}");
+    assert_eq!((story.tick(), story.state(n(1))), (None, DeploymentState::NeedsOperator));
+    // It answers again.
+    story.obey();
+    assert_eq!(story.tick(), Some(Event::DriftMended));
+    story.orders(1, AfterCutover);
+    assert_eq!(story.state(n(1)), DeploymentState::Baking);
+    story.run_is(1, AfterCutover, HookState::Passed { said: text("") }).tick().unwrap();
+    assert_eq!(story.tick(), Some(Event::Succeeded { number: n(1) }));
+}
+
+#[test]
+fn a_stack_keeps_its_release_for_its_last_hooks() {
+    let mut story = Story::new();
+    let plan = Plan { retain: Retain::UntilNext, ..plan(&[OnRetire]) };
+    story.live(1, &plan);
+    story.live(2, &plan);
+    for name in 3..3 + u8::try_from(Environment::ENDED_KEPT).unwrap() {
+        let Event::Accepted { number, .. } = story.ask(&build(name, &plan)).unwrap() else { unreachable!() };
+        story.ask(&Command::Abort(number, text("no"))).unwrap();
+    }
+    assert!(story.env.ended().iter().all(|e| e.number > n(2)));
+    story.up_to_baking(20, &plan);
+    assert_eq!((story.retiring(), story.env.release_of(n(1)).unwrap().number), (vec![1], 1));
+}
+
+#[test]
 fn with_nothing_to_go_back_to_it_stays_live_and_has_failed() {
     let mut story = Story::new();
     story.up_to_baking(1, &plan(&[AfterCutover]));

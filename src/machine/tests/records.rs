@@ -154,6 +154,7 @@ fn retire(env: &mut Environment, number: u32) {
         operator_needed: false,
         hooks: Vec::new(),
         progress: HookProgress::default(),
+        release: None,
     });
 }
 

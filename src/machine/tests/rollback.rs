@@ -149,3 +149,34 @@ fn an_unproven_stack_is_never_kept_as_standby() {
     assert_eq!(story.env.standby().unwrap().promise, Promise::WhileBaking);
     assert_eq!(story.retiring(), [2]);
 }
+
+#[test]
+fn a_bake_that_failed_waits_for_a_standby_of_which_nothing_is_known_yet() {
+    let baking = |standby: Health| {
+        let mut story = Story::new();
+        story.live(1, &Plan::default());
+        story.up_to_baking(2, &Plan::default());
+        story.stacks(&[view(1, Condition::Ready, standby), view(2, Condition::Ready, Health::Failing)]);
+        story.at(60 + 60);
+        story
+    };
+    for silent in [false, true] {
+        let mut story = baking(Health::Unknown);
+        if silent {
+            story.seen.stacks = None;
+        }
+        assert_eq!(story.tick(), None);
+        story.stacks(&[well(1), view(2, Condition::Ready, Health::Failing)]);
+        assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), .. })));
+    }
+    // It does not for one that is known to be bad, nor for ever.
+    let ends = |story: &mut Story| matches!(story.tick(), Some(Event::Ended { outcome: Outcome::Failed, .. }));
+    assert!(ends(&mut baking(Health::Failing)));
+    let sick = view(2, Condition::Ready, Health::Failing);
+    assert!(ends(baking(Health::Unknown).stacks(&[sick])));
+    let mut story = baking(Health::Unknown);
+    story.at(60 + 60 + 299);
+    assert_eq!(story.tick(), None);
+    story.at(60 + 60 + 300);
+    assert!(ends(&mut story));
+}
