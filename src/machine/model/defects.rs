@@ -211,7 +211,7 @@ const DEFECTS: [Defect; 39] = [
         "what was adopted is never stood up",
         &[39],
         ADOPTION,
-        Budget { die: 1, ..B },
+        Budget { die: 1, resend: 1, ..B },
     ),
     defect(
         "R40 an adoption in doubt is let go, not undone",

@@ -175,7 +175,7 @@ fn one_that_was_there_is_never_looked_for_again() {
     let mut story = Story::new();
     story.ask(&adopt(1, &Plan::default())).unwrap();
     story.tick().unwrap();
-    assert!(asks(story.stacks(&[half.clone()])), "it is not there yet");
+    assert!(asks(story.stacks(std::slice::from_ref(&half))), "it is not there yet");
     story.stacks(&[well(1)]).tick().unwrap();
     assert!(!asks(story.stacks(&[half])));
 }
