@@ -79,6 +79,12 @@ impl Clock {
     }
 }
 
+/// Done after this time. For programs of their own, which no test lets time pass for; the controller has a [`Clock`].
+#[expect(clippy::disallowed_methods, reason = "this is the one place that waits for time")]
+pub async fn after(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 /// Measures a length of time that is shown or counted, but never recorded as a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stopwatch(Instant);

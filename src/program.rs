@@ -10,9 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-/// What of the controller's environment a program of a front may see, which may log in elsewhere.
-const OF_FRONTS: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "LOGNAME", "SSH_AUTH_SOCK"];
-/// The most that is read of what a program or nginx says, in bytes.
+/// The most that is read of what a program says, in bytes.
 const MOST: u64 = 1 << 20;
 /// For the last words of a program that has ended: a connection that is kept may hold its output open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -89,9 +87,15 @@ pub(crate) fn no_core_dump() -> std::io::Result<()> {
     Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum })?)
 }
 
-/// Runs a program to its end. An error says in words why there was none.
-pub(crate) async fn run(command: &mut Command, input: Input<'_>, limit: Duration) -> Result<Ran, String> {
-    command.env_clear().envs(passed_on(&OF_FRONTS));
+/// Runs a program to its end. `seen`: the variables of our own environment that it sees. An error says in words why there
+/// was no end.
+pub(crate) async fn run(
+    command: &mut Command,
+    seen: &[&str],
+    input: Input<'_>,
+    limit: Duration,
+) -> Result<Ran, String> {
+    command.env_clear().envs(passed_on(seen));
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (stdin, text) = match input {
         Input::Nothing => (Stdio::null(), ""),

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     checks::{Check, Kind},
-    hooks::{HookDefinition, no_way_back},
+    hooks::{Call, HookDefinition, no_way_back, not_runnable},
     machine::{EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
     pipelines::{DefinitionSource, DeployOn, EnvironmentDefinition, Loaded, Pipeline, Registry, SecretSource, load},
     secrets::Secrets,
@@ -71,6 +71,13 @@ fn show_hooks(environment: &EnvironmentDefinition) {
     let named: Vec<String> = hooks.clone().map(|hook| format!("{} ({})", hook.name, hook.at)).collect();
     if !named.is_empty() {
         say(format!("{}: hooks {}", environment.id, named.join(", ")));
+    }
+    for hook in hooks.clone() {
+        if let Call::Command { words, folder, .. } = &hook.call
+            && let Some(why) = words.first().and_then(|program| not_runnable(program, folder))
+        {
+            say(format!("  mind that hook {} fails on this host: {why}", hook.name));
+        }
     }
     hooks.filter(|hook| hook.one_way).for_each(|hook| say(format!("  {}", no_way_back(&hook.name, ""))));
 }

@@ -20,10 +20,9 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
-    time::timeout,
 };
 
-use crate::units::parse_duration;
+use crate::{clock::after, units::parse_duration};
 
 /// What the sample is to be like.
 #[derive(Debug, Clone, clap::Args)]
@@ -116,10 +115,6 @@ async fn live(args: Args, health: watch::Sender<bool>) -> anyhow::Result<()> {
         () = crash => anyhow::bail!("crashed, as it was told to"),
         () = change => Ok(()),
     }
-}
-
-async fn after(time: Duration) {
-    let _ = timeout(time, std::future::pending::<()>()).await;
 }
 
 fn router(sample: Arc<Sample>) -> Router {

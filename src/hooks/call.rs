@@ -18,9 +18,11 @@ use super::{
     folder::Outcome,
     order::{Program, Request},
     redact::{KEPT, Redactor},
-    run::after,
 };
-use crate::program::{Group, keep_the_end, passed_on};
+use crate::{
+    clock::after,
+    program::{Group, keep_the_end, passed_on},
+};
 
 /// What of the controller's environment a hook may see, as much as a stack of processes. Nothing else: it holds the
 /// controller's own secrets.

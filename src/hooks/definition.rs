@@ -1,6 +1,12 @@
 //! What a hook is, as the pipeline file says it. Must not run anything.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +119,21 @@ impl Call {
             Self::Command { words, .. } => words.join(" "),
             Self::Http(call) => format!("{} {}", call.method.word(), call.url),
         }
+    }
+}
+
+/// Why a program that is named with a folder can not be run as things are. One without is looked for when it runs.
+pub fn not_runnable(program: &str, folder: &Path) -> Option<String> {
+    let path = folder.join(program);
+    let shown = path.display();
+    match fs::metadata(&path) {
+        _ if !program.contains('/') => None,
+        Err(error) => Some(format!("the program {shown} can not be run: {error}")),
+        Ok(found) if !found.is_file() => Some(format!("{shown} is no program: it is no file")),
+        Ok(found) if found.permissions().mode() & 0o111 == 0 => {
+            Some(format!("the program {shown} may not be run by anybody; say `chmod +x {shown}`"))
+        }
+        Ok(_) => None,
     }
 }
 

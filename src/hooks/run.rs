@@ -14,7 +14,7 @@ use std::{
 use secrecy::{SecretString, zeroize::Zeroizing};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::{interval, timeout},
+    time::interval,
 };
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
     order::{Job, Work},
     redact::Redactor,
 };
-use crate::{program::no_core_dump, text::format_duration};
+use crate::{clock::after, program::no_core_dump, text::format_duration};
 
 /// How the process says that it has begun.
 pub(super) const BEGUN: &str = "begun";
@@ -122,9 +122,4 @@ async fn told(kind: SignalKind) {
         Ok(mut signals) => drop(signals.recv().await),
         Err(_) => pending().await,
     }
-}
-
-/// Done after this time.
-pub(super) async fn after(time: Duration) {
-    let _ = timeout(time, pending::<()>()).await;
 }

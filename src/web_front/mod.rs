@@ -17,6 +17,9 @@ use crate::{
     stacks::StepError,
 };
 
+/// What of the controller's environment the programs behind a front may see, which may log in elsewhere.
+const SEEN: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "LOGNAME", "SSH_AUTH_SOCK"];
+
 /// What a front points at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -167,11 +167,11 @@ async fn what_leaves_its_group_is_not_waited_for_when_the_hook_itself_has_ended(
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let runs = runs(here, Path::new(PROGRAM));
-    let script = "setsid sh -c 'echo > works; while ! test -e go; do sleep 0.02; done' & \
+    let script = "setsid sh -c 'echo > works; while test -e works; do sleep 0.02; done' & \
                   while ! test -e works; do sleep 0.02; done";
     begin(&runs, 5, here, script).await.expect("it begins");
     assert_eq!(outcome(&runs, 5).await.failed, None);
     begin(&runs, 6, here, "true").await.expect("nothing is in the way");
     assert_eq!(outcome(&runs, 6).await.failed, None);
-    fs::write(here.join("go"), "").expect("written");
+    fs::remove_file(here.join("works")).expect("it was there");
 }

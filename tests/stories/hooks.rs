@@ -328,3 +328,27 @@ fn a_hook_that_the_file_has_no_more_bars_no_way_back_but_every_other_way() {
     );
     house.assert_live("v1");
 }
+
+#[test]
+fn a_program_that_is_not_there_is_told_before_it_is_to_run() {
+    let house = house(TERMS, &hook("migrate", "after-checks", SCRIPT, ""));
+    let pipeline = fs::read_to_string(house.path("pipelines/shop.toml")).expect("it is there");
+    let checked = |program: &str| {
+        house.write(
+            "pipelines/shop.toml",
+            &pipeline.replace("command = [\"sh\", \"-c\"", &format!("command = [\"{program}\"")),
+        );
+        let checked = house.run(&["check"]);
+        (checked.status.success(), text(&checked))
+    };
+    let (good, told) = checked("/nowhere/migrate");
+    assert!(
+        good && told
+            .contains("mind that hook migrate fails on this host: the program /nowhere/migrate can not be run: "),
+        "{told}"
+    );
+    let (good, told) = checked("./migrate");
+    assert!(!good && told.contains("/./migrate can not be run: No such file"), "{told}");
+    fs::copy("/bin/true", house.path("pipelines/migrate")).expect("copied");
+    assert!(checked("./migrate").0);
+}

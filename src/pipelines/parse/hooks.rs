@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Uri, uri::Scheme};
 use super::{super::keys, Reader, is_name, meant};
 use crate::{
     checks::StatusSet,
-    hooks::{Call, HookDefinition, HttpCall, Method, variable},
+    hooks::{Call, HookDefinition, HttpCall, Method, not_runnable, variable},
     machine::{HookPoint, Millis, Name},
     text::excerpt,
     toml_file::{Table, Value},
@@ -69,11 +69,16 @@ impl Reader<'_, '_> {
     }
 
     fn command(&self, table: &Table<'_, '_>, value: &Value<'_, '_>, secrets: &[Arc<str>]) -> Option<Call> {
-        let words = value.list()?;
-        let words: Vec<String> = words.iter().map(|v| self.filled(v)).collect::<Option<_>>()?;
+        let list = value.list()?;
+        let words: Vec<String> = list.iter().map(|v| self.filled(v)).collect::<Option<_>>()?;
         if words.first().is_none_or(String::is_empty) {
             value.wrong("`command` is empty; name a program and its arguments, such as [\"./bin/migrate\", \"up\"]");
             return None;
+        }
+        // What stands beside the file belongs to it, as definitions do; the rest of the host may be another one's.
+        let beside = words.first().filter(|program| !program.starts_with('/'));
+        if let Some((program, why)) = list.first().zip(beside.and_then(|program| not_runnable(program, &self.folder))) {
+            program.wrong(&format!("{why}; it is looked for from the pipeline file's folder"));
         }
         let mut environment = BTreeMap::new();
         if let Some(variables) = table.get("environment").and_then(|v| v.table()) {

@@ -1,9 +1,9 @@
 //! The page that explains the pipeline file, the file of the sample application and the reader that accepts them know the
 //! same keys.
 
-use std::path::Path;
+use std::{fs, os::unix::fs::symlink, path::Path};
 
-use super::{super::keys::SECTIONS, mistakes};
+use super::super::{Registry, keys::SECTIONS, parse::parse};
 use crate::{
     checks::Check,
     docs_tests::{assert_explained, examples, explained, keys_of},
@@ -53,8 +53,18 @@ fn every_key_is_explained_and_nothing_else_is() {
 fn every_example_of_the_page_is_good() {
     let examples = [examples(PAGE), examples(HOOKS)].concat();
     assert!(examples.len() >= 5);
+    // The programs that they name stand beside the file.
+    let folder = tempfile::tempdir().unwrap();
+    let bin = folder.path().join("pipelines/bin");
+    fs::create_dir_all(&bin).unwrap();
+    for program in ["migrate", "warm-up", "cron-role"] {
+        fs::copy("/bin/sh", bin.join(program)).unwrap();
+    }
+    symlink(Path::new("stacks").canonicalize().unwrap(), folder.path().join("stacks")).unwrap();
+    let file = folder.path().join("pipelines/shop.toml");
     for example in examples {
-        assert_eq!(mistakes(example), [""; 0], "{example}");
+        let found = parse(&Registry::all(&folder.path().join("state")), &file, example).1;
+        assert_eq!(found, [], "{example}");
     }
 }
 

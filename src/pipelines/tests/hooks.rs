@@ -39,7 +39,7 @@ secrets = ["db_password"]
 [[environments.hooks]]
 name = "migrate"
 at = "after-checks"
-command = ["./bin/migrate", "up", "up", ""]
+command = ["migrate", "up", "up", ""]
 environment = { DATABASE = "reporting" }
 secrets = ["db_password"]
 timeout = "20s"
@@ -74,6 +74,15 @@ fn what_makes_no_hook_is_told_at_its_place() {
     refused("name = \"a\"\nat = \"after-checks\"\ncommand = []", "12:11: `command` is empty");
     refused("name = \"a\"\nat = \"after-checks\"\ncommand = [\"\"]", "12:11: `command` is empty");
     refused("name = \"a\"\nat = \"after-checks\"\ncommand = \"true\"", "12:11: `command` is a text; it must be a list");
+    read(&hook("name = \"a\"\nat = \"after-checks\"\ncommand = [\"/nowhere/migrate\"]"));
+    for (program, why) in [
+        ("./bin/migrate", "the program pipelines/./bin/migrate can not be run: No such file"),
+        ("../src", "pipelines/../src is no program: it is no file"),
+        ("./demo.toml", "the program pipelines/./demo.toml may not be run by anybody; say `chmod +x"),
+    ] {
+        let lines = format!("name = \"a\"\nat = \"after-checks\"\ncommand = [\"{program}\", \"up\"]");
+        refused(&lines, &format!("12:12: {why}"));
+    }
     refused(&format!("{good}timeout = \"0s\""), "13:11: `timeout` is nothing");
     refused(&format!("{good}comand = 1"), "13:1: unknown key `comand`; did you mean `command`?");
     refused(&format!("{good}[[environments.hooks]]\n{good}"), "14:8: there is a hook \"a\" already");

@@ -13,9 +13,12 @@ use super::{
     folder::InstancePhase,
     identity, launch,
     output::{self, LastLine},
-    supervisor::{Shared, after},
+    supervisor::Shared,
 };
-use crate::{clock::Stopwatch, units};
+use crate::{
+    clock::{Stopwatch, after},
+    units,
+};
 
 /// It counts as running when it has not ended for this long: by then it is what it was to be, or never will.
 const SETTLE: Duration = Duration::from_millis(150);

@@ -4,7 +4,7 @@
 //! Must not decide whether the stack is wanted: it looks for the mark `retiring` and for TERM, and obeys. One thread,
 //! because the kernel ends the instances when the *thread* that started them ends.
 
-use std::{cell::RefCell, fs::File, future::pending, io, os::fd::AsFd, path::PathBuf, time::Duration};
+use std::{cell::RefCell, fs::File, io, os::fd::AsFd, path::PathBuf, time::Duration};
 
 use futures_util::future::join_all;
 use rustix::process::Signal;
@@ -116,11 +116,6 @@ async fn until(mut done: impl FnMut() -> bool) {
     while !done() {
         look.tick().await;
     }
-}
-
-/// Done after this time.
-pub(super) async fn after(time: Duration) {
-    let _ = timeout(time, pending::<()>()).await;
 }
 
 impl Shared {

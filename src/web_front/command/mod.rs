@@ -23,7 +23,7 @@ use self::{
     record::Record,
     settings::{Settings, Words},
 };
-use super::{CutOver, Endpoint, FrontDriver, Route, SeenFront, Target};
+use super::{CutOver, Endpoint, FrontDriver, Route, SEEN, SeenFront, Target};
 use crate::{
     machine::{Fencing, StackName},
     program::{Input, run},
@@ -83,7 +83,7 @@ impl CommandFront {
         let failed = |why: String| StepError::Unavailable(format!("the front's command {program}: {why}"));
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.settings.folder);
-        let ran = run(&mut command, input, self.settings.timeout).await.map_err(failed)?;
+        let ran = run(&mut command, &SEEN, input, self.settings.timeout).await.map_err(failed)?;
         match ran.status {
             Some(0) => Ok(ran.out),
             Some(status) => Err(failed(format!("it ended with exit status {status}: {}", ran.why()))),

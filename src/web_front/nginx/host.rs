@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{settings::Settings, ssh::Ssh};
+use super::{super::SEEN, settings::Settings, ssh::Ssh};
 use crate::{
     program::{Input, Ran, run},
     stacks::StepError,
@@ -50,18 +50,18 @@ impl Host {
         let Some(ssh) = &self.ssh else {
             let mut command = Command::new("sh");
             command.args(&words[1..]);
-            return run(&mut command, Input::Nothing, limit)
+            return run(&mut command, &SEEN, Input::Nothing, limit)
                 .await
                 .map_err(|why| StepError::Unavailable(format!("sh: {why}")));
         };
         let limit = limit + settings.timeouts.connect;
         for _ in 1..TRIES {
-            match ssh.understood(run(&mut ssh.run(&words), Input::Nothing, limit).await) {
+            match ssh.understood(run(&mut ssh.run(&words), &SEEN, Input::Nothing, limit).await) {
                 Err(StepError::Unavailable(_)) => {}
                 done => return done,
             }
         }
-        ssh.understood(run(&mut ssh.run(&words), Input::Nothing, limit).await)
+        ssh.understood(run(&mut ssh.run(&words), &SEEN, Input::Nothing, limit).await)
     }
 
     /// All that whoever listens at this address there answers to this request. `Err(None)`: nobody listens there.
@@ -79,7 +79,7 @@ impl Host {
             let late = |_| broken("no answer in time".to_owned());
             return timeout(limit, talk).await.map_err(late)?;
         };
-        let ran = run(&mut ssh.connect(address), Input::Text(request), limit * 2).await;
+        let ran = run(&mut ssh.connect(address), &SEEN, Input::Text(request), limit * 2).await;
         // ssh says with its own exit status that the other side could not connect.
         if ran.as_ref().is_ok_and(|ran| ran.out.is_empty() && super::ssh::nobody_listens(&ran.err)) {
             return Err(None);
