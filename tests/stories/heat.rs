@@ -29,7 +29,8 @@ async fn the_shipped_application_comes_up_with_its_secrets_and_says_so_itself() 
     let needs = project.driver.needs(&definition).expect("it tells");
     assert!(needs.parameters.contains("flavor") && needs.secrets.contains("local_settings"));
 
-    project.parameters.extend([("image".into(), "app".into()), ("port".into(), "8088".into())]);
+    let parameters = [("image", "app"), ("port", "8088"), ("controller", "127.0.0.1/32")];
+    project.parameters.extend(parameters.map(|(name, value)| (name.into(), value.into())));
     // It is served at another port here than everywhere else.
     let definition = definition.replace("port = 80 }", "port = 8088 }");
     let missing = project.driver.ensure(&project.spec_of(1, &definition)).await;
