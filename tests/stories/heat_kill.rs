@@ -1,11 +1,5 @@
 //! The whole of it, Heat and nginx, with a controller that is killed after every record of a deployment.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
-
 use serde_json::json;
 
 use super::heat_house::PIPELINE;
@@ -67,28 +61,7 @@ async fn a_deployment_on_heat_behind_nginx_survives_a_kill_after_each_record() {
     let hammer = Hammer::on(nginx.plain());
     for kills in 0..40 {
         let version = format!("v{}", kills + 2);
-        let last = house.lines() + kills + 1;
-        let over = AtomicBool::new(false);
-        let (number, killed) = thread::scope(|scope| {
-            let killer = scope.spawn(|| {
-                while house.lines() < last {
-                    if over.load(Ordering::SeqCst) {
-                        return false;
-                    }
-                    thread::sleep(Duration::from_micros(200));
-                }
-                house.kill();
-                house.start();
-                true
-            });
-            let number = push(&house, &version, &json!({}));
-            house.settle();
-            over.store(true, Ordering::SeqCst);
-            (number, killer.join().expect("the killer did its work"))
-        });
-        house.settle();
-        let what = house.records().get(last - 1).map(|r| r["event"]["kind"].to_string());
-        println!("killed after record {} {}", kills + 1, what.as_deref().unwrap_or("none"));
+        let (number, killed) = house.killed_after(kills + 1, || push(&house, &version, &json!({})));
         house.assert_outcome(number, "succeeded");
         assert_eq!(live().as_deref(), Some(version.as_str()), "{}", house.log());
         let accepted = |r: &&serde_json::Value| {
@@ -100,7 +73,7 @@ async fn a_deployment_on_heat_behind_nginx_survives_a_kill_after_each_record() {
             let left = left(&house, cloud);
             (left.len() == 1 && left[0].starts_with(&name)).then_some(())
         });
-        if !killed {
+        if killed.is_none() {
             assert!(kills >= 8, "there was more to kill");
             break;
         }

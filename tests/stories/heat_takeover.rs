@@ -1,12 +1,7 @@
 //! The day a team moves over: what its script has live is taken over, a deployment goes live beside it, and there is a way
 //! back.
 
-use std::{
-    process::Output,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
+use std::process::Output;
 
 use serde_json::{Value, json};
 
@@ -128,36 +123,17 @@ async fn an_adoption_survives_a_kill_after_each_record() {
         let stack = theirs.get_or_insert_with(|| by_script(&house, cloud, "shop44", "app"));
         let before = whole(cloud, stack);
         house.start();
-        let last = house.lines() + kills + 1;
-        let over = AtomicBool::new(false);
-        let killed = thread::scope(|scope| {
-            let killer = scope.spawn(|| {
-                while house.lines() < last {
-                    if over.load(Ordering::SeqCst) {
-                        return false;
-                    }
-                    thread::sleep(Duration::from_micros(200));
-                }
-                house.kill();
-                house.start();
-                true
-            });
+        let ((), killed) = house.killed_after(kills + 1, || {
             let body = r#"{ "stack": "shop44", "output": "instance_ip" }"#;
             let heard = |r: &Value| r["event"]["kind"] == "accepted";
             house.wish("/v1/environments/shop/live/adopt", body, heard);
-            house.settle();
-            over.store(true, Ordering::SeqCst);
-            killer.join().expect("the killer did its work")
         });
-        house.settle();
-        let what = house.records().get(last - 1).map(|r| r["event"]["kind"].to_string());
-        println!("killed after record {} {}", kills + 1, what.as_deref().unwrap_or("none"));
         house.assert_outcome(1, "succeeded");
         house.assert_live("shop44");
         assert_eq!(whole(cloud, stack), before, "nothing of it is touched");
         house.assert_verified();
         house.kill();
-        if !killed {
+        if killed.is_none() {
             assert!(kills >= 6, "there was more to kill");
             break;
         }

@@ -2,12 +2,7 @@
 //! failed deployment, an abort and a rollback write, and started again. Users notice nothing, every outcome is right,
 //! and nothing is left over.
 
-use std::{
-    fs,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
+use std::fs;
 
 use serde_json::json;
 
@@ -18,36 +13,15 @@ fn after_each_record(name: &str, house: impl Fn() -> House, story: impl Fn(&Hous
     for kills in 0.. {
         let house = house();
         let hammer = house.hammer();
-        let last = house.lines() + kills + 1;
-        let over = AtomicBool::new(false);
-        let killed = thread::scope(|scope| {
-            let killer = scope.spawn(|| {
-                while house.lines() < last {
-                    if over.load(Ordering::SeqCst) {
-                        return false;
-                    }
-                    thread::sleep(Duration::from_micros(200));
-                }
-                house.kill();
-                house.start();
-                true
-            });
-            story(&house);
-            house.settle();
-            over.store(true, Ordering::SeqCst);
-            killer.join().expect("the killer did its work")
-        });
-        house.settle();
-        let what = house.records().get(last - 1).map(|r| r["event"]["kind"].to_string());
-        println!("{name}: killed after record {} {}", kills + 1, what.as_deref().unwrap_or("none"));
+        let ((), killed) = house.killed_after(kills + 1, || story(&house));
         right(&house);
         house.assert_nothing_left();
         let seen = hammer.end();
-        assert_eq!(seen.failures, Vec::<String>::new(), "{name}, kill {kills} after {what:?}\n{}", house.log());
+        assert_eq!(seen.failures, Vec::<String>::new(), "{name}, killed after {killed:?}\n{}", house.log());
         assert!(seen.versions.values().sum::<u64>() > 0);
         assert!(house.stop().success());
         house.assert_verified();
-        if !killed {
+        if killed.is_none() {
             println!("{name}: {kills} kills");
             assert!(kills > 3, "there was more to kill");
             return;

@@ -9,8 +9,9 @@ use std::{
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -121,6 +122,36 @@ impl House {
             child.kill().expect("it is ours");
             child.wait().expect("it is ours");
         }
+    }
+
+    /// Kills the controller as soon as so many records more are in the state file, whatever of the story is played by
+    /// then, starts it again, and lets all settle. Returns the kind of the last of these records; none when the story
+    /// was over before.
+    pub fn killed_after<T>(&self, records: usize, story: impl FnOnce() -> T) -> (T, Option<String>) {
+        let last = self.lines() + records;
+        let over = AtomicBool::new(false);
+        let (told, killed) = thread::scope(|scope| {
+            let killer = scope.spawn(|| {
+                while self.lines() < last {
+                    if over.load(Ordering::SeqCst) {
+                        return false;
+                    }
+                    thread::sleep(Duration::from_micros(200));
+                }
+                self.kill();
+                self.start();
+                true
+            });
+            let told = story();
+            self.settle();
+            over.store(true, Ordering::SeqCst);
+            (told, killer.join().expect("the killer did its work"))
+        });
+        self.settle();
+        let kind = |r: &Value| r["event"]["kind"].as_str().unwrap_or_default().to_owned();
+        let after = self.records().get(last - 1).map(kind).filter(|_| killed);
+        println!("killed after record {records}: {}", after.as_deref().unwrap_or("it was over before"));
+        (told, after)
     }
 
     /// As an operator does.
