@@ -6,7 +6,6 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use pointsman::{
@@ -14,6 +13,8 @@ use pointsman::{
     machine::{HookPoint, Millis, Number},
 };
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::until;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pointsman");
 const NUMBERS: [Number; 3] = [Number(5), Number(6), Number(7)];
@@ -47,17 +48,6 @@ async fn begin(runs: &Runs, number: u32, folder: &Path, script: &str) -> Result<
 
 fn look(runs: &Runs, wanted: &[Run]) -> Vec<Seen> {
     runs.look(wanted, &NUMBERS).expect("their folder can be read")
-}
-
-async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let mut pace = tokio::time::interval(Duration::from_millis(10));
-    for _ in 0..3000 {
-        if let Some(found) = look() {
-            return found;
-        }
-        pace.tick().await;
-    }
-    panic!("never came to pass: {what}")
 }
 
 async fn until_over(runs: &Runs) {

@@ -16,7 +16,7 @@ use pointsman::{
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use secrecy::SecretString;
 
-use crate::support::address;
+use crate::support::{address, until};
 
 const CANARY: &str = "canary-of-the-hook-4711";
 
@@ -101,17 +101,6 @@ async fn outcome(runs: &Runs) -> Outcome {
             State::Running => {}
         }
     }
-}
-
-async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let mut pace = tokio::time::interval(Duration::from_millis(10));
-    for _ in 0..3000 {
-        if let Some(found) = look() {
-            return found;
-        }
-        pace.tick().await;
-    }
-    panic!("never came to pass: {what}")
 }
 
 /// The process whose number is in that file.

@@ -16,3 +16,17 @@ pub mod processes;
 pub mod project;
 pub mod wire;
 pub mod yard;
+
+use std::time::Duration;
+
+/// Looks until there is something to be seen; half a minute without is a failure, however slow the machine.
+pub async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let mut pace = tokio::time::interval(Duration::from_millis(10));
+    for _ in 0..3000 {
+        if let Some(found) = look() {
+            return found;
+        }
+        pace.tick().await;
+    }
+    panic!("never came to pass: {what}")
+}
