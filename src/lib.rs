@@ -4,6 +4,7 @@ pub mod access;
 pub mod checks;
 pub mod cli;
 pub mod clock;
+mod descriptors;
 #[cfg(test)]
 mod docs_tests;
 pub mod git;

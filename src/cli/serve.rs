@@ -21,6 +21,7 @@ use tokio::{
 use crate::{
     access::{self, Access, Tokens, limits::Limits},
     clock::Clock,
+    descriptors,
     git::{Mirror, Mirrors},
     http::{self, App, router, serve as serve_http},
     intake::keys::{self, Keys},
@@ -43,6 +44,10 @@ pub struct Args {
 
 /// How the process ends when the state file can not be written any more: it must be read again.
 const READ_AGAIN: u8 = 75;
+
+/// Open files that the controller needs for other things than connections, and for each environment.
+const FILES: usize = 128;
+const FILES_EACH: usize = 8;
 
 /// Runs until it is told to stop.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -97,7 +102,8 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     tracing::info!(%address, pipelines = pipelines.iter().len(), "serving");
 
     let (stop, stopped) = watch::channel(false);
-    let server = serve_http(listener, router(app), settings.server.connections, stopped.clone());
+    let connections = connections_that_fit(&settings, pipelines.environments().count());
+    let server = serve_http(listener, router(app), connections, stopped.clone());
     let runner = runner::run(worlds, journal.clone(), clock, stopped);
     let records = journal.follow();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -113,6 +119,21 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         () = asked => Ok(ExitCode::SUCCESS),
         () = journal::log(records) => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// How many connections the API may have: what is configured, as far as the open files that are allowed go.
+fn connections_that_fit(settings: &Settings, environments: usize) -> usize {
+    let (limit, wished) = (descriptors::raise_limit(), settings.server.connections);
+    let others = FILES + FILES_EACH * environments;
+    let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(others).max(16);
+    if wished > room {
+        let wanted = wished + others;
+        tracing::warn!(
+            "`connections` = {wished} needs {wanted} open files, but {limit} are allowed; {room} connections are served. \
+             Raise the limit (LimitNOFILE in the unit, `ulimit -Hn` by hand)"
+        );
+    }
+    wished.min(room)
 }
 
 /// The journal, and a clock that never goes behind it.

@@ -21,19 +21,20 @@ use tokio::{
 use tower::Layer;
 
 use super::{caller::Peer, guard::Activity};
+use crate::descriptors::{AcceptErrors, is_shortage};
 
 /// How long a client may take to send the head of a request.
 pub(super) const HEAD: Duration = Duration::from_secs(5);
 /// How long open requests may take once a stop was asked for.
 const LAST: Duration = Duration::from_secs(3);
-/// How long nothing is accepted after that failed: out of descriptors, it would fail again at once. And how long it takes
-/// at most to see that a seat has become free.
+/// How long it takes at most to see that a seat has become free.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop` says true, then lets open requests finish.
 pub async fn serve(listener: TcpListener, router: Router, connections: usize, mut stop: watch::Receiver<bool>) {
     let graceful = GracefulShutdown::new();
-    let (mut seats, mut tasks, mut failures) = (Seats::new(connections), JoinSet::new(), 0_u64);
+    let (mut seats, mut tasks) = (Seats::new(connections), JoinSet::new());
+    let mut errors = AcceptErrors::at("the API");
     'serving: loop {
         while tasks.try_join_next().is_some() {}
         let accepted = tokio::select! {
@@ -61,11 +62,12 @@ pub async fn serve(listener: TcpListener, router: Router, connections: usize, mu
                 seats.taken.push(Seat { activity, task });
             }
             Err(error) => {
-                failures += 1;
-                tracing::warn!(%error, failures, "a connection could not be accepted");
-                seats.send_away();
-                if tokio::time::timeout(PAUSE, stop.wait_for(|stop| *stop)).await.is_ok() {
-                    break;
+                if is_shortage(&error) {
+                    seats.send_away();
+                }
+                tokio::select! {
+                    () = errors.wait(&error) => {}
+                    _ = stop.wait_for(|stop| *stop) => break,
                 }
             }
         }

@@ -33,15 +33,15 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_pointsman");
+pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_pointsman");
 /// However slow the machine, this long is a failure.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-fn free() -> SocketAddr {
+pub(super) fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
 }
 
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let mut pace = interval(Duration::from_millis(10));
     let looks = async {
         while !so().await {
@@ -51,25 +51,25 @@ async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     timeout(PATIENCE, looks).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-fn route(generation: u64, stack: &Stack) -> Route {
+pub(super) fn route(generation: u64, stack: &Stack) -> Route {
     let name = StackName { environment: "shop/qa".parse().expect("a name"), number: Number(stack.number) };
     let endpoints = vec![Endpoint { address: stack.address, weight: 1 }];
     Route { generation: Generation(generation), target: Some(Target { stack: name, endpoints }) }
 }
 
 /// A folder in which fronts run; none outlives it.
-struct Place(tempfile::TempDir);
+pub(super) struct Place(tempfile::TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn driver(&self, settings: &str) -> BuiltinFront {
+    pub(super) fn driver(&self, settings: &str) -> BuiltinFront {
         let table = settings.parse().expect("TOML");
         BuiltinFront::run_by(BINARY.into(), &table, self.path()).expect("good settings")
     }
@@ -82,7 +82,7 @@ impl Place {
     }
 
     /// The processes that serve this folder, ended ones that nobody asked about yet excepted.
-    fn processes(&self) -> Vec<Pid> {
+    pub(super) fn processes(&self) -> Vec<Pid> {
         let ours = |pid: &i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             line.split(|b| *b == 0).any(|argument| argument == self.path().as_os_str().as_encoded_bytes())
@@ -102,16 +102,16 @@ impl Drop for Place {
 }
 
 /// A stack of one server: its number at `/`, and at `/slow` when let through.
-struct Stack {
-    number: u32,
-    address: SocketAddr,
+pub(super) struct Stack {
+    pub(super) number: u32,
+    pub(super) address: SocketAddr,
     gate: Arc<Notify>,
-    waiting: Arc<AtomicBool>,
+    pub(super) waiting: Arc<AtomicBool>,
     _running: JoinSet<()>,
 }
 
 impl Stack {
-    async fn start(number: u32) -> Self {
+    pub(super) async fn start(number: u32) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (gate, waiting) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
@@ -142,19 +142,19 @@ trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// A user: keeps its connection until it is asked to go.
-struct User {
+pub(super) struct User {
     address: SocketAddr,
     tls: Option<TlsConnector>,
     stream: Option<Box<dyn Io>>,
 }
 
 impl User {
-    fn at(address: SocketAddr) -> Self {
+    pub(super) fn at(address: SocketAddr) -> Self {
         Self { address, tls: None, stream: None }
     }
 
     /// Which stack answered; everything else is a failed request.
-    async fn ask(&mut self, path: &str) -> Result<u32, String> {
+    pub(super) async fn ask(&mut self, path: &str) -> Result<u32, String> {
         timeout(PATIENCE, self.talk(path)).await.map_err(|_| "no answer")?
     }
 
@@ -235,11 +235,11 @@ impl Crowd {
     }
 }
 
-async fn order(driver: &BuiltinFront, generation: u64, stack: &Stack) {
+pub(super) async fn order(driver: &BuiltinFront, generation: u64, stack: &Stack) {
     assert_eq!(driver.cut_over(&route(generation, stack)).await.expect("it obeys"), CutOver::Applied);
 }
 
-async fn generation(driver: &BuiltinFront) -> u64 {
+pub(super) async fn generation(driver: &BuiltinFront) -> u64 {
     driver.observe().await.expect("it answers").expect("it has a route").route.generation.0
 }
 

@@ -6,6 +6,7 @@ mod cli;
 mod deploy;
 mod front;
 mod front_heat;
+mod front_limits;
 mod git;
 mod heat;
 mod heat_adopt;

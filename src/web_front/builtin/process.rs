@@ -31,6 +31,7 @@ use super::{
     settings::Settings,
     store::{Memory, Store},
 };
+use crate::descriptors::{AcceptErrors, Reserve, is_shortage};
 
 /// The settings, in the front's folder.
 pub(super) const SETTINGS: &str = "settings.toml";
@@ -42,6 +43,15 @@ const SUCCESSION: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(30);
 /// How often certificate and pages are looked at for changes.
 const WATCH: Duration = Duration::from_secs(5);
+
+/// Descriptors that are held for the control socket, for when all others are in use.
+const RESERVE: usize = 16;
+
+/// How many descriptors a front needs for other things than connections, generously: its files, runtimes and listening
+/// sockets, the reserve, what orders need, and a front that takes over.
+pub(super) fn fixed_files(threads: usize, addresses: usize) -> u64 {
+    (RESERVE + 32 + 8 * (threads + 1) + 3 * addresses) as u64
+}
 
 /// Why a front can not begin, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +106,8 @@ struct Front {
     /// Those that handed over to us and still serve the connections that they have.
     followers: Vec<BufReader<UnixStream>>,
     watched: Vec<Option<std::time::SystemTime>>,
+    /// What lets orders in when clients have taken all descriptors.
+    reserve: Reserve,
 }
 
 /// What comes in over the control socket.
@@ -113,13 +125,11 @@ async fn serve(mut front: Front, stop: impl Future<Output = ()>) -> Result<(), F
     let mut stop = std::pin::pin!(stop);
     let mut hang_up = signal(SignalKind::hangup()).map_err(io_error("SIGHUP can not be heard"))?;
     let mut watch = interval(WATCH);
+    let mut errors = AcceptErrors::at("the control socket of the front");
     let (tell, mut told) = mpsc::channel(64);
     loop {
         tokio::select! {
-            accepted = front.control.accept() => match accepted {
-                Ok((stream, _)) => detach(listen(stream, tell.clone())),
-                Err(error) => return Err(io_error("the control socket is broken")(error)),
-            },
+            stream = accept(&front.control, &mut front.reserve, &mut errors) => detach(listen(stream, tell.clone())),
             Some(message) = told.recv() => match message {
                 Message::Order(order, answer) => front.take(order, answer).await,
                 Message::HandOff(successor) => if let Some(link) = front.hand_over(successor).await {
@@ -131,7 +141,22 @@ async fn serve(mut front: Front, stop: impl Future<Output = ()>) -> Result<(), F
             why = front.plane.died() => return Err(FrontError::Died(why)),
             () = &mut stop => return front.farewell().await,
             _ = hang_up.recv() => front.reload(),
-            _ = watch.tick() => front.reload_if_changed(),
+            _ = watch.tick() => {
+                front.reserve.refill();
+                front.reload_if_changed();
+            }
+        }
+    }
+}
+
+/// The next control connection, whatever stands in the way: the front goes on serving, and takes orders again when it can.
+async fn accept(control: &UnixListener, reserve: &mut Reserve, errors: &mut AcceptErrors) -> UnixStream {
+    loop {
+        match control.accept().await {
+            Ok((stream, _)) => return stream,
+            // Somebody else may be faster to take what is let go here, but not as often as there is a reserve.
+            Err(error) if is_shortage(&error) && reserve.release() => {}
+            Err(error) => errors.wait(&error).await,
         }
     }
 }

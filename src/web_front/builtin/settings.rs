@@ -10,7 +10,11 @@ use std::{
 use hyper::header::HeaderName;
 use toml::Value;
 
-use crate::web_front::reading::{Reader, boolean, duration, number, path, shown, text};
+use super::{plane::told, process::fixed_files};
+use crate::{
+    descriptors::Shares,
+    web_front::reading::{Reader, boolean, duration, number, path, shown, text},
+};
 
 /// Everything that can be said about a built-in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +27,12 @@ pub struct Settings {
     pub preview: Preview,
     /// Threads that serve users. The control socket has one of its own.
     pub threads: usize,
-    /// Client connections open at once, over all addresses.
+    /// Client connections open at once, over all addresses. [`Settings::fit`] makes it what the process may have.
     pub connections: usize,
+    /// Whether a person wrote that number.
+    pub connections_named: bool,
+    /// Connections to stacks open at once, as far as descriptors go.
+    pub stack_connections: usize,
     /// The largest request head, in bytes.
     pub header_bytes: usize,
     /// What is waited for, and how long.
@@ -43,6 +51,9 @@ pub struct Settings {
     /// survives the front but not a power cut.
     pub flush: bool,
 }
+
+/// How many client connections there may be where nobody says a number.
+const CONNECTIONS: usize = 8192;
 
 /// PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +126,7 @@ impl Settings {
         });
         let limits = top.table("limits", |t| {
             (
-                t.optional("connections", |v| number(v, 1, 1_000_000)).unwrap_or(8192),
+                t.optional("connections", |v| number(v, 1, 1_000_000)),
                 t.optional("header_bytes", |v| number(v, 8192, 1 << 20)).unwrap_or(32 << 10),
             )
         });
@@ -134,13 +145,15 @@ impl Settings {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        let (connections, header_bytes) = limits.unwrap_or((8192, 32 << 10));
+        let (connections, header_bytes) = limits.unwrap_or((None, 32 << 10));
         Ok(Self {
             listen,
             tls: tls.flatten(),
             preview: preview.unwrap_or_default(),
             threads,
-            connections,
+            connections: connections.unwrap_or(CONNECTIONS),
+            connections_named: connections.is_some(),
+            stack_connections: usize::MAX,
             header_bytes,
             timeouts: timeouts.unwrap_or_default(),
             maintenance_page,
@@ -149,6 +162,26 @@ impl Settings {
             probe_path,
             behind_proxy,
             flush,
+        })
+    }
+
+    /// Makes the numbers of connections such that they fit into `limit` open files, with room left for everything else.
+    /// Returns what to say when a number that a person wrote does not fit.
+    pub(super) fn fit(&mut self, limit: u64) -> Option<String> {
+        let fixed = fixed_files(self.threads, self.listen.len()).min(limit / 2);
+        let wished = self.connections;
+        // Those that are told that there are too many count too.
+        let shares = Shares::of(limit, fixed, wished + told(wished));
+        let most = shares.clients - told(shares.clients).min(shares.clients - 1);
+        self.connections = wished.min(most);
+        self.stack_connections = shares.onward;
+        let needed = fixed + 2 * (wished + told(wished)) as u64;
+        (self.connections_named && self.connections < wished).then(|| {
+            let fits = self.connections;
+            format!(
+                "`limits.connections` = {wished} needs {needed} open files, but {limit} are allowed; {fits} connections are served. \
+                 Raise the limit (LimitNOFILE in the unit, `ulimit -Hn` by hand)"
+            )
         })
     }
 
@@ -209,5 +242,42 @@ fn addresses(value: &Value) -> Result<Vec<SocketAddr>, String> {
         (true, _) => Err("at least one address is wanted".to_owned()),
         (_, false) => Err("an address is there twice".to_owned()),
         _ => Ok(all),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(more: &str) -> Settings {
+        Settings::read(&format!("listen = '127.0.0.1:1'\n{more}").parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn connections_are_made_to_fit_with_room_for_control() {
+        for limit in [64, 256, 1024, 4096, 65_536, 1 << 20] {
+            let mut settings = settings("");
+            assert_eq!(settings.fit(limit), None, "nobody wrote a number");
+            let Settings { connections, stack_connections, .. } = settings;
+            let all = connections + told(connections) + stack_connections;
+            assert!((1..=CONNECTIONS).contains(&connections) && stack_connections >= connections, "{settings:?}");
+            let left = limit - all as u64;
+            assert!(left >= (limit / 2).min(fixed_files(2, 1)), "{left} of {limit} are left");
+        }
+        let mut large = settings("");
+        large.fit(65_536);
+        assert_eq!(large.connections, CONNECTIONS);
+    }
+
+    #[test]
+    fn a_number_that_does_not_fit_is_told() {
+        let mut settings = settings("limits = { connections = 20000 }");
+        assert_eq!(settings.clone().fit(65_536), None);
+        let said = settings.fit(1024).unwrap();
+        assert!(said.starts_with("`limits.connections` = 20000 needs 40"), "{said}");
+        assert!(
+            said.contains("1024 are allowed")
+                && said.contains(&format!("{} connections are served", settings.connections))
+        );
     }
 }

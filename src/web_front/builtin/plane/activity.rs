@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
+use tokio::sync::Notify;
+
 use super::Shared;
 use crate::web_front::builtin::settings::Timeouts;
 
@@ -16,6 +18,9 @@ pub(super) struct Activity {
     head_since: AtomicU32,
     body_awaited_since: AtomicU32,
     write_stuck_since: AtomicU32,
+    /// Its number among all connections.
+    id: u64,
+    asked_to_go: Notify,
 }
 
 /// What is to be done with a connection.
@@ -33,14 +38,43 @@ impl Activity {
     /// A fresh connection owes us a request head.
     pub(super) fn new(shared: &Arc<Shared>) -> Arc<Self> {
         let now = shared.now();
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
             shared: shared.clone(),
             requests: AtomicU32::new(0),
             idle_since: AtomicU32::new(now),
             head_since: AtomicU32::new(now),
             body_awaited_since: AtomicU32::new(0),
             write_stuck_since: AtomicU32::new(0),
+            id: shared.room.enter(this.clone()),
+            asked_to_go: Notify::new(),
         })
+    }
+
+    /// Since when it has waited for a request, or for the rest of its head; `None`: it has one.
+    pub(super) fn waits_since(&self) -> Option<u32> {
+        let since = self.idle_since.load(Relaxed).max(self.head_since.load(Relaxed));
+        (self.requests.load(Relaxed) == 0).then_some(since)
+    }
+
+    /// It is not among those any more that may be asked to go.
+    pub(super) fn retire(&self) {
+        self.shared.room.leave(self.id);
+    }
+
+    /// The front is full, and others have something to ask.
+    pub(super) fn ask_to_go(&self) {
+        self.asked_to_go.notify_one();
+    }
+
+    /// Returns when the connection is to make room; what to do then.
+    pub(super) async fn told_to_go(&self) -> Verdict {
+        self.asked_to_go.notified().await;
+        match (self.requests.load(Relaxed), self.head_since.load(Relaxed)) {
+            (0, 0) => Verdict::Idle,
+            (0, _) => Verdict::Stuck,
+            // A request has come meanwhile.
+            _ => Verdict::Fine,
+        }
     }
 
     /// Bytes came in.
@@ -85,6 +119,12 @@ impl Activity {
         }
         let idle = self.head_since.load(Relaxed) == 0 && longer(&self.idle_since, timeouts.idle);
         if idle { Verdict::Idle } else { Verdict::Fine }
+    }
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.retire();
     }
 }
 

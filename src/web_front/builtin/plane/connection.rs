@@ -43,19 +43,28 @@ pub(super) async fn serve(stream: std::net::TcpStream, peer: SocketAddr, seat: S
     let patience = seat.shared.settings.timeouts.header;
     let tls = seat.shared.tls.load_full();
     let secure = tls.is_some();
-    let (wire, http2) = match tls {
-        None => timeout(patience, sniff(stream)).await??,
-        Some(config) => {
-            let stream = timeout(patience, TlsAcceptor::from(config).accept(stream)).await??;
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            (Wire::Tls(Box::new(stream)), http2)
-        }
-    };
     let activity = Activity::new(&seat.shared);
+    let greet = async {
+        Ok::<_, io::Error>(match tls {
+            None => sniff(stream).await?,
+            Some(config) => {
+                let stream = TlsAcceptor::from(config).accept(stream).await?;
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                (Wire::Tls(Box::new(stream)), http2)
+            }
+        })
+    };
+    let (wire, http2) = tokio::select! {
+        greeted = timeout(patience, greet) => greeted??,
+        _ = activity.told_to_go() => return Ok(()),
+    };
     let client = Client::new(peer.ip(), secure, seat.shared.settings.behind_proxy);
     let connection = Arc::new(Connection { seat, client, activity: activity.clone(), crowded });
-    let io = TokioIo::new(Watched { wire, activity });
-    if http2 { serve_http2(io, connection).await } else { serve_http1(io, connection).await }
+    let io = TokioIo::new(Watched { wire, activity: activity.clone() });
+    let served = if http2 { serve_http2(io, connection).await } else { serve_http1(io, connection).await };
+    // What has changed protocol lives on, and waits for no request.
+    activity.retire();
+    served
 }
 
 /// Reads enough to tell HTTP/2 from HTTP/1; what was read is read again.
@@ -116,18 +125,20 @@ async fn watch<F: Future<Output = hyper::Result<()>>>(
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut going = false;
     loop {
-        tokio::select! {
+        let verdict = tokio::select! {
             biased;
             ended = poll_fn(|cx| serving.as_mut().poll(cx)) => return ended.map_err(io::Error::other),
             _ = stage.wait_for(|&now| now >= last), if !going => {
                 going = true;
-                shut_down(serving.as_mut());
+                Verdict::Idle
             }
-            _ = look.tick() => match connection.activity.verdict(timeouts) {
-                Verdict::Fine => {}
-                Verdict::Idle => shut_down(serving.as_mut()),
-                Verdict::Stuck => return Err(io::ErrorKind::TimedOut.into()),
-            }
+            verdict = connection.activity.told_to_go() => verdict,
+            _ = look.tick() => connection.activity.verdict(timeouts),
+        };
+        match verdict {
+            Verdict::Fine => {}
+            Verdict::Idle => shut_down(serving.as_mut()),
+            Verdict::Stuck => return Err(io::ErrorKind::TimedOut.into()),
         }
     }
 }

@@ -11,11 +11,15 @@ use std::{
 use tokio::task::JoinHandle;
 
 use super::{Shared, connection, worker::Worker};
+use crate::{
+    clock::after,
+    descriptors::{AcceptErrors, is_shortage},
+};
 
-/// Connections beyond the limit that are told so; more are just closed.
+/// Connections beyond the limit that are told so at most; more wait in the kernel until one of those has gone.
 const TOLD: usize = 64;
-/// Out of descriptors, most often: what is open has to end first.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How often it is looked whether one has gone.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Accepts on one socket until it is dropped or stopped.
 pub(super) struct Acceptor(JoinHandle<()>);
@@ -48,40 +52,40 @@ impl Drop for Acceptor {
 /// The only points where this can be stopped are those where no connection is in our hands.
 async fn accept(listener: TcpListener, shared: &Arc<Shared>, workers: &[Worker]) -> io::Result<Infallible> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
+    let mut errors = AcceptErrors::at("a listening socket of the front");
+    let limit = shared.settings.connections;
+    let told = told(limit);
     loop {
+        while shared.connections.load(Ordering::SeqCst) >= limit + told && !shared.make_room() {
+            after(LOOK).await;
+        }
         // Taken from this worker's runtime again, because another worker may be the one to serve it.
         match listener.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             Ok((stream, peer)) => give(stream, peer, shared, workers),
-            Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "can not accept connections, trying again");
-                pause().await;
+                // Idle connections hold descriptors too.
+                if is_shortage(&error) {
+                    shared.make_room();
+                }
+                errors.wait(&error).await;
             }
         }
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "there is no event for a free descriptor")]
-async fn pause() {
-    tokio::time::sleep(PAUSE).await;
-}
-
-fn is_of_the_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+/// How many connections beyond the limit are told that there are too many.
+pub(in crate::web_front::builtin) fn told(limit: usize) -> usize {
+    (limit / 8).clamp(1, TOLD)
 }
 
 fn give(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, workers: &[Worker]) {
-    let open = shared.connections.load(Ordering::SeqCst);
-    let limit = shared.settings.connections;
-    if open >= limit + TOLD {
-        return;
-    }
+    let full = shared.connections.load(Ordering::SeqCst) >= shared.settings.connections;
+    let crowded = full && !shared.make_room();
     let Some((handle, seat)) = Worker::least(workers, shared) else { return };
     let held = seat.hold();
     handle.spawn(async move {
         let _held = held;
-        if let Err(error) = connection::serve(stream, peer, seat, open >= limit).await {
+        if let Err(error) = connection::serve(stream, peer, seat, crowded).await {
             tracing::debug!(%error, %peer, "a client connection ended");
         }
     });

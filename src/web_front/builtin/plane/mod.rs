@@ -12,6 +12,7 @@ mod listener;
 mod pages;
 mod pool;
 mod proxy;
+mod room;
 mod table;
 mod tls;
 mod upgrade;
@@ -30,6 +31,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{mpsc, watch};
 
 pub(super) use headers::PROBE_NAME;
+pub(super) use listener::told;
 pub(super) use pages::FRONT_NAME;
 use pages::Pages;
 use table::Table;
@@ -38,7 +40,7 @@ pub(super) use worker::detach;
 
 use self::{listener::Acceptor, table::Stacks, worker::Worker};
 use super::settings::Settings;
-use crate::{machine::StackName, web_front::Target};
+use crate::{descriptors::Budget, machine::StackName, web_front::Target};
 
 /// What connections do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -60,12 +62,20 @@ struct Shared {
     /// Tenths of a second since the start: good enough for timeouts, and reading it costs nothing.
     tick: AtomicU32,
     connections: AtomicUsize,
+    room: room::Room,
+    /// What descriptors there are for connections to stacks.
+    stack_connections: Arc<Budget>,
     stage: watch::Sender<Stage>,
 }
 
 impl Shared {
     fn now(&self) -> u32 {
         self.tick.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is room for one more connection, because one that waits for a request was told to go.
+    fn make_room(&self) -> bool {
+        self.room.make(self.now())
     }
 }
 
@@ -89,6 +99,8 @@ impl Plane {
             tls: ArcSwapOption::new(settings.tls.as_ref().map(tls::load).transpose()?),
             tick: AtomicU32::new(1),
             connections: AtomicUsize::new(0),
+            room: room::Room::default(),
+            stack_connections: Budget::of(settings.stack_connections),
             stage: watch::Sender::new(Stage::Serving),
         });
         let (report, died) = mpsc::unbounded_channel();

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
-    Stage,
+    Shared, Stage,
     activity::Activity,
     body::{Lease, RequestBody, ResponseBody},
     headers::{self, Client},
@@ -23,6 +23,7 @@ use super::{
     upgrade,
     worker::{Seat, detach},
 };
+use crate::descriptors;
 
 /// How often a request may be tried.
 const ATTEMPTS: usize = 4;
@@ -190,8 +191,10 @@ impl Connection {
         {
             return Some((index, upstream, true));
         }
-        match timeout(seat.shared.settings.timeouts.connect, dial(endpoint.endpoint.address)).await {
+        match timeout(seat.shared.settings.timeouts.connect, dial(endpoint.endpoint.address, &seat.shared)).await {
             Ok(Ok(upstream)) => Some((index, upstream, false)),
+            // We are short of descriptors, and the endpoint can not help it.
+            Ok(Err(error)) if descriptors::note(&error) => None,
             _ => {
                 endpoint.refused(now);
                 None
@@ -200,13 +203,17 @@ impl Connection {
     }
 }
 
-async fn dial(address: std::net::SocketAddr) -> std::io::Result<Upstream> {
+async fn dial(address: std::net::SocketAddr, shared: &Shared) -> std::io::Result<Upstream> {
+    let counted = shared.stack_connections.take()?;
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (upstream, connection) =
         http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
     // Its end is seen by whoever uses the connection.
-    detach(async move { drop(connection.with_upgrades().await) });
+    detach(async move {
+        let _counted = counted;
+        drop(connection.with_upgrades().await);
+    });
     Ok(upstream)
 }
 

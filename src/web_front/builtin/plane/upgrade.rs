@@ -20,8 +20,10 @@ pub(super) fn join(client: Option<OnUpgrade>, response: &mut Response<Incoming>,
     let stack = hyper::upgrade::on(response);
     let Some(client) = client else { return };
     let held = seat.hold();
+    // The connection to the stack was counted until here. With none left it goes on all the same: it is open already.
+    let onward = seat.shared.stack_connections.take().ok();
     detach(async move {
-        let _counted = (open, held);
+        let _counted = (open, held, onward);
         // Whoever hangs up, the other one is hung up on: there is nobody left to tell an error.
         if let (Ok(client), Ok(stack)) = tokio::join!(client, stack) {
             let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(stack)).await;

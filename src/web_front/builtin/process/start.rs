@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::{
-    fs::{FlockOperation, flock},
-    process::{Resource, Rlimit, getrlimit, setrlimit},
-};
+use rustix::fs::{FlockOperation, flock};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::BufReader,
@@ -21,13 +18,16 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::{Front, FrontError, SETTINGS, SUCCESSION, digest, io_error};
-use crate::web_front::builtin::{
-    control::{Answer, Order, reachable, receive, send, socket},
-    handoff,
-    plane::Plane,
-    settings::Settings,
-    store::{Memory, Store},
+use super::{Front, FrontError, RESERVE, SETTINGS, SUCCESSION, digest, io_error};
+use crate::{
+    descriptors::{Reserve, raise_limit},
+    web_front::builtin::{
+        control::{Answer, Order, reachable, receive, send, socket},
+        handoff,
+        plane::Plane,
+        settings::Settings,
+        store::{Memory, Store},
+    },
 };
 
 /// How often the lock of the folder is tried, and with what pause: a second in all.
@@ -47,8 +47,10 @@ struct Inherited {
 pub(super) async fn begin(folder: &Path, take_over: bool) -> Result<Front, FrontError> {
     let path = folder.join(SETTINGS);
     let text = std::fs::read_to_string(&path).map_err(io_error(format!("{} can not be read", path.display())))?;
-    let settings = read_settings(&path, &text)?;
-    raise_file_limit(&settings);
+    let mut settings = read_settings(&path, &text)?;
+    if let Some(short) = settings.fit(raise_limit()) {
+        tracing::warn!("{short}");
+    }
     let mut inherited = match if take_over { from_predecessor(folder).await? } else { None } {
         Some(inherited) => inherited,
         None => alone(folder).await?,
@@ -88,6 +90,7 @@ pub(super) async fn begin(folder: &Path, take_over: bool) -> Result<Front, Front
         plane,
         followers,
         watched: Vec::new(),
+        reserve: Reserve::of(RESERVE),
     };
     front.watched = front.modified();
     tracing::info!(listen = ?front.settings.listen, take_over, "serving");
@@ -199,15 +202,4 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(4096)?;
     Ok(socket.into())
-}
-
-/// A connection of a client needs two descriptors, one of them towards the stack.
-fn raise_file_limit(settings: &Settings) {
-    let limit = getrlimit(Resource::Nofile);
-    // Refused or not, what we get is looked at next.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    let wanted = settings.connections as u64 * 2 + 100;
-    if let Some(limit) = getrlimit(Resource::Nofile).current.filter(|&limit| limit < wanted) {
-        tracing::warn!(limit, wanted, "fewer open files are allowed than the limit of connections needs");
-    }
 }

@@ -1,5 +1,7 @@
 //! Clients that hold the front up are cut, and no more come in than may.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use super::kit::{Client, Front, Server, get, until};
 
 #[tokio::test]
@@ -45,13 +47,37 @@ async fn beyond_the_limit_of_connections_one_is_told_so() {
     let front = Front::start("[limits]\nconnections = 2").await;
     front.live(1, 1, &[blue.address]).await;
     let (mut one, mut two) = (Client::connect(front.address).await, Client::connect(front.address).await);
-    assert_eq!((one.get("/", "").await.status, two.get("/", "").await.status), (200, 200));
+    for busy in [&mut one, &mut two] {
+        busy.send("GET /gate HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    }
+    until("both are being answered", async || blue.hits.load(SeqCst) == 2).await;
     let mut three = Client::connect(front.address).await;
     let page = three.get("/", "").await;
     assert!(page.status == 503 && page.head.contains("x-pointsman-front: crowded"), "{page:?}");
     assert!(page.head.contains("connection: close") && three.is_cut().await);
     drop(one);
     until("there is room", async || get(front.address, "/", "").await.status == 200).await;
+}
+
+#[tokio::test]
+async fn when_full_whoever_waits_for_longest_makes_room_and_a_request_is_never_cut() {
+    let blue = Server::start("blue").await;
+    let front = Front::start("[limits]\nconnections = 3").await;
+    front.live(1, 1, &[blue.address]).await;
+    let mut busy = Client::connect(front.address).await;
+    busy.send("GET /gate HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    until("it is being answered", async || blue.hits.load(SeqCst) == 1).await;
+    let mut silent = Client::connect(front.address).await;
+    let mut idle = Client::connect(front.address).await;
+    assert_eq!(idle.get("/", "").await.status, 200);
+    // Not at once, but as soon as one of the others has been idle for a moment.
+    until("a fourth is served", async || {
+        Client::connect(front.address).await.get("/", "connection: close\r\n").await.status == 200
+    })
+    .await;
+    assert!(silent.is_cut().await, "it never asked for anything");
+    blue.gate.notify_one();
+    assert_eq!(busy.reply().await.body, "blue");
 }
 
 #[tokio::test]
