@@ -86,6 +86,8 @@ impl Environment {
                 self.drift = Some(*generation);
             }
             Event::DriftMended => self.drift = None,
+            Event::LiveDown { number, reason } => self.live_down(*number, reason, at)?,
+            Event::LiveUp { number } => self.live_up(*number)?,
             Event::OperatorNeeded { number, .. } => self.call_operator(*number),
             Event::Held { reason } => self.set_hold(&entry.by, reason, at),
             Event::Resumed { .. } => self.hold = None,
@@ -247,6 +249,7 @@ impl Environment {
         let (release, plan) = (active.release.clone(), active.plan.clone());
         let sent_back = active.trigger == Trigger::Rollback;
         let former = self.live.replace(Stack { number, release, plan, since: at, proven: false });
+        self.down = None;
         let (displaced, farewell) = match former {
             Some(stack) if stack.proven => {
                 let standby = Standby { stack, promise: Promise::WhileBaking };
@@ -390,6 +393,7 @@ impl Environment {
             let standby = self.standby.take_if(|s| Some(s.stack.number) == to);
             let back = standby.ok_or(Illegal { event: "undone", number, why: "it goes back to no standby" })?;
             let former = self.live.replace(Stack { since: at, ..back.stack });
+            self.down = None;
             former.iter().for_each(|stack| self.dismiss(stack, Farewell::SentBack, at));
         } else {
             self.discard(&active, Farewell::SentBack, at);

@@ -194,6 +194,18 @@ pub enum Event {
     },
     /// The front shows the live stack again.
     DriftMended,
+    /// What is live was seen not to do its work. It is started again for ever.
+    LiveDown {
+        /// Which.
+        number: Number,
+        /// What was seen, in one sentence.
+        reason: Arc<str>,
+    },
+    /// What is live was seen to be up and to pass its checks again.
+    LiveUp {
+        /// Which.
+        number: Number,
+    },
     /// Trying again does not help; a person must look. What is due is still tried.
     OperatorNeeded {
         /// Which deployment.

@@ -7,6 +7,7 @@
 //! leave before its reason is durable.
 
 mod adoption;
+mod alive;
 mod apply;
 mod command;
 mod effect;
@@ -26,6 +27,7 @@ mod state;
 mod tests;
 mod tick;
 
+pub use alive::Down;
 pub use apply::Illegal;
 pub use command::{Command, Refusal, ReleaseDraft};
 pub use effect::{Effect, RetirePermit};

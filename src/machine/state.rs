@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alive::Down,
     event::{Outcome, Trigger},
     hook::{Hook, HookProgress},
     ids::{Generation, Key, Millis, Number, Seq},
@@ -31,6 +32,9 @@ pub struct Environment {
     pub(super) retiring: Vec<Retiring>,
     /// The order that is to put a drifted front right.
     pub(super) drift: Option<Generation>,
+    /// What is live was seen not to do its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) down: Option<Down>,
     pub(super) hold: Option<Hold>,
     pub(super) pin: Option<u32>,
     pub(super) vetoes: Vec<Veto>,
@@ -381,6 +385,10 @@ impl Environment {
     /// Whether the front is being put right.
     pub fn drift(&self) -> Option<Generation> {
         self.drift
+    }
+    /// Whether what is live was seen not to do its work.
+    pub fn down(&self) -> Option<&Down> {
+        self.down.as_ref()
     }
     /// Whether automatic deployments are stopped.
     pub fn hold(&self) -> Option<&Hold> {

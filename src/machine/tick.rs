@@ -21,6 +21,7 @@ impl Environment {
             return None;
         }
         self.strangers_seen(seen)
+            .or_else(|| self.live_seen(seen))
             .or_else(|| self.drift_seen(seen))
             .or_else(|| self.tear_down(seen, now))
             .or_else(|| self.standby_due(seen, now))

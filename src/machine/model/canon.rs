@@ -76,6 +76,9 @@ fn canonical(env: &mut Environment) {
             deployment.progress.failed = Some(text());
         }
     }
+    if let Some(down) = &mut env.down {
+        down.reason = text();
+    }
     if let Some(hold) = &mut env.hold {
         (hold.by, hold.reason) = (text(), text());
     }

@@ -111,6 +111,9 @@ fn words(core: &Core) -> String {
     if env.drift().is_some() {
         say(format_args!(" drift"));
     }
+    if let Some(down) = env.down() {
+        say(format_args!(" down{}", if down.operator_needed { "!" } else { "" }));
+    }
     if env.hold().is_some() {
         say(format_args!(" held"));
     }

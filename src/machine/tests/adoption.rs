@@ -143,7 +143,7 @@ fn one_that_was_not_found_good_is_let_go_by_its_successor() {
     let mut story = cutting_over(&Plan::default());
     story.obey();
     story.tick().unwrap();
-    story.stacks(&[view(1, Condition::Ready, Health::Failing)]).at(60);
+    story.stacks(&[view(1, Condition::Ready, Health::Failing)]).at(60).falls();
     assert!(matches!(story.tick(), Some(Event::Ended { outcome: Outcome::Failed, .. })));
     assert_eq!(story.env.live().unwrap().number, n(1), "worse than a sick stack is none");
     story.up_to_baking(2, &Plan::default());

@@ -100,7 +100,7 @@ fn the_public_address_has_to_answer_from_the_new_stack() {
 fn what_is_live_or_promised_is_brought_back_when_its_host_forgot_it() {
     let mut story = Story::new();
     let (one, two) = (story.live(1, &Plan::default()), story.live(2, &Plan::default()));
-    story.stacks(&[]);
+    story.stacks(&[]).falls();
     assert_eq!(story.tick(), None);
     assert_eq!(story.effects(), [Effect::Ensure(two), Effect::Ensure(one)]);
     story.seen.stacks = None;

@@ -244,7 +244,7 @@ fn a_hook_that_runs_keeps_no_sick_stack_waiting_for_news_of_the_standby() {
     story.up_to_baking(2, &plan(&[AfterCutover]));
     story.at(60 + 60).orders(2, AfterCutover);
     let unknown = view(1, Condition::Ready, Health::Unknown);
-    story.stacks(&[unknown, view(2, Condition::Ready, Health::Failing)]).at(60 + 60 + 299);
+    story.stacks(&[unknown, view(2, Condition::Ready, Health::Failing)]).at(60 + 60 + 299).falls();
     assert_eq!(story.tick(), None);
     story.at(60 + 60 + 300);
     failed(&mut story, "stays live");
@@ -304,7 +304,7 @@ fn a_stack_that_is_sick_goes_back_at_once_whatever_runs() {
     story.live(1, &Plan::default());
     story.up_to_baking(2, &plan(&[AfterCutover]));
     story.orders(2, AfterCutover);
-    story.stacks(&[well(1), view(2, Condition::Ready, Health::Failing)]);
+    story.stacks(&[well(1), view(2, Condition::Ready, Health::Failing)]).falls();
     assert!(matches!(story.tick(), Some(Event::UndoOrdered { .. })));
     assert_eq!((story.env.hooks_ordered().count(), story.env.active().unwrap().hook()), (0, None));
 }

@@ -1,6 +1,7 @@
 //! Stories of the core, told event by event: what is asked, what is seen, what follows.
 
 mod adoption;
+mod alive;
 mod approvers;
 mod deadlines;
 mod deploying;
@@ -91,6 +92,13 @@ impl Story {
         let event = self.env.tick(&self.seen, self.now)?;
         self.happens(event.clone());
         Some(event)
+    }
+
+    /// That what is live is down is recorded before anything is made of it.
+    pub(super) fn falls(&mut self) -> &mut Self {
+        let event = self.tick();
+        assert!(matches!(event, Some(Event::LiveDown { .. })), "{event:?}");
+        self
     }
 
     pub(super) fn effects(&self) -> Vec<Effect> {

@@ -80,6 +80,7 @@ fn checks_that_fail_while_it_bakes_send_the_traffic_back_at_once() {
     story.up_to_baking(2, &Plan::default());
     let sick = StackView { remark: Some(text("500s")), ..view(2, Condition::Ready, Health::Failing) };
     story.stacks(&[well(1), sick]);
+    story.falls();
     let Some(Event::UndoOrdered { to, outcome, reason, .. }) = story.tick() else { unreachable!() };
     assert_eq!((to, outcome, &*reason), (Some(n(1)), Outcome::RolledBack, "500s"));
 }
@@ -91,6 +92,7 @@ fn a_stack_that_is_gone_or_failed_while_it_bakes_is_bad_too() {
         story.live(1, &Plan::default());
         story.up_to_baking(2, &Plan::default());
         story.stacks(&stacks);
+        story.falls();
         assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), .. })));
     }
 }
@@ -102,6 +104,7 @@ fn with_nothing_healthy_to_go_back_to_the_sick_stack_stays_until_its_watch_is_ov
     story.up_to_baking(2, &Plan::default());
     let failing = |number| view(number, Condition::Ready, Health::Failing);
     story.stacks(&[failing(1), failing(2)]);
+    story.falls();
     assert_eq!(story.tick(), None);
     story.at(60 + 60);
     assert!(matches!(story.tick(), Some(Event::Ended { outcome: Outcome::Failed, .. })));
@@ -158,6 +161,7 @@ fn a_bake_that_failed_waits_for_a_standby_of_which_nothing_is_known_yet() {
         story.up_to_baking(2, &Plan::default());
         story.stacks(&[view(1, Condition::Ready, standby), view(2, Condition::Ready, Health::Failing)]);
         story.at(60 + 60);
+        story.falls();
         story
     };
     for silent in [false, true] {
