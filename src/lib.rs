@@ -20,6 +20,7 @@ pub mod runner;
 pub mod secrets;
 pub mod settings;
 pub mod stacks;
+mod telling;
 pub mod text;
 pub mod toml_file;
 pub mod units;

@@ -26,6 +26,11 @@ pub(crate) fn is_key_like(key: &str) -> bool {
     key.len() <= 40 && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
 }
 
+/// Replaces what a terminal would obey in a text of others.
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// A length of time as people say it: `140 ms`, `3.2 s`, `12 min`, `5 h 10 min`, `3 d 4 h`.
 pub fn format_duration(length: Millis) -> String {
     let ms = length.0;

@@ -238,6 +238,12 @@ fn the_files_that_people_write_are_read_without_the_network() {
 }
 
 #[test]
+fn sentences_know_the_machine_only() {
+    let all = sources();
+    assert_none("a sentence looks up", &foreign(&all, "src/telling", &["telling", "machine", "text"]));
+}
+
+#[test]
 fn texts_know_not_what_they_are_used_for() {
     let all = sources();
     for place in ["src/text.rs", "src/units.rs", "src/toml_file.rs", "src/clock.rs", "src/random.rs", "src/program.rs"]

@@ -32,7 +32,7 @@ pub fn lines(e: &Value) -> Vec<String> {
     rows.extend(each(&e["trouble"]).map(|t| ("trouble", trouble(t))));
     let newest = e["ended"].as_array().map_or(&[][..], Vec::as_slice).iter().rev().take(3);
     rows.extend(newest.map(|d| ("ended", ended(d))));
-    rows.push(("next", text(&e["next"]).to_owned()));
+    rows.extend(situation(&e["situation"]));
 
     let mut lines = vec![text(&e["environment"]).to_owned()];
     let mut before = "";
@@ -42,6 +42,12 @@ pub fn lines(e: &Value) -> Vec<String> {
         before = name;
     }
     lines
+}
+
+/// The three lines of a situation, by name.
+pub fn situation(value: &Value) -> impl Iterator<Item = (&'static str, String)> {
+    let rows = [("users", "users"), ("doing", "doing"), ("command", "command")];
+    rows.into_iter().filter_map(|(name, key)| Some((name, value[key].as_str()?.to_owned())))
 }
 
 fn each(value: &Value) -> impl Iterator<Item = &Value> {
@@ -112,7 +118,7 @@ mod tests {
             "trouble": [{ "step": "standing up stack 3", "why": "no \u{1b}[2Jsuch file", "since": "T5" }],
             "ended": [{ "number": 1, "version": "v1", "outcome": "succeeded", "reason": "", "at": "T6" },
                       { "number": 2, "version": "v2", "outcome": "rolled_back", "reason": "orders fail", "at": "T7" }],
-            "next": "It waits.",
+            "situation": { "users": "Users see v1.", "doing": "It waits.", "command": null },
         });
         assert_eq!(
             lines(&environment),
@@ -128,7 +134,8 @@ mod tests {
                 "  trouble    since T5: standing up stack 3: no \u{fffd}[2Jsuch file",
                 "  ended      v2 (2)            rolled back at T7: orders fail",
                 "             v1 (1)            succeeded at T6",
-                "  next       It waits.",
+                "  users      Users see v1.",
+                "  doing      It waits.",
             ]
         );
     }

@@ -14,11 +14,12 @@ use super::{
 };
 use crate::{
     checks::{Check, Kind},
-    hooks::{Call, HookDefinition, no_way_back, not_runnable},
+    hooks::{Call, HookDefinition, not_runnable},
     machine::{EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
     pipelines::{DefinitionSource, DeployOn, EnvironmentDefinition, Loaded, Pipeline, Registry, SecretSource, load},
     secrets::Secrets,
     settings::Settings,
+    telling::no_way_back,
     text::format_duration,
     units::show_duration,
     web_front,

@@ -19,7 +19,6 @@ pub mod journal;
 pub mod preview;
 pub mod promote;
 mod rail;
-mod record;
 pub mod sample;
 pub mod screen;
 pub mod serve;

@@ -7,10 +7,13 @@ use serde_json::Value;
 
 use super::{
     client::{ClientError, Connection},
-    record::{about, said},
     screen::{coloured, harmless, say},
 };
-use crate::{clock::Clock, machine::EnvironmentId};
+use crate::{
+    clock::Clock,
+    machine::EnvironmentId,
+    telling::{about, said},
+};
 
 /// How many records are read at once: more than one deployment ever writes.
 const RECORDS: usize = 200;

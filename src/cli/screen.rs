@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write, stdout};
 
+pub use crate::text::harmless;
+
 /// Writes a line for people or scripts. A closed pipe is no mistake of ours.
 pub fn say(text: impl std::fmt::Display) {
     let _ = writeln!(stdout(), "{text}");
@@ -37,9 +39,4 @@ pub fn width() -> Option<usize> {
     let out = stdout();
     let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok())??;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
-}
-
-/// Text of others, without what a terminal would obey.
-pub fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

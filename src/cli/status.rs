@@ -10,13 +10,13 @@ use super::{
     client::{Connection, Server},
     follow,
     rail::Rail,
-    record,
     screen::{coloured, harmless, say},
     table,
 };
 use crate::{
     clock::Clock,
     machine::{EnvironmentId, Millis},
+    telling,
     text::parse_duration,
 };
 
@@ -88,15 +88,20 @@ async fn watch(
     follow::watch(Rail::new(connection, server.json, &format!("{id}/{number}"), &begin)?, timeout).await
 }
 
-/// What an environment waits for, in one sentence.
+/// What users see, what is being done and until when, and the command that helps.
 pub async fn why(server: &Server, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
     let answer = server.connect()?.get(&format!("/v1/environments/{id}")).await?;
-    let sentence = answer["next"].as_str().unwrap_or_default();
     let as_json = serde_json::json!({
-        "environment": id, "next": sentence,
+        "environment": id, "next": answer["next"], "situation": answer["situation"],
         "waits_for": answer["waits_for"], "until": answer["until"], "who": answer["who"],
     });
-    say(if server.json { as_json.to_string() } else { harmless(sentence) });
+    if server.json {
+        say(as_json);
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (name, line) in block::situation(&answer["situation"]) {
+        say(format!("{name:8} {}", harmless(&line)));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -112,10 +117,10 @@ pub async fn history(server: &Server, id: &EnvironmentId, last: usize) -> anyhow
         let event = &entry["event"];
         let (kind, by) = (event["kind"].as_str().unwrap_or_default(), entry["by"].as_str().unwrap_or_default());
         let number = event["number"].as_u64().map_or("-".to_owned(), |n| n.to_string());
-        let reason = record::about(event);
+        let reason = telling::about(event);
         let (kind, by) = (format!("{:20}", kind.replace('_', " ")), harmless(by));
         say(format!("{at}  {number:>5}  {}  {by:16}  {reason}", coloured(&kind)).trim_end());
-        record::said(event).iter().for_each(|line| say(format!("{:33}{line}", "")));
+        telling::said(event).iter().for_each(|line| say(format!("{:33}{line}", "")));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -137,11 +137,6 @@ pub fn not_runnable(program: &str, folder: &Path) -> Option<String> {
     }
 }
 
-/// What a hook that is one way means for a way back, in one sentence.
-pub fn no_way_back(hook: &str, whose: &str) -> String {
-    format!("hook {hook}{whose} is one way: going back returns the stack, not what the hook changed")
-}
-
 /// The variable in which a command finds a secret: its name in capitals, `db-password` in `DB_PASSWORD`.
 pub fn variable(secret: &str) -> String {
     secret.to_ascii_uppercase().replace('-', "_")

@@ -12,7 +12,7 @@ mod redact;
 mod run;
 mod runs;
 
-pub use definition::{Call, HookDefinition, HttpCall, Method, no_way_back, not_runnable, variable};
+pub use definition::{Call, HookDefinition, HttpCall, Method, not_runnable, variable};
 pub use facts::Facts;
 pub use folder::Outcome;
 pub use redact::Redactor;

@@ -15,7 +15,7 @@ use super::{
     place::{OfDeployment, Place},
     shape::{Accepted, Done},
     shown::{Action, IfMatch, Look},
-    why, wish,
+    wish,
 };
 use crate::{
     access::Caller,
@@ -25,6 +25,7 @@ use crate::{
         self, Command, EnvironmentId, Event, GateName, Number, Refusal, ReleaseDraft, Seq, Trigger,
         promotion::{Why, is_going_back},
     },
+    telling,
 };
 
 /// How often a wish is looked at again because the environment moved for reasons of its own.
@@ -235,7 +236,7 @@ async fn record(
         };
         let looked_at = if said { look.at_which(app, id, action) } else { Vec::new() };
         match app.journal.command_on(id, &caller.by, app.clock.now(), command, &looked_at).await {
-            Ok(accepted) => return Ok(answer(id, accepted.event, why::one_way(&look.state))),
+            Ok(accepted) => return Ok(answer(id, accepted.event, telling::one_way(&look.state))),
             Err(CommandError::Moved) => {}
             Err(CommandError::Refused(Refusal::Duplicate(number))) => {
                 let now = Look::at(app, id);

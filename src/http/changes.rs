@@ -18,13 +18,14 @@ use super::{
     place::Place,
     shape::{Gate, PlannedHook, Release},
     shown::Look,
-    view, why,
+    view,
 };
 use crate::{
     access::Caller,
     git::{self, Mirror},
     machine::{self, EnvironmentId, GateName},
     pipelines::{EnvironmentDefinition, frozen::Frozen},
+    telling,
     text::format_time,
 };
 
@@ -150,7 +151,7 @@ pub(super) async fn changes(
         commits_why,
         gates: gates(&definition, &caller.by),
         hooks: definition.plan.hooks.iter().map(view::hook).collect(),
-        one_way: why::no_way_back_from(&definition.plan, to.as_deref()),
+        one_way: telling::no_way_back_from(&definition.plan, to.as_deref()),
     };
     Ok(([(header::ETAG, look.shown.tag())], Json(changes)).into_response())
 }

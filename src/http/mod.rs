@@ -20,7 +20,6 @@ mod shown;
 #[cfg(test)]
 mod tests;
 mod view;
-mod why;
 mod wish;
 
 use std::{any::Any, collections::HashMap, sync::Arc};

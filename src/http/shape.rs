@@ -1,10 +1,13 @@
 //! The shapes of what the API shows, apart from those of the state file: these may grow, and their names are for ever.
-//! Nothing but shapes: what is in them is said by [`super::view`] and [`super::why`].
+//! Nothing but shapes: what is in them is said by [`super::view`] and [`crate::telling`].
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::machine::{DeploymentState, Outcome, Trigger};
+use crate::{
+    machine::{DeploymentState, Outcome, Trigger},
+    telling::{Readiness, Situation, WaitsFor},
+};
 
 /// All environments that the caller may see.
 #[derive(Serialize, ToSchema)]
@@ -50,8 +53,13 @@ pub(super) struct Environment {
     pub trouble: Vec<Trouble>,
     /// The last deployments that are over, newest last.
     pub ended: Vec<Ended>,
+    /// The last deployment that failed or was rolled back, until a success or an abort came after it.
+    #[schema(required)]
+    pub last_failure: Option<Ended>,
     /// What it waits for, until when, and who can change that, in one sentence or two.
     pub next: String,
+    /// What to say at night, in three lines.
+    pub situation: Situation,
     pub waits_for: WaitsFor,
     /// Until when it waits at most, in RFC 3339.
     #[schema(required, example = "2026-11-21T18:00:00.000Z")]
@@ -59,36 +67,6 @@ pub(super) struct Environment {
     /// Who can end the waiting: names, or whom among many. Empty when it is nobody's to say.
     #[schema(required, example = "alice or bob")]
     pub who: Option<String>,
-}
-
-/// What an environment waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum WaitsFor {
-    /// Someone must open a gate.
-    Approval,
-    /// The stack is stood up.
-    Stack,
-    /// The stack must pass its checks.
-    Checks,
-    /// A hook runs.
-    Hook,
-    /// The front is to show the new stack.
-    Cutover,
-    /// The new stack is watched.
-    Bake,
-    /// What was live before comes back.
-    Rollback,
-    /// A person has to put something right.
-    Operator,
-    /// Automatic deployments are held.
-    Resume,
-    /// Another release than the one that waits is pinned.
-    Pin,
-    /// The next in the queue begins as soon as things are put right.
-    Turn,
-    /// Nothing is under way.
-    Deployment,
 }
 
 /// A deployment on its way.
@@ -294,18 +272,6 @@ pub(super) struct Seen {
     pub open_requests: Option<u64>,
     /// When it was looked at.
     pub looked: String,
-}
-
-/// How a rollback would be now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Readiness {
-    /// The stack before is up and well: one cutover.
-    Ready,
-    /// An earlier release has to be stood up again.
-    Cold,
-    /// There is nothing to go back to.
-    None,
 }
 
 /// Automatic deployments are stopped.

@@ -6,11 +6,11 @@ use super::{
         Candidate, Ended, Environment, Gate, GateName, Hold, Hook, HookState, Otherwise, PlannedHook, Release,
         RunningHook, Seen, Stack, Standby, Trouble, Veto,
     },
-    why,
 };
 use crate::{
     machine::{self, Deployment, EnvironmentId, Number, Promise},
     runner::Sight,
+    telling,
     text::{format_duration, format_time},
 };
 
@@ -19,7 +19,8 @@ pub(super) fn environment(app: &App, id: &EnvironmentId) -> Environment {
 }
 
 pub(super) fn state(id: &EnvironmentId, state: &machine::Environment, sight: &Sight) -> Environment {
-    let waits = why::waits(state);
+    let seen = sight.outlook();
+    let waits = telling::waits(state);
     Environment {
         environment: id.to_string(),
         seq: state.seq().0,
@@ -27,8 +28,8 @@ pub(super) fn state(id: &EnvironmentId, state: &machine::Environment, sight: &Si
         queue: state.queue().iter().map(|d| deployment(d, sight)).collect(),
         live: state.live().map(|s| stack(s, sight)),
         standby: state.standby().map(|s| Standby { stack: stack(&s.stack, sight), until: until(s.promise) }),
-        rollback: why::rollback(state, sight),
-        one_way: why::one_way(state),
+        rollback: telling::rollback(state, &seen),
+        one_way: telling::one_way(state),
         hooks: running(state),
         retiring: state.retiring().iter().map(|r| r.number.0).collect(),
         hold: state.hold().map(hold),
@@ -36,7 +37,9 @@ pub(super) fn state(id: &EnvironmentId, state: &machine::Environment, sight: &Si
         vetoes: state.vetoes().iter().map(veto).collect(),
         trouble: sight.trouble.iter().map(trouble).collect(),
         ended: state.ended().iter().map(ended).collect(),
-        next: why::sentence(id, state, sight),
+        last_failure: telling::last_failure(state).map(ended),
+        next: telling::sentence(id, state, &seen),
+        situation: telling::situation(id, state, &seen),
         waits_for: waits.what,
         until: waits.until.map(format_time),
         who: waits.who,
@@ -51,7 +54,7 @@ fn deployment(d: &Deployment, sight: &Sight) -> Candidate {
         trigger: d.trigger,
         asked_by: d.asked_by.to_string(),
         since: format_time(d.since),
-        until: why::deadline(d).map(format_time),
+        until: telling::deadline(d).map(format_time),
         gate: d.gate().zip(d.question()).map(|(name, question)| gate(name, question, Some(&d.asked_by))),
         hooks: hooks(d),
         stack: seen(sight, d.number),

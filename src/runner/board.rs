@@ -9,7 +9,13 @@ use std::{
 
 use serde::Serialize;
 
-use crate::machine::{Condition, EnvironmentId, Health, Millis, Number, StackView};
+use crate::{
+    machine::{Condition, EnvironmentId, Health, Millis, Number, StackView},
+    telling,
+};
+
+/// The step by which it is known what users see.
+pub(super) const ASKING_THE_FRONT: &str = "asking the front";
 
 /// What is shown of one environment.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -71,6 +77,23 @@ impl Board {
 }
 
 impl Sight {
+    /// Returns what sentences are made of.
+    pub(crate) fn outlook(&self) -> telling::Outlook<'_> {
+        let stacks = self.stacks.iter().map(|stack| telling::Glimpse {
+            number: stack.number,
+            condition: stack.condition,
+            health: stack.health,
+            remark: stack.remark.as_deref(),
+        });
+        let trouble = self.trouble.last();
+        telling::Outlook {
+            front_silent: self.trouble.iter().find(|t| t.step == ASKING_THE_FRONT).map(|t| &*t.why),
+            looked: (self.looked.0 > 0).then_some(self.looked),
+            stacks: stacks.collect(),
+            trouble: trouble.map(|t| telling::Hindrance { step: &t.step, why: &t.why, since: t.since }),
+        }
+    }
+
     /// A step does not work. Returns whether that is news.
     pub(super) fn fails(&mut self, step: &str, why: &str, now: Millis) -> bool {
         match self.trouble.iter_mut().find(|t| t.step == step) {

@@ -6,7 +6,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::future::OptionFuture;
 
 use super::{
-    board::Board,
+    board::{ASKING_THE_FRONT, Board},
     hooking::Hooks,
     promoting::Promotion,
     shared::{SharedStacks, within},
@@ -92,7 +92,7 @@ impl World {
         let (listing, front, definition, hooks) =
             tokio::join!(listing, self.see_front(), self.definition(state), self.see_hooks(state));
         self.note("listing the stacks", &listing);
-        self.note("asking the front", &front);
+        self.note(ASKING_THE_FRONT, &front);
         let stacks = listing.ok().map(|l| l.get(&self.id).cloned().unwrap_or_default());
         let endpoints: HashMap<Number, Vec<SocketAddr>> =
             stacks.iter().flatten().map(|s| (s.name.number, s.endpoints.clone())).collect();

@@ -1,14 +1,14 @@
-//! One record of the history, as people read it. Must not ask anybody.
+//! What an event is called for people: one record of the history, or of a deployment that is watched.
 
 use serde_json::Value;
 
-use super::screen::harmless;
+use crate::text::harmless;
 
 /// The most lines of what a hook said that are shown; `--json` has them all.
 const MOST: usize = 20;
 
 /// Why it happened, or what it is about.
-pub fn about(event: &Value) -> String {
+pub(crate) fn about(event: &Value) -> String {
     let text = |key: &str| harmless(event[key].as_str().unwrap_or_default());
     match event["kind"].as_str().unwrap_or_default() {
         "accepted" if event["release"]["adopts"].is_object() => {
@@ -24,7 +24,7 @@ pub fn about(event: &Value) -> String {
 }
 
 /// The lines below it: what a hook said.
-pub fn said(event: &Value) -> Vec<String> {
+pub(crate) fn said(event: &Value) -> Vec<String> {
     let lines: Vec<&str> = event["said"].as_str().unwrap_or_default().lines().collect();
     let more = lines.len().saturating_sub(MOST);
     let before = (more > 0).then(|| format!("({more} lines before; --json has them)"));

@@ -1,49 +1,96 @@
-//! What an environment waits for, until when, and who can change that. For people; nothing here decides anything.
+//! What an environment waits for, until when, and who can change that.
 
-use super::shape::{Readiness, WaitsFor};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Outlook;
 use crate::{
-    hooks::no_way_back,
     machine::{
         Deployment, Environment, EnvironmentId, Gate, Millis, Otherwise, Phase, Plan, Promise, Release, Trigger,
     },
-    runner::Sight,
     text::format_time,
 };
 
+/// What an environment waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WaitsFor {
+    /// Someone must open a gate.
+    Approval,
+    /// The stack is stood up.
+    Stack,
+    /// The stack must pass its checks.
+    Checks,
+    /// A hook runs.
+    Hook,
+    /// The front is to show the new stack.
+    Cutover,
+    /// The new stack is watched.
+    Bake,
+    /// What was live before comes back.
+    Rollback,
+    /// A person has to put something right.
+    Operator,
+    /// Automatic deployments are held.
+    Resume,
+    /// Another release than the one that waits is pinned.
+    Pin,
+    /// The next in the queue begins as soon as things are put right.
+    Turn,
+    /// Nothing is under way.
+    Deployment,
+}
+
+/// How a rollback would be now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Readiness {
+    /// The stack before is up and well: one cutover.
+    Ready,
+    /// An earlier release has to be stood up again.
+    Cold,
+    /// There is nothing to go back to.
+    None,
+}
+
 /// How a rollback would be now: ready when the stack before is up and passes its checks, cold when an earlier release
 /// must be stood up again, none when there is nothing to go back to, or only a stack before that is not well.
-pub(super) fn rollback(state: &Environment, sight: &Sight) -> Readiness {
-    let standby = state.standby().map(|s| s.stack.number);
-    let seen = sight.stacks.iter().find(|s| Some(s.number) == standby);
+pub(crate) fn rollback(state: &Environment, seen: &Outlook<'_>) -> Readiness {
+    let standby = state.standby().and_then(|s| seen.stack(s.stack.number));
     let live = state.live().map(|s| s.release.number);
-    match seen {
+    match standby {
         Some(seen) if seen.condition == "ready" && seen.health == "passing" => Readiness::Ready,
         _ if live.is_some() && state.proven().any(|release| Some(release.number) != live) => Readiness::Cold,
         _ => Readiness::None,
     }
 }
 
+/// Says what a hook that is one way means for a way back, in one sentence.
+pub(crate) fn no_way_back(hook: &str, whose: &str) -> String {
+    format!("hook {hook}{whose} is one way: going back returns the stack, not what the hook changed")
+}
+
 /// What going back from a release would not undo, once it was brought under these terms.
-pub(super) fn no_way_back_from(plan: &Plan, release: Option<&Release>) -> Vec<String> {
+pub(crate) fn no_way_back_from(plan: &Plan, release: Option<&Release>) -> Vec<String> {
     let whose = release.map(|release| format!(" of release {}", release.number)).unwrap_or_default();
     plan.hooks.iter().filter(|hook| hook.one_way).map(|hook| no_way_back(&hook.name, &whose)).collect()
 }
 
 /// What going back from what is live would not undo.
-pub(super) fn one_way(state: &Environment) -> Vec<String> {
+pub(crate) fn one_way(state: &Environment) -> Vec<String> {
     let whose = state.live().map(|live| format!(" of release {}", live.release.number)).unwrap_or_default();
     state.one_way_hooks().into_iter().map(|hook| no_way_back(&hook.name, &whose)).collect()
 }
 
 /// What an environment waits for, until when at most, and who can end it.
-pub(super) struct Waits {
+pub(crate) struct Waits {
     pub what: WaitsFor,
     pub until: Option<Millis>,
     pub who: Option<String>,
 }
 
 /// What the sentence says, for scripts.
-pub(super) fn waits(state: &Environment) -> Waits {
+pub(crate) fn waits(state: &Environment) -> Waits {
     let is = |what| Waits { what, until: None, who: None };
     if let Some(active) = state.active() {
         let what = match active.phase {
@@ -76,12 +123,12 @@ pub(super) fn waits(state: &Environment) -> Waits {
     }
 }
 
-fn is_automatic(deployment: &Deployment) -> bool {
+pub(super) fn is_automatic(deployment: &Deployment) -> bool {
     matches!(deployment.trigger, Trigger::Build | Trigger::Rule)
 }
 
 /// Who may open a gate of a deployment that `asker` asked for.
-pub(super) fn approvers(gate: &Gate, asker: &str) -> String {
+pub(crate) fn approvers(gate: &Gate, asker: &str) -> String {
     let not = Some(asker).filter(|asker| gate.not_the_asker && !asker.is_empty());
     let may: Vec<&str> = gate.by.iter().map(|name| &**name).filter(|name| Some(*name) != not).collect();
     match (may.split_last(), not) {
@@ -94,7 +141,7 @@ pub(super) fn approvers(gate: &Gate, asker: &str) -> String {
 }
 
 /// Until when a deployment may stay as it is.
-pub(super) fn deadline(deployment: &Deployment) -> Option<Millis> {
+pub(crate) fn deadline(deployment: &Deployment) -> Option<Millis> {
     let plan = &deployment.plan;
     if let Some(hook) = deployment.hook().filter(|_| deployment.progress.ordered) {
         return Some(deployment.progress.since.plus(hook.within));
@@ -113,11 +160,11 @@ pub(super) fn deadline(deployment: &Deployment) -> Option<Millis> {
 }
 
 /// One sentence, and a second one when something stands in the way.
-pub(super) fn sentence(id: &EnvironmentId, state: &Environment, sight: &Sight) -> String {
+pub(crate) fn sentence(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String {
     let mut text = match (state.active(), state.queue().first()) {
-        (Some(active), _) => under_way(id, state, active, sight),
+        (Some(active), _) => under_way(id, state, active, seen),
         (None, Some(next)) => queued(id, state, next),
-        (None, None) => idle(id, state, sight),
+        (None, None) => idle(id, state, seen),
     };
     if state.active().is_some_and(|d| d.operator_needed) {
         text = format!("An operator is needed, the history says why; meanwhile it is still tried. {text}");
@@ -129,7 +176,7 @@ pub(super) fn sentence(id: &EnvironmentId, state: &Environment, sight: &Sight) -
     if state.active().is_none_or(|d| d.phase == Phase::Baking) {
         text = one_way(state).iter().fold(text, |text, limit| format!("{text} Mind that {limit}."));
     }
-    if let Some(trouble) = sight.trouble.last() {
+    if let Some(trouble) = &seen.trouble {
         text = format!("{text} In the way since {}: {}: {}", format_time(trouble.since), trouble.step, trouble.why);
     }
     text
@@ -140,7 +187,7 @@ fn name(deployment: &Deployment) -> String {
     format!("Deployment {} ({}{})", deployment.number, deployment.release.version, adopting.unwrap_or_default())
 }
 
-fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, sight: &Sight) -> String {
+fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, seen: &Outlook<'_>) -> String {
     let (name, number) = (name(active), active.number);
     let until = deadline(active).map(format_time).unwrap_or_default();
     let plan = &active.plan;
@@ -172,7 +219,7 @@ fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, sight
         Phase::Queued => format!("{name} is queued."),
         Phase::Provisioning => format!("{name} waits for its stack to be up, until {until} at the latest."),
         Phase::Checking => {
-            let remark = sight.stacks.iter().find(|s| s.number == number).and_then(|s| s.remark.clone());
+            let remark = seen.stack(number).and_then(|stack| stack.remark);
             let remark = remark.map(|remark| format!("; last seen: {remark}")).unwrap_or_default();
             format!("{name} must pass its checks until {until}{remark}.")
         }
@@ -206,7 +253,7 @@ fn queued(id: &EnvironmentId, state: &Environment, next: &Deployment) -> String 
     }
 }
 
-fn idle(id: &EnvironmentId, state: &Environment, sight: &Sight) -> String {
+fn idle(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String {
     if let Some(hold) = state.hold() {
         let since = format_time(hold.since);
         return format!(
@@ -222,7 +269,7 @@ fn idle(id: &EnvironmentId, state: &Environment, sight: &Sight) -> String {
         Some(Promise::UntilNext) => " until the next deployment".to_owned(),
         Some(Promise::WhileBaking) | None => String::new(),
     };
-    match rollback(state, sight) {
+    match rollback(state, seen) {
         Readiness::Ready => format!("It waits for the next deployment; a rollback is ready{until}."),
         Readiness::Cold => "It waits for the next deployment; a rollback would be cold.".to_owned(),
         Readiness::None if state.standby().is_some() => {
@@ -270,8 +317,8 @@ mod tests {
             live(&mut state, 1, first);
             live(&mut state, 2, None);
             assert!(state.standby().is_some());
-            assert!(rollback(&state, &Sight::default()) == said);
-            let sentence = idle(&id, &state, &Sight::default());
+            assert!(rollback(&state, &Outlook::default()) == said);
+            let sentence = idle(&id, &state, &Outlook::default());
             assert!(sentence.contains(words), "{sentence}");
         }
     }

@@ -1,0 +1,58 @@
+//! What an event, a wait, a refusal, a trouble and a whole situation are called for people: written once, for the CLI, the API,
+//! the page, notifications and logs. Pure: it knows the machine's types and what was seen of the world, and decides nothing.
+
+mod event;
+mod situation;
+mod wait;
+
+pub(crate) use event::{about, said};
+pub(crate) use situation::{Situation, last_failure, situation};
+pub(crate) use wait::{
+    Readiness, WaitsFor, deadline, no_way_back, no_way_back_from, one_way, rollback, sentence, waits,
+};
+
+use crate::machine::{Millis, Number};
+
+/// What was seen of an environment a moment ago, as far as sentences need it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outlook<'a> {
+    /// When the world was looked at last; none when nobody looked since the controller started.
+    pub looked: Option<Millis>,
+    /// The stacks that are there.
+    pub stacks: Vec<Glimpse<'a>>,
+    /// What stands in the way, the newest.
+    pub trouble: Option<Hindrance<'a>>,
+    /// Why the front cannot be asked, where it cannot.
+    pub front_silent: Option<&'a str>,
+}
+
+/// One stack, as it was seen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Glimpse<'a> {
+    /// The deployment that made it.
+    pub number: Number,
+    /// `creating`, `ready`, `failed` or `deleting`.
+    pub condition: &'a str,
+    /// `passing`, `failing` or `unknown`.
+    pub health: &'a str,
+    /// What stands out.
+    pub remark: Option<&'a str>,
+}
+
+/// A step that does not work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hindrance<'a> {
+    /// What was tried.
+    pub step: &'a str,
+    /// Why it did not work, as the other side says.
+    pub why: &'a str,
+    /// Since when.
+    pub since: Millis,
+}
+
+impl Outlook<'_> {
+    /// Returns how the stack of that deployment was seen, if it was.
+    pub(crate) fn stack(&self, number: Number) -> Option<Glimpse<'_>> {
+        self.stacks.iter().find(|stack| stack.number == number).copied()
+    }
+}

@@ -1,0 +1,258 @@
+//! What is said at night, in three lines: what users see now, what is being done about it and until when, and the one
+//! command that helps. Where the first is not known, it says that.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    Outlook,
+    wait::{Readiness, rollback, sentence},
+};
+use crate::{
+    machine::{Deployment, Down, Ended, Environment, EnvironmentId, Outcome, Phase, Stack},
+    text::format_time,
+};
+
+/// How an environment is, for whoever is woken by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Situation {
+    /// What users see now, or that it is not known.
+    #[schema(example = "Users see 1.4.2 (deployment 9); it is up and passes its checks.")]
+    pub users: String,
+    /// What Pointsman does, and until when.
+    #[schema(example = "It waits for the next deployment; a rollback is ready.")]
+    pub doing: String,
+    /// The one command that helps; null when nothing has to be done.
+    #[schema(required, example = "pointsman approve shop/prod")]
+    pub command: Option<String>,
+}
+
+/// Returns the three lines.
+pub(crate) fn situation(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> Situation {
+    Situation {
+        users: users(id, state, seen),
+        doing: doing(id, state, seen),
+        command: command(id, state, seen).map(|command| format!("pointsman {command}")),
+    }
+}
+
+/// Returns the last deployment that failed or was rolled back, until a success or an abort came after it.
+pub(crate) fn last_failure(state: &Environment) -> Option<&Ended> {
+    let last = state.ended().iter().rev().find(|ended| ended.outcome != Outcome::Superseded)?;
+    matches!(last.outcome, Outcome::Failed | Outcome::RolledBack).then_some(last)
+}
+
+fn named(stack: &Stack) -> String {
+    format!("{} (deployment {})", stack.release.version, stack.number)
+}
+
+fn users(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String {
+    let not_known = |why: String| format!("What users see is not known: {why}.");
+    if let Some(why) = seen.front_silent {
+        return not_known(format!("the front cannot be asked ({why})"));
+    }
+    if state.drift().is_some() {
+        return not_known("the front shows something else than it was told to".to_owned());
+    }
+    if let Some(active) =
+        state.active().filter(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Undoing { .. }))
+    {
+        let live = state.live().map_or("what was there before".to_owned(), named);
+        return match &active.phase {
+            Phase::Undoing { to: Some(to), .. } => {
+                format!("Users see {live} or deployment {to}: the front was told to go back and has not shown it yet.")
+            }
+            _ => format!(
+                "Users see {live} or {}: the front was told to move and has not shown it yet.",
+                active.release.version
+            ),
+        };
+    }
+    let Some(live) = state.live() else {
+        return format!("Pointsman sends users of {id} nowhere: nothing is live there yet.");
+    };
+    let name = named(live);
+    if let Some(down) = state.down() {
+        return users_of_what_is_down(&name, live, down, seen);
+    }
+    match seen.stack(live.number) {
+        _ if seen.looked.is_none() => not_known("nothing was looked at since the controller started".to_owned()),
+        None => not_known(format!("the stack of {name}, which is live, was not seen at the last look")),
+        Some(stack) if stack.condition == "ready" && stack.health == "passing" => {
+            format!("Users see {name}; it is up and passes its checks.")
+        }
+        Some(stack) => {
+            let remark = stack.remark.map(|remark| format!(": {remark}")).unwrap_or_default();
+            let (condition, health) = (stack.condition, stack.health);
+            format!("Users are sent to {name}, which is {condition}; its checks say {health}{remark}.")
+        }
+    }
+}
+
+fn users_of_what_is_down(name: &str, live: &Stack, down: &Down, seen: &Outlook<'_>) -> String {
+    let since = format_time(down.since);
+    let why = down.reason.trim_end_matches('.');
+    let may = match seen.stack(live.number) {
+        _ if seen.looked.is_none() => "What users see is not known",
+        Some(stack) if stack.condition == "ready" => "Users may get errors",
+        _ => "Users get errors",
+    };
+    format!("{may}: {name}, which is live, is down since {since}: {why}.")
+}
+
+fn doing(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String {
+    let under_way = state.active().is_some_and(|d| !d.phase.before_cutover());
+    match state.down() {
+        Some(down) if !under_way => {
+            let person = if down.operator_needed { " A person is needed: the history says why." } else { "" };
+            format!("Pointsman starts it again, with growing pauses, until it passes its checks.{person}")
+        }
+        _ => sentence(id, state, seen),
+    }
+}
+
+/// The command that helps, without the name of the program.
+fn command(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> Option<String> {
+    let back = rollback(state, seen);
+    if let Some(active) = state.active() {
+        if active.operator_needed {
+            return Some(for_a_stuck(id, active));
+        }
+        if active.gate().is_some() {
+            return Some(format!("approve {id}"));
+        }
+        if active.phase == Phase::Baking && state.down().is_some() && back != Readiness::None {
+            return Some(format!("rollback {id}"));
+        }
+    }
+    if state.down().is_some() && state.active().is_none_or(|d| d.phase.before_cutover()) {
+        return Some(match back {
+            Readiness::Ready | Readiness::Cold => format!("rollback {id}"),
+            Readiness::None => format!("history {id}"),
+        });
+    }
+    let waiting = state.active().is_none().then(|| state.queue().first()).flatten();
+    match (state.hold(), state.pin(), waiting) {
+        (Some(_), _, next) if next.is_none_or(super::wait::is_automatic) => Some(format!("resume {id}")),
+        (_, Some(pin), Some(next)) if next.release.number != pin => Some(format!("pin {id} --lift")),
+        _ if state.active().is_none() && last_failure(state).is_some() => Some(format!("history {id}")),
+        _ => None,
+    }
+}
+
+fn for_a_stuck(id: &EnvironmentId, active: &Deployment) -> String {
+    match active.phase {
+        Phase::Baking => format!("rollback {id}"),
+        Phase::RollbackAsked { .. } | Phase::Undoing { .. } => format!("history {id}"),
+        Phase::Queued
+        | Phase::AwaitingStart
+        | Phase::Provisioning
+        | Phase::Checking
+        | Phase::AfterChecks
+        | Phase::AwaitingCutover
+        | Phase::Verifying
+        | Phase::CuttingOver { .. } => format!("abort {id}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        machine::{Entry, Event, Generation, Key, Millis, Number, Plan, Release, Trigger},
+        telling::Glimpse,
+    };
+
+    fn told(state: &mut Environment, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            let entry = Entry { at: Millis(1_000), by: "test".into(), event };
+            state.apply(&entry).unwrap();
+        }
+    }
+
+    fn live(state: &mut Environment, number: u32) {
+        accepted(state, number);
+        let (generation, number) = (Generation(number.into()), Number(number));
+        let went =
+            [Event::CutOverOrdered { number, generation }, Event::WentLive { number }, Event::Succeeded { number }];
+        told(state, [Event::Started { number }, Event::Provisioned { number }, Event::Checked { number }]);
+        told(state, went);
+    }
+
+    fn accepted(state: &mut Environment, number: u32) {
+        let release = Arc::new(Release { number, ..Release::draft(&format!("1.4.{number}")) });
+        let (key, plan) = (Key([u8::try_from(number).unwrap(); 16]), Arc::new(Plan::default()));
+        let (number, trigger) = (Number(number), Trigger::Person);
+        told(state, [Event::Accepted { number, key, order: None, release, plan, trigger, reason: None }]);
+    }
+
+    fn looked(stacks: &[(u32, &'static str, &'static str)]) -> Outlook<'static> {
+        let glimpse = |&(number, condition, health): &(u32, &'static str, &'static str)| Glimpse {
+            number: Number(number),
+            condition,
+            health,
+            remark: None,
+        };
+        Outlook { looked: Some(Millis(1)), stacks: stacks.iter().map(glimpse).collect(), ..Outlook::default() }
+    }
+
+    #[test]
+    fn what_users_see_is_said_only_where_it_is_known() {
+        let id = "shop/prod".parse().unwrap();
+        let mut state = Environment::default();
+        assert_eq!(
+            situation(&id, &state, &looked(&[])).users,
+            "Pointsman sends users of shop/prod nowhere: nothing is live there yet."
+        );
+        live(&mut state, 1);
+        let says = |seen: &Outlook<'_>| situation(&id, &state, seen).users;
+        let good = looked(&[(1, "ready", "passing")]);
+        assert_eq!(says(&good), "Users see 1.4.1 (deployment 1); it is up and passes its checks.");
+        for (unknown, why) in [
+            (Outlook::default(), "nothing was looked at since the controller started"),
+            (looked(&[]), "was not seen at the last look"),
+            (Outlook { front_silent: Some("timed out"), ..good.clone() }, "the front cannot be asked (timed out)"),
+        ] {
+            let said = says(&unknown);
+            assert!(said.starts_with("What users see is not known: ") && said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_down_is_said_with_its_reason_and_the_command_is_the_way_back_where_there_is_one() {
+        let id = "shop/prod".parse().unwrap();
+        let mut state = Environment::default();
+        live(&mut state, 1);
+        let down = |number| Event::LiveDown { number: Number(number), reason: "exit status 42.".into() };
+        let mut first = state.clone();
+        told(&mut first, [down(1)]);
+        let said = situation(&id, &first, &looked(&[(1, "failed", "failing")]));
+        let why = "1.4.1 (deployment 1), which is live, is down since 1970-01-01T00:00:01.000Z: exit status 42.";
+        assert_eq!(said.users, format!("Users get errors: {why}"));
+        assert_eq!(said.doing, "Pointsman starts it again, with growing pauses, until it passes its checks.");
+        assert_eq!(said.command.as_deref(), Some("pointsman history shop/prod"));
+        let said = situation(&id, &first, &looked(&[(1, "ready", "failing")])).users;
+        assert_eq!(said, format!("Users may get errors: {why}"), "one of its instances may answer");
+        let said = situation(&id, &first, &Outlook::default()).users;
+        assert_eq!(said, format!("What users see is not known: {why}"));
+        live(&mut state, 2);
+        told(&mut state, [down(2)]);
+        let said = situation(&id, &state, &looked(&[(2, "failed", "failing"), (1, "ready", "passing")]));
+        assert_eq!(said.command.as_deref(), Some("pointsman rollback shop/prod"));
+    }
+
+    #[test]
+    fn a_failure_is_remembered_until_a_success() {
+        let mut state = Environment::default();
+        live(&mut state, 1);
+        assert_eq!(last_failure(&state), None);
+        let ended = |number, outcome| Event::Ended { number, outcome, reason: "exit status 1".into() };
+        accepted(&mut state, 2);
+        told(&mut state, [Event::Started { number: Number(2) }, ended(Number(2), Outcome::Failed)]);
+        assert_eq!(last_failure(&state).map(|ended| ended.number), Some(Number(2)));
+        live(&mut state, 3);
+        assert_eq!(last_failure(&state), None);
+    }
+}
