@@ -10,6 +10,7 @@ mod launch;
 mod plane;
 pub mod process;
 mod public;
+mod secret;
 pub mod settings;
 mod store;
 #[cfg(test)]
@@ -115,7 +116,7 @@ impl FrontDriver for BuiltinFront {
     }
 
     async fn ask_public(&self) -> Result<Option<StackName>, StepError> {
-        public::ask(&self.settings).await.map(Some)
+        public::ask(&self.settings, &self.folder).await.map(Some)
     }
 
     fn claims(&self) -> Vec<Claim> {

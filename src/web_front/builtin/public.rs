@@ -1,10 +1,10 @@
 //! Asks at the public address, as a user would, which stack answers. Must not use the control socket.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Empty;
-use hyper::{Request, Response, body::Incoming, client::conn::http1};
+use hyper::{Request, Response, body::Incoming, client::conn::http1, header::HeaderValue};
 use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme,
@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     plane::{FRONT_NAME, PROBE_NAME, parse_label},
+    secret,
     settings::{Settings, TlsFiles},
 };
 use crate::{machine::StackName, stacks::StepError};
@@ -27,16 +28,19 @@ use crate::{machine::StackName, stacks::StepError};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which stack answers. Everything that is no answer of a stack is an error that says what came instead.
-pub(super) async fn ask(settings: &Settings) -> Result<StackName, StepError> {
+pub(super) async fn ask(settings: &Settings, folder: &Path) -> Result<StackName, StepError> {
     let address =
         settings.public_address().ok_or_else(|| StepError::Refused("the front listens nowhere".to_owned()))?;
     let failed = |error: io::Error| {
         StepError::Unavailable(format!("the front's public address {address} does not answer: {error}"))
     };
+    let secret = secret::of(folder).map_err(|error| {
+        StepError::Unavailable(format!("the probe secret in {} cannot be read: {error}", folder.display()))
+    })?;
     let talk = async {
         let stream = TcpStream::connect(address).await?;
         match &settings.tls {
-            None => request(stream, settings, &address.to_string()).await,
+            None => request(stream, settings, &secret, &address.to_string()).await,
             Some(files) => {
                 let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
                     .with_safe_default_protocol_versions()
@@ -46,7 +50,7 @@ pub(super) async fn ask(settings: &Settings) -> Result<StackName, StepError> {
                     .with_no_client_auth();
                 let name = ServerName::from(address.ip());
                 let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
-                request(stream, settings, &address.to_string()).await
+                request(stream, settings, &secret, &address.to_string()).await
             }
         }
     };
@@ -63,14 +67,14 @@ pub(super) async fn ask(settings: &Settings) -> Result<StackName, StepError> {
     }
 }
 
-async fn request<S>(stream: S, settings: &Settings, host: &str) -> io::Result<Response<Incoming>>
+async fn request<S>(stream: S, settings: &Settings, secret: &HeaderValue, host: &str) -> io::Result<Response<Incoming>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let request = Request::head(settings.probe_path.as_str())
         .header("host", host)
         .header("user-agent", "pointsman")
-        .header(PROBE_NAME, "1")
+        .header(PROBE_NAME, secret)
         .header("connection", "close")
         .body(Empty::<Bytes>::new())
         .map_err(io::Error::other)?;

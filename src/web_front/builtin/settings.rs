@@ -33,6 +33,12 @@ pub struct Settings {
     pub connections_named: bool,
     /// Connections to stacks open at once, as far as descriptors go.
     pub stack_connections: usize,
+    /// Connections in use to each stack at once, over all its instances. As many may be kept idle.
+    pub connections_per_stack: usize,
+    /// Requests that wait for such a connection; more are answered 503 at once.
+    pub queue: usize,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams: u32,
     /// The largest request head, in bytes.
     pub header_bytes: usize,
     /// What is waited for, and how long.
@@ -82,10 +88,13 @@ pub struct Timeouts {
     pub idle: Duration,
     /// To reach a stack's endpoint.
     pub connect: Duration,
-    /// From a request to the head of its response.
+    /// From the end of a request to the head of its response.
     pub response: Duration,
-    /// A client that neither sends the body that it announced nor reads the response that it asked for.
+    /// A client that neither sends the body that it announced nor reads the response that it asked for, and a stack
+    /// that does not take the body: how long nothing may move.
     pub stall: Duration,
+    /// For a connection to a stack that has as many as it may have.
+    pub queue: Duration,
     /// How long a front that has handed over goes on serving the connections that it has.
     pub hand_over: Duration,
 }
@@ -98,6 +107,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(2),
             response: Duration::from_secs(60),
             stall: Duration::from_secs(60),
+            queue: Duration::from_secs(1),
             hand_over: Duration::from_secs(300),
         }
     }
@@ -124,11 +134,12 @@ impl Settings {
             header: t.optional("header", header_name),
             host: t.optional("host", |v| text(v).map(|h| h.to_ascii_lowercase())),
         });
-        let limits = top.table("limits", |t| {
-            (
-                t.optional("connections", |v| number(v, 1, 1_000_000)),
-                t.optional("header_bytes", |v| number(v, 8192, 1 << 20)).unwrap_or(32 << 10),
-            )
+        let limits = top.table("limits", |t| Limits {
+            connections: t.optional("connections", |v| number(v, 1, 1_000_000)),
+            per_stack: t.optional("stack_connections", |v| number(v, 1, 1_000_000)),
+            queue: t.optional("queue", |v| number(v, 0, 1_000_000)),
+            streams: t.optional("streams", |v| number(v, 1, 1000)).and_then(|n| u32::try_from(n).ok()),
+            header_bytes: t.optional("header_bytes", |v| number(v, 8192, 1 << 20)),
         });
         let timeouts = top.table("timeouts", |t| {
             let usual = Timeouts::default();
@@ -138,6 +149,7 @@ impl Settings {
                 connect: t.optional("connect", duration).unwrap_or(usual.connect),
                 response: t.optional("response", duration).unwrap_or(usual.response),
                 stall: t.optional("stall", duration).unwrap_or(usual.stall),
+                queue: t.optional("queue", duration).unwrap_or(usual.queue),
                 hand_over: t.optional("hand_over", duration).unwrap_or(usual.hand_over),
             }
         });
@@ -145,16 +157,21 @@ impl Settings {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        let (connections, header_bytes) = limits.unwrap_or((None, 32 << 10));
+        let limits = limits.unwrap_or_default();
+        let connections = limits.connections.unwrap_or(CONNECTIONS);
+        let connections_per_stack = limits.per_stack.unwrap_or(connections);
         Ok(Self {
             listen,
             tls: tls.flatten(),
             preview: preview.unwrap_or_default(),
             threads,
-            connections: connections.unwrap_or(CONNECTIONS),
-            connections_named: connections.is_some(),
+            connections,
+            connections_named: limits.connections.is_some(),
             stack_connections: usize::MAX,
-            header_bytes,
+            connections_per_stack,
+            queue: limits.queue.unwrap_or((connections_per_stack / 4).max(16)),
+            streams: limits.streams.unwrap_or(128),
+            header_bytes: limits.header_bytes.unwrap_or(32 << 10),
             timeouts: timeouts.unwrap_or_default(),
             maintenance_page,
             no_route_page,
@@ -195,6 +212,16 @@ impl Settings {
         }
         Some(address)
     }
+}
+
+/// What the table `limits` says.
+#[derive(Default)]
+struct Limits {
+    connections: Option<usize>,
+    per_stack: Option<usize>,
+    queue: Option<usize>,
+    streams: Option<u32>,
+    header_bytes: Option<usize>,
 }
 
 /// The table with its file names made absolute, meant from this folder: the front process knows nothing of it.

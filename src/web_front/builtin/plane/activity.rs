@@ -1,8 +1,11 @@
 //! What a client connection is doing, so that one that does nothing, or drips, can be cut. Must not cut it itself.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use tokio::sync::Notify;
@@ -10,17 +13,22 @@ use tokio::sync::Notify;
 use super::Shared;
 use crate::web_front::builtin::settings::Timeouts;
 
-/// Notes of one connection, in ticks; 0 is "not".
+/// Notes of one connection. Times are in ticks; 0 is "not".
 pub(super) struct Activity {
     shared: Arc<Shared>,
+    /// HTTP/2 has bytes of its own between requests, so only HTTP/1 has a clock for heads.
+    http2: AtomicBool,
     requests: AtomicU32,
+    /// Counts the request heads that were complete.
+    heads: AtomicU32,
     idle_since: AtomicU32,
     head_since: AtomicU32,
-    body_awaited_since: AtomicU32,
     write_stuck_since: AtomicU32,
     /// Its number among all connections.
     id: u64,
     asked_to_go: Notify,
+    /// A request's body was not read to its end: what comes next may be the rest of it.
+    unread: AtomicBool,
 }
 
 /// What is to be done with a connection.
@@ -35,18 +43,20 @@ pub(super) enum Verdict {
 }
 
 impl Activity {
-    /// A fresh connection owes us a request head.
+    /// A fresh HTTP/1 connection owes us a request head.
     pub(super) fn new(shared: &Arc<Shared>) -> Arc<Self> {
         let now = shared.now();
         Arc::new_cyclic(|this| Self {
             shared: shared.clone(),
+            http2: AtomicBool::new(false),
             requests: AtomicU32::new(0),
+            heads: AtomicU32::new(0),
             idle_since: AtomicU32::new(now),
             head_since: AtomicU32::new(now),
-            body_awaited_since: AtomicU32::new(0),
             write_stuck_since: AtomicU32::new(0),
             id: shared.room.enter(this.clone()),
             asked_to_go: Notify::new(),
+            unread: AtomicBool::new(false),
         })
     }
 
@@ -77,41 +87,76 @@ impl Activity {
         }
     }
 
+    /// The client has chosen HTTP/2.
+    pub(super) fn speaks_http2(&self) {
+        self.http2.store(true, Relaxed);
+        self.head_since.store(0, Relaxed);
+    }
+
+    pub(super) fn now(&self) -> u32 {
+        self.shared.now()
+    }
+
     /// Bytes came in.
     pub(super) fn read(&self) {
-        if self.requests.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
+        if !self.http2.load(Relaxed) && self.requests.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
             self.head_since.store(self.shared.now(), Relaxed);
         }
     }
 
     /// Bytes could, or could not, be written.
     pub(super) fn wrote(&self, stuck: bool) {
-        note(&self.write_stuck_since, stuck, &self.shared);
-    }
-
-    /// The request's body is, or is no longer, waited for.
-    pub(super) fn awaits_body(&self, waiting: bool) {
-        note(&self.body_awaited_since, waiting, &self.shared);
+        let noted = self.write_stuck_since.load(Relaxed) != 0;
+        if stuck != noted {
+            self.write_stuck_since.store(if stuck { self.shared.now() } else { 0 }, Relaxed);
+        }
     }
 
     /// A request head is complete; the request lasts until what is returned is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
-        self.requests.fetch_add(1, Relaxed);
+        self.heads.fetch_add(1, Relaxed);
         self.head_since.store(0, Relaxed);
+        self.hold()
+    }
+
+    /// Something of a request goes on until what is returned is dropped.
+    pub(super) fn hold(self: &Arc<Self>) -> Busy {
+        self.requests.fetch_add(1, Relaxed);
         Busy(self.clone())
+    }
+
+    /// A request's body is given up before its end.
+    pub(super) fn left_unread(&self) {
+        self.unread.store(true, Relaxed);
+    }
+
+    /// Returns true when the client may still be sending a body that nobody wants.
+    pub(super) fn is_unread(&self) -> bool {
+        self.unread.load(Relaxed)
+    }
+
+    /// Returns how many heads were complete, as long as what comes next can only be a head.
+    pub(super) fn awaits_head(&self) -> Option<u32> {
+        let awaits = !self.http2.load(Relaxed) && self.requests.load(Relaxed) == 0 && !self.is_unread();
+        awaits.then(|| self.heads.load(Relaxed))
+    }
+
+    /// Returns true when no request is open.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.requests.load(Relaxed) == 0
     }
 
     /// Looks at the notes.
     pub(super) fn verdict(&self, timeouts: &Timeouts) -> Verdict {
         let now = self.shared.now();
-        let longer = |since: &AtomicU32, limit: std::time::Duration| {
+        let longer = |since: &AtomicU32, limit: Duration| {
             let since = since.load(Relaxed);
             since != 0 && u128::from(now.saturating_sub(since)) * 100 >= limit.as_millis()
         };
-        if longer(&self.write_stuck_since, timeouts.stall) || longer(&self.body_awaited_since, timeouts.stall) {
+        if longer(&self.write_stuck_since, timeouts.stall) {
             return Verdict::Stuck;
         }
-        if self.requests.load(Relaxed) > 0 {
+        if !self.is_quiet() {
             return Verdict::Fine;
         }
         if longer(&self.head_since, timeouts.header) {
@@ -125,13 +170,6 @@ impl Activity {
 impl Drop for Activity {
     fn drop(&mut self) {
         self.retire();
-    }
-}
-
-fn note(since: &AtomicU32, yes: bool, shared: &Shared) {
-    let noted = since.load(Relaxed) != 0;
-    if yes != noted {
-        since.store(if yes { shared.now() } else { 0 }, Relaxed);
     }
 }
 

@@ -1,77 +1,60 @@
-//! Bodies on their way through: streamed, never gathered. The end of a response gives its connection back to the
-//! pool and counts the request as done. Must not know headers.
+//! Answers on their way to clients: streamed, never gathered beyond a small size. The end of an answer gives its
+//! connection back to the pool and counts the request as done. Must not know headers.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    activity::{Activity, Busy},
+    activity::Busy,
     pool::Upstream,
+    streams::Stream,
     table::Open,
-    worker::Seat,
+    upload::{Upload, wind_up},
+    worker::{Seat, detach},
 };
 
-/// What goes to a stack.
-pub(super) enum RequestBody {
-    /// Nothing: can be sent again.
-    Empty,
-    /// What the client sends, and the notes of the connection that it comes from.
-    Incoming(Incoming, Arc<Activity>),
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::Empty => Poll::Ready(None),
-            Self::Incoming(body, activity) => {
-                let frame = Pin::new(body).poll_frame(cx);
-                activity.awaits_body(frame.is_pending());
-                frame
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Incoming(body, _) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Incoming(body, _) => body.size_hint(),
-        }
-    }
-}
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        if let Self::Incoming(_, activity) = self {
-            activity.awaits_body(false);
-        }
-    }
-}
+/// HTTP/2 gets its data in pieces of this size at most, so that each shows that the client takes something.
+const PIECE: usize = 16 << 10;
+/// An answer to HTTP/2 of this size at most leaves its connection to the stack before the client takes it.
+const SMALL: u64 = 16 << 10;
 
 /// What goes to a client.
 pub(super) struct ResponseBody {
     source: Source,
+    /// The HTTP/2 stream that it goes to.
+    stream: Option<Arc<Stream>>,
+    /// What of the last piece was too much.
+    rest: Bytes,
     _busy: Busy,
 }
 
 enum Source {
     Page(Option<Bytes>),
-    Stack { body: Incoming, lease: Option<Lease>, _open: Open },
+    Stack(Box<Answer>),
+    Gathered(VecDeque<Bytes>, Option<hyper::Error>),
+}
+
+struct Answer {
+    body: Incoming,
+    /// Taken at the end.
+    origin: Option<Origin>,
+}
+
+/// Where an answer comes from.
+pub(super) struct Origin {
+    pub(super) lease: Lease,
+    pub(super) open: Open,
+    /// What the client sends along, when it is more than nothing.
+    pub(super) upload: Option<Arc<Upload>>,
 }
 
 /// A connection to a stack that is in use, and where it belongs.
@@ -79,29 +62,76 @@ pub(super) struct Lease {
     pub(super) upstream: Upstream,
     pub(super) index: usize,
     pub(super) seat: Seat,
+    pub(super) _permit: OwnedSemaphorePermit,
 }
 
 impl ResponseBody {
     /// A page of ours.
     pub(super) fn page(content: Bytes, busy: Busy) -> Self {
-        Self { source: Source::Page(Some(content).filter(|c| !c.is_empty())), _busy: busy }
+        let source = Source::Page(Some(content).filter(|c| !c.is_empty()));
+        Self { source, stream: None, rest: Bytes::new(), _busy: busy }
     }
 
     /// What a stack answers.
-    pub(super) fn stack(body: Incoming, lease: Lease, open: Open, busy: Busy) -> Self {
-        let mut lease = Some(lease);
-        if body.is_end_stream() {
-            give_back(&mut lease, &open);
+    pub(super) fn stack(body: Incoming, origin: Origin, stream: Option<Arc<Stream>>, busy: Busy) -> Self {
+        let mut answer = Answer { body, origin: Some(origin) };
+        if answer.body.is_end_stream() {
+            answer.finish();
         }
-        Self { source: Source::Stack { body, lease, _open: open }, _busy: busy }
+        Self { source: Source::Stack(Box::new(answer)), stream, rest: Bytes::new(), _busy: busy }
+    }
+
+    /// Takes a small answer in at once, so that a client that does not read holds none of the stack's connections.
+    pub(super) async fn gathered(mut self) -> Self {
+        let Source::Stack(answer) = &mut self.source else { return self };
+        if answer.origin.is_none() || answer.body.size_hint().exact().is_none_or(|length| length > SMALL) {
+            return self;
+        }
+        let (mut pieces, mut failed) = (VecDeque::new(), None);
+        while let Some(frame) = answer.body.frame().await {
+            match frame {
+                Ok(frame) => pieces.extend(frame.into_data().ok()),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        if failed.is_none() {
+            answer.finish();
+        }
+        self.source = Source::Gathered(pieces, failed);
+        self
     }
 }
 
-/// Called when the response is complete; a connection that is dropped before is closed.
-fn give_back(lease: &mut Option<Lease>, open: &Open) {
-    if let Some(Lease { upstream, index, seat }) = lease.take()
-        && let Some(endpoint) = open.stack().upstreams.get(index)
-    {
+impl Answer {
+    fn finish(&mut self) {
+        let Some(Origin { lease, open, upload }) = self.origin.take() else { return };
+        match upload.filter(|upload| !upload.is_complete()) {
+            None => give_back(lease, &open),
+            Some(upload) => detach(wind_up(upload, lease, open)),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        let whole = match &frame {
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Ok(_))) => self.body.is_end_stream(),
+            _ => false,
+        };
+        if whole {
+            self.finish();
+        }
+        frame
+    }
+}
+
+/// Called when the answer is complete; a connection that is dropped before is closed.
+pub(super) fn give_back(lease: Lease, open: &Open) {
+    let Lease { upstream, index, seat, .. } = lease;
+    if let Some(endpoint) = open.stack().upstreams.get(index) {
         endpoint.pool(seat.worker).put(upstream, seat.now());
     }
 }
@@ -111,34 +141,45 @@ impl Body for ResponseBody {
     type Error = hyper::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.get_mut().source {
-            Source::Page(content) => Poll::Ready(content.take().map(|c| Ok(Frame::data(c)))),
-            Source::Stack { body, lease, _open } => {
-                let frame = Pin::new(&mut *body).poll_frame(cx);
-                let whole = match &frame {
-                    Poll::Ready(None) => true,
-                    Poll::Ready(Some(Ok(_))) => body.is_end_stream(),
-                    _ => false,
-                };
-                if whole {
-                    give_back(lease, _open);
+        let this = self.get_mut();
+        let mut frame = if this.rest.is_empty() {
+            match &mut this.source {
+                Source::Page(content) => Poll::Ready(content.take().map(|c| Ok(Frame::data(c)))),
+                Source::Stack(answer) => answer.poll(cx),
+                Source::Gathered(pieces, failed) => {
+                    let piece = pieces.pop_front().map(|piece| Ok(Frame::data(piece)));
+                    Poll::Ready(piece.or_else(|| failed.take().map(Err)))
                 }
-                frame
             }
+        } else {
+            Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest)))))
+        };
+        let Some(stream) = &this.stream else { return frame };
+        stream.gave(frame.is_ready());
+        if let Poll::Ready(Some(Ok(whole))) = &mut frame
+            && let Some(data) = whole.data_mut()
+            && data.len() > PIECE
+        {
+            this.rest = data.split_off(PIECE);
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Page(content) => content.is_none(),
-            Source::Stack { body, .. } => body.is_end_stream(),
-        }
+        self.rest.is_empty()
+            && match &self.source {
+                Source::Page(content) => content.is_none(),
+                Source::Stack(answer) => answer.body.is_end_stream(),
+                Source::Gathered(pieces, failed) => pieces.is_empty() && failed.is_none(),
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Page(content) => SizeHint::with_exact(content.as_ref().map_or(0, |c| c.len() as u64)),
-            Source::Stack { body, .. } => body.size_hint(),
+            Source::Stack(answer) if self.rest.is_empty() => answer.body.size_hint(),
+            // The header says it already, as it was known.
+            _ => SizeHint::default(),
         }
     }
 }

@@ -4,10 +4,12 @@
 use std::{net::IpAddr, sync::Mutex};
 
 use hyper::{
-    HeaderMap, Request, Uri, Version,
+    HeaderMap, Request, Response, StatusCode, Uri, Version,
     header::{self, HeaderName, HeaderValue},
     http::uri::PathAndQuery,
 };
+
+use super::host;
 
 /// Asks which stack answers.
 pub(in crate::web_front::builtin) const PROBE_NAME: &str = "x-pointsman-probe";
@@ -75,7 +77,7 @@ impl Client {
         Self { address, node, proto: if tls { "https" } else { "http" }, behind_proxy, forwarded: Mutex::new(None) }
     }
 
-    /// Puts the request into the form that a stack gets: origin form, one `Host`, and who asked. `Err`: it is no
+    /// Puts the request into the form that a stack gets: origin form, one `Host`, and who asked. `Err`: it is not a
     /// request that has one meaning only.
     pub(super) fn prepare<B>(&self, request: &mut Request<B>) -> Result<(), &'static str> {
         let authority = request.uri().authority().map(|a| HeaderValue::from_str(host_of(a.as_str())));
@@ -89,13 +91,18 @@ impl Client {
         if hosts.next().is_some() {
             return Err("Host is there twice");
         }
+        if host.as_ref().is_some_and(|host| !host::is_valid(host.as_bytes())) {
+            return Err("Host is not a host with an optional port");
+        }
         strip(headers);
+        clean(headers, self.behind_proxy);
         headers.remove(header::PROXY_AUTHORIZATION);
         headers.remove(header::EXPECT);
         headers.remove(&HTTP2_SETTINGS);
         if request.version() == Version::HTTP_2 {
             join_cookies(request.headers_mut());
-        } else if host.is_none() && request.version() == Version::HTTP_11 {
+        }
+        if host.is_none() && request.version() >= Version::HTTP_11 {
             return Err("Host is missing");
         }
         self.forward(request.headers_mut(), host);
@@ -140,6 +147,45 @@ impl Client {
     }
 }
 
+/// What only a proxy before us, or we, may say: who asks, for what, and how. With `-` for `_`.
+const CLAIMS: [&str; 9] = [
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "front-end-https",
+];
+
+/// Takes out what a client must not say: what is ours always, and claims about itself unless a proxy before us makes
+/// them. With an underscore no proxy makes them, and many stacks take `_` for `-`.
+fn clean(headers: &mut HeaderMap, behind_proxy: bool) {
+    let unwanted = |name: &&HeaderName| {
+        let name = name.as_str();
+        is_ours(name) || (is_claim(name) && !(behind_proxy && !name.contains('_')))
+    };
+    let unwanted: Vec<HeaderName> = headers.keys().filter(unwanted).cloned().collect();
+    for name in unwanted {
+        headers.remove(name);
+    }
+}
+
+fn is_ours(name: &str) -> bool {
+    begins(name, "x-pointsman-")
+}
+
+fn is_claim(name: &str) -> bool {
+    begins(name, "x-forwarded") || CLAIMS.iter().any(|claim| name.len() == claim.len() && begins(name, claim))
+}
+
+fn begins(name: &str, with: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a == b || (a == b'_' && b == b'-');
+    name.len() >= with.len() && name.bytes().zip(with.bytes()).all(same)
+}
+
 /// `user@host` names no other host than `host`.
 fn host_of(authority: &str) -> &str {
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)
@@ -173,18 +219,59 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// The same for an answer; only those who probe are told which stack it is.
-pub(super) fn strip_response(headers: &mut HeaderMap, stack: Option<&HeaderValue>) {
+/// Why an answer of a stack cannot be passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// It changes the protocol, and nobody asked for that.
+    Unasked,
+    /// It is encoded for one hop, and not by `chunked` alone.
+    Encoded,
+}
+
+/// The same for an answer. `asked` is the protocol that the client wants to change to; `stack` is for those who may know
+/// which stack it is.
+pub(super) fn strip_response<B>(
+    response: &mut Response<B>,
+    asked: Option<&HeaderValue>,
+    stack: Option<&HeaderValue>,
+) -> Result<(), Unfit> {
+    // An old server's answer is one of ours now.
+    *response.version_mut() = Version::HTTP_11;
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
     let upgrade = headers.get(header::UPGRADE).cloned();
-    let upgraded = upgrade.filter(|_| headers.get_all(header::CONNECTION).iter().any(|v| has_token(v, "upgrade")));
+    let protocol = match (switches, asked, upgrade) {
+        (false, ..) => None,
+        (true, Some(asked), Some(protocol)) if is_among(&protocol, asked) => Some(protocol),
+        (true, ..) => return Err(Unfit::Unasked),
+    };
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+        if !codings.all(|coding| has_token(coding, "chunked") && !coding.as_bytes().contains(&b',')) {
+            return Err(Unfit::Encoded);
+        }
+        // Both are there, and only the encoding counts (RFC 9112, 6.3).
+        headers.remove(header::CONTENT_LENGTH);
+    }
     strip(headers);
     headers.remove(header::PROXY_AUTHENTICATE);
-    headers.remove(&STACK);
+    let ours: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name.as_str())).cloned().collect();
+    for name in ours {
+        headers.remove(name);
+    }
     if let Some(stack) = stack {
         headers.insert(&STACK, stack.clone());
     }
-    if let Some(protocol) = upgraded {
+    if let Some(protocol) = protocol {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
     }
+    Ok(())
+}
+
+/// Returns true when each protocol that a stack changes to was asked for, by its name.
+fn is_among(protocols: &HeaderValue, asked: &HeaderValue) -> bool {
+    let (Ok(protocols), Ok(asked)) = (protocols.to_str(), asked.to_str()) else { return false };
+    let is_asked = |protocol: &str| asked.split(',').any(|a| a.trim().eq_ignore_ascii_case(protocol.trim()));
+    protocols.split(',').all(is_asked)
 }

@@ -7,15 +7,23 @@
 mod activity;
 mod body;
 mod connection;
+mod gate;
 mod headers;
+mod host;
+mod line;
 mod listener;
 mod pages;
 mod pool;
 mod proxy;
 mod room;
+mod send;
+mod streams;
 mod table;
+mod target;
 mod tls;
 mod upgrade;
+mod upload;
+mod wire;
 mod worker;
 
 use std::{
@@ -28,6 +36,8 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use hyper::header::HeaderValue;
+use subtle::ConstantTimeEq;
 use tokio::sync::{mpsc, watch};
 
 pub(super) use headers::PROBE_NAME;
@@ -61,6 +71,12 @@ struct Shared {
     tls: ArcSwapOption<rustls::ServerConfig>,
     /// Tenths of a second since the start: good enough for timeouts, and reading it costs nothing.
     tick: AtomicU32,
+    /// When a request last waited for a connection to a stack, in ticks.
+    pressed: AtomicU32,
+    /// Counted on by whoever must not do the same as others.
+    turn: AtomicUsize,
+    /// Who probes says this, and is told which stack answers.
+    probe: HeaderValue,
     connections: AtomicUsize,
     room: room::Room,
     /// What descriptors there are for connections to stacks.
@@ -77,6 +93,22 @@ impl Shared {
     fn make_room(&self) -> bool {
         self.room.make(self.now())
     }
+
+    /// Returns true for the secret of those who probe.
+    fn may_know(&self, secret: &HeaderValue) -> bool {
+        secret.as_bytes().ct_eq(self.probe.as_bytes()).into()
+    }
+
+    /// A request has to wait for a connection to a stack.
+    fn press(&self) {
+        self.pressed.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Returns true when a request had to wait within the last three seconds.
+    fn is_pressed(&self) -> bool {
+        let pressed = self.pressed.load(Ordering::Relaxed);
+        pressed != 0 && self.now().saturating_sub(pressed) < 30
+    }
 }
 
 /// Running workers, and the sockets that they serve.
@@ -91,13 +123,20 @@ pub(super) struct Plane {
 
 impl Plane {
     /// Starts the workers; nothing is accepted before [`Plane::accept`].
-    pub(super) fn start(settings: &Settings, listeners: Vec<(SocketAddr, TcpListener)>) -> io::Result<Self> {
+    pub(super) fn start(
+        settings: &Settings,
+        probe: HeaderValue,
+        listeners: Vec<(SocketAddr, TcpListener)>,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             settings: settings.clone(),
             table: ArcSwap::from_pointee(Table::default()),
             pages: ArcSwap::from_pointee(Pages::load(settings)?),
             tls: ArcSwapOption::new(settings.tls.as_ref().map(tls::load).transpose()?),
             tick: AtomicU32::new(1),
+            pressed: AtomicU32::new(0),
+            turn: AtomicUsize::new(0),
+            probe,
             connections: AtomicUsize::new(0),
             room: room::Room::default(),
             stack_connections: Budget::of(settings.stack_connections),
@@ -106,7 +145,12 @@ impl Plane {
         let (report, died) = mpsc::unbounded_channel();
         let workers = (0..settings.threads).map(|index| Worker::start(index, &shared, report.clone()));
         let workers = workers.collect::<io::Result<Arc<[Worker]>>>()?;
-        let stacks = Stacks::new(settings.threads);
+        let stacks = Stacks::new(table::Limits {
+            workers: settings.threads,
+            // Something is left for connections that are kept idle, and for the candidate.
+            connections: settings.connections_per_stack.min(settings.stack_connections / 4 * 3).max(1),
+            queue: settings.queue,
+        });
         Ok(Self { shared, stacks, workers, listeners, acceptors: Vec::new(), died })
     }
 
@@ -133,7 +177,8 @@ impl Plane {
 
     /// From now on every request that is read goes where this says.
     pub(super) fn set(&mut self, live: Option<&Target>, staged: Option<&Target>, maintenance: bool) {
-        let table = Table { live: self.stacks.get(live), staged: self.stacks.get(staged), maintenance };
+        let (live, staged) = (self.stacks.get(live), self.stacks.get(staged));
+        let table = Table { live, staged, maintenance, known: self.stacks.known() };
         self.shared.table.store(Arc::new(table));
         self.stacks.forget_unused(&self.shared.table.load());
     }

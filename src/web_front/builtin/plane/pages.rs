@@ -118,6 +118,24 @@ fn words(page: Page) -> (StatusCode, &'static str, &'static str, &'static str) {
             "Too many connections",
             "The front has as many connections as it may have. Please try again in a moment.",
         ),
+        Page::Busy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "The service is busy",
+            "It answers as many requests as it can. Please try again in a moment.",
+        ),
+        Page::BadAnswer => (
+            StatusCode::BAD_GATEWAY,
+            "bad-answer",
+            "The service gave a wrong answer",
+            "The answer of the service cannot be passed on.",
+        ),
+        Page::Stalled => (
+            StatusCode::REQUEST_TIMEOUT,
+            "stalled",
+            "The request did not arrive",
+            "The rest of the request was waited for too long.",
+        ),
         Page::BadRequest(why) => (StatusCode::BAD_REQUEST, "bad-request", "The request is not understood", why),
     }
 }

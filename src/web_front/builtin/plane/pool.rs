@@ -1,22 +1,26 @@
 //! Idle connections to one endpoint, for one worker. Must not wait, and must not choose endpoints.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::client::conn::http1::SendRequest;
 
-use super::body::RequestBody;
+use super::{line::Facts, upload::RequestBody};
 
 /// A connection to a stack.
-pub(super) type Upstream = SendRequest<RequestBody>;
+pub(super) struct Upstream {
+    pub(super) sender: SendRequest<RequestBody>,
+    pub(super) facts: Arc<Facts>,
+}
 
-/// More idle connections than this are not kept.
-const KEPT: usize = 512;
 /// Unused for this long, in ticks: closed. Most servers give up on them later than that.
 const STALE: u32 = 300;
 
 /// The last used comes first, so that what a burst needed gets old and goes.
-#[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<Idle>>);
+pub(super) struct Pool {
+    idle: Mutex<Vec<Idle>>,
+    /// More are not kept.
+    most: usize,
+}
 
 struct Idle {
     upstream: Upstream,
@@ -24,28 +28,36 @@ struct Idle {
 }
 
 impl Pool {
-    /// A connection that was used within the last `age` ticks and is not known to be dead.
-    pub(super) fn take(&self, now: u32, age: u32) -> Option<Upstream> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// An empty pool that keeps so many.
+    pub(super) fn new(most: usize) -> Self {
+        Self { idle: Mutex::default(), most }
+    }
+
+    /// A connection that is not known to be dead.
+    pub(super) fn take(&self, now: u32) -> Option<Upstream> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(last) = idle.pop() {
-            if last.since.saturating_add(age) < now {
-                idle.push(last);
-                return None;
-            }
-            if last.upstream.is_ready() {
+            if last.since.saturating_add(STALE) < now {
+                idle.clear();
+            } else if last.upstream.sender.is_ready() {
                 return Some(last.upstream);
             }
         }
         None
     }
 
+    /// Closes all: their descriptors are wanted elsewhere.
+    pub(super) fn clear(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Gives back a connection whose response is complete.
     pub(super) fn put(&self, upstream: Upstream, now: u32) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.first().is_some_and(|oldest| oldest.since + STALE < now) {
             idle.retain(|idle| idle.since + STALE >= now);
         }
-        if idle.len() < KEPT {
+        if idle.len() < self.most {
             idle.push(Idle { upstream, since: now });
         }
     }

@@ -8,12 +8,29 @@ use std::sync::{
 
 use hyper::header::HeaderValue;
 
-use super::{pool::Pool, proxy::Page};
+use super::{gate::Gate, pool::Pool, proxy::Page};
 use crate::{
     machine::{Number, StackName},
     web_front::{Endpoint, Target},
 };
 
+/// How many connections each stack may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) workers: usize,
+    pub(super) connections: usize,
+    pub(super) queue: usize,
+}
+
+impl Limits {
+    /// Idle connections that one worker keeps to one of so many endpoints: all together no more than may be in use.
+    fn idle(self, endpoints: usize) -> usize {
+        (self.connections / (self.workers * endpoints).max(1)).clamp(1, KEPT)
+    }
+}
+
+/// More idle connections than this are never kept.
+const KEPT: usize = 512;
 /// The turns are counted out in advance; weights that need more are rounded.
 const TURNS: usize = 1024;
 /// How long an endpoint that refused a connection is passed over, in ticks.
@@ -25,6 +42,8 @@ pub(super) struct Table {
     pub(super) live: Option<Arc<Stack>>,
     pub(super) staged: Option<Arc<Stack>>,
     pub(super) maintenance: bool,
+    /// All that have connections, also those that nobody is sent to now.
+    pub(super) known: Vec<Arc<Stack>>,
 }
 
 /// For whom a request asks.
@@ -38,6 +57,12 @@ pub(super) enum Wish {
 }
 
 impl Table {
+    /// Closes all idle connections, because descriptors are scarce.
+    pub(super) fn clear_pools(&self) {
+        let all = self.known.iter().flat_map(|stack| &stack.upstreams);
+        all.flat_map(|upstream| &upstream.pools).for_each(Pool::clear);
+    }
+
     pub(super) fn choose(&self, wish: &Wish) -> Result<&Arc<Stack>, Page> {
         match wish {
             Wish::Live if self.maintenance => Err(Page::Maintenance),
@@ -59,6 +84,8 @@ pub(super) struct Stack {
     /// Told to those who probe.
     pub(super) label: HeaderValue,
     pub(super) upstreams: Vec<Upstream>,
+    /// Every request on it goes through this.
+    pub(super) gate: Gate,
     turns: Vec<u16>,
     open: AtomicU64,
     per_worker: Vec<Turn>,
@@ -77,17 +104,19 @@ pub(super) struct Upstream {
 struct Turn(AtomicUsize);
 
 impl Stack {
-    fn new(target: &Target, workers: usize) -> Arc<Self> {
+    fn new(target: &Target, limits: Limits) -> Arc<Self> {
+        let (workers, idle) = (limits.workers, limits.idle(target.endpoints.len()));
         let upstreams = target.endpoints.iter().map(|&endpoint| Upstream {
             endpoint,
             host: text(&endpoint.address.to_string()),
             rests_until: AtomicU32::new(0),
-            pools: (0..workers).map(|_| Pool::default()).collect(),
+            pools: (0..workers).map(|_| Pool::new(idle)).collect(),
         });
         Arc::new(Self {
             display: target.stack.to_string(),
             label: text(&label(&target.stack)),
             upstreams: upstreams.collect(),
+            gate: Gate::new(limits.connections, limits.queue),
             turns: turns(&target.endpoints.iter().map(|e| e.weight).collect::<Vec<_>>()),
             open: AtomicU64::new(0),
             per_worker: (0..workers).map(|_| Turn::default()).collect(),
@@ -143,15 +172,15 @@ impl Drop for Open {
 
 /// The stacks that were ever asked for and still matter: pools are kept across flips, counts until they are zero.
 pub(super) struct Stacks {
-    workers: usize,
+    limits: Limits,
     known: Vec<Arc<Stack>>,
 }
 
 impl Stacks {
     const KEPT: usize = 4;
 
-    pub(super) fn new(workers: usize) -> Self {
-        Self { workers, known: Vec::new() }
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, known: Vec::new() }
     }
 
     pub(super) fn get(&mut self, target: Option<&Target>) -> Option<Arc<Stack>> {
@@ -161,7 +190,7 @@ impl Stacks {
             self.known.push(stack.clone());
             return Some(stack);
         }
-        let stack = Stack::new(target, self.workers);
+        let stack = Stack::new(target, self.limits);
         self.known.push(stack.clone());
         Some(stack)
     }
@@ -174,6 +203,10 @@ impl Stacks {
             spare -= usize::from(forget);
             !forget
         });
+    }
+
+    pub(super) fn known(&self) -> Vec<Arc<Stack>> {
+        self.known.clone()
     }
 
     pub(super) fn open(&self) -> Vec<(StackName, u64)> {

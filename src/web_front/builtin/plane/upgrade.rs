@@ -10,20 +10,17 @@ use hyper::{Response, body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 
-use super::{
-    table::Open,
-    worker::{Seat, detach},
-};
+use super::{body::Origin, worker::detach};
 
-/// Joins client and stack; the stack counts it as open until it ends.
-pub(super) fn join(client: Option<OnUpgrade>, response: &mut Response<Incoming>, open: Open, seat: &Seat) {
+/// Joins client and stack; the stack counts it as open, and its connection as used, until it ends.
+pub(super) fn join(client: Option<OnUpgrade>, response: &mut Response<Incoming>, origin: Origin) {
     let stack = hyper::upgrade::on(response);
     let Some(client) = client else { return };
-    let held = seat.hold();
+    let held = origin.lease.seat.hold();
     // The connection to the stack was counted until here. With none left it goes on all the same: it is open already.
-    let onward = seat.shared.stack_connections.take().ok();
+    let onward = origin.lease.seat.shared.stack_connections.take().ok();
     detach(async move {
-        let _counted = (open, held, onward);
+        let _counted = (origin, held, onward);
         // Whoever hangs up, the other one is hung up on: there is nobody left to tell an error.
         if let (Ok(client), Ok(stack)) = tokio::join!(client, stack) {
             let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(stack)).await;

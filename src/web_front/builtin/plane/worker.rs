@@ -90,6 +90,12 @@ impl Seat {
         self.shared.now()
     }
 
+    /// A number that differs from that of others, to spread what would happen at once.
+    pub(super) fn jitter(&self) -> u64 {
+        let turn = self.shared.turn.fetch_add(1, Ordering::Relaxed) as u64;
+        turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40
+    }
+
     /// Counts a connection until what is returned is dropped.
     pub(super) fn hold(&self) -> Held {
         self.load.fetch_add(1, Ordering::Relaxed);

@@ -25,6 +25,7 @@ use crate::{
         control::{Answer, Order, reachable, receive, send, socket},
         handoff,
         plane::Plane,
+        secret,
         settings::Settings,
         store::{Memory, Store},
     },
@@ -68,7 +69,8 @@ pub(super) async fn begin(folder: &Path, take_over: bool) -> Result<Front, Front
     let (store, kept) = Store::open(folder, settings.flush)
         .map_err(io_error(format!("the route in {} can not be read", folder.display())))?;
     let memory = inherited.memory.filter(|handed| handed.written >= kept.written).unwrap_or(kept);
-    let mut plane = Plane::start(&settings, listeners).map_err(io_error("the front can not start"))?;
+    let probe = secret::of(folder).map_err(io_error("the probe secret cannot be read"))?;
+    let mut plane = Plane::start(&settings, probe, listeners).map_err(io_error("the front can not start"))?;
     plane.set(memory.route.as_ref().and_then(|r| r.target.as_ref()), memory.staged.as_ref(), memory.maintenance);
     plane.accept().map_err(io_error("the front can not accept connections"))?;
     let followers = match inherited.link {

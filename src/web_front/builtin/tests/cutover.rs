@@ -23,12 +23,13 @@ async fn hammer(
 ) -> Vec<tokio::task::JoinHandle<u64>> {
     let client = |_| {
         let (address, acknowledged, stop) = (front.address, acknowledged.clone(), stop.clone());
+        let probe = front.probe();
         tokio::spawn(async move {
             let mut client = Client::connect(address).await;
             let mut count = 0;
             while !stop.load(Ordering::SeqCst) {
                 let least = acknowledged.load(Ordering::SeqCst);
-                let reply = client.get("/", "x-pointsman-probe: 1\r\n").await;
+                let reply = client.get("/", &probe).await;
                 assert_eq!(reply.status, 200, "{reply:?}");
                 let at = reply.head.split("number=").nth(1).unwrap().lines().next().unwrap().parse::<u64>().unwrap();
                 assert!(at >= least, "stack {at} answered after {least} was acknowledged");

@@ -18,31 +18,60 @@ async fn what_belongs_to_one_hop_goes_no_further() {
     let front = Front::start("").await;
     front.live(1, 1, &[blue.address]).await;
     let sent = "connection: keep-alive, X-Secret\r\nx-secret: 1\r\nte: trailers\r\nkeep-alive: 5\r\n\
-                proxy-authorization: x\r\nupgrade: h2c\r\nx-pointsman-probe: 1\r\nx-kept: 1\r\n";
-    let reply = get(front.address, "/headers?a=b", sent).await;
+                proxy-authorization: x\r\nupgrade: h2c\r\nx-pointsman-stack: 7\r\nx_pointsman_x: 1\r\nx-kept: 1\r\n";
+    let reply = get(front.address, "/headers?a=b", &(front.probe() + sent)).await;
     assert!(reply.body.starts_with("GET /headers?a=b\n"), "{}", reply.body);
     assert!(reply.body.contains("x-kept: 1") && reply.body.contains("host: app.test"), "{}", reply.body);
-    for gone in ["x-secret", "te:", "keep-alive", "proxy-auth", "upgrade", "connection", "x-pointsman-probe"] {
+    for gone in ["x-secret", "te:", "keep-alive", "proxy-auth", "upgrade", "connection", "pointsman"] {
         assert!(!reply.body.contains(gone), "{gone} went through:\n{}", reply.body);
     }
     assert!(!reply.head.contains("x-hop"), "{}", reply.head);
     assert!(reply.head.contains("x-pointsman-stack: environment=shop/qa; number=1"), "{}", reply.head);
-    let unasked = get(front.address, "/headers", "").await;
-    assert!(!unasked.head.contains("x-pointsman-stack"), "told, or forged, without being asked: {}", unasked.head);
+    let front_of_nothing = Front::start("").await;
+    for unknown in ["", "x-pointsman-probe: 1\r\n", "x-pointsman-probe:\r\n"] {
+        let unasked = get(front.address, "/headers", unknown).await;
+        assert!(!unasked.head.contains("pointsman"), "told, or forged, without a right to know: {}", unasked.head);
+        assert!(!unasked.body.contains("pointsman"), "{}", unasked.body);
+    }
+    let other = get(front.address, "/headers", &front_of_nothing.probe()).await;
+    assert!(!other.head.contains("pointsman"), "the secret of another front: {}", other.head);
 }
 
 #[tokio::test]
-async fn the_stack_learns_who_asked() {
+async fn a_proxy_before_us_is_believed_when_there_is_one() {
     let blue = Server::start("blue").await;
-    let front = Front::start("").await;
+    let front = Front::start("behind_proxy = true").await;
     front.live(1, 1, &[blue.address]).await;
-    let sent = "x-forwarded-for: 10.0.0.9\r\nx-forwarded-proto: https\r\nforwarded: for=10.0.0.9\r\n";
+    let sent = "x-forwarded-for: 10.0.0.9\r\nx-forwarded-proto: https\r\nforwarded: for=10.0.0.9\r\n\
+                x-real-ip: 10.0.0.9\r\nx_forwarded_for: 6.6.6.6\r\nx_real-ip: 6.6.6.6\r\n";
     let body = get(front.address, "/headers", sent).await.body;
     for line in [
         "x-forwarded-for: 10.0.0.9, 127.0.0.1\n",
+        "x-forwarded-proto: https\n",
+        "x-forwarded-host: app.test\n",
+        "x-real-ip: 10.0.0.9\n",
+        "forwarded: for=10.0.0.9, for=127.0.0.1;host=\"app.test\";proto=http\n",
+    ] {
+        assert!(body.contains(line), "{line} is missing in:\n{body}");
+    }
+    assert!(!body.contains("6.6.6.6"), "no proxy says that: {body}");
+}
+
+#[tokio::test]
+async fn what_clients_claim_about_themselves_is_replaced() {
+    let blue = Server::start("blue").await;
+    let front = Front::start("").await;
+    front.live(1, 1, &[blue.address]).await;
+    let names = ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X_Forwarded_For", "x-forwarded_for", "X_REAL_IP"];
+    let others = ["X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X_Forwarded_Proto", "True-Client-IP"];
+    let sent: String = names.iter().chain(&others).map(|name| format!("{name}: 6.6.6.6\r\n")).collect();
+    let body = get(front.address, "/headers", &sent).await.body;
+    assert!(!body.contains("6.6.6.6"), "{body}");
+    for line in [
+        "x-forwarded-for: 127.0.0.1\n",
         "x-forwarded-proto: http\n",
         "x-forwarded-host: app.test\n",
-        "forwarded: for=10.0.0.9, for=127.0.0.1;host=\"app.test\";proto=http\n",
+        "forwarded: for=127.0.0.1;host=\"app.test\";proto=http\n",
     ] {
         assert!(body.contains(line), "{line} is missing in:\n{body}");
     }
@@ -60,6 +89,12 @@ async fn requests_with_two_meanings_are_refused_or_given_one() {
         "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
         "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: x\r\n\r\n",
         "GET / HTTP/1.1\r\nhost : a\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a b\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a/b\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a@b\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a:x\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost:\r\n\r\n",
+        "GET / HTTP/1.0\r\nhost: <a>\r\n\r\n",
     ] {
         let mut client = Client::connect(front.address).await;
 

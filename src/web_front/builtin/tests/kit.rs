@@ -32,7 +32,7 @@ use crate::{
     machine::{Generation, Number, StackName},
     web_front::{
         Endpoint, FrontDriver, Route, Target,
-        builtin::{BuiltinFront, process},
+        builtin::{BuiltinFront, process, secret},
     },
 };
 
@@ -102,6 +102,12 @@ impl Front {
         self.driver.cut_over(&route(generation, target(number, addresses))).await.unwrap();
     }
 
+    /// The header of those who may know which stack answers.
+    pub(super) fn probe(&self) -> String {
+        let secret = secret::of(self.folder.path()).unwrap();
+        format!("x-pointsman-probe: {}\r\n", secret.to_str().unwrap())
+    }
+
     /// Waits for its end.
     pub(super) async fn ended(mut self) -> Result<(), process::FrontError> {
         let thread = self.thread.take().unwrap();
@@ -129,7 +135,16 @@ type Body = BoxBody<Bytes, Infallible>;
 
 impl Server {
     pub(super) async fn start(name: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(name, "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    /// How many requests came.
+    pub(super) fn hits(&self) -> u64 {
+        self.hits.load(Ordering::SeqCst)
+    }
+
+    pub(super) async fn start_at(name: &'static str, address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Self { address, hits: Arc::default(), gate: Arc::default(), beat: Arc::default() };
         let (hits, gate, beat) = (server.hits.clone(), server.gate.clone(), server.beat.clone());
@@ -199,6 +214,43 @@ async fn answer(
     }
 }
 
+/// A stack whose every connection is served by this, which is told how many came before.
+pub(super) async fn raw<F: Future<Output = ()> + Send + 'static>(
+    serve: impl Fn(TcpStream, usize) -> F + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(serve(stream, number));
+        }
+    });
+    address
+}
+
+/// Reads a request head. None: the other side has hung up.
+pub(super) async fn read_head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    Some(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// A stack that answers every request without a body like this, and closes when that says so.
+pub(super) async fn says(answer: &'static str) -> SocketAddr {
+    raw(move |mut stream, _| async move {
+        while read_head(&mut stream).await.is_some() {
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if answer.contains("close") || answer.starts_with("HTTP/1.0") {
+                return;
+            }
+        }
+    })
+    .await
+}
+
 /// A client that sees every byte.
 pub(super) struct Client(TcpStream);
 
@@ -218,7 +270,16 @@ impl Client {
     }
 
     pub(super) async fn send(&mut self, text: &str) {
-        self.0.write_all(text.as_bytes()).await.unwrap();
+        self.send_bytes(text.as_bytes()).await;
+    }
+
+    pub(super) async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.unwrap();
+    }
+
+    /// Sends as much as the other side takes.
+    pub(super) async fn try_send(&mut self, bytes: &[u8]) {
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.0.write_all(bytes)).await;
     }
 
     /// Sends a GET and reads the answer.

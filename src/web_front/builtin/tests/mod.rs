@@ -1,6 +1,7 @@
 //! The built-in front as its users see it: a real front process's code on a loopback port, small servers behind it.
 #![allow(clippy::disallowed_methods, reason = "tests start their own servers and read the real clock")]
 
+mod answers;
 mod cutover;
 mod handover;
 mod http;
@@ -8,3 +9,4 @@ mod kit;
 mod limits;
 mod pages;
 mod streams;
+mod uploads;

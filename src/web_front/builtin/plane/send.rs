@@ -1,0 +1,249 @@
+//! Sends a request to a stack, and again where that is safe: when the stack cannot have seen it, or when it may see it
+//! twice. Must not change requests or answers.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{Ordering, fence},
+    },
+    time::Duration,
+};
+
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    client::conn::{TrySendError, http1},
+    header,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
+
+use super::{
+    Shared,
+    body::{Lease, Origin},
+    connection::FIELD,
+    line::{Facts, Line},
+    pool::Upstream,
+    proxy::{Connection, Page},
+    table::{Open, Wish},
+    upload::{Late, RequestBody, Upload},
+    worker::detach,
+};
+use crate::{clock::after, descriptors};
+
+/// How often a request is sent again.
+const MOST_LOST: usize = 4;
+/// After so many connections of the pool that were dead, a new one is made.
+const TRUST: usize = 3;
+/// So long is waited for a stack that refuses connections: an instance or its supervisor may be about to come back. In
+/// ticks.
+const COMEBACK: u32 = 10;
+/// Between two rounds of tries; it doubles with each, up to the second one.
+const PAUSES: (u64, u64) = (10, 160);
+
+/// What came back from a stack.
+pub(super) struct Answered {
+    pub(super) response: Response<Incoming>,
+    pub(super) origin: Origin,
+}
+
+/// A connection to use.
+struct Reached {
+    upstream: Upstream,
+    index: usize,
+    reused: bool,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unreached {
+    /// The endpoint cannot be reached.
+    Refused,
+    /// We have no descriptor, port or memory left for one.
+    Scarce,
+}
+
+type Sent = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
+impl Connection {
+    /// Every attempt looks at the table again: a cutover that happened meanwhile counts.
+    pub(super) async fn send(
+        &self,
+        request: Request<RequestBody>,
+        wish: &Wish,
+        repeatable: bool,
+    ) -> Result<Answered, Page> {
+        let upload = request.body().upload().cloned();
+        let (mut lost, mut again, mut tries) = (0, true, Tries::begin(self.seat.now()));
+        loop {
+            let open = self.pick(wish)?;
+            let reached = match self.reach(&open, lost < TRUST).await? {
+                Ok(reached) => reached,
+                Err(why) => {
+                    self.wait_for_comeback(&mut tries, open.stack().upstreams.len(), why).await?;
+                    continue;
+                }
+            };
+            let Reached { mut upstream, index, reused, permit } = reached;
+            upstream.facts.begin(!repeatable);
+            if let Some(upload) = &upload {
+                upload.begin(&upstream.facts);
+            }
+            let mut attempt = copy(&request);
+            if !attempt.headers().contains_key(header::HOST) {
+                attempt.headers_mut().insert(header::HOST, open.stack().upstreams[index].host.clone());
+            }
+            let sending = upstream.sender.try_send_request(attempt);
+            match self.answer_to(sending, upload.as_deref()).await? {
+                Ok(response) => {
+                    let lease = Lease { upstream, index, seat: self.seat.clone(), _permit: permit };
+                    return Ok(Answered { response, origin: Origin { lease, open, upload } });
+                }
+                Err(_) if upload.as_ref().is_some_and(|upload| upload.is_broken()) => {
+                    return Err(Page::BadRequest("The body of the request is malformed."));
+                }
+                Err(error) => {
+                    let unseen = error.message().is_some() || upstream.facts.untouched();
+                    let may_repeat = repeatable && (reused || std::mem::take(&mut again));
+                    lost += 1;
+                    if lost > MOST_LOST || !(unseen || may_repeat) {
+                        return Err(Page::Unreachable);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Counts the request on the stack that the table names, and looks again: a table that changed in between may
+    /// mean that the count was read as zero already.
+    fn pick(&self, wish: &Wish) -> Result<Open, Page> {
+        loop {
+            let table = self.seat.shared.table.load();
+            let open = Open::new(table.choose(wish)?);
+            fence(Ordering::SeqCst);
+            if Arc::ptr_eq(&table, &self.seat.shared.table.load()) {
+                return Ok(open);
+            }
+        }
+    }
+
+    /// A connection from the pool if that is trusted, or a new one.
+    async fn reach(&self, open: &Open, trust: bool) -> Result<Result<Reached, Unreached>, Page> {
+        let (seat, stack) = (&self.seat, open.stack());
+        let settings = &seat.shared.settings;
+        let permit = stack.gate.enter(&seat.shared, settings.timeouts.queue).await.ok_or(Page::Busy)?;
+        let now = seat.now();
+        let Some((index, endpoint)) = stack.next(seat.worker, now) else { return Ok(Err(Unreached::Refused)) };
+        if trust && let Some(upstream) = endpoint.pool(seat.worker).take(now) {
+            return Ok(Ok(Reached { upstream, index, reused: true, permit }));
+        }
+        match timeout(settings.timeouts.connect, dial(endpoint.endpoint.address, &seat.shared)).await {
+            Ok(Ok(upstream)) => Ok(Ok(Reached { upstream, index, reused: false, permit })),
+            Ok(Err(error)) if is_shortage(&error) => {
+                tracing::debug!(%error, "no connection to a stack; closing idle ones");
+                seat.shared.table.load().clear_pools();
+                Ok(Err(Unreached::Scarce))
+            }
+            _ => {
+                endpoint.refused(now);
+                Ok(Err(Unreached::Refused))
+            }
+        }
+    }
+
+    /// Returns at once while there are other instances to try, and after a pause when all have been tried. An error:
+    /// that was long enough.
+    async fn wait_for_comeback(&self, tries: &mut Tries, instances: usize, why: Unreached) -> Result<(), Page> {
+        tries.failed += 1;
+        if why == Unreached::Refused && tries.failed < instances {
+            return Ok(());
+        }
+        let page = match why {
+            Unreached::Refused => Page::Unreachable,
+            Unreached::Scarce => Page::Busy,
+        };
+        if self.seat.now().saturating_sub(tries.since) >= COMEBACK {
+            return Err(page);
+        }
+        tries.failed = 0;
+        tries.rounds += 1;
+        pause(tries.rounds, self.seat.jitter()).await;
+        Ok(())
+    }
+
+    /// Waits for the answer. Its clock begins when the request is complete; until then it must move.
+    async fn answer_to(&self, sending: impl Future<Output = Sent>, upload: Option<&Upload>) -> Result<Sent, Page> {
+        let timeouts = &self.seat.shared.settings.timeouts;
+        let mut sending = pin!(sending);
+        let mut patience = if upload.is_some() { timeouts.response.min(timeouts.stall) } else { timeouts.response };
+        loop {
+            if let Ok(sent) = timeout(patience, &mut sending).await {
+                return Ok(sent);
+            }
+            let Some(upload) = upload else { return Err(Page::Timeout) };
+            patience = upload.outlook(timeouts).map_err(|late| match late {
+                Late::Client => Page::Stalled,
+                Late::Stack => Page::Timeout,
+            })?;
+        }
+    }
+}
+
+/// How long a stack has been tried.
+struct Tries {
+    since: u32,
+    /// In this round.
+    failed: usize,
+    rounds: u32,
+}
+
+impl Tries {
+    fn begin(now: u32) -> Self {
+        Self { since: now, failed: 0, rounds: 0 }
+    }
+}
+
+/// There is no event for an instance that listens again.
+async fn pause(round: u32, jitter: u64) {
+    let (first, most) = PAUSES;
+    let pause = (first << round.min(10)).min(most);
+    after(Duration::from_millis(pause / 2 + jitter % pause)).await;
+}
+
+async fn dial(address: SocketAddr, shared: &Shared) -> io::Result<Upstream> {
+    let counted = shared.stack_connections.take()?;
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let facts = Arc::new(Facts::default());
+    let line = TokioIo::new(Line::new(stream, facts.clone()));
+    let mut builder = http1::Builder::new();
+    builder.max_headers(shared.settings.header_bytes / FIELD);
+    // What other proxies let pass.
+    builder.allow_spaces_after_header_name_in_responses(true).allow_obsolete_multiline_headers_in_responses(true);
+    builder.ignore_invalid_headers_in_responses(true);
+    let (sender, connection) = builder.handshake(line).await.map_err(io::Error::other)?;
+    // Its end is seen by whoever uses the connection.
+    detach(async move {
+        let _counted = counted;
+        drop(connection.with_upgrades().await);
+    });
+    Ok(Upstream { sender, facts })
+}
+
+/// The endpoint cannot help it.
+fn is_shortage(error: &io::Error) -> bool {
+    descriptors::note(error) || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(request.body().clone());
+    request.method().clone_into(copy.method_mut());
+    request.uri().clone_into(copy.uri_mut());
+    request.headers().clone_into(copy.headers_mut());
+    copy
+}

@@ -1,0 +1,151 @@
+//! Bodies of requests: how long they are waited for, what is sent again, and what becomes of an early answer.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::kit::{Client, Front, Server, raw, read_head};
+
+async fn a_moment(milliseconds: u64) {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+#[tokio::test]
+async fn an_upload_may_take_longer_than_an_answer() {
+    let blue = Server::start("blue").await;
+    let front = Front::start("[timeouts]\nresponse = '300ms'\nstall = '2s'").await;
+    front.live(1, 1, &[blue.address]).await;
+    let mut client = Client::connect(front.address).await;
+    client.send("POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n").await;
+    for _ in 0..10 {
+        a_moment(100).await;
+        client.send("x").await;
+    }
+    assert_eq!(client.reply().await.body, "blue 10");
+    client.send("POST /gate HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n").await;
+    a_moment(700).await;
+    client.send("0\r\n\r\n").await;
+    let page = client.reply().await;
+    assert!(
+        page.status == 504 && page.head.contains("x-pointsman-front: timeout"),
+        "complete, and not answered: {page:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_upload_that_stands_still_is_the_clients_fault_or_the_stacks() {
+    let blue = Server::start("blue").await;
+    let front = Front::start("[timeouts]\nstall = '300ms'").await;
+    front.live(1, 1, &[blue.address]).await;
+    let mut client = Client::connect(front.address).await;
+    client.send("POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc").await;
+    let page = client.reply().await;
+    assert!(page.status == 408 && page.head.contains("connection: close"), "{page:?}");
+    assert!(client.is_cut().await);
+    let deaf = raw(|stream, _| async move {
+        let _open = stream;
+        std::future::pending::<()>().await;
+    });
+    front.live(2, 2, &[deaf.await]).await;
+    let mut client = Client::connect(front.address).await;
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000000\r\n\r\n").await;
+    client.try_send(&vec![b'x'; 32 << 20]).await;
+    let page = client.reply().await;
+    assert!(page.status == 504 && page.head.contains("x-pointsman-front: timeout"), "{page:?}");
+}
+
+#[tokio::test]
+async fn both_ways_at_once_and_slowly() {
+    let echo = raw(|mut stream, _| async move {
+        read_head(&mut stream).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+        let mut buf = [0; 1024];
+        while let Ok(count @ 1..) = stream.read(&mut buf).await {
+            // Chunks come and go as they are.
+            stream.write_all(&buf[..count]).await.unwrap();
+        }
+    });
+    let front = Front::start("[timeouts]\nresponse = '200ms'\nstall = '300ms'").await;
+    front.live(1, 1, &[echo.await]).await;
+    let mut client = Client::connect(front.address).await;
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200"), "answered before anything is sent");
+    for word in ["one", "two"] {
+        a_moment(800).await;
+        client.send(&format!("3\r\n{word}\r\n")).await;
+        client.expect(word).await;
+    }
+    client.send("0\r\n\r\n").await;
+    client.expect("0\r\n\r\n").await;
+}
+
+#[tokio::test]
+async fn chunks_that_are_none_are_the_clients_fault() {
+    let blue = Server::start("blue").await;
+    let front = Front::start("").await;
+    front.live(1, 1, &[blue.address]).await;
+    for body in ["zz\r\nabc\r\n", "3\r\nabcdef\r\n0\r\n\r\n", "3\r\nabc\r\nffffffffffffffffff\r\n", "-1\r\n"] {
+        let mut client = Client::connect(front.address).await;
+        client.send(&format!("POST /body HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{body}")).await;
+        assert_eq!(client.reply().await.status, 400, "{body:?}");
+        assert!(client.is_cut().await);
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_reaches_the_client() {
+    let picky = raw(|mut stream, _| async move {
+        read_head(&mut stream).await.unwrap();
+        let answer = "HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 9\r\n\r\ntoo large";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        // Closed with much unread, so that what we send meets a reset.
+    });
+    let front = Front::start("").await;
+    front.live(1, 1, &[picky.await]).await;
+    let body = vec![b'x'; 4 << 20];
+    for _ in 0..20 {
+        let mut client = Client::connect(front.address).await;
+        client.send(&format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len())).await;
+        client.try_send(&body).await;
+        let reply = client.reply().await;
+        assert_eq!((reply.status, reply.body.as_str()), (413, "too large"));
+        assert!(reply.head.contains("connection: close"), "{}", reply.head);
+        assert!(client.is_cut().await);
+    }
+}
+
+/// Answers each connection's first request, and hangs up without having said so.
+async fn forgetful(bodies: Arc<AtomicUsize>) -> std::net::SocketAddr {
+    raw(move |mut stream, _| {
+        let bodies = bodies.clone();
+        async move {
+            read_head(&mut stream).await.unwrap();
+            let mut body = [0; 2];
+            stream.read_exact(&mut body).await.unwrap();
+            assert_eq!(&body, b"ab", "the whole body comes, from its beginning");
+            bodies.fetch_add(1, Ordering::SeqCst);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_post_does_not_meet_a_connection_that_was_just_closed() {
+    let bodies = Arc::new(AtomicUsize::new(0));
+    let front = Front::start("").await;
+    front.live(1, 1, &[forgetful(bodies.clone()).await]).await;
+    let mut client = Client::connect(front.address).await;
+    for number in 0..200 {
+        client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nab").await;
+        let reply = client.reply().await;
+        assert_eq!(reply.status, 200, "number {number}: {reply:?}");
+    }
+    assert_eq!(bodies.load(Ordering::SeqCst), 200, "each came once");
+}
