@@ -62,7 +62,7 @@ mod tests {
             let askers: Vec<_> = (0..8).map(|_| scope.spawn(|| of(folder.path()).unwrap())).collect();
             askers.into_iter().map(|asker| asker.join().unwrap()).collect()
         });
-        assert!(all.iter().all(|secret| secret == &all[0] && secret.len() == LENGTH));
+        assert!(all.iter().all(|secret| *secret == all[0] && secret.len() == LENGTH));
         let mode = fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");

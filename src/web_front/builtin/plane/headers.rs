@@ -165,7 +165,7 @@ const CLAIMS: [&str; 9] = [
 fn clean(headers: &mut HeaderMap, behind_proxy: bool) {
     let unwanted = |name: &&HeaderName| {
         let name = name.as_str();
-        is_ours(name) || (is_claim(name) && !(behind_proxy && !name.contains('_')))
+        is_ours(name) || (is_claim(name) && (!behind_proxy || name.contains('_')))
     };
     let unwanted: Vec<HeaderName> = headers.keys().filter(unwanted).cloned().collect();
     for name in unwanted {
