@@ -67,7 +67,7 @@ fn yard(count: usize, watch_every: Duration) -> Yard {
     };
     let worlds = ids.iter().map(world).collect();
     let (stop, stopped) = watch::channel(false);
-    let running = tokio::task::spawn(runner::run(worlds, journal.clone(), clock.clone(), stopped));
+    let running = tokio::task::spawn(runner::run(worlds, Vec::new(), journal.clone(), clock.clone(), stopped));
     Yard { journal, clock, ids, digest, stop, running, _state: state }
 }
 

@@ -13,6 +13,7 @@ pub mod http;
 pub mod intake;
 pub mod journal;
 pub mod machine;
+pub mod notify;
 pub mod pipelines;
 mod program;
 mod random;

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     access::limits::Rates,
-    pipelines::{SecretSource, secret},
+    pipelines::{Program, SecretSource, program, secret},
     toml_file::{Document, Mistake, Table},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 pub const FILE: &str = "pointsman.toml";
 
 /// The keys of the file and of its tables; `docs/running.md` explains each.
-const KEYS: &[&str] = &["pipelines", "state", "server", "log"];
+const KEYS: &[&str] = &["pipelines", "state", "on_trouble", "server", "log"];
 const SERVER: &[&str] = &["listen", "token", "connections", "limits", "proxies"];
 const LIMITS: &[&str] = &["webhooks", "failures"];
 const LOG: &[&str] = &["format", "filter"];
@@ -28,6 +28,8 @@ pub struct Settings {
     pub pipelines: PathBuf,
     /// The state folder: the state file, the drivers' own folders, definitions, the token.
     pub state: PathBuf,
+    /// What is run on trouble, where an environment does not say otherwise; a program of no words is none.
+    pub on_trouble: Program,
     /// The API and the webhooks.
     pub server: Server,
     /// The log.
@@ -74,6 +76,7 @@ impl Settings {
         Self {
             pipelines: folder.join("pipelines"),
             state: folder.join("state"),
+            on_trouble: Program { words: Vec::new(), folder: folder.to_owned() },
             server: Server {
                 listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
                 token: None,
@@ -112,6 +115,9 @@ impl Settings {
         let path = |key: &str| table.get(key).and_then(|v| v.full_text()).map(|text| folder.join(text));
         settings.pipelines = path("pipelines").unwrap_or(settings.pipelines);
         settings.state = path("state").unwrap_or(settings.state);
+        if let Some(named) = table.get("on_trouble").and_then(|v| program(&v, folder)) {
+            settings.on_trouble = named;
+        }
         if let Some(server) = table.get("server").and_then(|v| v.table()) {
             settings.server.read(&server, folder);
         }

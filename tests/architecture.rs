@@ -238,6 +238,24 @@ fn the_files_that_people_write_are_read_without_the_network() {
 }
 
 #[test]
+fn who_tells_of_trouble_calls_no_driver() {
+    let all = sources();
+    let known = [
+        "notify",
+        "machine",
+        "journal",
+        "clock",
+        "text",
+        "telling",
+        "program",
+        "pipelines::Program",
+        "runner::Board",
+        "runner::TELLING",
+    ];
+    assert_none("notify looks up", &foreign(&all, "src/notify", &known));
+}
+
+#[test]
 fn sentences_know_the_machine_only() {
     let all = sources();
     assert_none("a sentence looks up", &foreign(&all, "src/telling", &["telling", "machine", "text"]));

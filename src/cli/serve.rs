@@ -27,7 +27,8 @@ use crate::{
     intake::keys::{self, Keys},
     journal::{self, Journal, Options},
     machine::{Millis, Name},
-    pipelines::{Pipelines, Registry, frozen::Frozen, load},
+    notify::{self, Notifier},
+    pipelines::{EnvironmentDefinition, Pipelines, Registry, frozen::Frozen, load},
     random,
     runner::{self, Board, Place},
     secrets::Secrets,
@@ -94,6 +95,7 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         answers: http::Answers::default(),
         mirrors,
     });
+    let told = notifier(&settings, &app)?.into_iter().collect();
     let listener = TcpListener::bind(settings.server.listen).await;
     let listener = listener.with_context(|| format!("listening at {}", settings.server.listen))?;
     let address = listener.local_addr()?;
@@ -104,7 +106,7 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     let (stop, stopped) = watch::channel(false);
     let connections = connections_that_fit(&settings, pipelines.environments().count());
     let server = serve_http(listener, router(app), connections, stopped.clone());
-    let runner = runner::run(worlds, journal.clone(), clock, stopped);
+    let runner = runner::run(worlds, told, journal.clone(), clock, stopped);
     let records = journal.follow();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let asked = async {
@@ -149,6 +151,23 @@ fn state_file(settings: &Settings) -> anyhow::Result<(Journal, Clock)> {
     }
     let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
     Ok((journal, Clock::not_before(last)))
+}
+
+/// What tells of trouble, where a program is named for it.
+fn notifier(settings: &Settings, app: &App) -> anyhow::Result<Option<(String, runner::Beside)>> {
+    let of = |environment: &EnvironmentDefinition| {
+        let program = environment.on_trouble.as_ref().unwrap_or(&settings.on_trouble);
+        (!program.words.is_empty()).then(|| (environment.id.clone(), program.clone()))
+    };
+    let programs: HashMap<_, _> = app.pipelines.environments().filter_map(|environment| of(environment)).collect();
+    let file = settings.state.join("notify").join("on_trouble.json");
+    if programs.is_empty() {
+        notify::forget(&file).with_context(|| format!("removing {}", file.display()))?;
+        return Ok(None);
+    }
+    let (journal, board, clock) = (app.journal.clone(), app.board.clone(), app.clock.clone());
+    let notifier = Arc::new(Notifier { programs, file, journal, board, clock });
+    Ok(Some(("on_trouble".into(), Box::new(move |stop| Box::pin(notifier.clone().run(stop))))))
 }
 
 /// Of the source repositories, where pipelines name one.

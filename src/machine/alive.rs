@@ -20,7 +20,7 @@ pub struct Down {
     pub since: Millis,
     /// What was seen, in one sentence.
     pub reason: Arc<str>,
-    /// A person was called.
+    /// It was recorded that a person is needed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub operator_needed: bool,
 }

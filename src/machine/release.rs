@@ -76,7 +76,7 @@ pub struct Plan {
     pub bake: Millis,
     /// How long requests in flight on a stack without traffic may take to finish.
     pub drain_within: Millis,
-    /// How long a tear-down may take, after the drain, before a person is called.
+    /// How long a tear-down may take, after the drain, before it is marked `needs_operator`.
     pub retire_within: Millis,
     /// How long the previous stack stays warm once the new one has succeeded.
     pub retain: Retain,

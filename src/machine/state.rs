@@ -197,9 +197,9 @@ pub struct Retiring {
     pub since: Millis,
     /// How long its last requests may take.
     pub drain_within: Millis,
-    /// How long the tear-down may take before a person is called.
+    /// How long the tear-down may take before it is marked `needs_operator`.
     pub retire_within: Millis,
-    /// A person was called.
+    /// It was recorded that a person is needed.
     pub operator_needed: bool,
     /// What is run before it is torn down.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -26,6 +26,7 @@ pub const ENVIRONMENT: &[&str] = &[
     "approval",
     "checks",
     "hooks",
+    "on_trouble",
 ];
 /// `promotion`.
 pub const PROMOTION: &[&str] = &["rule", "after"];

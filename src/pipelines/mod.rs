@@ -18,7 +18,7 @@ use std::{
 };
 
 pub use load::{Loaded, Registry, load};
-pub(crate) use parse::secret;
+pub(crate) use parse::{program, secret};
 
 use crate::checks::Checks;
 use crate::hooks::HookDefinition;
@@ -105,6 +105,17 @@ pub struct EnvironmentDefinition {
     pub plan: Arc<Plan>,
     /// How often it is looked at while nothing happens.
     pub watch: Duration,
+    /// What is run on trouble, where that is not what `pointsman.toml` says; a program of no words is none.
+    pub on_trouble: Option<Program>,
+}
+
+/// A program and its arguments. No words are no program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Program {
+    /// The program, then its arguments.
+    pub words: Vec<String>,
+    /// The folder that it runs in: that of the file that names it.
+    pub folder: PathBuf,
 }
 
 /// What brings a release to an environment.

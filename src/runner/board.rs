@@ -17,6 +17,9 @@ use crate::{
 /// The step by which it is known what users see.
 pub(super) const ASKING_THE_FRONT: &str = "asking the front";
 
+/// The step by which somebody is told of trouble. It stands in nobody's way, so other trouble is named first.
+pub(crate) const TELLING: &str = "running `on_trouble`";
+
 /// What is shown of one environment.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Sight {
@@ -66,6 +69,20 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(environment).cloned().unwrap_or_default()
     }
 
+    /// A step beside the runner's own does not work; only news reaches the log.
+    pub(crate) fn fails(&self, environment: &EnvironmentId, step: &str, why: &str, now: Millis) {
+        let mut news = false;
+        self.update(environment, |sight| news = sight.fails(step, why, now));
+        if news {
+            tracing::warn!(%environment, step, why, "{environment}: {step} failed: {why}");
+        }
+    }
+
+    /// It works again.
+    pub(crate) fn works(&self, environment: &EnvironmentId, step: &str) {
+        self.update(environment, |sight| sight.works(step));
+    }
+
     /// Changes what is known of an environment.
     pub(super) fn update(&self, environment: &EnvironmentId, change: impl FnOnce(&mut Sight)) {
         let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +102,7 @@ impl Sight {
             health: stack.health,
             remark: stack.remark.as_deref(),
         });
-        let trouble = self.trouble.last();
+        let trouble = self.trouble.iter().rfind(|t| t.step != TELLING).or(self.trouble.last());
         telling::Outlook {
             front_silent: self.trouble.iter().find(|t| t.step == ASKING_THE_FRONT).map(|t| &*t.why),
             looked: (self.looked.0 > 0).then_some(self.looked),

@@ -18,8 +18,10 @@ mod world;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+pub(crate) use board::TELLING;
 pub use board::{Board, Sight, StackSight, Trouble};
 pub use hooking::Hooks;
 pub use open::{Place, open};
@@ -34,10 +36,25 @@ use crate::{clock::Clock, journal::Journal};
 /// How often the providers are asked for stacks of environments that nobody describes any more.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// Begins a task of somebody else; `true` when it is done.
+pub type Beside = Box<dyn FnMut(watch::Receiver<bool>) -> BoxFuture<'static, bool> + Send>;
+
 /// Runs all environments until `stop` says so, then lets calls under way come back, for a bounded time.
-pub async fn run(worlds: Vec<World>, journal: Journal, clock: Clock, stop: watch::Receiver<bool>) {
+///
+/// `beside`: what else must live as long as they do, by name; it is begun again when it returns `false` or panics.
+pub async fn run(
+    worlds: Vec<World>,
+    beside: Vec<(String, Beside)>,
+    journal: Journal,
+    clock: Clock,
+    stop: watch::Receiver<bool>,
+) {
     let mut tasks = Tasks::new(clock.clone());
     let sweep = Arc::new(Sweep::new(&worlds, clock));
+    for (name, mut begin) in beside {
+        let stopped = stop.clone();
+        tasks.keep_alive(name, move || begin(stopped.clone()));
+    }
     let stopped = stop.clone();
     tasks.keep_alive("sweep".into(), move || sweep.clone().run(SWEEP_EVERY, stopped.clone()));
     for world in worlds {

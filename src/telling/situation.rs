@@ -1,7 +1,7 @@
 //! What is said at night, in three lines: what users see now, what is being done about it and until when, and the one
 //! command that helps. Where the first is not known, it says that.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How an environment is, for whoever is woken by it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Situation {
     /// What users see now, or that it is not known.
     #[schema(example = "Users see 1.4.2 (deployment 9); it is up and passes its checks.")]

@@ -33,5 +33,6 @@ mod reporting;
 mod rollback;
 mod secrets;
 mod sources;
+mod telling;
 mod tokens;
 mod trouble;

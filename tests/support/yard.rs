@@ -105,7 +105,7 @@ impl Yard {
             clock: self.clock.clone(),
         };
         let (stop, stopped) = watch::channel(false);
-        let running = runner::run(vec![world], self.journal.clone(), self.clock.clone(), stopped);
+        let running = runner::run(vec![world], Vec::new(), self.journal.clone(), self.clock.clone(), stopped);
         self.running = Some((stop, tokio::task::spawn(running)));
     }
 

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{DeployOn, EnvironmentDefinition, FrontDefinition, keys},
-    Claims, Places, Reader, known_driver, terms,
+    Claims, Places, Reader, known_driver,
+    programs::program,
+    terms,
 };
 use crate::{
     checks::{Check, Checks, wrong_keys},
@@ -88,6 +90,7 @@ impl Reader<'_, '_> {
             hooks,
             plan: Arc::new(plan),
             watch: Duration::from_millis(watch.0),
+            on_trouble: table.get("on_trouble").and_then(|v| program(&v, &self.folder)),
         };
         Some((Arc::new(definition), Places { name: name_value?.place(), claims }))
     }

@@ -3,6 +3,7 @@
 mod announced;
 mod environment;
 mod hooks;
+mod programs;
 mod secrets;
 mod stack;
 mod terms;
@@ -10,6 +11,7 @@ mod variables;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use programs::program;
 pub(crate) use secrets::secret;
 pub(super) use stack::unknown_parameter;
 
