@@ -107,6 +107,13 @@ impl Secrets {
         if wrong.is_empty() { Ok(secrets) } else { Err(wrong) }
     }
 
+    /// Returns the id of the installation, in hexadecimal digits: it tells installations apart, and the key is not
+    /// guessed from it.
+    pub fn installation(&self) -> String {
+        let mac = Hmac::<Sha256>::new_from_slice(self.0.key.expose_secret()).expect("HMAC takes keys of any length");
+        hex::encode(&mac.chain_update("installation").finalize().into_bytes()[..8])
+    }
+
     /// For a look from outside: nothing is made and nothing is read yet. Nothing before the first start.
     pub fn existing(state: &Path, pipelines: &Pipelines) -> Option<Self> {
         Some(Self::of(installation_key(&state.join(KEY)).ok()?, pipelines))

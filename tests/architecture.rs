@@ -1,6 +1,7 @@
 //! Reads the sources and fails when one of the things that must never be has come to be.
 
 mod paths;
+mod silence;
 
 use std::{
     fs,
@@ -390,4 +391,47 @@ fn the_top_level_is_the_one_that_was_agreed() {
     ] {
         assert!(root.join(name).exists(), "{name} is missing");
     }
+}
+
+/// Where a default after reading is right by its nature, and why.
+const RIGHT_DEFAULTS: [(&str, &str, &str); 12] = [
+    (
+        "src/clock.rs",
+        "duration_since",
+        "a host's clock before 1970 counts as 1970, and the journal's floor is above it",
+    ),
+    ("src/stacks/process/mod.rs", "folder.spec()", "the folder of a stack on its way out may be half gone"),
+    ("src/stacks/heat/observe.rs", "output_error", "only an output that failed has a reason"),
+    ("src/git/ssh.rs", "patience.wait", "the end of the stream is no bytes"),
+    ("src/git/http.rs", "CONTENT_TYPE", "absent or unreadable is not the type that is wanted, which is said next"),
+    ("src/cli/block.rs", "value[\"state\"]", "only a candidate has a state"),
+    ("src/cli/block.rs", "value[\"until\"]", "only what ends by itself has an end"),
+    ("src/cli/changes.rs", "value[\"not\"]", "only some gates exclude somebody"),
+    ("src/telling/event.rs", "event[", "kinds of events differ in what they have; their shape was read before"),
+    (
+        "src/web_front/builtin/launch.rs",
+        "fs::read(log)",
+        "the last words of a process that failed; its failure is told anyway",
+    ),
+    ("src/web_front/builtin/plane/pages.rs", "ACCEPT", "absent or unreadable asks for no page"),
+    ("src/web_front/nginx/read_back.rs", "include.body", "what is not UTF-8 is no include of ours"),
+];
+
+#[test]
+fn what_cannot_be_read_is_never_replaced_by_a_default() {
+    let mut hits = Vec::new();
+    let mut used = [false; RIGHT_DEFAULTS.len()];
+    for source in sources().iter().filter(|source| !source.is_test()) {
+        for (line, expression) in silence::silent_defaults(source.before_tests()) {
+            let known = |(file, part, _): &(&str, &str, &str)| source.path == *file && expression.contains(part);
+            match RIGHT_DEFAULTS.iter().position(known) {
+                Some(place) => used[place] = true,
+                None => hits.push(format!("{}:{line}: {expression}", source.path)),
+            }
+        }
+    }
+    assert_none("what cannot be read becomes a default", &hits);
+    let stale = RIGHT_DEFAULTS.iter().zip(used).filter(|(_, used)| !used);
+    let stale = stale.map(|((file, part, why), _)| format!("{file}: {part} ({why})"));
+    assert_none("no longer there", &stale.collect::<Vec<_>>());
 }

@@ -3,7 +3,9 @@
 //! recorded as, or any driver.
 
 pub mod file;
+pub mod folder;
 pub mod limits;
+pub mod proof;
 #[cfg(test)]
 mod tests;
 mod tokens;

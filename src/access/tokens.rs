@@ -4,6 +4,7 @@
 use std::{
     fmt, fs,
     io::{self, Read},
+    net::SocketAddr,
     os::unix::fs::MetadataExt,
     path::PathBuf,
     sync::{Mutex, PoisonError},
@@ -163,13 +164,26 @@ impl Tokens {
 /// Everybody who may ask for something.
 pub struct Access {
     local: SecretSlice<u8>,
+    /// The local token was made by this program: 32 random bytes, which cannot be guessed from a proof.
+    made_here: bool,
     tokens: Tokens,
 }
 
 impl Access {
     /// The holder of the local token, and those of the file.
     pub fn new(local: SecretSlice<u8>, tokens: Tokens) -> Self {
-        Self { local, tokens }
+        Self { local, made_here: false, tokens }
+    }
+
+    /// The same, where the local token is the one that this program made for itself.
+    #[must_use]
+    pub fn made_here(self, made_here: bool) -> Self {
+        Self { made_here, ..self }
+    }
+
+    /// Returns the proof that this controller made the local token; `None` where somebody else chose it.
+    pub fn proof(&self, nonce: &str, address: SocketAddr) -> Option<String> {
+        self.made_here.then(|| super::proof::proof(self.local.expose_secret(), nonce, address))
     }
 
     /// Who shows this token. `user`: the name that whoever holds the local token gives. `now`: by the host's clock.

@@ -7,9 +7,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    client::{Connection, Server, Terms},
-    follow::{Follow, look, plain, refused},
-    screen::say,
+    client::{Answer, Connection, Server, Terms},
+    follow::{Follow, look, refused},
+    screen::{harmless, say},
+    told::{Done, Recorded},
 };
 use crate::{cli::USAGE, machine::EnvironmentId};
 
@@ -75,12 +76,11 @@ pub async fn back(server: &Server, wish: Back) -> anyhow::Result<ExitCode> {
 
 /// Says what going back does not undo, and asks whoever sits at a terminal. In a script the wish is enough: nothing may
 /// stand in the way of a rollback.
-fn mindful(server: &Server, id: &EnvironmentId, one_way: &Value, yes: bool) -> anyhow::Result<bool> {
-    let limits: Vec<_> = one_way.as_array().into_iter().flatten().collect();
+fn mindful(server: &Server, id: &EnvironmentId, limits: &[String], yes: bool) -> anyhow::Result<bool> {
     if limits.is_empty() || server.json {
         return Ok(true);
     }
-    limits.iter().for_each(|limit| say(format!("mind that {}", plain(limit))));
+    limits.iter().for_each(|limit| say(format!("mind that {}", harmless(limit))));
     if yes || !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
         return Ok(true);
     }
@@ -96,10 +96,11 @@ fn mindful(server: &Server, id: &EnvironmentId, one_way: &Value, yes: bool) -> a
 pub async fn one(server: &Server, verb: &str, wish: One, yes: bool) -> anyhow::Result<ExitCode> {
     let (connection, id) = (server.connect()?, &wish.environment);
     let role = if verb == "rollback" { "live" } else { "candidate" };
-    let (state, seen) = look(&connection, id).await?;
-    let number = wish.number.or(state[role]["number"].as_u64());
+    let Answer { body: state, etag: seen, .. } = look(&connection, id).await?;
+    let seen_there = if role == "live" { &state.live } else { &state.candidate };
+    let number = wish.number.or(seen_there.as_ref().map(|there| there.number));
     let number = number.ok_or_else(|| anyhow::anyhow!("{id} has no {role} deployment to {verb}"))?;
-    if verb == "rollback" && !mindful(server, id, &state["one_way"], yes)? {
+    if verb == "rollback" && !mindful(server, id, &state.one_way, yes)? {
         return Ok(ExitCode::from(USAGE));
     }
     let path = match role {
@@ -110,14 +111,17 @@ pub async fn one(server: &Server, verb: &str, wish: One, yes: bool) -> anyhow::R
     if let Some(reason) = wish.reason {
         body["reason"] = reason.into();
     }
-    let mut answer = match connection.send(&path, &body, Terms { key: None, seen }).await {
-        Ok(answer) => answer,
-        Err(error) => return refused(server, error),
+    let Answer { body: recorded, mut json, .. } =
+        match connection.send::<Recorded>(&path, &body, Terms { key: None, seen }).await {
+            Ok(answer) => answer,
+            Err(error) => return refused(server, error),
+        };
+    let deployment = match recorded {
+        Recorded::Accepted(accepted) => accepted.deployment,
+        Recorded::Done(_) => format!("{id}/{number}"),
     };
-    if answer["deployment"].is_null() {
-        answer["deployment"] = format!("{id}/{number}").into();
-    }
-    let code = wish.follow.outcome(&connection, server, &answer, &BEGIN).await?;
+    json["deployment"] = deployment.as_str().into();
+    let code = wish.follow.outcome(&connection, server, (&deployment, &json), &BEGIN).await?;
     // What was asked for is no failure.
     let wanted = (verb == "rollback" && code == ExitCode::from(3)) || (verb == "abort" && code == ExitCode::from(4));
     Ok(if wanted { ExitCode::SUCCESS } else { code })
@@ -146,9 +150,12 @@ pub async fn ban(server: &Server, verb: &str, wish: Ban) -> anyhow::Result<ExitC
 
 async fn record(server: &Server, id: &EnvironmentId, verb: &str, body: &Value) -> anyhow::Result<ExitCode> {
     let connection: Connection = server.connect()?;
-    match connection.send(&format!("/v1/environments/{id}/{verb}"), body, Terms::default()).await {
+    match connection.send::<Done>(&format!("/v1/environments/{id}/{verb}"), body, Terms::default()).await {
         Ok(answer) => {
-            super::screen::say(if server.json { answer.to_string() } else { "done".to_owned() });
+            if answer.body.environment != *id {
+                anyhow::bail!("{id} was asked about, and the answer is about {}", answer.body.environment);
+            }
+            super::screen::say(if server.json { answer.json.to_string() } else { "done".to_owned() });
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => refused(server, error),

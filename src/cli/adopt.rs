@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{
     client::{Server, Terms},
     follow::{Follow, refused},
+    told::Accepted,
 };
 use crate::machine::EnvironmentId;
 
@@ -44,8 +45,8 @@ pub async fn adopt(server: &Server, wish: Adopt) -> anyhow::Result<ExitCode> {
         body[name] = value.into();
     }
     let path = format!("/v1/environments/{}/adopt", wish.environment);
-    match connection.send(&path, &body, Terms { key: wish.idempotency_key, seen: None }).await {
-        Ok(answer) => wish.follow.outcome(&connection, server, &answer, &["accepted"]).await,
+    match connection.send::<Accepted>(&path, &body, Terms { key: wish.idempotency_key, seen: None }).await {
+        Ok(answer) => wish.follow.outcome(&connection, server, answer.deployment(), &["accepted"]).await,
         Err(error) => refused(server, error),
     }
 }

@@ -55,7 +55,7 @@ fn each(value: &Value) -> impl Iterator<Item = &Value> {
 }
 
 fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
+    value.as_str().unwrap_or("?")
 }
 
 /// `v2 (2)  baking  since …, until …; ready, passing at 127.0.0.1:20001`.

@@ -18,8 +18,8 @@ pub fn lines(changes: &Value) -> Vec<String> {
     block(&mut lines, "parameters", each(&changes["parameters"]).map(parameter).collect(), &Value::Null);
     let secrets = each(&changes["secrets"]).map(|name| format!("{} has another value", plain(name)));
     block(&mut lines, "secrets", secrets.collect(), &Value::Null);
-    let definition = changes["definition"].as_str().unwrap_or_default();
-    block(&mut lines, "definition", definition.lines().map(harmless).collect(), &changes["definition_why"]);
+    let definition = changes["definition"].as_str().into_iter().flat_map(str::lines);
+    block(&mut lines, "definition", definition.map(harmless).collect(), &changes["definition_why"]);
     block(&mut lines, "hooks", each(&changes["hooks"]).map(hook).collect(), &Value::Null);
     let one_way = each(&changes["one_way"]).map(plain);
     block(&mut lines, "no way back", one_way.collect(), &Value::Null);

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     client::{Server, Terms},
     follow::{Follow, refused},
+    told::Accepted,
 };
 use crate::machine::EnvironmentId;
 
@@ -64,8 +65,8 @@ pub async fn deploy(server: &Server, wish: Deploy) -> anyhow::Result<ExitCode> {
         body["parameters"] = all.into();
     }
     let path = format!("/v1/environments/{}/deploy", wish.environment);
-    match connection.send(&path, &body, Terms { key: wish.idempotency_key, seen: None }).await {
-        Ok(answer) => wish.follow.outcome(&connection, server, &answer, &["accepted"]).await,
+    match connection.send::<Accepted>(&path, &body, Terms { key: wish.idempotency_key, seen: None }).await {
+        Ok(answer) => wish.follow.outcome(&connection, server, answer.deployment(), &["accepted"]).await,
         Err(error) => refused(server, error),
     }
 }

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use http::HeaderValue;
 use serde_json::Value;
 
 use super::{
-    client::{ClientError, Connection, Server},
+    client::{Answer, ClientError, Connection, Server},
     rail::Rail,
     screen::{harmless, say},
+    told::Environment,
 };
 use crate::{
     machine::{EnvironmentId, Millis},
@@ -36,14 +36,13 @@ impl Follow {
         &self,
         connection: &Connection,
         server: &Server,
-        answer: &Value,
+        (deployment, answer): (&str, &Value),
         begin: &[&str],
     ) -> anyhow::Result<ExitCode> {
-        let Some(deployment) = answer["deployment"].as_str().filter(|_| self.watch) else {
-            let plain = answer["deployment"].as_str().map_or("done".to_owned(), |d| format!("deployment {d}"));
-            say(if server.json { answer.to_string() } else { plain });
+        if !self.watch {
+            say(if server.json { answer.to_string() } else { format!("deployment {deployment}") });
             return Ok(ExitCode::SUCCESS);
-        };
+        }
         let rail = Rail::new(connection, server.json, deployment, begin)?;
         watch(rail, self.timeout).await
     }
@@ -63,9 +62,8 @@ pub async fn watch(rail: Rail<'_>, timeout: Millis) -> anyhow::Result<ExitCode> 
 }
 
 /// How an environment is, with the tag by which a wish says what it was made on.
-pub async fn look(connection: &Connection, id: &EnvironmentId) -> Result<(Value, Option<HeaderValue>), ClientError> {
-    let seen = connection.look(&format!("/v1/environments/{id}")).await?;
-    Ok((seen.body, seen.etag))
+pub async fn look(connection: &Connection, id: &EnvironmentId) -> Result<Answer<Environment>, ClientError> {
+    connection.look(&format!("/v1/environments/{id}")).await
 }
 
 /// What was refused, with all that the controller says of it: what changed since it was looked at.

@@ -26,6 +26,7 @@ pub mod stack_run;
 pub mod status;
 mod table;
 pub mod token;
+mod told;
 pub mod unit;
 
 use std::{io::Write, process::ExitCode};

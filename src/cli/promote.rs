@@ -11,6 +11,7 @@ use super::{
     client::{Server, Terms},
     follow::{Follow, plain, refused},
     screen::say,
+    told::{Accepted, Changes},
 };
 use crate::{cli::USAGE, machine::EnvironmentId};
 
@@ -33,29 +34,29 @@ pub struct Promote {
 /// Shows, asks, sends.
 pub async fn promote(server: &Server, wish: Promote) -> anyhow::Result<ExitCode> {
     let (connection, id) = (server.connect()?, &wish.environment);
-    let changes = match connection.look(&format!("/v1/environments/{id}/changes")).await {
+    let changes = match connection.look::<Changes>(&format!("/v1/environments/{id}/changes")).await {
         Ok(answer) => answer,
         Err(error) => return refused(server, error.into()),
     };
     if !server.json {
-        lines(&changes.body).iter().for_each(say);
+        lines(&changes.json).iter().for_each(say);
     }
-    if changes.body["promotable"] == false {
+    if !changes.body.promotable {
         if server.json {
-            say(&changes.body);
+            say(&changes.json);
         }
-        anyhow::bail!("nothing was promoted: {}", plain(&changes.body["why"]));
+        anyhow::bail!("nothing was promoted: {}", plain(&changes.json["why"]));
     }
     if !wish.yes && !agreed(id)? {
         return Ok(ExitCode::from(USAGE));
     }
     let mut body = json!({});
-    if let Some(release) = wish.release.or_else(|| changes.body["to"]["number"].as_u64()) {
+    if let Some(release) = wish.release.or_else(|| changes.body.to.as_ref().map(|to| to.number)) {
         body["release"] = release.into();
     }
     let terms = Terms { key: None, seen: changes.etag };
-    match connection.send(&format!("/v1/environments/{id}/promote"), &body, terms).await {
-        Ok(answer) => wish.follow.outcome(&connection, server, &answer, &["accepted"]).await,
+    match connection.send::<Accepted>(&format!("/v1/environments/{id}/promote"), &body, terms).await {
+        Ok(answer) => wish.follow.outcome(&connection, server, answer.deployment(), &["accepted"]).await,
         Err(error) => refused(server, error),
     }
 }

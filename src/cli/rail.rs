@@ -6,8 +6,9 @@ use std::{process::ExitCode, time::Duration};
 use serde_json::Value;
 
 use super::{
-    client::{ClientError, Connection},
+    client::{Answer, ClientError, Connection, Told},
     screen::{coloured, harmless, say},
+    told::{Deployment, Event, History, Record},
 };
 use crate::{
     clock::Clock,
@@ -80,14 +81,14 @@ impl<'a> Rail<'a> {
         let mut seen = String::new();
         loop {
             let path = format!("/v1/deployments/{}/{}?wait=30s&seen={seen}", self.environment, self.number);
-            let now = self.ask(&path).await?;
+            let Answer { body: told, json: now, .. } = self.ask::<Deployment>(&path).await?;
             let before = self.number;
             self.show_steps().await?;
             if self.number != before {
                 seen.clear();
                 continue;
             }
-            let state = now["state"].as_str().unwrap_or_default();
+            let state = told.state.as_str();
             if let Some(code) = exit_code(state) {
                 self.show_end(&now, state);
                 // What a rollback stood up anew was rolled back in turn: that is not what was wanted.
@@ -99,11 +100,11 @@ impl<'a> Rail<'a> {
     }
 
     /// Asks, and goes on asking while nobody answers: the deployment goes on when the controller is back.
-    async fn ask(&self, path: &str) -> Result<Value, ClientError> {
+    async fn ask<T: Told>(&self, path: &str) -> Result<Answer<T>, ClientError> {
         let clock = Clock::real();
         let begun = clock.now();
         loop {
-            match self.connection.get(path).await {
+            match self.connection.look(path).await {
                 Err(error) if error.may_pass() && u128::from(clock.now().since(begun).0) < AWAY.as_millis() => {
                     clock.wait(PAUSE).await;
                 }
@@ -114,18 +115,18 @@ impl<'a> Rail<'a> {
 
     async fn show_steps(&mut self) -> anyhow::Result<()> {
         let path = format!("/v1/history?environment={}&last={RECORDS}&since={}", self.environment, self.read);
-        let answer = self.ask(&path).await?;
-        let records = answer["records"].as_array().map_or(&[][..], Vec::as_slice);
+        let Answer { body: History { records }, json, .. } = self.ask::<History>(&path).await?;
         if self.shown == 0 {
             // What was asked for just now begins here; a rollback's deployment has a long history before it.
-            let begins = |r: &&Value| {
-                self.is_ours(r) && r["event"]["kind"].as_str().is_some_and(|kind| self.begin.iter().any(|b| b == kind))
+            let begins = |(place, r): &(usize, &Record)| {
+                self.is_ours(&json["records"][*place]) && self.begin.contains(&r.event.kind)
             };
-            let begin = records.iter().rev().find(begins).and_then(|record| record["seq"].as_u64());
+            let begin = records.iter().enumerate().rev().find(begins).map(|(_, record)| record.seq);
             self.shown = begin.map_or(0, |seq| seq.saturating_sub(1));
         }
-        for record in records {
-            let (event, seq) = (&record["event"], record["seq"].as_u64().unwrap_or_default());
+        for (place, Record { seq, at, event: Event { kind, .. }, .. }) in records.iter().enumerate() {
+            let (record, seq, at) = (&json["records"][place], *seq, *at);
+            let event = &record["event"];
             self.read = self.read.max(seq);
             if seq <= self.shown || !self.is_ours(record) {
                 continue;
@@ -139,12 +140,11 @@ impl<'a> Rail<'a> {
                 say(record);
                 continue;
             }
-            let at = record["at"].as_u64().unwrap_or_default();
             if self.began == 0 {
                 (self.began, self.last) = (at, at);
                 say(format!("{}/{}", self.environment, self.number));
             }
-            let kind = format!("{:20}", event["kind"].as_str().unwrap_or_default().replace('_', " "));
+            let kind = format!("{:20}", kind.replace('_', " "));
             let reason = about(event);
             let line = format!("  +{:>10}  {}  {reason}", seconds(at.saturating_sub(self.last)), coloured(&kind));
             say(line.trim_end());
@@ -176,41 +176,40 @@ fn seconds(millis: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::{Json, Router, extract::Path, routing::get};
+    use axum::{Json, Router, extract::Path, middleware::map_response, response::Response, routing::get};
+    use http::HeaderValue;
     use serde_json::json;
 
     use super::*;
-    use crate::cli::client::Server;
+    use crate::http::identity::HEADER;
 
     /// A controller whose deployment 2 was rolled back cold by deployment 3, which ended as `ended`.
-    async fn controller(ended: &'static str) -> (tempfile::TempDir, Connection) {
+    async fn controller(ended: &'static str) -> Connection {
         let state = move |Path(number): Path<u64>| async move {
-            Json(json!({ "state": if number == 2 { "failed" } else { ended } }))
+            let state = if number == 2 { "failed" } else { ended };
+            Json(json!({ "number": number, "state": state, "final": true, "reason": null }))
         };
         let records = json!({ "records": [
-            { "seq": 7, "at": 1, "event": { "kind": ASKED, "number": 2 } },
-            { "seq": 8, "at": 2, "event": { "kind": WENT_COLD, "number": 2, "by": 3 } },
-            { "seq": 9, "at": 3, "event": { "kind": "started", "number": 3 } },
+            { "seq": 7, "at": 1, "by": "ann", "event": { "kind": ASKED, "number": 2 } },
+            { "seq": 8, "at": 2, "by": "pointsman", "event": { "kind": WENT_COLD, "number": 2, "by": 3 } },
+            { "seq": 9, "at": 3, "by": "pointsman", "event": { "kind": "started", "number": 3 } },
         ] });
         let router = Router::new()
             .route("/v1/deployments/shop/prod/{number}", get(state))
-            .route("/v1/history", get(move || async move { Json(records) }));
+            .route("/v1/history", get(move || async move { Json(records) }))
+            .layer(map_response(|mut response: Response| async move {
+                response.headers_mut().insert(HEADER, HeaderValue::from_static("5f; version=0"));
+                response
+            }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
         tokio::spawn(async move { axum::serve(listener, router).await });
-
-        let folder = tempfile::tempdir().expect("a folder");
-        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
-        write("pointsman.toml", "state = \".\"\n");
-        write("token", "none");
-        write("address", &address.to_string());
-        let connection = Server::by_settings(folder.path().join("pointsman.toml")).connect().expect("an address");
-        (folder, connection)
+        Connection::to(address)
     }
 
     async fn watched(ended: &'static str, begin: &[&str]) -> ExitCode {
-        let (_folder, connection) = controller(ended).await;
+        let connection = controller(ended).await;
         let rail = Rail::new(&connection, true, "shop/prod/2", begin).expect("a deployment");
         rail.watch().await.expect("it answers")
     }

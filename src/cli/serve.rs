@@ -60,6 +60,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     let folder = fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.state);
     folder.with_context(|| format!("making {}", settings.state.display()))?;
+    for closed in access::folder::close(&settings.state)? {
+        let (path, was) = (closed.path.display(), closed.was);
+        tracing::warn!("{path} was open to others (mode {was:04o}) and is now for its owner alone");
+    }
     let loaded = load(&Registry::all(&settings.state), &settings.pipelines);
     if !loaded.mistakes.is_empty() {
         return Err(super::mistakes(loaded.mistakes));
@@ -90,7 +94,8 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         secrets,
         board,
         clock: clock.clone(),
-        access: Access::new(token(&settings)?, Tokens::at(settings.state.join(access::file::FILE))),
+        access: Access::new(token(&settings)?, Tokens::at(settings.state.join(access::file::FILE)))
+            .made_here(settings.server.token.is_none()),
         limits: Limits::new(settings.server.limits, settings.server.proxies.clone()),
         answers: http::Answers::default(),
         mirrors,

@@ -7,11 +7,12 @@ use serde::Deserialize;
 
 use super::{
     block,
-    client::{Connection, Server},
+    client::{Answer, Connection, Server},
     follow,
     rail::Rail,
     screen::{coloured, harmless, say},
     table,
+    told::History,
 };
 use crate::{
     clock::Clock,
@@ -45,17 +46,15 @@ pub async fn status(server: &Server, wish: Status) -> anyhow::Result<ExitCode> {
 }
 
 async fn all(server: &Server, connection: &Connection) -> anyhow::Result<ExitCode> {
-    let bytes = connection.raw("/v1/environments").await?;
-    if server.json {
-        say(String::from_utf8_lossy(&bytes));
-        return Ok(ExitCode::SUCCESS);
-    }
     #[derive(Deserialize)]
     struct All {
         environments: Vec<table::Row>,
     }
-    let all: All = serde_json::from_slice(&bytes)
-        .map_err(|error| anyhow::anyhow!("the controller's answer is of another version: {error}"))?;
+    let (all, bytes) = connection.text::<All>("/v1/environments").await?;
+    if server.json {
+        say(String::from_utf8_lossy(&bytes));
+        return Ok(ExitCode::SUCCESS);
+    }
     if all.environments.is_empty() {
         say("there is no pipeline yet; `pointsman init` writes one");
         return Ok(ExitCode::SUCCESS);
@@ -65,7 +64,7 @@ async fn all(server: &Server, connection: &Connection) -> anyhow::Result<ExitCod
 }
 
 async fn one(server: &Server, connection: &Connection, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
-    let answer = connection.get(&format!("/v1/environments/{id}")).await?;
+    let answer = follow::look(connection, id).await?.json;
     say(if server.json { answer.to_string() } else { block::lines(&answer).join("\n") });
     Ok(ExitCode::SUCCESS)
 }
@@ -77,9 +76,9 @@ async fn watch(
     id: &EnvironmentId,
     timeout: Millis,
 ) -> anyhow::Result<ExitCode> {
-    let (state, _) = follow::look(connection, id).await?;
-    let number = state["candidate"]["number"].as_u64().or(state["queue"][0]["number"].as_u64());
-    let Some(number) = number else {
+    let state = follow::look(connection, id).await?.body;
+    let next = state.candidate.as_ref().or(state.queue.first());
+    let Some(number) = next.map(|next| next.number) else {
         let none = serde_json::json!({ "environment": id, "deployment": null });
         say(if server.json { none.to_string() } else { format!("nothing is under way in {id}") });
         return Ok(ExitCode::SUCCESS);
@@ -90,7 +89,7 @@ async fn watch(
 
 /// What users see, what is being done and until when, and the command that helps.
 pub async fn why(server: &Server, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
-    let answer = server.connect()?.get(&format!("/v1/environments/{id}")).await?;
+    let answer = follow::look(&server.connect()?, id).await?.json;
     let as_json = serde_json::json!({
         "environment": id, "next": answer["next"], "situation": answer["situation"],
         "waits_for": answer["waits_for"], "until": answer["until"], "who": answer["who"],
@@ -107,16 +106,16 @@ pub async fn why(server: &Server, id: &EnvironmentId) -> anyhow::Result<ExitCode
 
 /// What happened in an environment.
 pub async fn history(server: &Server, id: &EnvironmentId, last: usize) -> anyhow::Result<ExitCode> {
-    let answer = server.connect()?.get(&format!("/v1/history?environment={id}&last={last}")).await?;
+    let path = format!("/v1/history?environment={id}&last={last}");
+    let Answer { body, json: answer, .. } = server.connect()?.look::<History>(&path).await?;
     if server.json {
         say(answer);
         return Ok(ExitCode::SUCCESS);
     }
-    for entry in answer["records"].as_array().into_iter().flatten() {
-        let at = crate::text::format_time(Millis(entry["at"].as_u64().unwrap_or_default()));
-        let event = &entry["event"];
-        let (kind, by) = (event["kind"].as_str().unwrap_or_default(), entry["by"].as_str().unwrap_or_default());
-        let number = event["number"].as_u64().map_or("-".to_owned(), |n| n.to_string());
+    for (number, entry) in body.records.iter().enumerate() {
+        let (at, event) = (crate::text::format_time(Millis(entry.at)), &answer["records"][number]["event"]);
+        let (kind, by) = (&entry.event.kind, &entry.by);
+        let number = entry.event.number.map_or("-".to_owned(), |n| n.to_string());
         let reason = telling::about(event);
         let (kind, by) = (format!("{:20}", kind.replace('_', " ")), harmless(by));
         say(format!("{at}  {number:>5}  {}  {by:16}  {reason}", coloured(&kind)).trim_end());

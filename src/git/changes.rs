@@ -69,7 +69,8 @@ fn listed(mirror: &Repository, old: Oid, new: Oid, most: usize) -> Result<Change
 
 fn shown(mirror: &Repository, id: Oid) -> Result<Commit, git2::Error> {
     let commit = mirror.find_commit(id)?;
-    let seconds = u64::try_from(commit.time().seconds()).unwrap_or_default();
+    // A time before 1970 is shown as 1970.
+    let seconds = u64::try_from(commit.time().seconds()).unwrap_or(0);
     let author = harmless(commit.author().name_bytes());
     let first = commit.message_bytes().split(|b| *b == b'\n').find(|line| !line.trim_ascii().is_empty());
     let subject = harmless(first.unwrap_or_default());

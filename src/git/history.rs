@@ -29,7 +29,8 @@ fn peek(odb: &Odb<'_>, id: Oid) -> Result<Peek, git2::Error> {
         } else if let Some(committer) = line.strip_prefix(b"committer ") {
             // Ends in "1700000000 +0100".
             let seconds = committer.rsplit(|b| *b == b' ').nth(1).and_then(|word| std::str::from_utf8(word).ok());
-            let time = seconds.and_then(|word| word.parse().ok()).unwrap_or_default();
+            // A commit without a time that can be read is older than all others: only the order rests on it.
+            let time = seconds.and_then(|word| word.parse().ok()).unwrap_or(0);
             return Ok(Peek { parents, time });
         } else if line.is_empty() {
             break;

@@ -74,8 +74,9 @@ impl Order<'_> {
                 let own = environment.iter().map(|(name, value)| (name.clone(), value.clone()));
                 let secrets = self.secrets.iter().map(|(n, value)| (variable(n), value.expose_secret().to_owned()));
                 let environment = own.chain(secrets).chain(facts).collect();
-                // The process that runs it is in another folder; who can not tell where it is has no folder at all.
-                let folder = std::path::absolute(folder).unwrap_or_default();
+                // The process that runs it is in another folder. Where our own is gone, the program is not found there
+                // either, and the hook fails with that name.
+                let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
                 Work::Command(Program { words: words.clone(), folder, environment })
             }
             Call::Http(call) => Work::Http(self.request(call)),

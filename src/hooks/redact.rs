@@ -99,7 +99,7 @@ fn forms(value: &str) -> Vec<String> {
     let lines = value.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE && *line != value);
     let texts = std::iter::once(value.trim()).chain(lines).filter(|text| text.len() >= SHORTEST);
     let written = |text: &str| {
-        let json = serde_json::to_string(text).unwrap_or_default();
+        let json = serde_json::to_string(text).expect("a text serialises");
         let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
         let base64 = [STANDARD.encode(text), STANDARD_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(text)];
         [text.to_owned(), json, percent(text)].into_iter().chain(base64).collect::<Vec<_>>()

@@ -193,8 +193,13 @@ impl Feed {
             return None;
         }
         let wanted = self.only.as_ref().is_none_or(|only| *only == record.environment);
-        let event =
-            || Event::default().id(record.seq.to_string()).event("record").json_data(record).unwrap_or_default();
+        let event = || {
+            Event::default()
+                .id(record.seq.to_string())
+                .event("record")
+                .json_data(record)
+                .expect("a record serialises: it was written as JSON")
+        };
         Some((wanted && self.caller.sees(&record.environment)).then(event))
     }
 }

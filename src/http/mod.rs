@@ -10,6 +10,7 @@ mod document;
 mod events;
 mod guard;
 mod hooks;
+pub(crate) mod identity;
 mod place;
 mod problem;
 mod read;
@@ -88,7 +89,8 @@ impl App {
 /// All routes. Each handler says what it takes and answers, and each layer what it adds: so the document is the code's.
 pub fn router(app: Arc<App>) -> Router {
     let (routes, document) = routes(&app).split_for_parts();
-    let document = Document(serde_json::to_vec(&document).unwrap_or_default().into());
+    let document = serde_json::to_vec(&document).expect("a document of texts and numbers serialises");
+    let (document, identity) = (Document(document.into()), identity::header(&app));
     routes
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::new(405, "this address does not take this method") })
@@ -96,6 +98,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::disable()) // The guard has one for all that read a body.
         .layer(from_fn(guard::guard))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(identity, identity::signed))
         .with_state(app)
 }
 
@@ -128,6 +131,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     let mut all = OpenApiRouter::with_openapi(document::empty())
         .routes(routes!(healthz))
         .routes(routes!(openapi))
+        .routes(routes!(identity::identity))
         .routes(routes!(hooks::hook))
         .layer(from_fn(guard::arrived))
         .merge(asked);

@@ -134,7 +134,7 @@ impl IntoResponse for Problem {
         let title = status.canonical_reason().unwrap_or("Error");
         let Self { kind, detail, changed, .. } = &self;
         let told = Told { r#type: *kind, title, status: self.status, detail, changed };
-        let body = serde_json::to_vec(&told).unwrap_or_default();
+        let body = serde_json::to_vec(&told).expect("a problem is texts and a number");
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         let again = match (self.again, self.status) {
             (Some(wait), _) => Some(wait.0.0.div_ceil(1000).max(1)),

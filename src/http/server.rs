@@ -20,7 +20,7 @@ use tokio::{
 };
 use tower::Layer;
 
-use super::{caller::Peer, guard::Activity};
+use super::{caller::Peer, guard::Activity, identity::Local};
 use crate::descriptors::{AcceptErrors, is_shortage};
 
 /// How long a client may take to send the head of a request.
@@ -75,7 +75,8 @@ pub async fn serve(listener: TcpListener, router: Router, connections: usize, mu
     let _ = tokio::time::timeout(LAST, graceful.shutdown()).await;
 }
 
-type Service = TowerToHyperService<AddExtension<AddExtension<Router, Arc<Activity>>, Peer>>;
+type Known = AddExtension<AddExtension<Router, Arc<Activity>>, Peer>;
+type Service = TowerToHyperService<AddExtension<Known, Option<Local>>>;
 
 fn connection(
     stream: TcpStream,
@@ -84,7 +85,10 @@ fn connection(
     activity: Arc<Activity>,
 ) -> http1::Connection<TokioIo<TcpStream>, Service> {
     let _ = stream.set_nodelay(true); // Slower without, not wrong.
+    // Only a connection that is gone already has no address.
+    let local = stream.local_addr().ok().map(Local);
     let service = Extension(peer).layer(Extension(activity).layer(router.clone()));
+    let service = Extension(local).layer(service);
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)

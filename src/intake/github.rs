@@ -50,7 +50,7 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8], webhook: &Webhook, now: Mil
         return Err(Error::Syntax(why));
     }
     let tree = tree::read(body)?;
-    match headers.get(EVENT).and_then(|event| event.to_str().ok()).unwrap_or_default() {
+    match headers.get(EVENT).and_then(|event| event.to_str().ok()).unwrap_or("without a name") {
         "ping" => Ok(Announcement::Ignored("pong".to_owned())),
         "workflow_run" => run(&tree, webhook),
         "release" => release(&tree, webhook, now),

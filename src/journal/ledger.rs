@@ -347,7 +347,13 @@ fn snapshot_and_tidy(storage: &dyn Storage, number: u32, folded: &Folded) {
         tracing::warn!(%error, file = snapshot_name(number), "no snapshot was taken; a start takes longer");
         return;
     }
-    let names = storage.names().unwrap_or_default();
+    let names = match storage.names() {
+        Ok(names) => names,
+        Err(error) => {
+            tracing::warn!(%error, "the state folder cannot be listed; old snapshots stay until the next one");
+            return;
+        }
+    };
     let (_, snapshots) = super::storage::numbers(&names);
     for old in snapshots.iter().rev().filter(|&&n| n <= number).skip(2) {
         let _ = storage.remove(&snapshot_name(*old)); // It is tried again with the next.

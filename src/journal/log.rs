@@ -19,7 +19,7 @@ pub async fn log(mut records: Receiver<Arc<Record>>) {
 }
 
 fn line(record: &Record) {
-    let event = serde_json::to_value(&record.event).unwrap_or_default();
+    let event = serde_json::to_value(&record.event).expect("an event serialises: it was written as JSON");
     let kind = event.get("kind").and_then(|kind| kind.as_str()).unwrap_or("?");
     let deployment = event.get("number").and_then(serde_json::Value::as_u64);
     let text = |key: &str| event.get(key).and_then(|text| text.as_str());

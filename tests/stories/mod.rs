@@ -4,6 +4,7 @@ mod bad_input;
 mod canaries;
 mod cli;
 mod deploy;
+mod foreign;
 mod front;
 mod front_heat;
 mod front_limits;

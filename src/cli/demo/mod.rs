@@ -16,6 +16,10 @@ use self::{
     show::Show,
     stage::{Controller, Stage},
 };
+use super::{
+    client::Answer,
+    told::{Deployment, History},
+};
 use crate::{clock::Clock, machine::Millis, text::format_duration};
 
 /// The main job, on this machine alone: deploy, refuse, survive a kill, roll back, while clients hammer the front
@@ -113,10 +117,10 @@ async fn finish(
     let end = async {
         loop {
             let path = format!("/v1/deployments/{deployment}?wait=200ms&seen={state}");
-            let seen = controller.api.get(&path).await?;
-            seen["state"].as_str().unwrap_or_default().clone_into(&mut state);
+            let Answer { body, json: seen, .. } = controller.api.look::<Deployment>(&path).await?;
+            state = body.state;
             show.progress(&state, crowd.map(Crowd::tally).as_ref());
-            if seen["final"] == true && (state != "succeeded" || expected == "succeeded") {
+            if body.r#final && (state != "succeeded" || expected == "succeeded") {
                 return anyhow::Ok(seen);
             }
         }
@@ -138,18 +142,18 @@ async fn until(clock: &Clock, what: &str, is: impl AsyncFn() -> anyhow::Result<b
 }
 
 async fn state_of(controller: &Controller, deployment: &str) -> anyhow::Result<String> {
-    let seen = controller.api.get(&format!("/v1/deployments/{deployment}")).await?;
-    Ok(seen["state"].as_str().unwrap_or_default().to_owned())
+    let seen = controller.api.look::<Deployment>(&format!("/v1/deployments/{deployment}")).await?;
+    Ok(seen.body.state)
 }
 
 /// The records of one deployment, or of its rollback if there is one.
 async fn steps(controller: &Controller, deployment: &str) -> anyhow::Result<Vec<Value>> {
-    let history = controller.api.get("/v1/history?environment=demo/live&last=200").await?;
+    let history = controller.api.look::<History>("/v1/history?environment=demo/live&last=200").await?.json;
     let number = deployment.rsplit('/').next().and_then(|n| n.parse::<u64>().ok());
-    let all = history["records"].as_array().cloned().unwrap_or_default();
-    let mut own: Vec<Value> = all.into_iter().filter(|r| r["event"]["number"].as_u64() == number).collect();
+    let all = history["records"].as_array().into_iter().flatten().cloned();
+    let mut own: Vec<Value> = all.filter(|r| r["event"]["number"].as_u64() == number).collect();
     let rollback = own.iter().position(|r| r["event"]["kind"] == "rollback_requested");
-    Ok(own.split_off(rollback.unwrap_or_default()))
+    Ok(own.split_off(rollback.unwrap_or(0)))
 }
 
 /// From the order to the front's public address answering from the new stack.

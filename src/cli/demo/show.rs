@@ -67,7 +67,7 @@ impl Show {
     /// The steps of a deployment, each with what it took.
     pub(super) fn rail(&self, records: &[Value], end: &Value) {
         self.wipe();
-        let at = |r: &Value| r["at"].as_u64().map(Millis).unwrap_or_default();
+        let at = |r: &Value| r["at"].as_u64().map(Millis).expect("each record was read with its time");
         let steps: Vec<String> = records
             .windows(2)
             .filter_map(|pair| {
@@ -76,10 +76,10 @@ impl Show {
             })
             .collect();
         say(format!("  {}", steps.join(" ── ")));
-        let state = end["state"].as_str().unwrap_or_default();
+        let state = end["state"].as_str().expect("each deployment was read with its state");
         let good = state == "succeeded";
         let mark = if good { self.paint(GREEN, "●") } else { self.paint(RED, "●") };
-        let (version, reason) = (end["version"].as_str().unwrap_or("?"), end["reason"].as_str().unwrap_or_default());
+        let (version, reason) = (end["version"].as_str().unwrap_or("?"), end["reason"].as_str().unwrap_or("-"));
         say(format!("  {mark} {version} {}: {reason}", state.replace('_', " ")));
     }
 

@@ -102,7 +102,9 @@ impl Heat {
         }
         let (doing, text) = (format!("asking who has the name {name}"), name.to_string());
         let answer = self.client.look(&["stacks"], &[("name", &text)]).await.map_err(|failure| failure.step(&doing))?;
-        let list = answer.body["stacks"].as_array().cloned().unwrap_or_default();
+        let list = answer.body["stacks"].as_array().ok_or_else(|| {
+            StepError::Unavailable(format!("{doing}: the answer of Heat has no list `stacks`; it is asked again"))
+        })?;
         let stays = |stack: &Value| {
             let going = stack["stack_status"].as_str().is_some_and(|s| s.starts_with("DELETE"));
             stack["stack_name"].as_str() == Some(&text) && !going
@@ -167,8 +169,8 @@ pub(super) fn parameters(spec: &StackSpec, definition: &Definition) -> BTreeMap<
     };
     let mut parameters = BTreeMap::new();
     for (name, text) in &definition.parameters {
-        // It was tried when it was read.
-        parameters.insert(name.clone(), expand(text, value).unwrap_or_default());
+        let filled = expand(text, value).expect("the placeholders were tried when the definition was read");
+        parameters.insert(name.clone(), filled);
     }
     let secret = |name: &str| definition.secrets.values().any(|p| matches!(p, Place::Parameter(to) if to == name));
     let given = release.parameters.iter().filter(|(name, _)| !secret(name));

@@ -37,7 +37,8 @@ pub(super) fn gather(text: &str, read: &ReadBeside<'_>) -> Result<String, Vec<St
     }
     for (name, value) in table.get("environments").and_then(|v| v.texts()).unwrap_or_default() {
         found.add(&Reference { name: name.to_owned(), template: false }, "", &value, &filled);
-        let named = found.files.get(name).and_then(|(_, text)| of_environment(text).ok()).unwrap_or_default();
+        // One that cannot be read is said where it was added.
+        let Some(Ok(named)) = found.files.get(name).map(|(_, text)| of_environment(text)) else { continue };
         for reference in named {
             found.add(&reference, name, &value, &filled);
             found.nested(&reference.name, &value, &filled);

@@ -212,7 +212,7 @@ impl Heat {
 }
 
 fn told_of(resource: &Value, with_reason: bool) -> String {
-    let text = |key: &str| resource[key].as_str().unwrap_or_default();
+    let text = |key: &str| resource[key].as_str().unwrap_or("?");
     let what = format!("{} ({})", text("resource_name"), text("resource_type"));
     if with_reason { format!("{what}: {}", one_line(text("resource_status_reason"))) } else { what }
 }

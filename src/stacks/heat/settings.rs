@@ -148,7 +148,9 @@ impl Settings {
         match &self.source {
             Source::Entry { name, .. } => name.clone(),
             Source::Variables => "of the OS_* variables".to_owned(),
-            Source::Written => self.written.get("auth_url").cloned().unwrap_or_default(),
+            Source::Written => {
+                self.written.get("auth_url").expect("`Source::Written` is taken where `auth_url` is written").clone()
+            }
         }
     }
 
@@ -171,7 +173,7 @@ impl Settings {
         };
         let take = |key: &str| facts.get(key).cloned();
         Ok(Credentials {
-            auth_url: take("auth_url").unwrap_or_default(),
+            auth_url: take("auth_url").ok_or("`auth_url` is missing")?,
             user,
             secret,
             region: take("region_name"),

@@ -1,0 +1,158 @@
+//! What the command line reads of the controller's answers: each field that a decision or an exit code rests on must be
+//! there and be of its kind, or the answer is none. What is only shown is taken from the answer as it was sent.
+
+use serde::{Deserialize, Deserializer};
+
+use super::client::Answer;
+use crate::machine::EnvironmentId;
+
+/// Reads a field that may be null but must be there.
+fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(from)
+}
+
+/// What has a number: a deployment, a release.
+#[derive(Debug, Deserialize)]
+pub struct Numbered {
+    /// Its number.
+    pub number: u64,
+}
+
+/// An environment.
+#[derive(Debug, Deserialize)]
+pub struct Environment {
+    /// Its address.
+    pub environment: EnvironmentId,
+    /// The deployment whose stack has the traffic.
+    #[serde(deserialize_with = "nullable")]
+    pub live: Option<Numbered>,
+    /// The deployment whose turn it is.
+    #[serde(deserialize_with = "nullable")]
+    pub candidate: Option<Numbered>,
+    /// Those that wait for their turn.
+    pub queue: Vec<Numbered>,
+    /// What going back would not undo.
+    pub one_way: Vec<String>,
+    /// What it waits for, in one sentence.
+    pub next: String,
+}
+
+/// How far a deployment is.
+#[derive(Debug, Deserialize)]
+pub struct Deployment {
+    /// Its number.
+    #[expect(dead_code, reason = "an answer without it is none")]
+    pub number: u64,
+    /// Its state.
+    pub state: String,
+    /// It changes no more by itself.
+    pub r#final: bool,
+    /// Why it ended.
+    #[expect(dead_code, reason = "an answer without it is none")]
+    #[serde(deserialize_with = "nullable")]
+    pub reason: Option<String>,
+}
+
+/// Records.
+#[derive(Debug, Deserialize)]
+pub struct History {
+    /// Oldest first.
+    pub records: Vec<Record>,
+}
+
+/// One record, as far as all kinds have it.
+#[derive(Debug, Deserialize)]
+pub struct Record {
+    /// Its place in the state file.
+    pub seq: u64,
+    /// Milliseconds since 1970.
+    pub at: u64,
+    /// Who.
+    pub by: String,
+    /// What happened.
+    pub event: Event,
+}
+
+/// An event, of a kind that this program may not know.
+#[derive(Debug, Deserialize)]
+pub struct Event {
+    /// Its kind.
+    pub kind: String,
+    /// The deployment that it is about, if it is about one.
+    pub number: Option<u64>,
+}
+
+/// What a promotion would change.
+#[derive(Debug, Deserialize)]
+pub struct Changes {
+    /// Where it would go live.
+    #[expect(dead_code, reason = "an answer without it is none")]
+    pub environment: EnvironmentId,
+    /// A promotion would be accepted.
+    pub promotable: bool,
+    /// The release that would come.
+    #[serde(deserialize_with = "nullable")]
+    pub to: Option<Numbered>,
+    /// Why not, or what is to be known about it.
+    #[serde(deserialize_with = "nullable")]
+    #[expect(dead_code, reason = "an answer without it is none")]
+    pub why: Option<String>,
+}
+
+/// What was recorded: a deployment that is on its way.
+#[derive(Debug, Deserialize)]
+pub struct Accepted {
+    /// `pipeline/environment/number`.
+    pub deployment: String,
+    /// Its number.
+    pub number: u64,
+    /// Its state.
+    pub state: String,
+}
+
+impl Answer<Accepted> {
+    /// Returns what to follow, and the answer as it is shown.
+    pub fn deployment(&self) -> (&str, &serde_json::Value) {
+        (&self.body.deployment, &self.json)
+    }
+}
+
+/// What was recorded, and is done by that.
+#[derive(Debug, Deserialize)]
+pub struct Done {
+    /// Where.
+    pub environment: EnvironmentId,
+    /// What.
+    #[expect(dead_code, reason = "an answer without it is none")]
+    pub event: Event,
+}
+
+/// What was recorded, either way.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Recorded {
+    /// A deployment is on its way.
+    Accepted(Accepted),
+    /// It is done.
+    #[expect(dead_code, reason = "that it can be read is what counts")]
+    Done(Done),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_may_be_null_must_still_be_there() {
+        let whole = serde_json::json!({ "number": 1, "state": "failed", "final": true, "reason": null });
+        serde_json::from_value::<Deployment>(whole.clone()).expect("whole");
+        for name in ["number", "state", "final", "reason"] {
+            let mut part = whole.clone();
+            part.as_object_mut().expect("an object").remove(name);
+            assert!(serde_json::from_value::<Deployment>(part).is_err(), "{name}");
+        }
+        for other in ["{}", "[]", "null", "\"done\"", "{\"environment\": \"shop/qa\"}", "{\"deployment\": \"a/b/1\"}"] {
+            assert!(serde_json::from_str::<Recorded>(other).is_err(), "{other}");
+        }
+    }
+}
