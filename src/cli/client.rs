@@ -208,7 +208,7 @@ mod tests {
         fs::write(file.path(), certificate).expect("written");
         let answer = ask(address, Some(file.path())).await.expect("trusted");
         assert_eq!(answer.etag, Some(HeaderValue::from_static("\"a\"")));
-        let refused = ask(address, None).await.err().expect("nobody vouches for it").to_string();
+        let refused = ask(address, None).await.expect_err("nobody vouches for it").to_string();
         assert!(refused.contains("certificate"), "{refused}");
         fs::write(file.path(), "no certificate").expect("written");
         assert!(trusting(reqwest::Client::builder(), Some(file.path())).is_err());
