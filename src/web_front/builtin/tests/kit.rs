@@ -122,7 +122,7 @@ impl Front {
 }
 
 /// A stack of one server. What it answers: its name at `/`; `/headers` what it was sent; `/gate` when let through;
-/// `/events` an endless stream; `/upgrade` an echo; `/body` how much came.
+/// `/large` a megabyte; `/echo` what it is sent, as it comes; `/deaf` nothing; `/events` an endless stream; `/upgrade` an echo; `/body` how much came.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) hits: Arc<AtomicU64>,
@@ -199,6 +199,12 @@ async fn answer(
             });
             response.header("content-type", "text/event-stream").body(BodyExt::boxed(StreamBody::new(events))).unwrap()
         }
+        "/large" => response.body(full("x".repeat(1 << 20))).unwrap(),
+        "/echo" => {
+            let body = request.into_body().map_err(|error| -> Infallible { panic!("the body broke: {error}") });
+            response.body(BodyExt::boxed(body)).unwrap()
+        }
+        "/deaf" => std::future::pending().await,
         "/upgrade" => {
             tokio::spawn(async move {
                 let mut io = TokioIo::new(hyper::upgrade::on(request).await.unwrap());

@@ -5,6 +5,7 @@ mod answers;
 mod cutover;
 mod handover;
 mod http;
+mod http2;
 mod kit;
 mod limits;
 mod pages;
