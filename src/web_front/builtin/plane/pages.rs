@@ -136,6 +136,12 @@ fn words(page: Page) -> (StatusCode, &'static str, &'static str, &'static str) {
             "The request did not arrive",
             "The rest of the request was waited for too long.",
         ),
+        Page::LengthRequired => (
+            StatusCode::LENGTH_REQUIRED,
+            "length-required",
+            "The length is missing",
+            "The service needs to know how long a request of this size is. Send a Content-Length.",
+        ),
         Page::BadRequest(why) => (StatusCode::BAD_REQUEST, "bad-request", "The request is not understood", why),
     }
 }

@@ -39,6 +39,8 @@ pub(super) enum Page {
     BadAnswer,
     /// The client does not send what it announced.
     Stalled,
+    /// The stack needs to know how long a request is, and this one is too long to be gathered.
+    LengthRequired,
     BadRequest(&'static str),
 }
 

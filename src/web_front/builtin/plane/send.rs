@@ -45,6 +45,9 @@ const COMEBACK: u32 = 10;
 /// Between two rounds of tries; it doubles with each, up to the second one.
 const PAUSES: (u64, u64) = (10, 160);
 
+/// A body of unknown length for a stack that knows no chunks is gathered up to this size.
+const MOST_GATHERED: u64 = 1 << 20;
+
 /// What came back from a stack.
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
@@ -74,7 +77,7 @@ impl Connection {
     /// Every attempt looks at the table again: a cutover that happened meanwhile counts.
     pub(super) async fn send(
         &self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         wish: &Wish,
         repeatable: bool,
     ) -> Result<Answered, Page> {
@@ -90,17 +93,27 @@ impl Connection {
                 }
             };
             let Reached { mut upstream, index, reused, permit } = reached;
+            let endpoint = &open.stack().upstreams[index];
+            if let Some(upload) = &upload
+                && endpoint.is_old()
+                && !request.headers().contains_key(header::CONTENT_LENGTH)
+            {
+                let length = upload.gather(MOST_GATHERED, self.seat.shared.settings.timeouts.stall).await?;
+                request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+                request.headers_mut().remove(header::TRAILER);
+            }
             upstream.facts.begin(!repeatable);
             if let Some(upload) = &upload {
                 upload.begin(&upstream.facts);
             }
             let mut attempt = copy(&request);
             if !attempt.headers().contains_key(header::HOST) {
-                attempt.headers_mut().insert(header::HOST, open.stack().upstreams[index].host.clone());
+                attempt.headers_mut().insert(header::HOST, endpoint.host.clone());
             }
             let sending = upstream.sender.try_send_request(attempt);
             match self.answer_to(sending, upload.as_deref()).await? {
                 Ok(response) => {
+                    endpoint.speaks(response.version());
                     let lease = Lease { upstream, index, seat: self.seat.clone(), _permit: permit };
                     return Ok(Answered { response, origin: Origin { lease, open, upload } });
                 }

@@ -3,10 +3,10 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
-use hyper::header::HeaderValue;
+use hyper::{Version, header::HeaderValue};
 
 use super::{gate::Gate, pool::Pool, proxy::Page};
 use crate::{
@@ -97,6 +97,8 @@ pub(super) struct Upstream {
     /// For requests that name no host.
     pub(super) host: HeaderValue,
     rests_until: AtomicU32,
+    /// It answered with HTTP/1.0 when it was last asked.
+    old: AtomicBool,
     pools: Vec<Pool>,
 }
 
@@ -110,6 +112,7 @@ impl Stack {
             endpoint,
             host: text(&endpoint.address.to_string()),
             rests_until: AtomicU32::new(0),
+            old: AtomicBool::new(false),
             pools: (0..workers).map(|_| Pool::new(idle)).collect(),
         });
         Arc::new(Self {
@@ -142,6 +145,19 @@ impl Stack {
 impl Upstream {
     pub(super) fn pool(&self, worker: usize) -> &Pool {
         &self.pools[worker]
+    }
+
+    /// Notes how it answers.
+    pub(super) fn speaks(&self, version: Version) {
+        let old = version < Version::HTTP_11;
+        if old != self.is_old() {
+            self.old.store(old, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns true when it knows no chunks.
+    pub(super) fn is_old(&self) -> bool {
+        self.old.load(Ordering::Relaxed)
     }
 
     pub(super) fn refused(&self, now: u32) {

@@ -2,6 +2,7 @@
 //! send it again as long as the stack cannot have seen it. Must not know headers.
 
 use std::{
+    future::poll_fn,
     io,
     pin::Pin,
     sync::{
@@ -24,6 +25,7 @@ use super::{
     activity::{Activity, Busy},
     body::{Lease, give_back},
     line::Facts,
+    proxy::Page,
     table::Open,
 };
 use crate::web_front::builtin::settings::Timeouts;
@@ -219,6 +221,29 @@ impl Upload {
             }
         }
         frame.map_err(io::Error::other)
+    }
+
+    /// Takes all of it in, for a stack that knows no chunks, and returns how much that is. An error: it is more than
+    /// `most`, malformed, or does not come.
+    pub(super) async fn gather(&self, most: u64, stall: Duration) -> Result<u64, Page> {
+        let facts = Arc::new(Facts::default());
+        // Nothing is sent, so all of it is kept.
+        facts.begin(false);
+        self.begin(&facts);
+        let mut length = 0;
+        while !self.is_complete() {
+            match timeout(stall, poll_fn(|cx| self.poll(cx))).await {
+                Ok(Some(Ok(frame))) => length += frame.data_ref().map_or(0, |data| data.len() as u64),
+                Ok(Some(Err(_))) => return Err(Page::BadRequest("The body of the request is malformed.")),
+                Ok(None) => break,
+                Err(_) => return Err(Page::Stalled),
+            }
+            if length > most {
+                return Err(Page::LengthRequired);
+            }
+        }
+        self.inner().kept.retain(|part| matches!(part, Part::Data(_)));
+        Ok(length)
     }
 
     fn is_at_its_end(&self) -> bool {

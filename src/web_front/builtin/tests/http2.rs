@@ -12,6 +12,7 @@ use super::kit::{Client, Front, Server, get, until};
 
 /// Python with the packages that `tests/run` installs. None: its tests are left out, where that may be.
 #[track_caller]
+#[expect(clippy::print_stdout, reason = "who runs the tests is to see what they leave out")]
 fn peer() -> Option<PathBuf> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/h2/bin/python3");
     if python.is_file() {

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::kit::{Client, Front, Server, raw, read_head};
+use super::kit::{Client, Front, Server, raw, read_head, until};
 
 async fn a_moment(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
@@ -148,4 +148,45 @@ async fn a_post_does_not_meet_a_connection_that_was_just_closed() {
         assert_eq!(reply.status, 200, "number {number}: {reply:?}");
     }
     assert_eq!(bodies.load(Ordering::SeqCst), 200, "each came once");
+}
+
+#[tokio::test]
+async fn an_old_stack_gets_lengths_and_no_chunks() {
+    let old = raw(|mut stream, _| async move {
+        let head = read_head(&mut stream).await.unwrap();
+        let length =
+            head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.unwrap();
+        let chunked = head.contains("chunked");
+        let answer = format!("{chunked} {}", String::from_utf8(body).unwrap());
+        let head = format!("HTTP/1.0 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
+        stream.write_all((head + &answer).as_bytes()).await.unwrap();
+    });
+    let front = Front::start("").await;
+    front.live(1, 1, &[old.await]).await;
+    let mut client = Client::connect(front.address).await;
+    assert_eq!(client.get("/", "").await.body, "false ");
+    for _ in 0..2 {
+        client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+        client.send("4\r\ndefg\r\n0\r\n\r\n").await;
+        assert_eq!(client.reply().await.body, "false abcdefg");
+    }
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n200000\r\n").await;
+    client.try_send(&vec![b'x'; 2 << 20]).await;
+    assert_eq!(client.reply().await.status, 411, "two megabytes are not gathered");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut() {
+    let generous = raw(|mut stream, _| async move {
+        read_head(&mut stream).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n").await.unwrap();
+        while stream.write_all(&[b'x'; 65536]).await.is_ok() {}
+    });
+    let front = Front::start("[timeouts]\nstall = '300ms'").await;
+    front.live(1, 1, &[generous.await]).await;
+    let mut client = Client::connect(front.address).await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    until("it is cut", async || front.driver.seen().await.unwrap().connections == 0).await;
 }
