@@ -12,8 +12,9 @@ use tokio::{
 
 /// The most that is read of what a program says, in bytes.
 const MOST: u64 = 1 << 20;
-/// For the last words of a program that has ended: a connection that is kept may hold its output open.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// For the last words of a program that has ended: what it leaves running, such as a connection that is kept, may hold its
+/// output open.
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// What a program is given to read.
 pub(crate) enum Input<'a> {
@@ -144,7 +145,9 @@ async fn to_the_end(child: &mut Child, input: &[u8]) -> std::io::Result<Ran> {
 async fn read(stream: &mut Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) {
     if let Some(stream) = stream {
         // What was read until it broke is worth having.
-        let _ = stream.take(MOST).read_to_end(into).await;
+        let _ = (&mut *stream).take(MOST).read_to_end(into).await;
+        // The rest is read, too, and left away: who writes it must not wait for ever.
+        keep_the_end(stream, &mut Vec::new(), 0).await;
     }
 }
 

@@ -1,14 +1,19 @@
 //! A program of this host that looks at an endpoint; exit status 0 passes. Must not be run by a shell, and must not see
 //! the controller's own environment.
 
-use std::{net::SocketAddr, process::Stdio, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use serde::Deserialize;
 use tokio::{process::Command, time::timeout};
 
 use super::Subject;
-use crate::program::{Group, keep_the_end, passed_on};
+use crate::program::{Group, LAST_WORDS, keep_the_end, passed_on};
 
 /// The most of its output that is kept, in bytes.
 const OUTPUT: usize = 8 << 10;
@@ -19,6 +24,8 @@ const OUTPUT: usize = 8 << 10;
 pub struct CommandCheck {
     program: String,
     arguments: Vec<String>,
+    /// Where it runs: the folder of the file that has it. None: where the controller runs.
+    folder: Option<PathBuf>,
 }
 
 impl TryFrom<Vec<String>> for CommandCheck {
@@ -29,14 +36,30 @@ impl TryFrom<Vec<String>> for CommandCheck {
                 .to_owned());
         }
         let program = words.remove(0);
-        Ok(Self { program, arguments: words })
+        Ok(Self { program, arguments: words, folder: None })
     }
 }
 
 impl CommandCheck {
+    /// The same, run in that folder.
+    pub(super) fn within(self, folder: &Path) -> Self {
+        // Where the controller has no folder of its own any more, the name as it was given is the best there is.
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        Self { folder: Some(folder), ..self }
+    }
+
+    /// A program with `/` in it is found from the folder.
+    fn found(&self) -> PathBuf {
+        match &self.folder {
+            Some(folder) if self.program.contains('/') => folder.join(&self.program),
+            _ => PathBuf::from(&self.program),
+        }
+    }
+
     pub(super) async fn probe(&self, subject: &Subject, endpoint: SocketAddr, limit: Duration) -> Result<(), String> {
         let asked = format!("command {} for {endpoint}", self.program);
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(self.found());
+        self.folder.as_ref().map(|folder| command.current_dir(folder));
         command.args(&self.arguments).env_clear().envs(passed_on(&["PATH", "HOME", "LANG", "TZ"]));
         command.env("POINTSMAN_ENDPOINT", endpoint.to_string()).env("POINTSMAN_VERSION", &subject.version);
         command.env("POINTSMAN_CHECKED_STACK", subject.stack.to_string());
@@ -45,15 +68,25 @@ impl CommandCheck {
         let mut child = command.spawn().map_err(|error| format!("{asked}: it can not be started: {error}"))?;
         let mut group = Group::of(&child, Signal::KILL);
         let stderr = child.stderr.take();
-        // Read to the end first: who closes its errors before its end is still waited for.
+        let mut said = Vec::new();
+        // Its own end counts, and not that of its output: what it leaves running may hold that open, such as the master
+        // connection of an ssh.
         let work = async {
-            let mut said = Vec::new();
-            if let Some(stderr) = stderr {
-                keep_the_end(stderr, &mut said, OUTPUT).await;
+            let mut reading = Box::pin(async {
+                if let Some(stderr) = stderr {
+                    keep_the_end(stderr, &mut said, OUTPUT).await;
+                }
+            });
+            tokio::select! {
+                status = child.wait() => {
+                    // What it said last is there by now, or never comes.
+                    let _ = timeout(LAST_WORDS, reading).await;
+                    status
+                }
+                () = &mut reading => child.wait().await,
             }
-            (child.wait().await, said)
         };
-        let Ok((status, said)) = timeout(limit, work).await else {
+        let Ok(status) = timeout(limit, work).await else {
             return Err(format!("{asked}: expected exit status 0, got none within {} ms", limit.as_millis()));
         };
         group.forget();

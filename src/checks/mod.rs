@@ -28,6 +28,9 @@ pub use watch::{Probe, Watch};
 pub struct Checks {
     /// All of them must pass, at every endpoint. With none, a stack that is up counts as well.
     pub list: Vec<Check>,
+    /// So many times parts of a candidate may end by themselves, and be started again, before that counts as failing.
+    #[serde(skip)]
+    pub restarts_allowed: u64,
 }
 
 /// One check. Exactly one of `http`, `tcp` and `command` says what is asked.
@@ -132,6 +135,18 @@ impl TryFrom<Draft> for Check {
             return Err("`passes`, `fails` and `warm_up.requests` count from 1".to_owned());
         }
         Ok(Self { kind, every, timeout, passes, fails, grace, warm_up })
+    }
+}
+
+impl Check {
+    /// The same as written in a file of that folder: its command runs there.
+    #[must_use]
+    pub fn within(self, folder: &std::path::Path) -> Self {
+        let kind = match self.kind {
+            Kind::Command(command) => Kind::Command(command.within(folder)),
+            kind => kind,
+        };
+        Self { kind, ..self }
     }
 }
 

@@ -30,7 +30,7 @@ fn endpoint(port: u16) -> SocketAddr {
 }
 
 fn watch(text: &str) -> (Watch, Probe) {
-    let mut watch = Watch::new(Arc::new(Checks { list: vec![check(text)] }));
+    let mut watch = Watch::new(Arc::new(Checks { list: vec![check(text)], ..Checks::default() }));
     watch.set_endpoints(&[endpoint(1)], Millis(0));
     (watch, Probe { check: 0, endpoint: endpoint(1) })
 }
@@ -76,6 +76,55 @@ fn healthy_means_often_enough_in_a_row() {
         watch.record(Millis(5), probe, answer);
         assert_eq!(watch.health(), health);
     }
+}
+
+/// `+` is a good answer, `-` a bad one. Returns after which answer it was failing, and what was said then.
+fn failing_after(text: &str, answers: &str) -> Option<(usize, String)> {
+    let (mut watch, probe) = watch(text);
+    for (nth, answer) in answers.chars().enumerate() {
+        let at = Millis(u64::try_from(nth).expect("few") * 1000);
+        watch.record(at, probe, if answer == '+' { good() } else { bad() });
+        if watch.health() == Health::Failing {
+            return Some((nth + 1, watch.remark().expect("a reason")));
+        }
+    }
+    None
+}
+
+#[test]
+fn what_flaps_is_failing_and_the_counts_say_why() {
+    let checks = "tcp = {}\npasses = 3\nfails = 3\ngrace = \"0s\"";
+    let said = |counts: &str| format!("{counts}, at last: GET /healthz on 127.0.0.1:1: expected 200, got 500");
+    // Never three of one kind in a row: it would neither pass nor fail for ever.
+    assert_eq!(failing_after(checks, "-+-+-+-"), Some((7, said("passed 3 and failed 4 of the last 7"))));
+    assert_eq!(failing_after(checks, "++-++-++-"), Some((9, said("passed 4 and failed 3 of the last 7"))));
+    // One that had passed: two of three answers are bad.
+    assert_eq!(failing_after(checks, "+++++--+--+--"), Some((10, said("passed 3 and failed 4 of the last 7"))));
+    // In a row it is failing as ever, and one that recovers in time is not failing.
+    let failed = "GET /healthz on 127.0.0.1:1: expected 200, got 500".to_owned();
+    assert_eq!(failing_after(checks, "-+---"), Some((5, failed)));
+    assert_eq!(failing_after(checks, "--+--+++++++"), None);
+    assert_eq!(failing_after(checks, "+++++-++-++-++-++"), None);
+    // What came within the grace does not count.
+    let patient = "tcp = {}\npasses = 3\nfails = 3\ngrace = \"10s\"";
+    assert_eq!(failing_after(patient, "-+-+-+-+-++++++++"), None);
+    assert_eq!(failing_after(patient, "-+-+-+-+-+-+-+-+-+-+").map(|(nth, _)| nth), Some(17));
+    let warm = "tcp = {}\npasses = 1\nfails = 3\ngrace = \"0s\"\nwarm_up = { requests = 9, within = \"1ms\" }";
+    assert_eq!(failing_after(warm, "-+++++++++++++"), None, "slow answers are good ones");
+}
+
+#[test]
+fn what_flapped_and_passes_again_is_well() {
+    let (mut watch, probe) = watch("tcp = {}\npasses = 2\nfails = 2\ngrace = \"0s\"");
+    for answer in [bad(), good(), bad(), good(), bad()] {
+        watch.record(Millis(1), probe, answer);
+    }
+    assert_eq!(watch.health(), Health::Failing);
+    for health in [Health::Failing, Health::Passing] {
+        watch.record(Millis(2), probe, good());
+        assert_eq!(watch.health(), health);
+    }
+    assert_eq!(watch.remark(), None);
 }
 
 #[test]
@@ -250,8 +299,8 @@ fn the_last_look_asks_everything_once() {
     run(async {
         let (at, _asked) = server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
         let list = vec![check("http = { path = \"/\" }"), check("tcp = {}")];
-        assert_eq!(probe_now(&Checks { list: list.clone() }, &subject(), &[at]).await, Ok(()));
+        assert_eq!(probe_now(&Checks { list: list.clone(), ..Checks::default() }, &subject(), &[at]).await, Ok(()));
         let nobody = TcpListener::bind("127.0.0.1:0").await.and_then(|l| l.local_addr()).expect("a free port");
-        assert!(probe_now(&Checks { list }, &subject(), &[at, nobody]).await.is_err());
+        assert!(probe_now(&Checks { list, ..Checks::default() }, &subject(), &[at, nobody]).await.is_err());
     });
 }

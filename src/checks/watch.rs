@@ -1,9 +1,15 @@
 //! When to ask, and what the answers mean. Pure: no clock, no I/O; times come in, questions and a verdict come out.
 //!
 //! Passing only when every check passed often enough in a row at every endpoint. Failing when one failed often enough
-//! in a row, once it had passed or its grace was over. Everything else is unknown.
+//! in a row, once it had passed or its grace was over; or when it flaps: neither comes about in a window of answers, or most
+//! answers of one that had passed are bad. Everything else is unknown.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Check, Checks};
 use crate::machine::{Health, Millis};
@@ -34,8 +40,14 @@ struct Point {
     failed: u32,
     /// Passes in a row that met the latency of the warm-up.
     warm: u32,
+    /// Whether the last answers were good, since bad ones count; as many as [`Point::window`] says.
+    recent: VecDeque<bool>,
+    /// How many of the last were good and bad, when that is why it is failing.
+    flapped: Option<(usize, usize)>,
     verdict: Health,
     last: Option<Result<Duration, String>>,
+    /// What the last bad answer was.
+    bad: Option<String>,
 }
 
 impl Watch {
@@ -97,8 +109,7 @@ impl Watch {
     /// In one sentence what stands in the way, the worst first; nothing when all is well.
     pub fn remark(&self) -> Option<String> {
         let failing = self.points.values().filter(|point| point.verdict == Health::Failing);
-        let complaint = |point: &Point| point.last.as_ref().and_then(|last| last.as_ref().err().cloned());
-        if let Some(said) = failing.chain(self.points.values()).find_map(complaint) {
+        if let Some(said) = failing.chain(self.points.values()).find_map(Point::complaint) {
             return Some(said);
         }
         let (probe, point) = self.points.iter().find(|(_, point)| point.verdict != Health::Passing)?;
@@ -121,13 +132,62 @@ impl Watch {
 
 impl Point {
     fn new(now: Millis) -> Self {
-        Self { since: now, due: now, asked: None, passed: 0, failed: 0, warm: 0, verdict: Health::Unknown, last: None }
+        Self {
+            since: now,
+            due: now,
+            asked: None,
+            passed: 0,
+            failed: 0,
+            warm: 0,
+            recent: VecDeque::new(),
+            flapped: None,
+            verdict: Health::Unknown,
+            last: None,
+            bad: None,
+        }
+    }
+
+    /// What is wrong with it, in one sentence.
+    fn complaint(&self) -> Option<String> {
+        match (self.flapped, &self.bad) {
+            (Some((passed, failed)), Some(bad)) => {
+                Some(format!("passed {passed} and failed {failed} of the last {}, at last: {bad}", passed + failed))
+            }
+            _ => self.last.as_ref()?.as_ref().err().cloned(),
+        }
+    }
+
+    /// So many answers show whether it flaps: enough for either verdict to have come about.
+    fn window(check: &Check) -> usize {
+        usize::try_from(check.passes.saturating_add(check.fails).saturating_add(1)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the last answers, which brought no verdict of their own, are one.
+    fn judge_flapping(&mut self, check: &Check, good: bool) {
+        self.recent.push_back(good);
+        let window = Self::window(check);
+        while self.recent.len() > window {
+            self.recent.pop_front();
+        }
+        let passed = self.recent.iter().filter(|good| **good).count();
+        let failed = self.recent.len() - passed;
+        let flaps = match self.verdict {
+            Health::Unknown => failed > 1,
+            Health::Passing => failed > passed,
+            Health::Failing => false,
+        };
+        // After a good answer it may be on its way to pass; one that is warmed up has no bad ones.
+        if flaps && !good && self.recent.len() == window {
+            self.verdict = Health::Failing;
+            self.flapped = Some((passed, failed));
+        }
     }
 
     fn record(&mut self, check: &Check, now: Millis, answer: Result<Duration, String>) {
         // From question to question; a slow answer does not make the next one come at once.
         let asked = self.asked.take().unwrap_or(now);
         self.due = asked.plus(millis(check.every)).max(now);
+        let patience_over = self.verdict == Health::Passing || now.since(self.since) >= millis(check.grace);
         match &answer {
             Ok(latency) => {
                 (self.passed, self.failed) = (self.passed.saturating_add(1), 0);
@@ -135,16 +195,22 @@ impl Point {
                 self.warm = if in_time { self.warm.saturating_add(1) } else { 0 };
                 let is_warm = self.verdict == Health::Passing || check.warm_up.is_none_or(|w| self.warm >= w.requests);
                 if self.passed >= check.passes && is_warm {
-                    self.verdict = Health::Passing;
+                    if self.verdict != Health::Passing {
+                        self.recent.clear();
+                    }
+                    (self.verdict, self.flapped) = (Health::Passing, None);
                 }
             }
-            Err(_) => {
+            Err(why) => {
+                self.bad = Some(why.clone());
                 (self.passed, self.failed, self.warm) = (0, self.failed.saturating_add(1), 0);
-                let patience_over = self.verdict == Health::Passing || now.since(self.since) >= millis(check.grace);
                 if self.failed >= check.fails && patience_over {
-                    self.verdict = Health::Failing;
+                    (self.verdict, self.flapped) = (Health::Failing, None);
                 }
             }
+        }
+        if patience_over {
+            self.judge_flapping(check, answer.is_ok());
         }
         self.last = Some(answer);
     }

@@ -25,6 +25,7 @@ pub const ENVIRONMENT: &[&str] = &[
     "deadlines",
     "approval",
     "checks",
+    "restarts_allowed",
     "hooks",
     "on_trouble",
 ];

@@ -94,7 +94,7 @@ impl Yard {
             id: self.id.clone(),
             stacks: self.provider.clone(),
             front: self.front.clone(),
-            checks: Arc::new(Checks { list: vec![toml::from_str(check).unwrap()] }),
+            checks: Arc::new(Checks { list: vec![toml::from_str(check).unwrap()], ..Checks::default() }),
             hooks: Hooks::none(),
             frozen: Frozen::below(self.state.path()),
             secrets: Secrets::open(self.state.path(), &Pipelines::default()).unwrap(),

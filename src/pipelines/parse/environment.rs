@@ -74,7 +74,8 @@ impl Reader<'_, '_> {
         let front_value = table.require("front", "front = { driver = \"builtin\", listen = \"127.0.0.1:8080\" }");
         let front = front_value.as_ref().and_then(|v| self.front(&v.table()?));
         let checks = table.get("checks").and_then(|v| v.list()).unwrap_or_default();
-        let checks = Checks { list: checks.iter().filter_map(|v| self.check(v)).collect() };
+        let restarts_allowed = table.get("restarts_allowed").and_then(|v| v.integer(0..=1000)).unwrap_or(0);
+        let checks = Checks { list: checks.iter().filter_map(|v| self.check(v)).collect(), restarts_allowed };
         let hooks = table.get("hooks").map(|v| self.hooks(&v)).unwrap_or_default();
         let plan = Plan { hooks: hooks.iter().map(HookDefinition::terms).collect(), ..terms::plan(table) };
         let watch = table.get("watch").and_then(|v| v.some_duration()).unwrap_or(Millis(10_000));
@@ -120,6 +121,7 @@ impl Reader<'_, '_> {
             return None;
         }
         let check = table.try_into::<Check>();
+        let check = check.map(|check| check.within(&self.folder));
         check.map_err(|error| value.wrong(&format!("this check: {}", error.message().trim()))).ok()
     }
 }
