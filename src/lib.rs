@@ -20,6 +20,7 @@ mod random;
 pub mod runner;
 pub mod secrets;
 pub mod settings;
+mod signals;
 pub mod stacks;
 mod telling;
 pub mod text;

@@ -1,8 +1,8 @@
 //! `pointsman stack-run` and `pointsman stack-exec`: the two programs behind a process stack. Hidden: only the
 //! driver starts them.
 //!
-//! Must be run on the main thread, outside of any runtime: the kernel ends the instances with the thread that
-//! started them.
+//! Must be run on the main thread, outside of any runtime: the kernel ends what is tied to its parent with the thread that
+//! started it.
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -21,7 +21,7 @@ pub struct RunArgs {
 pub struct ExecArgs {
     /// The process whose end ends this one.
     #[arg(long)]
-    parent: i32,
+    parent: Option<i32>,
     /// Bytes of private memory.
     #[arg(long)]
     memory: Option<u64>,

@@ -28,6 +28,8 @@ pub(super) struct Loop {
     journal: Journal,
     states: watch::Receiver<Arc<Environment>>,
     stop: watch::Receiver<bool>,
+    /// Rings when something of the stacks may have changed, where their driver tells.
+    changes: Option<watch::Receiver<u64>>,
     watching: Watching,
     pacing: Pacing,
     gait: Gait,
@@ -65,12 +67,14 @@ impl Loop {
     pub(super) fn new(world: Arc<World>, journal: Journal, stop: watch::Receiver<bool>) -> Self {
         let states = journal.watch(&world.id);
         let watching = Watching::new(world.clone());
+        let changes = world.stacks.driver().changes(&world.id);
         let last_order = world.clock.now();
         Self {
             world,
             journal,
             states,
             stop,
+            changes,
             watching,
             pacing: Pacing::default(),
             gait: Gait::new(),
@@ -250,9 +254,25 @@ impl Loop {
             Some(call) = self.effects.next() => self.came_back(&call),
             Some(probed) = self.probes.next() => self.watching.record(probed),
             _ = self.stop.changed() => {}
+            () = rings(&mut self.changes) => {
+                self.gait.quicken();
+                // A listing from before does not show it.
+                self.seen = None;
+            }
             () = self.world.clock.wait(length) => {}
         }
     }
+}
+
+/// Comes back when the driver tells of a change; never where it tells nothing.
+async fn rings(changes: &mut Option<watch::Receiver<u64>>) {
+    if let Some(bell) = changes
+        && bell.changed().await.is_ok()
+    {
+        return;
+    }
+    *changes = None;
+    std::future::pending().await
 }
 
 /// Whether something beside the deployments is still to come to its end.

@@ -104,7 +104,13 @@ impl World {
             refresh(&mut verdicts, number, result);
         }
         let quiet = self.fencing().quiet(last_order, self.clock.now(), Rules::default());
-        let stacks = stacks.map(|stacks| stacks.into_iter().map(|s| stack_view(s, &verdicts)).collect::<Vec<_>>());
+        let judged = state.active().filter(|d| !matches!(d.phase, Phase::RollbackAsked { .. } | Phase::Undoing { .. }));
+        let (judged, allowed) = (judged.map(|d| d.number), self.checks.restarts_allowed);
+        let of_seen = |seen: SeenStack| {
+            let ended = (judged == Some(seen.name.number)).then(|| ended_too_often(&seen, allowed)).flatten();
+            stack_view(seen, &verdicts, ended)
+        };
+        let stacks = stacks.map(|stacks| stacks.into_iter().map(of_seen).collect::<Vec<_>>());
         let public = public.flatten();
         let observation = Observation { as_of, stacks, front: view, public, definition, hooks, quiet };
         self.show(&observation, &endpoints);
@@ -280,7 +286,22 @@ fn refresh(verdicts: &mut Verdicts, number: Number, fresh: Result<(), String>) {
     }
 }
 
-fn stack_view(seen: SeenStack, verdicts: &Verdicts) -> StackView {
+/// Why a candidate is not well whatever its checks say: parts of it end by themselves. What its driver starts again between
+/// two probes is down for users all the same.
+fn ended_too_often(seen: &SeenStack, allowed: u64) -> Option<String> {
+    if seen.exits <= allowed {
+        return None;
+    }
+    let last = seen.last_exit.as_deref().unwrap_or("the provider does not say why");
+    Some(match (seen.exits, allowed) {
+        (1, _) => last.to_owned(),
+        (times, 0) => format!("it ended {times} times; {last}"),
+        (times, allowed) => format!("it ended {times} times ({allowed} allowed); {last}"),
+    })
+}
+
+/// `ended`: why it counts as failing for what ended of it.
+fn stack_view(seen: SeenStack, verdicts: &Verdicts, ended: Option<String>) -> StackView {
     let condition = match seen.status {
         StackStatus::Creating => Condition::Creating,
         StackStatus::Ready => Condition::Ready,
@@ -288,6 +309,11 @@ fn stack_view(seen: SeenStack, verdicts: &Verdicts) -> StackView {
         StackStatus::Deleting => Condition::Deleting,
     };
     let (health, remark) = verdicts.get(&seen.name.number).cloned().unwrap_or_default();
-    let remark = if condition == Condition::Failed { seen.remark.or(remark) } else { remark.or(seen.remark) };
+    let health = if ended.is_some() { Health::Failing } else { health };
+    // Of what is not whole, its provider knows more than a probe, which finds that nobody answers.
+    let remark = match condition {
+        Condition::Ready => ended.or(remark).or(seen.remark),
+        _ => ended.or(seen.remark).or(remark),
+    };
     StackView { number: seen.name.number, condition, health, remark: remark.map(Into::into) }
 }

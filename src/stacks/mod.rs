@@ -15,8 +15,9 @@ use std::{
 };
 
 use secrecy::SecretString;
+use tokio::sync::watch;
 
-use crate::machine::{Release, RetirePermit, StackName};
+use crate::machine::{EnvironmentId, Release, RetirePermit, StackName};
 
 /// What a stack driver is asked to bring about.
 #[derive(Debug, Clone)]
@@ -55,6 +56,23 @@ pub struct SeenStack {
     pub endpoints: Vec<SocketAddr>,
     /// In one sentence, why it failed, or what stands out ("restarted 3 times, exit status 1").
     pub remark: Option<String>,
+    /// How often a part of it has ended by itself since all of it was up. Always 0 where the provider does not tell.
+    pub exits: u64,
+    /// How it last did, in one sentence with the exit status and its last words.
+    pub last_exit: Option<String>,
+}
+
+impl SeenStack {
+    /// A stack of which nothing stands out.
+    pub fn new(name: StackName, status: StackStatus, endpoints: Vec<SocketAddr>) -> Self {
+        Self { name, status, endpoints, remark: None, exits: 0, last_exit: None }
+    }
+
+    /// The same with a remark.
+    #[must_use]
+    pub fn remarked(self, remark: Option<String>) -> Self {
+        Self { remark, ..self }
+    }
 }
 
 /// What a stack definition names and does not have itself.
@@ -111,6 +129,13 @@ pub trait StackDriver: Send + Sync {
     /// What a good definition needs to be filled with. `None`: the driver can not tell.
     fn needs(&self, definition: &str) -> Option<Needs> {
         let _ = definition;
+        None
+    }
+
+    /// Rings, by a count that grows, when something of the stacks of this environment may have changed, so that nobody
+    /// has to wait for the next look. `None`: the driver can only be asked.
+    fn changes(&self, environment: &EnvironmentId) -> Option<watch::Receiver<u64>> {
+        let _ = environment;
         None
     }
 

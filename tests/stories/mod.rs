@@ -28,6 +28,8 @@ mod nginx_house;
 mod nginx_trouble;
 mod openapi;
 mod process;
+mod process_kept;
+mod process_left;
 mod promotion;
 mod releases;
 mod reporting;

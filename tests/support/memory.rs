@@ -185,11 +185,9 @@ impl StackDriver for MemoryStacks {
     async fn observe(&self) -> Result<Vec<SeenStack>, StepError> {
         self.listings.fetch_add(1, Ordering::SeqCst);
         let stacks = self.stacks.lock().unwrap();
-        let see = |(name, stack): (&StackName, &Stack)| SeenStack {
-            name: name.clone(),
-            status: stack.status,
-            endpoints: vec![stack.address],
-            remark: (stack.status == StackStatus::Failed).then(|| "quota exceeded".to_owned()),
+        let see = |(name, stack): (&StackName, &Stack)| {
+            let remark = (stack.status == StackStatus::Failed).then(|| "quota exceeded".to_owned());
+            SeenStack::new(name.clone(), stack.status, vec![stack.address]).remarked(remark)
         };
         Ok(stacks.iter().map(see).collect())
     }

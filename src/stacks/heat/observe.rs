@@ -53,7 +53,7 @@ impl Heat {
         let refused = self.state().refused.clone();
         for (name, why) in refused {
             if !seen.iter().any(|stack| stack.name == name) {
-                seen.push(SeenStack { name, status: StackStatus::Failed, endpoints: Vec::new(), remark: Some(why) });
+                seen.push(SeenStack::new(name, StackStatus::Failed, Vec::new()).remarked(Some(why)));
             }
         }
         Ok(seen)
@@ -87,7 +87,8 @@ impl Heat {
     }
 
     async fn seen(&self, ours: &Ours, now: Option<Millis>) -> SeenStack {
-        let of = |status, endpoints, remark| SeenStack { name: ours.tagged.name.clone(), status, endpoints, remark };
+        let of =
+            |status, endpoints, remark| SeenStack::new(ours.tagged.name.clone(), status, endpoints).remarked(remark);
         let failed = |remark| of(StackStatus::Failed, Vec::new(), Some(remark));
         match ours.status.as_str() {
             "CREATE_IN_PROGRESS" | "INIT_COMPLETE" | "INIT_IN_PROGRESS" => {

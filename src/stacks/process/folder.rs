@@ -1,5 +1,5 @@
-//! The folder of a stack: what it was asked to be (`spec.json`), how it is (`state.json`), that it is to go
-//! (`retiring`), and the lock whose holder keeps it running.
+//! The folder of a stack: what it was asked to be (`spec.json`), how it is (`state.json`), which processes it has
+//! (`family.json`), that it is to go (`retiring`), and the lock whose holder keeps it running.
 //!
 //! Must not start, stop or judge anything.
 
@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::identity::Mark;
+use super::{family::Member, identity::Mark};
 use crate::machine::{EnvironmentId, Name, Number, Release, StackName};
 
 /// What a stack was asked to be. Written once, before anything of it runs.
@@ -24,6 +24,12 @@ pub(super) struct Spec {
     pub(super) mark: Mark,
     pub(super) release: Release,
     pub(super) definition: String,
+    /// The start of the host in which it was made ...
+    #[serde(default)]
+    pub(super) boot: String,
+    /// ... and how long the host was up then, in clock ticks: whatever began before is none of it.
+    #[serde(default)]
+    pub(super) began: u64,
 }
 
 /// How a stack is, as its supervisor last said.
@@ -31,6 +37,18 @@ pub(super) struct Spec {
 pub(super) struct State {
     /// The supervisor's process.
     pub(super) pid: i32,
+    /// The start of the host in which these numbers of processes mean something.
+    #[serde(default)]
+    pub(super) boot: String,
+    /// All instances have run at the same time once: from then on the ends of instances are counted.
+    #[serde(default)]
+    pub(super) was_up: bool,
+    /// They did so for a while: from then on it is never given up.
+    #[serde(default)]
+    pub(super) kept: bool,
+    /// How an instance last ended by itself since then.
+    #[serde(default)]
+    pub(super) last_exit: Option<String>,
     pub(super) instances: Vec<InstanceState>,
 }
 
@@ -41,6 +59,15 @@ pub(super) struct InstanceState {
     pub(super) pid: Option<(i32, u64)>,
     /// How often it was started again.
     pub(super) restarts: usize,
+    /// How often it has ended by itself since the stack was up.
+    #[serde(default)]
+    pub(super) exits: u64,
+    /// How often it has ended in a row, without running long enough in between to count as mended.
+    #[serde(default)]
+    pub(super) in_a_row: u32,
+    /// The pause after its last end, in milliseconds.
+    #[serde(default)]
+    pub(super) pause: u64,
     /// Why it last ended, in one sentence.
     pub(super) last_exit: Option<String>,
 }
@@ -56,6 +83,12 @@ pub(super) enum InstancePhase {
     /// Given up.
     Failed,
     Stopped,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Family {
+    boot: String,
+    members: Vec<Member>,
 }
 
 /// One stack's folder.
@@ -100,6 +133,19 @@ impl StackFolder {
     pub(super) fn write_state(&self, state: &State) -> io::Result<()> {
         let text = serde_json::to_vec(state).map_err(io::Error::other)?;
         replace(&self.0.join("state.json"), &text, Durable::No)
+    }
+
+    /// The stack's processes besides its instances' own, as its supervisor last saw them in this start of the host.
+    pub(super) fn family(&self, boot: &str) -> Vec<Member> {
+        let read: io::Result<Family> = read_json(&self.0.join("family.json"));
+        // Not written yet, or of another start of the host: then there is nobody to remember.
+        read.ok().filter(|family| family.boot == boot).map_or_else(Vec::new, |family| family.members)
+    }
+
+    pub(super) fn write_family(&self, boot: &str, members: &[Member]) -> io::Result<()> {
+        let family = Family { boot: boot.to_owned(), members: members.to_vec() };
+        let text = serde_json::to_vec(&family).map_err(io::Error::other)?;
+        replace(&self.0.join("family.json"), &text, Durable::No)
     }
 
     /// Makes the folder with its spec, whole or not at all.

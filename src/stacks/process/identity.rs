@@ -2,7 +2,7 @@
 //! environment, which its children inherit: that finds the ones that nobody remembers, and no others.
 //!
 //! Must not decide who is to be ended. Limit: a process that another user runs, or that overwrites its environment
-//! in memory, can not be found this way; its process group is ended with its leader all the same.
+//! in memory, cannot be found this way; `family.rs` finds it by where it comes from.
 
 use std::{collections::BTreeMap, fs, io};
 
@@ -39,6 +39,12 @@ impl Mark {
         all.remove(&self.stack).unwrap_or_default()
     }
 
+    /// The instance that a process of this stack is, or comes from.
+    pub(super) fn instance_of(&self, pid: i32) -> Option<usize> {
+        let environment = Environ::of(pid).ok()?;
+        self.is_carried(OF_STACK, &environment).then(|| environment.get(INSTANCE)?.parse().ok()).flatten()
+    }
+
     fn is_carried(&self, variable: &str, environment: &Environ) -> bool {
         environment.has(INSTALLATION, &self.installation) && environment.has(variable, &self.stack)
     }
@@ -46,11 +52,6 @@ impl Mark {
     /// Signals the supervisor of this stack, if this process is it.
     pub(super) fn signal_supervisor(&self, pid: i32, signal: Signal) -> io::Result<bool> {
         signal_if(pid, signal, |environment| self.is_carried(SUPERVISES, environment))
-    }
-
-    /// Signals a process of this stack, if it still is one.
-    pub(super) fn signal(&self, process: Process, signal: Signal) -> io::Result<bool> {
-        signal_if(process.pid, signal, |environment| self.is_carried(OF_STACK, environment))
     }
 }
 
@@ -79,12 +80,11 @@ pub(super) fn marked(installation: &str) -> BTreeMap<String, Vec<Process>> {
     found
 }
 
-/// When a process began, in clock ticks since the host came up.
-pub(super) fn start_time(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, second, may contain anything, also `)`: count from behind it.
-    let after_name = stat.rsplit_once(')')?.1;
-    after_name.split_ascii_whitespace().nth(19)?.parse().ok()
+/// The stack, of any installation, whose mark a process carries.
+pub(super) fn mark_of(pid: i32) -> Option<Mark> {
+    let environment = Environ::of(pid).ok()?;
+    let (installation, stack) = (environment.get(INSTALLATION)?, environment.get(OF_STACK)?);
+    Some(Mark { installation: installation.to_owned(), stack: stack.to_owned() })
 }
 
 /// Signals a process through a handle to it, after looking at who it is: between the look and the signal its number

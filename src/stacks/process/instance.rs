@@ -1,18 +1,19 @@
-//! One instance of a stack, as its supervisor keeps it: started, watched, started again within bounds, ended.
+//! One instance of a stack, as its supervisor keeps it: started or found running, watched, started again, ended.
 //!
-//! Must not know its siblings.
+//! Once the whole stack was up for a while, it is started again for ever: what is live is kept alive. Before, it is given up
+//! when it ends too often, so that a deployment ends; wanted still, it is begun again. Must not know its siblings.
 
-use std::{collections::VecDeque, os::unix::process::ExitStatusExt, pin::pin, process::ExitStatus, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
-use futures_util::{FutureExt, future::FusedFuture};
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::{process::Child, sync::watch, time::timeout};
+use rustix::process::Signal;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
-    definition::StopSignal,
-    folder::InstancePhase,
-    identity, launch,
-    output::{self, LastLine},
+    definition::{Restart, StopSignal},
+    folder::{InstancePhase, InstanceState},
+    launch,
+    life::Life,
+    output::Output,
     supervisor::Shared,
 };
 use crate::{
@@ -22,44 +23,88 @@ use crate::{
 
 /// It counts as running when it has not ended for this long: by then it is what it was to be, or never will.
 const SETTLE: Duration = Duration::from_millis(150);
-/// How long the last words of a process are waited for.
-const LAST_WORDS: Duration = Duration::from_millis(200);
-/// The longest pause between two starts, in first pauses.
+/// What ran for so long before its first end is started again at once.
+const RAN: Duration = Duration::from_secs(1);
+/// The longest pause between two starts, in first pauses ...
 const LONGEST_PAUSE: u32 = 30;
+/// ... and never longer than this, unless the first is.
+const MOST: Duration = Duration::from_secs(30);
 
 /// How a run came to its end.
 struct Ended {
     why: String,
-    /// Starting it again can not help.
+    /// Starting it again the same way cannot help, as far as anybody can tell.
     hopeless: bool,
+    /// None: it did not even start.
+    ran: Option<Duration>,
 }
 
-/// Keeps the instance running until it is stopped or given up.
-pub(super) async fn keep(shared: &Shared, instance: usize, mut stop: watch::Receiver<bool>) {
+/// Keeps the instance running until it is stopped. `found`: its process, where an earlier supervisor started it.
+pub(super) async fn keep(shared: &Shared, instance: usize, mut found: Option<Life>, mut stop: watch::Receiver<bool>) {
     let policy = shared.definition.restart;
     let mut ends = VecDeque::new();
     while !*stop.borrow() {
-        let ended = run_once(shared, instance, &mut stop).await;
+        let ended = run_once(shared, instance, found.take(), &mut stop).await;
         if *stop.borrow() {
             break;
         }
-        end_descendants(shared, instance);
+        let pause = note_end(shared, instance, &ended);
+        shared.end_family_of(instance).await;
         ends.push_back(Stopwatch::start());
         ends.retain(|end| end.elapsed() < policy.within);
-        if ended.hopeless || ends.len() > policy.most {
+        if shared.is_kept() || !ended.hopeless && ends.len() <= policy.most {
+            // Either the pause is over, or it is to stop or to go on at once; the loop looks which.
+            let _ = timeout(pause, told(shared, &mut stop)).await;
+        } else {
             give_up(shared, instance, ended, &mut stop).await;
-            break;
+            ends.clear();
         }
-        shared.update(instance, |entry| {
-            (entry.phase, entry.pid, entry.last_exit) = (InstancePhase::Pausing, None, Some(ended.why));
-        });
-        let doubled = 1 << (ends.len() - 1).min(16);
-        let pause = policy.backoff.saturating_mul(LONGEST_PAUSE.min(doubled));
-        // Either the pause is over or it is to stop; the loop looks which.
-        let _ = timeout(pause, stop.wait_for(|stop| *stop)).await;
         shared.update(instance, |entry| entry.restarts += 1);
     }
     shared.update(instance, |entry| (entry.phase, entry.pid) = (InstancePhase::Stopped, None));
+}
+
+/// Records an end that nobody asked for, and returns the pause before the next start.
+fn note_end(shared: &Shared, instance: usize, ended: &Ended) -> Duration {
+    let policy = shared.definition.restart;
+    let mended = ended.ran.is_some_and(|ran| ran >= policy.within);
+    let ran_well = ended.ran.is_some_and(|ran| ran >= RAN);
+    let mut length = policy.backoff;
+    let mut pausing = |entry: &mut InstanceState| {
+        entry.phase = InstancePhase::Pausing;
+        entry.in_a_row = if mended { 1 } else { entry.in_a_row.saturating_add(1) };
+        length = pause(policy, entry.in_a_row, ran_well);
+        entry.pause = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    };
+    match ended.ran {
+        Some(_) => shared.ended_by_itself(instance, &ended.why, pausing),
+        // What could not be started has not ended.
+        None => shared.update(instance, |entry| {
+            (entry.pid, entry.last_exit) = (None, Some(ended.why.clone()));
+            pausing(entry);
+        }),
+    }
+    length
+}
+
+/// How long to wait before the next start. `at_once`: it had run well before its first end in a row.
+fn pause(policy: Restart, in_a_row: u32, at_once: bool) -> Duration {
+    match in_a_row {
+        0 | 1 if at_once => Duration::ZERO,
+        _ => {
+            let doubled = 1 << in_a_row.saturating_sub(1).min(16);
+            policy.backoff.saturating_mul(LONGEST_PAUSE.min(doubled)).min(MOST.max(policy.backoff))
+        }
+    }
+}
+
+/// Comes back when it is to stop, or to be started again without waiting any longer.
+async fn told(shared: &Shared, stop: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        // An error would mean that the supervisor is gone, and us with it.
+        _ = stop.wait_for(|stop| *stop) => {}
+        () = shared.again.notified() => {}
+    }
 }
 
 async fn give_up(shared: &Shared, instance: usize, ended: Ended, stop: &mut watch::Receiver<bool>) {
@@ -70,57 +115,59 @@ async fn give_up(shared: &Shared, instance: usize, ended: Ended, stop: &mut watc
         let within = units::show_duration(policy.within);
         format!("it ended more than {} times within {within}, at last: {}", policy.most, ended.why)
     };
-    shared.update(instance, |entry| {
-        (entry.phase, entry.pid, entry.last_exit) = (InstancePhase::Failed, None, Some(why));
-    });
-    // An error would mean that the supervisor is gone, and us with it.
-    let _ = stop.wait_for(|stop| *stop).await;
+    shared.update(instance, |entry| (entry.phase, entry.last_exit) = (InstancePhase::Failed, Some(why)));
+    told(shared, stop).await;
 }
 
 /// From a start to the end that follows.
-async fn run_once(shared: &Shared, instance: usize, stop: &mut watch::Receiver<bool>) -> Ended {
-    shared.enter(instance, InstancePhase::Starting);
-    let mut child = match launch::start(shared, instance) {
-        Ok(child) => child,
-        Err(why) => return Ended { why, hopeless: false },
-    };
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-    shared.update(instance, |entry| entry.pid = pid.and_then(|pid| Some((pid, identity::start_time(pid)?))));
-    let last_line = LastLine::default();
-    let mut copying = pin!(output::keep(shared, instance, &mut child, &last_line).fuse());
-    let status = {
-        let mut watching = pin!(watch_over(shared, instance, &mut child, pid, stop));
-        loop {
-            tokio::select! {
-                status = &mut watching => break status,
-                // The streams may be closed long before the end; fused, this does not come twice.
-                () = &mut copying => {}
+async fn run_once(shared: &Shared, instance: usize, found: Option<Life>, stop: &mut watch::Receiver<bool>) -> Ended {
+    let (life, mut output) = match found {
+        Some(life) => {
+            let output = Output::found(shared, instance, life.who().0);
+            shared.enter(instance, InstancePhase::Running);
+            (life, output)
+        }
+        None => {
+            shared.enter(instance, InstancePhase::Starting);
+            match launch::start(shared, instance) {
+                Ok(started) => started,
+                Err(why) => return Ended { why, hopeless: false, ran: None },
             }
         }
     };
-    // Nothing is waited for when they were closed before.
-    if !copying.is_terminated() {
-        let _ = timeout(LAST_WORDS, copying).await;
-    }
-    let said = last_line.text();
-    let hopeless = said.starts_with(launch::CANNOT_START);
-    let why = match status {
-        _ if hopeless => said,
-        Ok(status) if said.is_empty() => show_exit(status),
-        Ok(status) => format!("{}: {said}", show_exit(status)),
-        Err(error) => format!("its end could not be read: {error}"),
+    let begun = Stopwatch::start();
+    shared.update(instance, |entry| entry.pid = Some(life.who()));
+    let watched = {
+        let watching = watch_over(shared, instance, &life, stop);
+        tokio::select! {
+            watched = watching => watched,
+            // The streams may be closed long before the end.
+            () = async { output.copy().await; std::future::pending().await } => Ok(()),
+        }
     };
-    Ended { why, hopeless }
+    let ran = begun.elapsed();
+    // Told to stop, the others of its group have their grace, too; what ended by itself takes them with it.
+    let how = match watched {
+        Ok(()) => life.bury(!*stop.borrow()),
+        Err(error) => format!("it cannot be watched: {error}"),
+    };
+    let said = output.last_words();
+    let hopeless = said.starts_with(launch::CANNOT_START);
+    let why = match said.as_str() {
+        _ if hopeless => said,
+        "" => how,
+        _ => format!("{how}: {said}"),
+    };
+    Ended { why, hopeless, ran: (!hopeless).then_some(ran) }
 }
 
 /// Waits for the end, and brings it about when it is time.
 async fn watch_over(
     shared: &Shared,
     instance: usize,
-    child: &mut Child,
-    pid: Option<i32>,
+    life: &Life,
     stop: &mut watch::Receiver<bool>,
-) -> std::io::Result<ExitStatus> {
+) -> std::io::Result<()> {
     let settled = async {
         after(SETTLE).await;
         shared.enter(instance, InstancePhase::Running);
@@ -128,27 +175,15 @@ async fn watch_over(
         let _ = stop.wait_for(|stop| *stop).await;
     };
     tokio::select! {
-        status = child.wait() => return status,
+        ended = life.ended() => return ended,
         () = settled => {}
     }
-    let group = pid.and_then(Pid::from_raw);
-    // The child is not waited for yet, so its number is still its own, and its group's.
-    let tell = |signal| group.map(|group| kill_process_group(group, signal));
-    tell(signal_of(shared.definition.stop.signal));
-    if let Ok(status) = timeout(shared.definition.stop.grace, child.wait()).await {
-        return status;
+    life.signal(signal_of(shared.definition.stop.signal));
+    if let Ok(ended) = timeout(shared.definition.stop.grace, life.ended()).await {
+        return ended;
     }
-    tell(Signal::KILL);
-    child.wait().await
-}
-
-/// What an instance that ended by itself has left behind would hold its port.
-fn end_descendants(shared: &Shared, instance: usize) {
-    let mark = &shared.spec.mark;
-    for process in mark.processes().into_iter().filter(|process| process.instance == Some(instance)) {
-        // Whoever is left is found by the next start or by the sweep.
-        let _ = mark.signal(process, Signal::KILL);
-    }
+    life.signal(Signal::KILL);
+    life.ended().await
 }
 
 fn signal_of(signal: StopSignal) -> Signal {
@@ -160,11 +195,20 @@ fn signal_of(signal: StopSignal) -> Signal {
     }
 }
 
-fn show_exit(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit status {code}"),
-        (None, Some(9)) => "killed by signal 9 (KILL; out of memory?)".to_owned(),
-        (None, Some(signal)) => format!("ended by signal {signal}"),
-        (None, None) => "it ended".to_owned(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound_and_the_first_is_none_after_a_good_run() {
+        let policy = Restart::default();
+        assert_eq!(pause(policy, 1, true), Duration::ZERO);
+        let pauses: Vec<u128> = (1..9).map(|row| pause(policy, row, false).as_millis()).collect();
+        assert_eq!(pauses, [200, 400, 800, 1600, 3200, 6000, 6000, 6000]);
+        assert_eq!(pause(policy, u32::MAX, true), Duration::from_secs(6));
+        let slow = Restart { backoff: Duration::from_secs(10), ..policy };
+        assert_eq!(pause(slow, 4, false), MOST);
+        let slower = Restart { backoff: Duration::from_secs(60), ..policy };
+        assert_eq!(pause(slower, 4, false), Duration::from_secs(60));
     }
 }

@@ -1,7 +1,7 @@
 //! Starts a process of a stack: its command, environment and limits, from definition and release.
 //!
-//! Must not keep or show the value of a secret. `exec` is the small program between the supervisor and the command:
-//! it limits itself, ties its life to its parent's, and becomes the command.
+//! Must not keep or show the value of a secret. `exec` is the small program between whoever starts a command and the
+//! command: it gives it its signals back, limits itself, ties its life to its parent's where that is wanted, and becomes it.
 
 use std::{
     collections::BTreeMap,
@@ -9,21 +9,24 @@ use std::{
     net::SocketAddr,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit};
-use tokio::process::{Child, Command};
 
 use super::{
     definition::{Definition, Limits, SecretVariable},
+    family,
     folder::Spec,
     handed::Handed,
     identity::{INSTALLATION, INSTANCE, Mark, OF_STACK},
+    life::Life,
+    output::Output,
     ports,
     supervisor::Shared,
     template,
 };
+use crate::signals;
 
 /// How the last words of a process begin that never became the command.
 pub(super) const CANNOT_START: &str = "cannot start ";
@@ -100,19 +103,23 @@ fn own_program() -> Result<String, String> {
     Ok(path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned())
 }
 
-/// Starts an instance, in a process group of its own.
+/// Starts an instance, in a process group of its own. Returns it with its output.
 ///
 /// # Errors
 /// Why it could not even be tried, in one sentence.
-pub(super) fn start(shared: &Shared, instance: usize) -> Result<Child, String> {
+pub(super) fn start(shared: &Shared, instance: usize) -> Result<(Life, Output), String> {
     let Shared { folder, spec, definition, handed, .. } = shared;
     let endpoint = *spec.endpoints.get(instance).ok_or("it has no address")?;
-    ports::can_listen(endpoint).map_err(|error| format!("nothing can listen on {endpoint}: {error}"))?;
+    ports::can_listen(endpoint).map_err(|error| match family::listener(endpoint) {
+        Some(other) => {
+            format!("nothing can listen on {endpoint}: {error} by process {} ({})", other.pid, family::name(other.pid))
+        }
+        None => format!("nothing can listen on {endpoint}: {error}"),
+    })?;
     let filled = fill(definition, spec, instance, endpoint, &folder.0)?;
     // The very program that we are, even where its file was replaced.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("pointsman").arg("stack-exec");
-    command.args(["--parent", &rustix::process::getpid().as_raw_nonzero().to_string()]);
     let Limits { memory, files, processes, .. } = &definition.limits;
     for (option, limit) in [("--memory", memory), ("--files", files), ("--processes", processes)] {
         if let Some(limit) = limit {
@@ -123,8 +130,12 @@ pub(super) fn start(shared: &Shared, instance: usize) -> Result<Child, String> {
     command.env_clear().envs(passed_on()).envs(filled.environment).envs(secrets(definition, handed)?);
     command.envs(marks(&spec.mark)).env(INSTANCE, instance.to_string());
     command.current_dir(working_folder(filled.working_folder, spec, &folder.0)?);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    command.spawn().map_err(|error| format!("it could not be started: {error}"))
+    let piped = Output::new(shared, instance);
+    let (output, [out, err]) = piped.map_err(|error| format!("its output cannot be read: {error}"))?;
+    command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
+    let child = command.spawn().map_err(|error| format!("it could not be started: {error}"))?;
+    let life = Life::of(child).map_err(|error| format!("it cannot be watched: {error}"))?;
+    Ok((life, output))
 }
 
 fn marks(mark: &Mark) -> [(&'static str, &str); 2] {
@@ -168,8 +179,8 @@ fn working_folder(given: Option<PathBuf>, spec: &Spec, folder: &Path) -> Result<
 /// What the program between the supervisor and the command is told.
 #[derive(Debug)]
 pub struct Exec {
-    /// The process whose end ends it too.
-    pub parent: i32,
+    /// The process whose end ends it too, if there is one.
+    pub parent: Option<i32>,
     /// Bytes of private memory.
     pub memory: Option<u64>,
     /// Open files.
@@ -186,11 +197,16 @@ pub fn exec(exec: &Exec) -> String {
         return format!("{CANNOT_START}nothing: the command is empty");
     };
     let failed = |what: &str, error: &dyn std::fmt::Display| format!("{CANNOT_START}{program}: {what}{error}");
-    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        return failed("its life can not be tied to its supervisor's: ", &error);
+    if let Err(error) = signals::give_back() {
+        return failed("its signals cannot be set to their defaults: ", &error);
     }
-    if getppid() != Pid::from_raw(exec.parent) {
-        return failed("", &"its supervisor is gone");
+    if let Some(parent) = exec.parent {
+        if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+            return failed(&format!("its life cannot be tied to that of process {parent}: "), &error);
+        }
+        if getppid() != Pid::from_raw(parent) {
+            return failed("", &"whoever started it is gone");
+        }
     }
     for (resource, limit, name) in [
         (Resource::Data, exec.memory, "memory"),
@@ -204,7 +220,7 @@ pub fn exec(exec: &Exec) -> String {
             return failed(&format!("its limit of {name} can not be set: "), &error);
         }
     }
-    let error = std::process::Command::new(program).args(arguments).exec();
+    let error = Command::new(program).args(arguments).exec();
     let folder = env::current_dir().map_or_else(|_| "?".to_owned(), |path| path.display().to_string());
     let place = if program.contains('/') { format!(" (in {folder})") } else { " (looked for in PATH)".to_owned() };
     failed("", &format!("{error}{place}"))

@@ -5,14 +5,18 @@
 //! its life (see [`run`]). The driver only writes folders, starts supervisors and reads what they say; it must not wait
 //! for any of it.
 
+mod changes;
 mod definition;
+mod family;
 mod folder;
 mod handed;
 mod identity;
 mod instance;
 mod launch;
+mod life;
 mod output;
 mod ports;
+mod seen;
 mod supervisor;
 mod template;
 
@@ -26,18 +30,21 @@ use std::{
 };
 
 use rustix::process::Signal;
+use tokio::sync::watch;
 
 pub use launch::{Exec, exec};
 pub use supervisor::run;
 
 use self::{
+    changes::Changes,
     definition::Definition,
-    folder::{Durable, InstancePhase, Spec, StackFolder, State, replace},
+    family::Member,
+    folder::{Durable, InstancePhase, Spec, StackFolder, replace},
     identity::Mark,
 };
-use super::{Needs, SeenStack, StackDriver, StackSpec, StackStatus, StepError};
+use super::{Needs, SeenStack, StackDriver, StackSpec, StepError};
 use crate::{
-    machine::{RetirePermit, StackName},
+    machine::{EnvironmentId, RetirePermit, StackName},
     random,
 };
 
@@ -66,6 +73,7 @@ pub struct Process {
     program: PathBuf,
     /// Opened by the first call: who only reads definitions leaves no trace.
     opened: Arc<Mutex<Option<Arc<Inner>>>>,
+    changes: Arc<Changes>,
 }
 
 struct Inner {
@@ -76,6 +84,15 @@ struct Inner {
     installation: String,
     /// Supervisors that we started: their ends are awaited, so that none stays in the table of processes.
     started: Mutex<Vec<Child>>,
+}
+
+/// How a stack that is on its way out is.
+#[derive(Default)]
+struct Left {
+    /// Processes of it that still run.
+    processes: usize,
+    /// Ports of it that somebody listens at, and who.
+    ports: Vec<String>,
 }
 
 impl Inner {
@@ -90,7 +107,7 @@ impl Inner {
 impl Process {
     /// The driver whose stacks live below that folder. `program` is this one, whose `stack-run` is the supervisor.
     pub fn new(folder: &Path, program: PathBuf) -> Self {
-        Self { folder: folder.to_owned(), program, opened: Arc::default() }
+        Self { folder: folder.to_owned(), program, opened: Arc::default(), changes: Arc::default() }
     }
 
     fn inner(&self) -> Result<Arc<Inner>, StepError> {
@@ -112,7 +129,9 @@ impl Process {
         tokio::task::spawn_blocking(move || {
             let inner = driver.inner()?;
             inner.reap();
-            work(&inner)
+            let done = work(&inner);
+            driver.changes.follow(&inner.folder);
+            done
         })
         .await
         .map_err(|error| unavailable("the work was cut short", &error))?
@@ -138,6 +157,10 @@ impl StackDriver for Process {
         self.blocking(Inner::observe).await
     }
 
+    fn changes(&self, environment: &EnvironmentId) -> Option<watch::Receiver<u64>> {
+        Some(self.changes.of(environment))
+    }
+
     fn check_definition(&self, definition: &str) -> Result<(), Vec<String>> {
         Definition::parse(definition).map(drop)
     }
@@ -157,7 +180,7 @@ impl Inner {
         }
         let supervised = folder.exists() && folder.is_supervised().map_err(failed)?;
         if supervised {
-            return Ok(());
+            return self.begin_again(&folder, name).map_err(failed);
         }
         let definition = Definition::parse(&wanted.definition).map_err(|why| StepError::Refused(why.join("\n")))?;
         if let Some(missing) = definition.handed().find(|name| !wanted.secrets.contains_key(*name)) {
@@ -176,6 +199,8 @@ impl Inner {
                     mark: Mark::new(&self.installation, name),
                     release: wanted.release.as_ref().clone(),
                     definition: wanted.definition.to_string(),
+                    boot: family::boot().map_err(failed)?,
+                    began: family::ticks().map_err(failed)?,
                 };
                 for (instance, endpoint) in spec.endpoints.iter().enumerate() {
                     launch::fill(&definition, &spec, instance, *endpoint, &folder.0).map_err(StepError::Refused)?;
@@ -185,6 +210,16 @@ impl Inner {
         }
         let handed = handed::send(&wanted.secrets, definition.handed()).map_err(failed)?;
         self.supervise(&folder, name, handed.into()).map_err(failed)
+    }
+
+    /// Has what was given up started again: it is wanted. What runs or waits is left alone.
+    fn begin_again(&self, folder: &StackFolder, name: &StackName) -> io::Result<()> {
+        let Some(state) = folder.state() else { return Ok(()) };
+        if state.instances.iter().any(|entry| entry.phase == InstancePhase::Failed) {
+            // A supervisor of an older version ends upon it, and the next one starts what is missing.
+            Mark::new(&self.installation, name).signal_supervisor(state.pid, Signal::HUP)?;
+        }
+        Ok(())
     }
 
     fn retire(&self, name: &StackName) -> Result<(), StepError> {
@@ -217,20 +252,20 @@ impl Inner {
         let mut seen = Vec::new();
         for (name, folder) in StackFolder::all(&self.folder).map_err(failed)? {
             if !folder.is_retiring() {
-                seen.push(look(name, &folder));
+                seen.push(seen::look(name, &folder));
                 continue;
             }
             let supervised = folder.is_supervised().map_err(failed)?;
             let mark = Mark::new(&self.installation, &name);
-            let left = processes.get_or_insert_with(|| identity::marked(&self.installation)).get(&mark.stack);
-            let left = left.map_or(0, Vec::len);
-            if !supervised && left == 0 && self.archive(&name, &folder).map_err(failed)? {
+            let marked = processes.get_or_insert_with(|| identity::marked(&self.installation)).get(&mark.stack);
+            let left = left(&folder, &mark, marked.map_or(0, Vec::len)).map_err(failed)?;
+            if !supervised && left.is_nothing() && self.archive(&name, &folder).map_err(failed)? {
                 continue;
             }
-            if !supervised && left > 0 {
+            if !supervised && left.processes > 0 {
                 self.supervise(&folder, &name, Stdio::null()).map_err(failed)?;
             }
-            seen.push(leaving(name, &folder, left));
+            seen.push(seen::leaving(name, &folder, &left));
         }
         Ok(seen)
     }
@@ -278,64 +313,38 @@ impl Inner {
     }
 }
 
+impl Left {
+    fn is_nothing(&self) -> bool {
+        self.processes == 0 && self.ports.is_empty()
+    }
+}
+
+/// What is left of a stack that is on its way out. `marked`: so many processes carry its mark.
+fn left(folder: &StackFolder, mark: &Mark, marked: usize) -> io::Result<Left> {
+    let boot = family::boot()?;
+    let family = folder.family(&boot).into_iter().filter(Member::is_alive).count();
+    // Of one that was made before the host was started again, nothing can be left; nor can it be told of one whose spec is
+    // gone.
+    let spec = folder.spec().ok().filter(|spec| spec.boot == boot);
+    let began = spec.as_ref().map_or(0, |spec| spec.began);
+    let endpoints = spec.into_iter().flat_map(|spec| spec.endpoints);
+    let held = endpoints.filter(|endpoint| ports::can_listen(*endpoint).is_err());
+    let ports = held.filter_map(|endpoint| {
+        let Some(holder) = family::listener(endpoint) else {
+            return Some(format!("{endpoint} is in use by a process that this user may not see"));
+        };
+        // Whoever came before the stack, or is of another one, is none of it.
+        let foreign = holder.start < began || family::is_of_another(holder.pid, mark);
+        (!foreign).then(|| format!("{endpoint} is in use by process {} ({})", holder.pid, family::name(holder.pid)))
+    });
+    Ok(Left { processes: marked.max(family), ports: ports.collect() })
+}
+
 fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
-}
-
-/// A stack that is meant to be.
-fn look(name: StackName, folder: &StackFolder) -> SeenStack {
-    let spec = match folder.spec() {
-        Ok(spec) => spec,
-        Err(error) => {
-            let remark = Some(format!("what it is can not be read: {error}"));
-            return SeenStack { name, status: StackStatus::Failed, endpoints: Vec::new(), remark };
-        }
-    };
-    let (status, remark) = match (folder.is_supervised(), folder.state()) {
-        (Ok(true), Some(state)) => judge(&state),
-        (Ok(true), None) => (StackStatus::Creating, None),
-        (Ok(false), None) => (StackStatus::Creating, last_words(folder)),
-        (Ok(false), Some(_)) => {
-            (StackStatus::Creating, Some("its supervisor ended: it waits to be started again".to_owned()))
-        }
-        (Err(error), _) => (StackStatus::Creating, Some(format!("its lock can not be read: {error}"))),
-    };
-    SeenStack { name, status, endpoints: spec.endpoints, remark }
-}
-
-fn judge(state: &State) -> (StackStatus, Option<String>) {
-    let tell = |phase: InstancePhase, what: &str| {
-        let (index, found) = state.instances.iter().enumerate().find(|(_, i)| i.phase == phase)?;
-        let why = found.last_exit.as_deref().unwrap_or("no reason was given");
-        Some(format!("instance {index} {what}: {why}"))
-    };
-    if let Some(remark) = tell(InstancePhase::Failed, "failed") {
-        return (StackStatus::Failed, Some(remark));
-    }
-    let running = state.instances.iter().all(|i| i.phase == InstancePhase::Running);
-    let status = if running { StackStatus::Ready } else { StackStatus::Creating };
-    let restarted = state.instances.iter().enumerate().filter(|(_, i)| i.restarts > 0).max_by_key(|(_, i)| i.restarts);
-    let remark = tell(InstancePhase::Pausing, "ended and will be started again").or_else(|| {
-        let (index, found) = restarted?;
-        let times = if found.restarts == 1 { "once".to_owned() } else { format!("{} times", found.restarts) };
-        Some(format!("instance {index} was restarted {times}, at last: {}", found.last_exit.as_deref()?))
-    });
-    (status, remark)
-}
-
-fn leaving(name: StackName, folder: &StackFolder, left: usize) -> SeenStack {
-    let endpoints = folder.spec().map(|spec| spec.endpoints).unwrap_or_default();
-    let remark = (left > 0).then(|| format!("{left} of its processes still run"));
-    SeenStack { name, status: StackStatus::Deleting, endpoints, remark }
-}
-
-/// Why a supervisor ended before it could say anything else.
-fn last_words(folder: &StackFolder) -> Option<String> {
-    let log = fs::read_to_string(folder.0.join("logs/supervisor.log")).ok()?;
-    Some(format!("its supervisor ended: {}", log.lines().next_back()?))
 }
 
 /// One at a time, whichever controller it is.

@@ -1,18 +1,19 @@
 //! What an instance writes: kept in files of bounded size, and the last line of its errors for the remark.
 //!
-//! Must not slow the instance down: what can not be written, on a full disk, is lost.
+//! It writes into pipes that it holds open at both ends itself. So a supervisor that is gone breaks no pipe, and the next one
+//! finds them where the instance has them, and goes on reading where that one ended.
+//!
+//! Must not slow the instance down: what cannot be written, on a full disk, is lost.
 
 use std::{
     cell::RefCell,
     fs::{self, File, OpenOptions},
-    io::Write,
+    io::{self, PipeWriter, Read, Seek, SeekFrom, Write},
+    os::fd::AsRawFd,
     path::PathBuf,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    process::Child,
-};
+use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver};
 
 use super::supervisor::Shared;
 
@@ -20,35 +21,117 @@ use super::supervisor::Shared;
 const LIMIT: u64 = 8 << 20;
 /// The longest line for a remark, in bytes.
 const LINE: usize = 300;
+/// The most that is read at once.
+const PIECE: usize = 16 << 10;
 
-/// Copies both streams of the child until they end.
-pub(super) fn keep<'l>(
-    shared: &Shared,
-    instance: usize,
-    child: &mut Child,
-    last: &'l LastLine,
-) -> impl Future<Output = ()> + use<'l> {
-    let limit = shared.definition.limits.log.unwrap_or(LIMIT);
-    let folder = shared.folder.0.join("logs");
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let (out_log, err_log) = (
-        Log::open(folder.join(format!("{instance}.out")), limit),
-        Log::open(folder.join(format!("{instance}.err")), limit),
-    );
-    async move {
-        tokio::join!(copy(out, out_log, None), copy(err, err_log, Some(last)));
+/// Both streams of an instance, as they are read.
+pub(super) struct Output {
+    streams: [Stream; 2],
+    last: LastLine,
+}
+
+struct Stream {
+    /// None: an earlier supervisor's instance has turned it away, to a file of its own.
+    pipe: Option<Receiver>,
+    log: Log,
+}
+
+impl Output {
+    /// New pipes, and what the instance is to get as its standard output and its standard error.
+    ///
+    /// # Errors
+    /// When there can be none.
+    pub(super) fn new(shared: &Shared, instance: usize) -> io::Result<(Self, [File; 2])> {
+        let ((out, out_end), (err, err_end)) = (new_pipe()?, new_pipe()?);
+        Ok((Self::of(shared, instance, [Some(out), Some(err)]), [out_end, err_end]))
+    }
+
+    /// Those of an instance that runs.
+    pub(super) fn found(shared: &Shared, instance: usize, pid: i32) -> Self {
+        let output = Self::of(shared, instance, [1, 2].map(|stream| pipe_of(pid, stream)));
+        output.remember();
+        output
+    }
+
+    fn of(shared: &Shared, instance: usize, pipes: [Option<Receiver>; 2]) -> Self {
+        let limit = shared.definition.limits.log.unwrap_or(LIMIT);
+        let log = |stream: &str| Log::open(shared.folder.0.join(format!("logs/{instance}.{stream}")), limit);
+        let [out, err] = pipes;
+        let streams = [Stream { pipe: out, log: log("out") }, Stream { pipe: err, log: log("err") }];
+        Self { streams, last: LastLine::default() }
+    }
+
+    /// Goes on from what an earlier supervisor has read.
+    fn remember(&self) {
+        let tail = || -> io::Result<Vec<u8>> {
+            let mut file = File::open(&self.streams[1].log.path)?;
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(4096)))?;
+            let mut tail = Vec::new();
+            file.read_to_end(&mut tail)?;
+            Ok(tail)
+        };
+        // Without it the remark lacks its last line, no more.
+        if let Ok(tail) = tail() {
+            self.last.add(&tail);
+        }
+    }
+
+    /// Copies both streams for as long as it is polled.
+    pub(super) async fn copy(&mut self) {
+        let [out, err] = &mut self.streams;
+        tokio::join!(out.copy(None), err.copy(Some(&self.last)));
+    }
+
+    /// Reads what is left after the end, and returns the last line of its errors.
+    pub(super) fn last_words(mut self) -> String {
+        let mut buffer = vec![0; PIECE];
+        for (nth, stream) in self.streams.iter_mut().enumerate() {
+            // What it has left running may go on writing: no more than a pipe can hold.
+            for _ in 0..(1 << 20) / PIECE {
+                // It does not block: the runtime has opened it so.
+                let read = stream.pipe.as_ref().map(|pipe| rustix::io::read(pipe, &mut buffer));
+                let Some(Ok(length @ 1..)) = read else { break };
+                stream.log.write(&buffer[..length]);
+                if nth == 1 {
+                    self.last.add(&buffer[..length]);
+                }
+            }
+        }
+        self.last.text()
     }
 }
 
-async fn copy(stream: Option<impl AsyncRead + Unpin>, mut log: Log, last: Option<&LastLine>) {
-    let Some(mut stream) = stream else { return };
-    let mut buffer = vec![0; 16 << 10];
-    while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-        log.write(&buffer[..length]);
-        if let Some(last) = last {
-            last.add(&buffer[..length]);
+impl Stream {
+    async fn copy(&mut self, last: Option<&LastLine>) {
+        let Some(pipe) = &mut self.pipe else { return };
+        let mut buffer = vec![0; PIECE];
+        while let Ok(length @ 1..) = pipe.read(&mut buffer).await {
+            self.log.write(&buffer[..length]);
+            if let Some(last) = last {
+                last.add(&buffer[..length]);
+            }
         }
     }
+}
+
+/// A pipe, and the instance's end of it: open for both, so that it never writes to nobody.
+fn new_pipe() -> io::Result<(Receiver, File)> {
+    let (reader, writer): (_, PipeWriter) = io::pipe()?;
+    let end = both_ends(&format!("/proc/self/fd/{}", writer.as_raw_fd()))?;
+    Ok((Receiver::from_owned_fd(reader.into())?, end))
+}
+
+/// The pipe that a process has as this stream, if it is one.
+fn pipe_of(pid: i32, stream: u8) -> Option<Receiver> {
+    let path = format!("/proc/{pid}/fd/{stream}");
+    // Opened by its name, so a terminal or a file of somebody is not touched.
+    let is_pipe = fs::read_link(&path).is_ok_and(|target| target.to_string_lossy().starts_with("pipe:["));
+    is_pipe.then(|| Receiver::from_file(both_ends(&path).ok()?).ok()).flatten()
+}
+
+fn both_ends(path: &str) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
 }
 
 struct Log {

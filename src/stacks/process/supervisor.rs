@@ -1,59 +1,102 @@
 //! The supervisor of one stack: a process of its own that starts the instances, starts them again, keeps their
-//! output, and ends them when it is told. It outlives the controller, and its instances do not outlive it.
+//! output, and ends them when the stack is to go. It outlives the controller, and its instances outlive it: whoever
+//! supervises the stack next finds them running and goes on from there.
 //!
-//! Must not decide whether the stack is wanted: it looks for the mark `retiring` and for TERM, and obeys. One thread,
-//! because the kernel ends the instances when the *thread* that started them ends.
+//! Must not decide whether the stack is wanted: it looks for the mark `retiring`, and obeys.
 
-use std::{cell::RefCell, fs::File, io, os::fd::AsFd, path::PathBuf, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+    fs::File,
+    io,
+    os::fd::AsFd,
+    path::PathBuf,
+    time::Duration,
+};
 
 use futures_util::future::join_all;
-use rustix::process::Signal;
+use rustix::process::{Signal, getpid, set_child_subreaper};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{Notify, watch},
     time::{interval, timeout},
 };
 
 use super::{
     definition::Definition,
+    family::{self, Leaders, Member},
     folder::{InstancePhase, InstanceState, Spec, StackFolder, State},
     handed::Handed,
     instance,
+    life::Life,
+    ports,
 };
+use crate::{clock::Stopwatch, signals};
 
-/// How often it looks whether it is to retire, should the signal have been lost.
+/// How often it looks whether it is to retire, should the signal have been lost, and which processes there are.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long it goes on ending what will not end before it leaves the rest to the next look of the controller.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How long what an instance has left behind, and its port, are waited for before it is started again.
+const CLEAR: Duration = Duration::from_secs(2);
+/// A stack that was up for so long is kept up for ever.
+const KEPT_AFTER: Duration = Duration::from_secs(5);
+/// The pause between two looks at what is being ended.
+const PACE: Duration = Duration::from_millis(20);
 
 /// What the instances share.
 pub(super) struct Shared {
     pub(super) folder: StackFolder,
     pub(super) spec: Spec,
     pub(super) definition: Definition,
-    /// Secrets of the pipeline. They are nowhere else: a new supervisor is handed them anew.
+    /// Secrets of the pipeline. They are nowhere else: a new supervisor is handed them again.
     pub(super) handed: Handed,
+    /// Rung when what waits to be started again is not to wait any longer.
+    pub(super) again: Notify,
     state: RefCell<State>,
+    /// Since when all instances run.
+    up: Cell<Option<Stopwatch>>,
+    /// The processes besides the instances' own, as seen last.
+    family: RefCell<Vec<Member>>,
+    /// What is written of them.
+    written: RefCell<Vec<Member>>,
 }
 
 /// Runs the stack in this folder until it is told to stop. Returns at once when another supervisor has it.
 /// Call it on the main thread, outside of any runtime.
 ///
 /// # Errors
-/// When the folder is not that of a stack, or can not be written.
+/// When the folder is not that of a stack, or cannot be written.
 pub fn run(folder: PathBuf) -> io::Result<()> {
     let folder = StackFolder(folder);
     let Some(_lock) = take_lock(&folder)? else { return Ok(()) };
     // Fails only where it leads a session already.
     let _ = rustix::process::setsid();
+    signals::give_back()?;
+    // What the instances leave running comes to us, whatever it does to hide.
+    set_child_subreaper(Some(getpid()))?;
     let handed = Handed::receive()?;
     let spec = folder.spec()?;
     let definition = Definition::parse(&spec.definition).map_err(|why| io::Error::other(why.join("; ")))?;
-    let instances = vec![InstanceState::default(); spec.endpoints.len()];
-    let pid = rustix::process::getpid().as_raw_nonzero().get();
-    let state = RefCell::new(State { pid, instances });
-    let shared = Shared { folder, spec, definition, handed, state };
+    let boot = family::boot()?;
+    let family = RefCell::new(folder.family(&boot));
+    let state = RefCell::new(inherited(&folder, boot, spec.endpoints.len()));
+    let again = Notify::new();
+    let (up, written) = (Cell::new(None), RefCell::default());
+    let shared = Shared { folder, spec, definition, handed, again, state, up, family, written };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(supervise(&shared))
+}
+
+/// What the supervisor before has said, as far as it still means something.
+fn inherited(folder: &StackFolder, boot: String, instances: usize) -> State {
+    // None of an older version, or of a stack that is new.
+    let mut state = folder.state().unwrap_or_else(State::default);
+    let same = state.boot == boot;
+    state.instances.resize_with(instances, InstanceState::default);
+    for entry in state.instances.iter_mut().filter(|_| !same) {
+        entry.pid = None;
+    }
+    State { pid: getpid().as_raw_nonzero().get(), boot, ..state }
 }
 
 /// The lock comes with standard input from whoever started us, so that nobody can come between; started by hand,
@@ -68,64 +111,213 @@ fn take_lock(folder: &StackFolder) -> io::Result<Option<File>> {
     folder.try_lock()
 }
 
+/// Why it ends.
+enum Told {
+    /// The stack is to go.
+    Retire,
+    /// Only this process is: its instances go on.
+    Leave,
+}
+
 async fn supervise(shared: &Shared) -> io::Result<()> {
     let (stop, stopped) = watch::channel(false);
-    let mut term = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    // What a supervisor that was killed has left would hold the ports.
-    sweep(shared, Duration::ZERO).await;
-    shared.folder.write_state(&shared.state.borrow())?;
-    let instances = async {
-        join_all((0..shared.spec.endpoints.len()).map(|i| instance::keep(shared, i, stopped.clone()))).await;
-    };
-    let told = async {
-        let mut look = interval(LOOK);
-        loop {
-            tokio::select! {
-                _ = term.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = look.tick() => if shared.folder.is_retiring() { break },
-            }
+    let told = told(shared)?;
+    if !shared.folder.is_retiring() {
+        let found = shared.find_instances();
+        shared.end_strays().await;
+        shared.folder.write_state(&shared.state.borrow())?;
+        let keep = |(nth, life)| instance::keep(shared, nth, life, stopped.clone());
+        let mut instances = Box::pin(join_all(found.into_iter().enumerate().map(keep)));
+        let told = tokio::select! {
+            told = told => told,
+            _ = &mut instances => Told::Retire,
+            never = shared.watch_family() => match never {},
+        };
+        if matches!(told, Told::Leave) {
+            return Ok(());
         }
         stop.send_replace(true);
-    };
-    tokio::join!(instances, told);
-    sweep(shared, shared.definition.stop.grace).await;
+        instances.await;
+    }
+    shared.sweep(shared.definition.stop.grace).await;
     Ok(())
 }
 
-/// Ends what carries the stack's mark but is no child of ours: asks first where there is a `grace`, then insists.
-async fn sweep(shared: &Shared, grace: Duration) {
-    let mark = &shared.spec.mark;
-    let ended = |signal: Signal| {
-        let left = mark.processes();
-        for process in &left {
-            // Gone already, or not ours to signal: the next look tells.
-            let _ = mark.signal(*process, signal);
+/// Comes back when it is to end. The signals are heard from now on.
+fn told(shared: &Shared) -> io::Result<impl Future<Output = Told>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut again = signal(SignalKind::hangup())?;
+    Ok(async move {
+        let mut look = interval(LOOK);
+        loop {
+            let signalled = tokio::select! {
+                _ = term.recv() => true,
+                _ = interrupt.recv() => true,
+                _ = again.recv() => {
+                    shared.again.notify_waiters();
+                    false
+                }
+                _ = look.tick() => false,
+            };
+            // The mark comes before the signal.
+            match (shared.folder.is_retiring(), signalled) {
+                (true, _) => return Told::Retire,
+                (false, true) => return Told::Leave,
+                (false, false) => {}
+            }
         }
-        left.is_empty()
-    };
-    if grace.is_zero() || !ended(Signal::TERM) {
-        let _ = timeout(grace, until(|| mark.processes().is_empty())).await;
-        let _ = timeout(SWEEP, until(|| ended(Signal::KILL))).await;
-    }
+    })
 }
 
 async fn until(mut done: impl FnMut() -> bool) {
-    let mut look = interval(Duration::from_millis(20));
+    let mut look = interval(PACE);
     while !done() {
         look.tick().await;
     }
 }
 
 impl Shared {
+    /// The instances that run already. One that is gone has ended while nobody looked.
+    fn find_instances(&self) -> Vec<Option<Life>> {
+        let known: Vec<_> = self.state.borrow().instances.iter().map(|entry| entry.pid).collect();
+        let find = |(instance, pid): (usize, Option<(i32, u64)>)| {
+            let (pid, start) = pid?;
+            let life = Life::found(pid, start);
+            if life.is_none() {
+                let why = "it ended while it had no supervisor; its exit status is not known";
+                self.ended_by_itself(instance, why, |entry| entry.restarts += 1);
+            }
+            life
+        };
+        known.into_iter().enumerate().map(find).collect()
+    }
+
+    /// Ends what is of the stack and belongs to no instance that runs: it would hold the ports.
+    async fn end_strays(&self) {
+        let running = self.leaders();
+        let strays = || {
+            let all = self.members().into_iter().chain(family::marked(&self.spec.mark));
+            let stray = |member: &Member| {
+                let of_running = member.instance.is_none_or(|instance| running.values().any(|nth| *nth == instance));
+                !of_running && !running.contains_key(&member.pid) && member.is_alive()
+            };
+            all.filter(stray).collect::<Vec<_>>()
+        };
+        end(strays, SWEEP).await;
+    }
+
+    /// Ends what an instance that has ended left behind, and waits until its port is free.
+    pub(super) async fn end_family_of(&self, instance: usize) {
+        let left = || {
+            let all = self.members().into_iter().chain(family::marked(&self.spec.mark));
+            let others = self.leaders();
+            let of_it = |member: &Member| {
+                member.instance == Some(instance) && !others.contains_key(&member.pid) && member.is_alive()
+            };
+            all.filter(of_it).collect::<Vec<_>>()
+        };
+        end(left, CLEAR).await;
+        let Some(endpoint) = self.spec.endpoints.get(instance) else { return };
+        if ports::can_listen(*endpoint).is_ok() {
+            return;
+        }
+        // Nobody knew whose it is, but it is of this stack and holds the port of this instance.
+        let holder = || {
+            let holder = family::listener(*endpoint);
+            let ours = self.members();
+            holder.into_iter().filter(|h| ours.iter().any(|m| (m.pid, m.start) == (h.pid, h.start))).collect()
+        };
+        end(holder, CLEAR).await;
+    }
+
+    /// Ends all that there is of the stack: asks first where there is a `grace`, then insists.
+    async fn sweep(&self, grace: Duration) {
+        let all = || {
+            let mut all = self.members();
+            all.extend(family::marked(&self.spec.mark));
+            all.retain(Member::is_alive);
+            all
+        };
+        if !grace.is_zero() {
+            all().iter().for_each(|member| member.signal(Signal::TERM));
+            // When the time is over, it insists.
+            let _ = timeout(grace, until(|| all().is_empty())).await;
+        }
+        end(all, SWEEP).await;
+        self.remember();
+    }
+
+    /// Keeps an eye on which processes there are, so that the next supervisor knows them, too; and on how long all is well.
+    async fn watch_family(&self) -> Infallible {
+        let mut look = interval(LOOK);
+        loop {
+            look.tick().await;
+            self.members();
+            self.remember();
+            let long = self.up.get().is_some_and(|since| since.elapsed() >= KEPT_AFTER);
+            self.change(|state| state.kept |= long);
+        }
+    }
+
+    /// The processes besides the instances' own, now.
+    fn members(&self) -> Vec<Member> {
+        let before = self.family.take();
+        let now = family::look(&self.spec.mark, &self.leaders(), self.spec.endpoints.len(), &before);
+        self.family.replace(now.clone());
+        now
+    }
+
+    fn remember(&self) {
+        let family = self.family.borrow();
+        if *self.written.borrow() != *family {
+            self.written.replace(family.clone());
+            // On a full disk the next supervisor knows fewer of them; the marks find most.
+            let _ = self.folder.write_family(&self.state.borrow().boot, &family);
+        }
+    }
+
+    fn leaders(&self) -> Leaders {
+        let state = self.state.borrow();
+        let running = state.instances.iter().enumerate().filter_map(|(nth, entry)| Some((entry.pid?.0, nth)));
+        running.collect()
+    }
+
+    pub(super) fn is_kept(&self) -> bool {
+        self.state.borrow().kept
+    }
+
     /// Changes what is known of an instance, and lets the controller know.
     pub(super) fn update(&self, instance: usize, change: impl FnOnce(&mut InstanceState)) {
+        self.change(|state| {
+            if let Some(entry) = state.instances.get_mut(instance) {
+                change(entry);
+            }
+        });
+    }
+
+    /// Records that an instance has ended though nobody asked it to. Counts it once the stack was up: before, it is for
+    /// the deployment to say that it does not come up.
+    pub(super) fn ended_by_itself(&self, instance: usize, why: &str, change: impl FnOnce(&mut InstanceState)) {
+        self.change(|state| {
+            let Some(entry) = state.instances.get_mut(instance) else { return };
+            (entry.pid, entry.last_exit) = (None, Some(why.to_owned()));
+            change(entry);
+            if state.was_up {
+                entry.exits += 1;
+                state.last_exit = Some(format!("instance {instance} ended by itself: {why}"));
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.borrow_mut();
-        let Some(entry) = state.instances.get_mut(instance) else { return };
-        let before = entry.clone();
-        change(entry);
-        if *entry != before {
+        let before = state.clone();
+        change(&mut state);
+        let up = state.instances.iter().all(|entry| entry.phase == InstancePhase::Running);
+        state.was_up |= up;
+        self.up.set(up.then(|| self.up.get().unwrap_or_else(Stopwatch::start)));
+        if *state != before {
             // On a full disk the controller sees an old state, and the instance runs on.
             let _ = self.folder.write_state(&state);
         }
@@ -134,4 +326,14 @@ impl Shared {
     pub(super) fn enter(&self, instance: usize, phase: InstancePhase) {
         self.update(instance, |entry| entry.phase = phase);
     }
+}
+
+/// Kills what `left` finds until it finds nothing, or the time is over: the next look of the controller tells.
+async fn end(left: impl Fn() -> Vec<Member>, within: Duration) {
+    let killed = || {
+        let left = left();
+        left.iter().for_each(|member| member.signal(Signal::KILL));
+        left.is_empty()
+    };
+    let _ = timeout(within, until(killed)).await;
 }

@@ -1,0 +1,160 @@
+//! Who is told at once when something of a stack changes: its supervisor has written a new state, or has ended. One thread
+//! waits for what the kernel says of the stacks' folders.
+//!
+//! Must not judge what has changed. Where the kernel watches nothing more for us, the next look finds it, as ever.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, PipeReader, PipeWriter},
+    mem::MaybeUninit,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags},
+    io::Errno,
+};
+use tokio::sync::watch;
+
+use super::folder::StackFolder;
+use crate::machine::EnvironmentId;
+
+/// How long, and with which pauses, a lock that was let go is waited for: the kernel says so a moment before it is free.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// The bells of a driver, one for each environment.
+#[derive(Default)]
+pub(super) struct Changes(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    bells: BTreeMap<EnvironmentId, watch::Sender<u64>>,
+    /// Nothing before the first stack.
+    watching: Option<Watching>,
+}
+
+/// The watch over the folders. The thread ends with it.
+struct Watching {
+    inotify: Arc<OwnedFd>,
+    /// By the kernel's number of the watch.
+    folders: BTreeMap<i32, (EnvironmentId, PathBuf)>,
+    _open: PipeWriter,
+}
+
+impl Changes {
+    /// The bell of an environment.
+    pub(super) fn of(&self, environment: &EnvironmentId) -> watch::Receiver<u64> {
+        self.known().bell(environment).subscribe()
+    }
+
+    /// Watches every stack that there is below the driver's folder.
+    pub(super) fn follow(self: &Arc<Self>, driver: &Path) {
+        if let Err(error) = self.try_follow(driver) {
+            tracing::debug!(%error, "changes of stacks are not heard of at once");
+        }
+    }
+
+    fn try_follow(self: &Arc<Self>, driver: &Path) -> io::Result<()> {
+        let all = StackFolder::all(driver)?;
+        let mut known = self.known();
+        let watching = match &mut known.watching {
+            Some(watching) => watching,
+            none if all.is_empty() => return Ok(drop(none.take())),
+            none => none.insert(begin(Arc::downgrade(self))?),
+        };
+        let paths: BTreeSet<PathBuf> = watching.folders.values().map(|(_, path)| path.clone()).collect();
+        for (name, StackFolder(path)) in all.into_iter().filter(|(_, folder)| !paths.contains(&folder.0)) {
+            let what = WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF;
+            let number = inotify::add_watch(&watching.inotify, &path, what | WatchFlags::ONLYDIR)?;
+            watching.folders.insert(number, (name.environment, path));
+        }
+        Ok(())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something has happened to a file of a stack's folder, or to the folder.
+    fn happened(&self, watch: i32, file: Option<&str>) {
+        let Some((environment, path)) = self.known().folder(watch) else { return };
+        match file {
+            Some("state.json") => {}
+            Some("lock") => {
+                let folder = StackFolder(path);
+                let free = |_: &u32| {
+                    let held = matches!(folder.is_supervised(), Ok(true));
+                    if held {
+                        thread::sleep(PAUSE);
+                    }
+                    !held
+                };
+                // Somebody else has it: that is for a look to say.
+                let _ = (0..TRIES).find(free);
+            }
+            // It was put away, or is gone.
+            None => self.known().forget(watch),
+            Some(_) => return,
+        }
+        self.known().bell(&environment).send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+impl Known {
+    fn bell(&mut self, environment: &EnvironmentId) -> &watch::Sender<u64> {
+        self.bells.entry(environment.clone()).or_insert_with(|| watch::channel(0).0)
+    }
+
+    fn folder(&self, watch: i32) -> Option<(EnvironmentId, PathBuf)> {
+        self.watching.as_ref()?.folders.get(&watch).cloned()
+    }
+
+    fn forget(&mut self, watch: i32) {
+        if let Some(watching) = &mut self.watching
+            && watching.folders.remove(&watch).is_some()
+        {
+            // With its folder the watch is gone already.
+            let _ = inotify::remove_watch(&watching.inotify, watch);
+        }
+    }
+}
+
+fn begin(changes: Weak<Changes>) -> io::Result<Watching> {
+    let inotify = Arc::new(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?);
+    let (closed, open) = io::pipe()?;
+    let events = inotify.clone();
+    thread::Builder::new().name("stack-changes".to_owned()).spawn(move || listen(&events, &closed, &changes))?;
+    Ok(Watching { inotify, folders: BTreeMap::new(), _open: open })
+}
+
+/// Until the driver is gone.
+fn listen(events: &OwnedFd, closed: &PipeReader, changes: &Weak<Changes>) {
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    loop {
+        let mut both = [PollFd::new(events, PollFlags::IN), PollFd::new(closed, PollFlags::IN)];
+        match poll(&mut both, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
+        let Some(changes) = changes.upgrade() else { return };
+        let mut reader = inotify::Reader::new(events, &mut buffer);
+        // An error is that there are no more for now, or none ever: then the pipe says so.
+        while let Ok(event) = reader.next() {
+            let file = event.file_name().and_then(|name| name.to_str().ok()).map(str::to_owned);
+            if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                changes
+                    .known()
+                    .bells
+                    .values()
+                    .for_each(|bell| bell.send_modify(|count| *count = count.wrapping_add(1)));
+            }
+            changes.happened(event.wd(), file.as_deref());
+        }
+    }
+}

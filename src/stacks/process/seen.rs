@@ -1,0 +1,93 @@
+//! What is said of a stack, from what its supervisor has written. Must not change anything.
+
+use std::{fs, time::Duration};
+
+use super::{
+    super::{SeenStack, StackStatus},
+    Left,
+    folder::{InstancePhase, InstanceState, StackFolder, State},
+};
+use crate::{machine::StackName, units};
+
+/// A stack that is meant to be.
+pub(super) fn look(name: StackName, folder: &StackFolder) -> SeenStack {
+    let spec = match folder.spec() {
+        Ok(spec) => spec,
+        Err(error) => {
+            let remark = Some(format!("what it is cannot be read: {error}"));
+            return SeenStack::new(name, StackStatus::Failed, Vec::new()).remarked(remark);
+        }
+    };
+    let state = folder.state();
+    let (status, remark) = match (folder.is_supervised(), &state) {
+        (Ok(true), Some(state)) => judge(state),
+        (Ok(true), None) => (StackStatus::Creating, None),
+        (Ok(false), None) => (StackStatus::Creating, last_words(folder)),
+        (Ok(false), Some(_)) => {
+            (StackStatus::Creating, Some("its supervisor ended: it waits to be started again".to_owned()))
+        }
+        (Err(error), _) => (StackStatus::Creating, Some(format!("its lock cannot be read: {error}"))),
+    };
+    let mut seen = SeenStack::new(name, status, spec.endpoints).remarked(remark);
+    if let Some(state) = state {
+        seen.exits = state.instances.iter().map(|entry| entry.exits).sum();
+        seen.last_exit = state.last_exit;
+    }
+    seen
+}
+
+fn judge(state: &State) -> (StackStatus, Option<String>) {
+    let instances = || state.instances.iter().enumerate();
+    let failed = instances().find(|(_, entry)| entry.phase == InstancePhase::Failed);
+    if let Some((index, entry)) = failed {
+        return (StackStatus::Failed, Some(format!("instance {index} failed: {}", why(entry))));
+    }
+    let running = instances().all(|(_, entry)| entry.phase == InstancePhase::Running);
+    let status = if running { StackStatus::Ready } else { StackStatus::Creating };
+    // What is down says more than what was.
+    let down = |entry: &InstanceState| match entry.phase {
+        InstancePhase::Pausing => true,
+        InstancePhase::Starting => entry.in_a_row > 0,
+        _ => false,
+    };
+    let down = instances().find(|(_, entry)| down(entry)).map(|(index, entry)| {
+        let pause = units::show_duration(Duration::from_millis(entry.pause));
+        let next = if entry.pause == 0 {
+            "is started again at once".to_owned()
+        } else {
+            format!("is tried again every {pause}")
+        };
+        match entry.in_a_row {
+            1 => format!("instance {index} ended and {next}: {}", why(entry)),
+            times => format!("instance {index} ended {times} times in a row and {next}: {}", why(entry)),
+        }
+    });
+    let restarted = || {
+        let (index, entry) = instances().filter(|(_, entry)| entry.restarts > 0).max_by_key(|(_, e)| e.restarts)?;
+        let times = if entry.restarts == 1 { "once".to_owned() } else { format!("{} times", entry.restarts) };
+        Some(format!("instance {index} was restarted {times}, at last: {}", entry.last_exit.as_deref()?))
+    };
+    (status, down.or_else(restarted))
+}
+
+fn why(entry: &InstanceState) -> &str {
+    entry.last_exit.as_deref().unwrap_or("no reason was given")
+}
+
+/// A stack that is on its way out.
+pub(super) fn leaving(name: StackName, folder: &StackFolder, left: &Left) -> SeenStack {
+    // What it was is not needed to end it.
+    let endpoints = folder.spec().map_or_else(|_| Vec::new(), |spec| spec.endpoints);
+    let mut parts = left.ports.clone();
+    if left.processes > 0 {
+        parts.insert(0, format!("{} of its processes still run", left.processes));
+    }
+    let remark = (!parts.is_empty()).then(|| parts.join("; "));
+    SeenStack::new(name, StackStatus::Deleting, endpoints).remarked(remark)
+}
+
+/// Why a supervisor ended before it could say anything else.
+fn last_words(folder: &StackFolder) -> Option<String> {
+    let log = fs::read_to_string(folder.0.join("logs/supervisor.log")).ok()?;
+    Some(format!("its supervisor ended: {}", log.lines().next_back()?))
+}
