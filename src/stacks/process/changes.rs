@@ -65,7 +65,7 @@ impl Changes {
         let mut known = self.known();
         let watching = match &mut known.watching {
             Some(watching) => watching,
-            none if all.is_empty() => return Ok(drop(none.take())),
+            None if all.is_empty() => return Ok(()),
             none => none.insert(begin(Arc::downgrade(self))?),
         };
         let paths: BTreeSet<PathBuf> = watching.folders.values().map(|(_, path)| path.clone()).collect();

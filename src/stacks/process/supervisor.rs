@@ -89,8 +89,8 @@ pub fn run(folder: PathBuf) -> io::Result<()> {
 
 /// What the supervisor before has said, as far as it still means something.
 fn inherited(folder: &StackFolder, boot: String, instances: usize) -> State {
-    // None of an older version, or of a stack that is new.
-    let mut state = folder.state().unwrap_or_else(State::default);
+    // A stack that is new has nothing behind it.
+    let mut state = folder.state().unwrap_or_else(|| State { boot: boot.clone(), ..State::default() });
     let same = state.boot == boot;
     state.instances.resize_with(instances, InstanceState::default);
     for entry in state.instances.iter_mut().filter(|_| !same) {
