@@ -3,6 +3,7 @@
 mod bad_input;
 mod canaries;
 mod cli;
+mod crashes;
 mod deploy;
 mod foreign;
 mod front;

@@ -1,0 +1,60 @@
+//! Instances and supervisors that end by themselves or are killed, below a whole controller.
+
+use std::{collections::BTreeSet, fs};
+
+use pointsman::clock::Stopwatch;
+
+use crate::support::house::House;
+
+#[test]
+fn a_candidate_that_ends_by_itself_while_it_bakes_is_rolled_back_and_its_exit_says_why() {
+    let house = House::with_v1_live("bake = \"8s\"\nretain = \"1h\"");
+    let number = house.push("v2", "--crash-after 1500ms");
+    house.settle();
+    let reason = house.assert_outcome(number, "rolled_back");
+    assert!(reason.contains("instance 0 ended by itself: exit status 1: pointsman: crashed"), "{reason}");
+    house.assert_live("v1");
+}
+
+#[test]
+fn ends_that_the_pipeline_allows_are_no_failure() {
+    let house = House::with_v1_live("bake = \"2500ms\"\nrestarts_allowed = 9\nretain = \"1h\"");
+    let number = house.push("v2", "--crash-after 1s");
+    house.settle();
+    house.assert_outcome(number, "succeeded");
+    house.assert_live("v2");
+}
+
+#[test]
+fn a_killed_supervisor_of_what_is_live_is_replaced_at_once_and_users_notice_nothing() {
+    // Nobody is to find it by looking: that comes much later.
+    let house = House::with("bake = \"0s\"\nretain = \"1h\"");
+    let pipeline = fs::read_to_string(house.path("pipelines/shop.toml")).expect("it is there");
+    assert!(pipeline.contains("watch = \"100ms\""), "{pipeline}");
+    house.write("pipelines/shop.toml", &pipeline.replace("watch = \"100ms\"", "watch = \"1h\""));
+    house.start();
+    house.push("v1", "");
+    house.settle();
+    let supervisors = || -> BTreeSet<i32> {
+        let all = house.processes();
+        all.iter().filter(|process| process.runs("stack-run")).map(|process| process.pid).collect()
+    };
+    let hammer = house.hammer();
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let before = supervisors();
+        assert_eq!(before.len(), 1, "one stack, one supervisor");
+        let since = Stopwatch::start();
+        house.processes().iter().filter(|process| process.runs("stack-run")).for_each(|process| process.kill());
+        house.until("another supervisor is at work", || {
+            let now = supervisors();
+            let seen = house.environment()?["live"].to_string();
+            (now.len() == 1 && now.is_disjoint(&before) && seen.contains("\"ready\"")).then_some(())
+        });
+        times.push(since.elapsed());
+    }
+    let seen = hammer.end();
+    println!("replaced within {times:?}; answers: {:?}", seen.versions);
+    assert_eq!(seen.failures, Vec::<String>::new());
+    house.assert_live("v1");
+}
