@@ -58,9 +58,12 @@ pub struct Whole {
 pub struct Ban {
     /// The environment, written pipeline/environment
     environment: EnvironmentId,
-    /// The release that is meant
-    #[arg(long, value_name = "N", required_unless_present = "lift")]
-    release: Option<u64>,
+    /// The release that is meant, by its version or its number
+    #[arg(required_unless_present_any = ["lift", "number"], conflicts_with = "number")]
+    release: Option<String>,
+    /// The release that is meant, by its number alone
+    #[arg(id = "number", long = "release", value_name = "N")]
+    number: Option<u64>,
     /// Take it back
     #[arg(long)]
     lift: bool,
@@ -139,8 +142,11 @@ pub async fn whole(server: &Server, verb: &str, wish: Whole) -> anyhow::Result<E
 /// `pin` and `veto`.
 pub async fn ban(server: &Server, verb: &str, wish: Ban) -> anyhow::Result<ExitCode> {
     let mut body = json!({ "lift": wish.lift });
-    if let Some(release) = wish.release {
-        body["release"] = release.into();
+    if let Some(number) = wish.number {
+        body["release"] = number.into();
+    }
+    if let Some(version) = wish.release {
+        body["version"] = version.into();
     }
     if let Some(reason) = wish.reason {
         body["reason"] = reason.into();
@@ -155,7 +161,8 @@ async fn record(server: &Server, id: &EnvironmentId, verb: &str, body: &Value) -
             if answer.body.environment != *id {
                 anyhow::bail!("{id} was asked about, and the answer is about {}", answer.body.environment);
             }
-            super::screen::say(if server.json { answer.json.to_string() } else { "done".to_owned() });
+            let said = answer.json["said"].as_str().map_or_else(|| "done".to_owned(), harmless);
+            super::screen::say(if server.json { answer.json.to_string() } else { said });
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => refused(server, error),

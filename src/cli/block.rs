@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::screen::harmless;
+use super::screen::{harmless, wrapped};
 
-/// The lines, from the API's answer.
-pub fn lines(e: &Value) -> Vec<String> {
+/// The lines, from the API's answer, as wide as the terminal.
+pub fn lines(e: &Value, width: Option<usize>) -> Vec<String> {
     let mut rows: Vec<(&str, String)> = Vec::new();
     for role in ["live", "standby", "candidate"] {
         rows.push((role, stack(&e[role]).unwrap_or("-".to_owned())));
@@ -25,9 +25,13 @@ pub fn lines(e: &Value) -> Vec<String> {
         ));
     }
     if let Some(pin) = e["pin"].as_u64() {
-        rows.push(("pin", format!("release {pin}")));
+        let version = e["pin_version"].as_str().map(|version| format!("{version} (release {pin})"));
+        rows.push(("pin", version.unwrap_or_else(|| format!("release {pin}"))));
     }
-    rows.extend(each(&e["vetoes"]).map(|v| ("veto", format!("release {}: {}", v["release"], text(&v["reason"])))));
+    let release = |v: &Value| v["version"].as_str().map(|version| format!("{version} (release {})", v["release"]));
+    let release = |v: &Value| release(v).unwrap_or_else(|| format!("release {}", v["release"]));
+    rows.extend(each(&e["vetoes"]).map(|v| ("veto", format!("{}: {}", release(v), text(&v["reason"])))));
+    rows.extend(e["last_failure"].as_object().map(|_| ("failure", ended(&e["last_failure"]))));
     let trouble = |t: &Value| format!("since {}: {}: {}", text(&t["since"]), text(&t["step"]), text(&t["why"]));
     rows.extend(each(&e["trouble"]).map(|t| ("trouble", trouble(t))));
     let newest = e["ended"].as_array().map_or(&[][..], Vec::as_slice).iter().rev().take(3);
@@ -38,7 +42,11 @@ pub fn lines(e: &Value) -> Vec<String> {
     let mut before = "";
     for (name, value) in rows {
         let shown = if name == before { "" } else { name };
-        lines.push(format!("  {shown:10} {}", harmless(&value)));
+        let mut value = wrapped(&harmless(&value), width, 13);
+        if let Some(first) = value.first_mut() {
+            first.replace_range(..13, &format!("  {shown:10} "));
+        }
+        lines.extend(value);
         before = name;
     }
     lines
@@ -58,13 +66,22 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
 }
 
+/// Both numbers where they differ: `v2 (release 2, deployment 3)`.
+fn numbered(value: &Value) -> String {
+    let (release, number) = (&value["release"]["number"], &value["number"]);
+    if release.is_null() || release == number {
+        return format!("({number})");
+    }
+    format!("(release {release}, deployment {number})")
+}
+
 /// `v2 (2)  baking  since …, until …; ready, passing at 127.0.0.1:20001`.
 fn stack(value: &Value) -> Option<String> {
     let version = value["release"]["version"].as_str()?;
     let state = value["state"].as_str().map(|s| format!("  {}", s.replace('_', " "))).unwrap_or_default();
     let until = value["until"].as_str().map(|u| format!(", until {u}")).unwrap_or_default();
     let mut line =
-        format!("{:16}{state}  since {}{until}", format!("{version} ({})", value["number"]), text(&value["since"]));
+        format!("{:16}{state}  since {}{until}", format!("{version} {}", numbered(value)), text(&value["since"]));
     if let Some(adopted) = value["release"]["adopts"].as_str() {
         line += &format!("; adopted stack {adopted}");
     }
@@ -121,7 +138,7 @@ mod tests {
             "situation": { "users": "Users see v1.", "doing": "It waits.", "command": null },
         });
         assert_eq!(
-            lines(&environment),
+            lines(&environment, None),
             [
                 "shop/qa",
                 "  live       v1 (1)            since T1; ready, passing at 127.0.0.1:20001",

@@ -19,6 +19,9 @@ use crate::{
 /// What the exit code says when the time was over.
 const TIMED_OUT: u8 = 124;
 
+/// What the exit code says after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
+
 /// Whether to wait.
 #[derive(Args)]
 pub struct Follow {
@@ -40,7 +43,9 @@ impl Follow {
         begin: &[&str],
     ) -> anyhow::Result<ExitCode> {
         if !self.watch {
-            say(if server.json { answer.to_string() } else { format!("deployment {deployment}") });
+            let said = answer["said"].as_str().filter(|said| !said.is_empty());
+            let said = said.map(|said| format!(": {}", harmless(said))).unwrap_or_default();
+            say(if server.json { answer.to_string() } else { format!("deployment {deployment}{said}") });
             return Ok(ExitCode::SUCCESS);
         }
         let rail = Rail::new(connection, server.json, deployment, begin)?;
@@ -51,8 +56,21 @@ impl Follow {
 /// Shows each step until the end, or until the time is over.
 pub async fn watch(rail: Rail<'_>, timeout: Millis) -> anyhow::Result<ExitCode> {
     let (limit, place) = (std::time::Duration::from_millis(timeout.0), rail.place());
-    match tokio::time::timeout(limit, rail.watch()).await {
-        Ok(ended) => ended,
+    let watched = async {
+        tokio::select! {
+            ended = rail.watch() => Some(ended),
+            _ = tokio::signal::ctrl_c() => None,
+        }
+    };
+    match tokio::time::timeout(limit, watched).await {
+        Ok(Some(ended)) => ended,
+        Ok(None) => {
+            super::complain(&format!(
+                "watching ended; the deployment goes on in the controller: `pointsman status {place} --watch` follows it again, \
+                 `pointsman abort {place}` stops it before users see it"
+            ));
+            Ok(ExitCode::from(INTERRUPTED))
+        }
         Err(_) => {
             let after = format_duration(timeout);
             super::complain(&format!("not ended within {after}; the deployment goes on: pointsman why {place}"));

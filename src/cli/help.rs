@@ -56,7 +56,8 @@ const EXIT: &str = "\
 5       with --watch: waits for an approval
 6       with --watch: superseded by a later build
 75      of `serve`: the state file could not be written; start it again
-124     with --watch: not ended within --timeout; the deployment goes on";
+124     with --watch: not ended within --timeout; the deployment goes on
+130     with --watch: interrupted by Ctrl-C; the deployment goes on";
 
 const VARIABLES: &str = "\
 POINTSMAN_SERVER        the controller's address, as --server
@@ -198,17 +199,20 @@ pub(super) const RESUME: &str = asking!(
 );
 pub(super) const PIN: &str = asking!(
     "Examples:
-  pointsman pin shop/prod --release 41
+  pointsman pin shop/prod 1.4.2
   pointsman pin shop/prod --lift"
 );
 pub(super) const VETO: &str = asking!(
     "Examples:
-  pointsman veto shop/prod --release 42 --reason \"loses orders\"
-  pointsman veto shop/prod --release 42 --lift"
+  pointsman veto shop/prod 1.4.2 --reason \"loses orders\"
+  pointsman veto shop/prod 1.4.2 --lift
+
+A release is named by its version, or by its number with --release where several have the same version."
 );
 pub(super) const STATUS: &str = asking!(
     "Examples:
   pointsman status                      all environments on one screen
+  pointsman status shop                 those of one pipeline
   pointsman status shop/prod            one of them
   pointsman status shop/prod --watch    the deployment under way there, step by step
 
@@ -219,6 +223,7 @@ pub(super) const WHY: &str = asking!(
   pointsman why shop/prod"
 );
 pub(super) const HISTORY: &str = asking!(
-    "Example:
-  pointsman history shop/prod --last 200"
+    "Examples:
+  pointsman history shop/prod               one entry for each deployment
+  pointsman history shop/prod --records     every record of the state file"
 );

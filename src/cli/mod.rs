@@ -24,6 +24,7 @@ pub mod screen;
 pub mod serve;
 pub mod stack_run;
 pub mod status;
+mod story;
 mod table;
 pub mod token;
 mod told;
@@ -160,9 +161,9 @@ client! {
     /// Show all environments, or one
     #[command(after_long_help = help::STATUS)]
     Status { #[command(flatten)] wish: status::Status, },
-    /// Say in one sentence what an environment waits for
+    /// Say what users see, what is being done and until when, and what helps
     ///
-    /// And until when, and who can change that, and what stands in the way.
+    /// In three lines: also what an environment waits for, who can change that, and what stands in the way.
     #[command(after_long_help = help::WHY)]
     Why {
         /// The environment, written pipeline/environment
@@ -170,15 +171,9 @@ client! {
     },
     /// Show what happened in an environment
     ///
-    /// Who did what and when, as the state file has it.
+    /// Who deployed what, when and why, and how it ended; with --records every record of the state file.
     #[command(after_long_help = help::HISTORY)]
-    History {
-        /// The environment, written pipeline/environment
-        environment: EnvironmentId,
-        /// How many records
-        #[arg(long, value_name = "N", default_value_t = 50)]
-        last: usize,
-    },
+    History { #[command(flatten)] wish: status::History, },
 }
 
 /// Runs what the command line asks for.
@@ -222,7 +217,7 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
         Client::Veto { wish, server } => act::ban(&server, "veto", wish).await,
         Client::Status { wish, server } => status::status(&server, wish).await,
         Client::Why { environment, server } => status::why(&server, &environment).await,
-        Client::History { environment, last, server } => status::history(&server, &environment, last).await,
+        Client::History { wish, server } => status::history(&server, &wish).await,
     }
 }
 

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{
     client::{Answer, ClientError, Connection, Told},
-    screen::{coloured, harmless, say},
-    told::{Deployment, Event, History, Record},
+    screen::{coloured, harmless, say, width, wrapped},
+    told::{self, Deployment, Event, History, Record},
 };
 use crate::{
     clock::Clock,
@@ -16,6 +16,8 @@ use crate::{
     telling::{about, said},
 };
 
+/// How long nothing happens before it is said what it waits for.
+const LOOK: &str = "5s";
 /// How many records are read at once: more than one deployment ever writes.
 const RECORDS: usize = 200;
 /// How long a controller may be away, and the pause before it is asked again.
@@ -78,9 +80,9 @@ impl<'a> Rail<'a> {
 
     /// Shows each step until the end.
     pub async fn watch(mut self) -> anyhow::Result<ExitCode> {
-        let mut seen = String::new();
+        let (mut seen, mut waits) = (String::new(), String::new());
         loop {
-            let path = format!("/v1/deployments/{}/{}?wait=30s&seen={seen}", self.environment, self.number);
+            let path = format!("/v1/deployments/{}/{}?wait={LOOK}&seen={seen}", self.environment, self.number);
             let Answer { body: told, json: now, .. } = self.ask::<Deployment>(&path).await?;
             let before = self.number;
             self.show_steps().await?;
@@ -95,8 +97,21 @@ impl<'a> Rail<'a> {
                 let failed = self.cold && code == ROLLED_BACK;
                 return Ok(if failed { ExitCode::FAILURE } else { ExitCode::from(code) });
             }
+            if seen == state && !self.as_json {
+                self.show_wait(&mut waits).await?;
+            }
             state.clone_into(&mut seen);
         }
+    }
+
+    /// Says what it waits for, once while that stays the same.
+    async fn show_wait(&self, told: &mut String) -> Result<(), ClientError> {
+        let now = self.ask::<told::Environment>(&format!("/v1/environments/{}", self.environment)).await?.json;
+        if let Some(doing) = now["situation"]["doing"].as_str().filter(|doing| *doing != told) {
+            doing.clone_into(told);
+            wrapped(&harmless(doing), width(), 15).iter().for_each(say);
+        }
+        Ok(())
     }
 
     /// Asks, and goes on asking while nobody answers: the deployment goes on when the controller is back.

@@ -28,7 +28,7 @@ pub fn colour(state: &str) -> Option<u8> {
     match first {
         "" | "-" => None,
         "succeeded" | "ready" => Some(32),
-        "failed" | "rolled" | "needs" | "trouble" | "operator" => Some(31),
+        "DOWN" | "failed" | "rolled" | "needs" | "trouble" | "operator" => Some(31),
         "aborted" | "superseded" | "awaiting" | "held" | "pinned" | "cold" => Some(33),
         _ => Some(36),
     }
@@ -39,4 +39,42 @@ pub fn width() -> Option<usize> {
     let out = stdout();
     let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok())??;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// Breaks a text into lines of whole words, as wide as the terminal, each with so many spaces before it. A word that is longer
+/// than a line stands alone.
+pub fn wrapped(text: &str, width: Option<usize>, indent: usize) -> Vec<String> {
+    let room = width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(20));
+    let (mut lines, mut line, mut length) = (Vec::new(), " ".repeat(indent), 0);
+    for word in text.split(' ') {
+        let long = word.chars().count();
+        if length > 0 && length + 1 + long > room {
+            lines.push(std::mem::replace(&mut line, " ".repeat(indent)).trim_end().to_owned());
+            length = 0;
+        }
+        if length > 0 {
+            line.push(' ');
+            length += 1;
+        }
+        line.push_str(word);
+        length += long;
+    }
+    lines.push(line.trim_end().to_owned());
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_stay_whole_and_lines_fit() {
+        let text =
+            "Users get errors: 1.4.2 (deployment 9), which is live, is down since 2026-11-26T02:58:12.000Z: it ended.";
+        let lines = wrapped(text, Some(60), 9);
+        assert!(lines.iter().all(|line| line.chars().count() <= 60 && line.starts_with("         ")), "{lines:#?}");
+        let again: Vec<&str> = lines.iter().flat_map(|line| line.split_whitespace()).collect();
+        assert_eq!(again.join(" "), text);
+        assert_eq!(wrapped(text, None, 0), [text]);
+    }
 }

@@ -10,23 +10,22 @@ use super::{
     client::{Answer, Connection, Server},
     follow,
     rail::Rail,
-    screen::{coloured, harmless, say},
-    table,
-    told::History,
+    screen::{coloured, harmless, say, width, wrapped},
+    story, table, told,
 };
 use crate::{
     clock::Clock,
-    machine::{EnvironmentId, Millis},
+    machine::{self, EnvironmentId, Millis, Name},
     telling,
-    text::parse_duration,
+    text::{did_you_mean, parse_duration},
 };
 
 /// What is looked at.
 #[derive(Args)]
 #[group(skip)]
 pub struct Status {
-    /// The environment, written pipeline/environment [default: all, on one screen]
-    environment: Option<EnvironmentId>,
+    /// The environment, written pipeline/environment, or a pipeline [default: all, on one screen]
+    environment: Option<Place>,
     /// Follow the deployment that is under way there; the exit code says how it ended
     #[arg(long, visible_alias = "wait", requires = "environment")]
     watch: bool,
@@ -35,22 +34,52 @@ pub struct Status {
     timeout: Millis,
 }
 
+/// An environment, or all of a pipeline.
+#[derive(Clone)]
+enum Place {
+    Pipeline(Name),
+    Environment(EnvironmentId),
+}
+
+impl std::str::FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.contains('/') {
+            true => text.parse().map(Self::Environment).map_err(|why: machine::BadId| why.to_string()),
+            false => text.parse().map(Self::Pipeline).map_err(|why: machine::BadName| why.to_string()),
+        }
+    }
+}
+
 /// All environments on one screen, or one, or its deployment step by step.
 pub async fn status(server: &Server, wish: Status) -> anyhow::Result<ExitCode> {
     let connection = server.connect()?;
     match wish.environment {
-        Some(id) if wish.watch => watch(server, &connection, &id, wish.timeout).await,
-        Some(id) => one(server, &connection, &id).await,
-        None => all(server, &connection).await,
+        Some(Place::Pipeline(pipeline)) if wish.watch => anyhow::bail!(
+            "--watch follows one environment: `pointsman status {pipeline}/ENVIRONMENT --watch`; \
+             `pointsman status {pipeline}` lists them"
+        ),
+        Some(Place::Pipeline(pipeline)) => all(server, &connection, Some(&pipeline)).await,
+        Some(Place::Environment(id)) if wish.watch => watch(server, &connection, &id, wish.timeout).await,
+        Some(Place::Environment(id)) => one(server, &connection, &id).await,
+        None => all(server, &connection, None).await,
     }
 }
 
-async fn all(server: &Server, connection: &Connection) -> anyhow::Result<ExitCode> {
+async fn all(server: &Server, connection: &Connection, of: Option<&Name>) -> anyhow::Result<ExitCode> {
     #[derive(Deserialize)]
     struct All {
         environments: Vec<table::Row>,
     }
-    let (all, bytes) = connection.text::<All>("/v1/environments").await?;
+    let (all, bytes) = match of {
+        None => connection.text::<All>("/v1/environments").await?,
+        Some(pipeline) => {
+            let (all, _) = connection.text::<serde_json::Value>("/v1/environments").await?;
+            let all = only(all, pipeline)?;
+            (serde_json::from_value(all.clone())?, serde_json::to_vec(&all)?.into())
+        }
+    };
     if server.json {
         say(String::from_utf8_lossy(&bytes));
         return Ok(ExitCode::SUCCESS);
@@ -63,9 +92,27 @@ async fn all(server: &Server, connection: &Connection) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
+/// Those of one pipeline.
+fn only(mut all: serde_json::Value, pipeline: &Name) -> anyhow::Result<serde_json::Value> {
+    let list = all["environments"].as_array_mut();
+    let list = list.ok_or_else(|| anyhow::anyhow!("the controller's answer has no environments"))?;
+    let named =
+        |e: &serde_json::Value| e["environment"].as_str().and_then(|id| id.split_once('/')).map(|(p, _)| p.to_owned());
+    let mut pipelines: Vec<String> = list.iter().filter_map(named).collect();
+    pipelines.dedup();
+    list.retain(|e| named(e).as_deref() == Some(pipeline.as_str()));
+    if list.is_empty() {
+        let guess = did_you_mean(pipeline.as_str(), pipelines.iter().map(String::as_str));
+        let guess = guess.map(|guess| format!("; did you mean {guess}?")).unwrap_or_default();
+        let listed = pipelines.join(", ");
+        anyhow::bail!("there is no pipeline {pipeline}{guess}; there are: {listed} (`pointsman status` shows them)");
+    }
+    Ok(all)
+}
+
 async fn one(server: &Server, connection: &Connection, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
     let answer = follow::look(connection, id).await?.json;
-    say(if server.json { answer.to_string() } else { block::lines(&answer).join("\n") });
+    say(if server.json { answer.to_string() } else { block::lines(&answer, width()).join("\n") });
     Ok(ExitCode::SUCCESS)
 }
 
@@ -99,16 +146,47 @@ pub async fn why(server: &Server, id: &EnvironmentId) -> anyhow::Result<ExitCode
         return Ok(ExitCode::SUCCESS);
     }
     for (name, line) in block::situation(&answer["situation"]) {
-        say(format!("{name:8} {}", harmless(&line)));
+        let mut lines = wrapped(&harmless(&line), width(), 9);
+        if let Some(first) = lines.first_mut() {
+            first.replace_range(..9, &format!("{name:8} "));
+        }
+        lines.iter().for_each(say);
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// What happened in an environment: its deployments, or every record.
+#[derive(Args)]
+#[group(skip)]
+pub struct History {
+    /// The environment, written pipeline/environment
+    environment: EnvironmentId,
+    /// How many deployments, or records
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    last: usize,
+    /// Every record of the state file instead of one entry for each deployment
+    #[arg(long)]
+    records: bool,
+}
+
 /// What happened in an environment.
-pub async fn history(server: &Server, id: &EnvironmentId, last: usize) -> anyhow::Result<ExitCode> {
+pub async fn history(server: &Server, wish: &History) -> anyhow::Result<ExitCode> {
+    let (connection, id, last) = (server.connect()?, &wish.environment, wish.last);
+    let path = format!("/v1/environments/{id}/deployments?last={last}");
+    let deployments = connection.look::<told::Deployments>(&path).await;
+    if !wish.records && !server.json {
+        let (all, width) = (deployments?.body.deployments, width());
+        if all.is_empty() {
+            say(format!("nothing was deployed to {id} yet; `pointsman status {id}` shows how it is"));
+        }
+        all.iter().flat_map(|deployment| story::lines(deployment, width)).for_each(say);
+        return Ok(ExitCode::SUCCESS);
+    }
     let path = format!("/v1/history?environment={id}&last={last}");
-    let Answer { body, json: answer, .. } = server.connect()?.look::<History>(&path).await?;
+    let Answer { body, json: mut answer, .. } = connection.look::<told::History>(&path).await?;
     if server.json {
+        // One whose file is gone has records and nothing else.
+        answer["deployments"] = deployments.map_or(serde_json::Value::Null, |told| told.body.deployments.into());
         say(answer);
         return Ok(ExitCode::SUCCESS);
     }

@@ -20,6 +20,9 @@ pub(super) struct Row {
     rollback: Option<String>,
     hold: Option<Hold>,
     pin: Option<u64>,
+    pin_version: Option<String>,
+    last_failure: Option<Ended>,
+    down: Option<Down>,
     hooks: Vec<Hook>,
     trouble: Vec<Trouble>,
 }
@@ -38,6 +41,20 @@ struct Stack {
 #[serde(default)]
 struct Release {
     version: String,
+}
+
+#[derive(Deserialize)]
+struct Down {
+    since: String,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+struct Ended {
+    number: u64,
+    version: String,
+    outcome: String,
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -168,13 +185,24 @@ impl Row {
     /// What a person has to know, the most pressing first.
     fn note(&self) -> String {
         let mut notes = Vec::new();
+        // What users may not get comes before all.
+        if let Some(down) = &self.down {
+            notes.push(format!("DOWN since {}: {}", harmless(&down.since), harmless(&down.reason)));
+        }
         if self.candidate.as_ref().is_some_and(|c| c.state == "awaiting_approval") {
             notes.push("awaiting approval".to_owned());
         }
         notes.extend(self.hooks.iter().map(|hook| format!("hook {} runs", harmless(&hook.name))));
         notes.extend(self.trouble.last().map(|t| format!("trouble: {}: {}", harmless(&t.step), harmless(&t.why))));
         notes.extend(self.hold.as_ref().map(|h| format!("held: {}", harmless(&h.reason))));
-        notes.extend(self.pin.map(|release| format!("pinned to release {release}")));
+        notes.extend(self.pin.map(|release| match &self.pin_version {
+            Some(version) => format!("pinned to {}", harmless(version)),
+            None => format!("pinned to release {release}"),
+        }));
+        notes.extend(self.last_failure.as_ref().map(|last| {
+            let outcome = last.outcome.replace('_', " ");
+            format!("{outcome}: {} #{}: {}", harmless(&last.version), last.number, harmless(&last.reason))
+        }));
         notes.join("; ")
     }
 }

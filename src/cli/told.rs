@@ -53,6 +53,13 @@ pub struct Deployment {
     pub reason: Option<String>,
 }
 
+/// The deployments of an environment, which are shown as they were sent.
+#[derive(Debug, Deserialize)]
+pub struct Deployments {
+    /// Oldest first.
+    pub deployments: Vec<serde_json::Value>,
+}
+
 /// Records.
 #[derive(Debug, Deserialize)]
 pub struct History {

@@ -54,7 +54,9 @@ pub(super) async fn deploy(
     let definition = place.find(&app)?;
     let entry = app.pipelines.get(&definition.id.pipeline).and_then(|p| p.entry());
     if entry.is_none_or(|entry| entry.id != definition.id) {
+        let id = &definition.id;
         let why = "only the first environment of a pipeline takes new builds; promote from the one before instead";
+        let why = format!("{why} (`pointsman promote {id}`)");
         return Err(Problem::new(409, why));
     }
     let build = json::parse(&body).map_err(|e| Problem::new(400, e.to_string()))?;
@@ -183,6 +185,16 @@ pub(super) async fn approve(
     let named = wish.gate.map(GateName::from);
     let make = |look: &Look| {
         let at = look.state.active().filter(|d| d.number == number).and_then(|d| d.gate());
+        let pinned = look.state.pin().filter(|pin| at.is_some() && look.release_of(number) != Some(*pin));
+        if let Some(pin) = pinned {
+            let pin = telling::release(&look.state, pin);
+            let why = format!(
+                "{id} is pinned to {pin}, so deployment {number} would wait on after its approval",
+                id = definition.id
+            );
+            let lift = format!("`pointsman pin {} --lift`", definition.id);
+            return Err(Problem::new(409, format!("{why}; lift the pin first ({lift}) or abort the deployment")));
+        }
         // Who does not say which gate means the one that stands now; at none, the answer is the same refusal.
         let gate = named.or(at).unwrap_or(GateName::BeforeCutover);
         Ok(Command::Approve(number, gate).because(reason.clone()))
@@ -236,7 +248,7 @@ async fn record(
         };
         let looked_at = if said { look.at_which(app, id, action) } else { Vec::new() };
         match app.journal.command_on(id, &caller.by, app.clock.now(), command, &looked_at).await {
-            Ok(accepted) => return Ok(answer(id, accepted.event, telling::one_way(&look.state))),
+            Ok(accepted) => return Ok(answer(id, &look.state, accepted.event)),
             Err(CommandError::Moved) => {}
             Err(CommandError::Refused(Refusal::Duplicate(number))) => {
                 let now = Look::at(app, id);
@@ -247,13 +259,17 @@ async fn record(
                     (mine, _) => Ok(mine.unwrap_or_else(|| hooks::known(&now.state, id, number))),
                 };
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(Problem::refused(id, error)),
         }
     }
     Err(Problem::new(503, "the environment moves too fast to be held against what was shown; ask again"))
 }
 
 impl Look {
+    fn release_of(&self, number: Number) -> Option<u32> {
+        self.state.release_of(number).map(|release| release.number)
+    }
+
     /// The states that `action` is decided on.
     pub(super) fn at_which(&self, app: &App, id: &EnvironmentId, action: Action) -> Vec<(EnvironmentId, Seq)> {
         let before = app.pipelines.get(&id.pipeline).and_then(|p| p.before(id)).map(|before| before.id.clone());
@@ -278,19 +294,22 @@ pub(super) async fn record_plain(
     caller: &Caller,
     command: Command,
 ) -> Result<Response, Problem> {
-    let accepted = app.journal.command(id, &caller.by, app.clock.now(), command).await?;
-    Ok(answer(id, accepted.event, Vec::new()))
+    let before = app.journal.state(id);
+    let accepted = app.journal.command(id, &caller.by, app.clock.now(), command).await;
+    let accepted = accepted.map_err(|error| Problem::refused(id, error))?;
+    Ok(answer(id, &before, accepted.event))
 }
 
-/// `one_way`: what going back from what was live does not undo.
-fn answer(id: &EnvironmentId, event: Event, one_way: Vec<String>) -> Response {
+/// `before`: how the environment was when it was asked for.
+fn answer(id: &EnvironmentId, before: &machine::Environment, event: Event) -> Response {
+    let said = telling::done(id, before, &event);
     match event {
-        Event::Accepted { number, .. } => hooks::answer(id, number, "queued"),
-        Event::RollbackWentCold { by, .. } => hooks::mindful(id, by, "queued", one_way),
+        Event::Accepted { number, .. } => hooks::answer(id, number, "queued", said),
+        Event::RollbackWentCold { by, .. } => hooks::mindful(id, by, "queued", (said, telling::one_way(before))),
         event => {
             let goes_back = matches!(event, Event::RollbackRequested { .. });
-            let one_way = if goes_back { one_way } else { Vec::new() };
-            axum::Json(Done { environment: id.to_string(), event, one_way }).into_response()
+            let one_way = if goes_back { telling::one_way(before) } else { Vec::new() };
+            axum::Json(Done { environment: id.to_string(), event, said, one_way }).into_response()
         }
     }
 }

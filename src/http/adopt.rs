@@ -15,6 +15,7 @@ use crate::{
     journal::CommandError,
     machine::{Adopts, Command, Event, Refusal, ReleaseDraft, Trigger},
     pipelines::release,
+    telling,
 };
 
 /// Take over a stack that is there already
@@ -72,14 +73,18 @@ pub(super) async fn adopt(
         trigger: Trigger::Person,
     };
     let command = command.because(reason);
+    let before = app.journal.state(&definition.id);
     match app.journal.command(&definition.id, &caller.by, app.clock.now(), command).await {
         Ok(accepted) => match accepted.event {
-            Event::Accepted { number, .. } => Ok(hooks::answer(&definition.id, number, "queued")),
+            ref event @ Event::Accepted { number, .. } => {
+                let said = telling::done(&definition.id, &before, event);
+                Ok(hooks::answer(&definition.id, number, "queued", said))
+            }
             other => Err(Problem::new(500, format!("an adoption was recorded as {other:?}; report this"))),
         },
         Err(CommandError::Refused(Refusal::Duplicate(number))) => {
             Ok(hooks::known(&app.journal.state(&definition.id), &definition.id, number))
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(Problem::refused(&definition.id, error)),
     }
 }

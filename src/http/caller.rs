@@ -70,6 +70,12 @@ pub(super) async fn authorised(
     if let Err(problem) = allowed(&caller, request.method(), path.as_str(), &params) {
         return problem.into_response();
     }
+    let param = |wanted: &str| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    if let (Some(pipeline), Some(environment)) = (param("pipeline"), param("environment"))
+        && let Err(problem) = app.known_environment(&caller, &format!("{pipeline}/{environment}"))
+    {
+        return problem.into_response();
+    }
     request.extensions_mut().insert(caller);
     next.run(request).await
 }

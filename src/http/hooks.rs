@@ -19,6 +19,7 @@ use crate::{
         EnvironmentDefinition,
         release::{self, Refused},
     },
+    telling,
 };
 
 /// Announce a build
@@ -107,9 +108,13 @@ pub(super) async fn deploy(
     });
     let release = ReleaseDraft::New(release?);
     let command = Command::Deploy { key, order, release, plan: entry.plan.clone(), trigger };
+    let before = app.journal.state(&entry.id);
     match app.journal.command(&entry.id, by, app.clock.now(), command).await {
         // Not the last number of the state: that may be a later build's, made safe by the same flush.
-        Ok(Accepted { event: Event::Accepted { number, .. }, .. }) => Ok(answer(&entry.id, number, "queued")),
+        Ok(Accepted { event: event @ Event::Accepted { number, .. }, .. }) => {
+            let said = telling::done(&entry.id, &before, &event);
+            Ok(answer(&entry.id, number, "queued", said))
+        }
         Ok(other) => Err(Problem::new(500, format!("a build was recorded as {:?}; report this", other.event))),
         Err(CommandError::Refused(Refusal::Duplicate(number))) => {
             Ok(known(&app.journal.state(&entry.id), &entry.id, number))
@@ -122,25 +127,30 @@ pub(super) async fn deploy(
             };
             Err(Problem::new(409, format!("{why}; {how}")))
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(Problem::refused(&entry.id, error)),
     }
 }
 
 /// The answer to what was recorded before.
 pub(super) fn known(state: &crate::machine::Environment, id: &EnvironmentId, number: Number) -> Response {
     let name = state.deployment_state(number).map_or("ended".to_owned(), |(s, _)| s.to_string());
-    answer(id, number, &name)
+    answer(id, number, &name, String::new())
 }
 
 /// 202 and where to look.
-pub(super) fn answer(id: &EnvironmentId, number: Number, state: &str) -> Response {
-    mindful(id, number, state, Vec::new())
+pub(super) fn answer(id: &EnvironmentId, number: Number, state: &str, said: String) -> Response {
+    mindful(id, number, state, (said, Vec::new()))
 }
 
 /// The same, with what a rollback does not undo.
-pub(super) fn mindful(id: &EnvironmentId, number: Number, state: &str, one_way: Vec<String>) -> Response {
+pub(super) fn mindful(
+    id: &EnvironmentId,
+    number: Number,
+    state: &str,
+    (said, one_way): (String, Vec<String>),
+) -> Response {
     let location = format!("/v1/deployments/{id}/{number}");
     let deployment = format!("{id}/{number}");
-    let body = super::shape::Accepted { deployment, number: number.0, state: state.to_owned(), one_way };
+    let body = super::shape::Accepted { deployment, number: number.0, state: state.to_owned(), said, one_way };
     (StatusCode::ACCEPTED, [(header::LOCATION, location)], axum::Json(body)).into_response()
 }

@@ -14,6 +14,7 @@ pub(crate) mod identity;
 mod place;
 mod problem;
 mod read;
+mod releases;
 mod rules;
 mod server;
 mod shape;
@@ -41,7 +42,7 @@ pub use problem::Problem;
 pub use server::serve;
 
 use crate::{
-    access::{Access, limits::Limits},
+    access::{Access, Caller, limits::Limits},
     clock::Clock,
     git::Mirror,
     intake::keys::Keys,
@@ -79,6 +80,16 @@ pub struct App {
 }
 
 impl App {
+    /// Refuses an environment that is not there, with those that the caller may see.
+    fn known_environment(&self, caller: &Caller, name: &str) -> Result<(), Problem> {
+        let id = name.parse::<EnvironmentId>().ok();
+        if id.is_some_and(|id| self.pipelines.environment(&id).is_some()) {
+            return Ok(());
+        }
+        let all = self.pipelines.environments().filter(|e| caller.sees(&e.id)).map(|e| e.id.to_string());
+        Err(Problem::unknown_environment(name, &all.collect::<Vec<_>>()))
+    }
+
     fn environment(&self, pipeline: &str, environment: &str) -> Result<Arc<EnvironmentDefinition>, Problem> {
         let id = format!("{pipeline}/{environment}").parse::<EnvironmentId>().ok();
         let found = id.and_then(|id| self.pipelines.environment(&id).cloned());
@@ -123,6 +134,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(read::environment))
         .routes(routes!(changes::changes))
         .routes(routes!(read::deployment))
+        .routes(routes!(releases::deployments))
         .routes(routes!(read::history))
         .routes(routes!(events::events))
         .layer(from_fn(guard::arrived))

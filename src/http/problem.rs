@@ -8,8 +8,13 @@ use utoipa::ToSchema;
 use crate::{
     access::{Refused, limits::Wait},
     journal::CommandError,
-    machine::Refusal,
+    machine::{EnvironmentId, Refusal},
+    telling,
+    text::did_you_mean,
 };
+
+/// How many environments a refusal lists.
+const LISTED: usize = 12;
 
 /// An answer that is no success.
 #[derive(Debug)]
@@ -94,7 +99,31 @@ impl Problem {
     }
 
     pub(super) fn no_environment() -> Self {
-        Self::not_found("there is no such environment; GET /v1/environments lists them")
+        Self::not_found("there is no such environment; GET /v1/environments lists them (`pointsman status`)")
+    }
+
+    /// There is no environment of this name; `all` are those that the caller may see.
+    pub(super) fn unknown_environment(wanted: &str, all: &[String]) -> Self {
+        let shown: String = wanted.chars().filter(|c| !c.is_control()).take(90).collect();
+        let guess = did_you_mean(wanted, all.iter().map(String::as_str));
+        let guess = guess.map(|guess| format!("; did you mean {guess}?")).unwrap_or_default();
+        let listed = all.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
+        let listed = match all.len() {
+            0 => "there is none that you may see".to_owned(),
+            count if count > LISTED => format!("there are {count}: {listed}, …"),
+            _ => format!("there are: {listed}"),
+        };
+        Self::not_found(&format!("there is no environment {shown}{guess}; {listed} (`pointsman status` shows them)"))
+    }
+
+    /// A wish about that environment was not granted.
+    pub(super) fn refused(id: &EnvironmentId, error: CommandError) -> Self {
+        let detail = match &error {
+            CommandError::Refused(refusal) => telling::refusal(id, refusal),
+            CommandError::Moved => format!("{error}; `pointsman status {id}`"),
+            CommandError::NoSpace | CommandError::Stopped | CommandError::Illegal(_) => error.to_string(),
+        };
+        Self { detail, ..error.into() }
     }
 
     pub(super) fn not_found(detail: &str) -> Self {

@@ -83,7 +83,11 @@ pub(super) async fn deployment(
     // The time being over is an answer as well.
     let _ = tokio::time::timeout(Duration::from_millis(wait), states.wait_for(settled)).await;
     let state = states.borrow().clone();
-    let gone = || Problem::not_found("this deployment is unknown, or longer ago than the last ten; see the history");
+    let gone = || {
+        Problem::not_found(&format!(
+            "deployment {number} is unknown, or longer ago than the last ten; `pointsman history {id}` shows those before"
+        ))
+    };
     let (is, reason) = state.deployment_state(number).ok_or_else(gone)?;
     let release = state.release_of(number);
     Ok(Json(Deployment {
@@ -126,6 +130,10 @@ pub(super) async fn history(
     let last = which.last.map_or(50, |last| usize::try_from(last).unwrap_or(MOST).min(MOST));
     if let Some(id) = &which.environment {
         caller.may(Role::Viewer, id)?;
+        // What happened in one that was taken out of the files can still be looked at.
+        if app.journal.state(id).seq().0 == 0 {
+            app.known_environment(&caller, &id.to_string())?;
+        }
     }
     let turn = READERS.acquire().await.map_err(|e| Problem::new(503, e.to_string()))?;
     let read = tokio::task::spawn_blocking(move || {

@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 
-use super::{App, Problem, act::record_plain, place::Place, shape::Done, wish};
+use super::{App, Problem, act::record_plain, place::Place, releases, shape::Done, wish};
 use crate::{access::Caller, machine::Command};
 
 /// Stop automatic deployments
@@ -70,7 +70,10 @@ pub(super) async fn pin(
     let id = &place.find(&app)?.id;
     let wish: wish::Pin = wish::read(&body)?;
     let reason = wish::said(wish.reason.as_ref())?;
-    let command = if wish.lift { Command::Unpin } else { Command::Pin(wish::release(wish.release)?) };
+    let command = match wish.lift {
+        true => Command::Unpin,
+        false => Command::Pin(releases::meant(&app, id, wish.release, wish.version.as_deref()).await?),
+    };
     record_plain(&app, id, &caller, command.because(reason)).await
 }
 
@@ -91,7 +94,7 @@ pub(super) async fn veto(
 ) -> Result<Response, Problem> {
     let id = &place.find(&app)?.id;
     let wish: wish::Ban = wish::read(&body)?;
-    let release = wish::release(wish.release)?;
+    let release = releases::meant(&app, id, wish.release, wish.version.as_deref()).await?;
     let command = match wish.lift {
         true => Command::Unveto(release).because(wish::said(wish.reason.as_ref())?),
         false => Command::Veto(release, wish::reason(wish.reason.as_ref())?),

@@ -31,6 +31,9 @@ pub(super) struct Environment {
     /// The stack that has the users' traffic.
     #[schema(required)]
     pub live: Option<Stack>,
+    /// Since when what is live does not do its work; null while it does.
+    #[schema(required)]
+    pub down: Option<Down>,
     /// The stack before, kept warm.
     #[schema(required)]
     pub standby: Option<Standby>,
@@ -47,6 +50,9 @@ pub(super) struct Environment {
     /// The only release that may be deployed.
     #[schema(required)]
     pub pin: Option<u32>,
+    /// Its version, as far as it is remembered.
+    #[schema(required)]
+    pub pin_version: Option<String>,
     /// Releases that may not be deployed.
     pub vetoes: Vec<Veto>,
     /// What does not work at the moment.
@@ -246,6 +252,16 @@ pub(super) struct Stack {
     pub stack: Option<Seen>,
 }
 
+/// What is live does not do its work.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Down {
+    pub since: String,
+    /// What was seen, in one sentence.
+    pub reason: String,
+    /// It was recorded that a person is needed.
+    pub operator_needed: bool,
+}
+
 /// The stack before, and how long it is kept.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Standby {
@@ -286,6 +302,9 @@ pub(super) struct Hold {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Veto {
     pub release: u32,
+    /// Its version, as far as it is remembered.
+    #[schema(required)]
+    pub version: Option<String>,
     pub reason: String,
 }
 
@@ -335,6 +354,8 @@ pub(super) struct Accepted {
     pub number: u32,
     /// Its state; `ended` when it ended so long ago that only the history knows how.
     pub state: String,
+    /// What was done, in a sentence; empty when it was recorded before.
+    pub said: String,
     /// Of a rollback: what it does not undo, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
@@ -348,6 +369,9 @@ pub(super) struct Done {
     pub environment: String,
     #[schema(value_type = Event)]
     pub event: crate::machine::Event,
+    /// What was done, in a sentence.
+    #[schema(example = "1.4.2 (release 7) is vetoed in shop/prod: it is not deployed any more")]
+    pub said: String,
     /// Of a rollback: what it does not undo, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]

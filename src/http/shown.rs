@@ -103,9 +103,14 @@ impl Look {
 /// The release that a promotion to `to` would bring, as it would be there.
 fn adapted(app: &App, to: &EnvironmentId, before: Option<&Environment>) -> Result<Arc<Release>, String> {
     let pipeline = app.pipelines.get(&to.pipeline).ok_or("there is no such pipeline")?;
-    let from = pipeline.before(to).ok_or("the first environment has none before it; deploy a build")?;
+    let from = pipeline.before(to).ok_or_else(|| {
+        let deploy = format!("`pointsman deploy {to} --version VERSION --artifact ARTIFACT`");
+        format!("the first environment has none before it; deploy a build: {deploy}")
+    })?;
     let to = app.pipelines.environment(to).ok_or("there is no such environment")?;
-    let live = before.and_then(Environment::live).ok_or_else(|| format!("nothing is live in {}", from.id))?;
+    let live = before
+        .and_then(Environment::live)
+        .ok_or_else(|| format!("nothing is live in {0} (`pointsman why {0}`)", from.id))?;
     let release = release::promoted(pipeline, from, to, &live.release, &app.secrets);
     release.map(Arc::new).map_err(|why| why.to_string())
 }

@@ -3,7 +3,7 @@
 use super::{
     App,
     shape::{
-        Candidate, Ended, Environment, Gate, GateName, Hold, Hook, HookState, Otherwise, PlannedHook, Release,
+        Candidate, Down, Ended, Environment, Gate, GateName, Hold, Hook, HookState, Otherwise, PlannedHook, Release,
         RunningHook, Seen, Stack, Standby, Trouble, Veto,
     },
 };
@@ -27,6 +27,7 @@ pub(super) fn state(id: &EnvironmentId, state: &machine::Environment, sight: &Si
         candidate: state.active().map(|d| deployment(d, sight)),
         queue: state.queue().iter().map(|d| deployment(d, sight)).collect(),
         live: state.live().map(|s| stack(s, sight)),
+        down: state.down().map(down),
         standby: state.standby().map(|s| Standby { stack: stack(&s.stack, sight), until: until(s.promise) }),
         rollback: telling::rollback(state, &seen),
         one_way: telling::one_way(state),
@@ -34,7 +35,8 @@ pub(super) fn state(id: &EnvironmentId, state: &machine::Environment, sight: &Si
         retiring: state.retiring().iter().map(|r| r.number.0).collect(),
         hold: state.hold().map(hold),
         pin: state.pin(),
-        vetoes: state.vetoes().iter().map(veto).collect(),
+        pin_version: state.pin().and_then(|pin| telling::version(state, pin)).map(str::to_owned),
+        vetoes: state.vetoes().iter().map(|v| veto(v, state)).collect(),
         trouble: sight.trouble.iter().map(trouble).collect(),
         ended: state.ended().iter().map(ended).collect(),
         last_failure: telling::last_failure(state).map(ended),
@@ -132,6 +134,11 @@ fn stack(s: &machine::Stack, sight: &Sight) -> Stack {
     }
 }
 
+fn down(down: &machine::Down) -> Down {
+    let (since, operator_needed) = (format_time(down.since), down.operator_needed);
+    Down { since, reason: down.reason.to_string(), operator_needed }
+}
+
 fn until(promise: Promise) -> String {
     match promise {
         Promise::Until(time) => format_time(time),
@@ -144,8 +151,9 @@ fn hold(hold: &machine::Hold) -> Hold {
     Hold { by: hold.by.to_string(), reason: hold.reason.to_string(), since: format_time(hold.since) }
 }
 
-fn veto(veto: &machine::Veto) -> Veto {
-    Veto { release: veto.release, reason: veto.reason.to_string() }
+fn veto(veto: &machine::Veto, state: &machine::Environment) -> Veto {
+    let version = telling::version(state, veto.release).map(str::to_owned);
+    Veto { release: veto.release, version, reason: veto.reason.to_string() }
 }
 
 fn trouble(trouble: &crate::runner::Trouble) -> Trouble {

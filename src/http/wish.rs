@@ -125,9 +125,12 @@ pub(super) struct Because {
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Pin {
-    /// The release; needed unless it is a lift.
+    /// The release; this or `version` is needed unless it is a lift.
     #[schema(maximum = 4_294_967_295_u32)]
     pub release: Option<u32>,
+    /// Its version, or its number in words.
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "1.4.2")]
+    pub version: Option<String>,
     /// Takes the pin back.
     #[serde(default)]
     pub lift: bool,
@@ -138,9 +141,12 @@ pub(super) struct Pin {
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ban {
-    /// The release.
-    #[schema(required, maximum = 4_294_967_295_u32, value_type = u32, example = 5)]
+    /// The release; this or `version` is needed.
+    #[schema(maximum = 4_294_967_295_u32, example = 5)]
     pub release: Option<u32>,
+    /// Its version, or its number in words.
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "1.4.2")]
+    pub version: Option<String>,
     /// Takes the veto back.
     #[serde(default)]
     pub lift: bool,
@@ -201,11 +207,6 @@ pub(super) fn named(field: &str, given: &str) -> Result<Arc<str>, Problem> {
     let good = (1..=LONGEST_NAME).contains(&length) && !given.trim().is_empty() && !given.chars().any(char::is_control);
     let why = format!("`{field}` must have 1 to {LONGEST_NAME} characters, and no control characters");
     if good { Ok(given.into()) } else { Err(Problem::new(400, why)) }
-}
-
-/// The release that is named.
-pub(super) fn release(given: Option<u32>) -> Result<u32, Problem> {
-    given.ok_or_else(|| Problem::new(400, "name the release you mean: {\"release\": N}"))
 }
 
 /// The deployment of the address, unless the body names another one.

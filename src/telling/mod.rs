@@ -1,12 +1,20 @@
 //! What an event, a wait, a refusal, a trouble and a whole situation are called for people: written once, for the CLI, the API,
 //! the page, notifications and logs. Pure: it knows the machine's types and what was seen of the world, and decides nothing.
 
+mod done;
 mod event;
+mod names;
+mod refusal;
 mod situation;
+mod story;
 mod wait;
 
+pub(crate) use done::done;
 pub(crate) use event::{about, said};
+pub(crate) use names::{release, releases, version};
+pub(crate) use refusal::refusal;
 pub(crate) use situation::{Situation, last_failure, situation};
+pub(crate) use story::{Story, stories};
 pub(crate) use wait::{
     Readiness, WaitsFor, deadline, no_way_back, no_way_back_from, one_way, rollback, sentence, waits,
 };

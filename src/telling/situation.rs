@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Outlook,
+    Outlook, names,
     wait::{Readiness, rollback, sentence},
 };
 use crate::{
@@ -43,7 +43,7 @@ pub(crate) fn last_failure(state: &Environment) -> Option<&Ended> {
 }
 
 fn named(stack: &Stack) -> String {
-    format!("{} (deployment {})", stack.release.version, stack.number)
+    names::named(&stack.release, stack.number)
 }
 
 fn users(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String {

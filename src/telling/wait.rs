@@ -3,10 +3,11 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Outlook;
+use super::{Outlook, names};
 use crate::{
     machine::{
-        Deployment, Environment, EnvironmentId, Gate, Millis, Otherwise, Phase, Plan, Promise, Release, Trigger,
+        Deployment, Environment, EnvironmentId, Gate, Millis, Otherwise, Outcome, Phase, Plan, Promise, Release,
+        Trigger,
     },
     text::format_time,
 };
@@ -72,13 +73,14 @@ pub(crate) fn no_way_back(hook: &str, whose: &str) -> String {
 
 /// What going back from a release would not undo, once it was brought under these terms.
 pub(crate) fn no_way_back_from(plan: &Plan, release: Option<&Release>) -> Vec<String> {
-    let whose = release.map(|release| format!(" of release {}", release.number)).unwrap_or_default();
+    let whose = release.map(|r| format!(" of {} (release {})", r.version, r.number)).unwrap_or_default();
     plan.hooks.iter().filter(|hook| hook.one_way).map(|hook| no_way_back(&hook.name, &whose)).collect()
 }
 
 /// What going back from what is live would not undo.
 pub(crate) fn one_way(state: &Environment) -> Vec<String> {
-    let whose = state.live().map(|live| format!(" of release {}", live.release.number)).unwrap_or_default();
+    let whose = |r: &Release| format!(" of {} (release {})", r.version, r.number);
+    let whose = state.live().map(|live| whose(&live.release)).unwrap_or_default();
     state.one_way_hooks().into_iter().map(|hook| no_way_back(&hook.name, &whose)).collect()
 }
 
@@ -164,7 +166,7 @@ pub(crate) fn sentence(id: &EnvironmentId, state: &Environment, seen: &Outlook<'
     let mut text = match (state.active(), state.queue().first()) {
         (Some(active), _) => under_way(id, state, active, seen),
         (None, Some(next)) => queued(id, state, next),
-        (None, None) => idle(id, state, seen),
+        (None, None) => idle(id, state, seen) + &last(id, state),
     };
     if state.active().is_some_and(|d| d.operator_needed) {
         text = format!("An operator is needed, the history says why; meanwhile it is still tried. {text}");
@@ -184,7 +186,9 @@ pub(crate) fn sentence(id: &EnvironmentId, state: &Environment, seen: &Outlook<'
 
 fn name(deployment: &Deployment) -> String {
     let adopting = deployment.release.adopts.as_ref().map(|adopts| format!(", adopting stack {}", adopts.stack));
-    format!("Deployment {} ({}{})", deployment.number, deployment.release.version, adopting.unwrap_or_default())
+    let (number, release) = (deployment.number, &deployment.release);
+    let which = if release.number == number.0 { String::new() } else { format!(", release {}", release.number) };
+    format!("Deployment {number} ({}{which}{})", release.version, adopting.unwrap_or_default())
 }
 
 fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, seen: &Outlook<'_>) -> String {
@@ -247,10 +251,28 @@ fn queued(id: &EnvironmentId, state: &Environment, next: &Deployment) -> String 
             hold.reason
         ),
         (_, Some(pin)) if next.release.number != pin => format!(
-            "{name} waits: the environment is pinned to release {pin}; `pointsman pin {id} --lift` lets others in."
+            "{name} waits: the environment is pinned to {}; `pointsman pin {id} --lift` lets others in.",
+            names::release(state, pin)
         ),
         _ => format!("{name} is next; it begins as soon as what is torn down or put right is done."),
     }
+}
+
+/// How the last deployment ended, where that was not well.
+fn last(id: &EnvironmentId, state: &Environment) -> String {
+    let last = state.ended().iter().rev().find(|ended| ended.outcome != Outcome::Superseded);
+    let Some(ended) = last.filter(|ended| ended.outcome != Outcome::Succeeded) else { return String::new() };
+    let veto = state.vetoes().iter().find(|veto| veto.release == ended.release.number);
+    let veto = veto.filter(|_| ended.outcome == Outcome::Aborted);
+    let veto = veto.map(|veto| format!("; the veto says: {}", veto.reason)).unwrap_or_default();
+    let outcome = match ended.outcome {
+        Outcome::Failed => "failed",
+        Outcome::RolledBack => "was rolled back",
+        Outcome::Aborted | Outcome::Superseded | Outcome::Succeeded => "was aborted",
+    };
+    let (name, at) = (names::named(&ended.release, ended.number), format_time(ended.at));
+    let why = ended.reason.trim_end_matches('.');
+    format!(" The last one, {name}, {outcome} at {at}: {why}{veto}; `pointsman history {id}` tells more.")
 }
 
 fn idle(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String {

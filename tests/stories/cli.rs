@@ -169,7 +169,7 @@ fn every_look_has_a_form_for_scripts() {
     let (table, block) = (assert_ends(&house, "status", 0), assert_ends(&house, "status shop/live", 0));
     assert!(table.starts_with("ENVIRONMENT") && table.contains("shop/live") && table.contains("v1 #1"), "{table}");
     assert!(!table.contains('\u{1b}'), "colours where no terminal is: {table}");
-    assert!(block.contains("live") && block.contains("standby") && block.contains("next"), "{block}");
+    assert!(block.contains("live") && block.contains("standby") && block.contains("doing"), "{block}");
     house.write("pipelines/shop.toml", "description = 3\n");
     let (code, said) = run(&house, "check --json");
     let mistakes: Value = serde_json::from_str(&said).expect("JSON");

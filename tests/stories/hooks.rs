@@ -215,7 +215,7 @@ fn secrets_are_taken_out_of_what_it_says_wherever_that_stands() {
     let reason = house.assert_outcome(number, "failed");
     assert_eq!(reason, "hook tell failed: it ended with exit status 1: mail=[secret]");
     assert_eq!(finished(&house)[0].2, "db: [secret]\n[secret]\nmail=[secret]");
-    let history = text(&house.run(&["history", "shop/live"]));
+    let history = text(&house.run(&["history", "shop/live", "--records"]));
     assert!(history.contains("| db: [secret]"), "{history}");
     for entry in fs::read_dir(house.path("state/hooks/shop/live/1-tell")).expect("its folder") {
         let text = fs::read_to_string(entry.expect("an entry").path()).unwrap_or_default();
@@ -250,7 +250,7 @@ fn what_is_one_way_is_told_before_a_promotion_after_it_and_with_the_rollback() {
     };
     promote("v1");
     let told = promote("v2");
-    let limit = "hook migrate of release 2 is one way: going back returns the stack, not what the hook changed";
+    let limit = "hook migrate of v2 (release 2) is one way: going back returns the stack, not what the hook changed";
     assert!(
         told.contains(&format!("no way back\n    {limit}")) && told.contains("migrate (after-checks) is good"),
         "{told}"

@@ -159,7 +159,7 @@ async fn whatever_is_refused_is_told_as_a_problem() {
         ("GET", "/nowhere", 404, "nothing at this address"),
         ("GET", "/v1/hooks/shop", 405, "does not take this method"),
         ("DELETE", "/v1/environments", 405, "does not take this method"),
-        ("GET", "/v1/environments/shop/nowhere", 404, "there is no such environment"),
+        ("GET", "/v1/environments/shop/nowhere", 404, "there is no environment shop/nowhere"),
         ("GET", "/v1/environments/SHOP/%20", 404, "there is no such environment"),
         ("GET", "/v1/deployments/shop/qa/one", 400, "one"),
         ("GET", "/v1/deployments/shop/qa/1", 404, "unknown"),

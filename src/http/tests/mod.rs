@@ -2,6 +2,7 @@
 
 mod acts;
 mod bad_hooks;
+mod commands;
 mod confirmed;
 mod document;
 mod floods;

@@ -1,0 +1,52 @@
+//! One deployment of the history: which release, how it ended, who asked for it, when and why.
+
+use serde_json::Value;
+
+use super::screen::{coloured, harmless, wrapped};
+
+/// The lines of one deployment, from the API's answer.
+pub(super) fn lines(told: &Value, width: Option<usize>) -> Vec<String> {
+    let text = |key: &str| told[key].as_str().map(harmless);
+    let or_nothing = |key: &str| text(key).unwrap_or_else(|| "-".to_owned());
+    let state = text("state").unwrap_or_else(|| "no record tells how it ended".to_owned()).replace('_', " ");
+    let head = format!("#{:<4} {} (release {})", told["number"].to_string(), or_nothing("version"), told["release"]);
+    let mut lines = vec![format!("{head}  {}", coloured(&state))];
+    let why = text("reason").map(|reason| format!(": {reason}")).unwrap_or_default();
+    let trigger = or_nothing("trigger");
+    let asked = format!("asked for {} by {} ({trigger}){why}", or_nothing("at"), or_nothing("asked_by"));
+    lines.extend(wrapped(&asked, width, 6));
+    lines.extend(text("adopts").iter().flat_map(|stack| wrapped(&format!("adopting stack {stack}"), width, 6)));
+    lines.extend(text("live_at").iter().flat_map(|at| wrapped(&format!("live from {at}"), width, 6)));
+    if let Some(by) = text("rolled_back_by") {
+        lines.extend(wrapped(&format!("rolled back by {by}"), width, 6));
+    }
+    if let Some(at) = text("ended_at") {
+        let why = text("why").map(|why| format!(": {why}")).unwrap_or_default();
+        lines.extend(wrapped(&format!("{state} at {at}{why}"), width, 6));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_deployed_what_when_and_why_and_how_it_ended() {
+        let told = serde_json::json!({
+            "number": 9, "release": 7, "version": "1.4.2", "trigger": "person", "asked_by": "alice", "at": "T1",
+            "reason": "orders \u{1b}[2Jfail", "live_at": "T2", "state": "rolled_back", "ended_at": "T3",
+            "why": "exit status 42", "rolled_back_by": "bob",
+        });
+        assert_eq!(
+            lines(&told, Some(80)),
+            [
+                "#9    1.4.2 (release 7)  rolled back",
+                "      asked for T1 by alice (person): orders \u{fffd}[2Jfail",
+                "      live from T2",
+                "      rolled back by bob",
+                "      rolled back at T3: exit status 42",
+            ]
+        );
+    }
+}

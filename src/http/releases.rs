@@ -1,0 +1,199 @@
+//! Which release is meant: by its version, as people know it, or by its number. One that nobody knows is refused with what
+//! there is. And the story of deployments.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    App, Problem,
+    events::READERS,
+    place::Place,
+    shape::{State as Name, Why},
+};
+use crate::{
+    machine::{DeploymentState, EnvironmentId, Event, Trigger},
+    telling::{self, Story},
+    text::{did_you_mean, format_time},
+};
+
+/// How many records are read for a release, or for stories, at most.
+const MOST: usize = 10_000;
+/// How many releases a refusal lists.
+const LISTED: usize = 8;
+
+/// The releases of a pipeline that its environments remember, or that were ever accepted in them.
+async fn known(app: &Arc<App>, id: &EnvironmentId, all: bool) -> Result<BTreeMap<u32, String>, Problem> {
+    let of_pipeline = |other: &EnvironmentId| other.pipeline == id.pipeline;
+    let mut found = BTreeMap::new();
+    for environment in app.journal.environments().into_iter().filter(|other| of_pipeline(other)) {
+        let state = app.journal.state(&environment);
+        found.extend(telling::releases(&state).map(|release| (release.number, release.version.to_string())));
+    }
+    if all {
+        let (journal, pipeline) = (app.journal.clone(), id.pipeline.clone());
+        let records = reading(move || journal.history_where(&|other| other.pipeline == pipeline, MOST, 0)).await?;
+        for record in records {
+            if let Event::Accepted { release, .. } | Event::RollbackWentCold { release, .. } = record.event {
+                found.entry(release.number).or_insert_with(|| release.version.to_string());
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn reading<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Problem> {
+    let turn = READERS.acquire().await.map_err(|e| Problem::new(503, e.to_string()))?;
+    let read = tokio::task::spawn_blocking(move || {
+        // The reading goes on without a caller who hangs up.
+        let _turn = turn;
+        work()
+    });
+    let read = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
+    read.map_err(|e| Problem::new(500, format!("the state file cannot be read: {e}; `pointsman journal verify`")))
+}
+
+/// The release that is meant, if there is one.
+pub(super) async fn meant(
+    app: &Arc<App>,
+    id: &EnvironmentId,
+    number: Option<u32>,
+    version: Option<&str>,
+) -> Result<u32, Problem> {
+    if number.is_none() && version.is_none() {
+        return Err(Problem::new(400, "name the release you mean: {\"version\": \"1.4.2\"} or {\"release\": 7}"));
+    }
+    let mut all = known(app, id, false).await?;
+    for last in [false, true] {
+        if last {
+            all = known(app, id, true).await?;
+        }
+        match (number, version) {
+            (Some(number), _) if all.contains_key(&number) => return Ok(number),
+            (Some(_), _) | (None, None) => {}
+            (None, Some(version)) => {
+                let of: Vec<u32> = all.iter().filter(|(_, known)| **known == version).map(|(n, _)| *n).collect();
+                match (&*of, version.parse::<u32>()) {
+                    ([one], _) => return Ok(*one),
+                    ([], Ok(number)) if all.contains_key(&number) => return Ok(number),
+                    ([], _) => {}
+                    (several, _) => {
+                        let several: Vec<String> = several.iter().map(|n| format!("--release {n}")).collect();
+                        let why = format!("several releases are called {version}; name one: {}", several.join(", "));
+                        return Err(Problem::new(409, format!("{why} (`pointsman history {id}` shows them)")));
+                    }
+                }
+            }
+        }
+    }
+    Err(unknown(id, &version.map_or_else(|| number.unwrap_or(0).to_string(), str::to_owned), &all))
+}
+
+fn unknown(id: &EnvironmentId, wanted: &str, all: &BTreeMap<u32, String>) -> Problem {
+    let guess = did_you_mean(wanted, all.values().map(String::as_str));
+    let guess = guess.map(|guess| format!("; did you mean {guess}?")).unwrap_or_default();
+    let shown: String = wanted.chars().filter(|c| !c.is_control()).take(60).collect();
+    let listed: Vec<String> =
+        all.iter().rev().take(LISTED).map(|(number, version)| format!("{version} (release {number})")).collect();
+    let listed = if listed.is_empty() { "none yet".to_owned() } else { listed.join(", ") };
+    let why = format!("{} has no release {shown}{guess}; there are: {listed}", id.pipeline);
+    Problem::not_found(&format!("{why} (`pointsman history {id}` shows them)"))
+}
+
+/// One deployment, from who asked for it to its end.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PastDeployment {
+    pub number: u32,
+    /// The number of its release.
+    pub release: u32,
+    #[schema(example = "1.4.2")]
+    pub version: String,
+    #[schema(value_type = Why)]
+    pub trigger: Trigger,
+    #[schema(example = "alice")]
+    pub asked_by: String,
+    /// The stack of somebody else's making that it took over.
+    #[schema(required)]
+    pub adopts: Option<String>,
+    /// When it was asked for.
+    pub at: String,
+    #[schema(required)]
+    pub reason: Option<String>,
+    /// When it got the traffic.
+    #[schema(required)]
+    pub live_at: Option<String>,
+    /// Its state now, or how it ended; null when no record tells.
+    #[schema(required, value_type = Option<Name>)]
+    pub state: Option<DeploymentState>,
+    #[schema(required)]
+    pub ended_at: Option<String>,
+    /// Why it ended so.
+    #[schema(required)]
+    pub why: Option<String>,
+    /// Who asked for its rollback.
+    #[schema(required)]
+    pub rolled_back_by: Option<String>,
+}
+
+/// The last deployments, oldest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Stories {
+    pub deployments: Vec<PastDeployment>,
+}
+
+/// How many.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Last {
+    /// How many deployments, 200 at most.
+    #[param(maximum = 4_294_967_295_u32, example = 20)]
+    last: Option<u32>,
+}
+
+/// The deployments of an environment
+///
+/// Who asked for which release, when and why, and how it ended: one entry for each deployment.
+#[utoipa::path(
+    get, path = "/v1/environments/{pipeline}/{environment}/deployments", tag = "looking", params(Place, Last),
+    responses((status = 200, description = "The last ones, oldest first", body = Stories)),
+)]
+pub(super) async fn deployments(
+    State(app): State<Arc<App>>,
+    Path(place): Path<Place>,
+    Query(Last { last }): Query<Last>,
+) -> Result<Json<Stories>, Problem> {
+    let id = place.find(&app)?.id.clone();
+    let last = last.map_or(20, |last| usize::try_from(last).unwrap_or(200).min(200));
+    let (journal, wanted) = (app.journal.clone(), id.clone());
+    let records = reading(move || journal.history(Some(&wanted), MOST)).await?;
+    let state = app.journal.state(&id);
+    let told = telling::stories(records.iter().map(|r| (r.at, &r.by, &r.event)), &state);
+    let told = told.into_iter().rev().take(last).map(|story| shown(story, &state)).collect::<Vec<_>>();
+    Ok(Json(Stories { deployments: told.into_iter().rev().collect() }))
+}
+
+fn shown(story: Story, state: &crate::machine::Environment) -> PastDeployment {
+    let now = state.deployment_state(story.number).map(|(now, _)| now);
+    let is = story.end.as_ref().map(|end| end.outcome.into()).or(now);
+    PastDeployment {
+        number: story.number.0,
+        release: story.release.number,
+        version: story.release.version.to_string(),
+        trigger: story.trigger,
+        asked_by: story.by.to_string(),
+        adopts: story.release.adopts.as_ref().map(|adopts| adopts.stack.to_string()),
+        at: format_time(story.at),
+        reason: story.reason.as_deref().map(str::to_owned),
+        live_at: story.live.map(format_time),
+        // A rollback on its way of a deployment that had succeeded.
+        state: now.filter(|now| !now.is_final()).or(is),
+        ended_at: story.end.as_ref().map(|end| format_time(end.at)),
+        why: story.end.map(|end| end.why.to_string()).filter(|why| !why.is_empty()),
+        rolled_back_by: story.rolled_back_by.as_deref().map(str::to_owned),
+    }
+}

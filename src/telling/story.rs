@@ -1,0 +1,130 @@
+//! The story of deployments, one each: who asked for what and why, when it was live, how it ended. Folded from records, which
+//! may begin in the middle of the history.
+
+use std::sync::Arc;
+
+use crate::machine::{Environment, Event, Millis, Number, Outcome, Release, Trigger};
+
+/// One deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Story {
+    pub number: Number,
+    pub release: Arc<Release>,
+    pub trigger: Trigger,
+    /// Who asked for it, when, and why where they said so.
+    pub by: Arc<str>,
+    pub at: Millis,
+    pub reason: Option<Arc<str>>,
+    /// When it got the traffic.
+    pub live: Option<Millis>,
+    /// How it ended; none while it is under way.
+    pub end: Option<End>,
+    /// Who asked for its rollback.
+    pub rolled_back_by: Option<Arc<str>>,
+    started: bool,
+    undo: Option<(Outcome, Arc<str>)>,
+}
+
+/// How a deployment ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct End {
+    pub outcome: Outcome,
+    pub at: Millis,
+    pub why: Arc<str>,
+}
+
+/// Tells the deployments of these records, oldest first. What the state remembers of their ends counts.
+pub(crate) fn stories<'a>(
+    records: impl IntoIterator<Item = (Millis, &'a Arc<str>, &'a Event)>,
+    state: &Environment,
+) -> Vec<Story> {
+    let mut told = Vec::new();
+    for (at, by, event) in records {
+        take(&mut told, (at, by, event));
+    }
+    for story in &mut told {
+        if let Some(ended) = state.ended().iter().rev().find(|ended| ended.number == story.number) {
+            story.end = Some(End { outcome: ended.outcome, at: ended.at, why: ended.reason.clone() });
+        }
+    }
+    told
+}
+
+fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
+    let new = |number: Number, release: &Arc<Release>, trigger, reason: Option<&Arc<str>>| Story {
+        number,
+        release: release.clone(),
+        trigger,
+        by: by.clone(),
+        at,
+        reason: reason.cloned(),
+        live: None,
+        end: None,
+        rolled_back_by: None,
+        started: false,
+        undo: None,
+    };
+    let end = |outcome, why: &Arc<str>| Some(End { outcome, at, why: why.clone() });
+    match event {
+        Event::Accepted { number, release, trigger, reason, .. } => {
+            let why: Arc<str> = format!("deployment {number} is newer").into();
+            let waiting = |s: &&mut Story| !s.started && s.end.is_none() && s.trigger != Trigger::Rollback;
+            told.iter_mut().filter(waiting).for_each(|story| story.end = end(Outcome::Superseded, &why));
+            told.push(new(*number, release, *trigger, reason.as_ref()));
+        }
+        Event::RollbackWentCold { number, by: next, release, reason, .. } => {
+            clear_the_way(told, *number, at);
+            if let Some(story) = told.iter_mut().find(|s| s.number == *number) {
+                (story.rolled_back_by, story.end) = (Some(by.clone()), end(Outcome::RolledBack, reason));
+            }
+            told.push(new(*next, release, Trigger::Rollback, Some(reason)));
+        }
+        Event::Vetoed { release, .. } => {
+            let why: Arc<str> = "its release was vetoed".into();
+            let waiting = |s: &&mut Story| !s.started && s.end.is_none() && s.release.number == *release;
+            told.iter_mut().filter(waiting).for_each(|story| story.end = end(Outcome::Aborted, &why));
+        }
+        event => {
+            if let Event::RollbackRequested { number, .. } = event {
+                clear_the_way(told, *number, at);
+            }
+            let Some(story) = about(event).and_then(|number| told.iter_mut().find(|s| s.number == number)) else {
+                return;
+            };
+            match event {
+                Event::Started { .. } => story.started = true,
+                Event::WentLive { .. } => story.live = Some(at),
+                Event::Succeeded { .. } => story.end = end(Outcome::Succeeded, &"".into()),
+                Event::Ended { outcome, reason, .. } => story.end = end(*outcome, reason),
+                Event::RollbackRequested { .. } => story.rolled_back_by = Some(by.clone()),
+                Event::UndoOrdered { outcome, reason, .. } => story.undo = Some((*outcome, reason.clone())),
+                Event::Undone { .. } => {
+                    story.end = story.undo.take().and_then(|(outcome, why)| end(outcome, &why)).or(story.end.take());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A rollback aborts what has not reached its cutover.
+fn clear_the_way(told: &mut [Story], live: Number, at: Millis) {
+    let why: Arc<str> = format!("deployment {live} is being rolled back").into();
+    let before = |s: &&mut Story| s.started && s.live.is_none() && s.end.is_none() && s.number != live;
+    let aborted = || Some(End { outcome: Outcome::Aborted, at, why: why.clone() });
+    told.iter_mut().filter(before).for_each(|story| story.end = aborted());
+}
+
+/// The deployment whose way an event is a step of.
+fn about(event: &Event) -> Option<Number> {
+    match event {
+        Event::Started { number }
+        | Event::WentLive { number }
+        | Event::Succeeded { number }
+        | Event::Ended { number, .. }
+        | Event::RollbackRequested { number, .. }
+        | Event::UndoOrdered { number, .. }
+        | Event::Undone { number } => Some(*number),
+        _ => None,
+    }
+}
