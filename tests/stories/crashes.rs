@@ -58,3 +58,41 @@ fn a_killed_supervisor_of_what_is_live_is_replaced_at_once_and_users_notice_noth
     assert_eq!(seen.failures, Vec::<String>::new());
     house.assert_live("v1");
 }
+
+#[test]
+fn what_is_live_serves_again_when_what_it_needs_is_back_also_after_the_controller_was_killed() {
+    let house = House::with("bake = \"0s\"\nretain = \"1h\"");
+    let needs = "test ! -e away || {{ echo no database >&2; exit 3; }}; \
+                 exec {pointsman} sample --listen {address}:{port} --version {version}";
+    house.write("stacks/process/app.toml", &house.definition(needs));
+    house.start();
+    house.push("v1", "");
+    house.settle();
+    // At once, also before it counts as one that is kept for ever: it is live, so it is wanted.
+    let away = "state/stacks/process/stacks/shop/live/1/work/away";
+    house.write(away, "");
+    let instances = || house.processes().into_iter().filter(|process| process.runs("sample"));
+    instances().for_each(|process| process.kill());
+    let shown = |what: &str| house.environment().filter(|now| now["live"].to_string().contains(what)).map(drop);
+    house.until("it is down, and says why", || shown("exit status 3: no database"));
+    house.kill();
+    house.start();
+    house.until("it is tried still", || shown("ended 8 times in a row"));
+
+    fs::remove_file(house.path(away)).expect("it is there");
+    house.until("users are served", || house.live_version());
+    house.assert_live("v1");
+}
+
+#[test]
+fn a_killed_instance_of_what_is_live_is_started_again_at_once() {
+    let house = House::with_v1_live("bake = \"1500ms\"\nretain = \"1h\"");
+    let instance = || house.processes().into_iter().find(|process| process.runs("sample"));
+    let before = instance().expect("it runs");
+    let since = Stopwatch::start();
+    before.kill();
+    house.until("another instance runs", || instance().filter(|now| now.pid != before.pid));
+    let started = since.elapsed();
+    house.until("users are served", || house.live_version());
+    println!("a killed instance: another one after {started:?}, users served after {:?}", since.elapsed());
+}
