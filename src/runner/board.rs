@@ -31,6 +31,8 @@ pub struct Sight {
     pub trouble: Vec<Trouble>,
     /// Requests still open, per stack.
     pub open: Vec<(Number, u64)>,
+    /// The host that the front was found on, by name and identity, where it tells.
+    pub front_host: Option<String>,
 }
 
 /// One stack.

@@ -140,7 +140,12 @@ impl World {
                 let target = to.map(|number| self.target(number, look)).transpose()?;
                 let route = Route { generation: *generation, target };
                 match within(self.front.call_limit(), self.front.cut_over(&route)).await? {
-                    CutOver::Applied => Ok(()),
+                    CutOver::Applied => {
+                        if let Some(host) = self.front.place() {
+                            tracing::info!(environment = %self.id, %generation, host, "cut over on {host}");
+                        }
+                        Ok(())
+                    }
                     CutOver::Stale { applied } => {
                         Err(StepError::Refused(format!("the front has accepted generation {applied} before")))
                     }
@@ -260,6 +265,7 @@ impl World {
         let stacks = views.map(|s| super::board::StackSight::new(s, endpoints.get(&s.number))).collect();
         self.board.update(&self.id, |sight| {
             sight.looked = now;
+            sight.front_host = self.front.place();
             if seen.stacks.is_some() {
                 sight.stacks = stacks;
             }

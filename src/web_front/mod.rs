@@ -143,6 +143,11 @@ pub trait FrontDriver: Send + Sync {
         Ok(())
     }
 
+    /// The host that the last look found the front on, by name and identity, where the front tells.
+    fn place(&self) -> Option<String> {
+        None
+    }
+
     /// What whoever reads a plan must know about this front, each in one line.
     fn notes(&self) -> Vec<String> {
         Vec::new()

@@ -150,7 +150,7 @@ async fn a_host_that_can_not_be_reached_is_given_up_in_time() {
     let begun = Instant::now();
     let unreachable = driver.stage(&stack(1)).await;
     assert!(matches!(unreachable, Err(StepError::Unavailable(_))));
-    assert_says(unreachable, &["127.0.0.1 can not be reached by ssh", "Connection refused"]);
+    assert_says(unreachable, &["127.0.0.1 cannot be reached by ssh", "Connection refused"]);
     assert!(begun.elapsed() < Duration::from_secs(30));
     // Somebody who takes connections and says nothing.
     let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

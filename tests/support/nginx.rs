@@ -24,6 +24,8 @@ pub struct Nginx {
     address: Ipv4Addr,
     /// What Pointsman calls it, and what users do.
     site: (&'static str, &'static str),
+    /// More of what stands in `http {}`.
+    more: &'static str,
     pub sshd: Option<Sshd>,
 }
 
@@ -33,24 +35,61 @@ impl Nginx {
         Self::set_up_as("shop-prod", "shop.test")
     }
 
+    /// With more in `http {}`.
+    pub fn with(more: &'static str) -> Option<Self> {
+        let mut nginx = Self::set_up()?;
+        nginx.more = more;
+        fs::write(nginx.path("nginx.conf"), nginx.configuration()).unwrap();
+        nginx.run();
+        Some(nginx)
+    }
+
     fn set_up_as(name: &'static str, server_name: &'static str) -> Option<Self> {
         let (program, _) = (peers::need("nginx")?, peers::need("openssl")?);
         let address = address::own();
         let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         // nginx's workers are somebody else.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let nginx =
-            Self { folder, state, program, child: Mutex::new(None), address, site: (name, server_name), sshd: None };
+        let nginx = Self {
+            folder,
+            state,
+            program,
+            child: Mutex::new(None),
+            address,
+            site: (name, server_name),
+            more: "",
+            sshd: None,
+        };
         let site = nginx.setup("self-signed", &[]);
-        // A second one without TLS, for clients as plain as can be.
-        let (_, tls) = site.split_once("\nserver {").unwrap().1.split_once("\nserver {").unwrap();
-        let plain: Vec<_> = tls.lines().filter(|line| !line.trim().starts_with("ssl_")).collect();
-        let (from, to) = (format!("listen {} ssl http2;", nginx.tls()), format!("listen {};", nginx.plain()));
-        let plain = plain.join("\n").replace(&from, &to);
-        assert!(plain.contains(&to));
-        fs::write(nginx.path("conf.d/plain.conf"), format!("server {{{plain}")).unwrap();
+        nginx.plain_copy(&site, nginx.tls(), nginx.plain());
         fs::write(nginx.path("nginx.conf"), nginx.configuration()).unwrap();
         Some(nginx)
+    }
+
+    /// A second server without TLS, for clients as plain as can be.
+    fn plain_copy(&self, site: &str, tls: SocketAddr, to: SocketAddr) {
+        let (_, server) = site.split_once("\nserver {").unwrap().1.split_once("\nserver {").unwrap();
+        let plain: Vec<_> = server.lines().filter(|line| !line.trim().starts_with("ssl_")).collect();
+        let (from, listen) = (format!("listen {tls} ssl http2;"), format!("listen {to};"));
+        let plain = plain.join("\n").replace(&from, &listen);
+        assert!(plain.contains(&listen));
+        let file = if to == self.plain() { "conf.d/plain.conf" } else { "conf.d/plain-more.conf" };
+        fs::write(self.path(file), format!("server {{{plain}")).unwrap();
+    }
+
+    /// One more site of this nginx, made before it is started: where its users come, and the settings of its driver.
+    pub fn neighbour(&self) -> (SocketAddr, String) {
+        let at = |port: u16| SocketAddr::from((self.address, port));
+        let mut command = self.setup_command("blog", "blog.test");
+        command.env("READ_BACK", at(8197).to_string());
+        command.env("HTTP", at(8180).to_string()).env("HTTPS", at(8543).to_string());
+        let done = command.arg("self-signed").output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        let site = fs::read_to_string(self.path("conf.d/pointsman-blog.conf")).unwrap();
+        self.plain_copy(&site, at(8543), at(8181));
+        let settings = self.settings().replace("shop-prod", "blog");
+        let settings = settings.replace(&self.read_back().to_string(), &at(8197).to_string());
+        (at(8181), settings.replace(&self.plain().to_string(), &at(8181).to_string()))
     }
 
     /// And running.
@@ -82,16 +121,21 @@ impl Nginx {
 
     /// Runs `setup.sh` in this mode; gives the site.
     pub fn setup(&self, mode: &str, more: &[&str]) -> String {
+        let done = self.setup_command(self.site.0, self.site.1).arg(mode).args(more).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        fs::read_to_string(self.path(&format!("conf.d/pointsman-{}.conf", self.site.0))).unwrap()
+    }
+
+    /// `setup.sh` for this name, without its mode.
+    pub fn setup_command(&self, name: &str, server_name: &str) -> Command {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/web_front/nginx/setup.sh");
         let mut command = Command::new("sh");
-        command.args([script, self.site.0, self.site.1, mode]).args(more);
+        command.args([script, name, server_name]);
         let user = rustix::process::getuid().as_raw().to_string();
         command.env("NGINX", self.folder.path()).env("STATE", self.path("state")).env("OWNER", user);
         command.env("READ_BACK", self.read_back().to_string());
         command.env("HTTP", format!("{}:8080", self.address)).env("HTTPS", self.tls().to_string());
-        let done = command.output().unwrap();
-        assert!(done.status.success(), "{done:?}");
-        fs::read_to_string(self.path(&format!("conf.d/pointsman-{}.conf", self.site.0))).unwrap()
+        command
     }
 
     fn configuration(&self) -> String {
@@ -101,7 +145,8 @@ impl Nginx {
             "{user}daemon off;\nworker_processes 2;\npid {here}/nginx.pid;\nerror_log {here}/error.log warn;\n\
              events {{ worker_connections 512; }}\nhttp {{\n    access_log off;\n    keepalive_requests 1000000;\n    \
              client_body_temp_path {here}/t1; proxy_temp_path {here}/t2; fastcgi_temp_path {here}/t3;\n    \
-             uwsgi_temp_path {here}/t4; scgi_temp_path {here}/t5;\n    include {here}/conf.d/*.conf;\n}}\n"
+             uwsgi_temp_path {here}/t4; scgi_temp_path {here}/t5;\n    {}\n    include {here}/conf.d/*.conf;\n}}\n",
+            self.more.replace("HERE", &here.to_string())
         )
     }
 
@@ -215,6 +260,11 @@ impl Nginx {
     pub fn driver_with(&self, more: &str) -> Arc<dyn FrontDriver> {
         let table = format!("{}{more}", self.settings()).parse().unwrap();
         nginx::open(&table, self.folder.path(), self.state.path()).unwrap()
+    }
+
+    /// A driver with just these settings, and a place of its own.
+    pub fn driver_of(&self, settings: &str, own: &tempfile::TempDir) -> Arc<dyn FrontDriver> {
+        nginx::open(&settings.parse().unwrap(), self.folder.path(), own.path()).unwrap()
     }
 
     /// The same, with other lines instead of those that begin like this.

@@ -7,21 +7,26 @@
 # It writes NAME's site, the first include, and the folder whose files decide who gets the traffic; it overwrites nothing
 # that is there, and neither starts nor reloads nginx. What differs from Debian's nginx is said in the environment:
 #
-#   OWNER      who Pointsman signs in as, and owns include and folder   (deploy)
+#   OWNER      who Pointsman signs in as, and owns include and folder;  (deploy)
+#              one for all sites of an nginx
 #   NGINX      nginx's folder                                           (/etc/nginx)
+#   COMMAND    nginx itself                                             (nginx -c $NGINX/nginx.conf)
 #   SITES      where the site goes                                      ($NGINX/conf.d)
 #   STATE      where the folder goes                                    (/var/lib/pointsman)
 #   READ_BACK  where nginx says what it serves, `front.read_back`; the  (127.0.0.1:8099)
 #              port after it must be free too
 #   HTTP HTTPS where users connect                                      (80, 443)
+#   TAKE_OVER  yes: although this nginx serves SERVER_NAME already      (no)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-usage() { sed -n '2,18s/^# \{0,1\}//p' "$0" >&2; exit 64; }
+usage() { sed -n -e '/^set -eu/q' -e '2,$s/^# \{0,1\}//p' "$0" >&2; exit 64; }
 [ $# -ge 3 ] || usage
 name=$1 server_name=$2 mode=$3
 : "${OWNER:=deploy}" "${NGINX:=/etc/nginx}" "${STATE:=/var/lib/pointsman}" "${READ_BACK:=127.0.0.1:8099}"
-: "${SITES:=$NGINX/conf.d}" "${HTTP:=80}" "${HTTPS:=443}"
-case $name in '' | *[!a-z0-9-]*) echo "$name is no name: use a-z, 0-9 and -" >&2 && exit 64 ;; esac
+: "${SITES:=$NGINX/conf.d}" "${HTTP:=80}" "${HTTPS:=443}" "${TAKE_OVER:=no}"
+PATH=$PATH:/usr/sbin:/usr/local/sbin
+: "${COMMAND:=nginx -c $NGINX/nginx.conf}"
+case $name in '' | *[!a-z0-9-]*) echo "$name cannot be a site's name: use a-z, 0-9 and -" >&2 && exit 64 ;; esac
 include=$NGINX/pointsman/$name.conf folder=$STATE/$name
 case $mode in
 self-signed)
@@ -31,11 +36,105 @@ self-signed)
 signed)
     [ $# -eq 5 ] || usage
     certificate=$4 key=$5 hsts=
-    [ -r "$certificate" ] || { echo "$certificate can not be read" >&2 && exit 66; }
-    [ -r "$key" ] || { echo "$key can not be read" >&2 && exit 66; }
+    [ -r "$certificate" ] || { echo "$certificate cannot be read" >&2 && exit 66; }
+    [ -r "$key" ] || { echo "$key cannot be read" >&2 && exit 66; }
     ;;
 *) usage ;;
 esac
+
+# Nothing is written before all of this is known to be right.
+stop() { printf '%s\n' "$@" "Nothing was changed." >&2; exit 65; }
+case $OWNER in
+*[!0-9]*) owner=$(id -u "$OWNER" 2>/dev/null) || stop "there is no user $OWNER on this host: make it, or say OWNER=..." ;;
+*) owner=$OWNER ;;
+esac
+# Every site's include is in this folder, and each reload says to the users of all sites that connections end: so all of
+# them have one owner.
+for place in "$NGINX/pointsman" "$folder"; do
+    [ ! -d "$place" ] || [ "$(stat -c %u "$place")" = "$owner" ] ||
+        stop "$place belongs to $(stat -c %U "$place"), by whom Pointsman signs in for a site that is there." \
+            "Use OWNER=$(stat -c %U "$place") for this site too."
+done
+# One line for each server of nginx that answers where this site would: the file, and the name by which it does.
+served() {
+    awk -v wanted="$server_name" -v ours="$HTTP $HTTPS" -v own="$SITES/pointsman-$name.conf" '
+    function port(listen) { sub(/.*:/, "", listen); return listen ~ /^[0-9]+$/ ? listen : 80 }
+    function address(listen) {
+        if (listen ~ /^[0-9]+$/) return "*"
+        sub(/:[0-9]+$/, "", listen)
+        return listen ~ /^(\*|0\.0\.0\.0|\[::\])$/ ? "*" : listen
+    }
+    function meets(all,    a, b, i, j, n, m) {
+        n = split(all == "" ? "80" : all, a, " "); m = split(ours, b, " ")
+        for (i = 1; i <= n; i++) for (j = 1; j <= m; j++) {
+            if (a[i] ~ /^unix:/ || port(a[i]) != port(b[j])) continue
+            if (address(a[i]) == "*" || address(b[j]) == "*" || address(a[i]) == address(b[j])) return 1
+        }
+        return 0
+    }
+    function answers(called) {
+        called = tolower(called); gsub(/["\047]/, "", called)
+        if (called == tolower(wanted)) return 1
+        if (called == "." tolower(wanted)) return 1
+        sub(/^\*\./, ".", called)
+        if (substr(called, 1, 1) != ".") return 0
+        return substr(tolower(wanted), length(wanted) - length(called) + 1) == called
+    }
+    function ended(    a, i, n) {
+        if (file != own && meets(listens)) {
+            n = split(names, a, " ")
+            for (i = 1; i <= n; i++) if (answers(a[i])) print file ": server_name " a[i]
+        }
+    }
+    function word(w) {
+        if (w == "{") {
+            depth++
+            if (count == 1 && first == "server") { at = depth; listens = ""; names = "" }
+        } else if (w == "}") {
+            if (at && depth == at) { ended(); at = 0 }
+            depth--
+        } else if (w == ";") {
+            if (at && depth == at && first == "listen") listens = listens " " second
+            if (at && depth == at && first == "server_name") names = names rest
+        } else {
+            count++
+            if (count == 1) first = w
+            if (count == 2) second = w
+            if (count > 1) rest = rest " " w
+            return
+        }
+        count = 0; rest = ""
+    }
+    /^# configuration file .*:$/ { file = substr($0, 22, length($0) - 22); next }
+    { sub(/(^|[ \t;{}])#.*/, " "); gsub(/[{};]/, " & "); for (i = 1; i <= NF; i++) word($i) }'
+}
+# What nginx itself would read; where it cannot say it, what lies in its folder.
+configuration() {
+    $COMMAND -T 2>/dev/null && return
+    [ -d "$NGINX" ] || return 0
+    find -L "$NGINX" -type f \( -name '*.conf' -o -path '*/sites-enabled/*' \) | while read -r file; do
+        printf '\n# configuration file %s:\n' "$file"
+        cat "$file"
+    done
+}
+there=$(configuration | served | sort -u)
+[ -z "$there" ] || [ "$TAKE_OVER" = yes ] ||
+    stop "this nginx serves $server_name already, and its users would get 503 until the first deployment is live:" "$there" \
+        "Put Pointsman's lines into that server instead (README.md, \"A site of your own\"), or take the server out;" \
+        "or, if nobody uses it, run this again with TAKE_OVER=yes."
+# What this nginx was built without is left out of what is written for it.
+without=
+built=$($COMMAND -V 2>&1) || built=
+lacks() { without="$without $1"; }
+for module in access auth_basic charset gzip limit_conn limit_req mirror ssi; do
+    case $built in *--without-http_${module}_module*) lacks $module ;; esac
+done
+case $built in *--without-http-cache*) lacks proxy_cache ;; esac
+for module in addition auth_request gunzip gzip_static stub_status sub; do
+    case $built in *--with-http_${module}_module* | '') continue ;; esac
+    if [ $module = sub ]; then lacks sub_filter; else lacks $module; fi
+done
+without=${without# }
 
 umask 022
 mkdir -p "$NGINX/pointsman" "$NGINX/pointsman-tls" "$SITES" "$folder"
@@ -50,8 +149,14 @@ under=$(printf %s "$name" | tr -c a-z0-9 _)
 next=${READ_BACK%:*}:$((${READ_BACK##*:} + 1))
 port=${HTTPS##*:}
 if [ "$port" = 443 ]; then port=; else port=:$port; fi
+identity=$folder/identity
+[ -s "$identity" ] || od -An -N8 -tx1 /dev/urandom | tr -d ' \n' >"$identity"
 fill() {
-    sed -e "s|@INCLUDE@|$include|g" -e "s|@FOLDER@|$folder|g" -e "s|@NAME@|$under|g" -e "s|@READ_BACK@|$READ_BACK|g" -e "s|@NEXT@|$next|g" \
+    pattern=
+    for module in $without; do pattern="$pattern -e /#?$module\$/d"; done
+    # Words without spaces of their own.
+    # shellcheck disable=SC2086
+    sed $pattern -e "s|@IDENTITY@|$(cat "$identity")|g" -e "s|@WITHOUT@|${without:--}|g" -e "s|@INCLUDE@|$include|g" -e "s|@FOLDER@|$folder|g" -e "s|@NAME@|$under|g" -e "s|@READ_BACK@|$READ_BACK|g" -e "s|@NEXT@|$next|g" \
         -e "s|@SERVER_NAME@|$server_name|g" -e "s|@HTTP@|$HTTP|g" -e "s|@HTTPS@|$HTTPS|g" -e "s|@HTTPS_PORT@|$port|g" \
         -e "s|@CERTIFICATE@|$certificate|g" -e "s|@KEY@|$key|g" -e "s|@HSTS@|$hsts|g" \
         -e 's|@ABOUT@|no generation was in force when it was written|' -e 's|@SLOTS@|0 - -|g' -e '/^@ANSWERS@}/s/@ANSWERS@//' \
@@ -66,7 +171,7 @@ put "$here/slots.conf" "$include"
 put "$here/site.conf" "$SITES/pointsman-$name.conf"
 all=$SITES/pointsman.conf
 grep -qsF "include $NGINX/pointsman/*.conf;" "$all" || echo "include $NGINX/pointsman/*.conf;" >>"$all"
-chown "$OWNER" "$NGINX/pointsman" "$include" "$folder"
+chown "$OWNER" "$NGINX/pointsman" "$include" "$folder" "$identity"
 chmod 755 "$folder" "$NGINX/pointsman"
 cat <<END
 Done. Look at $SITES/pointsman-$name.conf, then: nginx -t && nginx -s reload

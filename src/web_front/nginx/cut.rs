@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::settings::Settings;
+use super::{settings::Settings, words};
 use crate::{machine::Generation, stacks::StepError};
 
 /// For whoever has the lock to let it go.
@@ -41,6 +41,9 @@ pub(super) async fn apply(
     let done = tokio::task::spawn_blocking(move || cut.apply()).await;
     let done = done.map_err(io::Error::other).flatten();
     done.map_err(|error| match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem => {
+            words::full(settings, &error.to_string())
+        }
         io::ErrorKind::PermissionDenied => StepError::Refused(format!(
             "{place} must be writable to Pointsman ({error}); see `setup.sh` in web_front/nginx"
         )),
@@ -51,7 +54,6 @@ pub(super) async fn apply(
 impl Cut {
     fn apply(&self) -> io::Result<String> {
         let _lock = lock(&self.folder)?;
-        gone(fs::remove_file(self.folder.join("farewell")))?;
         let routes = self.folder.join("routes");
         fs::create_dir_all(&routes)?;
         let made = numbers(&routes)?;

@@ -1,12 +1,17 @@
-# Run by `sh -c` on nginx's host: what Pointsman does there, one step a call. Every step can be cut short anywhere and
-# done again. Exit status 75: somebody else was faster; 65: the configuration is refused; 66: nginx takes no signal.
+# Read by `sh -s` on nginx's host, whole before any of it runs: what Pointsman does there, one step a call. Every step can
+# be cut short anywhere and done again. Exit status 75: somebody else was faster; 65: the configuration is refused; 66:
+# nginx takes no signal; 69: a program is missing; 77: a folder may not be written.
 set -eu
 LC_ALL=C PATH=$PATH:/usr/sbin:/usr/local/sbin
 export LC_ALL PATH
 umask 022
+# What a login script has said before is not ours.
+echo @pointsman@
+echo @pointsman@ >&2
 verb=$1 include=$2 folder=$3
 shift 3
 former=$include.former
+me=$(printf %s "$include" | tr / _)
 
 fail() {
     code=$1
@@ -14,47 +19,85 @@ fail() {
     printf '%s\n' "$*" >&2
     exit "$code"
 }
+for tool in flock sha256sum readlink sync tr od sed; do
+    command -v $tool >/dev/null || fail 69 "there is no $tool"
+done
 digest() { if [ -e "$include" ]; then sha256sum <"$include" | cut -c 1-64; else echo none; fi; }
 live() { readlink "$folder/live" || echo none; }
 durable() { sync "$@" 2>/dev/null || sync; }
+# A full disk is told by the program that met it.
+save() { printf '%s' "$2" | cat >"$1"; }
+nap() { sleep "$1" 2>/dev/null || sleep 1; }
 # An empty former file: there was none.
 restore() {
-    rm -f "$folder/farewell"
     if [ -s "$former" ]; then mv -f "$former" "$include"; elif [ -e "$former" ]; then rm -f "$include" "$former"; fi
 }
 lock() {
     for place in "$folder" "${include%/*}"; do
-        [ -d "$place" ] || mkdir -p "$place" 2>/dev/null || fail 77 "$place is not there and can not be made by $(id -un)"
+        [ -d "$place" ] || mkdir -p "$place" 2>/dev/null || fail 77 "$place is not there and cannot be made by $(id -un)"
         [ -w "$place" ] || fail 77 "$(id -un) must not write to $place"
     done
     [ -d "$folder/routes" ] || mkdir "$folder/routes"
     exec 9>"$folder/lock"
-    flock -w 5 9 || fail 75 "somebody else has been at $folder for 5 s"
-    # Of the reload before, which is over or was cut short.
-    rm -f "$folder/farewell"
+    tries=0
+    until flock -n 9; do
+        tries=$((tries + 1))
+        [ $tries -lt 100 ] || fail 75 "somebody else has been at $folder for 5 s"
+        nap 0.05
+    done
+}
+# Made once, so that it can be told whether this is still the same folder of the same host.
+identity() {
+    if [ ! -s "$folder/identity" ] && [ -w "$folder" ]; then
+        od -An -N8 -tx1 /dev/urandom | tr -d ' \n' >"$folder/identity.$$"
+        ln "$folder/identity.$$" "$folder/identity" 2>/dev/null || :
+        rm -f "$folder/identity.$$"
+    fi
+    cat "$folder/identity" 2>/dev/null || printf -- -
+    echo
+}
+# Of every site of this nginx that Pointsman has: a reload closes the connections of all of them.
+folders() {
+    {
+        echo "$folder"
+        sed -n 's|^ *alias \(/.*\)/live/route\.json;$|\1|p' "${include%/*}"/*.conf 2>/dev/null || :
+    } | sort -u
+}
+# With the flag of a folder in our hands.
+flagged() { (exec 8>>"$1/farewell.lock" && flock 8 && "$2" "$1"); }
+raise() { mkdir -p "$1/farewells" && : >"$1/farewells/$me" && : >"$1/farewell"; }
+lower() {
+    rm -f "$1/farewells/$me"
+    [ ! -d "$1/farewells" ] || find "$1/farewells" -type f -mmin +1 -exec rm -f {} +
+    if rmdir "$1/farewells" 2>/dev/null || [ ! -e "$1/farewells" ]; then rm -f "$1/farewell"; fi
+}
+forget() { [ -z "$(find "$1/farewells/$me" -mmin +1 2>/dev/null)" ] && [ -e "$1/farewells/$me" ] || lower "$1"; }
+# A reload closes connections that wait for their next request, and one may just be on its way. So before it every answer
+# of every site says that its connection ends, until it is known that the old workers are out (`farewell`).
+everywhere() {
+    folders | while read -r place; do
+        [ -d "$place" ] && [ -w "$place" ] || continue
+        flagged "$place" "$1"
+    done
 }
 test_it() { said=$("$@" -t 2>&1 9>&-) || { restore; fail 65 "$said"; }; }
-# A reload closes connections that wait for their next request, and one may just be on its way. So before it every answer
-# says that its connection ends, until it is known that the old workers are out (`farewell`).
-reload() {
-    : >"$folder/farewell"
-    sleep "$farewell" 9>&-
-    said=$("$@" -s reload 2>&1 9>&-) || { restore; fail 66 "$said"; }
-}
+reload() { said=$("$@" -s reload 2>&1 9>&-) || { restore; fail 66 "$said"; }; }
 
 case $verb in
 look)
+    [ "$1" != raise ] || ! [ -d "$folder" ] || everywhere raise
     printf '%s\n%s\n%s\n' "$(live)" "$(digest)" "$(cat "$folder/live/route.json" 2>/dev/null || echo -)"
+    identity
     [ ! -e "$include" ] || cat "$include"
     ;;
 stage)
-    farewell=$1 expected=$2 on=$3 text=$4
-    shift 4
+    expected=$1 on=$2 text=$3
+    shift 3
     lock
     # Left by somebody who was cut short: what is in its place was never tried.
     restore
     [ "$(digest)" = "$expected" ] && [ "$(live)" = "$on" ] || exit 75
-    printf '%s' "$text" >"$include.new"
+    save "$include.new" "$text"
     if [ -e "$include" ]; then cp -p "$include" "$former.new"; else : >"$former.new"; fi
     durable "$include.new" "$former.new"
     trap restore EXIT
@@ -68,15 +111,13 @@ stage)
     durable "${include%/*}"
     ;;
 reload)
-    farewell=$1
-    shift
     lock
     restore
     test_it "$@"
     reload "$@"
     ;;
 farewell)
-    lock
+    everywhere "$1"
     ;;
 cut)
     generation=$1 key=$2 mark=$3 route=$4
@@ -95,7 +136,7 @@ cut)
     else
         rm -rf routes/new
         mkdir routes/new
-        printf '%s' "$route" >routes/new/route.json
+        save routes/new/route.json "$route"
         : >"routes/new/$key"
         durable routes/new/route.json
         mv -T routes/new "routes/$generation"
@@ -111,3 +152,4 @@ cut)
     echo applied
     ;;
 esac
+exit 0

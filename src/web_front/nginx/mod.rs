@@ -4,28 +4,32 @@
 //!
 //! Keeps nothing in memory: nginx is asked what it serves, and what was ordered stands in files beside it.
 
+mod caches;
 mod cut;
+mod home;
 mod host;
 mod public;
 mod read_back;
 pub mod settings;
 mod slots;
 mod ssh;
-use std::{path::Path, sync::Arc, time::Duration};
+mod words;
+
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use tokio::time::{interval, timeout};
 
 use self::{
+    home::Home,
     host::Host,
     read_back::Served,
     settings::Settings,
-    slots::{Slots, key, mark},
+    slots::{Place, Slots, key, mark},
     ssh::Ssh,
 };
 use super::{Claim, Claimed, CutOver, FrontDriver, Route, SeenFront, Target};
 use crate::{
     machine::{Fencing, Generation, StackName},
-    program::Ran,
     stacks::StepError,
 };
 
@@ -38,13 +42,25 @@ const PACE: Duration = Duration::from_millis(10);
 pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
     let settings = Settings::read(table, written_in)?;
     let ssh = settings.ssh.clone().map(|ssh| Ssh::new(ssh, folder, settings.timeouts.connect));
-    Ok(Arc::new(NginxFront { host: Host::new(&settings, ssh), settings }))
+    let home = Home::new(folder, settings.host());
+    Ok(Arc::new(NginxFront { host: Host::new(&settings, ssh), settings, home }))
 }
 
 /// The driver.
 pub struct NginxFront {
     settings: Settings,
     host: Host,
+    home: Home,
+}
+
+/// What became of one try to bring an include in.
+enum Brought {
+    /// It is there, and every worker that takes connections has read it.
+    In,
+    /// nginx was built without something that is left out the next time.
+    Lacking,
+    /// Somebody else was faster.
+    Late,
 }
 
 /// What lies on nginx's host.
@@ -55,79 +71,37 @@ struct Files {
     digest: String,
     /// The order in force.
     ordered: Option<Route>,
+    /// Of the folder; empty where there is none.
+    identity: String,
     include: String,
 }
 
 impl NginxFront {
-    async fn look(&self) -> Result<Files, StepError> {
-        let ran = self.host.script("look", &[], false).await?;
-        let mut parts = ran.out.splitn(4, '\n').map(str::to_owned);
-        let (Some(0), Some(live), Some(digest), Some(route), Some(include)) =
-            (ran.status, parts.next(), parts.next(), parts.next(), parts.next())
+    /// Looks. `raise`: and lets the answers of every site of this nginx say that connections end.
+    async fn look(&self, raise: bool) -> Result<Files, StepError> {
+        let ran = self.host.script("look", &[if raise { "raise" } else { "-" }], false).await?;
+        let mut parts = ran.out.splitn(5, '\n').map(str::to_owned);
+        let (Some(0), Some(live), Some(digest), Some(route), Some(identity), Some(include)) =
+            (ran.status, parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(self.trouble(&ran));
+            return Err(words::trouble(&self.settings, &ran));
         };
-        Ok(Files { live, digest, ordered: serde_json::from_str(&route).ok(), include })
-    }
-
-    /// The step failed, in one sentence with what to do.
-    fn trouble(&self, ran: &Ran) -> StepError {
-        let (host, nginx, why) = (self.settings.host(), self.settings.nginx_text(), ran.why());
-        let has = |words: &[&str]| words.iter().any(|word| ran.err.contains(word));
-        if has(&["sudo: not found", "sudo: command not found"]) {
-            return StepError::Refused(format!("there is no sudo on {host}: install it, or set front.sudo = false"));
-        }
-        if has(&["sudo: "]) {
-            return StepError::Refused(format!(
-                "sudo refuses `{nginx}` on {host} ({why}): allow the user `{nginx} -t` and `{nginx} -s reload` with \
-                 NOPASSWD in /etc/sudoers.d"
-            ));
-        }
-        match ran.status {
-            Some(65) if has(&["ot found", "o such file or directory"]) && !has(&["nginx: "]) => {
-                StepError::Refused(format!(
-                    "`{nginx}` can not be run on {host} ({why}): install nginx, or name the command as front.nginx"
-                ))
-            }
-            Some(65) => {
-                let why = ran.err.lines().map(str::trim).find(|line| line.contains("[emerg]")).unwrap_or(&why);
-                StepError::Refused(format!(
-                    "nginx on {host} refuses its configuration, so it was not reloaded and the former include is back: \
-                     {why}; see `{nginx} -t`"
-                ))
-            }
-            Some(66) if has(&["nginx.pid", "invalid PID", "o such process", "No such file"]) => self.not_running(),
-            Some(66) => StepError::Unavailable(format!("nginx on {host} can not be told to reload: {why}")),
-            Some(77) => StepError::Refused(format!("on {host}: {why}; see `setup.sh` in web_front/nginx")),
-            Some(75) => StepError::Unavailable(format!("on {host} others change the front at the same time: {why}")),
-            _ => StepError::Unavailable(format!("on {host}: {why}")),
-        }
-    }
-
-    fn not_running(&self) -> StepError {
-        StepError::Unavailable(format!(
-            "nginx does not run on {}: start it there (`systemctl start nginx`); `{} -t` says what keeps it from starting",
-            self.settings.host(),
-            self.settings.nginx_text()
-        ))
-    }
-
-    fn silent(&self) -> StepError {
-        let (host, at) = (self.settings.host(), self.settings.read_back);
-        let forwards = if self.host.is_here() { "" } else { ", or sshd there has `AllowTcpForwarding no`" };
-        StepError::Unavailable(format!(
-            "nothing answers at nginx's read-back {at} on {host}: nginx does not run there, or its configuration has no \
-             `include {};` in http{forwards}",
-            self.settings.include
-        ))
+        let ordered = serde_json::from_str(&route).ok();
+        Ok(Files { live, digest, ordered, identity: identity.replace('-', ""), include })
     }
 
     async fn served(&self) -> Result<Served, StepError> {
-        read_back::ask(&self.host, &self.settings).await.map_err(|why| why.unwrap_or_else(|| self.silent()))
+        read_back::ask(&self.host, &self.settings)
+            .await
+            .map_err(|why| why.unwrap_or_else(|| words::silent(&self.settings)))
     }
 
     /// Looks until it is so. An error is the last answer that was none.
     async fn until(&self, so: impl Fn(&Served) -> bool) -> Result<(), Option<StepError>> {
+        self.looked(self.settings.timeouts.reload, so).await
+    }
+
+    async fn looked(&self, limit: Duration, so: impl Fn(&Served) -> bool) -> Result<(), Option<StepError>> {
         let mut last = None;
         let looking = async {
             let mut pace = interval(PACE);
@@ -140,47 +114,79 @@ impl NginxFront {
                 }
             }
         };
-        timeout(self.settings.timeouts.reload, looking).await.map_err(|_| last)
+        timeout(limit, looking).await.map_err(|_| last)
     }
 
     /// Brings an include with the candidate in, unless it is there and nginx has read it.
     async fn bring_in(&self, candidate: Option<&Target>) -> Result<(), StepError> {
-        for _ in 0..TRIES {
-            let files = self.look().await?;
-            let there = Slots::of_include(&files.include);
+        let mut without = BTreeSet::new();
+        let mut tries = 0;
+        while tries < TRIES {
             let served = self.served().await.ok();
             let known = |slots: &Slots| candidate.is_none_or(|c| slots.find(c).is_some());
             let loaded = served.as_ref().filter(|s| !s.tampered && known(&s.slots)).map(|s| &s.slots);
-            if there.is_some() && loaded == there.as_ref() {
-                return Ok(());
+            let raised = loaded.is_none();
+            let done = self.bring(candidate, served.as_ref(), loaded, &mut without).await;
+            if raised || done.is_err() {
+                // Connections may be kept again. If this fails, the next look at a quiet front does it.
+                let _ = self.host.script("farewell", &["lower"], false).await;
             }
-            let edition = |slots: Option<&Slots>| slots.map_or(0, |slots| slots.edition);
-            let next = edition(there.as_ref()).max(edition(served.as_ref().map(|s| &s.slots))) + 1;
-            let live = files.ordered.as_ref().and_then(|route| route.target.as_ref());
-            let slots = there.unwrap_or_default().staged(live, candidate, next);
-            let generation = files.ordered.as_ref().map_or(Generation(0), |route| route.generation);
-            let text = slots.render(&self.settings, generation).map_err(StepError::Refused)?;
-            let farewell = self.farewell();
-            let ran = self.host.script("stage", &[&farewell, &files.digest, &files.live, &text], true).await?;
-            match ran.status {
-                Some(0) => return self.confirm(next).await,
-                Some(75) => {}
-                _ => return Err(self.trouble(&ran)),
+            match done? {
+                Brought::In => return Ok(()),
+                Brought::Lacking => {}
+                Brought::Late => tries += 1,
             }
         }
-        Err(StepError::Unavailable(format!("on {} others change the front at the same time", self.settings.host())))
+        Err(words::others(&self.settings, ""))
     }
 
-    /// In seconds, as `sleep` takes them.
-    fn farewell(&self) -> String {
-        format!("{:.3}", self.settings.timeouts.farewell.as_secs_f32())
+    async fn bring(
+        &self,
+        candidate: Option<&Target>,
+        served: Option<&Served>,
+        loaded: Option<&Slots>,
+        without: &mut BTreeSet<String>,
+    ) -> Result<Brought, StepError> {
+        let files = self.look(loaded.is_none()).await?;
+        let there = Slots::of_include(&files.include);
+        if there.is_some() && loaded == there.as_ref() {
+            return Ok(Brought::In);
+        }
+        let edition = |slots: Option<&Slots>| slots.map_or(0, |slots| slots.edition);
+        let next = edition(there.as_ref()).max(edition(served.map(|s| &s.slots))) + 1;
+        let live = files.ordered.as_ref().and_then(|route| route.target.as_ref());
+        let slots = there.unwrap_or_default().staged(live, candidate, next);
+        let generation = files.ordered.as_ref().map_or(Generation(0), |route| route.generation);
+        without.extend(Place::of_include(&files.include).without);
+        let place = Place { identity: files.identity, without: without.iter().cloned().collect() };
+        let text = slots.render(&self.settings, &place, generation).map_err(StepError::Refused)?;
+        self.let_go().await;
+        let ran = self.host.script("stage", &[&files.digest, &files.live, &text], true).await?;
+        match ran.status {
+            Some(0) => self.confirm(next).await.map(|()| Brought::In),
+            Some(75) => Ok(Brought::Late),
+            Some(65) => match place.lacks(&ran.err, &self.settings.include, &text) {
+                Some(part) => {
+                    without.insert(part);
+                    Ok(Brought::Lacking)
+                }
+                None => Err(words::trouble(&self.settings, &ran)),
+            },
+            _ => Err(words::trouble(&self.settings, &ran)),
+        }
+    }
+
+    /// Gives those who keep a connection the time to be told that it ends; returns at once when nobody keeps one.
+    async fn let_go(&self) {
+        // One of them is ours. Where nginx does not count, they have all of the time.
+        let alone = |served: &Served| served.connections.is_some_and(|count| count <= 1);
+        // Who is still there had its time.
+        let _ = self.looked(self.settings.timeouts.farewell, alone).await;
     }
 
     /// A reload returns long before it has happened: new workers must serve, and no old one may take connections.
     async fn confirm(&self, edition: u64) -> Result<(), StepError> {
         let confirmed = self.until(|served| served.slots.edition >= edition && served.alone).await;
-        // Connections may be kept again. If this fails, whoever comes next does it.
-        let _ = self.host.script("farewell", &[], false).await;
         confirmed.map_err(|why| {
             why.unwrap_or_else(|| {
                 let (limit, at) = (self.settings.timeouts.reload.as_secs_f32(), self.settings.read_back(edition + 1));
@@ -205,7 +211,7 @@ impl NginxFront {
         match ran.status {
             Some(0) => Ok(ran.out.trim().to_owned()),
             Some(75) if ran.err.is_empty() => Ok("unknown".to_owned()),
-            _ => Err(self.trouble(&ran)),
+            _ => Err(words::trouble(&self.settings, &ran)),
         }
     }
 }
@@ -242,6 +248,7 @@ impl FrontDriver for NginxFront {
                 _ if said == "applied" => {
                     // Every worker looks at every request, so what one of them sees holds for all.
                     let shown = self.until(|served| served.serves(route)).await;
+                    self.home.seen(served.host.as_deref());
                     return shown.map(|()| CutOver::Applied).map_err(|why| {
                         let not = "the order is written, but nginx does not serve it yet".to_owned();
                         why.unwrap_or(StepError::Unavailable(not))
@@ -250,11 +257,21 @@ impl FrontDriver for NginxFront {
                 _ => {}
             }
         }
-        Err(StepError::Unavailable(format!("on {} others change the front at the same time", self.settings.host())))
+        Err(words::others(&self.settings, ""))
     }
 
     async fn observe(&self) -> Result<Option<SeenFront>, StepError> {
-        Ok(self.served().await?.seen())
+        let served = self.served().await?;
+        if served.farewell {
+            // Left by somebody who was cut short; one that is under way is younger, and stays.
+            let _ = self.host.script("farewell", &["forget"], false).await;
+        }
+        self.home.seen(served.host.as_deref());
+        Ok(served.seen())
+    }
+
+    fn place(&self) -> Option<String> {
+        self.home.last()
     }
 
     async fn ask_public(&self) -> Result<Option<StackName>, StepError> {
@@ -275,17 +292,16 @@ impl FrontDriver for NginxFront {
             Err(Some(why)) => return Err(why),
             Err(None) => {}
         }
-        let files = self.look().await?;
+        let files = self.look(false).await?;
         if Slots::of_include(&files.include).is_none() {
             self.bring_in(None).await?;
         } else {
-            let ran = self.host.script("reload", &[&self.farewell()], true).await?;
+            let ran = self.host.script("reload", &[], true).await?;
             if ran.status != Some(0) {
-                return Err(self.trouble(&ran));
+                return Err(words::trouble(&self.settings, &ran));
             }
         }
-        let _ = self.host.script("farewell", &[], false).await;
-        self.until(|_| true).await.map_err(|why| why.unwrap_or_else(|| self.silent()))
+        self.until(|_| true).await.map_err(|why| why.unwrap_or_else(|| words::silent(&self.settings)))
     }
 
     fn notes(&self) -> Vec<String> {
@@ -300,6 +316,11 @@ impl FrontDriver for NginxFront {
             Some(public) => format!("asked as users ask, at {}", public.url),
             None => "never asked as users ask: front.public is not set".to_owned(),
         });
+        if settings.ssh.is_none() {
+            notes.extend(caches::without_key(settings).iter().map(|file| words::caches(settings, file)));
+        } else {
+            notes.push(words::unseen_caches(settings));
+        }
         notes.push("how many requests are open at a stack is not known: draining takes all of its time".to_owned());
         notes
     }

@@ -29,17 +29,33 @@ pub(super) async fn ask(public: &Public, limit: Duration) -> Result<StackName, S
         client = client.tls_certs_only(list);
     }
     let request = client.build().map_err(no_client)?.get(url.clone()).header("x-pointsman-probe", "1");
-    let answer = request.send().await.map_err(|error| {
-        StepError::Unavailable(format!("the front's public address {url} does not answer: {}", innermost(&error)))
-    })?;
+    let answer = request.send().await.map_err(|error| unanswered(url, public, &innermost(&error)))?;
     let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
     header("x-pointsman-stack").and_then(parse_label).ok_or_else(|| {
-        StepError::Unavailable(format!(
-            "at {url} no stack of this front answered, but somebody with status {}; does the server there add the header \
-             X-Pointsman-Stack, as web_front/nginx/site.conf does?",
-            answer.status().as_u16()
-        ))
+        let status = answer.status().as_u16();
+        let why = match status {
+            401 => "a password is asked for there (auth_basic, auth_request): leave this path free of it, or set public.url \
+                    to one that is",
+            403 => "nginx refuses this host there (allow, deny): let it in, or set public.address",
+            429 => "a limit of nginx is reached (limit_req, limit_conn): leave this host out of it",
+            300..=399 => "it redirects: set public.url to where it leads",
+            503 => "nginx has no stack there, or a limit is reached (limit_req, limit_conn)",
+            _ => "does the server there add the header X-Pointsman-Stack, as web_front/nginx/site.conf does?",
+        };
+        StepError::Unavailable(format!("at {url} no stack of this front answered, but status {status}: {why}"))
     })
+}
+
+/// Nobody answered, or not so that it could be believed.
+fn unanswered(url: &reqwest::Url, public: &Public, why: &str) -> StepError {
+    if why.contains("certificate") || why.contains("UnknownIssuer") {
+        let whose = if public.ca.is_some() { "not one that front.public.ca vouches for" } else { "not trusted here" };
+        return StepError::Refused(format!(
+            "the certificate of {url} is {whose} ({why}): set front.public.ca to the PEM file that vouches for it, a \
+             self-signed one to itself; or front.public.insecure_tls = true"
+        ));
+    }
+    StepError::Unavailable(format!("the front's public address {url} does not answer: {why}"))
 }
 
 fn innermost(error: &dyn std::error::Error) -> String {

@@ -6,7 +6,8 @@ use std::{collections::HashMap, str};
 use super::{
     host::Host,
     settings::Settings,
-    slots::{Colour, Slots, served_by},
+    slots::{Colour, Place, Slots, served_by},
+    words,
 };
 use crate::{
     machine::Generation,
@@ -32,6 +33,12 @@ pub(super) struct Served {
     pub alone: bool,
     /// Where users' requests really go, as far as that can be told.
     pub target: Option<Target>,
+    /// The name and identity of the host that answered; none of an older include.
+    pub host: Option<String>,
+    /// Answers say that connections end.
+    pub farewell: bool,
+    /// How many connections this nginx has, with ours; none where it does not count them.
+    pub connections: Option<u64>,
 }
 
 /// Asks. `Err(None)`: nobody listens at the read-back's addresses.
@@ -66,22 +73,25 @@ async fn ask_at(host: &Host, settings: &Settings, edition: u64) -> Result<Served
 
 /// None when it contradicts itself.
 fn understood(bytes: &[u8], settings: &Settings) -> Result<Option<Served>, String> {
-    let (route, rest) = answer(bytes).ok_or("it is no answer of a web server")?;
+    let (route, rest) = answer(bytes).ok_or("not the answer of a web server")?;
     let (include, _) = answer(rest).ok_or("it gives no second answer")?;
-    let slots = route.headers.get("x-pointsman-slots").ok_or("it does not tell its slots")?;
-    let slots = Slots::parse(slots).ok_or("its slots are no slots")?;
+    let slots = route.headers.get("x-pointsman-slots").ok_or_else(|| match route.status {
+        200 | 404 => "it does not tell its slots".to_owned(),
+        other => words::guarded(other, settings),
+    })?;
+    let slots = Slots::parse(slots).ok_or("its slots cannot be read")?;
     let slot = route.headers.get("x-pointsman-slot").map(String::as_str).unwrap_or_default();
     let slot = Colour::BOTH.into_iter().find(|c| slot == format!("pointsman_{}_{c}", settings.name));
     let ordered: Option<Route> = match route.status {
         404 => None,
-        200 => Some(serde_json::from_slice(route.body).map_err(|_| "its route is no route")?),
-        other => return Err(format!("it answers with status {other}; may nginx's user read {}?", settings.folder)),
+        200 => Some(serde_json::from_slice(&route.body).map_err(|_| "its route cannot be read")?),
+        other => return Err(words::guarded(other, settings)),
     };
     let aim = ordered.as_ref().and_then(|route| route.target.as_ref());
     if slot.is_some() && slot.and_then(|c| slots.get(c)) != aim {
         return Ok(None);
     }
-    let text = str::from_utf8(include.body).unwrap_or_default();
+    let text = str::from_utf8(&include.body).unwrap_or_default();
     let tampered = include.status == 200 && tampered(text, &slots, settings);
     let target = slot.and_then(|colour| {
         let mut target = slots.get(colour)?.clone();
@@ -90,7 +100,12 @@ fn understood(bytes: &[u8], settings: &Settings) -> Result<Option<Served>, Strin
         }
         Some(target)
     });
-    Ok(Some(Served { slots, slot, ordered, tampered, alone: false, target }))
+    let header = |name: &str| route.headers.get(name).filter(|text| !text.is_empty());
+    let host = header("x-pointsman-host").zip(header("x-pointsman-identity"));
+    let host = host.map(|(name, identity)| format!("{name} (identity {identity})"));
+    let farewell = header("x-pointsman-farewell").is_some();
+    let connections = header("x-pointsman-connections").and_then(|count| count.parse().ok());
+    Ok(Some(Served { slots, slot, ordered, tampered, alone: false, target, host, farewell, connections }))
 }
 
 /// Of another edition it is one that is being brought in, and no concern of this worker.
@@ -100,7 +115,8 @@ fn tampered(text: &str, slots: &Slots, settings: &Settings) -> bool {
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     let other = Slots::of_include(text).is_some_and(|there| there.edition != slots.edition);
-    !other && slots.render(settings, Generation(0)).is_ok_and(|ours| bare(&ours) != bare(text))
+    !other
+        && slots.render(settings, &Place::of_include(text), Generation(0)).is_ok_and(|ours| bare(&ours) != bare(text))
 }
 
 impl Served {
@@ -129,14 +145,14 @@ impl Served {
     }
 }
 
-struct Answer<'a> {
+struct Answer {
     status: u16,
     headers: HashMap<String, String>,
-    body: &'a [u8],
+    body: Vec<u8>,
 }
 
 /// The first answer, and what comes after it.
-fn answer(bytes: &[u8]) -> Option<(Answer<'_>, &[u8])> {
+fn answer(bytes: &[u8]) -> Option<(Answer, &[u8])> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let mut lines = str::from_utf8(&bytes[..end]).ok()?.split("\r\n");
     let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
@@ -144,7 +160,44 @@ fn answer(bytes: &[u8]) -> Option<(Answer<'_>, &[u8])> {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    let length: usize = headers.get("content-length")?.parse().ok()?;
-    let body = bytes.get(end + 4..)?;
-    Some((Answer { status, headers, body: body.get(..length)? }, body.get(length..)?))
+    let rest = bytes.get(end + 4..)?;
+    let (body, rest) = match headers.get("content-length") {
+        Some(length) => rest.split_at_checked(length.parse().ok()?).map(|(body, rest)| (body.to_vec(), rest))?,
+        // nginx does so where a filter may change the length, also of its own page for 404.
+        None => chunks(rest)?,
+    };
+    Some((Answer { status, headers, body }, rest))
+}
+
+fn chunks(mut bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut body = Vec::new();
+    loop {
+        let end = bytes.windows(2).position(|two| two == b"\r\n")?;
+        let length = usize::from_str_radix(str::from_utf8(&bytes[..end]).ok()?, 16).ok()?;
+        let (chunk, rest) = bytes.get(end + 2..)?.split_at_checked(length)?;
+        body.extend_from_slice(chunk);
+        bytes = rest.strip_prefix(b"\r\n")?;
+        if length == 0 {
+            return Some((body, bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_end_where_they_say() {
+        let one = b"HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n";
+        let two = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        let both = [one.as_slice(), two].concat();
+        let (first, rest) = answer(&both).unwrap();
+        assert_eq!((first.status, first.body.as_slice()), (404, b"hello!".as_slice()));
+        let (second, rest) = answer(rest).unwrap();
+        assert_eq!((second.status, second.body.as_slice(), rest), (200, b"{}".as_slice(), b"".as_slice()));
+        for end in 0..one.len() {
+            assert!(answer(&one[..end]).is_none(), "{end}");
+        }
+    }
 }

@@ -17,6 +17,44 @@ pub(super) const TEMPLATE: &str = include_str!("../../../web_front/nginx/slots.c
 /// nginx reads a word of its configuration in pieces of 4096 bytes, and takes none that is longer.
 const LONGEST: usize = 4000;
 
+/// Begins the word that names the part of nginx which a line of the include needs.
+const NEEDS: &str = " #?";
+
+/// What the include says of its host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The identity of the folder; empty when it was not known.
+    pub identity: String,
+    /// The parts of nginx that this one was built without.
+    pub without: Vec<String>,
+}
+
+impl Place {
+    /// As an include tells it.
+    pub fn of_include(text: &str) -> Self {
+        let line = |begins: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(begins));
+            line.map(str::trim).filter(|line| *line != "-")
+        };
+        Self {
+            identity: line("# identity ").map(str::to_owned).unwrap_or_default(),
+            without: line("# without ").into_iter().flat_map(str::split_whitespace).map(str::to_owned).collect(),
+        }
+    }
+
+    /// The part that nginx lacks, when it refuses this include because of it.
+    pub fn lacks(&self, said: &str, include: &str, text: &str) -> Option<String> {
+        let line = said.lines().find(|line| line.contains("[emerg]"))?;
+        let part = if line.contains("unknown \"connections_active\" variable") {
+            "stub_status"
+        } else {
+            let (_, number) = line.split_once("unknown directive").and(line.rsplit_once(&format!("{include}:")))?;
+            text.lines().nth(number.trim().parse::<usize>().ok()?.checked_sub(1)?)?.rsplit_once(NEEDS)?.1
+        };
+        (!self.without.iter().any(|one| one == part)).then(|| part.to_owned())
+    }
+}
+
 /// Which slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colour {
@@ -84,7 +122,7 @@ impl Slots {
     }
 
     /// The include. An error says in one sentence why there can be none.
-    pub fn render(&self, settings: &Settings, in_force: Generation) -> Result<String, String> {
+    pub fn render(&self, settings: &Settings, place: &Place, in_force: Generation) -> Result<String, String> {
         let slots = self.to_string();
         if slots.len() > LONGEST {
             return Err(format!("the endpoints of two stacks are too many for nginx: {} bytes", slots.len()));
@@ -103,7 +141,14 @@ impl Slots {
         // Of an empty slot: no order ever makes a file of this name.
         let key_of = |target: Option<&Target>| target.map_or_else(|| "empty".to_owned(), |_| key(target));
         let upstream = |colour| servers(self.get(colour));
-        Ok(TEMPLATE
+        let lacking = |line: &&str| {
+            line.rsplit_once(NEEDS).is_some_and(|(_, part)| place.without.iter().any(|without| without == part))
+        };
+        let template: String = TEMPLATE.lines().filter(|line| !lacking(line)).map(|line| format!("{line}\n")).collect();
+        let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+        Ok(template
+            .replace("@IDENTITY@", &or_none(&place.identity))
+            .replace("@WITHOUT@", &or_none(&place.without.join(" ")))
             .replace("@ABOUT@", &about)
             .replace("@NAME@", &settings.name)
             .replace("@SLOTS@", &slots)
@@ -225,7 +270,7 @@ mod tests {
         let blue = target(2, &[("10.0.0.5:8080", 1), ("[fd00::1]:80", 0)]);
         let slots = Slots { edition: 7, blue: Some(blue.clone()), green: None };
         assert_eq!(Slots::parse(&slots.to_string()), Some(slots.clone()));
-        let include = slots.render(&settings(""), Generation(3)).unwrap();
+        let include = slots.render(&settings(""), &Place::default(), Generation(3)).unwrap();
         assert_eq!(Slots::of_include(&include), Some(slots));
         assert_eq!(served_by(&include, &settings(""), Colour::Blue), blue.endpoints);
         assert!(include.contains("listen 127.0.0.1:8100;") && include.contains("server 127.0.0.1:8099 max_fails=0;"));
@@ -253,9 +298,41 @@ mod tests {
     fn a_stack_elsewhere_has_another_key_and_what_can_not_serve_is_refused() {
         let (here, there) = (target(1, &[("10.0.0.1:80", 1)]), target(1, &[("10.0.0.2:80", 1)]));
         assert_ne!(key(Some(&here)), key(Some(&there)));
-        let refused = |target| Slots { blue: Some(target), ..Slots::default() }.render(&settings(""), Generation(0));
+        let refused = |target| {
+            Slots { blue: Some(target), ..Slots::default() }.render(&settings(""), &Place::default(), Generation(0))
+        };
         assert!(refused(target(1, &[("10.0.0.1:80", 0)])).unwrap_err().contains("no endpoint of shop-prod-1"));
         assert!(refused(target(1, &[("10.0.0.1:80", 1); 300])).unwrap_err().contains("too many"));
+    }
+
+    #[test]
+    fn what_this_nginx_was_built_without_is_found_in_its_words_and_left_out() {
+        let mut place = Place { identity: "0123456789abcdef".to_owned(), without: Vec::new() };
+        let (settings, slots) = (settings(""), Slots::default());
+        let text = slots.render(&settings, &place, Generation(0)).unwrap();
+        assert_eq!(Place::of_include(&text), place);
+        let line = text.lines().position(|line| line.contains("auth_request off")).unwrap() + 1;
+        let said = format!("nginx: [emerg] unknown directive \"auth_request\" in {}:{line}\nfailed", settings.include);
+        let lacks = |place: &Place, said: &str| place.lacks(said, &settings.include, &text);
+        assert_eq!(lacks(&place, &said).as_deref(), Some("auth_request"));
+        let counts = "nginx: [emerg] unknown \"connections_active\" variable";
+        assert_eq!(lacks(&place, counts).as_deref(), Some("stub_status"));
+        for other in [
+            said.replace("shop-prod", "other"),
+            said.replace("unknown", "invalid"),
+            said.replace(&format!(":{line}"), ":1"),
+        ] {
+            assert_eq!(lacks(&place, &other), None, "{other}");
+        }
+        place.without = vec!["auth_request".to_owned(), "stub_status".to_owned()];
+        assert_eq!(lacks(&place, &said), None, "it was left out");
+        let text = slots.render(&settings, &place, Generation(0)).unwrap();
+        assert!(
+            !text.contains("auth_request off")
+                && !text.contains("connections_active")
+                && text.contains("auth_basic off")
+        );
+        assert_eq!(Place::of_include(&text), place);
     }
 
     #[test]
@@ -273,8 +350,8 @@ mod tests {
         let text = format!("include = {include:?}\nfolder = {:?}\nread_back = '127.0.0.1:8099'", at("state/shop-prod"));
         let settings = Settings::read(&text.parse().unwrap(), Path::new("/")).unwrap();
         let bare = |text: &str| text.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
-        let ours = Slots::default().render(&settings, Generation(0)).unwrap();
         let theirs = fs::read_to_string(include).unwrap();
+        let ours = Slots::default().render(&settings, &Place::of_include(&theirs), Generation(0)).unwrap();
         assert_eq!(bare(&theirs), bare(&ours));
         assert_eq!(Slots::of_include(&theirs), Some(Slots::default()));
         let site = fs::read_to_string(at("nginx/conf.d/pointsman-shop-prod.conf")).unwrap();
