@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
 
 async fn figures(folder: &Path, origin: &Path, ids: &[String]) -> anyhow::Result<()> {
     let limits = Limits { first: Duration::from_secs(600), ..Limits::default() };
-    let mirrors = Mirrors::with(folder, limits, Vec::new());
+    let mirrors = Mirrors::with(folder, limits, vec!["ssh".to_owned()]);
     let url = origin.to_str().ok_or_else(|| anyhow::anyhow!("the folder is no text"))?;
     let mirror = mirrors.of(&Remote::new(url, None, None)?);
     let newest = &ids[0];
@@ -43,6 +43,9 @@ async fn figures(folder: &Path, origin: &Path, ids: &[String]) -> anyhow::Result
     let begun = Instant::now();
     anyhow::ensure!(mirror.file_at(newest, "deploy/stack.toml", 1 << 20).await?.is_some());
     println!("one file: {:.1} ms", begun.elapsed().as_secs_f64() * 1000.0);
+    let begun = Instant::now();
+    mirror.fetch_history(newest).await?;
+    println!("first fetch of the history: {:.1} s", begun.elapsed().as_secs_f64());
     for apart in [1, 100, 1000, 10_000, ids.len() - 1] {
         for (what, old, new) in [("forwards", &ids[apart], newest), ("backwards", newest, &ids[apart])] {
             let mut took = Vec::new();

@@ -117,12 +117,11 @@ fn named(all: &[Source], place: &str, forbidden: &[&str]) -> Vec<String> {
 }
 
 /// What reaches beyond this host's files and memory.
-const NETWORK: [&str; 10] = [
+const NETWORK: [&str; 9] = [
     "reqwest",
     "hyper",
     "hyper_util",
     "axum",
-    "git2",
     "socket2",
     "tokio::net",
     "std::net::TcpStream",
@@ -274,7 +273,7 @@ fn texts_know_not_what_they_are_used_for() {
 #[test]
 fn git_knows_no_pipeline_no_journal_and_no_driver_and_no_driver_or_core_knows_git() {
     let all = sources();
-    assert_none("git looks up", &foreign(&all, "src/git", &["git", "clock", "text", "machine::Millis"]));
+    assert_none("git looks up", &foreign(&all, "src/git", &["git", "clock", "text", "program", "machine::Millis"]));
     for place in ["src/machine", "src/journal", "src/stacks", "src/web_front", "src/checks", "src/intake"] {
         assert_none("git is used from below", &named(&all, place, &["crate::git"]));
     }
@@ -283,17 +282,16 @@ fn git_knows_no_pipeline_no_journal_and_no_driver_and_no_driver_or_core_knows_gi
 #[test]
 fn only_a_fetch_of_git_uses_the_network() {
     let all = sources();
-    let ways = ["src/git/http.rs", "src/git/ssh.rs"];
+    let ways = ["src/git/program.rs"];
     let outside = |hits: Vec<String>, but: &[&str]| -> Vec<String> {
         hits.into_iter().filter(|hit| !but.iter().any(|file| hit.starts_with(file))).collect()
     };
-    let programs =
-        ["std::process", "tokio::process", "reqwest", "tokio::net", "std::net", "git2::Remote", "git2::build"];
+    let programs = ["std::process", "tokio::process", "reqwest", "tokio::net", "std::net"];
     // An address is only taken apart with it.
     let network = named(&all, "src/git", &programs).into_iter().filter(|hit| !hit.ends_with("reqwest::Url")).collect();
     assert_none("git uses the network elsewhere", &outside(network, &ways));
-    let users = named(&all, "src/git", &["crate::git::http", "crate::git::ssh"]);
-    assert_none("not only a fetch reaches a server", &outside(users, &[&ways[..], &["src/git/fetch.rs"]].concat()));
+    let users = named(&all, "src/git", &["crate::git::program::Errand"]);
+    assert_none("not only a fetch reaches a server", &outside(users, &["src/git/fetch.rs"]));
 }
 
 /// The modules that a registry names.
@@ -394,7 +392,7 @@ fn the_top_level_is_the_one_that_was_agreed() {
 }
 
 /// Where a default after reading is right by its nature, and why.
-const RIGHT_DEFAULTS: [(&str, &str, &str); 12] = [
+const RIGHT_DEFAULTS: [(&str, &str, &str); 10] = [
     (
         "src/clock.rs",
         "duration_since",
@@ -402,8 +400,6 @@ const RIGHT_DEFAULTS: [(&str, &str, &str); 12] = [
     ),
     ("src/stacks/process/mod.rs", "folder.spec()", "the folder of a stack on its way out may be half gone"),
     ("src/stacks/heat/observe.rs", "output_error", "only an output that failed has a reason"),
-    ("src/git/ssh.rs", "patience.wait", "the end of the stream is no bytes"),
-    ("src/git/http.rs", "CONTENT_TYPE", "absent or unreadable is not the type that is wanted, which is said next"),
     ("src/cli/block.rs", "value[\"state\"]", "only a candidate has a state"),
     ("src/cli/block.rs", "value[\"until\"]", "only what ends by itself has an end"),
     ("src/cli/changes.rs", "value[\"not\"]", "only some gates exclude somebody"),

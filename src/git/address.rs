@@ -91,6 +91,18 @@ impl Address {
         }
     }
 
+    /// As the git program takes it. A path on another host that does not begin at its root is below the home of the user there.
+    pub fn for_git(&self) -> String {
+        match self {
+            Self::Ssh(SshAddress { user, host, port: None, path }) if !path.starts_with(['/', '~']) => {
+                let user = user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+                let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+                format!("{user}{host}:{path}")
+            }
+            _ => self.to_string(),
+        }
+    }
+
     /// Who answers there; nothing for this host itself.
     pub fn server(&self) -> String {
         let port = |port: Option<u16>| port.map(|port| format!(":{port}")).unwrap_or_default();
@@ -169,6 +181,10 @@ mod tests {
         assert_eq!(shown("/srv/git/shop.git"), "/srv/git/shop.git");
         let Address::Ssh(home) = Address::parse("ssh://ann@git.example/~ann/shop").unwrap() else { panic!("ssh") };
         assert_eq!(home.path, "~ann/shop");
+        let for_git = |text: &str| Address::parse(text).unwrap().for_git();
+        assert_eq!(for_git("git@git.example:team/shop.git"), "git@git.example:team/shop.git");
+        assert_eq!(for_git("ssh://ann@git.example/~ann/shop"), "ssh://ann@git.example/~ann/shop");
+        assert_eq!(for_git("ssh://git@git.example:2222/srv/shop.git"), "ssh://git@git.example:2222/srv/shop.git");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! What lies between two releases, for people. Must not trust a word of a commit: whoever may push writes it.
 
-use git2::{Oid, Repository};
+use std::path::Path;
 
-use super::{CommitName, Error, history};
-use crate::machine::Millis;
+use super::{CommitName, Error, name::Found, program};
+use crate::{machine::Millis, text::excerpt};
 
-/// The most commits that are visited; with two releases further apart the rest is not counted.
+/// The most commits that are counted; with two releases further apart the rest is not counted.
 const MOST_VISITED: usize = 20_000;
 
 /// The longest text of a commit that is shown, in characters.
@@ -15,11 +15,11 @@ const LONGEST: usize = 200;
 /// hold markup: whoever shows it on a page escapes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// All 40 digits.
+    /// All digits: 40, or 64 with SHA-256.
     pub id: String,
     /// The author's name.
     pub author: String,
-    /// When it was committed, as the committer's clock had it.
+    /// When it was committed, as the committer's clock had it; 0 where its date cannot be read.
     pub time: Millis,
     /// The first line of its message.
     pub subject: String,
@@ -42,39 +42,56 @@ pub struct Changes {
     pub at_least: bool,
 }
 
-/// None when one of the two is not in the mirror.
-pub(super) fn between(
-    mirror: &Repository,
+/// None when the mirror does not have one of the two.
+pub(super) async fn between(
+    mirror: &Path,
     old: &CommitName,
     new: &CommitName,
     most: usize,
 ) -> Result<Option<Changes>, Error> {
-    let (Some(old), Some(new)) = (old.resolve(mirror)?, new.resolve(mirror)?) else { return Ok(None) };
-    listed(mirror, old, new, most).map(Some).map_err(|error| Error::damaged(mirror.path(), &error))
+    let (Found::Commit(old), Found::Commit(new)) = (old.find(mirror, false).await?, new.find(mirror, false).await?)
+    else {
+        return Ok(None);
+    };
+    let (limit, range) = (format!("--max-count={}", MOST_VISITED + 1), format!("{old}...{new}"));
+    let said = program::read(mirror, &["rev-list", "--left-right", &limit, &range, "--"], "").await?;
+    if !said.ok {
+        return Err(Error::damaged(mirror, &excerpt(said.err.trim())));
+    }
+    let text = String::from_utf8_lossy(&said.out);
+    let gone: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix('<')).collect();
+    let added: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix('>')).collect();
+    Ok(Some(Changes {
+        commits: shown(mirror, &added[..added.len().min(most)]).await?,
+        more: added.len().saturating_sub(most),
+        gone: shown(mirror, &gone[..gone.len().min(most)]).await?,
+        more_gone: gone.len().saturating_sub(most),
+        backwards: !gone.is_empty(),
+        at_least: added.len() + gone.len() > MOST_VISITED,
+    }))
 }
 
-fn listed(mirror: &Repository, old: Oid, new: Oid, most: usize) -> Result<Changes, git2::Error> {
-    let odb = mirror.odb()?;
-    let between = history::between(&odb, old, new, MOST_VISITED)?;
-    let show = |ids: &[Oid]| ids.iter().take(most).map(|id| shown(mirror, *id)).collect::<Result<Vec<_>, _>>();
-    Ok(Changes {
-        commits: show(&between.added)?,
-        more: between.added.len().saturating_sub(most),
-        gone: show(&between.gone)?,
-        more_gone: between.gone.len().saturating_sub(most),
-        backwards: !between.gone.is_empty(),
-        at_least: between.cut_short,
-    })
+/// Id, author, time and subject of each, as git reads them from whatever was written there.
+async fn shown(mirror: &Path, ids: &[&str]) -> Result<Vec<Commit>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let format = ["log", "-z", "--no-walk=unsorted", "--encoding=UTF-8", "--format=%H%n%ct%n%an%n%s", "--stdin"];
+    let said = program::read(mirror, &format, &(ids.join("\n") + "\n")).await?;
+    if !said.ok {
+        return Err(Error::damaged(mirror, &excerpt(said.err.trim())));
+    }
+    let commits = said.out.split(|byte| *byte == 0).filter(|record| !record.is_empty());
+    Ok(commits.map(commit).collect())
 }
 
-fn shown(mirror: &Repository, id: Oid) -> Result<Commit, git2::Error> {
-    let commit = mirror.find_commit(id)?;
-    // A time before 1970 is shown as 1970.
-    let seconds = u64::try_from(commit.time().seconds()).unwrap_or(0);
-    let author = harmless(commit.author().name_bytes());
-    let first = commit.message_bytes().split(|b| *b == b'\n').find(|line| !line.trim_ascii().is_empty());
-    let subject = harmless(first.unwrap_or_default());
-    Ok(Commit { id: id.to_string(), author, time: Millis(seconds.saturating_mul(1000)), subject })
+fn commit(record: &[u8]) -> Commit {
+    let mut lines = record.splitn(4, |byte| *byte == b'\n');
+    let mut next = || harmless(lines.next().unwrap_or(b""));
+    let (id, time, author, subject) = (next(), next(), next(), next());
+    // A date of others may be anything; git shows one that cannot be read as nothing or 0.
+    let seconds: u64 = time.parse().unwrap_or(0);
+    Commit { id, author, time: Millis(seconds.saturating_mul(1000)), subject }
 }
 
 /// Text that does nothing to a terminal, a log or the text around it.

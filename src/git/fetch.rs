@@ -1,30 +1,33 @@
-//! One fetch, from the first connection to the last object. Runs on a thread of its own and ends by its own limits.
-//! Must leave the mirror as it was, or better.
+//! One fetch, from the first connection to the last object, by the `git` program. Runs on a thread of its own and ends by its own
+//! limits. Must leave the mirrors as they were, or better.
+//!
+//! A commit with its files is fetched alone and without its history, so a repository of any size can be deployed from. The history
+//! is fetched beside it, without files, when somebody wants to see what lies between two releases.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, BufWriter, Write},
-    path::PathBuf,
-};
-
-use git2::{ErrorClass, Indexer, OdbLookupFlags, Oid, Repository};
+use std::path::{Path, PathBuf};
 
 use super::{
     CommitName, Error, Limits, Remote,
     address::Address,
-    history,
-    http::{Http, login},
-    local::Local,
-    patience::{Patience, SAYS},
-    protocol::{Tip, Upstream},
-    ssh::Ssh,
-    store,
+    name::Found,
+    program::{self, Errand},
+    store, words,
 };
+use crate::clock::Stopwatch;
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub(super) enum Wanted {
+    /// A commit with its files.
+    Files(CommitName),
+    /// The commits that lead to this one.
+    History(CommitName),
+}
 
 pub(super) struct Job {
     pub place: PathBuf,
     pub remote: Remote,
-    pub wanted: CommitName,
+    pub wanted: Wanted,
     pub limits: Limits,
     /// The words of the command that is ssh.
     pub ssh: Vec<String>,
@@ -32,127 +35,140 @@ pub(super) struct Job {
     pub anew: bool,
 }
 
+/// All branches and tags, where they are now, also where they were moved by force.
+const ALL: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+const FETCH: [&str; 7] =
+    ["fetch", "--progress", "--no-write-fetch-head", "--no-auto-gc", "--no-tags", "--update-shallow", "--force"];
+/// How git serves a repository of this host: without files where they are not asked for.
+const SERVE: &str = "--upload-pack=git -c uploadpack.allowFilter=true upload-pack";
+
 impl Job {
-    pub fn run(&self) -> Result<(), Error> {
-        match self.once() {
-            Err(Error::Damaged { why, folder }) => {
-                tracing::warn!(folder, why, "the mirror of a repository is damaged and made again");
-                self.make_anew()
+    pub async fn run(&self) -> Result<(), Error> {
+        match &self.wanted {
+            Wanted::History(commit) => self.history(commit).await.map(drop),
+            Wanted::Files(commit) => {
+                let whole = match commit.whole() {
+                    Some(_) => commit.clone(),
+                    // What it begins with is looked up among the commits.
+                    None => self.history(commit).await?,
+                };
+                let bring = async |place: PathBuf, errand: &Errand<'_>| self.files(&place, &whole, errand).await;
+                self.mirrored(&self.place, bring).await
             }
+        }
+    }
+
+    /// Has something brought into a mirror, which is made first where it is missing or damaged.
+    async fn mirrored(
+        &self,
+        place: &Path,
+        bring: impl AsyncFn(PathBuf, &Errand<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let exists = place.exists() && !self.anew;
+        let errand = self.errand(!exists)?;
+        if exists {
+            match self.tidy(place, &errand, &bring).await {
+                Err(Error::Damaged { why, folder }) => {
+                    tracing::warn!(folder, why, "the mirror of a repository is damaged and made again");
+                }
+                other => return other,
+            }
+        }
+        let errand = self.errand(true)?;
+        let making = store::making(place);
+        self.make(&making, &errand).await?;
+        bring(making.clone(), &errand).await.map_err(|error| match error {
+            // Nothing was there that could be damaged.
+            Error::Damaged { why, .. } => Error::Broken { place: self.remote.address.to_string(), why },
             other => other,
+        })?;
+        store::replace(place, &making)
+    }
+
+    async fn tidy(
+        &self,
+        place: &Path,
+        errand: &Errand<'_>,
+        bring: &impl AsyncFn(PathBuf, &Errand<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if store::sweep(place)? {
+            errand.run(place, &["gc", "--quiet", "--prune=now"]).await?;
         }
+        bring(place.to_owned(), errand).await
     }
 
-    fn once(&self) -> Result<(), Error> {
-        let Some(mirror) = store::open(&self.place)?.filter(|_| !self.anew) else { return self.make_anew() };
-        if store::is_crowded(store::sweep(&mirror)?) {
-            return self.make_anew();
-        }
-        let patience = self.patience(false)?;
-        self.refresh(&mirror, &patience)?;
-        self.reach(&mirror, &patience)
+    fn errand(&self, first: bool) -> Result<Errand<'_>, Error> {
+        let lazily = matches!(self.wanted, Wanted::Files(_));
+        let password = self.remote.password.as_ref().map(|read| read().map_err(Error::Password)).transpose()?;
+        let (limits, begun) = (self.limits, Stopwatch::start());
+        let whole = if first { limits.first } else { limits.whole };
+        let user = self.remote.user.as_deref();
+        Ok(Errand { address: &self.remote.address, user, password, limits, whole, begun, lazily, ssh: &self.ssh })
     }
 
-    fn make_anew(&self) -> Result<(), Error> {
-        let patience = self.patience(true)?;
-        let making = store::beside(&self.place, "making");
-        self.refresh(&store::make(&making)?, &patience)?;
-        store::replace(&self.place, &making)?;
-        let mirror = store::open(&self.place)?.ok_or(Error::Interrupted)?;
-        self.reach(&mirror, &patience)
+    /// An empty mirror of the remote's own kind: SHA-1 or SHA-256.
+    async fn make(&self, at: &Path, errand: &Errand<'_>) -> Result<(), Error> {
+        self.init(at, "--object-format=sha1").await?;
+        let tips = errand.run(at, &["ls-remote", "--quiet", "--", &self.remote.address.for_git()]).await?;
+        let digits = tips.split_whitespace().next().map_or(40, str::len);
+        if digits == 64 { self.init(at, "--object-format=sha256").await } else { Ok(()) }
     }
 
-    fn patience(&self, first: bool) -> Result<Patience, Error> {
-        Patience::new(self.remote.address.to_string(), self.limits, first)
+    async fn init(&self, at: &Path, format: &str) -> Result<(), Error> {
+        let folder = at.parent().unwrap_or(at);
+        let ready = store::remove(at).and_then(|()| std::fs::create_dir_all(folder));
+        ready.map_err(|error| Error::disk(at, &error))?;
+        let made = program::read(at, &["init", "--quiet", "--bare", "--template=", format], "").await?;
+        if made.ok { Ok(()) } else { Err(Error::disk(at, &made.err.trim())) }
     }
 
-    fn connect<'p>(&self, patience: &'p Patience) -> Result<Box<dyn Upstream + 'p>, Error> {
-        Ok(match &self.remote.address {
-            Address::Local(path) => Box::new(Local::open(path, patience)?),
-            Address::Ssh(to) => Box::new(Ssh::start(&self.ssh, to, patience)?),
-            Address::Http(url) => {
-                let password = self.remote.password.as_ref().map(|read| read().map_err(Error::Password)).transpose()?;
-                let user = self.remote.user.as_deref();
-                let login = password.map(|password| login(user, &password, patience)).transpose()?;
-                Box::new(Http::new(url, login, patience)?)
+    async fn files(&self, place: &Path, commit: &CommitName, errand: &Errand<'_>) -> Result<(), Error> {
+        let url = self.remote.address.for_git();
+        let alone = format!("+{commit}:refs/pointsman/{commit}");
+        let shallow = [&FETCH[..], &["--depth=1", "--", &url, &alone]].concat();
+        match errand.run(place, &shallow).await {
+            // A server of the old protocol gives only what a branch or tag leads to.
+            Err(error) if words::is_not_given(&error) => {
+                let all = [&FETCH[..], &["--prune", "--", &url, ALL[0], ALL[1]]].concat();
+                errand.run(place, &all).await?;
+                self.keep(place, commit, true).await.map(drop)
             }
-        })
-    }
-
-    /// Brings all branches and tags. A branch that was moved by force is simply where it is now.
-    fn refresh(&self, mirror: &Repository, patience: &Patience) -> Result<(), Error> {
-        let kept = store::tips(mirror)?;
-        let mut upstream = self.connect(patience)?;
-        let tips = upstream.tips()?;
-        let odb = mirror.odb().map_err(|error| Error::damaged(mirror.path(), &error))?;
-        let here = |id: Oid| odb.exists_ext(id, OdbLookupFlags::NO_REFRESH);
-        let missing: BTreeSet<Oid> = tips.iter().map(|tip| tip.id).filter(|id| !here(*id)).collect();
-        if !missing.is_empty() {
-            bring(mirror, &mut *upstream, &Vec::from_iter(missing), &kept, patience)?;
+            other => other.map(drop),
         }
-        let asked_for = kept.into_iter().filter(|tip| tip.name.starts_with(store::KEPT));
-        store::keep(mirror, tips.into_iter().chain(asked_for))
     }
 
-    /// Sees to it that the wanted commit is there, if need be by asking for it by its id.
-    fn reach(&self, mirror: &Repository, patience: &Patience) -> Result<(), Error> {
-        let no_commit = || Error::NoCommit { commit: self.wanted.to_string(), place: self.remote.address.to_string() };
-        let mut found = self.wanted.resolve(mirror)?;
-        if found.is_none() {
-            let id = self.wanted.whole().ok_or_else(no_commit)?;
-            let mut upstream = self.connect(patience)?;
-            upstream.tips()?;
-            let kept = store::tips(mirror)?;
-            match bring(mirror, &mut *upstream, &[id], &kept, patience) {
-                Err(Error::NoRepository(_)) => return Err(no_commit()),
-                Err(Error::Broken { why, .. }) if why.starts_with(SAYS) => return Err(no_commit()),
-                other => other?,
+    /// Brings all commits without their files, and the wanted one by its id where no branch or tag leads to it. Returns its whole
+    /// name.
+    async fn history(&self, commit: &CommitName) -> Result<CommitName, Error> {
+        let place = store::history(&self.place);
+        let bring = async |place: PathBuf, errand: &Errand<'_>| {
+            let url = format!("remote.origin.url={}", self.remote.address.for_git());
+            let settings = ["-c", &url, "-c", "fetch.writeCommitGraph=true"];
+            let serve: &[&str] = if matches!(self.remote.address, Address::Local(_)) { &[SERVE] } else { &[] };
+            let fetch = [&settings, &FETCH[..], &["--filter=tree:0"], serve].concat();
+            errand.run(&place, &[&fetch[..], &["--prune", "origin", ALL[0], ALL[1]]].concat()).await?;
+            if commit.find(&place, false).await? == Found::Missing && commit.whole().is_some() {
+                let alone = format!("+{commit}:refs/pointsman/{commit}");
+                match errand.run(&place, &[&fetch[..], &["origin", &alone]].concat()).await {
+                    Err(error) if words::is_not_given(&error) => return Err(self.no_commit(commit)),
+                    other => other?,
+                };
             }
-            found = self.wanted.resolve(mirror)?;
-        }
-        let id = found.ok_or_else(no_commit)?;
-        let mut tips = store::tips(mirror)?;
-        tips.push(Tip { name: format!("{}{id}", store::KEPT), id });
-        store::keep(mirror, tips)
+            self.keep(&place, commit, false).await.map(drop)
+        };
+        self.mirrored(&place, bring).await?;
+        self.keep(&place, commit, false).await
     }
-}
 
-/// Receives a pack and takes it in when it is whole: everything in it that refers to something finds it.
-fn bring(
-    mirror: &Repository,
-    from: &mut dyn Upstream,
-    wants: &[Oid],
-    kept: &[Tip],
-    patience: &Patience,
-) -> Result<(), Error> {
-    let folder = mirror.path().join("objects/pack");
-    let broken_here = |error: git2::Error| Error::damaged(mirror.path(), &error);
-    let odb = mirror.odb().map_err(broken_here)?;
-    let haves = history::recent(&odb, kept).map_err(broken_here)?;
-    let unusable = |error: &git2::Error| {
-        if let Err(over) = patience.left() {
-            return over;
-        }
-        match error.class() {
-            ErrorClass::Os | ErrorClass::Filesystem => Error::disk(mirror.path(), &error.message()),
-            // It may as well be what we said to have that is not there.
-            _ if !haves.is_empty() => Error::damaged(mirror.path(), error),
-            _ => patience.broken(crate::text::excerpt(error.message())),
-        }
-    };
-    let inner = |error: &io::Error| {
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<git2::Error>());
-        inner.map_or_else(|| Error::disk(mirror.path(), error), unusable)
-    };
-    let mut indexer = Indexer::new(Some(&odb), &folder, 0, true).map_err(|error| unusable(&error))?;
-    indexer.progress(|_| patience.left().is_ok());
-    // The indexer maps the end of its file at every write: many small ones take minutes.
-    let mut buffered = BufWriter::with_capacity(1 << 20, indexer);
-    from.pack(wants, &haves, &mut |bytes| {
-        patience.left()?;
-        buffered.write_all(bytes).map_err(|error| inner(&error))
-    })?;
-    let indexer = buffered.into_inner().map_err(|error| inner(error.error()))?;
-    indexer.commit().map_err(|error| unusable(&error))?;
-    odb.refresh().map_err(broken_here)
+    /// Keeps the commit, whatever becomes of the branches.
+    async fn keep(&self, place: &Path, commit: &CommitName, with_files: bool) -> Result<CommitName, Error> {
+        let Found::Commit(whole) = commit.find(place, with_files).await? else { return Err(self.no_commit(commit)) };
+        let keep = ["update-ref", &format!("refs/pointsman/{whole}"), &whole.to_string()];
+        let kept = program::read(place, &keep, "").await?;
+        if kept.ok { Ok(whole) } else { Err(Error::damaged(place, kept.err.trim())) }
+    }
+
+    fn no_commit(&self, commit: &CommitName) -> Error {
+        Error::NoCommit { commit: commit.to_string(), place: self.remote.address.to_string() }
+    }
 }

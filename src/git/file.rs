@@ -1,8 +1,8 @@
 //! A text of a repository at a commit. Must not follow a link, leave the repository, or read more than was agreed.
 
-use git2::{FileMode, ObjectType, Oid, Repository, TreeEntry};
+use std::path::Path;
 
-use super::{CommitName, Error};
+use super::{CommitName, Error, name::Found, program};
 use crate::text::excerpt;
 
 /// Why a file can not be read from a repository. Says what to do.
@@ -54,30 +54,27 @@ pub enum FileError {
 }
 
 /// None when the mirror has no such commit.
-pub(super) fn read(
-    mirror: &Repository,
+pub(super) async fn read(
+    mirror: &Path,
     name: &CommitName,
     path: &str,
     limit: usize,
 ) -> Result<Option<String>, FileError> {
     let parts = parts(path)?;
-    let Some(commit) = name.resolve(mirror)? else { return Ok(None) };
-    let broken = |error: git2::Error| Error::damaged(mirror.path(), &error);
-    let mut tree = mirror.find_commit(commit).and_then(|commit| commit.tree()).map_err(broken)?;
-    let mut so_far = String::new();
+    let Found::Commit(commit) = name.find(mirror, true).await? else { return Ok(None) };
+    let (mut tree, mut so_far) = (commit.to_string(), String::new());
     for (nth, part) in parts.iter().enumerate() {
         so_far = if nth == 0 { (*part).to_owned() } else { format!("{so_far}/{part}") };
-        let entry = tree.get_name(part).ok_or_else(|| FileError::NotThere {
+        let entry = entry(mirror, &tree, part).await?.ok_or_else(|| FileError::NotThere {
             path: path.to_owned(),
             missing: so_far.clone(),
             commit: name.to_string(),
         })?;
-        let id = checked(&entry, &so_far, nth + 1 == parts.len())?;
+        entry.check(&so_far, nth + 1 == parts.len())?;
         if nth + 1 == parts.len() {
-            return content(mirror, id, path, limit).map(Some);
+            return content(mirror, &entry, path, limit).await.map(Some);
         }
-        drop(entry);
-        tree = mirror.find_tree(id).map_err(broken)?;
+        tree = entry.id;
     }
     Err(FileError::Path(excerpt(path)))
 }
@@ -89,31 +86,54 @@ fn parts(path: &str) -> Result<Vec<&str>, FileError> {
     if fits { Ok(parts) } else { Err(FileError::Path(excerpt(path))) }
 }
 
-fn checked(entry: &TreeEntry<'_>, path: &str, last: bool) -> Result<Oid, FileError> {
-    let mode = entry.filemode();
-    let is = |kind: FileMode| mode == i32::from(kind);
-    if is(FileMode::Link) {
-        return Err(FileError::Link(path.to_owned()));
+/// What a tree has under a name.
+struct Entry {
+    mode: String,
+    kind: String,
+    id: String,
+    /// In bytes; of a file only.
+    size: Option<usize>,
+}
+
+/// Reads one line of `git ls-tree -z -l`: mode, kind, id, size, and the name after a tab.
+async fn entry(mirror: &Path, tree: &str, name: &str) -> Result<Option<Entry>, Error> {
+    let said = program::read(mirror, &["ls-tree", "-z", "-l", "--full-tree", tree, "--", name], "").await?;
+    if !said.ok {
+        return Err(Error::damaged(mirror, &excerpt(said.err.trim())));
     }
-    if is(FileMode::Commit) {
-        return Err(FileError::Submodule(path.to_owned()));
-    }
-    match (entry.kind(), last) {
-        (Some(ObjectType::Tree), false) | (Some(ObjectType::Blob), true) => Ok(entry.id()),
-        (Some(ObjectType::Tree), true) => Err(FileError::Kind(path.to_owned(), "a folder: name the file in it")),
-        _ => Err(FileError::Kind(path.to_owned(), "a file, and the path goes on behind it: correct the path")),
+    let text = String::from_utf8_lossy(&said.out);
+    let of_name = |line: &&str| line.split_once('\t').is_some_and(|(_, found)| found == name);
+    let Some(line) = text.split('\0').find(of_name) else { return Ok(None) };
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (Some(mode), Some(kind), Some(id), Some(size)) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(Error::damaged(mirror, "a tree cannot be read"));
+    };
+    Ok(Some(Entry { mode, kind, id, size: size.parse().ok() }))
+}
+
+impl Entry {
+    fn check(&self, path: &str, last: bool) -> Result<(), FileError> {
+        match (&*self.mode, &*self.kind, last) {
+            ("120000", _, _) => Err(FileError::Link(path.to_owned())),
+            (_, "commit", _) => Err(FileError::Submodule(path.to_owned())),
+            (_, "tree", false) | (_, "blob", true) => Ok(()),
+            (_, "tree", true) => Err(FileError::Kind(path.to_owned(), "a folder: name the file in it")),
+            _ => Err(FileError::Kind(path.to_owned(), "a file, and the path goes on behind it: correct the path")),
+        }
     }
 }
 
-fn content(mirror: &Repository, id: Oid, path: &str, limit: usize) -> Result<String, FileError> {
-    let broken = |error: git2::Error| Error::damaged(mirror.path(), &error);
-    let odb = mirror.odb().map_err(broken)?;
-    let (size, _) = odb.read_header(id).map_err(broken)?;
+async fn content(mirror: &Path, entry: &Entry, path: &str, limit: usize) -> Result<String, FileError> {
+    let size = entry.size.ok_or_else(|| Error::damaged(mirror, "the size of a file cannot be read"))?;
     if size > limit {
         return Err(FileError::TooLarge { path: path.to_owned(), size, limit });
     }
-    let bytes = odb.read(id).map_err(broken)?.data().to_vec();
-    let text = String::from_utf8(bytes).map_err(|_| FileError::NotText(path.to_owned()))?;
+    let said = program::read(mirror, &["cat-file", "blob", &entry.id], "").await?;
+    if !said.ok {
+        return Err(Error::damaged(mirror, &excerpt(said.err.trim())).into());
+    }
+    let text = String::from_utf8(said.out).map_err(|_| FileError::NotText(path.to_owned()))?;
     if text.starts_with("version https://git-lfs.github.com/") {
         return Err(FileError::Elsewhere(path.to_owned()));
     }

@@ -13,7 +13,13 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, watch};
 
-use super::{Changes, CommitName, Error, FileError, Limits, Remote, changes, fetch::Job, file, store};
+use super::{
+    Changes, CommitName, Error, FileError, Limits, Remote, changes,
+    fetch::{Job, Wanted},
+    file,
+    name::Found,
+    store,
+};
 
 /// How many repositories of one server are fetched from at once.
 const AT_ONCE: usize = 8;
@@ -81,13 +87,24 @@ enum Turn {
 }
 
 impl Mirror {
-    /// Sees to it that the commit is in the mirror; asks the remote only if it is not. May be dropped at any time: what
-    /// was begun ends by its own limits, and whoever asks next finds it running or done.
+    /// Sees to it that the commit and its files are in the mirror; asks the remote only if they are not. May be dropped at any time:
+    /// what was begun ends by its own limits, and whoever asks next finds it running or done.
     ///
     /// # Errors
     /// What kept it from the mirror. [`Error::may_pass`] says whether to try again.
     pub async fn fetch(&self, commit: &str) -> Result<(), Error> {
-        let wanted = CommitName::parse(commit)?;
+        self.bring(Wanted::Files(CommitName::parse(commit)?)).await
+    }
+
+    /// Sees to it that the commit and all that led to it are known, without their files, as [`Mirror::fetch`] does.
+    ///
+    /// # Errors
+    /// As of [`Mirror::fetch`].
+    pub async fn fetch_history(&self, commit: &str) -> Result<(), Error> {
+        self.bring(Wanted::History(CommitName::parse(commit)?)).await
+    }
+
+    async fn bring(&self, wanted: Wanted) -> Result<(), Error> {
         loop {
             if self.has(&wanted).await? {
                 return Ok(());
@@ -109,35 +126,44 @@ impl Mirror {
     /// Never uses the network.
     ///
     /// # Errors
-    /// When the commit is there and the text can not be had, or `path` or `commit` are none; with [`Error::Damaged`]
+    /// When the commit is there and the text cannot be had, or `path` or `commit` are none; with [`Error::Damaged`]
     /// fetching helps.
     pub async fn file_at(&self, commit: &str, path: &str, limit: usize) -> Result<Option<String>, FileError> {
-        let (name, path) = (CommitName::parse(commit)?, path.to_owned());
-        let read = self.look(move |mirror| file::read(mirror, &name, &path, limit)).await;
+        let name = CommitName::parse(commit)?;
+        if !self.shared.place.exists() {
+            return Ok(None);
+        }
+        let read = file::read(&self.shared.place, &name, path, limit).await;
         if let Err(FileError::Git(error)) = &read {
             self.notice(error);
         }
         read
     }
 
-    /// What a change from commit `old` to commit `new` brings and takes, at most `most` of each listed: none means that
-    /// one of them has to be fetched first. Never uses the network.
+    /// What a change from commit `old` to commit `new` brings and takes, at most `most` of each listed: none means that the history
+    /// of one of them has to be fetched first. Never uses the network.
     ///
     /// # Errors
     /// When `old` or `new` are no commits; with [`Error::Damaged`] fetching helps.
     pub async fn commits_between(&self, old: &str, new: &str, most: usize) -> Result<Option<Changes>, Error> {
         let (old, new) = (CommitName::parse(old)?, CommitName::parse(new)?);
-        let seen = self.look(move |mirror| changes::between(mirror, &old, &new, most)).await;
-        seen.inspect_err(|error| self.notice(error))
+        let place = store::history(&self.shared.place);
+        if !place.exists() {
+            return Ok(None);
+        }
+        changes::between(&place, &old, &new, most).await.inspect_err(|error| self.notice(error))
     }
 
-    async fn has(&self, wanted: &CommitName) -> Result<bool, Error> {
-        if self.shared.damaged.load(Ordering::Relaxed) {
+    async fn has(&self, wanted: &Wanted) -> Result<bool, Error> {
+        let (place, name, with_files) = match wanted {
+            Wanted::Files(name) => (self.shared.place.clone(), name, true),
+            Wanted::History(name) => (store::history(&self.shared.place), name, false),
+        };
+        if self.shared.damaged.load(Ordering::Relaxed) || !place.exists() {
             return Ok(false);
         }
-        let wanted = wanted.clone();
-        match self.look(move |mirror| wanted.resolve(mirror)).await {
-            Ok(found) => Ok(found.is_some()),
+        match name.find(&place, with_files).await {
+            Ok(found) => Ok(found != Found::Missing),
             Err(error @ Error::Damaged { .. }) => {
                 self.notice(&error);
                 Ok(false)
@@ -152,23 +178,6 @@ impl Mirror {
         }
     }
 
-    /// Reads in the mirror, where it may block. No mirror, nothing found.
-    async fn look<T, E>(
-        &self,
-        read: impl FnOnce(&git2::Repository) -> Result<Option<T>, E> + Send + 'static,
-    ) -> Result<Option<T>, E>
-    where
-        T: Send + 'static,
-        E: From<Error> + Send + 'static,
-    {
-        let place = self.shared.place.clone();
-        let reading = tokio::task::spawn_blocking(move || match store::open(&place)? {
-            Some(mirror) => read(&mirror),
-            None => Ok(None),
-        });
-        reading.await.unwrap_or_else(|_| Err(Error::Interrupted.into()))
-    }
-
     fn lanes(&self) -> Arc<Semaphore> {
         let mut lanes = self.all.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.entry(self.remote.address.server()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))).clone()
@@ -176,7 +185,7 @@ impl Mirror {
 
     fn turn(&self) -> Turn {
         let mut flight = self.shared.flight.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that landed, or whose pilot is gone, is in nobody's way.
+        // A fetch that has finished, or whose caller was dropped, does not block a new one.
         let running = flight.as_ref().filter(|landing| landing.borrow().is_none() && landing.has_changed().is_ok());
         if let Some(landing) = running {
             return Turn::Join(landing.clone());
@@ -186,7 +195,7 @@ impl Mirror {
         Turn::Mine(tell)
     }
 
-    async fn fly(&self, wanted: CommitName, tell: watch::Sender<Landing>) -> Result<(), Error> {
+    async fn fly(&self, wanted: Wanted, tell: watch::Sender<Landing>) -> Result<(), Error> {
         let lane = self.lanes().acquire_owned().await.map_err(|_| Error::Interrupted)?;
         let mut landing = tell.subscribe();
         let (shared, limits, ssh) = (self.shared.clone(), self.all.limits, self.all.ssh.clone());
@@ -194,7 +203,11 @@ impl Mirror {
         let job = Job { place, remote, wanted, limits, ssh, anew };
         // A thread and no blocking task: the end of the process need not wait for it, because a killed fetch is no harm.
         let run = move || {
-            let outcome = job.run();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let outcome = match runtime {
+                Ok(runtime) => runtime.block_on(job.run()),
+                Err(_) => Err(Error::Interrupted),
+            };
             if matches!(outcome, Ok(()) | Err(Error::NoCommit { .. })) {
                 shared.damaged.store(false, Ordering::Relaxed);
             }

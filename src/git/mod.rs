@@ -5,24 +5,19 @@
 //! own. Must not know a pipeline, the journal or a driver, and is never in the way of a rollback: nothing here is
 //! needed to go back to a release that once ran, because what it was made from is frozen in the release.
 //!
-//! libgit2 keeps and reads the objects. The conversation with a remote is ours (`protocol.rs`: the fetching side of git's
-//! protocol, version 0): transports of libgit2 can only be added by unsafe code, know no limit on the whole of a
-//! fetch, and would bring OpenSSL and libssh2 along. So http and https are reqwest with rustls, and ssh is the
-//! operator's own program with the operator's own configuration, known hosts and agent.
+//! Everything is done by the `git` program of this host, with the operator's own configuration, ssh, known hosts, agent and
+//! credential helpers: so whatever git can read (SHA-256, partial and shallow clones, malformed commits) can be deployed from.
+//! Each run is a process group of its own, with limits on its time and on what it may bring.
 
 pub mod address;
 mod changes;
 mod fetch;
 mod file;
 mod flight;
-mod history;
-mod http;
-mod local;
 mod name;
-mod patience;
-mod protocol;
-mod ssh;
+mod program;
 mod store;
+mod words;
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
@@ -92,7 +87,7 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// What was given is no commit's id.
-    #[error("{0} is no commit: give its id, 7 to 40 hexadecimal digits")]
+    #[error("{0} is no commit: give its id, 7 to 64 hexadecimal digits")]
     NotACommit(String),
     /// Several objects begin like this.
     #[error("several objects begin with {0}: give the whole id of the commit")]
@@ -137,6 +132,20 @@ pub enum Error {
         /// The limit.
         limit: Duration,
     },
+    /// It is elsewhere, and nobody is followed there.
+    #[error(
+        "{place} redirects to somewhere else ({why}): write the address that it redirects to as `git` of the source, often \
+         with .git at its end"
+    )]
+    Moved {
+        /// Which repository.
+        place: String,
+        /// What it answered.
+        why: String,
+    },
+    /// The program is missing on this host.
+    #[error("the program git is not installed on this host: install it (for example `apt install git`)")]
+    NoProgram,
     /// It speaks, but not so that anything could be made of it.
     #[error("what {place} sent can not be used: {why}")]
     Broken {
@@ -169,7 +178,7 @@ pub enum Error {
     Damaged {
         /// Of the mirror.
         folder: String,
-        /// What libgit2 said.
+        /// What git said.
         why: String,
     },
     /// Our own part was stopped.
@@ -184,12 +193,13 @@ impl Error {
             Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Broken { .. } | Self::Interrupted => true,
             Self::Damaged { .. } | Self::Disk { .. } => true,
             Self::NotACommit(_) | Self::Ambiguous(_) | Self::Refused { .. } | Self::NoRepository(_) => false,
+            Self::Moved { .. } | Self::NoProgram => false,
             Self::NoCommit { .. } | Self::TooLarge { .. } | Self::Password(_) => false,
         }
     }
 
-    fn damaged(folder: &Path, why: &git2::Error) -> Self {
-        Self::Damaged { folder: folder.display().to_string(), why: crate::text::excerpt(why.message()) }
+    fn damaged(folder: &Path, why: &str) -> Self {
+        Self::Damaged { folder: folder.display().to_string(), why: crate::text::excerpt(why) }
     }
 
     fn disk(folder: &Path, why: &impl fmt::Display) -> Self {

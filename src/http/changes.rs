@@ -265,8 +265,8 @@ async fn between(mirror: &Mirror, old: &str, new: &str) -> Result<Option<git::Ch
     if known.is_some() {
         return Ok(known);
     }
-    mirror.fetch(new).await?;
-    mirror.fetch(old).await?;
+    mirror.fetch_history(new).await?;
+    mirror.fetch_history(old).await?;
     mirror.commits_between(old, new, MOST).await
 }
 

@@ -104,7 +104,7 @@ fn release(tree: &Value, webhook: &Webhook, now: Millis) -> Result<Announcement,
     }
     let (id, tag) = (fields.needed_number("release.id"), fields.needed("release.tag_name"));
     let target = fields.text("release.target_commitish").filter(|target| !target.is_empty());
-    let is_commit = |target: &&str| target.len() == 40 && target.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_commit = |target: &&str| matches!(target.len(), 40 | 64) && target.bytes().all(|b| b.is_ascii_hexdigit());
     let published = fields.needed("release.published_at");
     let facts = Facts {
         by: "webhook:github",

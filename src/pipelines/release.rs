@@ -24,7 +24,7 @@ pub enum Refused {
     /// The commit is not named in full: another one that begins alike could be made and would be read instead.
     #[error(
         "the stack definition {0} is read from git at the release's commit: the build must name its `commit` in full, with \
-         40 hexadecimal digits"
+         40 hexadecimal digits (64 with SHA-256)"
     )]
     ShortCommit(Arc<str>),
 }
@@ -129,7 +129,7 @@ fn with_own_definition(release: Release, environment: &EnvironmentDefinition) ->
 /// Whether a definition at this path can be read at this commit and at no other.
 fn in_full(path: &Arc<str>, commit: Option<&Arc<str>>) -> Result<(), Refused> {
     let commit = commit.ok_or_else(|| Refused::NoCommit(path.clone()))?;
-    let whole = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+    let whole = matches!(commit.len(), 40 | 64) && commit.bytes().all(|b| b.is_ascii_hexdigit());
     if whole { Ok(()) } else { Err(Refused::ShortCommit(path.clone())) }
 }
 

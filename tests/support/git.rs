@@ -25,9 +25,18 @@ pub struct Origin {
 impl Origin {
     /// With one commit on `main`, of `deploy/stack.toml`.
     pub fn new() -> Self {
+        Self::of("sha1")
+    }
+
+    /// The same with ids of 64 digits.
+    pub fn sha256() -> Self {
+        Self::of("sha256")
+    }
+
+    fn of(format: &str) -> Self {
         let origin = Self { folder: tempfile::tempdir().unwrap() };
         fs::create_dir(origin.path()).unwrap();
-        origin.git(&["init", "-q", "-b", "main"]);
+        origin.git(&["init", "-q", "-b", "main", "--object-format", format]);
         origin.commit("First", &[("deploy/stack.toml", "command = [\"one\"]\n")]);
         origin
     }
@@ -46,6 +55,13 @@ impl Origin {
         let out = git(&path).args(arguments).output().unwrap();
         assert!(out.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Writes an object as it is, whatever git thinks of it; gives its id.
+    pub fn object(&self, kind: &str, content: &str) -> String {
+        self.write("../object", content);
+        let file = self.root().join("object").display().to_string();
+        self.git(&["hash-object", "-w", "--literally", "-t", kind, &file])
     }
 
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
