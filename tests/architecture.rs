@@ -392,23 +392,17 @@ fn the_top_level_is_the_one_that_was_agreed() {
 }
 
 /// Where a default after reading is right by its nature, and why.
-const RIGHT_DEFAULTS: [(&str, &str, &str); 10] = [
+const RIGHT_DEFAULTS: [(&str, &str, &str); 8] = [
     (
         "src/clock.rs",
         "duration_since",
         "a host's clock before 1970 counts as 1970, and the journal's floor is above it",
     ),
-    ("src/stacks/process/mod.rs", "folder.spec()", "the folder of a stack on its way out may be half gone"),
     ("src/stacks/heat/observe.rs", "output_error", "only an output that failed has a reason"),
     ("src/cli/block.rs", "value[\"state\"]", "only a candidate has a state"),
     ("src/cli/block.rs", "value[\"until\"]", "only what ends by itself has an end"),
     ("src/cli/changes.rs", "value[\"not\"]", "only some gates exclude somebody"),
     ("src/telling/event.rs", "event[", "kinds of events differ in what they have; their shape was read before"),
-    (
-        "src/web_front/builtin/launch.rs",
-        "fs::read(log)",
-        "the last words of a process that failed; its failure is told anyway",
-    ),
     ("src/web_front/builtin/plane/pages.rs", "ACCEPT", "absent or unreadable asks for no page"),
     ("src/web_front/nginx/read_back.rs", "include.body", "what is not UTF-8 is no include of ours"),
 ];

@@ -37,7 +37,7 @@ fn main() {
     match arguments.get(1).map(String::as_str) {
         Some("front") => {
             let folder = arguments[3].clone().into();
-            run(&FrontArgs { folder, take_over: arguments.iter().any(|a| a == "--take-over") }).unwrap();
+            run(&FrontArgs { folder, take_over: arguments.iter().any(|a| a == "--take-over"), kept: false }).unwrap();
         }
         Some("backend") => runtime().block_on(backend::serve(arguments[2].parse().unwrap(), arguments[3].clone())),
         _ => runtime().block_on(bench()),

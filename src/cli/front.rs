@@ -1,12 +1,16 @@
 //! `pointsman front`: runs the built-in front of one folder. Started by the controller; by hand only to look into
 //! trouble. Must not know the controller.
 
-use std::path::PathBuf;
+use std::{
+    io,
+    os::{fd::AsFd, unix::net::UnixStream},
+    path::PathBuf,
+};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::web_front::builtin::process;
+use crate::web_front::builtin::process::{self, Start};
 
 /// Runs the built-in front whose folder this is, until it is told to stop (SIGTERM) or hands over to another.
 #[derive(Debug, clap::Args)]
@@ -17,6 +21,9 @@ pub struct FrontArgs {
     /// Take over from the front that runs for this folder, without losing a request.
     #[arg(long)]
     pub take_over: bool,
+    /// Listening sockets come over standard input.
+    #[arg(long, hide = true)]
+    pub kept: bool,
 }
 
 /// Runs the front; returns when it has ended in good order.
@@ -34,7 +41,8 @@ pub fn run(args: &FrontArgs) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
         };
-        process::run(&args.folder, args.take_over, stop).await?;
+        let kept = if args.kept { Some(UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?)) } else { None };
+        process::run(&args.folder, Start { take_over: args.take_over, kept }, stop).await?;
         Ok(())
     })
 }

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod deploy;
 pub mod follow;
 pub mod front;
+pub mod front_run;
 mod help;
 pub mod hook_run;
 pub mod import;
@@ -98,6 +99,8 @@ enum Command {
     Unit(unit::Args),
     #[command(hide = true)]
     Front(front::FrontArgs),
+    #[command(hide = true)]
+    FrontRun(front_run::Args),
     #[command(hide = true)]
     StackRun(stack_run::RunArgs),
     #[command(hide = true)]
@@ -192,6 +195,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Journal(verb) => journal::run(verb),
         Command::Token(verb) => token::run(verb),
         Command::Front(args) => front::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::FrontRun(args) => front_run::run(&args).map(|()| ExitCode::SUCCESS),
         Command::StackRun(args) => stack_run::run(args).map(|()| ExitCode::SUCCESS),
         Command::HookRun(args) => hook_run::run(args).map(|()| ExitCode::SUCCESS),
         Command::StackExec(args) => Ok(stack_run::exec(args)),

@@ -41,6 +41,8 @@ pub(super) struct Loop {
     /// The steps of effects that did not work when they were tried last.
     failing: Vec<String>,
     probes: FuturesUnordered<BoxFuture<'static, Probed>>,
+    /// Something has happened to the front since it was brought up.
+    front_changed: bool,
 }
 
 /// A call of a driver that has come back.
@@ -83,6 +85,7 @@ impl Loop {
             effects: FuturesUnordered::new(),
             failing: Vec::new(),
             probes: FuturesUnordered::new(),
+            front_changed: false,
         }
     }
 
@@ -125,7 +128,7 @@ impl Loop {
         self.forget_failures(&due, &look);
         let mut slots: Vec<Slot> = due.iter().map(Slot::from).collect();
         // One that is ours to run may have died, or could not begin before.
-        slots.extend(look.observation.front.is_none().then_some(Slot::Front));
+        slots.extend((look.observation.front.is_none() || self.front_changed).then_some(Slot::Front));
         self.act(&due, &state, look, now);
         self.pause(&state, &slots, now)
     }
@@ -173,7 +176,9 @@ impl Loop {
 
     /// Begins what is due and not under way or just tried.
     fn act(&mut self, due: &[Effect], state: &Arc<Environment>, look: Look, now: Millis) {
-        if look.observation.front.is_none() && self.pacing.begin(Slot::Front, now) {
+        let front_due = look.observation.front.is_none() || self.front_changed;
+        if front_due && self.pacing.begin(Slot::Front, now) {
+            self.front_changed = false;
             let world = self.world.clone();
             let start = async move {
                 let result = world.bring_front_up().await;
@@ -253,6 +258,10 @@ impl Loop {
             }
             Some(call) = self.effects.next() => self.came_back(&call),
             Some(probed) = self.probes.next() => self.watching.record(probed),
+            () = self.world.front_changed() => {
+                self.front_changed = true;
+                self.gait.quicken();
+            }
             _ = self.stop.changed() => {}
             () = rings(&mut self.changes) => {
                 self.gait.quicken();

@@ -163,6 +163,11 @@ impl World {
         within(self.front.call_limit(), self.front.ensure_running()).await
     }
 
+    /// Returns when something has happened to the front that is ours to see to.
+    pub async fn front_changed(&self) {
+        self.front.changed().await;
+    }
+
     /// Whether a late order can overtake a newer one at this front.
     pub fn fencing(&self) -> Fencing {
         self.front.fencing()

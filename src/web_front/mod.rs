@@ -148,6 +148,12 @@ pub trait FrontDriver: Send + Sync {
         None
     }
 
+    /// Returns when something has happened to the front or to what keeps it running, seen at once and not at a look: see
+    /// to it. Never returns where nobody says so. May be given up at any time.
+    async fn changed(&self) {
+        std::future::pending().await
+    }
+
     /// What whoever reads a plan must know about this front, each in one line.
     fn notes(&self) -> Vec<String> {
         Vec::new()

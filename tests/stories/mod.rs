@@ -9,6 +9,7 @@ mod foreign;
 mod front;
 mod front_heat;
 mod front_limits;
+mod front_supervisor;
 mod git;
 mod heat;
 mod heat_adopt;

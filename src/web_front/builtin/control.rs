@@ -2,9 +2,12 @@
 //! Both sides use these types. Must not decide anything.
 
 use std::{
-    fs::File,
+    fs::{File, Permissions},
     io,
-    os::fd::AsRawFd,
+    os::{
+        fd::AsRawFd,
+        unix::{fs::PermissionsExt, net::UnixListener as StdUnixListener},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -54,6 +57,9 @@ pub enum Order {
     HandOff,
     /// The one who took over serves.
     TakenOver,
+    /// Give the supervisor a second handle to the listening sockets, and keep this connection until the front ends: so
+    /// the supervisor sees the end at once.
+    Keep,
 }
 
 /// What a front answers.
@@ -81,6 +87,8 @@ pub enum Answer {
     },
     /// The sockets come with this line.
     HandOff(Handed),
+    /// Listening sockets come with this line, one for each address.
+    Kept(Kept),
 }
 
 /// How a front is.
@@ -98,7 +106,13 @@ pub struct Seen {
     pub pid: u32,
     /// Client connections.
     pub connections: usize,
+    /// What it understands: [`PROTOCOL`] of its program.
+    #[serde(default)]
+    pub protocol: u32,
 }
+
+/// Raised when a front or a supervisor has to understand more than before. One that says less is replaced.
+pub(super) const PROTOCOL: u32 = 1;
 
 /// What goes along with the sockets: the lock, the control socket, then the listening ones in the order of `listen`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -109,20 +123,57 @@ pub struct Handed {
     pub(super) memory: Memory,
 }
 
+/// What goes along with listening sockets alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kept {
+    /// Their addresses, as the settings wrote them, in the order of the sockets.
+    pub(super) listen: Vec<std::net::SocketAddr>,
+    /// The process of the front that they come from; 0 from a supervisor.
+    pub(super) pid: u32,
+}
+
+/// The name of a front's control socket, in its folder.
+pub(super) const CONTROL: &str = "control";
+
 /// Where a front's control socket is.
 pub fn socket(folder: &Path) -> PathBuf {
-    folder.join("control")
+    folder.join(CONTROL)
 }
 
 /// A unix socket's address has 108 bytes at most; a folder below a long path is reached through its descriptor.
-pub(super) fn reachable(folder: &Path) -> io::Result<(Option<File>, PathBuf)> {
-    let plain = socket(folder);
+pub(super) fn reachable(folder: &Path, name: &str) -> io::Result<(Option<File>, PathBuf)> {
+    let plain = folder.join(name);
     if plain.as_os_str().len() < 100 {
         return Ok((None, plain));
     }
     let folder = File::open(folder)?;
-    let path = socket(Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())));
+    let path = Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
     Ok((Some(folder), path))
+}
+
+/// Binds a socket of this name, which nobody else than our own user can reach.
+pub(super) fn bind(folder: &Path, name: &str) -> io::Result<StdUnixListener> {
+    let (_open, path) = reachable(folder, name)?;
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = StdUnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Connects to a socket of this name.
+pub(super) async fn connect(folder: &Path, name: &str) -> io::Result<BufReader<UnixStream>> {
+    let (_open, path) = reachable(folder, name)?;
+    Ok(BufReader::new(UnixStream::connect(path).await?))
+}
+
+/// Whether the other side is our own user, or root. The mode of socket and folder says so too; this says it of the peer.
+pub(super) fn is_ours(stream: &UnixStream) -> bool {
+    let peer = rustix::net::sockopt::socket_peercred(stream);
+    peer.is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid())
 }
 
 /// Asks the front of this folder one thing.
@@ -131,8 +182,7 @@ pub async fn ask(folder: &Path, order: &Order, limit: Duration) -> Result<Answer
         StepError::Unavailable(format!("the front at {} does not answer: {error}", socket(folder).display()))
     };
     let talk = async {
-        let (_open, path) = reachable(folder)?;
-        let mut stream = BufReader::new(UnixStream::connect(path).await?);
+        let mut stream = connect(folder, CONTROL).await?;
         send(&mut stream, order).await?;
         receive::<Answer>(&mut stream).await?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     };

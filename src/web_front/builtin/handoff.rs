@@ -1,10 +1,13 @@
-//! Passes open sockets from a front to its successor, along with what it remembers (SCM_RIGHTS).
-//! Must not know what the sockets are for beyond their order: the lock, the control socket, the listening ones.
+//! Passes open sockets along with a line (SCM_RIGHTS): from a front to its successor, and between a front and its
+//! supervisor. Must not know what the sockets are for.
 
 use std::{
-    io::{self, IoSlice, IoSliceMut},
+    io::{self, IoSlice, IoSliceMut, Write},
     mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream as StdUnixStream,
+    },
 };
 
 use rustix::net::{
@@ -16,7 +19,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::control::{Answer, Handed};
+use super::control::Answer;
 
 /// As many as one message can carry (SCM_MAX_FD is 253).
 const MOST: usize = 64;
@@ -25,26 +28,38 @@ const LINE: usize = 256 << 10;
 /// Writes the line; the sockets travel with its first byte.
 pub(super) async fn give(
     stream: &mut BufReader<UnixStream>,
-    handed: Handed,
+    answer: &Answer,
     sockets: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
+    let line = line(answer, sockets)?;
+    let stream = stream.get_mut();
+    let sent = stream.async_io(Interest::WRITABLE, || post(stream.as_fd(), &line, sockets)).await?;
+    tokio::io::AsyncWriteExt::write_all(stream, &line[sent..]).await
+}
+
+/// Writes a short line before anybody reads it.
+pub(super) fn give_at_once(stream: &StdUnixStream, answer: &Answer, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let line = line(answer, sockets)?;
+    let sent = post(stream.as_fd(), &line, sockets)?;
+    (&*stream).write_all(&line[sent..])
+}
+
+fn line(answer: &Answer, sockets: &[BorrowedFd<'_>]) -> io::Result<Vec<u8>> {
     if sockets.len() > MOST {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many listening sockets to hand over"));
     }
-    let mut line = serde_json::to_vec(&Answer::HandOff(handed))?;
+    let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
-    let stream = stream.get_mut();
-    let sent = stream
-        .async_io(Interest::WRITABLE, || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            if !control.push(SendAncillaryMessage::ScmRights(sockets)) {
-                return Err(io::ErrorKind::InvalidInput.into());
-            }
-            Ok(sendmsg(stream.as_fd(), &[IoSlice::new(&line)], &mut control, SendFlags::NOSIGNAL)?)
-        })
-        .await?;
-    tokio::io::AsyncWriteExt::write_all(stream, &line[sent..]).await
+    Ok(line)
+}
+
+fn post(stream: BorrowedFd<'_>, line: &[u8], sockets: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !sockets.is_empty() && !control.push(SendAncillaryMessage::ScmRights(sockets)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(sendmsg(stream, &[IoSlice::new(line)], &mut control, SendFlags::NOSIGNAL)?)
 }
 
 /// Reads the line and the sockets.

@@ -1,4 +1,4 @@
-//! Brings the front process up, or has it replaced by one with other settings or of another version.
+//! Brings the front and its supervisor up, or has them replaced by those with other settings or of another version.
 //! Must not be used by the front itself.
 
 use std::{
@@ -13,10 +13,11 @@ use std::{
 use tokio::time::{interval, timeout};
 
 use super::{
-    control::{Answer, Order, Seen, ask},
+    control::{Answer, Order, PROTOCOL, Seen, ask},
     process::{SETTINGS, VERSION, digest},
+    supervisor::{self, Link},
 };
-use crate::stacks::StepError;
+use crate::{program::passed_on, stacks::StepError};
 
 /// For a running front to say how it is.
 const GREETING: Duration = Duration::from_secs(2);
@@ -24,6 +25,9 @@ const GREETING: Duration = Duration::from_secs(2);
 const PASSED_ON: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
 /// From its start until a front answers.
 const START: Duration = Duration::from_secs(5);
+/// What the processes wrote to standard error, in the front's folder, and how long that may be before it is begun again.
+const LAST_WORDS: &str = "last-words";
+const LAST_WORDS_SIZE: u64 = 64 << 10;
 
 /// The binary that runs this code.
 pub(super) fn ourselves() -> Result<PathBuf, String> {
@@ -33,34 +37,87 @@ pub(super) fn ourselves() -> Result<PathBuf, String> {
     Ok(plain.unwrap_or(path))
 }
 
-/// With a front there that has these settings and this version, does nothing.
-pub(super) async fn ensure(folder: &Path, settings: &str, binary: &Path) -> Result<(), StepError> {
-    write_settings(folder, settings)
-        .map_err(|e| StepError::Unavailable(format!("the front's folder {} is no use: {e}", folder.display())))?;
-    let wanted = |seen: &Seen| seen.settings == digest(settings) && seen.version == VERSION;
-    let running = greet(folder).await;
-    if running.as_ref().is_some_and(wanted) {
-        return Ok(());
-    }
-    let log = folder.join("log");
-    let child = start(folder, &log, binary, running.is_some())
-        .map_err(|e| StepError::Unavailable(format!("{} can not be started: {e}", binary.display())))?;
-    let mut child = Reaped(Some(child));
+/// Sees that a supervisor looks after a front that has these settings and this version. With both there, does nothing.
+/// Returns the connection by which their end is seen.
+pub(super) async fn ensure(folder: &Path, settings: &str, binary: &Path) -> Result<Link, StepError> {
+    write_settings(folder, settings).map_err(|error| {
+        StepError::Unavailable(format!("the front's folder {} cannot be used: {error}", folder.display()))
+    })?;
+    let mut link = supervised(folder, binary).await?;
+    let wanted =
+        |seen: &Seen| seen.settings == digest(settings) && seen.version == VERSION && seen.protocol == PROTOCOL;
+    let mut failed = link.status.failed;
+    let mut again = true;
+    let silent = |error: io::Error| format!("the supervisor of the front does not start one: {error}");
     let up = async {
-        let mut look = interval(Duration::from_millis(20));
+        let (mut look, mut asked) = (interval(Duration::from_millis(20)), None::<bool>);
         loop {
-            look.tick().await;
-            if greet(folder).await.as_ref().is_some_and(wanted) {
+            tokio::select! {
+                _ = look.tick() => {}
+                there = link.changed() => if !there {
+                    return Err("the supervisor of the front has ended".to_owned());
+                },
+            }
+            let running = greet(folder).await;
+            if running.as_ref().is_some_and(wanted) {
                 return Ok(());
             }
-            if let Some(status) = child.ended() {
-                return Err(format!("the front ended at once ({status}); {}", last_words(&log)));
+            if link.status.failed > failed && again {
+                // That one may have begun before the settings were written.
+                (failed, again, asked) = (link.status.failed, false, None);
+            }
+            if link.status.failed > failed {
+                let how = &link.status.why;
+                return Err(format!("the front ended at once ({how}); {}", last_words(folder)));
+            }
+            // Each is asked for once: one that was started by itself may be about to answer.
+            let replace = running.is_some();
+            if asked.is_none_or(|asked| replace && !asked) {
+                let told = if replace { supervisor::renew(folder).await } else { supervisor::start(folder).await };
+                told.map_err(silent)?;
+                asked = Some(replace);
+            }
+        }
+    };
+    let came_up = timeout(START, up).await;
+    match came_up {
+        Ok(Ok(())) => Ok(link),
+        Ok(Err(why)) => Err(StepError::Unavailable(why)),
+        Err(_) => Err(StepError::Unavailable(format!("the front does not come up; {}", last_words(folder)))),
+    }
+}
+
+/// The supervisor of this folder, started where there is none.
+async fn supervised(folder: &Path, binary: &Path) -> Result<Link, StepError> {
+    if let Some(link) = supervisor::find(folder).await {
+        return Ok(link);
+    }
+    let cannot = |error: io::Error| StepError::Unavailable(format!("{} cannot be started: {error}", binary.display()));
+    let mut child = Reaped(Some(start(folder, binary).map_err(cannot)?));
+    let up = async {
+        let mut look = interval(Duration::from_millis(10));
+        loop {
+            look.tick().await;
+            let ended = child.ended();
+            // One that ended may have made way for another one.
+            match (supervisor::find(folder).await, ended) {
+                (Some(link), _) => return Ok(link),
+                (None, Some(status)) => {
+                    return Err(format!(
+                        "the supervisor of the front ended at once ({status}); {}",
+                        last_words(folder)
+                    ));
+                }
+                (None, None) => {}
             }
         }
     };
     match timeout(START, up).await {
         Ok(up) => up.map_err(StepError::Unavailable),
-        Err(_) => Err(StepError::Unavailable(format!("the front does not come up; {}", last_words(&log)))),
+        Err(_) => {
+            let why = format!("the supervisor of the front does not come up; {}", last_words(folder));
+            Err(StepError::Unavailable(why))
+        }
     }
 }
 
@@ -85,16 +142,21 @@ fn write_settings(folder: &Path, settings: &str) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn start(folder: &Path, log: &Path, binary: &Path, take_over: bool) -> io::Result<Child> {
-    let log = File::options().append(true).create(true).mode(0o600).open(log)?;
-    let mut command = Command::new(binary);
-    command.arg("front").arg("--folder").arg(folder);
-    if take_over {
-        command.arg("--take-over");
+/// What a front or its supervisor writes to standard error: why it could not begin, and nothing else as a rule.
+pub(super) fn log_file(folder: &Path) -> io::Result<File> {
+    let path = folder.join(LAST_WORDS);
+    if fs::metadata(&path).is_ok_and(|there| there.len() > LAST_WORDS_SIZE) {
+        fs::remove_file(&path)?;
     }
+    File::options().append(true).create(true).mode(0o600).open(path)
+}
+
+fn start(folder: &Path, binary: &Path) -> io::Result<Child> {
+    let log = log_file(folder)?;
+    let mut command = Command::new(binary);
+    command.arg("front-run").arg("--folder").arg(folder);
     // It faces users, and outlives secrets that were replaced.
-    let passed_on = PASSED_ON.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-    command.env_clear().envs(passed_on);
+    command.env_clear().envs(passed_on(&PASSED_ON));
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()
 }
 
@@ -116,10 +178,14 @@ impl Drop for Reaped {
     }
 }
 
-fn last_words(log: &Path) -> String {
-    let text = fs::read(log).unwrap_or_default();
+fn last_words(folder: &Path) -> String {
+    let path = folder.join(LAST_WORDS);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) => return format!("its last words in {} cannot be read: {error}", path.display()),
+    };
     let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]).into_owned();
     let lines: Vec<&str> = tail.lines().rev().filter(|line| !line.is_empty()).take(5).collect();
     let said = lines.into_iter().rev().collect::<Vec<_>>().join(" / ");
-    format!("its log {} ends with: {said}", log.display())
+    format!("{} ends with: {said}", path.display())
 }

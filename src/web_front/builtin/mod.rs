@@ -2,7 +2,7 @@
 //! the controller, and is driven over a unix socket in its folder.
 //!
 //! This file is the driver: it starts the process, speaks to it, and asks at its public address who answers. It keeps
-//! nothing in memory; the front remembers its route itself.
+//! nothing in memory but a connection; the front remembers its route itself, and its supervisor starts it again.
 
 pub mod control;
 mod handoff;
@@ -13,19 +13,21 @@ mod public;
 mod secret;
 pub mod settings;
 mod store;
+pub mod supervisor;
 #[cfg(test)]
 mod tests;
 
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use self::{
     control::{Answer, Order, Seen, ask},
     settings::Settings,
+    supervisor::Link,
 };
 use super::{Claim, Claimed, CutOver, FrontDriver, Route, SeenFront, Target};
 use crate::{
@@ -42,6 +44,8 @@ pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc
     Ok(Arc::new(BuiltinFront::run_by(launch::ourselves().map_err(|e| vec![e])?, &table, folder)?))
 }
 
+type SharedLink = Arc<tokio::sync::Mutex<Link>>;
+
 /// The driver.
 pub struct BuiltinFront {
     folder: PathBuf,
@@ -50,6 +54,8 @@ pub struct BuiltinFront {
     text: String,
     /// The binary that is to run the front.
     binary: PathBuf,
+    /// To the supervisor that was there last.
+    link: Mutex<Option<SharedLink>>,
 }
 
 impl BuiltinFront {
@@ -57,7 +63,11 @@ impl BuiltinFront {
     pub fn run_by(binary: PathBuf, table: &toml::Table, folder: &Path) -> Result<Self, Vec<String>> {
         let settings = Settings::read(table)?;
         let text = toml::to_string(table).map_err(|e| vec![format!("the front's settings can not be written: {e}")])?;
-        Ok(Self { folder: folder.to_owned(), settings, text, binary })
+        Ok(Self { folder: folder.to_owned(), settings, text, binary, link: Mutex::new(None) })
+    }
+
+    fn link(&self) -> MutexGuard<'_, Option<SharedLink>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn order(&self, order: Order) -> Result<Answer, StepError> {
@@ -129,6 +139,20 @@ impl FrontDriver for BuiltinFront {
     }
 
     async fn ensure_running(&self) -> Result<(), StepError> {
-        launch::ensure(&self.folder, &self.text, &self.binary).await
+        let link = launch::ensure(&self.folder, &self.text, &self.binary).await?;
+        *self.link() = Some(Arc::new(tokio::sync::Mutex::new(link)));
+        Ok(())
+    }
+
+    async fn changed(&self) {
+        let link = self.link().clone();
+        let Some(link) = link else { return std::future::pending().await };
+        if !link.lock().await.changed().await {
+            // Another one may have come meanwhile.
+            let mut current = self.link();
+            if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &link)) {
+                *current = None;
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ use std::{
     fs::File,
     future::Future,
     io,
+    os::unix::net::UnixStream as StdUnixStream,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    control::{Answer, Handed, Order, receive, send},
+    control::{Answer, Handed, Kept, Order, is_ours, receive, send},
     handoff,
     plane::{Plane, detach},
     settings::Settings,
@@ -105,6 +106,8 @@ struct Front {
     plane: Plane,
     /// Those that handed over to us and still serve the connections that they have.
     followers: Vec<BufReader<UnixStream>>,
+    /// The connection by which the supervisor sees our end.
+    supervisor: Option<BufReader<UnixStream>>,
     watched: Vec<Option<std::time::SystemTime>>,
     /// What lets orders in when clients have taken all descriptors.
     reserve: Reserve,
@@ -114,11 +117,21 @@ struct Front {
 enum Message {
     Order(Order, oneshot::Sender<Answer>),
     HandOff(BufReader<UnixStream>),
+    Keep(BufReader<UnixStream>),
+}
+
+/// How a front begins.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// In place of the one that runs for this folder.
+    pub take_over: bool,
+    /// Listening sockets that outlived the front before come over this connection.
+    pub kept: Option<StdUnixStream>,
 }
 
 /// Runs the front of this folder until `stop` is ready, it has handed over, or something that must live has died.
-pub async fn run(folder: &Path, take_over: bool, stop: impl Future<Output = ()>) -> Result<(), FrontError> {
-    serve(start::begin(folder, take_over).await?, stop).await
+pub async fn run(folder: &Path, start: Start, stop: impl Future<Output = ()>) -> Result<(), FrontError> {
+    serve(start::begin(folder, start).await?, stop).await
 }
 
 async fn serve(mut front: Front, stop: impl Future<Output = ()>) -> Result<(), FrontError> {
@@ -132,6 +145,7 @@ async fn serve(mut front: Front, stop: impl Future<Output = ()>) -> Result<(), F
             stream = accept(&front.control, &mut front.reserve, &mut errors) => detach(listen(stream, tell.clone())),
             Some(message) = told.recv() => match message {
                 Message::Order(order, answer) => front.take(order, answer).await,
+                Message::Keep(supervisor) => front.be_kept_by(supervisor).await,
                 Message::HandOff(successor) => if let Some(link) = front.hand_over(successor).await {
                     drop(told);
                     return follow::until_drained(front, link, stop).await;
@@ -161,11 +175,27 @@ async fn accept(control: &UnixListener, reserve: &mut Reserve, errors: &mut Acce
     }
 }
 
+/// Tells the supervisor that this front goes in good order.
+async fn part(supervisor: &mut Option<BufReader<UnixStream>>) {
+    if let Some(mut supervisor) = supervisor.take() {
+        // One that has gone need not know.
+        let _ = timeout(Duration::from_secs(1), send(&mut supervisor, &Answer::Done)).await;
+    }
+}
+
 /// Reads orders from one control connection.
 async fn listen(stream: UnixStream, tell: mpsc::Sender<Message>) {
+    if !is_ours(&stream) {
+        tracing::warn!("somebody who is neither our user nor root wants to control this front; refused");
+        return;
+    }
     let mut stream = BufReader::new(stream);
     loop {
         let order = match receive::<Order>(&mut stream).await {
+            Ok(Some(Order::Keep)) => {
+                let _ = tell.send(Message::Keep(stream)).await;
+                return;
+            }
             Ok(Some(Order::HandOff)) => {
                 // Not delivered when we hand over to somebody else right now: the asker sees the end of the line.
                 let _ = tell.send(Message::HandOff(stream)).await;
@@ -199,6 +229,7 @@ impl Front {
                 // They are told to ask again: the successor.
                 self.waiting.clear();
                 self.plane.leave();
+                part(&mut self.supervisor).await;
                 tracing::info!("handed over");
                 // If it can not be told it is dead, which is noticed next.
                 let _ = send(&mut successor, &Answer::Done).await;
@@ -221,17 +252,34 @@ impl Front {
         };
         let mut sockets = vec![self.lock.as_fd(), self.control.as_fd()];
         sockets.extend(self.plane.listeners().iter().map(|(_, listener)| listener.as_fd()));
-        handoff::give(successor, handed, &sockets).await?;
+        handoff::give(successor, &Answer::HandOff(handed), &sockets).await?;
         match receive::<Order>(successor).await? {
             Some(Order::TakenOver) => Ok(()),
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
 
-    /// Ends: what is open may finish.
+    /// Gives the supervisor a second handle to the sockets that users connect to. There is never more than one of them.
+    async fn be_kept_by(&mut self, mut supervisor: BufReader<UnixStream>) {
+        use std::os::fd::AsFd;
+        let (listen, sockets): (Vec<_>, Vec<_>) =
+            self.plane.listeners().iter().map(|(address, listener)| (*address, listener.as_fd())).unzip();
+        let kept = Answer::Kept(Kept { listen, pid: std::process::id() });
+        match timeout(SUCCESSION, handoff::give(&mut supervisor, &kept, &sockets)).await {
+            Ok(Ok(())) => self.supervisor = Some(supervisor),
+            Ok(Err(error)) => tracing::warn!(%error, "the supervisor could not be given the listening sockets"),
+            Err(_) => tracing::warn!("the supervisor does not take the listening sockets"),
+        }
+    }
+
+    /// Ends: what is open may finish. Another front may begin meanwhile.
     async fn farewell(mut self) -> Result<(), FrontError> {
+        tracing::info!(open = self.plane.connections(), "ending");
         self.plane.close();
         self.followers.clear();
+        drop(self.control);
+        drop(self.lock);
+        part(&mut self.supervisor).await;
         let empty = async {
             let mut look = interval(Duration::from_millis(20));
             while self.plane.connections() > 0 {

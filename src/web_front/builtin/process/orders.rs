@@ -20,7 +20,7 @@ use crate::{
     web_front::{
         CutOver, Route, SeenFront, Target,
         builtin::{
-            control::{Answer, Order, Seen, receive, send},
+            control::{Answer, Order, PROTOCOL, Seen, receive, send},
             store::{Memory, Store},
         },
     },
@@ -88,7 +88,7 @@ impl Front {
                 Ok(()) => Answer::Done,
                 Err(error) => Answer::Refused { why: error.to_string() },
             },
-            Order::HandOff | Order::TakenOver => {
+            Order::HandOff | Order::TakenOver | Order::Keep => {
                 Answer::Refused { why: "this front has handed over, or was not asked to".to_owned() }
             }
         }
@@ -184,6 +184,7 @@ impl Front {
             settings: self.digest.clone(),
             pid: std::process::id(),
             connections,
+            protocol: PROTOCOL,
         }
     }
 }

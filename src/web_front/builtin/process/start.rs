@@ -2,10 +2,13 @@
 
 use std::{
     collections::HashMap,
-    fs::{File, Permissions},
+    fs::File,
     io,
     net::{SocketAddr, TcpListener},
-    os::unix::{fs::OpenOptionsExt, fs::PermissionsExt, net::UnixListener as StdUnixListener},
+    os::unix::{
+        fs::OpenOptionsExt,
+        net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream},
+    },
     path::Path,
     time::Duration,
 };
@@ -18,11 +21,11 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::{Front, FrontError, RESERVE, SETTINGS, SUCCESSION, digest, io_error};
+use super::{Front, FrontError, RESERVE, SETTINGS, SUCCESSION, Start, digest, io_error};
 use crate::{
     descriptors::{Reserve, raise_limit},
     web_front::builtin::{
-        control::{Answer, Order, reachable, receive, send, socket},
+        control::{Answer, CONTROL, Order, bind, connect, receive, send, socket},
         handoff,
         plane::Plane,
         secret,
@@ -45,20 +48,24 @@ struct Inherited {
     link: Option<BufReader<UnixStream>>,
 }
 
-pub(super) async fn begin(folder: &Path, take_over: bool) -> Result<Front, FrontError> {
+pub(super) async fn begin(folder: &Path, start: Start) -> Result<Front, FrontError> {
     let path = folder.join(SETTINGS);
     let text = std::fs::read_to_string(&path).map_err(io_error(format!("{} can not be read", path.display())))?;
     let mut settings = read_settings(&path, &text)?;
     if let Some(short) = settings.fit(raise_limit()) {
         tracing::warn!("{short}");
     }
-    let mut inherited = match if take_over { from_predecessor(folder).await? } else { None } {
+    let mut kept = match start.kept {
+        Some(stream) => from_supervisor(stream).await.map_err(io_error("the supervisor hands over no sockets"))?,
+        None => HashMap::new(),
+    };
+    let mut inherited = match if start.take_over { from_predecessor(folder).await? } else { None } {
         Some(inherited) => inherited,
         None => alone(folder).await?,
     };
     let mut listeners = Vec::new();
     for &address in &settings.listen {
-        let listener = match inherited.listeners.remove(&address) {
+        let listener = match inherited.listeners.remove(&address).or_else(|| kept.remove(&address)) {
             Some(listener) => listener,
             None => listen_patiently(address, inherited.link.is_none())
                 .await
@@ -66,9 +73,10 @@ pub(super) async fn begin(folder: &Path, take_over: bool) -> Result<Front, Front
         };
         listeners.push((address, listener));
     }
-    let (store, kept) = Store::open(folder, settings.flush)
+    drop(kept);
+    let (store, written) = Store::open(folder, settings.flush)
         .map_err(io_error(format!("the route in {} can not be read", folder.display())))?;
-    let memory = inherited.memory.filter(|handed| handed.written >= kept.written).unwrap_or(kept);
+    let memory = inherited.memory.filter(|handed| handed.written >= written.written).unwrap_or(written);
     let probe = secret::of(folder).map_err(io_error("the probe secret cannot be read"))?;
     let mut plane = Plane::start(&settings, probe, listeners).map_err(io_error("the front can not start"))?;
     plane.set(memory.route.as_ref().and_then(|r| r.target.as_ref()), memory.staged.as_ref(), memory.maintenance);
@@ -77,7 +85,6 @@ pub(super) async fn begin(folder: &Path, take_over: bool) -> Result<Front, Front
         Some(link) => confirm(link).await?,
         None => Vec::new(),
     };
-    inherited.control.set_nonblocking(true).map_err(io_error("the control socket is no use"))?;
     let control = UnixListener::from_std(inherited.control).map_err(io_error("the control socket is no use"))?;
     let (digest, lock, store) = (digest(&text), inherited.lock, Some(store));
     let mut front = Front {
@@ -91,11 +98,13 @@ pub(super) async fn begin(folder: &Path, take_over: bool) -> Result<Front, Front
         waiting: Vec::new(),
         plane,
         followers,
+        supervisor: None,
         watched: Vec::new(),
         reserve: Reserve::of(RESERVE),
     };
     front.watched = front.modified();
-    tracing::info!(listen = ?front.settings.listen, take_over, "serving");
+    let (pid, take_over) = (std::process::id(), start.take_over);
+    tracing::info!(pid, listen = ?front.settings.listen, take_over, "serving");
     Ok(front)
 }
 
@@ -123,28 +132,26 @@ async fn alone(folder: &Path) -> Result<Inherited, FrontError> {
             Err(error) => return Err(io_error(format!("{} can not be locked", path.display()))(error.into())),
         }
     }
-    let control = bind_control(folder)
+    let control = bind(folder, CONTROL)
         .map_err(io_error(format!("the control socket {} can not be made", socket(folder).display())))?;
     Ok(Inherited { lock, control, listeners: HashMap::new(), memory: None, link: None })
 }
 
-fn bind_control(folder: &Path) -> io::Result<StdUnixListener> {
-    let (_open, path) = reachable(folder)?;
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let control = StdUnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-    Ok(control)
+/// Listening sockets that outlived the front before.
+async fn from_supervisor(stream: StdUnixStream) -> io::Result<HashMap<SocketAddr, TcpListener>> {
+    stream.set_nonblocking(true)?;
+    let mut stream = BufReader::new(UnixStream::from_std(stream)?);
+    let (answer, sockets) = timeout(SUCCESSION, handoff::take(&mut stream))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    let Answer::Kept(kept) = answer else { return Err(io::ErrorKind::InvalidData.into()) };
+    Ok(kept.listen.into_iter().zip(sockets.into_iter().map(TcpListener::from)).collect())
 }
 
 /// `None`: there is nobody to take over from.
 async fn from_predecessor(folder: &Path) -> Result<Option<Inherited>, FrontError> {
     let failed = || io_error("the running front does not hand over");
-    let (_open, path) = reachable(folder).map_err(failed())?;
-    let Ok(stream) = UnixStream::connect(path).await else { return Ok(None) };
-    let mut link = BufReader::new(stream);
+    let Ok(mut link) = connect(folder, CONTROL).await else { return Ok(None) };
     let talk = async {
         send(&mut link, &Order::HandOff).await?;
         handoff::take(&mut link).await

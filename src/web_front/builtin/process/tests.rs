@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Front, FrontError, Order, serve, start};
+use super::{Front, FrontError, Order, Start, serve, start};
 use crate::{
     machine::Generation,
     web_front::{
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 async fn front(folder: &Path, sync: Sync) -> Front {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     std::fs::write(folder.join("settings.toml"), format!("listen = '{address}'")).unwrap();
-    let mut front = start::begin(folder, false).await.unwrap();
+    let mut front = start::begin(folder, Start::default()).await.unwrap();
     front.store.as_mut().unwrap().flush_by(sync);
     front
 }

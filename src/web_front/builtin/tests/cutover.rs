@@ -12,7 +12,7 @@ use super::kit::{Client, Front, Server, get, route, stack, target, until};
 use crate::{
     machine::Generation,
     stacks::StepError,
-    web_front::{CutOver, Endpoint, FrontDriver, Route, Target},
+    web_front::{CutOver, Endpoint, FrontDriver, Route, Target, builtin::process},
 };
 
 /// Hammers until told to stop; every answer must be at least as new as the last acknowledgement before it was sent.
@@ -99,7 +99,7 @@ async fn a_front_that_starts_again_serves_what_it_served() {
 #[tokio::test]
 async fn a_second_front_for_the_same_folder_does_not_start() {
     let front = Front::start("").await;
-    let second = crate::web_front::builtin::process::run(front.folder.path(), false, std::future::pending()).await;
+    let second = process::run(front.folder.path(), process::Start::default(), std::future::pending()).await;
     assert!(second.unwrap_err().to_string().contains("running"), "says that one is running");
     assert!(front.driver.seen().await.is_ok(), "the first one goes on");
 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::kit::{Client, Front, Server, get, stack, until};
-use crate::web_front::FrontDriver;
+use crate::web_front::{FrontDriver, builtin::process};
 
 #[tokio::test]
 async fn under_load_a_successor_takes_over_and_nobody_fails_or_sees_an_older_stack() {
@@ -71,7 +71,8 @@ async fn a_successor_that_can_not_begin_changes_nothing() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let text = format!("listen = ['{}', '{}']", old.address, taken.local_addr().unwrap());
     std::fs::write(old.folder.path().join("settings.toml"), text).unwrap();
-    let failed = crate::web_front::builtin::process::run(old.folder.path(), true, std::future::pending()).await;
+    let start = process::Start { take_over: true, kept: None };
+    let failed = process::run(old.folder.path(), start, std::future::pending()).await;
     assert!(failed.unwrap_err().to_string().contains("can not be listened on"));
     until("the old one serves again", async || old.driver.seen().await.is_ok()).await;
     assert_eq!(get(old.address, "/", "").await.body, "blue");

@@ -90,7 +90,9 @@ impl Front {
         let place = folder.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(process::run(place.path(), take_over, async { drop(stopped.await) }))
+            runtime.block_on(process::run(place.path(), process::Start { take_over, kept: None }, async {
+                drop(stopped.await)
+            }))
         });
         let front = Self { folder, driver, address, stop: Some(stop), thread: Some(thread) };
         let wanted = process::digest(&front.driver.text);

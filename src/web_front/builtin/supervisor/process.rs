@@ -1,0 +1,425 @@
+//! The supervisor's process. It does three things: it holds the listening sockets, it sees that a front serves them, and
+//! it says how that goes. Must not read the settings, must not accept a user's connection, and must not end with the front.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::unix::{fs::OpenOptionsExt, net::UnixStream as StdUnixStream},
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use rustix::{
+    fs::{FlockOperation, flock},
+    net::sockopt::socket_peercred,
+    process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+use tokio::{
+    io::{AsyncReadExt, BufReader},
+    net::{UnixListener, UnixStream},
+    process::Command,
+    sync::{mpsc, oneshot, watch},
+    time::{interval, timeout},
+};
+
+use super::{Ask, ENDS, End, PATIENCE, SOCKET, Status};
+use crate::{
+    clock::{Clock, Stopwatch, after},
+    descriptors::AcceptErrors,
+    web_front::builtin::{
+        control::{Answer, CONTROL, Kept, Order, PROTOCOL, bind, connect, is_ours, receive, send},
+        handoff,
+        launch::{log_file, ourselves},
+        plane::detach,
+        process::VERSION,
+    },
+};
+
+/// How often it is looked whether a front that was started answers.
+const LOOK: Duration = Duration::from_millis(10);
+/// The longest pause before a front that keeps ending is started again.
+const LONGEST: Duration = Duration::from_secs(5);
+/// A front that lived for so long is started again at once.
+const LIVED: Duration = Duration::from_secs(1);
+/// How long a front may be silent before it is asked again.
+const SILENT: Duration = Duration::from_millis(200);
+
+/// The folder, wherever it is moved.
+struct Place(File, PathBuf);
+
+impl Place {
+    /// Where it is now; `None`: it was removed.
+    fn path(&self) -> Option<PathBuf> {
+        let handle = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        let path = std::fs::read_link(handle).unwrap_or_else(|_| self.1.clone());
+        (!path.to_string_lossy().ends_with(" (deleted)")).then_some(path)
+    }
+}
+
+/// What there is of a front.
+enum Front {
+    /// To be looked for.
+    Unknown,
+    /// It serves; the connection ends with it.
+    Serving { link: BufReader<UnixStream>, since: Stopwatch },
+    /// It was started and does not answer yet.
+    Starting { pid: u32 },
+    /// To be looked for, or started, after this time.
+    Pausing(Duration),
+}
+
+struct Supervisor {
+    place: Place,
+    front: Front,
+    held: Kept,
+    sockets: Vec<OwnedFd>,
+    children: FuturesUnordered<BoxFuture<'static, (u32, io::Result<ExitStatus>)>>,
+    status: watch::Sender<Status>,
+    clock: Clock,
+    /// Ends in a row of fronts that hardly lived.
+    in_a_row: u32,
+    /// Since when nobody serves.
+    away: Option<Stopwatch>,
+    /// A front that was started to take over and has not yet.
+    successor: Option<u32>,
+    /// How a process ended whose connection still has to.
+    ended: Option<(u32, String)>,
+}
+
+/// Supervises the front of this folder until it is told to leave, or the folder is removed. Returns at once where
+/// another supervisor does.
+///
+/// # Errors
+/// When the folder cannot be used.
+pub async fn run(folder: &Path, stop: impl Future<Output = ()>) -> io::Result<()> {
+    let place = Place(File::open(folder)?, folder.to_owned());
+    let Some(_lock) = lock(folder).await? else {
+        tracing::info!("another supervisor looks after this front");
+        return Ok(());
+    };
+    let socket = UnixListener::from_std(bind(folder, SOCKET)?)?;
+    let status = Status {
+        version: VERSION.to_owned(),
+        protocol: PROTOCOL,
+        folder: place.path().unwrap_or_else(|| folder.to_owned()),
+        pid: std::process::id(),
+        front: None,
+        ends: Vec::new(),
+        failed: 0,
+        why: String::new(),
+    };
+    let (status, seen) = watch::channel(status);
+    let (ask, asked) = mpsc::channel(16);
+    let supervisor = Supervisor {
+        place,
+        front: Front::Unknown,
+        held: Kept { listen: Vec::new(), pid: 0 },
+        sockets: Vec::new(),
+        children: FuturesUnordered::new(),
+        status,
+        clock: Clock::real(),
+        in_a_row: 0,
+        away: None,
+        successor: None,
+        ended: None,
+    };
+    tokio::select! {
+        biased;
+        () = stop => tracing::info!("told to end; the front goes on"),
+        () = supervisor.keep(asked) => {}
+        () = listen(socket, &seen, &ask) => {}
+    }
+    Ok(())
+}
+
+/// `None`: another one has it, and keeps it.
+async fn lock(folder: &Path) -> io::Result<Option<File>> {
+    let lock =
+        File::options().write(true).create(true).truncate(false).mode(0o600).open(folder.join("supervisor.lock"))?;
+    let mut look = interval(Duration::from_millis(20));
+    for _ in 0..50 {
+        look.tick().await;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Some(lock)),
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
+/// Whoever asks, until the process ends.
+async fn listen(socket: UnixListener, seen: &watch::Receiver<Status>, ask: &mpsc::Sender<Asked>) {
+    let mut errors = AcceptErrors::at("the socket of the supervisor");
+    loop {
+        match socket.accept().await {
+            Ok((stream, _)) if is_ours(&stream) => detach(answer(stream, seen.clone(), ask.clone())),
+            Ok(_) => tracing::warn!("somebody who is neither our user nor root asks the supervisor; refused"),
+            Err(error) => errors.wait(&error).await,
+        }
+    }
+}
+
+type Asked = (Ask, oneshot::Sender<Result<(), String>>);
+
+async fn answer(stream: UnixStream, mut seen: watch::Receiver<Status>, ask: mpsc::Sender<Asked>) {
+    let mut stream = BufReader::new(stream);
+    match receive::<Ask>(&mut stream).await {
+        Ok(Some(Ask::Watch)) => loop {
+            let status = seen.borrow_and_update().clone();
+            if send(&mut stream, &status).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                changed = seen.changed() => if changed.is_err() { return },
+                // It says nothing more: this is its end.
+                _ = stream.read_u8() => return,
+            }
+        },
+        Ok(Some(other)) => {
+            let (tell, told) = oneshot::channel();
+            let _ = ask.send((other, tell)).await;
+            let said = told.await.unwrap_or_else(|_| Err("the supervisor ends".to_owned()));
+            // Who asked may have gone.
+            let _ = send(&mut stream, &said).await;
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "the supervisor is asked what it does not know"),
+    }
+}
+
+impl Supervisor {
+    /// Sees that a front serves. Returns when there is nothing more to do.
+    async fn keep(mut self, mut asked: mpsc::Receiver<Asked>) {
+        loop {
+            let wake = match &self.front {
+                Front::Unknown => Duration::ZERO,
+                Front::Starting { .. } => LOOK,
+                Front::Pausing(pause) => *pause,
+                Front::Serving { .. } => Duration::MAX,
+            };
+            let serving = !matches!(self.front, Front::Serving { .. });
+            tokio::select! {
+                Some((ask, tell)) = asked.recv() => {
+                    let (said, over) = self.obey(ask).await;
+                    // Who asked may have gone.
+                    let _ = tell.send(said);
+                    if over {
+                        // For the answer to leave.
+                        tokio::task::yield_now().await;
+                        return after(LOOK).await;
+                    }
+                }
+                Some((pid, status)) = self.children.next() => self.child_ended(pid, &words(status)),
+                in_order = parting(&mut self.front) => self.front_left(in_order),
+                () = after(wake), if serving => if !self.look().await {
+                    tracing::info!("the folder of the front is gone; ending");
+                    return;
+                },
+            }
+        }
+    }
+
+    /// Finds the front or starts one. `false`: its folder is gone.
+    async fn look(&mut self) -> bool {
+        let Some(folder) = self.place.path() else { return false };
+        match attach(&folder).await {
+            Ok(Some((link, kept, sockets))) => self.attached(link, kept, sockets, folder),
+            // Whether it ends is seen at the process.
+            Ok(None) if matches!(self.front, Front::Starting { .. }) => {}
+            Ok(None) => match self.start(&folder, false) {
+                Ok(pid) => self.front = Front::Starting { pid },
+                Err(error) => self.start_failed(&format!("it cannot be started: {error}")),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "a front is there and does not answer; asking again");
+                self.front = Front::Pausing(SILENT);
+            }
+        }
+        true
+    }
+
+    fn attached(&mut self, link: BufReader<UnixStream>, kept: Kept, sockets: Vec<OwnedFd>, folder: PathBuf) {
+        let pid = kept.pid;
+        let away = self.away.take().map(|away| u64::try_from(away.elapsed().as_millis()).unwrap_or(u64::MAX));
+        tracing::info!(pid, listen = ?kept.listen, away_ms = away, "a front serves");
+        self.successor = self.successor.filter(|successor| *successor != pid);
+        (self.held, self.sockets) = (Kept { pid: 0, ..kept }, sockets);
+        self.front = Front::Serving { link, since: Stopwatch::start() };
+        self.status.send_modify(|status| {
+            (status.front, status.folder) = (Some(pid), folder);
+            if let Some(last) = status.ends.last_mut().filter(|end| end.away_ms.is_none()) {
+                last.away_ms = away;
+            }
+        });
+    }
+
+    /// Starts a front, which is given the sockets that are held.
+    fn start(&mut self, folder: &Path, take_over: bool) -> io::Result<u32> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        give(ours, &self.held, &self.sockets)?;
+        let mut command = Command::new(ourselves().map_err(io::Error::other)?);
+        command.arg("front").arg("--folder").arg(folder).arg("--kept");
+        if take_over {
+            command.arg("--take-over");
+        }
+        let log = log_file(folder)?;
+        command.stdin(OwnedFd::from(theirs)).stdout(log.try_clone()?).stderr(log).kill_on_drop(false);
+        let mut child = command.spawn()?;
+        let pid = child.id().unwrap_or_default();
+        self.children.push(async move { (pid, child.wait().await) }.boxed());
+        Ok(pid)
+    }
+
+    fn start_failed(&mut self, why: &str) {
+        self.front = Front::Pausing(self.pause());
+        tracing::error!(why, "the front does not begin");
+        self.status.send_modify(|status| {
+            status.failed += 1;
+            why.clone_into(&mut status.why);
+        });
+    }
+
+    /// At once the first time, then ever later.
+    fn pause(&mut self) -> Duration {
+        let pause = match self.in_a_row {
+            0 => Duration::ZERO,
+            more => (LIVED / 20 * 2_u32.saturating_pow(more.min(16))).min(LONGEST),
+        };
+        self.in_a_row += 1;
+        pause
+    }
+
+    fn child_ended(&mut self, pid: u32, how: &str) {
+        tracing::info!(pid, how, "a process of the front has ended");
+        if matches!(&self.front, Front::Starting { pid: starting } if *starting == pid) {
+            self.start_failed(how);
+        } else if self.successor == Some(pid) {
+            self.successor = None;
+            self.status.send_modify(|status| {
+                status.failed += 1;
+                how.clone_into(&mut status.why);
+            });
+        } else {
+            self.ended = Some((pid, how.to_owned()));
+            self.status.send_if_modified(|status| {
+                let end = status.ends.iter_mut().find(|end| end.pid == pid);
+                end.map(|end| how.clone_into(&mut end.why)).is_some()
+            });
+        }
+    }
+
+    /// The front that served does not any more.
+    fn front_left(&mut self, in_order: bool) {
+        let Front::Serving { since, .. } = std::mem::replace(&mut self.front, Front::Unknown) else { return };
+        if in_order {
+            tracing::info!("the front has left in good order");
+            self.status.send_modify(|status| status.front = None);
+            return;
+        }
+        self.away = Some(Stopwatch::start());
+        if since.elapsed() >= LIVED {
+            self.in_a_row = 0;
+        }
+        let pause = self.pause();
+        self.front = if pause.is_zero() { Front::Unknown } else { Front::Pausing(pause) };
+        let (at, ended) = (self.clock.host(), self.ended.take());
+        self.status.send_modify(|status| {
+            let Some(pid) = status.front.take() else { return };
+            tracing::error!(pid, pause_ms = pause.as_millis(), "the front has ended; starting it again");
+            let how = ended.filter(|(ended, _)| *ended == pid).map(|(_, how)| how);
+            let why = how.unwrap_or_else(|| "in an unknown way".to_owned());
+            status.ends.push(End { at, pid, why, away_ms: None });
+            let surplus = status.ends.len().saturating_sub(ENDS);
+            status.ends.drain(..surplus);
+        });
+    }
+
+    /// Does what is asked; `true`: that was all.
+    async fn obey(&mut self, ask: Ask) -> (Result<(), String>, bool) {
+        match ask {
+            Ask::Watch => (Err("this is no order".to_owned()), false),
+            Ask::Leave => {
+                tracing::info!("leaving the front to another supervisor");
+                (Ok(()), true)
+            }
+            Ask::Start => {
+                if matches!(self.front, Front::Pausing(_)) {
+                    self.front = Front::Unknown;
+                }
+                (Ok(()), false)
+            }
+            Ask::Renew => {
+                let Some(folder) = self.place.path() else { return (Err("its folder is gone".to_owned()), false) };
+                let started = self.start(&folder, true);
+                self.successor = started.as_ref().ok().copied();
+                (started.map(drop).map_err(|error| error.to_string()), false)
+            }
+            Ask::End => {
+                let ended = match &self.front {
+                    Front::Serving { link, .. } => stop(link.get_ref()),
+                    _ => Ok(()),
+                };
+                tracing::info!("ending with the front, as was asked");
+                (ended.map_err(|error| error.to_string()), true)
+            }
+        }
+    }
+}
+
+const IN_ORDER: &str = "in good order";
+
+fn words(status: io::Result<ExitStatus>) -> String {
+    match status {
+        Ok(status) if status.success() => IN_ORDER.to_owned(),
+        Ok(status) => status.to_string(),
+        Err(error) => format!("in an unknown way: {error}"),
+    }
+}
+
+/// Waits for the end of the front that serves; whether it went in good order. Never returns when none does.
+async fn parting(front: &mut Front) -> bool {
+    let Front::Serving { link, .. } = front else { return std::future::pending().await };
+    // Anything that it says is this; the end of the connection without a word is a death.
+    link.read_u8().await.is_ok()
+}
+
+type Attached = (BufReader<UnixStream>, Kept, Vec<OwnedFd>);
+
+/// Takes handles to the sockets of the front that serves this folder. `None`: there is none.
+async fn attach(folder: &Path) -> io::Result<Option<Attached>> {
+    let mut link = match connect(folder, CONTROL).await {
+        Ok(link) => link,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let talk = async {
+        send(&mut link, &Order::Keep).await?;
+        handoff::take(&mut link).await
+    };
+    match timeout(PATIENCE, talk).await {
+        Ok(Ok((Answer::Kept(kept), sockets))) if kept.listen.len() == sockets.len() => Ok(Some((link, kept, sockets))),
+        Ok(Ok(_)) => Err(io::Error::other("it gives no sockets: it is of another version")),
+        // It ended in that moment.
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// Puts the sockets where the front finds them when it has begun.
+fn give(stream: StdUnixStream, held: &Kept, sockets: &[OwnedFd]) -> io::Result<()> {
+    let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+    handoff::give_at_once(&stream, &Answer::Kept(held.clone()), &sockets)
+}
+
+/// Tells the process at the other end to finish and end. It cannot be another one: the connection is still its own.
+pub(super) fn stop(front: &UnixStream) -> io::Result<()> {
+    let process = pidfd_open(socket_peercred(front)?.pid, PidfdFlags::empty())?;
+    Ok(pidfd_send_signal(&process, Signal::TERM)?)
+}
