@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod canaries;
+mod chaos;
 mod cli;
 mod crashes;
 mod deploy;

@@ -14,6 +14,7 @@ pub mod peers;
 pub mod permit;
 pub mod processes;
 pub mod project;
+pub mod users;
 pub mod wire;
 pub mod yard;
 

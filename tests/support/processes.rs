@@ -20,8 +20,12 @@ impl Process {
     }
 
     pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    pub fn signal(&self, signal: Signal) {
         // Gone already is as good.
-        let _ = kill_process(Pid::from_raw(self.pid).expect("a process"), Signal::KILL);
+        let _ = kill_process(Pid::from_raw(self.pid).expect("a process"), signal);
     }
 }
 
