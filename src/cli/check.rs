@@ -13,6 +13,10 @@ use super::{
     screen::say,
 };
 use crate::{
+    access::{
+        Role,
+        file::{self, Token},
+    },
     checks::{Check, Kind},
     hooks::{Call, HookDefinition, not_runnable},
     machine::{EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
@@ -21,6 +25,7 @@ use crate::{
     settings::Settings,
     telling::no_way_back,
     text::format_duration,
+    toml_file::Mistake,
     units::show_duration,
     web_front,
 };
@@ -46,7 +51,11 @@ fn read(args: &Args) -> anyhow::Result<(Settings, Loaded)> {
 
 /// Every mistake of every file, or how many files are good.
 pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
-    let (_, loaded) = read(args)?;
+    let (settings, mut loaded) = read(args)?;
+    let tokens = file::read(&settings.state)?;
+    let found = loaded.pipelines.environments().flat_map(|environment| unable_approvers(environment, &tokens));
+    let found: Vec<Mistake> = found.collect();
+    loaded.mistakes.extend(found);
     let code = if loaded.mistakes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if args.json {
         let told = loaded
@@ -64,6 +73,28 @@ pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
     }
     loaded.mistakes.iter().for_each(say);
     Ok(code)
+}
+
+/// Approvers who are named and whose token of this host does not let them approve.
+fn unable_approvers(environment: &EnvironmentDefinition, tokens: &[Token]) -> Vec<Mistake> {
+    let (plan, id) = (&environment.plan, &environment.id);
+    let gates = [("before_provisioning", &plan.before_provisioning), ("before_cutover", &plan.before_cutover)];
+    let mut found = Vec::new();
+    for (gate, by) in gates.into_iter().filter_map(|(gate, terms)| Some((gate, &terms.as_ref()?.by))) {
+        for token in tokens.iter().filter(|token| by.contains(&token.name)) {
+            let (name, role) = (&token.name, token.role);
+            let inside = token.only.as_ref().is_none_or(|only| only.iter().any(|scope| scope.holds(id)));
+            let why = match (role >= Role::Approver, inside) {
+                (true, true) => continue,
+                (false, _) => format!("has the role {role}, which may not approve"),
+                (true, false) => "is for other environments".to_owned(),
+            };
+            let what = format!("{name} is named in `approval.{gate}.by`, and their token {why}");
+            let how = format!("`pointsman token revoke {name}`, then `pointsman token new {name} --role approver`");
+            found.push(Mistake::of_file(id.to_string(), format!("{what}; make another: {how}")));
+        }
+    }
+    found
 }
 
 /// The hooks in their order, and what they mean for a way back.

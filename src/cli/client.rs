@@ -20,7 +20,7 @@ pub use self::{
     answer::{Answer, ClientError, Told},
     connection::{Connection, Terms},
 };
-use crate::settings::Settings;
+use crate::settings::{FILE, Settings};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -104,7 +104,14 @@ impl Server {
             );
         }
         let file = settings.state.join("token");
+        let nowhere = self.config.is_none() && self.server.is_none() && !Path::new(FILE).exists();
         let text = fs::read_to_string(&file).with_context(|| {
+            if nowhere {
+                return format!(
+                    "there is no {FILE} in this folder, so no controller is known: run the command in the controller's folder, \
+                     or name it: --config FILE, or --server URL with POINTSMAN_TOKEN_FILE"
+                );
+            }
             format!("no token: set POINTSMAN_TOKEN or POINTSMAN_TOKEN_FILE, or let {} be readable", file.display())
         })?;
         Ok((text, true))

@@ -128,3 +128,51 @@ fn about(event: &Event) -> Option<Number> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{Key, Plan};
+
+    #[test]
+    fn a_superseded_build_and_what_a_rollback_aborts_have_their_end_also_when_the_state_forgot_them() {
+        let release = |number: u32| Arc::new(Release { number, ..Release::draft(&format!("1.4.{number}")) });
+        let accepted = |number: u32| {
+            let (key, plan, release) = (Key([0; 16]), Arc::new(Plan::default()), release(number));
+            let number = Number(number);
+            Event::Accepted { number, key, order: None, release, plan, trigger: Trigger::Build, reason: None }
+        };
+        let [one, three] = [1, 3].map(Number);
+        let events = [
+            accepted(1),
+            Event::Started { number: one },
+            Event::WentLive { number: one },
+            Event::Succeeded { number: one },
+            accepted(2),
+            accepted(3),
+            Event::Started { number: three },
+            Event::RollbackRequested { number: one, reason: "orders fail".into() },
+            Event::UndoOrdered {
+                number: one,
+                to: None,
+                generation: crate::machine::Generation(2),
+                outcome: Outcome::RolledBack,
+                reason: "orders fail".into(),
+            },
+            Event::Undone { number: one },
+        ];
+        let by: Arc<str> = "ann".into();
+        let records = events.iter().enumerate().map(|(at, event)| (Millis(at as u64), &by, event));
+        let told = stories(records, &Environment::default());
+        let ends: Vec<_> = told.iter().map(|s| s.end.as_ref().map(|end| (end.outcome, &*end.why, end.at.0))).collect();
+        assert_eq!(
+            ends,
+            [
+                Some((Outcome::RolledBack, "orders fail", 9)),
+                Some((Outcome::Superseded, "deployment 3 is newer", 5)),
+                Some((Outcome::Aborted, "deployment 1 is being rolled back", 7)),
+            ]
+        );
+        assert_eq!((told[0].live, told[0].rolled_back_by.as_deref()), (Some(Millis(2)), Some("ann")));
+    }
+}

@@ -261,3 +261,21 @@ fn bash_completes_commands() {
     let unit = assert_ends(&house, "unit --program /usr/local/bin/pointsman", 0);
     assert!(unit.contains("KillMode=process"), "{unit}");
 }
+
+#[test]
+fn a_folder_without_settings_and_an_approver_who_may_not_are_told() {
+    let nowhere = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    command.env_remove("POINTSMAN_SERVER").env_remove("POINTSMAN_TOKEN").env_remove("POINTSMAN_TOKEN_FILE");
+    let told = command.args(["status"]).current_dir(nowhere.path()).output().expect("the program runs");
+    let said = String::from_utf8_lossy(&told.stderr);
+    assert!(!told.status.success() && said.contains("there is no pointsman.toml in this folder"), "{said}");
+
+    let gate = "approval = { before_cutover = { timeout = \"1h\", otherwise = \"abort\", by = [\"ann\", \"bob\"] } }";
+    let house = House::with(&format!("{TERMS}\n{gate}"));
+    assert_ends(&house, "check", 0);
+    assert_ends(&house, "token new ann --role deployer", 0);
+    assert_ends(&house, "token new bob --role approver", 0);
+    let said = assert_ends(&house, "check", 1);
+    assert!(said.contains("ann is named in `approval.before_cutover.by`") && !said.contains("bob is"), "{said}");
+}
