@@ -10,7 +10,7 @@ use super::{
     client::{Answer, Connection, Server, Terms},
     follow::{Follow, look, refused},
     screen::{harmless, say},
-    told::{Done, Recorded},
+    told::{Done, Environments, Recorded},
 };
 use crate::{cli::USAGE, machine::EnvironmentId};
 
@@ -70,6 +70,39 @@ pub struct Ban {
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+}
+
+/// What is asked about the count of builds.
+#[derive(clap::Subcommand)]
+pub enum Builds {
+    /// Take the next build for the newest, whatever its number
+    ///
+    /// For a job that was made again and counts from 1, or a number announced by mistake: builds with a smaller number
+    /// than the newest are refused until then.
+    Reset(Reset),
+}
+
+/// The count of builds, from the beginning.
+#[derive(Args)]
+pub struct Reset {
+    /// The pipeline, or its first environment, which takes the builds
+    pipeline: String,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// `builds reset`.
+pub async fn reset_builds(server: &Server, wish: Reset) -> anyhow::Result<ExitCode> {
+    let id = match wish.pipeline.contains('/') {
+        true => wish.pipeline.parse()?,
+        false => {
+            let all = server.connect()?.look::<Environments>("/v1/environments").await?.body.environments;
+            let mut own = all.into_iter().map(|e| e.environment).filter(|id| *id.pipeline.as_str() == *wish.pipeline);
+            own.next().ok_or_else(|| anyhow::anyhow!("there is no pipeline {}: pointsman status", wish.pipeline))?
+        }
+    };
+    record(server, &id, "builds/reset", &json!({ "reason": wish.reason })).await
 }
 
 /// `rollback`. What it does not undo is said before it is asked for.

@@ -197,6 +197,10 @@ pub(super) const RESUME: &str = asking!(
     "Example:
   pointsman resume shop/prod"
 );
+pub(super) const BUILDS: &str = asking!(
+    "Example:
+  pointsman builds reset shop --reason 'the job was made again'"
+);
 pub(super) const PIN: &str = asking!(
     "Examples:
   pointsman pin shop/prod 1.4.2

@@ -161,6 +161,12 @@ client! {
     /// Ban a release
     #[command(after_long_help = help::VETO)]
     Veto { #[command(flatten)] wish: act::Ban, },
+    /// Say from where the builds of a pipeline are counted
+    #[command(after_long_help = help::BUILDS)]
+    Builds {
+        #[command(subcommand)]
+        verb: act::Builds,
+    },
     /// Show all environments, or one
     #[command(after_long_help = help::STATUS)]
     Status { #[command(flatten)] wish: status::Status, },
@@ -219,6 +225,7 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
         Client::Resume { wish, server } => act::whole(&server, "resume", wish).await,
         Client::Pin { wish, server } => act::ban(&server, "pin", wish).await,
         Client::Veto { wish, server } => act::ban(&server, "veto", wish).await,
+        Client::Builds { verb: act::Builds::Reset(wish), server } => act::reset_builds(&server, wish).await,
         Client::Status { wish, server } => status::status(&server, wish).await,
         Client::Why { environment, server } => status::why(&server, &environment).await,
         Client::History { wish, server } => status::history(&server, &wish).await,

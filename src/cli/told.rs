@@ -37,6 +37,13 @@ pub struct Environment {
     pub next: String,
 }
 
+/// All environments, in the order of promotion within each pipeline.
+#[derive(Debug, Deserialize)]
+pub struct Environments {
+    /// Those that the caller may see.
+    pub environments: Vec<Environment>,
+}
+
 /// How far a deployment is.
 #[derive(Debug, Deserialize)]
 pub struct Deployment {

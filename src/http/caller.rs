@@ -49,7 +49,7 @@ fn needs(method: &Method, action: &str) -> Role {
     match (method, action) {
         (&Method::GET | &Method::HEAD, _) => Role::Viewer,
         (&Method::POST, "deploy" | "promote" | "abort" | "rollback" | "hold") => Role::Deployer,
-        (&Method::POST, "approve" | "resume") => Role::Approver,
+        (&Method::POST, "approve" | "resume" | "reset") => Role::Approver,
         _ => Role::Admin,
     }
 }

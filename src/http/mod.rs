@@ -127,6 +127,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rules::resume))
         .routes(routes!(rules::pin))
         .routes(routes!(rules::veto))
+        .routes(routes!(rules::reset_builds))
         .layer(from_fn_with_state(app.clone(), again::once));
     document::asked_once(acting.get_openapi_mut());
     let mut asked = acting

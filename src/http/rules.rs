@@ -101,3 +101,26 @@ pub(super) async fn veto(
     };
     record_plain(&app, id, &caller, command).await
 }
+
+/// Count builds from the beginning
+///
+/// For a job that was made again and counts from 1, or a build announced with a number by mistake: the next build that is
+/// announced is the newest, whatever its number.
+#[utoipa::path(
+    post, path = "/v1/environments/{pipeline}/{environment}/builds/reset", tag = "acting", params(Place),
+    request_body(content = wish::Because, content_type = "application/json"),
+    responses(
+        (status = 200, description = "It is recorded", body = Done),
+        (status = 409, description = "No build with a number was accepted there", body = super::problem::Told, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn reset_builds(
+    State(app): State<Arc<App>>,
+    Path(place): Path<Place>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let id = &place.find(&app)?.id;
+    let wish: wish::Because = wish::read(&body)?;
+    record_plain(&app, id, &caller, Command::ResetBuilds(wish::reason(wish.reason.as_ref())?)).await
+}

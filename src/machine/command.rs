@@ -45,6 +45,8 @@ pub enum Command {
     Veto(u32, Arc<str>),
     /// Do not.
     Unveto(u32),
+    /// Count builds from the beginning.
+    ResetBuilds(Arc<str>),
     /// Any of these that has no reason of its own, and why, for the history.
     Because(Box<Command>, Arc<str>),
 }
@@ -172,6 +174,10 @@ impl Environment {
             Command::Unpin if self.pin.is_none() => Err(Refusal::Already("nothing is pinned")),
             Command::Unpin => Ok(Event::Unpinned { reason: None }),
             Command::Veto(release, reason) => Ok(Event::Vetoed { release: *release, reason: reason.clone() }),
+            Command::ResetBuilds(_) if self.last_order.is_none() && self.orders.is_empty() => {
+                Err(Refusal::Already("no build with a number was accepted here, so there is nothing to reset"))
+            }
+            Command::ResetBuilds(reason) => Ok(Event::BuildsReset { reason: reason.clone() }),
             Command::Unveto(release) if !self.vetoes.iter().any(|v| v.release == *release) => {
                 Err(Refusal::Already("that release is not vetoed"))
             }
@@ -193,7 +199,7 @@ impl Environment {
             let same = *known == key;
             return Err(if same { Refusal::Duplicate(*number) } else { Refusal::OtherContent(*number) });
         }
-        if let (Some(order), Some(newest)) = (order, self.last_order)
+        if let (Some(order), Some(newest)) = (order, self.newest_build())
             && order < newest
         {
             return Err(Refusal::Stale { order, newest });

@@ -253,6 +253,11 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Arc<str>>,
     },
+    /// Builds are counted from the beginning: the next one that is announced is the newest, whatever its number.
+    BuildsReset {
+        /// Why.
+        reason: Arc<str>,
+    },
 }
 
 fn nothing() -> Arc<str> {

@@ -22,6 +22,10 @@ pub struct Environment {
     pub(super) last_release: u32,
     /// The newest build announced, by the sender's own count: nothing that is numbered otherwise may raise it.
     pub(super) last_order: Option<u64>,
+    /// The newest builds that were accepted since: the sender's count, the deployment, its release. One that failed is
+    /// taken out, and one whose release is vetoed does not count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) orders: Vec<(u64, Number, u32)>,
     /// The last order given to the front.
     pub(super) generation: Generation,
     /// At most one that brings an earlier release back, before at most one other: the newest wins.
@@ -56,6 +60,8 @@ impl Environment {
     /// How many builds back a repeated announcement is still recognised by its key. An older one is refused by its
     /// order where the sender counts its builds.
     pub const KEYS_KEPT: usize = 1024;
+    /// How many builds are remembered by their sender's count.
+    pub(super) const ORDERS_KEPT: usize = 16;
     /// How many ended deployments are kept at hand; the journal has them all.
     pub const ENDED_KEPT: usize = 10;
     /// How many releases are kept for cold rollbacks.
@@ -409,6 +415,16 @@ impl Environment {
     /// The last deployments that are over, newest last.
     pub fn ended(&self) -> &[Ended] {
         &self.ended
+    }
+    /// Returns the newest build by its sender's count, of those that neither failed nor are vetoed.
+    pub fn newest_build(&self) -> Option<u64> {
+        let banned = |release: u32| self.vetoes.iter().any(|veto| veto.release == release);
+        let counted = self.orders.iter().filter(|(_, _, release)| !banned(*release)).map(|(order, ..)| *order);
+        if self.orders.is_empty() { self.last_order } else { counted.max() }
+    }
+    /// Returns the deployment that was accepted under this very key.
+    pub fn deployment_of(&self, key: &Key) -> Option<Number> {
+        self.keys.iter().rev().find(|(known, _)| known == key).map(|(_, number)| *number)
     }
     /// Whether a wish with this key was granted before, as far as the last [`Environment::KEYS_KEPT`] tell.
     pub fn knows(&self, key: &Key) -> bool {

@@ -6,7 +6,7 @@ use super::kit::Shop;
 use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 18] = [
+const TABLE: [(&str, &str, Role); 19] = [
     ("GET", "/v1/environments", Viewer),
     ("GET", "/v1/environments/shop/qa", Viewer),
     ("GET", "/v1/deployments/shop/qa/1", Viewer),
@@ -22,6 +22,7 @@ const TABLE: [(&str, &str, Role); 18] = [
     ("POST", "/v1/deployments/shop/qa/1/abort", Deployer),
     ("POST", "/v1/environments/shop/qa/resume", Approver),
     ("POST", "/v1/deployments/shop/qa/1/approve", Approver),
+    ("POST", "/v1/environments/shop/qa/builds/reset", Approver),
     ("POST", "/v1/environments/shop/qa/adopt", Admin),
     ("POST", "/v1/environments/shop/qa/pin", Admin),
     ("POST", "/v1/environments/shop/qa/veto", Admin),

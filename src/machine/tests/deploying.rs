@@ -60,6 +60,37 @@ fn a_build_announced_twice_or_too_late_is_refused() {
     assert!(story.env.command(&numbered(2, 7), "someone").is_ok());
 }
 
+fn numbered(name: u8, order: u64) -> Command {
+    match build(name, &Plan::default()) {
+        Command::Deploy { key, release, plan, trigger, .. } => {
+            Command::Deploy { key, order: Some(order), release, plan, trigger }
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn a_build_that_failed_or_is_vetoed_makes_no_other_too_old_and_a_reset_counts_from_the_beginning() {
+    let mut story = Story::new();
+    story.ask(&numbered(1, 7)).unwrap();
+    story.ask(&numbered(2, 999_999_999_999_999)).unwrap();
+    assert!(matches!(story.env.command(&numbered(3, 8), "someone"), Err(Refusal::Stale { .. })));
+    story.ask(&Command::Veto(2, "a slip".into())).unwrap();
+    assert_eq!(story.env.newest_build(), Some(7));
+    assert_eq!(story.env.command(&numbered(3, 6), "someone"), Err(Refusal::Stale { order: 6, newest: 7 }));
+    story.ask(&Command::Unveto(2)).unwrap();
+    assert_eq!(story.env.newest_build(), Some(999_999_999_999_999));
+    story.ask(&Command::ResetBuilds("the job was made again".into())).unwrap();
+    assert_eq!(story.env.newest_build(), None);
+    story.refuses(&Command::ResetBuilds("twice".into()), "nothing to reset");
+    story.ask(&numbered(3, 1)).unwrap();
+    assert_eq!(story.env.newest_build(), Some(1));
+    for more in 0..40 {
+        story.ask(&numbered(10 + more, 10 + u64::from(more))).unwrap();
+    }
+    assert_eq!(story.env.newest_build(), Some(49), "however many were counted");
+}
+
 #[test]
 fn an_old_key_is_forgotten_only_after_many_builds() {
     let mut story = Story::new();
