@@ -52,6 +52,7 @@ fn yard(count: usize, watch_every: Duration) -> Yard {
     let ids: Vec<EnvironmentId> = (0..count).map(|i| format!("app-{i}/live").parse().unwrap()).collect();
     let secrets = Secrets::open(state.path(), &Pipelines::default()).unwrap();
     let world = |id: &EnvironmentId| World {
+        artifacts: Default::default(),
         id: id.clone(),
         stacks: stacks.clone(),
         front: Arc::<MemoryFront>::default(),

@@ -166,3 +166,34 @@ pub(crate) async fn keep_the_end(mut stream: impl AsyncRead + Unpin, kept: &mut 
         kept.drain(..surplus);
     }
 }
+
+/// What a build fills in, where a definition lets it: its own texts, and values that it may set.
+const FROM_BUILDS: [&str; 6] = ["{version}", "{artifact}", "{commit}", "{branch}", "{tag}", "{parameters."];
+
+/// Says which texts of a build a shell would read as commands, where `words` start one with a script; and which stand as
+/// words of their own, so that a build may hand over an option.
+pub(crate) fn shell_notes(named: &str, words: &[String]) -> Vec<String> {
+    let filled = |word: &String| FROM_BUILDS.iter().find(|name| word.contains(**name)).map(|name| (*name).to_owned());
+    let whole = |name: String| if name.ends_with('.') { format!("{name}...}}") } else { name };
+    let shells = ["sh", "bash", "dash", "ash", "zsh", "ksh"];
+    let program = |word: &String| word.rsplit('/').next().is_some_and(|name| shells.contains(&name));
+    // Also behind `env`, `nice` and the like.
+    let shell = words.iter().position(program);
+    let script = shell.and_then(|shell| {
+        let options = words[shell + 1..].iter().take_while(|word| word.starts_with('-') && !word.starts_with("--"));
+        let option = options.enumerate().find(|(_, word)| word.contains('c'))?.0;
+        words.get(shell + option + 2)
+    });
+    let script = script.and_then(filled).map(|name| {
+        let name = whole(name);
+        format!(
+            "{named} gives {name} to a shell, which runs whatever a build puts there: hand it over as an argument \
+             (sh -c 'exec app \"$1\"' sh {name}) or in the environment"
+        )
+    });
+    let option = words.iter().skip(1).find(|word| word.starts_with("{parameters.") && word.ends_with('}'));
+    let option = option.map(|name| {
+        format!("{named} has {name} as a word of its own, so a build that may set it hands over an option if it begins with `-`")
+    });
+    script.into_iter().chain(option).collect()
+}

@@ -21,6 +21,7 @@ use crate::{
     hooks::{Call, HookDefinition, not_runnable},
     machine::{EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
     pipelines::{DefinitionSource, DeployOn, EnvironmentDefinition, Loaded, Pipeline, Registry, SecretSource, load},
+    program::shell_notes,
     secrets::Secrets,
     settings::Settings,
     telling::no_way_back,
@@ -69,7 +70,12 @@ pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
         let count = |n: usize, what| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let environments = loaded.pipelines.environments().count();
         say(format!("{}, {}: good", count(loaded.files, "file"), count(environments, "environment")));
-        loaded.pipelines.environments().for_each(|environment| show_hooks(environment));
+        for environment in loaded.pipelines.environments() {
+            show_hooks(environment);
+            for note in &environment.stack.notes {
+                say(format!("{}: mind that the stack definition's {note}", environment.id));
+            }
+        }
     }
     loaded.mistakes.iter().for_each(say);
     Ok(code)
@@ -105,6 +111,10 @@ fn show_hooks(environment: &EnvironmentDefinition) {
         say(format!("{}: hooks {}", environment.id, named.join(", ")));
     }
     for hook in hooks.clone() {
+        if let Call::Command { words, .. } = &hook.call {
+            let named = format!("hook {}", hook.name);
+            shell_notes(&named, words).iter().for_each(|note| say(format!("  mind that {note}")));
+        }
         if let Call::Command { words, folder, .. } = &hook.call
             && let Some(why) = words.first().and_then(|program| not_runnable(program, folder))
         {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
@@ -21,7 +22,7 @@ pub struct Deploy {
     /// What people call it
     #[arg(long)]
     version: String,
-    /// Where it is; the stack driver knows what it means
+    /// Where it is: a path (from here, where the controller runs on this host), or a name that the stack driver knows
     #[arg(long)]
     artifact: String,
     /// The commit it was built from
@@ -48,10 +49,30 @@ pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
     if name.is_empty() { Err("the name before = is empty".to_owned()) } else { Ok((name.to_owned(), value.to_owned())) }
 }
 
+/// A path that is meant from the folder of whoever asks, from the top; what is not there may be a name and stays as it is.
+fn whole_path(artifact: &str) -> anyhow::Result<String> {
+    let is_path = artifact.contains('/') || artifact == "." || artifact == "..";
+    let folder = std::env::current_dir().context("the folder from which --artifact is meant")?;
+    let there = folder.join(artifact);
+    if artifact.starts_with('/') || artifact.contains("://") || !there.exists() {
+        return Ok(artifact.to_owned());
+    }
+    if !is_path {
+        super::complain(&format!("--artifact {artifact} is sent as a name; for what is here write ./{artifact}"));
+        return Ok(artifact.to_owned());
+    }
+    let whole = there.canonicalize().with_context(|| format!("--artifact {artifact}"))?;
+    whole.into_os_string().into_string().map_err(|path| anyhow::anyhow!("--artifact {}: not UTF-8", path.display()))
+}
+
 /// Announces it.
 pub async fn deploy(server: &Server, wish: Deploy) -> anyhow::Result<ExitCode> {
     let connection = server.connect()?;
-    let mut body = json!({ "version": wish.version, "artifact": wish.artifact });
+    let artifact = match server.is_here() {
+        true => whole_path(&wish.artifact)?,
+        false => wish.artifact,
+    };
+    let mut body = json!({ "version": wish.version, "artifact": artifact });
     let optional = [
         ("commit", wish.commit.map(Value::from)),
         ("build", wish.build.map(Value::from)),

@@ -64,7 +64,11 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         let (path, was) = (closed.path.display(), closed.was);
         tracing::warn!("{path} was open to others (mode {was:04o}) and is now for its owner alone");
     }
-    let loaded = load(&Registry::all(&settings.state), &settings.pipelines);
+    let own = settings.server.token.iter().filter_map(|source| match source {
+        crate::pipelines::SecretSource::File(file) => Some(file.clone()),
+        crate::pipelines::SecretSource::Env(_) => None,
+    });
+    let loaded = load(&Registry::all(&settings.state).with_own(own.collect()), &settings.pipelines);
     if !loaded.mistakes.is_empty() {
         return Err(super::mistakes(loaded.mistakes));
     }

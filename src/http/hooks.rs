@@ -102,11 +102,17 @@ pub(super) async fn deploy(
     // nothing about which build is older; an announced one has lost its number by now.
     let order = build.number.filter(|_| trigger == Trigger::Build || pipeline.webhook.jobs.len() <= 1);
     let release = release::of_build(pipeline, entry, &build, &app.secrets);
-    let release = release.map_err(|why| {
-        let status = if matches!(why, Refused::Parameters(_)) { 400 } else { 422 };
-        Problem::new(status, why.to_string())
-    });
-    let release = ReleaseDraft::New(release?);
+    let release = match release {
+        Ok(release) => ReleaseDraft::New(release),
+        Err(why) => {
+            let state = app.journal.state(&entry.id);
+            // What was recorded before is answered as it was, though the artifact may be gone by now.
+            return match state.deployment_of(&key).filter(|_| matches!(why, Refused::Artifact(_))) {
+                Some(number) => Ok(known(&state, &entry.id, number)),
+                None => Err(refused(&why)),
+            };
+        }
+    };
     let command = Command::Deploy { key, order, release, plan: entry.plan.clone(), trigger };
     let before = app.journal.state(&entry.id);
     match app.journal.command(&entry.id, by, app.clock.now(), command).await {
@@ -125,10 +131,16 @@ pub(super) async fn deploy(
                 Trigger::Build => "if it is wanted, deploy it by hand, without its number",
                 _ => "leave out `build` (`--build`) to deploy it deliberately",
             };
-            Err(Problem::new(409, format!("{why}; {how}")))
+            let reset = format!("pointsman builds reset {} --reason ...", entry.id);
+            Err(Problem::new(409, format!("{why}; {how}; if the job counts from 1 again: {reset}")))
         }
         Err(error) => Err(Problem::refused(&entry.id, error)),
     }
+}
+
+fn refused(why: &Refused) -> Problem {
+    let status = if matches!(why, Refused::Parameters(_)) { 400 } else { 422 };
+    Problem::new(status, why.to_string())
 }
 
 /// The answer to what was recorded before.

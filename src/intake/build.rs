@@ -69,8 +69,13 @@ impl Build {
                 bad.push(BadField { field: field.to_owned(), why: format!("must not have `{mark}` in it") });
             }
         }
-        if self.commit.as_ref().is_some_and(|commit| commit.starts_with('-')) {
-            bad.push(BadField { field: "commit".to_owned(), why: "must not begin with a dash".to_owned() });
+        // A program that is given one of these would take it for an option.
+        let words =
+            [("version", Some(&self.version)), ("artifact", Some(&self.artifact)), ("commit", self.commit.as_ref())];
+        for (field, _) in
+            words.into_iter().filter(|(_, text)| text.is_some_and(|text| text.trim_start().starts_with('-')))
+        {
+            bad.push(BadField { field: field.to_owned(), why: "must not begin with a dash".to_owned() });
         }
         if self.number.is_some_and(|number| number > GREATEST_NUMBER) {
             bad.push(BadField { field: "build".to_owned(), why: format!("is greater than {GREATEST_NUMBER}") });

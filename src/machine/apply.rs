@@ -476,28 +476,9 @@ impl Environment {
         }
     }
 
-    /// Remembers a build by its sender's count; of many the greatest stay.
-    fn count(&mut self, order: Option<u64>, number: Number, release: u32) {
-        let Some(order) = order else { return };
-        if let (true, Some(before)) = (self.orders.is_empty(), self.last_order) {
-            // Of a snapshot of an older version: which build it was is not known.
-            self.orders.push((before, Number(0), 0));
-        }
-        self.orders.push((order, number, release));
-        self.orders.sort_unstable();
-        if self.orders.len() > Self::ORDERS_KEPT {
-            self.orders.remove(0);
-        }
-        self.last_order = self.orders.last().map(|(order, ..)| *order);
-    }
-
     fn end(&mut self, number: Number, release: &Arc<Release>, outcome: Outcome, reason: &Arc<str>, at: Millis) {
         if outcome == Outcome::Failed {
-            let counted = self.orders.len();
-            self.orders.retain(|(_, of, _)| *of != number);
-            if self.orders.len() < counted {
-                self.last_order = self.orders.last().map(|(order, ..)| *order);
-            }
+            self.uncount(number);
         }
         self.ended.retain(|e| e.number != number);
         if self.ended.len() >= Self::ENDED_KEPT {

@@ -9,6 +9,7 @@
 mod adoption;
 mod alive;
 mod apply;
+mod builds;
 mod command;
 mod effect;
 mod event;

@@ -416,12 +416,6 @@ impl Environment {
     pub fn ended(&self) -> &[Ended] {
         &self.ended
     }
-    /// Returns the newest build by its sender's count, of those that neither failed nor are vetoed.
-    pub fn newest_build(&self) -> Option<u64> {
-        let banned = |release: u32| self.vetoes.iter().any(|veto| veto.release == release);
-        let counted = self.orders.iter().filter(|(_, _, release)| !banned(*release)).map(|(order, ..)| *order);
-        if self.orders.is_empty() { self.last_order } else { counted.max() }
-    }
     /// Returns the deployment that was accepted under this very key.
     pub fn deployment_of(&self, key: &Key) -> Option<Number> {
         self.keys.iter().rev().find(|(known, _)| known == key).map(|(_, number)| *number)

@@ -2,7 +2,7 @@
 //! explain. Must not know what they mean.
 
 /// The file itself.
-pub const FILE: &[&str] = &["description", "source", "webhook", "variables", "secrets", "environments"];
+pub const FILE: &[&str] = &["description", "artifacts", "source", "webhook", "variables", "secrets", "environments"];
 /// `[source]`.
 pub const SOURCE: &[&str] = &["git", "user", "password", "web"];
 /// `[webhook]`.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Pipelines,
+    Pipelines, SecretSource,
     parse::{Parsed, Places, parse},
 };
 use crate::{
@@ -26,6 +26,8 @@ pub struct Registry {
     stacks: Vec<(&'static str, stacks::Open)>,
     fronts: Vec<(&'static str, web_front::Open)>,
     state: PathBuf,
+    /// Files that belong to the installation wherever they are.
+    own: Vec<PathBuf>,
 }
 
 impl Registry {
@@ -34,13 +36,19 @@ impl Registry {
         Self::of(stacks::DRIVERS, web_front::DRIVERS, state)
     }
 
+    /// The same, where these files are the installation's own too: no build may name them.
+    #[must_use]
+    pub fn with_own(self, own: Vec<PathBuf>) -> Self {
+        Self { own, ..self }
+    }
+
     /// Only these drivers.
     pub fn of(
         stacks: &[(&'static str, stacks::Open)],
         fronts: &[(&'static str, web_front::Open)],
         state: &Path,
     ) -> Self {
-        Self { stacks: stacks.to_vec(), fronts: fronts.to_vec(), state: state.to_owned() }
+        Self { stacks: stacks.to_vec(), fronts: fronts.to_vec(), state: state.to_owned(), own: Vec::new() }
     }
 
     pub(super) fn stack_names(&self) -> Vec<&'static str> {
@@ -111,9 +119,64 @@ pub fn load(registry: &Registry, path: &Path) -> Loaded {
         }
     }
     mistakes.extend(collisions(&all));
+    let forbidden = belongings(registry, path, &all);
+    for parsed in &mut all {
+        let artifacts = &mut parsed.pipeline.artifacts;
+        artifacts.forbidden.clone_from(&forbidden);
+        if artifacts.named {
+            let wrong = artifacts.roots.iter().filter_map(|root| artifacts.bad_root(root));
+            let file = parsed.pipeline.file.display().to_string();
+            mistakes.extend(wrong.map(|why| Mistake::of_file(file.clone(), format!("`artifacts`: {why}"))));
+        }
+    }
     mistakes.sort();
     mistakes.dedup();
     Loaded { pipelines: all.into_iter().map(|p| p.pipeline).collect(), files: files.len(), mistakes }
+}
+
+/// What no build may name: the state folder, the pipelines, and every file in which a secret or a key is kept.
+fn belongings(registry: &Registry, path: &Path, all: &[Parsed]) -> Vec<PathBuf> {
+    let mut found = vec![registry.state.clone()];
+    found.extend(all.iter().map(|parsed| parsed.pipeline.file.clone()));
+    // A folder that holds everything else as well is not closed as a whole.
+    let holds = |inner: &Path| {
+        fs::canonicalize(inner).is_ok_and(|inner| fs::canonicalize(path).is_ok_and(|path| inner.starts_with(path)))
+    };
+    if path.is_dir() && !holds(&registry.state) {
+        found.push(path.to_owned());
+    }
+    found.extend(registry.own.iter().cloned());
+    for Parsed { pipeline, .. } in all {
+        let password = pipeline.source.iter().filter_map(|source| source.password.as_ref());
+        let sources = pipeline.webhook.secrets.iter().chain(pipeline.secrets.values()).chain(password);
+        found.extend(sources.filter_map(|source| match source {
+            SecretSource::File(file) => Some(file.clone()),
+            SecretSource::Env(_) => None,
+        }));
+        for environment in &pipeline.environments {
+            named_files(&environment.front.settings, &environment.front.folder, &mut found);
+            named_files(&environment.stack.settings, &environment.stack.folder, &mut found);
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The files that a driver's settings name: keys, certificates, clouds.
+fn named_files(settings: &toml::Table, folder: &Path, found: &mut Vec<PathBuf>) {
+    for value in settings.values() {
+        match value {
+            toml::Value::String(text) => found.extend(Some(folder.join(text)).filter(|file| file.is_file())),
+            toml::Value::Table(table) => named_files(table, folder, found),
+            toml::Value::Array(list) => {
+                for item in list {
+                    named_files(&[("item".to_owned(), item.clone())].into_iter().collect(), folder, found);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 fn files(path: &Path) -> io::Result<Vec<PathBuf>> {

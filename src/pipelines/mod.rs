@@ -2,6 +2,7 @@
 //! with every mistake pointed at. It must not know the journal, must not talk to the network, and must not call a
 //! driver except to ask whether its settings make sense.
 
+pub mod artifacts;
 pub mod frozen;
 pub mod keys;
 mod load;
@@ -40,6 +41,8 @@ pub struct Pipeline {
     pub source: Option<Source>,
     /// The secrets that stacks may be given, by name.
     pub secrets: BTreeMap<Arc<str>, SecretSource>,
+    /// Where its builds may come from.
+    pub artifacts: artifacts::Artifacts,
     /// In the order of promotion; the first one takes the builds and numbers the releases. Never empty.
     pub environments: Vec<Arc<EnvironmentDefinition>>,
 }
@@ -144,6 +147,10 @@ pub struct StackDefinition {
     pub secrets: BTreeMap<Arc<str>, Arc<str>>,
     /// Whether the driver can take a stack over that somebody else made.
     pub can_adopt: bool,
+    /// Whether its stacks read files of this host, so that an artifact may be a path.
+    pub reads_this_host: bool,
+    /// What people should know of the definition, though it is no mistake.
+    pub notes: Vec<String>,
 }
 
 /// Where a stack definition is.

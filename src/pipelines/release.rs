@@ -18,6 +18,9 @@ pub enum Refused {
     /// Parameters that a build may not set, or that mean nothing; one sentence for each.
     #[error("{}", .0.join("; "))]
     Parameters(Vec<String>),
+    /// Its artifact, or another text that may name a file, is not to be taken.
+    #[error("{0}")]
+    Artifact(String),
     /// Its stack definition stands in the source repository, and nobody knows at which commit.
     #[error("the stack definition {0} is read from git at the release's commit: the build must name its `commit`")]
     NoCommit(Arc<str>),
@@ -43,6 +46,8 @@ pub fn of_build(
     if !wrong.is_empty() {
         return Err(Refused::Parameters(wrong));
     }
+    let given = build.parameters.iter().map(|(name, value)| (&**name, &**value));
+    pipeline.artifacts.allow(&build.artifact, &build.version, given).map_err(Refused::Artifact)?;
     let in_git = pipeline.environments.iter().find_map(|e| match &e.stack.definition {
         DefinitionSource::Git(path) => Some(path),
         DefinitionSource::File(_) => None,
@@ -53,7 +58,7 @@ pub fn of_build(
     let release = Release {
         number: 0,
         version: build.version.clone(),
-        artifact: build.artifact.clone(),
+        artifact: pipeline.artifacts.without_links(&build.artifact).map_or(build.artifact.clone(), Arc::from),
         commit: build.commit.clone(),
         definition: "".into(),
         source: None,
@@ -97,6 +102,9 @@ pub fn promoted(
     live: &Release,
     secrets: &Secrets,
 ) -> Result<Release, Refused> {
+    if live.adopts.is_none() {
+        pipeline.artifacts.still_harmless(&live.artifact).map_err(Refused::Artifact)?;
+    }
     let release = Release {
         parameters: parameters(to, &live.given),
         secrets: secrets.fingerprints(&pipeline.name, &to.stack.secrets),

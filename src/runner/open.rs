@@ -81,6 +81,7 @@ fn open_one(
         id,
         stacks,
         front: open(&front.settings, &front.folder, &folder)?,
+        artifacts: pipeline.artifacts.clone(),
         checks: Arc::new(definition.checks.clone()),
         hooks: Hooks::new(&definition.hooks, runs),
         frozen: Frozen::below(place.state),

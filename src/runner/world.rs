@@ -19,7 +19,7 @@ use crate::{
         Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number, Observation, Phase,
         Rules, StackName, StackView,
     },
-    pipelines::frozen::Frozen,
+    pipelines::{artifacts::Artifacts, frozen::Frozen},
     secrets::Secrets,
     stacks::{SeenStack, StackSpec, StackStatus, StepError},
     web_front::{CutOver, Endpoint, FrontDriver, Route, SeenFront, Target},
@@ -39,6 +39,8 @@ pub struct World {
     pub stacks: Arc<SharedStacks>,
     /// Its front.
     pub front: Arc<dyn FrontDriver>,
+    /// Where artifacts may lead.
+    pub artifacts: Artifacts,
     /// What a stack must pass.
     pub checks: Arc<Checks>,
     /// What is run besides.
@@ -129,6 +131,9 @@ impl World {
             Effect::Ensure(number) => {
                 let spec = self.spec(*number, state)?;
                 let driver = self.stacks.driver();
+                if spec.release.adopts.is_none() {
+                    self.artifacts.still_harmless(&spec.release.artifact).map_err(StepError::Refused)?;
+                }
                 within(driver.call_limit(), driver.ensure(&spec)).await
             }
             Effect::RunHook { number, hook } => self.run_hook(*number, hook, state, &look.endpoints).await,

@@ -145,6 +145,17 @@ pub trait StackDriver: Send + Sync {
         false
     }
 
+    /// Whether its stacks run on this host, so that the artifact of a release may be a path here.
+    fn reads_this_host(&self) -> bool {
+        false
+    }
+
+    /// What people should know of a good definition, a sentence each: what it lets a build do.
+    fn notes(&self, definition: &str) -> Vec<String> {
+        let _ = definition;
+        Vec::new()
+    }
+
     /// The longest that one call may take.
     fn call_limit(&self) -> Duration {
         Duration::from_secs(30)

@@ -1,5 +1,6 @@
 //! Stories: what users do and what they get, told against a whole controller.
 
+mod artifacts;
 mod bad_input;
 mod canaries;
 mod chaos;

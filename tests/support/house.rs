@@ -197,6 +197,11 @@ impl House {
         self.hook(&body.to_string())
     }
 
+    /// A signed webhook with this body, once.
+    pub fn send_hook(&self, body: &str) -> std::io::Result<Answer> {
+        self.hook(body)
+    }
+
     fn hook(&self, body: &str) -> std::io::Result<Answer> {
         Wire::open((self.address, 7070).into())?.ask("POST", "/v1/hooks/shop", &self.signature(body), body)
     }

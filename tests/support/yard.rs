@@ -91,6 +91,7 @@ impl Yard {
     pub fn start_controller(&mut self) {
         let check = "http = { path = \"/healthz\" }\nevery = \"50ms\"\npasses = 2\nfails = 2";
         let world = World {
+            artifacts: Default::default(),
             id: self.id.clone(),
             stacks: self.provider.clone(),
             front: self.front.clone(),

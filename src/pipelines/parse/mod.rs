@@ -16,7 +16,7 @@ pub(crate) use secrets::secret;
 pub(super) use stack::unknown_parameter;
 
 use self::{secrets::NamedSecrets, variables::Variables};
-use super::{Pipeline, Registry, keys};
+use super::{Pipeline, Registry, artifacts::Artifacts, keys};
 use crate::{
     machine::Name,
     text::{did_you_mean, excerpt},
@@ -82,6 +82,10 @@ fn read(
     table.only(keys::FILE);
     let section = |key: &str| table.get(key).and_then(|v| v.table());
     let description = table.get("description").and_then(|v| v.text()).unwrap_or_default().to_owned();
+    let roots = table.get("artifacts").and_then(|v| v.some_texts());
+    let named = roots.is_some();
+    let roots =
+        roots.map_or_else(|| vec![folder.join("..")], |all| all.iter().map(|(root, _)| folder.join(root)).collect());
     let webhook = section("webhook").map(|t| announced::webhook(&t, &folder)).unwrap_or_default();
     let source = section("source").and_then(|t| announced::source(&t, &folder));
     let (variables, secrets) = (section("variables"), section("secrets"));
@@ -108,9 +112,12 @@ fn read(
         secrets.inspect(|t| reader.secrets.unused(t));
     }
     let Some(name) = name else { return (None, reader.elsewhere) };
+    let local = environments.iter().any(|(environment, _)| environment.stack.reads_this_host);
+    let artifacts = Artifacts { roots, named, forbidden: Vec::new(), local };
     let (environments, places) = environments.into_iter().unzip();
     let secrets = reader.secrets.into_sources();
-    let pipeline = Pipeline { name, description, file: PathBuf::new(), webhook, source, secrets, environments };
+    let pipeline =
+        Pipeline { name, description, file: PathBuf::new(), webhook, source, secrets, artifacts, environments };
     (Some(Parsed { pipeline, places }), reader.elsewhere)
 }
 

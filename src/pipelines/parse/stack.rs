@@ -48,8 +48,24 @@ impl Reader<'_, '_> {
             }
         }
         let folder = self.folder.clone();
-        let can_adopt = opened.is_some_and(|driver| driver.can_adopt());
-        Some(StackDefinition { driver: driver?, settings, folder, definition, parameters: values, secrets, can_adopt })
+        let can_adopt = opened.as_ref().is_some_and(|driver| driver.can_adopt());
+        let reads_this_host = opened.as_ref().is_some_and(|driver| driver.reads_this_host());
+        let notes = match (&opened, &definition) {
+            (Some(driver), DefinitionSource::File(file)) => driver.notes(&file.text),
+            _ => Vec::new(),
+        };
+        let (driver, parameters) = (driver?, values);
+        Some(StackDefinition {
+            driver,
+            settings,
+            folder,
+            definition,
+            parameters,
+            secrets,
+            can_adopt,
+            reads_this_host,
+            notes,
+        })
     }
 
     fn parameters(&self, table: &Table<'_, '_>) -> BTreeMap<Arc<str>, Arc<str>> {

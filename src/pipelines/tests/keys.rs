@@ -42,7 +42,7 @@ fn all_that_can_be_said_is_read() {
     let source = pipeline.source.as_ref().unwrap();
     assert_eq!((source.git.as_str(), source.user.as_deref()), ("https://git.example/shop.git", Some("ci")));
     assert_eq!(source.password, Some(SecretSource::Env("GIT_TOKEN".into())));
-    assert_eq!(pipeline.webhook.artifact.as_deref(), Some("builds/{commit}"));
+    assert_eq!(pipeline.webhook.artifact.as_deref(), Some("/srv/builds/{commit}"));
     assert_eq!(pipeline.webhook.branches, ["main"]);
     assert_eq!(pipeline.webhook.parameters, Some(vec!["greeting".to_owned()]));
     assert_eq!(pipeline.secrets["db_password"], SecretSource::File("pipelines/secrets/db".into()));

@@ -48,7 +48,7 @@ fn shop() -> Shop {
 
 fn build(commit: Option<&str>, parameters: &[(&str, &str)]) -> Build {
     let parameters = parameters.iter().map(|(k, v)| (Arc::from(*k), Arc::from(*v))).collect();
-    let text = serde_json::json!({ "version": "v1", "artifact": "builds/v1" }).to_string();
+    let text = serde_json::json!({ "version": "v1", "artifact": "shop-v1" }).to_string();
     let build = crate::intake::json::parse(text.as_bytes()).unwrap();
     Build { commit: commit.map(Into::into), parameters, ..build }
 }

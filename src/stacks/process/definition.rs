@@ -222,6 +222,11 @@ impl Definition {
     }
 
     /// What it is to be filled with.
+    /// What a build could do with it that people may not expect.
+    pub(super) fn notes(&self) -> Vec<String> {
+        crate::program::shell_notes("`command`", &self.command)
+    }
+
     pub(super) fn needs(&self) -> Needs {
         let mut parameters: BTreeSet<String> = self.parameters.keys().cloned().collect();
         let texts = self.command.iter().chain(self.environment.values()).chain(&self.working_folder);

@@ -30,6 +30,23 @@ pub(super) struct Spec {
     /// ... and how long the host was up then, in clock ticks: whatever began before is none of it.
     #[serde(default)]
     pub(super) began: u64,
+    /// Where the artifact led when the stack was made, if it is a path: it must lead there as long as the stack is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) artifact_at: Option<PathBuf>,
+}
+
+impl Spec {
+    /// Whether the artifact leads where it led when it was allowed.
+    ///
+    /// # Errors
+    /// That it leads elsewhere, in one sentence.
+    pub(super) fn artifact_is_the_same(&self) -> Result<(), String> {
+        let (Some(at), artifact) = (&self.artifact_at, &self.release.artifact) else { return Ok(()) };
+        // One that is gone is for the command to miss.
+        let Ok(now) = fs::canonicalize(&**artifact) else { return Ok(()) };
+        let moved = || format!("the artifact {artifact} led to {} and leads to {} now", at.display(), now.display());
+        if now == *at { Ok(()) } else { Err(moved()) }
+    }
 }
 
 /// How a stack is, as its supervisor last said.

@@ -116,6 +116,7 @@ pub(super) fn start(shared: &Shared, instance: usize) -> Result<(Life, Output), 
         }
         None => format!("nothing can listen on {endpoint}: {error}"),
     })?;
+    spec.artifact_is_the_same()?;
     let filled = fill(definition, spec, instance, endpoint, &folder.0)?;
     // The very program that we are, even where its file was replaced.
     let mut command = Command::new("/proc/self/exe");

@@ -165,6 +165,14 @@ impl StackDriver for Process {
         Definition::parse(definition).map(drop)
     }
 
+    fn reads_this_host(&self) -> bool {
+        true
+    }
+
+    fn notes(&self, definition: &str) -> Vec<String> {
+        Definition::parse(definition).map_or_else(|_| Vec::new(), |definition| definition.notes())
+    }
+
     fn needs(&self, definition: &str) -> Option<Needs> {
         Definition::parse(definition).ok().map(|definition| definition.needs())
     }
@@ -201,6 +209,9 @@ impl Inner {
                     definition: wanted.definition.to_string(),
                     boot: family::boot().map_err(failed)?,
                     began: family::ticks().map_err(failed)?,
+                    artifact_at: fs::canonicalize(&*wanted.release.artifact)
+                        .ok()
+                        .filter(|_| wanted.release.artifact.starts_with('/')),
                 };
                 for (instance, endpoint) in spec.endpoints.iter().enumerate() {
                     launch::fill(&definition, &spec, instance, *endpoint, &folder.0).map_err(StepError::Refused)?;
