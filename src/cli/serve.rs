@@ -60,15 +60,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     let folder = fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.state);
     folder.with_context(|| format!("making {}", settings.state.display()))?;
-    for closed in access::folder::close(&settings.state)? {
-        let (path, was) = (closed.path.display(), closed.was);
-        tracing::warn!("{path} was open to others (mode {was:04o}) and is now for its owner alone");
-    }
-    let own = settings.server.token.iter().filter_map(|source| match source {
-        crate::pipelines::SecretSource::File(file) => Some(file.clone()),
-        crate::pipelines::SecretSource::Env(_) => None,
-    });
-    let loaded = load(&Registry::all(&settings.state).with_own(own.collect()), &settings.pipelines);
+    closed(&settings)?;
+    let loaded = load(&Registry::all(&settings.state).with_own(own_files(&settings)), &settings.pipelines);
     if !loaded.mistakes.is_empty() {
         return Err(super::mistakes(loaded.mistakes));
     }
@@ -145,6 +138,26 @@ fn connections_that_fit(settings: &Settings, environments: usize) -> usize {
         );
     }
     wished.min(room)
+}
+
+/// Takes the rights of others away from the state folder, and says so.
+fn closed(settings: &Settings) -> anyhow::Result<()> {
+    for closed in access::folder::close(&settings.state)? {
+        let (path, was) = (closed.path.display(), closed.was);
+        tracing::warn!("{path} was open to others (mode {was:04o}) and is now for its owner alone");
+    }
+    Ok(())
+}
+
+/// Files that no build may name, besides those of the pipelines.
+fn own_files(settings: &Settings) -> Vec<std::path::PathBuf> {
+    let source = settings.server.token.iter();
+    source
+        .filter_map(|source| match source {
+            crate::pipelines::SecretSource::File(file) => Some(file.clone()),
+            crate::pipelines::SecretSource::Env(_) => None,
+        })
+        .collect()
 }
 
 /// The journal, and a clock that never goes behind it.

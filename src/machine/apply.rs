@@ -32,8 +32,7 @@ impl Environment {
             Event::Accepted { number, key, order, release, plan, trigger, .. } => {
                 self.unused("accepted", *number)?;
                 self.supersede_queue(*number, at);
-                self.count(*order, *number, release.number);
-                self.remember(*key, *number);
+                self.remember(*key, *number, *order, release.number);
                 self.enqueue(*number, release, plan, *trigger, entry);
             }
             Event::Started { number } => self.start(*number, at)?,
@@ -156,7 +155,8 @@ impl Environment {
         }
     }
 
-    fn remember(&mut self, key: super::Key, number: Number) {
+    fn remember(&mut self, key: super::Key, number: Number, order: Option<u64>, release: u32) {
+        self.count(order, number, release);
         if self.keys.len() >= Self::KEYS_KEPT {
             self.keys.drain(..Self::KEYS_KEPT / 8);
         }
