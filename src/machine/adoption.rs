@@ -31,7 +31,10 @@ impl Environment {
             return Err(Refusal::WasAdopted(release.number));
         }
         let live = self.live.as_ref().map(|s| s.number);
-        if let Some(other) = live.or_else(|| self.active.iter().chain(&self.queue).map(|d| d.number).next()) {
+        let under_way = || self.active.iter().chain(&self.queue).map(|d| d.number).next();
+        // An order that led to what is torn down may still arrive, and is waited for by nobody once an adoption is let go.
+        let retiring = || self.retiring.iter().map(|r| r.number).next();
+        if let Some(other) = live.or_else(under_way).or_else(retiring) {
             return Err(Refusal::NotTheFirst(other));
         }
         // What hooks do to a release that is new was done to this one long ago.
@@ -45,20 +48,31 @@ impl Environment {
         release.adopts.is_none() || !self.rules.r39()
     }
 
-    /// Whether a deployment ends without its order to the front being undone (rule R40).
+    /// Whether a deployment ends without its order to the front being undone: to undo it would be to send users to nobody,
+    /// who have a stack that was adopted (rule R40), or whose front cannot do that (rule R49).
     pub(super) fn ends_in_doubt(&self, d: &Deployment) -> bool {
         let ordered = matches!(d.phase, Phase::CuttingOver { .. });
-        d.release.adopts.is_some() && ordered && self.rules.r40()
+        ordered && (d.release.adopts.is_some() && self.rules.r40() || self.stays_on(d))
     }
 
-    /// The order that the front has to have obeyed before it counts as settled.
+    /// Whether users stay where they are for want of an order to nobody.
+    pub(super) fn stays_on(&self, d: &Deployment) -> bool {
+        self.live.is_none() && d.plan.always_on && self.rules.r49()
+    }
+
+    /// The order that the front has to have obeyed before it counts as settled. One that cannot be pointed at nobody compares
+    /// no orders: what may still change it is waited out (rule R10).
     pub(super) fn owed(&self) -> Generation {
-        if self.let_go == Some(self.generation) { Generation(0) } else { self.generation }
+        let let_go = self.let_go == Some(self.generation) || self.live.is_none() && self.always_on && self.rules.r49();
+        if let_go { Generation(0) } else { self.generation }
     }
 
     /// Whether the front may stay as it is, since users may reach by it what is, or was, to be adopted: to put it right
     /// would be to send them to nobody.
     pub(super) fn may_stay(&self, front: &FrontView) -> bool {
+        if self.live.is_none() && self.always_on && self.rules.r49() {
+            return true;
+        }
         let adopting = self.active.as_ref().filter(|d| d.release.adopts.is_some()).map(|d| d.number);
         let theirs = |number: Number| adopting == Some(number) || self.strangers.contains(&number);
         let adoption = adopting.is_some() || self.let_go == Some(self.generation);

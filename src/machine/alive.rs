@@ -1,16 +1,19 @@
-//! What is live and does not do its work: when it counts as down and as up again. It decides from the look alone; what is
-//! down is started again by the effects, for ever.
+//! What is live and does not do its work: when it counts as down and as up again, and when users are sent to the standby
+//! instead. It decides from the look alone; what is down is started again by the effects, for ever.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
+    adoption::Farewell,
     apply::Illegal,
-    event::Event,
-    ids::{Millis, Number},
+    effect::shown,
+    event::{Entry, Event, Matter},
+    ids::{Generation, Millis, Number},
     observation::{Condition, Health, Observation},
-    state::Environment,
+    release::RecoverTo,
+    state::{Deployment, Environment, Promise, Stack, Standby},
 };
 
 /// The live stack was seen not to do its work.
@@ -46,6 +49,14 @@ fn why_down(number: Number, seen: &Observation) -> Option<Arc<str>> {
 }
 
 impl Environment {
+    /// Whether a person is needed for anything: a deployment, a tear-down, what is live, or the front.
+    pub fn needs_operator(&self) -> bool {
+        self.active.as_ref().is_some_and(|d| d.operator_needed)
+            || self.retiring.iter().any(|r| r.operator_needed)
+            || self.down.as_ref().is_some_and(|d| d.operator_needed)
+            || self.straying.as_ref().is_some_and(|s| s.operator_needed)
+    }
+
     /// What the look makes of the live stack: that it is down, or up again.
     pub(super) fn live_seen(&self, seen: &Observation) -> Option<Event> {
         let number = self.live.as_ref()?.number;
@@ -53,6 +64,72 @@ impl Environment {
             None => why_down(number, seen).map(|reason| Event::LiveDown { number, reason }),
             Some(_) => seen.ready(number, Health::Passing).then_some(Event::LiveUp { number }),
         }
+    }
+
+    /// What becomes of a live stack that stays down: users go to the standby where that is wanted and seen good, or a person
+    /// is called. Neither is in the way of what is under way at the front (rule R46).
+    pub(super) fn recovery(&self, seen: &Observation, now: Millis) -> Option<Event> {
+        let (down, live) = (self.down.as_ref()?, self.live.as_ref()?);
+        why_down(live.number, seen)?;
+        let length = seen.watched_stacks(down.since, now, self.rules);
+        if length < live.plan.recover.after {
+            return None;
+        }
+        let at_the_front = |d: &Deployment| !d.phase.before_cutover();
+        let busy = self.active.as_ref().is_some_and(at_the_front);
+        let settled = self.drift.is_none() && shown(seen, Some(live.number), self.generation);
+        let free = !busy && settled || !self.rules.r46();
+        let standby = self.standby.as_ref().filter(|_| live.plan.recover.to == RecoverTo::Standby);
+        let standby = standby.filter(|s| !s.suspect || !self.rules.r45()).map(|s| s.stack.number);
+        let good = |n: &Number| seen.ready(*n, Health::Passing) || !self.rules.r47();
+        let down_for = |what: &str| {
+            let seconds = length.0.div_ceil(1000);
+            format!("stack {} is down since {seconds} s ({}); {what}", live.number, down.reason).into()
+        };
+        if let Some(to) = standby.filter(good).filter(|_| free) {
+            let (generation, reason) = (self.next_generation(seen), down_for("users are sent to the standby"));
+            return Some(Event::Recovered { number: live.number, to, generation, reason });
+        }
+        if down.operator_needed || busy || !self.rules.r50() {
+            return None;
+        }
+        let reason = down_for("it is started again and again, and users are not sent elsewhere");
+        Some(Event::OperatorNeeded { number: live.number, reason, about: Some(Matter::Live) })
+    }
+
+    /// The standby takes the place of what was live, in the same event as the order to the front.
+    pub(super) fn recovered(
+        &mut self,
+        (number, to): (Number, Number),
+        generation: Generation,
+        reason: &Arc<str>,
+        (by, at): (&Arc<str>, Millis),
+    ) -> Result<(), Illegal> {
+        let event = "recovered";
+        self.is_live(event, number)?;
+        self.higher(event, number, generation)?;
+        if self.active.as_ref().is_some_and(|d| !d.phase.before_cutover()) && self.rules.r46() {
+            return Err(Illegal { event, number, why: "a deployment is at the front" });
+        }
+        let why = "it goes to no standby";
+        let back = self.standby.take_if(|s| s.stack.number == to).ok_or(Illegal { event, number, why })?;
+        self.order(generation);
+        let former = self.live.replace(Stack { since: at, ..back.stack });
+        self.down = None;
+        self.carry_through(generation, at);
+        let Some(former) = former else { return Ok(()) };
+        let release = former.release.clone();
+        if former.proven {
+            self.standby = Some(Standby { stack: former, promise: Promise::UntilNext, suspect: true });
+        } else {
+            self.dismiss(&former, Farewell::SentBack, at);
+        }
+        if self.hold.is_none() {
+            let why = format!("users were taken from release {}: {reason}", release.version).into();
+            self.set_hold(by, &why, at);
+        }
+        self.veto(release.number, reason, at);
+        Ok(())
     }
 
     pub(super) fn live_down(&mut self, number: Number, reason: &Arc<str>, at: Millis) -> Result<(), Illegal> {
@@ -68,6 +145,23 @@ impl Environment {
         self.is_live("live_up", number)?;
         let why = "it was not down";
         self.down.take().map(drop).ok_or(Illegal { event: "live_up", number, why })
+    }
+
+    pub(super) fn call_for(&mut self, number: Number, about: Option<Matter>, (reason, entry): (&Arc<str>, &Entry)) {
+        match about {
+            None => self.call_operator(number),
+            Some(Matter::Front) => self.front_needs_operator(&entry.by, reason, entry.at),
+            Some(Matter::Live) => self.down.iter_mut().for_each(|down| down.operator_needed = true),
+        }
+    }
+
+    fn call_operator(&mut self, number: Number) {
+        if let Some(active) = self.active.as_mut().filter(|d| d.number == number) {
+            active.operator_needed = true;
+        }
+        if let Some(retiring) = self.retiring.iter_mut().find(|r| r.number == number) {
+            retiring.operator_needed = true;
+        }
     }
 
     fn is_live(&self, event: &'static str, number: Number) -> Result<(), Illegal> {

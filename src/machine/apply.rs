@@ -48,13 +48,7 @@ impl Environment {
             Event::HookFinished { number, hook, reason, .. } => {
                 self.finish_hook(*number, hook, reason.as_ref(), at)?;
             }
-            Event::CutOverOrdered { number, generation } => {
-                self.higher("cut_over_ordered", *number, *generation)?;
-                self.past_hooks("cut_over_ordered", *number)?;
-                let next = Phase::CuttingOver { generation: *generation };
-                self.step("cut_over_ordered", *number, at, |p| matches!(p, Phase::Verifying), next)?;
-                self.order(*generation);
-            }
+            Event::CutOverOrdered { number, generation } => self.cut_over(*number, *generation, at)?,
             Event::WentLive { number } => self.went_live(*number, at)?,
             Event::Succeeded { number } => self.succeeded(*number, at)?,
             Event::Ended { number, outcome, reason } => self.end_early(*number, *outcome, reason, at)?,
@@ -79,17 +73,21 @@ impl Environment {
                 self.retire(*number, &Plan::default(), (Vec::new(), None), at);
             }
             Event::StrangerFound { number } => self.stranger(*number)?,
-            Event::DriftSeen { generation, .. } => {
-                self.higher("drift_seen", Number(0), *generation)?;
-                self.order(*generation);
-                self.drift = Some(*generation);
+            Event::DriftSeen { shown, generation, in_a_row, words } => {
+                self.stray((*shown, words.as_ref()), *generation, *in_a_row, at)?;
             }
-            Event::DriftMended => self.drift = None,
+            Event::DriftMended => self.settle_front(),
+            Event::Recovered { number, to, generation, reason } => {
+                self.recovered((*number, *to), *generation, reason, (&entry.by, at))?;
+            }
             Event::LiveDown { number, reason } => self.live_down(*number, reason, at)?,
             Event::LiveUp { number } => self.live_up(*number)?,
-            Event::OperatorNeeded { number, .. } => self.call_operator(*number),
+            Event::OperatorNeeded { number, reason, about } => self.call_for(*number, *about, (reason, entry)),
             Event::Held { reason } => self.set_hold(&entry.by, reason, at),
-            Event::Resumed { .. } => self.hold = None,
+            Event::Resumed { .. } => {
+                self.hold = None;
+                self.forgive_front();
+            }
             Event::Pinned { release, .. } => self.pin = Some(*release),
             Event::BuildsReset { .. } => (self.last_order, self.orders) = (None, Vec::new()),
             Event::Unpinned { .. } => self.pin = None,
@@ -97,6 +95,15 @@ impl Environment {
             Event::Unvetoed { release, .. } => self.vetoes.retain(|v| v.release != *release),
         }
         self.seq = Seq(self.seq.0 + 1);
+        Ok(())
+    }
+
+    fn cut_over(&mut self, number: Number, generation: Generation, at: Millis) -> Result<(), Illegal> {
+        let event = "cut_over_ordered";
+        self.higher(event, number, generation)?;
+        self.past_hooks(event, number)?;
+        self.step(event, number, at, |p| matches!(p, Phase::Verifying), Phase::CuttingOver { generation })?;
+        self.order(generation);
         Ok(())
     }
 
@@ -115,15 +122,15 @@ impl Environment {
         Ok(())
     }
 
-    fn higher(&self, event: &'static str, number: Number, generation: Generation) -> Result<(), Illegal> {
+    pub(super) fn higher(&self, event: &'static str, number: Number, generation: Generation) -> Result<(), Illegal> {
         let why = "its generation is not higher than the last";
         if generation > self.generation { Ok(()) } else { Err(Illegal { event, number, why }) }
     }
 
     /// A newer order takes the place of every order before it, also of one that was to mend a drift.
-    fn order(&mut self, generation: Generation) {
+    pub(super) fn order(&mut self, generation: Generation) {
         self.generation = generation;
-        self.drift = None;
+        self.settle_front();
     }
 
     fn enqueue(&mut self, number: Number, release: &Arc<Release>, plan: &Arc<Plan>, trigger: Trigger, entry: &Entry) {
@@ -173,6 +180,7 @@ impl Environment {
         let gate = deployment.plan.before_provisioning.is_some() && deployment.trigger != Trigger::Rollback;
         deployment.phase = if gate { Phase::AwaitingStart } else { Phase::Provisioning };
         deployment.since = at;
+        self.always_on = deployment.plan.always_on;
         self.active = Some(deployment);
         Ok(())
     }
@@ -253,7 +261,7 @@ impl Environment {
         self.down = None;
         let (displaced, farewell) = match former {
             Some(stack) if stack.proven => {
-                let standby = Standby { stack, promise: Promise::WhileBaking };
+                let standby = Standby { stack, promise: Promise::WhileBaking, suspect: false };
                 (self.standby.replace(standby).map(|s| s.stack), Farewell::Plain)
             }
             unproven => (unproven, if sent_back { Farewell::SentBack } else { Farewell::Plain }),
@@ -312,9 +320,10 @@ impl Environment {
         }
         let active = self.active_mut("ended", number)?.clone();
         let looked_away = matches!(active.phase, Phase::CuttingOver { .. } | Phase::Undoing { .. });
+        let given_up = self.may_give_up(&active) && matches!(active.phase, Phase::Undoing { .. });
         let made = !matches!(active.phase, Phase::AwaitingStart);
         let live = self.live.as_ref().is_some_and(|s| s.number == number);
-        if looked_away && self.rules.r8() && !self.ends_in_doubt(&active) {
+        if looked_away && self.rules.r8() && !self.ends_in_doubt(&active) && !given_up {
             return Err(Illegal { event: "ended", number, why: "its cutover has to be undone first" });
         }
         self.active = None;
@@ -323,6 +332,12 @@ impl Environment {
         }
         if let Some(standby) = self.standby.as_mut().filter(|_| live) {
             standby.promise = Promise::UntilNext;
+        }
+        if given_up {
+            // Users belong to what is live; whether the order back arrived can not be known by looking.
+            let generation = self.generation.next();
+            self.order(generation);
+            self.carry_through(generation, at);
         }
         self.end(number, &active.release, outcome, reason, at);
         Ok(())
@@ -390,6 +405,8 @@ impl Environment {
         };
         let active = active.clone();
         let release = active.release.clone();
+        // Back to what users were only taken from because it was down: what stood in for it has done no wrong.
+        let stood_in = self.standby.as_ref().is_some_and(|s| s.suspect && Some(s.stack.number) == to);
         if self.live.as_ref().is_some_and(|s| s.number == number) {
             let standby = self.standby.take_if(|s| Some(s.stack.number) == to);
             let back = standby.ok_or(Illegal { event: "undone", number, why: "it goes back to no standby" })?;
@@ -405,7 +422,9 @@ impl Environment {
             if self.hold.is_none() {
                 self.set_hold(by, &format!("release {} was rolled back: {reason}", release.version).into(), at);
             }
-            self.veto(release.number, &reason, at);
+            if !stood_in {
+                self.veto(release.number, &reason, at);
+            }
         }
         Ok(())
     }
@@ -449,20 +468,11 @@ impl Environment {
         Ok(())
     }
 
-    fn call_operator(&mut self, number: Number) {
-        if let Some(active) = self.active.as_mut().filter(|d| d.number == number) {
-            active.operator_needed = true;
-        }
-        if let Some(retiring) = self.retiring.iter_mut().find(|r| r.number == number) {
-            retiring.operator_needed = true;
-        }
-    }
-
-    fn set_hold(&mut self, by: &Arc<str>, reason: &Arc<str>, at: Millis) {
+    pub(super) fn set_hold(&mut self, by: &Arc<str>, reason: &Arc<str>, at: Millis) {
         self.hold = Some(Hold { by: by.clone(), reason: reason.clone(), since: at });
     }
 
-    fn veto(&mut self, release: u32, reason: &Arc<str>, at: Millis) {
+    pub(super) fn veto(&mut self, release: u32, reason: &Arc<str>, at: Millis) {
         self.vetoes.retain(|v| v.release != release);
         self.vetoes.push(Veto { release, reason: reason.clone() });
         self.proven.retain(|(r, _)| r.number != release);

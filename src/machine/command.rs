@@ -139,7 +139,7 @@ pub enum Refusal {
     #[error("{0} asked for this deployment; someone else has to approve it")]
     OwnWish(Arc<str>),
     /// Whether a stack that is there has the traffic is a question only where nothing else has it, or will.
-    #[error("a stack is adopted only where nothing is live, queued or under way; deployment {0} is")]
+    #[error("a stack is adopted only where nothing is live, queued, under way or being torn down; deployment {0} is")]
     NotTheFirst(Number),
     /// There is nothing to stand it up from.
     #[error("release {0} was adopted with its stack and can not be stood up again; deploy a build instead")]
@@ -148,6 +148,9 @@ pub enum Refusal {
     #[error("{0}")]
     Already(&'static str),
 }
+
+/// What becomes of users whose front cannot be pointed at nobody.
+pub(super) const STAYS_ON: &str = "the front cannot be pointed at nobody, so traffic stays where it is";
 
 impl Environment {
     /// The answer to a wish.
@@ -269,11 +272,23 @@ impl Environment {
                 let (to, generation) = (self.live.as_ref().map(|s| s.number), self.generation.next());
                 Ok(Event::UndoOrdered { number, to, generation, outcome, reason })
             }
+            Phase::CuttingOver { .. } if self.stays_on(deployment) => {
+                let reason = format!("{reason}; {STAYS_ON}").into();
+                Ok(Event::Ended { number, outcome, reason })
+            }
             Phase::CuttingOver { .. } => Ok(Event::Ended { number, outcome, reason }),
+            _ if self.may_give_up(deployment) => Ok(Event::Ended { number, outcome, reason }),
             phase if phase.before_cutover() => Ok(Event::Ended { number, outcome, reason }),
             Phase::Baking => Err(refused(deployment, "it is live; roll it back instead")),
             _ => Err(refused(deployment, "it is going back already")),
         }
+    }
+
+    /// Whether a way back is stuck and a person was called, so that a person may give it up (rule R51). What is live then stays
+    /// live, and the front is still to be pointed at it.
+    pub(super) fn may_give_up(&self, d: &Deployment) -> bool {
+        let back = matches!(d.phase, Phase::RollbackAsked { .. } | Phase::Undoing { .. });
+        back && d.operator_needed && self.rules.r51()
     }
 
     fn rollback(&self, number: Number, reason: &Arc<str>) -> Result<Event, Refusal> {

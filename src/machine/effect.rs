@@ -67,6 +67,7 @@ impl Environment {
         due.extend(
             self.front_order()
                 .filter(|(to, generation)| !shown(seen, *to, *generation))
+                .filter(|(_, generation)| self.drift != Some(*generation) || self.may_mend(seen, now))
                 .map(|(to, generation)| Effect::CutOver { to, generation }),
         );
         due.extend(self.to_freeze(seen).map(Effect::Freeze));
@@ -99,7 +100,14 @@ impl Environment {
         // A host that was restarted has forgotten its processes: what is live or promised is brought back.
         let kept = self.live.iter().chain(self.standby.iter().map(|s| &s.stack));
         let kept = kept.filter(|s| self.makes(&s.release)).map(|s| s.number);
-        let whole = |n| seen.stack(n).is_some_and(|s| matches!(s.condition, Condition::Ready | Condition::Deleting));
+        let for_ever = self.rules.r53();
+        let whole = move |n| {
+            seen.stack(n).is_some_and(|s| match s.condition {
+                Condition::Ready | Condition::Deleting => true,
+                Condition::Failed => !for_ever,
+                Condition::Creating => false,
+            })
+        };
         let lost = kept.filter(|n| seen.stacks.is_some() && !whole(*n)).collect::<Vec<_>>();
         candidate.into_iter().chain(lost)
     }
@@ -141,7 +149,7 @@ impl Environment {
             return None;
         }
         let drained = !front.busy.contains(&number);
-        let patience_over = now.since(retiring.since) >= retiring.drain_within;
+        let patience_over = seen.watched(retiring.since, now, self.rules) >= retiring.drain_within;
         (drained || patience_over || !self.rules.r24()).then_some(drained)
     }
 }

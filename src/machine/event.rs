@@ -191,6 +191,12 @@ pub enum Event {
         shown: Option<Number>,
         /// The number of the new order.
         generation: Generation,
+        /// How often in a row somebody else repointed it, with this time; 0 in records from before that was counted.
+        #[serde(default)]
+        in_a_row: u32,
+        /// What it showed, in words, where more is known than a number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        words: Option<Arc<str>>,
     },
     /// The front shows the live stack again.
     DriftMended,
@@ -206,12 +212,27 @@ pub enum Event {
         /// Which.
         number: Number,
     },
+    /// What was live stayed down: users are sent to the standby, which was seen good. What was down becomes the standby, if it
+    /// had been found good, and there is no automatic way back to it.
+    Recovered {
+        /// What was live and down.
+        number: Number,
+        /// The standby that is live now.
+        to: Number,
+        /// The order's number.
+        generation: Generation,
+        /// Why.
+        reason: Arc<str>,
+    },
     /// Trying again does not help; a person must look. What is due is still tried.
     OperatorNeeded {
         /// Which deployment.
         number: Number,
         /// What is wrong, and the command that would help.
         reason: Arc<str>,
+        /// What it is about, where that is not the deployment itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        about: Option<Matter>,
     },
     /// Automatic deployments are stopped.
     Held {
@@ -258,6 +279,16 @@ pub enum Event {
         /// Why.
         reason: Arc<str>,
     },
+}
+
+/// What a person is called for besides a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Matter {
+    /// What is live is down and stays so.
+    Live,
+    /// The front is not where it was sent, or does not stay there.
+    Front,
 }
 
 fn nothing() -> Arc<str> {

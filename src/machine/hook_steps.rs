@@ -138,12 +138,13 @@ impl Environment {
             let astray = self.drift.is_some() && self.rules.r36();
             return (may && !astray).then_some(Event::HookOrdered { number, hook, point });
         }
+        let late = seen.watched(progress.since, now, self.rules) >= *within;
         let over = |reason, said| Some(Event::HookFinished { number, hook, point, reason, said });
         match seen.hook(number, name) {
             Some(HookState::Passed { said }) => over(None, said.clone()),
             Some(HookState::Failed { reason, said }) => over(Some(reason.clone()), said.clone()),
             // Whatever became of the run, a deployment does not wait for it for ever (rule R35).
-            Some(HookState::Running) | None if now.since(progress.since) >= *within && self.rules.r35() => {
+            Some(HookState::Running) | None if late && self.rules.r35() => {
                 over(Some(format!("it gave no result in time ({} s)", within.0.div_ceil(1000)).into()), "".into())
             }
             Some(HookState::Running) | None => None,

@@ -9,6 +9,7 @@
 mod adoption;
 mod alive;
 mod apply;
+mod at_the_front;
 mod builds;
 mod command;
 mod effect;
@@ -24,6 +25,7 @@ pub mod promotion;
 mod release;
 mod rules;
 mod state;
+mod straying;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -32,13 +34,14 @@ pub use alive::Down;
 pub use apply::Illegal;
 pub use command::{Command, Refusal, ReleaseDraft};
 pub use effect::{Effect, RetirePermit};
-pub use event::{Entry, Event, Outcome, Trigger};
+pub use event::{Entry, Event, Matter, Outcome, Trigger};
 pub use hook::{Hook, HookPoint, HookProgress, HookState, HookView};
 pub use ids::{BadId, BadName, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, StackName};
 pub use invariants::Violation;
-pub use observation::{Condition, DefinitionView, FrontView, Health, Observation, StackView};
-pub use release::{Adopts, Fencing, Gate, GateName, Otherwise, Plan, Release, Retain};
+pub use observation::{Condition, DefinitionView, FrontView, Health, Looked, Observation, OrderView, StackView};
+pub use release::{Adopts, Fencing, Gate, GateName, Otherwise, Plan, Recover, RecoverTo, Release, Retain};
 pub use rules::Rules;
 pub use state::{
     Deployment, DeploymentState, Ended, Environment, Hold, Phase, Promise, Retiring, Stack, Standby, Veto,
 };
+pub use straying::Straying;

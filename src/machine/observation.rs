@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use super::{
     hook::{HookState, HookView},
-    ids::{Generation, Number, Seq},
+    ids::{Generation, Millis, Number, Seq},
+    rules::Rules,
 };
+
+/// How much of a long time, such as that of a gate or a retention, must have been watched before it is over.
+const AT_LEAST: Millis = Millis(600_000);
 
 /// One look at the world of one environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -24,6 +28,42 @@ pub struct Observation {
     pub hooks: Vec<HookView>,
     /// No order that was ever sent to the front can still change it ([`super::Fencing::quiet`]).
     pub quiet: bool,
+    /// What became of the last order to the front that this life of the controller has given.
+    pub order: Option<OrderView>,
+    /// Since when, and with which breaks, this life of the controller looks.
+    pub looked: Looked,
+}
+
+/// An order to the front, as whoever gave it knows of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OrderView {
+    /// Which.
+    pub generation: Generation,
+    /// What the front said, in its own words, where it did not work.
+    pub said: Option<Arc<str>>,
+    /// Giving it again without a change is pointless.
+    pub refused: bool,
+}
+
+/// Since when, and with which breaks, one life of the controller has looked. Time in which nobody could look counts for
+/// nobody (rule R41): not the time before it began, when the clock may have jumped, nor that in which it was stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Looked {
+    /// When it began.
+    pub since: Millis,
+    /// When nobody looked, from and until; oldest first, and none reaches into the next.
+    pub breaks: Arc<[(Millis, Millis)]>,
+    /// When the provider did not answer, in the same way.
+    pub silent: Arc<[(Millis, Millis)]>,
+}
+
+impl Looked {
+    /// How much of the time between was not within any of these.
+    fn outside<'a>(from: Millis, now: Millis, gaps: impl Iterator<Item = &'a (Millis, Millis)>) -> Millis {
+        let within = |(begin, end): &(Millis, Millis)| (*end).min(now).since((*begin).max(from)).0;
+        let lost = gaps.map(within).fold(0, u64::saturating_add);
+        now.since(from).since(Millis(lost))
+    }
 }
 
 /// The stack definition that a release awaits, as it was found in the source repository.
@@ -92,6 +132,8 @@ pub struct FrontView {
     pub staged: Option<Number>,
     /// Stacks with requests still in flight.
     pub busy: Vec<Number>,
+    /// Who gets the traffic, in words, where a number does not say it.
+    pub words: Option<Arc<str>>,
 }
 
 impl Observation {
@@ -101,6 +143,33 @@ impl Observation {
 
     pub(crate) fn hook(&self, number: Number, hook: &str) -> Option<&HookState> {
         self.hooks.iter().find(|view| view.number == number && *view.hook == *hook).map(|view| &view.state)
+    }
+
+    /// How much of the time since then counts: that in which somebody looked (rule R41).
+    pub(super) fn watched(&self, since: Millis, now: Millis, rules: Rules) -> Millis {
+        if !rules.r41() {
+            return now.since(since);
+        }
+        Looked::outside(since.max(self.looked.since), now, self.looked.breaks.iter())
+    }
+
+    /// The same for what only the provider can tell.
+    pub(super) fn watched_stacks(&self, since: Millis, now: Millis, rules: Rules) -> Millis {
+        if !rules.r41() {
+            return now.since(since);
+        }
+        let Looked { since: began, breaks, silent } = &self.looked;
+        Looked::outside(since.max(*began), now, breaks.iter().chain(silent.iter()))
+    }
+
+    /// Whether a long time is over by the clock, and enough of it was watched at its end for somebody to have acted.
+    pub(super) fn is_over(&self, since: Millis, limit: Millis, now: Millis, rules: Rules) -> bool {
+        now.since(since) >= limit && self.watched(since, now, rules) >= limit.min(AT_LEAST)
+    }
+
+    /// What this life of the controller knows of giving that order, if it has given it (rule R42).
+    pub(super) fn given(&self, generation: Generation) -> Option<&OrderView> {
+        self.order.as_ref().filter(|order| order.generation == generation)
     }
 
     /// Whether the stack was looked for and is not there.

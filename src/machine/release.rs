@@ -83,6 +83,43 @@ pub struct Plan {
     /// What is run besides, by point and then as the pipeline file has it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
+    /// What is done when it is live, down, and stays so.
+    #[serde(skip_serializing_if = "Recover::is_usual")]
+    pub recover: Recover,
+    /// Its front cannot be pointed at nobody.
+    #[serde(skip_serializing_if = "is_false")]
+    pub always_on: bool,
+}
+
+/// What is done when what is live is down and stays so: it is started again in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Recover {
+    /// Where users are sent then.
+    pub to: RecoverTo,
+    /// How long it must have been seen down. After that a person is called where users cannot be sent elsewhere.
+    pub after: Millis,
+}
+
+/// Where users are sent when what is live stays down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoverTo {
+    /// Nowhere else: it is started again.
+    Restart,
+    /// To the standby, if that is seen good.
+    Standby,
+}
+
+impl Recover {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Recover {
+    fn default() -> Self {
+        Self { to: RecoverTo::Restart, after: Millis(30_000) }
+    }
 }
 
 impl Default for Plan {
@@ -99,6 +136,8 @@ impl Default for Plan {
             retire_within: seconds(600),
             retain: Retain::For(seconds(1800)),
             hooks: Vec::new(),
+            recover: Recover::default(),
+            always_on: false,
         }
     }
 }

@@ -83,4 +83,30 @@ rules! {
     r39 = 39,
     /// An adoption in doubt is let go, not undone: users stay where they are.
     r40 = 40,
+    /// Only time in which somebody looked counts against anybody.
+    r41 = 41,
+    /// An order to the front is late only when this life of the controller has given it.
+    r42 = 42,
+    /// The front is put right only onto a stack that was seen good in that very look.
+    r43 = 43,
+    /// The standby is kept while what is live is not seen good, and started again when it breaks.
+    r44 = 44,
+    /// No automatic way back to what users were taken from because it was down.
+    r45 = 45,
+    /// Recovery waits while an order is open, or a cutover, a bake or an undo is under way.
+    r46 = 46,
+    /// Recovery only onto a standby that was seen good in that very look.
+    r47 = 47,
+    /// A standby that is still starting is not given up.
+    r48 = 48,
+    /// No order to nobody where the front cannot be pointed at nobody: users stay where they are.
+    r49 = 49,
+    /// Whatever does not mend itself calls a person: a stack that stays down, a front that cannot be put right.
+    r50 = 50,
+    /// A way back that is stuck can be given up by a person.
+    r51 = 51,
+    /// A front that is repointed again and again is put right ever more seldom, calls a person and holds.
+    r52 = 52,
+    /// What is live or promised is started again for ever.
+    r53 = 53,
 }

@@ -12,6 +12,7 @@ use super::{
     ids::{Generation, Key, Millis, Number, Seq},
     release::{Gate, GateName, Plan, Release},
     rules::Rules,
+    straying::Straying,
 };
 
 /// One environment, folded from its events.
@@ -39,6 +40,12 @@ pub struct Environment {
     /// What is live was seen not to do its work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) down: Option<Down>,
+    /// The front is put right, or lately was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) straying: Option<Straying>,
+    /// The front cannot be pointed at nobody, by the terms of the last deployment that began.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) always_on: bool,
     pub(super) hold: Option<Hold>,
     pub(super) pin: Option<u32>,
     pub(super) vetoes: Vec<Veto>,
@@ -93,6 +100,10 @@ pub struct Deployment {
     /// How far the hooks of its plan are.
     #[serde(default, skip_serializing_if = "HookProgress::is_untouched")]
     pub progress: HookProgress,
+}
+
+fn is_false(yes: &bool) -> bool {
+    !yes
 }
 
 fn nobody() -> Arc<str> {
@@ -180,6 +191,9 @@ pub struct Standby {
     pub stack: Stack,
     /// Until when it is promised.
     pub promise: Promise,
+    /// Users were taken from it because it was down: there is no automatic way back to it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub suspect: bool,
 }
 
 /// How long a standby is promised.
@@ -396,6 +410,10 @@ impl Environment {
     pub fn down(&self) -> Option<&Down> {
         self.down.as_ref()
     }
+    /// Whether somebody else repoints the front, or did so lately.
+    pub fn straying(&self) -> Option<&Straying> {
+        self.straying.as_ref()
+    }
     /// Whether automatic deployments are stopped.
     pub fn hold(&self) -> Option<&Hold> {
         self.hold.as_ref()
@@ -470,10 +488,12 @@ impl Environment {
 
     /// The stack whose health has to be read afresh, not remembered, before the next step (rule R12).
     pub fn must_probe(&self) -> Option<Number> {
-        match self.active.as_ref()?.phase {
-            Phase::Verifying => self.active.as_ref().filter(|d| d.is_past_hooks(self.rules)).map(|d| d.number),
-            Phase::RollbackAsked { .. } => self.standby.as_ref().map(|s| s.stack.number),
-            _ => None,
+        let standby = || self.standby.as_ref().map(|s| s.stack.number);
+        match self.active.as_ref().map(|d| (d, &d.phase)) {
+            Some((d, Phase::Verifying)) => Some(d.number).filter(|_| d.is_past_hooks(self.rules)),
+            Some((_, Phase::RollbackAsked { .. })) => standby(),
+            None => self.down.as_ref().and_then(|_| standby()),
+            Some(_) => None,
         }
     }
 }

@@ -123,7 +123,7 @@ impl Kept {
         let id = &record.environment;
         let begins = match &record.event {
             Event::LiveDown { number, reason } => Some((What::LiveDown, *number, reason)),
-            Event::OperatorNeeded { number, reason } => Some((What::OperatorNeeded, *number, reason)),
+            Event::OperatorNeeded { number, reason, .. } => Some((What::OperatorNeeded, *number, reason)),
             _ => None,
         };
         let mut found = Vec::new();

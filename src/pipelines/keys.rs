@@ -21,6 +21,7 @@ pub const ENVIRONMENT: &[&str] = &[
     "bake",
     "retain",
     "drain",
+    "recover",
     "watch",
     "deadlines",
     "approval",
@@ -39,6 +40,8 @@ pub const STACK_SETTINGS: &[&str] = &["cloud"];
 pub const DEFINITION: &[&str] = &["git"];
 /// `deadlines`.
 pub const DEADLINES: &[&str] = &["provision", "check", "cutover", "retire"];
+/// `recover`, where it is a table.
+pub const RECOVER: &[&str] = &["to", "after"];
 /// `approval`.
 pub const APPROVAL: &[&str] = &["before_provisioning", "before_cutover"];
 /// One gate of `approval`.
@@ -61,6 +64,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("cloud", crate::stacks::heat::CLOUD_KEYS),
     ("definition in git", DEFINITION),
     ("deadlines", DEADLINES),
+    ("recover", RECOVER),
     ("approval", APPROVAL),
     ("gate", GATE),
     ("hooks", HOOK),

@@ -70,16 +70,20 @@ impl Registry {
         Some(open(settings, written_in, &self.state.join("stacks").join(name)))
     }
 
-    /// What the front would need for itself alone, unless something is wrong with its settings.
+    /// What the front would need for itself alone, and whether it can be pointed at nobody, unless something is wrong with its
+    /// settings.
     pub(super) fn check_front(
         &self,
         driver: &str,
         settings: &toml::Table,
         written_in: &Path,
-    ) -> Result<Vec<Claim>, Vec<String>> {
+    ) -> Result<(Vec<Claim>, bool), Vec<String>> {
         match self.fronts.iter().find(|(name, _)| *name == driver) {
-            Some((_, open)) => Ok(open(settings, written_in, &self.state.join("check"))?.claims()),
-            None => Ok(Vec::new()),
+            Some((_, open)) => {
+                let front = open(settings, written_in, &self.state.join("check"))?;
+                Ok((front.claims(), front.can_be_off()))
+            }
+            None => Ok((Vec::new(), true)),
         }
     }
 }

@@ -7,13 +7,14 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnord
 use tokio::sync::watch;
 
 use super::{
+    looking::{Looking, Pulse},
     pacing::{Gait, Pacing, Slot},
     watching::{Probed, Watching},
     world::{Look, World},
 };
 use crate::{
     journal::{AppendError, Journal},
-    machine::{Effect, Entry, Environment, Event, Millis, Promise, Seq},
+    machine::{Effect, Entry, Environment, Event, Generation, Millis, OrderView, Promise, Seq},
     stacks::StepError,
 };
 
@@ -37,6 +38,9 @@ pub(super) struct Loop {
     seen: Option<(Seq, u64)>,
     /// When an order was last sent to the front, or might have been: by whoever ran before this began.
     last_order: Millis,
+    /// The last order to the front that this life has given, and what became of it.
+    order: Option<OrderView>,
+    looking: Looking,
     effects: FuturesUnordered<BoxFuture<'static, Call>>,
     /// The steps of effects that did not work when they were tried last.
     failing: Vec<String>,
@@ -66,11 +70,12 @@ enum Round {
 
 impl Loop {
     /// A loop that has not begun.
-    pub(super) fn new(world: Arc<World>, journal: Journal, stop: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(world: Arc<World>, journal: Journal, pulse: Pulse, stop: watch::Receiver<bool>) -> Self {
         let states = journal.watch(&world.id);
         let watching = Watching::new(world.clone());
         let changes = world.stacks.driver().changes(&world.id);
         let last_order = world.clock.now();
+        let looking = Looking::new(pulse, last_order);
         Self {
             world,
             journal,
@@ -82,6 +87,8 @@ impl Loop {
             gait: Gait::new(),
             seen: None,
             last_order,
+            order: None,
+            looking,
             effects: FuturesUnordered::new(),
             failing: Vec::new(),
             probes: FuturesUnordered::new(),
@@ -141,7 +148,10 @@ impl Loop {
         let mut look = async move { world.look(&state, verdicts, last_order, mark).await }.boxed();
         loop {
             tokio::select! {
-                look = &mut look => {
+                mut look = &mut look => {
+                    let (answered, now) = (look.observation.stacks.is_some(), self.world.clock.now());
+                    look.observation.looked = self.looking.looked(answered, now);
+                    look.observation.order = self.order.clone();
                     self.watching.endpoints(&look.endpoints);
                     return look;
                 }
@@ -191,8 +201,9 @@ impl Loop {
             if !self.pacing.begin(Slot::from(effect), now) {
                 continue;
             }
-            if matches!(effect, Effect::CutOver { .. }) {
+            if let Effect::CutOver { generation, .. } = effect {
                 self.last_order = now;
+                self.gives(*generation);
             }
             let (world, state, look, effect) = (self.world.clone(), state.clone(), look.clone(), effect.clone());
             self.effects.push(Box::pin(async move {
@@ -202,11 +213,22 @@ impl Loop {
         }
     }
 
+    /// An order to the front is given, maybe again.
+    fn gives(&mut self, generation: Generation) {
+        if self.order.as_ref().is_none_or(|order| order.generation != generation) {
+            self.order = Some(OrderView { generation, said: None, refused: false });
+        }
+    }
+
     fn came_back(&mut self, call: &Call) {
         let now = self.world.clock.now();
         self.pacing.finish(call.slot, now);
-        if matches!(call.slot, Slot::CutOver(_)) {
+        if let Slot::CutOver(generation) = call.slot {
             self.last_order = now;
+            if let Some(order) = self.order.as_mut().filter(|order| order.generation.0 == generation) {
+                order.said = call.result.as_ref().err().map(|why| why.to_string().into());
+                order.refused = matches!(call.result, Err(StepError::Refused(_)));
+            }
         }
         self.gait.quicken();
         self.failing.retain(|step| *step != call.step);
@@ -286,7 +308,7 @@ async fn rings(changes: &mut Option<watch::Receiver<u64>>) {
 
 /// Whether something beside the deployments is still to come to its end.
 fn in_transit(state: &Environment) -> bool {
-    !state.retiring().is_empty() || state.drift().is_some()
+    !state.retiring().is_empty() || state.drift().is_some() || state.down().is_some()
 }
 
 fn step_name(effect: &Effect) -> String {

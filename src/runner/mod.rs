@@ -6,6 +6,7 @@
 mod board;
 mod environment;
 mod hooking;
+mod looking;
 mod open;
 mod pacing;
 mod promoting;
@@ -30,7 +31,7 @@ pub use shared::SharedStacks;
 pub use source::{Source, mirror};
 pub use world::World;
 
-use self::{environment::Loop, spawn::Tasks, sweep::Sweep};
+use self::{environment::Loop, looking::Pulse, spawn::Tasks, sweep::Sweep};
 use crate::{clock::Clock, journal::Journal};
 
 /// How often the providers are asked for stacks of environments that nobody describes any more.
@@ -50,13 +51,16 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) {
     let mut tasks = Tasks::new(clock.clone());
-    let sweep = Arc::new(Sweep::new(&worlds, clock));
+    let sweep = Arc::new(Sweep::new(&worlds, clock.clone()));
     for (name, mut begin) in beside {
         let stopped = stop.clone();
         tasks.keep_alive(name, move || begin(stopped.clone()));
     }
     let stopped = stop.clone();
     tasks.keep_alive("sweep".into(), move || sweep.clone().run(SWEEP_EVERY, stopped.clone()));
+    let pulse = Pulse::start();
+    let (beating, time, stopped) = (pulse.clone(), clock, stop.clone());
+    tasks.keep_alive("pulse".into(), move || beating.clone().run(time.clone(), stopped.clone()));
     for world in worlds {
         let (name, world) = (world.id.to_string(), Arc::new(world));
         let (journal, stop) = (journal.clone(), stop.clone());
@@ -65,7 +69,9 @@ pub async fn run(
             let promoting = move || promoting::run(world.clone(), journal.clone(), stop.clone());
             tasks.keep_alive(format!("promotion to {name}"), promoting);
         }
-        tasks.keep_alive(name, move || Loop::new(world.clone(), journal.clone(), stop.clone()).run());
+        let pulse = pulse.clone();
+        let looking = move || Loop::new(world.clone(), journal.clone(), pulse.clone(), stop.clone()).run();
+        tasks.keep_alive(name, looking);
     }
     tasks.all().await;
 }

@@ -114,7 +114,8 @@ impl World {
         };
         let stacks = stacks.map(|stacks| stacks.into_iter().map(of_seen).collect::<Vec<_>>());
         let public = public.flatten();
-        let observation = Observation { as_of, stacks, front: view, public, definition, hooks, quiet };
+        let observation =
+            Observation { as_of, stacks, front: view, public, definition, hooks, quiet, ..Observation::default() };
         self.show(&observation, &endpoints);
         Look { observation, endpoints }
     }
@@ -152,7 +153,7 @@ impl World {
                         Ok(())
                     }
                     CutOver::Stale { applied } => {
-                        Err(StepError::Refused(format!("the front has accepted generation {applied} before")))
+                        Err(StepError::Unavailable(format!("the front has accepted generation {applied} before")))
                     }
                 }
             }
@@ -235,6 +236,7 @@ impl World {
             generation: seen.route.generation,
             staged: seen.staged.as_ref().map(ours),
             busy: seen.open.iter().filter(|(_, open)| *open > 0).map(|(name, _)| ours(name)).collect(),
+            words: target.map(|t| in_words(t).into()),
         }
     }
 
@@ -280,6 +282,14 @@ impl World {
                 sight.stacks = stacks;
             }
         });
+    }
+}
+
+/// A target as people read it.
+fn in_words(target: &Target) -> String {
+    match target.endpoints.first() {
+        Some(endpoint) => format!("{} at {}", target.stack, endpoint.address),
+        None => target.stack.to_string(),
     }
 }
 

@@ -154,6 +154,12 @@ pub trait FrontDriver: Send + Sync {
         std::future::pending().await
     }
 
+    /// Whether it can be pointed at nobody. One that cannot compares no orders either ([`Fencing::WaitOut`]): whoever is torn
+    /// down must be waited out.
+    fn can_be_off(&self) -> bool {
+        true
+    }
+
     /// What whoever reads a plan must know about this front, each in one line.
     fn notes(&self) -> Vec<String> {
         Vec::new()

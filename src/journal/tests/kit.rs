@@ -295,7 +295,7 @@ pub(super) fn story() -> Vec<Entry> {
         accepted(3, false),
         Event::Started { number: Number(3) },
         Event::Ended { number: Number(3), outcome: Outcome::Failed, reason: r() },
-        Event::OperatorNeeded { number: Number(3), reason: r() },
+        Event::OperatorNeeded { number: Number(3), reason: r(), about: None },
         Event::Retired { number: Number(3) },
     ]);
     events.extend(goes_live(4, 4, false));
@@ -309,7 +309,7 @@ pub(super) fn story() -> Vec<Entry> {
         Event::RollbackWentCold { number: Number(4), by: Number(5), release, plan, reason: r() },
         Event::OrphanFound { number: Number(3) },
         Event::StrangerFound { number: Number(9) },
-        Event::DriftSeen { shown: None, generation: Generation(5) },
+        Event::DriftSeen { shown: None, generation: Generation(5), in_a_row: 1, words: None },
         Event::DriftMended,
         Event::Held { reason: r() },
         Event::Pinned { release: 1, reason: None },

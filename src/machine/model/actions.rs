@@ -2,11 +2,11 @@
 
 use super::{
     canon::{Core, id},
-    config::{CLOCKS, Config},
+    config::{CLOCKS, Config, Obedience},
     runs::{self, Run},
     world::{Cloud, Hand, Id, Look, N, Request, Wish, World},
 };
-use crate::machine::{Condition, Effect, Event, Fencing, Millis, Observation};
+use crate::machine::{Condition, Effect, Event, Fencing, Generation, Millis, Observation};
 
 /// One thing that happens. Controllers, clocks and slots are named by their index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(super) enum Action {
     BlindLook(usize, bool),
     /// It acts on what it saw: an event, or what is due is taken in hand.
     Act(usize, usize),
+    /// The same, where all deadlines are over by the clock and only so much was watched.
+    ActAway(usize, usize),
     /// It takes in hand what would change nothing now.
     ActAgain(usize, usize),
     Send(usize),
@@ -68,6 +70,16 @@ impl Action {
     }
 }
 
+/// The last of the clocks.
+pub(super) const LAST: usize = CLOCKS.len() - 1;
+
+/// What a look shows when it comes at the last of the clocks and only the time of that one was watched.
+pub(super) fn away(look: &Look, watched: usize) -> Observation {
+    let mut seen = look.observation();
+    seen.looked.since = Millis(CLOCKS[LAST].0 - CLOCKS[watched].0);
+    seen
+}
+
 /// What a controller makes of a look.
 pub(super) enum Due {
     Event(Event),
@@ -86,19 +98,23 @@ impl Config {
     }
 
     /// A fresh and complete look.
-    pub(super) fn look(&self, world: &World) -> Look {
+    pub(super) fn look(&self, world: &World, c: usize) -> Look {
         let order = |r: Request| matches!(r, Request::CutOver(..));
         let known = |leads: bool| self.on(17) || leads;
         let hands = world.controllers.iter().filter(|c| known(c.leads)).flat_map(|c| c.hand.iter());
         let on_its_way = world.net.iter().chain(hands).any(order);
         let quiet = self.fencing().quiet(Millis(0), Millis((!on_its_way).into()), self.core_rules());
         let awaits = world.core.env.active().filter(|d| d.release.awaits_definition()).map_or(0, |d| id(d.number));
-        Look { cloud: world.cloud, stacks_answer: true, front_answers: true, awaits, quiet, old: false }
+        let given = world.controllers[c].given;
+        let given = if Generation(given.into()) == self.base(world, c).env.generation() { given } else { 0 };
+        let refused = self.front == Obedience::Refuses;
+        let (stacks_answer, front_answers, old) = (true, true, false);
+        Look { cloud: world.cloud, stacks_answer, front_answers, awaits, quiet, old, given, refused }
     }
 
     /// An older look: the front before its last change, the newest stack perhaps not yet listed.
-    pub(super) fn stale_look(&self, world: &World, listed: bool) -> Look {
-        let mut look = self.look(world);
+    pub(super) fn stale_look(&self, world: &World, c: usize, listed: bool) -> Look {
+        let mut look = self.look(world, c);
         (look.cloud.front.serves, look.cloud.front.generation) = world.before;
         if let Some(newest) = look.cloud.stacks.iter_mut().rev().find(|t| t.is_some())
             && !listed
@@ -133,7 +149,10 @@ impl Config {
             if world.net.has(request) {
                 continue;
             }
-            if self.changes(&world.cloud, request) { useful.add(request) } else { idle.add(request) }
+            // A front that never obeys is told all the same.
+            let told = |g: u8| self.front == Obedience::Obeys || world.controllers[c].given == g;
+            let untold = matches!(request, Request::CutOver(_, g) if !told(g));
+            if untold || self.changes(&world.cloud, request) { useful.add(request) } else { idle.add(request) }
         }
         Due::Effects(useful, idle)
     }
@@ -164,6 +183,14 @@ impl Config {
 
     fn is_useful(&self, world: &World, c: usize, look: &Look) -> bool {
         self.chances(world, c, look).iter().any(|chance| chance.1)
+            || world.left.away > 0 && !self.chances_away(world, c, look).is_empty()
+    }
+
+    /// How much may have been watched for acting on a look to write something when all time is over by the clock.
+    fn chances_away(&self, world: &World, c: usize, look: &Look) -> Vec<usize> {
+        let core = self.base(world, c);
+        let event = |j: &usize| core.env.tick(&away(look, *j), CLOCKS[LAST]).is_some();
+        (0..LAST).filter(event).collect()
     }
 
     pub(super) fn controller_actions(&self, world: &World, c: usize, out: &mut Vec<Action>) {
@@ -204,17 +231,22 @@ impl Config {
                     out.push(Action::ActAgain(c, k));
                 }
             }
+            if world.left.away > 0 {
+                let chances = self.chances_away(world, c, look);
+                of_use |= !chances.is_empty();
+                out.extend(chances.into_iter().map(|j| Action::ActAway(c, j)));
+            }
             if of_use {
                 return;
             }
         }
-        let fresh = self.look(world);
+        let fresh = self.look(world, c);
         if self.is_useful(world, c, &fresh) {
             out.push(Action::Look(c));
         }
         if world.left.stale > 0 {
             for listed in [false, true] {
-                let stale = self.stale_look(world, listed);
+                let stale = self.stale_look(world, c, listed);
                 if stale != fresh && self.is_useful(world, c, &stale) {
                     out.push(Action::StaleLook(c, listed));
                 }

@@ -7,7 +7,8 @@ use std::{
 
 use super::{config::Config, people::ASKER, source, world::Id};
 use crate::machine::{
-    Adopts, Entry, Environment, Event, Generation, Illegal, Key, Millis, Number, Phase, Plan, Release, Seq, Trigger,
+    Adopts, Entry, Environment, Event, Generation, Illegal, Key, Millis, Number, Phase, Plan, Release, Seq, Straying,
+    Trigger,
 };
 
 /// A folded journal and its fingerprint, so that it is hashed once and not with every world that shares it.
@@ -76,6 +77,9 @@ fn canonical(env: &mut Environment) {
             deployment.progress.failed = Some(text());
         }
     }
+    if let Some(straying) = &mut env.straying {
+        straying.shown = text();
+    }
     if let Some(down) = &mut env.down {
         down.reason = text();
     }
@@ -133,6 +137,10 @@ pub(super) fn start(config: &Config) -> Arc<Core> {
         ] {
             env.apply(&Entry { at: Millis(0), by: text(), event }).unwrap();
         }
+    }
+    if config.strayed > 0 {
+        let (since, shown) = (Millis(0), text());
+        env.straying = Some(Straying { since, in_a_row: config.strayed, shown, operator_needed: false });
     }
     Core::new(env)
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{people::NAMED, source::Repository, world::Wish};
-use crate::machine::{Fencing, Gate, HookPoint, Millis, Otherwise, Plan, Retain, Rules};
+use crate::machine::{Fencing, Gate, HookPoint, Millis, Otherwise, Plan, Recover, RecoverTo, Retain, Rules};
 
 /// When a look may be acted upon: no deadline has passed; those of 10 have; that of the checks (500) too; all have.
 pub(super) const CLOCKS: [Millis; 4] = [Millis(0), Millis(100), Millis(1_000), Millis(u64::MAX / 2)];
@@ -40,8 +40,21 @@ pub(super) struct Budget {
     pub(super) run_fails: u8,
     /// How often the repository is replaced by another one.
     pub(super) rewrite: u8,
+    /// Looks after a time in which nobody could look, or after the clock has jumped.
+    pub(super) away: u8,
     /// Commands other than approvals by those who may.
     pub(super) wishes: u8,
+}
+
+/// What the front makes of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Obedience {
+    /// It does what it is told.
+    Obeys,
+    /// It never does, and does not say so.
+    Deaf,
+    /// It never does, and says that it never will.
+    Refuses,
 }
 
 /// Which commands people give.
@@ -92,6 +105,13 @@ pub(super) struct Config {
     pub(super) silent: Option<HookPoint>,
     /// The first so many builds are adoptions of the stack that is there.
     pub(super) adopts: u8,
+    /// Where users are sent when what is live stays down.
+    pub(super) recover: RecoverTo,
+    pub(super) front: Obedience,
+    /// The front cannot be pointed at nobody.
+    pub(super) always_on: bool,
+    /// How often in a row somebody repointed the front before the start.
+    pub(super) strayed: u32,
     pub(super) people: People,
     pub(super) budget: Budget,
     /// Rules switched off.
@@ -129,6 +149,8 @@ impl Config {
             retire_within: Millis(3_000),
             retain: self.retain,
             hooks: self.plan_hooks(),
+            recover: Recover { to: self.recover, after: Millis(10) },
+            always_on: self.always_on,
         };
         let mut plans = PLANS.get_or_init(Default::default).lock().unwrap();
         if let Some(known) = plans.iter().find(|p| ***p == plan) {

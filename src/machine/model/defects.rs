@@ -1,15 +1,15 @@
-//! The check can fail: each of the rules R1 to R26 and R30 to R40, taken out, breaks a promise (`promotion.rs` beside this does the
+//! The check can fail: each of the rules R1 to R26 and R30 to R53, taken out, breaks a promise (`promotion.rs` beside this does the
 //! same to R27 to R29). Where a second rule would still catch what the first one lets through, both are out; the table says so.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{
-    config::{Budget, Config, People},
+    config::{Budget, Config, Obedience, People},
     explore::{explore_up_to, whole},
     source::Repository,
     worlds::{NOTHING_WRONG, PLAIN},
 };
-use crate::machine::{HookPoint::*, Otherwise, Retain};
+use crate::machine::{HookPoint::*, Otherwise, RecoverTo, Retain};
 
 struct Defect {
     rule: &'static str,
@@ -34,9 +34,11 @@ const WAITS: Config = Config { fenced: false, ..PLAIN };
 const TWO_BUILDS: Config = Config { builds: 2, ..PLAIN };
 const HOLD_PIN_VETO: Config = Config { people: People::HoldPinVeto, ..PLAIN };
 const ADOPTION: Config = Config { live_at_start: false, adopts: 1, ..PLAIN };
+const RECOVERY: Config = Config { recover: RecoverTo::Standby, ..PLAIN };
+const ALWAYS_ON: Config = Config { live_at_start: false, fenced: false, always_on: true, ..PLAIN };
 const TWO_CONTROLLERS: Config = Config { controllers: 2, ..PLAIN };
 
-const DEFECTS: [Defect; 39] = [
+const DEFECTS: [Defect; 55] = [
     defect(
         "R1 intent is durable before the effect leaves",
         "1. ... and never",
@@ -219,6 +221,88 @@ const DEFECTS: [Defect; 39] = [
         &[40],
         ADOPTION,
         Budget { wishes: 1, ..B },
+    ),
+    defect(
+        "R41 only watched time counts",
+        "nothing is judged",
+        &[41],
+        Config { slow_checks: true, ..PLAIN },
+        Budget { away: 1, ..B },
+    ),
+    defect("R41 ... for a gate too", "nothing is judged", &[41], GATE, Budget { away: 1, ..B }),
+    defect(
+        "R41 ... and for a hook that was ordered and never begun",
+        "nothing is judged",
+        &[41],
+        Config { hooks: &[BeforeProvisioning], ..PLAIN },
+        Budget { away: 1, crash: 1, ..B },
+    ),
+    defect("R42 an order is late only when it was given", "no order is called late", &[42], PLAIN, B),
+    defect(
+        "R43 a front is put right only onto what was seen good",
+        "1. users are moved only",
+        &[43],
+        PLAIN,
+        Budget { drift: 1, flap: 1, ..B },
+    ),
+    defect("R44 the standby is kept while live is not good", "2. a standby", &[44], PLAIN, Budget { die: 1, ..B }),
+    defect(
+        "R45 no automatic way back to what users were taken from",
+        "users are not sent to and fro",
+        &[45],
+        Config { retain: Retain::UntilNext, ..RECOVERY },
+        Budget { die: 2, ..B },
+    ),
+    defect("R46 recovery waits for what is under way", "a recovery is not", &[46], RECOVERY, Budget { die: 1, ..B }),
+    defect(
+        "R47 recovery only onto what was seen good",
+        "1. users are moved only",
+        &[47],
+        RECOVERY,
+        Budget { die: 1, flap: 1, ..B },
+    ),
+    defect(
+        "R48 a standby that is starting is not given up",
+        "2. a standby",
+        &[48],
+        Config { slow_checks: true, retain: Retain::UntilNext, ..PLAIN },
+        Budget { die: 1, wishes: 1, ..B },
+    ),
+    defect(
+        "R49 no order to nobody where the front cannot take it",
+        "3. every deployment ends",
+        &[49],
+        ALWAYS_ON,
+        Budget { wishes: 1, ..B },
+    ),
+    defect("R50 what stays down calls a person", "3. every deployment ends", &[50], PLAIN, Budget { flap: 1, ..B }),
+    defect(
+        "R50 a front that cannot be put right calls a person",
+        "3. every deployment ends",
+        &[50],
+        Config { front: Obedience::Deaf, ..PLAIN },
+        Budget { wishes: 2, ..B },
+    ),
+    defect(
+        "R51 a way back that is stuck can be given up",
+        "3. every deployment ends",
+        &[51],
+        Config { front: Obedience::Deaf, ..PLAIN },
+        Budget { wishes: 1, ..B },
+    ),
+    defect(
+        "R52 a front that is repointed again and again is held",
+        "3. every deployment ends",
+        &[52],
+        Config { strayed: 4, ..PLAIN },
+        Budget { drift: 1, ..B },
+    ),
+    defect(
+        "R53 what is live is started again for ever",
+        "3. every deployment ends",
+        &[53],
+        PLAIN,
+        Budget { die: 1, ..B },
     ),
 ];
 

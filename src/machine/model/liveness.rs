@@ -89,6 +89,7 @@ fn every_run_ends_cleanly() {
             refuse: one(b.refuse),
             run_fails: one(b.run_fails),
             rewrite: one(b.rewrite),
+            away: one(b.away),
             ..NOTHING_WRONG
         };
         let builds = if world.ordered { world.builds } else { 1 };

@@ -8,12 +8,14 @@
 //! - `world`: what there is; `config`: how hostile, and which rules are off; `canon`: states made comparable
 //! - `actions`: what may happen next; `step`: what becomes of it; `promises`: what must always hold
 //! - `runs`: runs of hooks, and a stack that is there to be adopted
+//! - `alive`: what is live and dies, fronts that go astray or never obey, controllers that were away
 //! - `people`: who wants what, and may; `source`: the repository that definitions come from
 //! - `promotion`: two environments and the rule between them
 //! - `explore`: stateright; `liveness`: every run ends; `walk`: random schedules; `defects`: each rule's removal is found;
 //!   `table`: the transitions, frozen
 
 mod actions;
+mod alive;
 mod canon;
 mod config;
 mod defects;

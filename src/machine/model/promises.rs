@@ -1,6 +1,7 @@
 //! The five promises, and what they rest on, as properties of every state.
 
 use super::{
+    alive::{is_fought_over, rest},
     canon::{Core, id},
     config::Config,
     source,
@@ -32,6 +33,13 @@ pub(super) enum Promise {
     RunAstray,
     AdoptedTornDown,
     AdoptedStoodUp,
+    JudgedUnwatched,
+    NeverGiven,
+    BlindMove,
+    StandbyGivenUp,
+    ToAndFro,
+    RecoveryInTheWay,
+    OrderedToNobody,
 }
 
 type Holds = fn(&Config, &World) -> bool;
@@ -43,7 +51,7 @@ macro_rules! kept {
 }
 
 /// Each has the promise of ARCHITECTURE.md that it belongs to in its name. The state alone is judged first, then what happened.
-pub(super) const PROMISES: [(&str, Holds); 33] = [
+pub(super) const PROMISES: [(&str, Holds); 40] = [
     ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).is_none_or(|n| w.told.passed.has(n))),
     ("1. ... and that was approved where a gate asks", |c, w| {
         c.gate_cutover.is_none() || served(w).is_none_or(|n| w.told.may_serve.has(n))
@@ -91,6 +99,13 @@ pub(super) const PROMISES: [(&str, Holds); 33] = [
         // Without rule R38 what is let go is not known as such.
         c.adopts == 0 || !c.on(38) || w.told.ordinary || w.told.by_hand || !nobody
     }),
+    ("nothing is judged by time in which nobody looked", kept!(JudgedUnwatched)),
+    ("no order is called late that was never given", kept!(NeverGiven)),
+    ("1. users are moved only to what was seen good in that look", kept!(BlindMove)),
+    ("2. a standby that may be needed is not given up", kept!(StandbyGivenUp)),
+    ("users are not sent to and fro between two sick stacks", kept!(ToAndFro)),
+    ("a recovery is not in the way of what is under way", kept!(RecoveryInTheWay)),
+    ("no front is given an order that it cannot take", kept!(OrderedToNobody)),
 ];
 
 /// Who has the traffic by our order.
@@ -102,7 +117,7 @@ fn served(w: &World) -> Option<Id> {
 fn never_to_the_rejected(c: &Config, w: &World) -> bool {
     let Some(served) = served(w).filter(|n| c.fenced && *n != w.core.live()) else { return true };
     let good = |outcome| matches!(outcome, Outcome::Succeeded);
-    if w.told.adopting.has(served) {
+    if w.told.adopting.has(served) || w.told.given_up.has(served) || w.told.left.has(served) {
         return true;
     }
     w.core.env.ended().iter().filter(|e| id(e.number) == served).all(|e| good(e.outcome))
@@ -118,7 +133,7 @@ fn accounted(_: &Config, w: &World) -> bool {
 }
 
 /// How things must be when nothing happens any more.
-fn is_clean(_: &Config, w: &World) -> bool {
+fn is_clean(c: &Config, w: &World) -> bool {
     let env = &w.core.env;
     // What is held waits as long as the hold stands, in the queue or at a gate that would open by itself.
     let stopped = env.hold().is_some() || env.pin().is_some();
@@ -127,14 +142,29 @@ fn is_clean(_: &Config, w: &World) -> bool {
     let kept = [w.core.live(), w.core.standby(), waits];
     let let_go = |n: Id| env.strangers().iter().any(|s| id(*s) == n);
     let front = w.cloud.front.serves;
-    // What was adopted and is lost stays lost.
-    let there = |n: &Id| w.told.adopting.has(*n) || w.cloud.stacks.iter().flatten().any(|t| t.owner == *n);
+    let rest = rest(env);
+    if rest.may_be_ended {
+        return true;
+    }
+    // What was adopted and is lost stays lost; everything else is started again for ever.
+    let ready = |n: &Id, t: &super::world::Thing| t.owner == *n && t.condition == Condition::Ready;
+    let there = |n: &Id| w.told.adopting.has(*n) || w.cloud.stacks.iter().flatten().any(|t| ready(n, t));
+    let good = |t: &super::world::Thing| ready(&w.core.live(), t) && t.health == Health::Passing;
+    let live_is_good = w.core.live() == 0 || w.cloud.stacks.iter().flatten().any(good);
+    // What cannot be torn down because users may still reach it.
+    let stays = |n: Id| {
+        let astray = rest.front_is_astray || w.core.live() == 0 && c.always_on && front == n;
+        astray && env.retiring().iter().any(|r| id(r.number) == n)
+    };
+    let left = |n: Id| kept.contains(&n) || let_go(n) || stays(n);
     w.core.active() == waits
+        && (live_is_good || rest.live_is_down)
         && (env.queue().is_empty() || stopped)
-        && env.retiring().is_empty()
-        && env.drift().is_none()
-        && (front == w.core.live() || w.core.live() == 0 && let_go(front))
-        && w.cloud.stacks.iter().flatten().all(|t| kept.contains(&t.owner) || let_go(t.owner))
+        && env.retiring().iter().all(|r| stays(id(r.number)))
+        && (env.drift().is_none() || rest.front_is_astray)
+        && (front == w.core.live() || rest.front_is_astray || w.core.live() == 0 && (let_go(front) || c.always_on))
+        && !is_fought_over(env)
+        && w.cloud.stacks.iter().flatten().all(|t| left(t.owner))
         && kept[..2].iter().filter(|n| **n != 0).all(there)
 }
 
@@ -146,6 +176,7 @@ impl Config {
             look.is_some_and(|l| l.cloud.stacks.iter().flatten().any(|t| t.owner == n && fine(t)))
         };
         self.judge_hooks(w, base, event);
+        self.judge_alive(w, base, event, look);
         let told = &mut w.told;
         match event {
             Event::Accepted { key, .. } => {
@@ -211,7 +242,8 @@ impl Config {
         }
     }
 
-    pub(super) fn judge_effects(&self, w: &mut World, c: usize) {
+    pub(super) fn judge_effects(&self, w: &mut World, c: usize, look: &Look) {
+        self.judge_order(w, c, look);
         let core = self.base(w, c);
         let kept = [core.live(), core.standby()];
         let new = |r: Request| matches!(r, Request::Ensure(n) if !kept.contains(&n));

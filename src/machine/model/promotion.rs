@@ -104,7 +104,7 @@ fn obedient(core: &Core, sick: bool) -> Observation {
     Observation {
         as_of: env.seq(),
         stacks: Some(numbers.into_iter().map(view).collect()),
-        front: Some(FrontView { serves, generation, staged: active, busy: Vec::new() }),
+        front: Some(FrontView { serves, generation, staged: active, ..FrontView::default() }),
         public: serves,
         quiet: true,
         ..Observation::default()

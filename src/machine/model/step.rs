@@ -1,9 +1,9 @@
 //! What becomes of the world when something happens.
 
 use super::{
-    actions::{Action, Due},
+    actions::{self, Action, Due},
     canon::{self, Core, id},
-    config::{CLOCKS, Config},
+    config::{CLOCKS, Config, Obedience},
     people::{ASKER, issue},
     promises::Promise,
     runs::Run,
@@ -42,18 +42,19 @@ impl Config {
             Action::Hook(c, build) => self.hook(w, c, build),
             Action::Issue(wish) => issue(w, wish),
             Action::Obey(c, wish) => self.obey(w, c, wish),
-            Action::Look(c) => w.controllers[c].seen = Some(self.look(world)),
+            Action::Look(c) => w.controllers[c].seen = Some(self.look(world, c)),
             Action::StaleLook(c, listed) => {
                 w.left.stale -= 1;
-                w.controllers[c].seen = Some(self.stale_look(world, listed));
+                w.controllers[c].seen = Some(self.stale_look(world, c, listed));
             }
             Action::BlindLook(c, front) => {
                 w.left.blind -= 1;
                 let (stacks_answer, front_answers) = (front, !front);
-                w.controllers[c].seen = Some(Look { stacks_answer, front_answers, ..self.look(world) });
+                w.controllers[c].seen = Some(Look { stacks_answer, front_answers, ..self.look(world, c) });
             }
             Action::Act(c, k) => self.act(w, c, k, false),
             Action::ActAgain(c, k) => self.act(w, c, k, true),
+            Action::ActAway(c, watched) => self.act_away(w, c, watched),
             Action::Send(c) => self.send(w, c),
             Action::Sync(c) => w.core = w.controllers[c].view.take()?,
             Action::Crash(c) => self.crash(w, c),
@@ -178,9 +179,21 @@ impl Config {
                     w.left.resend -= 1;
                     idle.iter().for_each(|r| w.controllers[c].hand.add(r));
                 }
-                self.judge_effects(w, c);
+                self.judge_effects(w, c, &look);
             }
         }
+    }
+
+    /// It acts after a time in which nobody could look.
+    fn act_away(&self, w: &mut World, c: usize, watched: usize) {
+        let Some(look) = w.controllers[c].seen.take() else { return };
+        w.left.away -= 1;
+        let env = &self.base(w, c).env;
+        let Some(event) = env.tick(&actions::away(&look, watched), CLOCKS[actions::LAST]) else { return };
+        if !self.judge_away(env, &event, &look, CLOCKS[watched]) {
+            w.told.broken = Some(Promise::JudgedUnwatched);
+        }
+        self.commit(w, c, &event, Some(&look), self.on(1));
     }
 
     /// Writes an event into the journal, or only into memory where rule R1 or R2 is off.
@@ -191,6 +204,9 @@ impl Config {
             w.told.broken = Some(Promise::Refused);
             return;
         };
+        if w.controllers[c].given != 0 && next.env.generation() != base.env.generation() {
+            w.controllers[c].given = 0;
+        }
         w.controllers[c].hand = if self.on(22) { Hand::default() } else { w.controllers[c].hand };
         if self.controllers > 1 && !self.on(16) {
             match w.core.with(event) {
@@ -223,6 +239,9 @@ impl Config {
     fn send(&self, w: &mut World, c: usize) {
         let hand = std::mem::take(&mut w.controllers[c].hand);
         for request in hand.iter() {
+            if let Request::CutOver(_, generation) = request {
+                w.controllers[c].given = generation;
+            }
             w.net.add(request);
             if !self.on(4) {
                 self.close_on_reply(w, c, request);
@@ -307,10 +326,14 @@ impl Config {
             Request::Ensure(id) => {
                 let slot = &mut stacks[self.slot(id)];
                 let new = Thing { owner: id, condition: Condition::Creating, health: Health::Unknown };
-                *slot = Some(slot.unwrap_or(new));
+                let again =
+                    |t: Thing| if t.condition == Condition::Failed { Thing { owner: t.owner, ..new } } else { t };
+                *slot = Some(slot.map_or(new, again));
             }
             Request::Stage(id) if stacks[self.slot(id)].is_some() => front.staged = id,
             Request::Stage(_) => {}
+            Request::CutOver(..) if self.front != Obedience::Obeys => {}
+            Request::CutOver(0, _) if self.always_on => {}
             Request::CutOver(to, generation) => {
                 if self.fenced && self.on(7) && generation <= front.generation {
                     return;

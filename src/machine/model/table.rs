@@ -9,14 +9,14 @@ use std::{
 use stateright::Model;
 
 use super::{
-    actions::{Action, Due},
+    actions::{Action, Due, LAST, away},
     canon::Core,
-    config::{Budget, CLOCKS, Config, People},
+    config::{Budget, CLOCKS, Config, Obedience, People},
     source::Repository,
     world::World,
     worlds::{NOTHING_WRONG, PLAIN},
 };
-use crate::machine::{Event, HookPoint::*, HookProgress, Otherwise, Phase, Promise, Retain};
+use crate::machine::{Event, HookPoint::*, HookProgress, Otherwise, Phase, Promise, RecoverTo, Retain};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/machine/model/transitions.txt");
 
@@ -26,7 +26,7 @@ const ENOUGH: usize = 40_000;
 const B: Budget = NOTHING_WRONG;
 
 /// Small worlds that together reach every kind of event.
-const SMALL: [Config; 16] = [
+const SMALL: [Config; 21] = [
     Config { budget: Budget { wishes: 1, flap: 1, ..B }, ..PLAIN },
     Config { retain: Retain::None, budget: Budget { create_fails: 1, retire_fails: 1, ..B }, ..PLAIN },
     Config { gate_start: Some(Otherwise::Abort), gate_cutover: Some(Otherwise::Approve), budget: B, ..PLAIN },
@@ -60,6 +60,23 @@ const SMALL: [Config; 16] = [
     Config { hooks: &[AfterCutover, OnRollback, OnRetire], budget: Budget { run_fails: 1, wishes: 1, ..B }, ..PLAIN },
     Config { live_at_start: false, adopts: 1, budget: Budget { flap: 1, wishes: 1, ..B }, ..PLAIN },
     Config { live_at_start: false, adopts: 1, builds: 2, retain: Retain::None, budget: B, ..PLAIN },
+    Config {
+        recover: RecoverTo::Standby,
+        retain: Retain::UntilNext,
+        budget: Budget { die: 1, wishes: 1, ..B },
+        ..PLAIN
+    },
+    Config {
+        live_at_start: false,
+        fenced: false,
+        always_on: true,
+        builds: 2,
+        budget: Budget { wishes: 1, ..B },
+        ..PLAIN
+    },
+    Config { front: Obedience::Refuses, budget: Budget { wishes: 2, ..B }, ..PLAIN },
+    Config { strayed: 4, people: People::HoldPinVeto, budget: Budget { drift: 2, wishes: 1, ..B }, ..PLAIN },
+    Config { slow_checks: true, budget: Budget { away: 1, flap: 1, ..B }, ..PLAIN },
 ];
 
 /// How far hooks are: how many are over, and whether one runs or failed.
@@ -101,7 +118,8 @@ fn words(core: &Core) -> String {
             Promise::WhileBaking => "WhileBaking",
             Promise::UntilNext => "UntilNext",
         };
-        say(format_args!(" standby {} {promise}", standby.stack.number));
+        let suspect = if standby.suspect { " suspect" } else { "" };
+        say(format_args!(" standby {} {promise}{suspect}", standby.stack.number));
     }
     for r in env.retiring() {
         let hooks = hooks(&r.progress);
@@ -110,6 +128,10 @@ fn words(core: &Core) -> String {
     env.strangers().iter().for_each(|n| say(format_args!(" let go {n}")));
     if env.drift().is_some() {
         say(format_args!(" drift"));
+    }
+    if let Some(straying) = env.straying() {
+        let called = if straying.operator_needed { "!" } else { "" };
+        say(format_args!(" strayed {}{called}", straying.in_a_row));
     }
     if let Some(down) = env.down() {
         say(format_args!(" down{}", if down.operator_needed { "!" } else { "" }));
@@ -141,6 +163,11 @@ fn row(config: &Config, world: &World, action: Action, next: &World) -> Option<S
                 Due::Event(event) => format!("{k} {}", kind(&event)),
                 Due::Effects(hand, _) => format!("{k} {:?}", hand.iter().collect::<Vec<_>>()),
             }
+        }
+        Action::ActAway(c, watched) => {
+            let look = world.controllers[c].seen?;
+            let event = before.env.tick(&away(&look, watched), CLOCKS[LAST])?;
+            format!("away {watched} {}", kind(&event))
         }
         _ => return None,
     };

@@ -42,6 +42,7 @@ pub(super) fn crueler(world: &Config) -> Config {
         refuse: b.refuse,
         run_fails: 1 + b.run_fails,
         rewrite: more(b.rewrite),
+        away: more(b.away),
         wishes: 3,
     };
     Config { budget, builds: world.builds.max(2), ..*world }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::{canon::Core, config::Budget, promises::Promise, runs::Runs, source::Source};
-use crate::machine::{Condition, FrontView, GateName, Generation, Health, Number, Observation, Seq, StackView};
+use crate::machine::{
+    Condition, FrontView, GateName, Generation, Health, Looked, Number, Observation, OrderView, Seq, StackView,
+};
 
 /// Numbers of deployments run from 1 to `N - 1`; 0 is nobody.
 pub(super) const N: usize = 8;
@@ -164,6 +166,9 @@ pub(super) struct Look {
     pub(super) quiet: bool,
     /// The journal has moved since it began.
     pub(super) old: bool,
+    /// The last order that this life of the controller has given, if it is the last one that there is; 0: it has not.
+    pub(super) given: u8,
+    pub(super) refused: bool,
 }
 
 impl Look {
@@ -190,11 +195,18 @@ impl Look {
                 generation: Generation(generation.into()),
                 staged: number(staged),
                 busy: busy.iter().map(|id| Number(id.into())).collect(),
+                words: None,
             }),
             public: public.filter(|_| self.front_answers),
             definition: self.cloud.source.seen(self.awaits),
             hooks: self.cloud.runs.views(),
             quiet: self.quiet,
+            order: (self.given != 0).then(|| OrderView {
+                generation: Generation(self.given.into()),
+                said: None,
+                refused: self.refused,
+            }),
+            looked: Looked::default(),
         }
     }
 }
@@ -211,6 +223,8 @@ pub(super) struct Controller {
     pub(super) seen: Option<Look>,
     /// What it is about to send.
     pub(super) hand: Hand,
+    /// The last order to the front that it has given in this life.
+    pub(super) given: u8,
     /// Tear-downs that it found open when it started and does not resume (rule R21 off).
     pub(super) forgot: Ids,
 }
@@ -242,6 +256,10 @@ pub(super) struct Told {
     /// Deployments that adopt, and those of them that were found good.
     pub(super) adopting: Ids,
     pub(super) good: Ids,
+    /// Deployments whose way back a person gave up: their order may yet arrive, and is mended.
+    pub(super) given_up: Ids,
+    /// Stacks from which users were taken because they were down, since the last deployment or word of a person.
+    pub(super) left: Ids,
     /// Where there is a stack to adopt: the front was ordered to one that we made.
     pub(super) ordinary: bool,
     pub(super) broken: Option<Promise>,

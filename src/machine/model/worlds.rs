@@ -1,10 +1,10 @@
 //! The worlds that are explored: each is hostile in its own way, and small enough to be explored whole.
 
 use super::{
-    config::{Budget, Config, People},
+    config::{Budget, Config, Obedience, People},
     source::Repository,
 };
-use crate::machine::{HookPoint::*, Millis, Otherwise, Retain};
+use crate::machine::{HookPoint::*, Millis, Otherwise, RecoverTo, Retain};
 
 pub(super) const NOTHING_WRONG: Budget = Budget {
     hooks: [1, 1, 1],
@@ -23,6 +23,7 @@ pub(super) const NOTHING_WRONG: Budget = Budget {
     refuse: 0,
     run_fails: 0,
     rewrite: 0,
+    away: 0,
     wishes: 0,
 };
 
@@ -44,13 +45,17 @@ pub(super) const PLAIN: Config = Config {
     hooks: &[],
     silent: None,
     adopts: 0,
+    recover: RecoverTo::Restart,
+    front: Obedience::Obeys,
+    always_on: false,
+    strayed: 0,
     people: People::AbortAndRollback,
     budget: NOTHING_WRONG,
     off: &[],
 };
 
 /// What the normal test run explores.
-pub(super) const WORLDS: [Config; 39] = [
+pub(super) const WORLDS: [Config; 52] = [
     Config {
         name: "one controller",
         budget: Budget { hooks: [2, 1, 1], crash: 1, lose: 1, wishes: 1, ..NOTHING_WRONG },
@@ -318,6 +323,93 @@ pub(super) const WORLDS: [Config; 39] = [
         adopts: 1,
         builds: 2,
         budget: Budget { die: 1, flap: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "what is live dies, and is started again",
+        builds: 0,
+        budget: Budget { die: 2, flap: 1, crash: 1, lose: 1, repeat: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "recovery to the standby",
+        recover: RecoverTo::Standby,
+        budget: Budget { die: 1, flap: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "recovery and people",
+        recover: RecoverTo::Standby,
+        retain: Retain::UntilNext,
+        budget: Budget { die: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "recovery, a crash and a lost order",
+        recover: RecoverTo::Standby,
+        budget: Budget { die: 1, crash: 1, lose: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "recovery, front without compare-and-set",
+        recover: RecoverTo::Standby,
+        fenced: false,
+        budget: Budget { die: 1, repeat: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "two sick stacks",
+        recover: RecoverTo::Standby,
+        retain: Retain::UntilNext,
+        budget: Budget { die: 2, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "a controller that was away",
+        slow_checks: true,
+        recover: RecoverTo::Standby,
+        budget: Budget { away: 2, flap: 1, crash: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "a controller that was away, at gates and hooks",
+        gate_cutover: Some(Otherwise::Abort),
+        hooks: &[BeforeProvisioning, AfterCutover],
+        budget: Budget { away: 2, crash: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "a front that is always on",
+        live_at_start: false,
+        fenced: false,
+        always_on: true,
+        builds: 2,
+        ordered: true,
+        budget: Budget { wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "a front that is always on and refuses",
+        live_at_start: false,
+        fenced: false,
+        always_on: true,
+        front: Obedience::Refuses,
+        builds: 2,
+        budget: Budget { wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "a front that never obeys",
+        front: Obedience::Deaf,
+        budget: Budget { wishes: 2, flap: 1, away: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config { name: "drift, and stacks that die", budget: Budget { drift: 1, die: 1, ..NOTHING_WRONG }, ..PLAIN },
+    Config {
+        name: "a front that is repointed again and again",
+        strayed: 4,
+        people: People::HoldPinVeto,
+        budget: Budget { drift: 2, wishes: 1, hooks: [0, 0, 0], ..NOTHING_WRONG },
         ..PLAIN
     },
 ];

@@ -61,7 +61,7 @@ fn once_found_good_it_is_torn_down_like_any_other() {
 fn it_is_adopted_only_where_nothing_is_live_queued_or_under_way() {
     let mut story = Story::new();
     story.ask(&build(7, &Plan::default())).unwrap();
-    story.refuses(&adopt(1, &Plan::default()), "nothing is live, queued or under way; deployment 1 is");
+    story.refuses(&adopt(1, &Plan::default()), "under way or being torn down; deployment 1 is");
     story.tick();
     story.refuses(&adopt(1, &Plan::default()), "deployment 1 is");
     let mut story = adopted(&Plan::default());

@@ -64,3 +64,77 @@ fn what_takes_the_place_of_what_was_down_is_not_down() {
     assert!(story.apply(Event::LiveUp { number: n(2) }).is_err());
     assert!(story.apply(Event::LiveDown { number: n(1), reason: text("") }).is_err());
 }
+
+fn two(recover: RecoverTo) -> Story {
+    let recover = Recover { to: recover, after: Millis(30_000) };
+    let plan = Plan { recover, retain: Retain::UntilNext, ..Plan::default() };
+    let mut story = Story::new();
+    story.live(1, &plan);
+    story.live(2, &plan);
+    story.at(1000).stacks(&[well(1), view(2, Condition::Ready, Health::Failing)]).falls();
+    story
+}
+
+#[test]
+fn users_go_to_the_standby_when_what_is_live_stays_down() {
+    let mut story = two(RecoverTo::Standby);
+    story.at(1029);
+    assert_eq!(story.tick(), None);
+    story.at(1030);
+    let Some(Event::Recovered { number: Number(2), to: Number(1), generation, reason }) = story.tick() else {
+        unreachable!()
+    };
+    assert!(reason.contains("stack 2 is down since 30 s (it fails its checks)"), "{reason}");
+    assert_eq!(story.effects(), [Effect::CutOver { to: Some(n(1)), generation }]);
+    assert_eq!((story.env.live().unwrap().number, story.env.down()), (n(1), None));
+    let standby = story.env.standby().unwrap();
+    assert!(standby.stack.number == n(2) && standby.suspect && standby.promise == Promise::UntilNext);
+    assert!(story.env.hold().is_some() && story.env.vetoes()[0].release == 2);
+    story.obey();
+    assert_eq!(story.tick(), Some(Event::DriftMended));
+    // No automatic way back, even if it gets well and the other one falls.
+    story.stacks(&[view(1, Condition::Failed, Health::Unknown), well(2)]).falls();
+    story.at(1100);
+    let Some(Event::OperatorNeeded { about: Some(Matter::Live), .. }) = story.tick() else { unreachable!() };
+    assert_eq!((story.tick(), story.effects()), (None, vec![Effect::Ensure(n(1))]));
+    // A person may; what stood in has done no wrong.
+    story.ask(&Command::Rollback(n(1), text("2 is mended"))).unwrap();
+    assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(2)), .. })));
+    story.obey();
+    assert_eq!(story.tick(), Some(Event::Undone { number: n(1) }));
+    assert_eq!(story.env.vetoes().iter().map(|v| v.release).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn users_stay_and_a_person_is_called_where_nothing_healthy_is_there() {
+    for (recover, standby) in
+        [(RecoverTo::Restart, well(1)), (RecoverTo::Standby, view(1, Condition::Ready, Health::Unknown))]
+    {
+        let mut story = two(recover);
+        story.stacks(&[standby, view(2, Condition::Ready, Health::Failing)]).at(1030);
+        let Some(Event::OperatorNeeded { about: Some(Matter::Live), .. }) = story.tick() else { unreachable!() };
+        assert!(story.env.needs_operator());
+        assert_eq!((story.tick(), story.env.live().unwrap().number), (None, n(2)));
+        story.stacks(&[well(1), well(2)]);
+        assert_eq!(story.tick(), Some(Event::LiveUp { number: n(2) }));
+        assert!(!story.env.needs_operator());
+    }
+}
+
+#[test]
+fn a_recovery_waits_for_a_deployment_that_is_at_the_front_and_counts_only_watched_time() {
+    let mut story = two(RecoverTo::Standby);
+    story.at(5000);
+    story.seen.looked.since = story.now;
+    assert_eq!(story.tick(), None, "nobody has seen it down for long");
+    story.stacks(&[well(1), well(2)]);
+    story.tick();
+    story.up_to_cutover(3, &Plan::default());
+    let sick = [well(1), view(2, Condition::Ready, Health::Failing), well(3)];
+    story.stacks(&sick).falls();
+    story.at(5059);
+    assert_eq!(story.tick(), None);
+    assert!(
+        story.apply(Event::Recovered { number: n(2), to: n(1), generation: Generation(9), reason: text("") }).is_err()
+    );
+}

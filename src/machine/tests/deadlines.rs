@@ -130,7 +130,10 @@ fn a_front_that_shows_what_nobody_ordered_is_put_right_first() {
     let mut story = Story::new();
     story.live(1, &Plan::default());
     (story.front().serves, story.front().generation) = (None, Generation(7));
-    assert_eq!(story.tick(), Some(Event::DriftSeen { shown: None, generation: Generation(8) }));
+    assert_eq!(
+        story.tick(),
+        Some(Event::DriftSeen { shown: None, generation: Generation(8), in_a_row: 1, words: None })
+    );
     assert_eq!(story.effects(), [Effect::CutOver { to: Some(n(1)), generation: Generation(8) }]);
     assert_eq!(story.tick(), None);
     story.front().generation = Generation(8);
@@ -179,19 +182,34 @@ fn a_tear_down_that_does_not_end_calls_a_person_once() {
         }
         assert_eq!(story.tick(), None);
         story.at(120 + 630);
-        let Some(Event::OperatorNeeded { number: Number(1), reason }) = story.tick() else { unreachable!() };
+        let Some(Event::OperatorNeeded { number: Number(1), reason, .. }) = story.tick() else { unreachable!() };
         assert!(reason.contains(words), "{reason}");
         assert_eq!(story.tick(), None);
     }
 }
 
 #[test]
-fn a_provider_that_is_silent_while_it_bakes_ends_the_patience_in_the_end() {
+fn a_provider_that_is_silent_ends_nothing_and_calls_a_person() {
     let mut story = Story::new();
     story.up_to_baking(1, &Plan::default());
     story.seen.stacks = None;
     story.at(60 + 299);
     assert_eq!(story.tick(), None);
     story.at(60 + 300);
-    ends(&mut story, "stays live");
+    let Some(Event::OperatorNeeded { reason, .. }) = story.tick() else { unreachable!() };
+    assert!(reason.contains("the provider does not answer"), "{reason}");
+    assert_eq!(story.tick(), None);
+    story.stacks(&[well(1)]);
+    assert_eq!(story.tick(), Some(Event::Succeeded { number: n(1) }));
+
+    let mut story = started(&Plan::default());
+    story.seen.stacks = None;
+    story.at(600);
+    assert!(matches!(story.tick(), Some(Event::OperatorNeeded { .. })));
+    // It answers after an hour: what it was silent does not count, and the stack has its time.
+    story.at(3600).stacks(&[view(1, Condition::Creating, Health::Unknown)]);
+    story.seen.looked.silent = [(Millis(0), Millis(3_600_000))].into();
+    assert_eq!(story.tick(), None);
+    story.at(3600 + 600);
+    ends(&mut story, "did not come up in time");
 }

@@ -68,6 +68,12 @@ fn failed(story: &mut Story, words: &str) {
     assert!(reason.contains(words), "{reason}");
 }
 
+fn calls(story: &mut Story, words: &str) {
+    let event = story.tick();
+    let Some(Event::OperatorNeeded { reason, .. }) = event else { unreachable!("{event:?}") };
+    assert!(reason.contains(words), "{reason}");
+}
+
 #[test]
 fn nothing_is_stood_up_before_its_hooks_have_passed() {
     let mut story = Story::asked(&plan(&[BeforeProvisioning]));
@@ -179,6 +185,7 @@ fn no_hook_begins_while_the_front_is_astray() {
     assert!(matches!(story.tick(), Some(Event::DriftSeen { .. })));
     assert_eq!(story.tick(), None);
     story.at(600);
+    calls(&mut story, "does not take the order that puts it right");
     failed(&mut story, "could not begin in time");
     let mut story = Story::asked(&plan(&[BeforeProvisioning]));
     let run = story.orders(1, BeforeProvisioning);
@@ -234,6 +241,8 @@ fn one_that_failed_after_the_cutover_waits_for_news_of_the_standby() {
     story.at(60 + 70 + 299);
     assert_eq!(story.tick(), None);
     story.at(60 + 70 + 300);
+    calls(&mut story, "the standby 1 is not seen good either");
+    story.stacks(&[view(1, Condition::Ready, Health::Failing), well(2)]);
     failed(&mut story, "there is no healthy stack to go back to");
 }
 
@@ -247,6 +256,8 @@ fn a_hook_that_runs_keeps_no_sick_stack_waiting_for_news_of_the_standby() {
     story.stacks(&[unknown, view(2, Condition::Ready, Health::Failing)]).at(60 + 60 + 299).falls();
     assert_eq!(story.tick(), None);
     story.at(60 + 60 + 300);
+    calls(&mut story, "the standby 1 is not seen good either");
+    story.stacks(&[view(2, Condition::Ready, Health::Failing)]);
     failed(&mut story, "stays live");
 }
 
@@ -258,6 +269,7 @@ fn a_person_is_called_once_when_a_front_astray_lets_no_hook_begin_after_the_cuto
     assert!(matches!(story.tick(), Some(Event::DriftSeen { .. })));
     story.seen.front = None;
     story.at(60 + 300 + 59);
+    calls(&mut story, "the front does not answer");
     assert_eq!(story.tick(), None);
     story.at(60 + 300 + 60);
     let Some(Event::OperatorNeeded { reason, .. }) = story.tick() else { unreachable!() };

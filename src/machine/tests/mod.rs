@@ -3,8 +3,10 @@
 mod adoption;
 mod alive;
 mod approvers;
+mod away;
 mod deadlines;
 mod deploying;
+mod fronts;
 mod hooks;
 mod operators;
 mod promotion;
@@ -69,6 +71,9 @@ impl Story {
             Err(_) => assert_eq!(self.env, before, "a refused event changed something"),
         }
         self.seen.as_of = self.env.seq();
+        // An order is given at once.
+        let order = self.env.front_order().map(|(_, generation)| OrderView { generation, said: None, refused: false });
+        self.seen.order = order.or(self.seen.order.take());
         result
     }
 

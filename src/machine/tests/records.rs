@@ -19,7 +19,7 @@ fn an_event_that_does_not_fit_is_refused_and_changes_nothing() {
         Event::Ended { number, outcome: Outcome::Failed, reason: text("") },
         Event::RollbackRequested { number, reason: text("") },
         Event::StandbyReleased { number, reason: text("") },
-        Event::DriftSeen { shown: None, generation: Generation(0) },
+        Event::DriftSeen { shown: None, generation: Generation(0), in_a_row: 1, words: None },
     ] {
         let said = story.apply(event.clone()).unwrap_err();
         assert!(format!("{event:?}").to_lowercase().starts_with(&said.event.replace('_', "")), "{event:?}: {said}");

@@ -114,9 +114,15 @@ fn with_nothing_healthy_to_go_back_to_the_sick_stack_stays_until_its_watch_is_ov
 }
 
 #[test]
-fn a_standby_that_broke_is_released_and_one_that_is_sick_makes_a_rollback_cold() {
+fn a_standby_that_broke_is_started_again_and_one_that_is_sick_makes_a_rollback_cold() {
     let mut story = two_live(Retain::UntilNext);
     story.stacks(&[view(1, Condition::Failed, Health::Unknown), well(2)]);
+    assert_eq!((story.tick(), story.effects()), (None, vec![Effect::Ensure(n(1))]));
+    let deleting = view(1, Condition::Deleting, Health::Unknown);
+    story.stacks(&[deleting.clone(), view(2, Condition::Ready, Health::Failing)]).falls();
+    assert_eq!(story.tick(), None, "what is live is not well: it may be needed");
+    story.stacks(&[deleting, well(2)]);
+    assert_eq!(story.tick(), Some(Event::LiveUp { number: n(2) }));
     assert!(matches!(story.tick(), Some(Event::StandbyReleased { .. })));
 
     let mut story = two_live(Retain::UntilNext);
@@ -182,5 +188,8 @@ fn a_bake_that_failed_waits_for_a_standby_of_which_nothing_is_known_yet() {
     story.at(60 + 60 + 299);
     assert_eq!(story.tick(), None);
     story.at(60 + 60 + 300);
-    assert!(ends(&mut story));
+    let Some(Event::OperatorNeeded { reason, .. }) = story.tick() else { unreachable!() };
+    assert!(reason.contains("the standby 1 is not seen good either"), "{reason}");
+    story.stacks(&[well(1), view(2, Condition::Ready, Health::Failing)]);
+    assert!(matches!(story.tick(), Some(Event::UndoOrdered { .. })));
 }

@@ -77,10 +77,12 @@ impl Reader<'_, '_> {
         let restarts_allowed = table.get("restarts_allowed").and_then(|v| v.integer(0..=1000)).unwrap_or(0);
         let checks = Checks { list: checks.iter().filter_map(|v| self.check(v)).collect(), restarts_allowed };
         let hooks = table.get("hooks").map(|v| self.hooks(&v)).unwrap_or_default();
-        let plan = Plan { hooks: hooks.iter().map(HookDefinition::terms).collect(), ..terms::plan(table) };
+        let always_on = front.as_ref().is_some_and(|(_, _, can_be_off)| !can_be_off);
+        let hook_terms = hooks.iter().map(HookDefinition::terms).collect();
+        let plan = Plan { hooks: hook_terms, always_on, ..terms::plan(table) };
         let watch = table.get("watch").and_then(|v| v.some_duration()).unwrap_or(Millis(10_000));
         let (pipeline, environment) = (self.pipeline.clone()?, name?);
-        let (front, claims) = front?;
+        let (front, claims, _) = front?;
         let definition = EnvironmentDefinition {
             id: EnvironmentId { pipeline, environment },
             deploy: deploy?,
@@ -96,18 +98,20 @@ impl Reader<'_, '_> {
         Some((Arc::new(definition), Places { name: name_value?.place(), claims }))
     }
 
-    fn front(&self, table: &Table<'_, '_>) -> Option<(FrontDefinition, Claims)> {
+    /// The front, what it needs for itself alone, and whether it can be pointed at nobody.
+    fn front(&self, table: &Table<'_, '_>) -> Option<(FrontDefinition, Claims, bool)> {
         let driver = table.require("driver", "driver = \"builtin\"");
         let driver = driver.and_then(|v| known_driver(&v, &self.registry.front_names(), "front"));
         let settings = self.variables.fill(table, &["driver"], &self.secrets.names());
         let (driver, settings) = (driver?, settings?);
-        let claims = self.registry.check_front(&driver, &settings, &self.folder).unwrap_or_else(|found| {
+        let checked = self.registry.check_front(&driver, &settings, &self.folder);
+        let (claims, can_be_off) = checked.unwrap_or_else(|found| {
             at_their_keys(table, "front.", &found);
-            Vec::new()
+            (Vec::new(), true)
         });
         let named = |claim: &Claim| table.get(claim.key).or_else(|| table.get("driver")).map(|v| v.place());
         let claims = claims.into_iter().filter_map(|claim| named(&claim).map(|place| (claim, place))).collect();
-        Some((FrontDefinition { driver, settings, folder: self.folder.clone() }, claims))
+        Some((FrontDefinition { driver, settings, folder: self.folder.clone() }, claims, can_be_off))
     }
 
     fn check(&self, value: &Value<'_, '_>) -> Option<Check> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::keys;
 use crate::{
-    machine::{Gate, Millis, Otherwise, Plan, Retain, promotion::PromotionRule},
+    machine::{Gate, Millis, Otherwise, Plan, Recover, RecoverTo, Retain, promotion::PromotionRule},
     text::{excerpt, parse_duration},
     toml_file::{Table, Value},
 };
@@ -20,6 +20,12 @@ pub(super) fn plan(table: &Table<'_, '_>) -> Plan {
     set(table, "drain", &mut plan.drain_within);
     if let Some(value) = table.get("retain") {
         plan.retain = retain(&value).unwrap_or(plan.retain);
+    }
+    if let Some(value) = table.get("recover") {
+        plan.recover = recover(&value).unwrap_or(plan.recover);
+        if plan.recover.to == RecoverTo::Standby && plan.retain == Retain::None {
+            value.wrong("`recover` sends users to the standby, and `retain = \"none\"` keeps none; change one of them");
+        }
     }
     if let Some(deadlines) = table.get("deadlines").and_then(|v| v.table()) {
         deadlines.only(keys::DEADLINES);
@@ -47,6 +53,20 @@ pub(super) fn promotion(table: &Table<'_, '_>) -> Option<PromotionRule> {
     table.require("rule", "rule = \"automatic\"").and_then(|v| v.word(&[("automatic", ())]))?;
     let after = table.get("after").map_or(Some(Millis(0)), |v| v.duration())?;
     Some(PromotionRule { after })
+}
+
+/// A word, or a table with the word and a length of time.
+fn recover(value: &Value<'_, '_>) -> Option<Recover> {
+    let words = [("restart", RecoverTo::Restart), ("standby", RecoverTo::Standby)];
+    let usual = Recover::default();
+    if !value.is_table() {
+        return value.word(&words).map(|to| Recover { to, ..usual });
+    }
+    let table = value.table()?;
+    table.only(keys::RECOVER);
+    let to = table.require("to", "to = \"standby\"").and_then(|v| v.word(&words));
+    let after = table.get("after").map_or(Some(usual.after), |v| v.some_duration());
+    Some(Recover { to: to?, after: after? })
 }
 
 fn retain(value: &Value<'_, '_>) -> Option<Retain> {

@@ -196,6 +196,10 @@ impl FrontDriver for CommandFront {
         Fencing::WaitOut(self.settings.timeout.into())
     }
 
+    fn can_be_off(&self) -> bool {
+        self.settings.off.is_some()
+    }
+
     fn notes(&self) -> Vec<String> {
         let settings = &self.settings;
         let mut notes = vec![

@@ -1,0 +1,244 @@
+//! From the order to the front to the end of a deployment: the cutover, the watch after it, and the ways back. Nothing is
+//! judged here of which nobody could look (rule R41), and no order is late that was not given (rule R42).
+
+use std::sync::Arc;
+
+use super::{
+    command::STAYS_ON,
+    effect::shown,
+    event::{Event, Outcome},
+    ids::{Generation, Millis, Number},
+    observation::{Condition, Health, Observation, OrderView, StackView},
+    state::{Deployment, Environment, Phase},
+    tick::{SILENT, called},
+};
+
+/// What a look at a deployment that is watched shows.
+struct Bake {
+    sick: bool,
+    bad: bool,
+    well: bool,
+    /// It was watched long enough.
+    over: bool,
+    /// It had all the time there is to get well.
+    patience_over: bool,
+}
+
+impl Environment {
+    pub(super) fn cutting_over(
+        &self,
+        d: &Deployment,
+        ordered: Generation,
+        seen: &Observation,
+        now: Millis,
+    ) -> Option<Event> {
+        let number = d.number;
+        let there = shown(seen, Some(number), ordered);
+        if there && seen.public == Some(number) {
+            return Some(Event::WentLive { number });
+        }
+        let overtaken = overtaken(seen, Some(number), ordered);
+        let order = self.order_is(d, ordered, there, seen, now);
+        let what = match (&seen.front, &order) {
+            _ if overtaken => "someone else repointed the front".to_owned(),
+            (_, Order::Refused(said)) => format!("the front refused the order: {said}"),
+            (None, _) => "the front did not answer in time".to_owned(),
+            (Some(_), _) if there => "the front's public address did not answer from the new stack in time".to_owned(),
+            (Some(_), Order::Late(Some(said))) => format!("the front did not take the order in time: {said}"),
+            (Some(_), _) => "the front did not take the order in time".to_owned(),
+        };
+        if !overtaken && matches!(order, Order::Open) {
+            return None;
+        }
+        if self.ends_in_doubt(d) {
+            let stays = self.stays_on(d) && d.release.adopts.is_none();
+            let reason = if stays { format!("{what}; {STAYS_ON}") } else { what }.into();
+            return Some(Event::Ended { number, outcome: Outcome::Failed, reason });
+        }
+        Some(Event::UndoOrdered {
+            number,
+            to: self.live.as_ref().map(|s| s.number),
+            generation: self.next_generation(seen),
+            outcome: Outcome::Failed,
+            reason: what.into(),
+        })
+    }
+
+    /// How an order is that is not seen done.
+    fn order_is<'a>(
+        &self,
+        d: &Deployment,
+        ordered: Generation,
+        there: bool,
+        seen: &'a Observation,
+        now: Millis,
+    ) -> Order<'a> {
+        let given: Option<&OrderView> = seen.given(ordered);
+        let said = given.and_then(|order| order.said.as_deref());
+        if given.is_some_and(|order| order.refused) && seen.front.is_some() && !there {
+            return Order::Refused(said.unwrap_or("it does not say why"));
+        }
+        let late = seen.watched(d.since, now, self.rules) >= d.plan.cut_over_within;
+        let waited_for = given.is_some() || there || !self.rules.r42();
+        if late && waited_for { Order::Late(said) } else { Order::Open }
+    }
+
+    pub(super) fn undoing(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
+        let Phase::Undoing { to, generation, outcome, reason } = &d.phase else { return None };
+        let number = d.number;
+        if shown(seen, *to, *generation) {
+            return Some(Event::Undone { number });
+        }
+        if overtaken(seen, *to, *generation) {
+            let (generation, reason) = (self.next_generation(seen), reason.clone());
+            return Some(Event::UndoOrdered { number, to: *to, generation, outcome: *outcome, reason });
+        }
+        let order = self.order_is(d, *generation, false, seen, now);
+        if d.operator_needed || matches!(order, Order::Open) {
+            return None;
+        }
+        let what = match (&seen.front, order) {
+            (None, _) => "the front does not answer".to_owned(),
+            (Some(_), Order::Refused(said) | Order::Late(Some(said))) => {
+                format!("the front does not take the order to go back: {said}")
+            }
+            (Some(_), _) => "the front does not take the order to go back".to_owned(),
+        };
+        Some(called(number, format!("{what}; it is still tried, until it is aborted")))
+    }
+
+    fn bake(&self, d: &Deployment, seen: &Observation, now: Millis) -> Bake {
+        let (number, plan) = (d.number, &d.plan);
+        let is_sick = |s: &StackView| s.health == Health::Failing || s.condition == Condition::Failed;
+        let sick = seen.lacks(number) || seen.stack(number).is_some_and(is_sick);
+        let watched = |since| seen.watched_stacks(since, now, self.rules);
+        let patience_over =
+            watched(d.since) >= plan.bake.plus(plan.check_within) && watched(d.progress.since) >= plan.check_within;
+        Bake {
+            sick,
+            bad: sick || d.progress.failed.is_some(),
+            well: seen.ready(number, Health::Passing),
+            over: watched(d.since) >= plan.bake,
+            patience_over,
+        }
+    }
+
+    pub(super) fn baking(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
+        let number = d.number;
+        let Bake { sick, bad, well, over, patience_over } = self.bake(d, seen, now);
+        if over && well && d.is_past_hooks(self.rules) {
+            return Some(Event::Succeeded { number });
+        }
+        if let Some(turn) = self.hook_of(d, well, seen, now).filter(|_| !bad) {
+            return Some(turn);
+        }
+        // A run takes its time, and so does a front that is being put right before one.
+        let hook_is_late = !bad && d.hook().is_some() && (d.progress.ordered || self.drift.is_some());
+        if hook_is_late {
+            let watched = |since| seen.watched(since, now, self.rules);
+            let most = d.plan.check_within.plus(d.plan.cut_over_within);
+            let late = watched(d.since) >= d.plan.bake.plus(most) && watched(d.progress.since) >= most;
+            let what = "the front is not where it was sent, so its hooks do not begin; it is still tried";
+            return (!d.progress.ordered && late && !d.operator_needed).then(|| called(number, what));
+        }
+        if seen.stacks.is_none() && !bad && self.rules.r41() {
+            let most = d.plan.bake.plus(d.plan.check_within);
+            let late = seen.watched(d.since, now, self.rules) >= most;
+            return (late && !d.operator_needed).then(|| called(number, SILENT));
+        }
+        if !bad && !patience_over {
+            return None;
+        }
+        let failed_hook = d.progress.failed.clone().filter(|_| !sick);
+        let remark = || seen.stack(number).and_then(|s| s.remark.clone());
+        let why = failed_hook.or_else(remark).unwrap_or_else(|| "it failed its checks while it was watched".into());
+        self.after_a_bad_bake(d, seen, (over && bad, patience_over), why)
+    }
+
+    /// Back to the standby if that was seen good. It is waited for until it was seen bad (rule R48).
+    fn after_a_bad_bake(
+        &self,
+        d: &Deployment,
+        seen: &Observation,
+        (over, patience_over): (bool, bool),
+        why: Arc<str>,
+    ) -> Option<Event> {
+        let number = d.number;
+        match self.standby.as_ref().map(|s| s.stack.number) {
+            Some(back) if seen.ready(back, Health::Passing) => Some(Event::UndoOrdered {
+                number,
+                to: Some(back),
+                generation: self.next_generation(seen),
+                outcome: Outcome::RolledBack,
+                reason: why,
+            }),
+            // After a restart, or while the provider is silent, nobody knows yet that it is well.
+            Some(back) if !known_bad(back, seen) && (!patience_over || self.rules.r48()) => {
+                let what = format!("{why}; the standby {back} is not seen good either, and is waited for");
+                (patience_over && !d.operator_needed).then(|| called(number, what))
+            }
+            // It may recover until its time is over; worse than a sick stack is none.
+            _ if patience_over || over => {
+                let reason = format!("{why}; there is no healthy stack to go back to, so it stays live").into();
+                Some(Event::Ended { number, outcome: Outcome::Failed, reason })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn rollback_asked(
+        &self,
+        d: &Deployment,
+        reason: &Arc<str>,
+        seen: &Observation,
+        now: Millis,
+    ) -> Option<Event> {
+        let number = d.number;
+        let standby = self.standby.as_ref().map(|s| s.stack.number)?;
+        if seen.ready(standby, Health::Passing) {
+            let (to, generation, outcome) = (Some(standby), self.next_generation(seen), Outcome::RolledBack);
+            return Some(Event::UndoOrdered { number, to, generation, outcome, reason: reason.clone() });
+        }
+        if seen.stacks.is_none() {
+            // A warm stack is not given up because its provider is silent.
+            let late = seen.watched(d.since, now, self.rules) >= d.plan.check_within && !d.operator_needed;
+            let why = "the provider does not answer, so the standby's health is not known; it is still tried";
+            return late.then(|| called(number, why));
+        }
+        let patience_over = seen.watched_stacks(d.since, now, self.rules) >= d.plan.check_within;
+        let bad = |s: &StackView| s.health == Health::Failing || s.condition == Condition::Failed;
+        let sick = seen.stack(standby).is_some_and(bad);
+        let lost = seen.lacks(standby);
+        // What is lost is being started again, and what is started may yet come up (rule R48).
+        let hopeless = sick || lost && patience_over || (lost || patience_over) && !self.rules.r48();
+        if !hopeless {
+            let why = format!("the standby {standby} is not up yet; it is waited for, until the rollback is aborted");
+            return (patience_over && !d.operator_needed).then(|| called(number, why));
+        }
+        let reason: Arc<str> = format!("{reason}; the standby {standby} is not well").into();
+        // With nothing else either, what is live stays, and the person is told.
+        self.go_cold(number, &reason).or(Some(Event::Ended { number, outcome: Outcome::Failed, reason }))
+    }
+}
+
+/// How an order to the front is that is not seen done.
+enum Order<'a> {
+    /// It may yet be obeyed.
+    Open,
+    /// It was not obeyed in time; with what the front said, where it said anything.
+    Late(Option<&'a str>),
+    /// Giving it again is pointless; with what the front said.
+    Refused(&'a str),
+}
+
+/// Whether a stack was seen to be one that nobody can go back to now.
+fn known_bad(number: Number, seen: &Observation) -> bool {
+    let bad =
+        |s: &StackView| s.health == Health::Failing || matches!(s.condition, Condition::Failed | Condition::Deleting);
+    seen.lacks(number) || seen.stack(number).is_some_and(bad)
+}
+
+/// The front will never show the order: it obeyed another one that is not lower. A tie is somebody else's order too.
+fn overtaken(seen: &Observation, to: Option<Number>, ordered: Generation) -> bool {
+    !shown(seen, to, ordered) && seen.front.as_ref().is_some_and(|f| f.generation >= ordered)
+}

@@ -1,0 +1,124 @@
+//! When this life of the controller has looked, and when nobody could: its process was stopped, its host slept, or the
+//! provider did not answer. The machine counts none of that against anybody. Nothing here decides anything.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    clock::{Clock, Stopwatch},
+    machine::{Looked, Millis},
+};
+
+/// How often the pulse beats.
+const BEAT: Duration = Duration::from_millis(500);
+/// A beat that is this late means that nobody looked since the one before.
+const STOPPED: Duration = Duration::from_secs(2);
+/// How many breaks are remembered one by one; older ones are taken together.
+const KEPT: usize = 64;
+
+/// Notices when the whole process was stopped. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Pulse(Arc<Mutex<Beats>>);
+
+#[derive(Debug)]
+struct Beats {
+    last: Stopwatch,
+    breaks: Vec<(Millis, Millis)>,
+}
+
+impl Pulse {
+    /// Begins now.
+    pub(super) fn start() -> Self {
+        Self(Arc::new(Mutex::new(Beats { last: Stopwatch::start(), breaks: Vec::new() })))
+    }
+
+    /// Beats until the process ends.
+    pub(super) async fn run(self, clock: Clock, mut stop: tokio::sync::watch::Receiver<bool>) -> bool {
+        while !*stop.borrow() {
+            self.beat(clock.now());
+            tokio::select! {
+                () = clock.wait(BEAT) => {}
+                _ = stop.changed() => {}
+            }
+        }
+        true
+    }
+
+    /// One beat; the breaks so far.
+    fn beat(&self, now: Millis) -> Vec<(Millis, Millis)> {
+        let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let gap = beats.last.elapsed();
+        beats.last = Stopwatch::start();
+        if gap > STOPPED {
+            remember(&mut beats.breaks, (Millis(now.0.saturating_sub(Millis::from(gap).0)), now));
+        }
+        beats.breaks.clone()
+    }
+}
+
+fn remember(gaps: &mut Vec<(Millis, Millis)>, gap: (Millis, Millis)) {
+    if gaps.len() >= KEPT
+        && let [first, second, ..] = &mut gaps[..]
+    {
+        second.0 = first.0;
+        gaps.remove(0);
+    }
+    gaps.push(gap);
+}
+
+/// How one environment was looked at.
+#[derive(Debug)]
+pub(super) struct Looking {
+    pulse: Pulse,
+    since: Millis,
+    silent: Vec<(Millis, Millis)>,
+    silent_since: Option<Millis>,
+}
+
+impl Looking {
+    /// Begins now: whatever was before, nobody of this life has seen.
+    pub(super) fn new(pulse: Pulse, now: Millis) -> Self {
+        Self { pulse, since: now, silent: Vec::new(), silent_since: None }
+    }
+
+    /// Takes down whether the provider answered, and tells what the machine is to know.
+    pub(super) fn looked(&mut self, answered: bool, now: Millis) -> Looked {
+        match (answered, self.silent_since) {
+            (false, None) => self.silent_since = Some(now),
+            (true, Some(since)) => {
+                remember(&mut self.silent, (since, now));
+                self.silent_since = None;
+            }
+            (false, Some(_)) | (true, None) => {}
+        }
+        let breaks = self.pulse.beat(now);
+        Looked { since: self.since, breaks: breaks.into(), silent: self.silent.as_slice().into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_that_is_silent_for_a_while_leaves_one_gap_and_old_gaps_are_taken_together() {
+        let mut looking = Looking::new(Pulse::start(), Millis(5));
+        assert!(looking.looked(true, Millis(10)).silent.is_empty());
+        for now in [20, 30, 40] {
+            assert!(looking.looked(false, Millis(now)).silent.is_empty(), "it is not over");
+        }
+        let seen = looking.looked(true, Millis(50));
+        assert_eq!((seen.since, &*seen.silent), (Millis(5), &[(Millis(20), Millis(50))][..]));
+        for round in 1..=100 {
+            looking.looked(false, Millis(round * 100));
+            looking.looked(true, Millis(round * 100 + 50));
+        }
+        let seen = looking.looked(true, Millis(20_000));
+        assert_eq!(seen.silent.len(), KEPT);
+        assert_eq!(seen.silent.first().map(|gap| gap.0), Some(Millis(20)));
+        assert_eq!(seen.silent.last(), Some(&(Millis(10_000), Millis(10_050))));
+        assert!(seen.breaks.is_empty());
+    }
+}
