@@ -74,7 +74,16 @@ pub(super) async fn meant(
             all = known(app, id, true).await?;
         }
         match (number, version) {
-            (Some(number), _) if all.contains_key(&number) => return Ok(number),
+            (Some(number), None) if all.contains_key(&number) => return Ok(number),
+            (Some(number), Some(version)) if all.contains_key(&number) => {
+                return if all[&number] == version || version == number.to_string() {
+                    Ok(number)
+                } else {
+                    let why =
+                        format!("release {number} is {}, which is not the `version` named beside it", all[&number]);
+                    Err(Problem::new(409, format!("{why}: name one of the two (`pointsman history {id}` shows them)")))
+                };
+            }
             (Some(_), _) | (None, None) => {}
             (None, Some(version)) => {
                 let of: Vec<u32> = all.iter().filter(|(_, known)| **known == version).map(|(n, _)| *n).collect();
