@@ -12,6 +12,7 @@ pub mod hooks;
 pub mod http;
 pub mod intake;
 pub mod journal;
+mod log_file;
 pub mod machine;
 pub mod notify;
 pub mod pipelines;

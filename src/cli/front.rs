@@ -10,7 +10,10 @@ use std::{
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::web_front::builtin::process::{self, Start};
+use crate::{
+    log_file,
+    web_front::builtin::process::{self, Start},
+};
 
 /// Runs the built-in front whose folder this is, until it is told to stop (SIGTERM) or hands over to another.
 #[derive(Debug, clap::Args)]
@@ -31,6 +34,7 @@ pub fn run(args: &FrontArgs) -> anyhow::Result<()> {
     // A session of its own, so that what ends the controller's terminal does not end users' traffic. Refused when
     // we lead one already, which is as good.
     let _ = rustix::process::setsid();
+    log_file::install(&args.folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can not be heard")?;
@@ -42,7 +46,7 @@ pub fn run(args: &FrontArgs) -> anyhow::Result<()> {
             }
         };
         let kept = if args.kept { Some(UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?)) } else { None };
-        process::run(&args.folder, Start { take_over: args.take_over, kept }, stop).await?;
-        Ok(())
+        let ran = process::run(&args.folder, Start { take_over: args.take_over, kept }, stop).await;
+        Ok(ran.inspect_err(|error| tracing::error!(%error, "the front ends"))?)
     })
 }

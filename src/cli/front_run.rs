@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::web_front::builtin::supervisor;
+use crate::{log_file, web_front::builtin::supervisor};
 
 /// Keeps the built-in front of a folder running, and its listening sockets open, until it is told to stop (SIGTERM). The
 /// front goes on then.
@@ -34,6 +34,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     // A session of its own, so that what ends the controller's terminal does not end this. Refused when we lead one
     // already, which is as good.
     let _ = rustix::process::setsid();
+    log_file::install(&args.folder)?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be heard")?;
@@ -44,6 +45,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             }
         };
         let ran = supervisor::run(&args.folder, stop).await;
+        let ran = ran.inspect_err(|error| tracing::error!(%error, "the supervisor of the front ends"));
         ran.with_context(|| format!("the front in {shown} cannot be supervised"))
     })
 }

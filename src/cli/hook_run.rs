@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::hooks;
+use crate::{hooks, log_file};
 
 /// Runs a hook to its end.
 #[derive(Debug, clap::Args)]
@@ -20,5 +20,8 @@ pub struct Args {
 /// When the folder can not be written, or the order not be read.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let shown = args.folder.display().to_string();
-    hooks::run(args.folder).map_err(|error| anyhow::anyhow!("the hook in {shown} can not be run: {error}"))
+    log_file::install(&args.folder)?;
+    let ran = hooks::run(args.folder);
+    ran.inspect_err(|error| tracing::error!(%error, "the hook cannot be run"))
+        .map_err(|error| anyhow::anyhow!("the hook in {shown} can not be run: {error}"))
 }

@@ -6,7 +6,7 @@
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
-use crate::stacks::process;
+use crate::{log_file, stacks::process};
 
 /// Keeps the processes of one stack running.
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,11 @@ pub struct ExecArgs {
 /// When the folder is not that of a stack.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let shown = args.folder.display().to_string();
-    process::run(args.folder).map_err(|error| anyhow::anyhow!("the stack in {shown} can not be run: {error}"))
+    log_file::install(&args.folder)?;
+    tracing::info!(pid = std::process::id(), "the supervisor of the stack begins");
+    let ran = process::run(args.folder);
+    ran.inspect_err(|error| tracing::error!(%error, "the supervisor of the stack ends"))
+        .map_err(|error| anyhow::anyhow!("the stack in {shown} can not be run: {error}"))
 }
 
 /// Returns only when the command could not be started.

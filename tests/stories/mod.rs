@@ -11,6 +11,7 @@ mod foreign;
 mod front;
 mod front_heat;
 mod front_limits;
+mod front_log;
 mod front_supervisor;
 mod git;
 mod heat;

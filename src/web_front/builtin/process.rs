@@ -154,7 +154,8 @@ async fn serve(mut front: Front, stop: impl Future<Output = ()>) -> Result<(), F
             flushed = orders::flushed(&mut front.store), if front.flush_due => front.answer_waiting(flushed).await,
             why = front.plane.died() => return Err(FrontError::Died(why)),
             () = &mut stop => return front.farewell().await,
-            _ = hang_up.recv() => front.reload(),
+            // A failure is logged.
+            _ = hang_up.recv() => drop(front.reload()),
             _ = watch.tick() => {
                 front.reserve.refill();
                 front.reload_if_changed();
@@ -292,17 +293,20 @@ impl Front {
         Ok(())
     }
 
-    fn reload(&mut self) {
-        match self.plane.reload() {
+    fn reload(&mut self) -> io::Result<()> {
+        let reloaded = self.plane.reload();
+        match &reloaded {
             Ok(()) => tracing::info!("certificate and pages read again"),
             Err(error) => tracing::error!(%error, "nothing reloaded; serving with what was there"),
         }
         self.watched = self.modified();
+        reloaded
     }
 
     fn reload_if_changed(&mut self) {
         if self.modified() != self.watched {
-            self.reload();
+            // A failure is logged.
+            let _ = self.reload();
         }
     }
 

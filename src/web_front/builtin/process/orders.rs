@@ -84,7 +84,7 @@ impl Front {
                 let next = Memory { maintenance: on, ..self.memory.clone() };
                 self.change(next, Order::Maintenance { on }, Answer::Done).await
             }
-            Order::Reload => match self.plane.reload() {
+            Order::Reload => match self.reload() {
                 Ok(()) => Answer::Done,
                 Err(error) => Answer::Refused { why: error.to_string() },
             },
