@@ -78,7 +78,7 @@ fn every_run_ends_cleanly() {
         let b = world.budget;
         let one = |n: u8| n.min(1);
         let budget = Budget {
-            hooks: [1, world.builds - 1, 0],
+            hooks: [1, world.builds.saturating_sub(1), 0],
             crash: 0,
             lose: one(b.lose),
             wishes: one(b.wishes) * u8::from(world.builds == 1 && b.lose + b.takeover + b.drift + b.stale == 0),
