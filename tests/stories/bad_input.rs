@@ -61,7 +61,7 @@ fn a_stack_that_never_becomes_healthy_is_refused_with_what_the_checks_saw() {
 
 #[test]
 fn a_stack_that_dies_while_it_bakes_is_rolled_back() {
-    let dying = "exec {pointsman} sample --listen {address}:{port} --version {version} --crash-after 1s";
+    let dying = "exec {pointsman} sample --listen {address}:{port} --version {version} --crash-after 5s";
     let long_bake = TERMS.replace("200ms", "20s");
     let why = v2_as(&long_bake, |house| house.definition(dying), "rolled_back");
     assert!(why.contains("status") || why.contains("refused"), "{why}");
