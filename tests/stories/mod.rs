@@ -14,6 +14,7 @@ mod front_limits;
 mod front_log;
 mod front_supervisor;
 mod git;
+mod git_kinds;
 mod heat;
 mod heat_adopt;
 mod heat_faults;
