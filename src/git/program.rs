@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use rustix::process::Signal;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     io::{AsyncRead, AsyncWriteExt},
@@ -56,8 +56,22 @@ const SEEN: &[&str] = &[
 
 fn git(place: &Path) -> Command {
     let mut git = Command::new("git");
+    git.arg("--git-dir").arg(place);
+    prepared(git)
+}
+
+/// The same with a limit on each file that it writes, which holds before it begins: the kernel ends a pack that grows beyond it.
+fn bounded(place: &Path, bytes: u64) -> Command {
+    let mut git = Command::new("sh");
+    // POSIX counts in blocks of 512 bytes.
+    let blocks = bytes.div_ceil(512).to_string();
+    git.args(["-c", "ulimit -f \"$0\" && exec git \"$@\"", &blocks, "--git-dir"]).arg(place);
+    prepared(git)
+}
+
+fn prepared(mut git: Command) -> Command {
     git.env_clear().envs(passed_on(SEEN)).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
-    git.env("GIT_LITERAL_PATHSPECS", "1").arg("--git-dir").arg(place);
+    git.env("GIT_LITERAL_PATHSPECS", "1");
     git.process_group(0).kill_on_drop(true).stdout(Stdio::piped()).stderr(Stdio::piped());
     git
 }
@@ -121,10 +135,9 @@ impl Errand<'_> {
     /// # Errors
     /// In git's own words, told apart by what helps.
     pub async fn run(&self, place: &Path, arguments: &[&str]) -> Result<String, Error> {
-        let mut git = git(place);
+        let mut git = bounded(place, self.limits.bytes);
         self.configure(&mut git);
         let mut child = start(git.args(arguments).stdin(Stdio::null()))?;
-        self.bound(&child, place)?;
         let mut group = Group::of(&child, Signal::KILL);
         let (mut out, mut said, mut last) = (Vec::new(), Vec::new(), (0, Stopwatch::start()));
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -192,17 +205,6 @@ impl Errand<'_> {
         let words = self.ssh.iter().cloned().chain(ours).chain([format!("ConnectTimeout={connect}")]);
         let words: Vec<String> = words.map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
         git.env("GIT_SSH_COMMAND", words.join(" ")).env("GIT_SSH_VARIANT", "ssh");
-    }
-
-    /// The kernel ends a pack that grows beyond what was agreed.
-    fn bound(&self, child: &Child, place: &Path) -> Result<(), Error> {
-        let Some(pid) = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) else { return Ok(()) };
-        let limit = Some(self.limits.bytes);
-        match prlimit(Some(pid), Resource::Fsize, Rlimit { current: limit, maximum: limit }) {
-            // Git has ended already.
-            Ok(_) | Err(rustix::io::Errno::SRCH) => Ok(()),
-            Err(error) => Err(Error::disk(place, &error)),
-        }
     }
 
     /// Whether it may go on. A pack that grows is a sign of life.

@@ -241,7 +241,7 @@ async fn more_than_was_agreed_is_not_fetched() {
     .collect();
     let commit = origin.commit("Large", &[("noise", &noise)]);
     let server = GitServer::below(origin.root());
-    let desk = Desk::with(Limits { bytes: 100_000, ..limits() }, vec![]);
+    let desk = Desk::with(Limits { bytes: 100_000, ..limits() }, vec!["ssh".to_owned()]);
     for mirror in [desk.signed_in(&server.url("shop"), "s3cret"), desk.of_local(&origin)] {
         let error = mirror.fetch(&commit).await.unwrap_err();
         assert!(matches!(error, Error::TooLarge { .. }), "{error}");
