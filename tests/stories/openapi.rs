@@ -48,7 +48,8 @@ fn schemathesis_finds_nothing_that_the_document_does_not_say() {
     assert!(!house.log().contains("met a defect"), "{}", house.log());
     let builds =
         house.records().iter().filter(|r| r["by"] == "webhook:json" && r["event"]["kind"] == "accepted").count();
-    assert!(builds > 5, "only {builds} builds were announced well");
+    // Of an artifact that is a path, most are not there and are refused before anything is recorded.
+    assert!(builds > 3, "only {builds} builds were announced well");
     house.assert_verified();
 }
 
