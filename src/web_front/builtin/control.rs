@@ -106,7 +106,7 @@ pub struct Seen {
     pub pid: u32,
     /// Client connections.
     pub connections: usize,
-    /// What it understands: [`PROTOCOL`] of its program.
+    /// What it understands: `PROTOCOL` of its program.
     #[serde(default)]
     pub protocol: u32,
 }

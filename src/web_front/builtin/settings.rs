@@ -27,7 +27,7 @@ pub struct Settings {
     pub preview: Preview,
     /// Threads that serve users. The control socket has one of its own.
     pub threads: usize,
-    /// Client connections open at once, over all addresses. [`Settings::fit`] makes it what the process may have.
+    /// Client connections open at once, over all addresses. `Settings::fit` makes it what the process may have.
     pub connections: usize,
     /// Whether a person wrote that number.
     pub connections_named: bool,
