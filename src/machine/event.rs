@@ -202,14 +202,14 @@ pub enum Event {
     DriftMended,
     /// What is live was seen not to do its work. It is started again for ever.
     LiveDown {
-        /// Which.
+        /// The number of the live stack.
         number: Number,
         /// What was seen, in one sentence.
         reason: Arc<str>,
     },
     /// What is live was seen to be up and to pass its checks again.
     LiveUp {
-        /// Which.
+        /// The number of the live stack.
         number: Number,
     },
     /// What was live stayed down: users are sent to the standby, which was seen good. What was down becomes the standby, if it
@@ -221,7 +221,7 @@ pub enum Event {
         to: Number,
         /// The order's number.
         generation: Generation,
-        /// Why.
+        /// The reason, for people.
         reason: Arc<str>,
     },
     /// Trying again does not help; a person must look. What is due is still tried.
@@ -276,7 +276,7 @@ pub enum Event {
     },
     /// Builds are counted from the beginning: the next one that is announced is the newest, whatever its number.
     BuildsReset {
-        /// Why.
+        /// The reason, for people.
         reason: Arc<str>,
     },
 }
