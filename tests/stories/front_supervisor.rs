@@ -239,8 +239,23 @@ async fn both_end_when_told_so_with_the_supervisor_there_and_without() {
         let ended = Command::new(BINARY).args(["front-run", "--end", "--folder"]).arg(place.path()).status().unwrap();
         assert!(ended.success());
         until("both are gone", async || place.processes().is_empty()).await;
-        assert!(TcpStream::connect(address).await.is_err());
+        // A process that ends loses its command line first, and its sockets after that.
+        until("nobody listens", async || TcpStream::connect(address).await.is_err()).await;
     }
     let again = Command::new(BINARY).args(["front-run", "--end", "--folder"]).arg(place.path()).status().unwrap();
     assert!(again.success(), "there is nothing left to end");
+}
+
+#[tokio::test]
+async fn a_front_that_has_hardly_begun_ends_with_its_supervisor_too() {
+    let (place, address) = (Place::new(), free());
+    let driver = place.driver(&format!("listen = '{address}'"));
+    driver.ensure_running().await.unwrap();
+    for _ in 0..5 {
+        signal(front_of(&driver).await, Signal::KILL);
+        let ended = Command::new(BINARY).args(["front-run", "--end", "--folder"]).arg(place.path()).status().unwrap();
+        assert!(ended.success());
+        until("both are gone", async || place.processes().is_empty()).await;
+        driver.ensure_running().await.unwrap();
+    }
 }

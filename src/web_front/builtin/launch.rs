@@ -46,6 +46,8 @@ pub(super) async fn ensure(folder: &Path, settings: &str, binary: &Path) -> Resu
     let mut link = supervised(folder, binary).await?;
     let wanted =
         |seen: &Seen| seen.settings == digest(settings) && seen.version == VERSION && seen.protocol == PROTOCOL;
+    // One that ended before the supervisor had its sockets would take them along.
+    let held = |seen: &Seen, link: &Link| link.status.front == Some(seen.pid);
     let mut failed = link.status.failed;
     let mut again = true;
     let silent = |error: io::Error| format!("the supervisor of the front does not start one: {error}");
@@ -59,7 +61,7 @@ pub(super) async fn ensure(folder: &Path, settings: &str, binary: &Path) -> Resu
                 },
             }
             let running = greet(folder).await;
-            if running.as_ref().is_some_and(wanted) {
+            if running.as_ref().is_some_and(|seen| wanted(seen) && held(seen, &link)) {
                 return Ok(());
             }
             if link.status.failed > failed && again {
@@ -71,7 +73,7 @@ pub(super) async fn ensure(folder: &Path, settings: &str, binary: &Path) -> Resu
                 return Err(format!("the front ended at once ({how}); {}", last_words(folder)));
             }
             // Each is asked for once: one that was started by itself may be about to answer.
-            let replace = running.is_some();
+            let replace = running.as_ref().is_some_and(|seen| !wanted(seen));
             if asked.is_none_or(|asked| replace && !asked) {
                 let told = if replace { supervisor::renew(folder).await } else { supervisor::start(folder).await };
                 told.map_err(silent)?;

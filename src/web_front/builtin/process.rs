@@ -153,7 +153,11 @@ async fn serve(mut front: Front, stop: impl Future<Output = ()>) -> Result<(), F
             },
             flushed = orders::flushed(&mut front.store), if front.flush_due => front.answer_waiting(flushed).await,
             why = front.plane.died() => return Err(FrontError::Died(why)),
-            () = &mut stop => return front.farewell().await,
+            () = &mut stop => {
+                // Whoever has just asked learns at once that this front answers no more.
+                drop(told);
+                return front.farewell().await;
+            }
             // A failure is logged.
             _ = hang_up.recv() => drop(front.reload()),
             _ = watch.tick() => {

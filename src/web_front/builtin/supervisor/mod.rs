@@ -156,14 +156,21 @@ pub(super) async fn renew(folder: &Path) -> io::Result<()> {
 pub async fn end(folder: &Path) -> io::Result<()> {
     match tell(folder, Ask::End).await {
         Ok(()) => return Ok(()),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
+        Err(error) if gone(&error) => {}
         Err(error) => return Err(error),
     }
-    match connect(folder, CONTROL).await {
+    let stopped = match connect(folder, CONTROL).await {
         Ok(front) => process::stop(front.get_ref()),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(()),
         Err(error) => Err(error),
-    }
+    };
+    stopped.or_else(|error| if gone(&error) { Ok(()) } else { Err(error) })
+}
+
+/// Whether an error of a connection or of a signal says that the process is gone, or ended in that moment.
+fn gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
+    matches!(error.kind(), NotFound | ConnectionRefused | ConnectionReset | BrokenPipe | UnexpectedEof)
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
 async fn tell(folder: &Path, ask: Ask) -> io::Result<()> {

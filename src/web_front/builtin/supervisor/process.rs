@@ -15,7 +15,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnord
 use rustix::{
     fs::{FlockOperation, flock},
     net::sockopt::socket_peercred,
-    process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal},
 };
 use tokio::{
     io::{AsyncReadExt, BufReader},
@@ -25,7 +25,7 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::{Ask, ENDS, End, PATIENCE, SOCKET, Status};
+use super::{Ask, ENDS, End, PATIENCE, SOCKET, Status, gone};
 use crate::{
     clock::{Clock, Stopwatch, after},
     descriptors::AcceptErrors,
@@ -163,7 +163,13 @@ async fn listen(socket: UnixListener, seen: &watch::Receiver<Status>, ask: &mpsc
     }
 }
 
-type Asked = (Ask, oneshot::Sender<Result<(), String>>);
+/// What somebody asks of the supervisor.
+struct Asked {
+    ask: Ask,
+    tell: oneshot::Sender<Result<(), String>>,
+    /// Ends when the answer has been sent.
+    answered: oneshot::Receiver<()>,
+}
 
 async fn answer(stream: UnixStream, mut seen: watch::Receiver<Status>, ask: mpsc::Sender<Asked>) {
     let mut stream = BufReader::new(stream);
@@ -181,10 +187,12 @@ async fn answer(stream: UnixStream, mut seen: watch::Receiver<Status>, ask: mpsc
         },
         Ok(Some(other)) => {
             let (tell, told) = oneshot::channel();
-            let _ = ask.send((other, tell)).await;
+            let (sent, answered) = oneshot::channel();
+            let _ = ask.send(Asked { ask: other, tell, answered }).await;
             let said = told.await.unwrap_or_else(|_| Err("the supervisor ends".to_owned()));
             // Who asked may have gone.
             let _ = send(&mut stream, &said).await;
+            drop::<oneshot::Sender<()>>(sent);
         }
         Ok(None) => {}
         Err(error) => tracing::warn!(%error, "the supervisor is asked what it does not know"),
@@ -203,14 +211,14 @@ impl Supervisor {
             };
             let serving = !matches!(self.front, Front::Serving { .. });
             tokio::select! {
-                Some((ask, tell)) = asked.recv() => {
+                Some(Asked { ask, tell, answered }) = asked.recv() => {
                     let (said, over) = self.obey(ask).await;
                     // Who asked may have gone.
                     let _ = tell.send(said);
                     if over {
-                        // For the answer to leave.
-                        tokio::task::yield_now().await;
-                        return after(LOOK).await;
+                        // The answer leaves before the process ends. An error is how its task says so.
+                        let _ = timeout(PATIENCE, answered).await;
+                        return;
                     }
                 }
                 Some((pid, status)) = self.children.next() => self.child_ended(pid, &words(status)),
@@ -338,6 +346,15 @@ impl Supervisor {
         });
     }
 
+    /// Tells the front that serves this folder to end, whoever started it.
+    async fn stop_stranger(&self) -> io::Result<()> {
+        let Some(folder) = self.place.path() else { return Ok(()) };
+        match attach(&folder).await? {
+            Some((link, ..)) => stop(link.get_ref()),
+            None => Ok(()),
+        }
+    }
+
     /// Does what is asked; `true`: that was all.
     async fn obey(&mut self, ask: Ask) -> (Result<(), String>, bool) {
         match ask {
@@ -361,13 +378,22 @@ impl Supervisor {
             Ask::End => {
                 let ended = match &self.front {
                     Front::Serving { link, .. } => stop(link.get_ref()),
-                    _ => Ok(()),
+                    // It is our child and was not waited for, so the number is still its own.
+                    Front::Starting { pid } => terminate(*pid),
+                    Front::Unknown | Front::Pausing(_) => self.stop_stranger().await,
                 };
+                let ended = ended.or_else(|error| if gone(&error) { Ok(()) } else { Err(error) });
                 tracing::info!("ending with the front, as was asked");
                 (ended.map_err(|error| error.to_string()), true)
             }
         }
     }
+}
+
+/// Tells a child of ours to end.
+fn terminate(pid: u32) -> io::Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(kill_process(pid, Signal::TERM)?)
 }
 
 const IN_ORDER: &str = "in good order";
