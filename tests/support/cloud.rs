@@ -114,8 +114,10 @@ impl Cloud {
         let headers =
             format!("x-auth-token: {token}\r\ncontent-type: application/json\r\naccept: application/json\r\n");
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let answer =
-            Wire::patient(to).and_then(|mut wire| wire.ask(method, path, &headers, &body)).expect("it answers");
+        let ask = || Wire::patient(to).and_then(|mut wire| wire.ask(method, path, &headers, &body));
+        // A host that is busy keeps Keystone from answering Heat now and then; then Heat has done nothing.
+        let mut answers = (0..20).map(|_| ask().expect("it answers"));
+        let answer = answers.find(|answer| !answer.body.contains(BUSY)).expect("Keystone answers Heat");
         (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
     }
 
@@ -166,9 +168,7 @@ impl Cloud {
 
     /// Makes a stack without the driver, of a request as Heat takes it; gives `name id`.
     pub fn make(&self, body: &Value) -> String {
-        // A host that is busy keeps Keystone from answering now and then.
-        let ask = || Some(self.ask("POST", "/stacks", body)).filter(|(status, _)| *status != 503);
-        let (status, answer) = (0..20).find_map(|_| ask()).expect("Heat answers");
+        let (status, answer) = self.ask("POST", "/stacks", body);
         assert_eq!(status, 201, "{answer}");
         let id = answer["stack"]["id"].as_str().expect("an id");
         format!("{} {id}", body["stack_name"].as_str().expect("a name"))
@@ -181,6 +181,9 @@ impl Cloud {
         }
     }
 }
+
+/// What Heat says when Keystone did not answer it.
+const BUSY: &str = "The Keystone service is temporarily unavailable";
 
 fn is_there(stack: &&Value) -> bool {
     stack["stack_status"] != "DELETE_COMPLETE"
