@@ -64,14 +64,18 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn help(folder: &Path, problem: &journal::Problem) -> String {
+    if problem.newer() { super::way_back::from_newer(folder) } else { problem.help() }
+}
+
 fn verify(folder: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     let found = match journal::verify(folder) {
         Ok(found) => found,
         Err(problem) if as_json => {
-            say(json!({ "good": false, "problem": problem.to_string(), "help": problem.help() }));
+            say(json!({ "good": false, "problem": problem.to_string(), "help": help(folder, &problem) }));
             return Ok(ExitCode::FAILURE);
         }
-        Err(problem) => anyhow::bail!("{problem}\n{}", problem.help()),
+        Err(problem) => anyhow::bail!("{problem}\n{}", help(folder, &problem)),
     };
     if as_json {
         let torn = found.torn.as_ref().map(|torn| json!({ "file": torn.file, "bytes": torn.bytes }));
@@ -79,6 +83,7 @@ fn verify(folder: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     say(format!("{} records of {} environments: good", found.records, found.environments));
+    super::way_back::beside(folder).iter().for_each(say);
     if let Some(torn) = found.torn {
         say(format!("the end of {} is torn: {} bytes, never acknowledged", torn.file, torn.bytes));
     }

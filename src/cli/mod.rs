@@ -30,6 +30,7 @@ mod table;
 pub mod token;
 mod told;
 pub mod unit;
+pub(crate) mod way_back;
 
 use std::{io::Write, process::ExitCode};
 

@@ -25,7 +25,7 @@ use crate::{
     git::{Mirror, Mirrors},
     http::{self, App, router, serve as serve_http},
     intake::keys::{self, Keys},
-    journal::{self, Journal, Options},
+    journal::{self, Aside, Journal, Options},
     machine::{Millis, Name},
     notify::{self, Notifier},
     pipelines::{EnvironmentDefinition, Pipelines, Registry, frozen::Frozen, load},
@@ -45,6 +45,9 @@ pub struct Args {
 
 /// How the process ends when the state file can not be written any more: it must be read again.
 const READ_AGAIN: u8 = 75;
+
+/// What goes along, of the state folder, when the journal is copied before an upgrade: tokens, keys and frozen definitions.
+const BESIDE: [&str; 4] = [access::file::FILE, "token", "fingerprint-key", "definitions"];
 
 /// Open files that the controller needs for other things than connections, and for each environment.
 const FILES: usize = 128;
@@ -162,7 +165,13 @@ fn own_files(settings: &Settings) -> Vec<std::path::PathBuf> {
 
 /// The journal, and a clock that never goes behind it.
 fn state_file(settings: &Settings) -> anyhow::Result<(Journal, Clock)> {
-    let (journal, opened) = Journal::open(&settings.state.join("journal"), Options::default())?;
+    let beside = BESIDE.map(str::to_owned).to_vec();
+    let options = Options { aside: Some(Aside { state: settings.state.clone(), beside }), ..Options::default() };
+    let folder = settings.state.join("journal");
+    let (journal, opened) = Journal::open(&folder, options).map_err(|error| match error.newer() {
+        true => anyhow::anyhow!("{error}\n{}", super::way_back::from_newer(&folder)),
+        false => error.into(),
+    })?;
     tracing::info!(records = opened.records, environments = opened.environments, "state file read");
     if let Some(torn) = &opened.torn {
         let (file, bytes) = (&torn.file, torn.bytes);

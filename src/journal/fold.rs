@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    level,
     problem::{Fault, Problem},
     read::{self, Block, End},
     record::{self, Record, Sum},
@@ -17,14 +18,22 @@ use crate::machine::{Environment, EnvironmentId};
 pub(super) type States = HashMap<EnvironmentId, Arc<Environment>>;
 
 /// The state of all environments after a record.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Folded {
     /// The count of that record; 0: before the first.
     pub seq: u64,
     /// Its sum.
     pub sum: Sum,
+    /// The highest format level up to it.
+    pub level: u32,
     /// Those that have events.
     pub states: States,
+}
+
+impl Default for Folded {
+    fn default() -> Self {
+        Self { seq: 0, sum: Sum::default(), level: level::FIRST, states: States::new() }
+    }
 }
 
 impl Folded {
@@ -61,13 +70,14 @@ impl Folded {
         if found != expected {
             return Err(Fault::OutOfOrder { expected, found });
         }
+        let level = self.level.max(record.v);
         let (environment, entry) = record.into_entry();
         let state = match self.states.get_mut(&environment) {
             Some(state) => state,
             None => self.states.entry(environment.clone()).or_default(),
         };
         Arc::make_mut(state).apply(&entry).map_err(|illegal| Fault::DoesNotFit { environment, illegal })?;
-        self.seq = found;
+        (self.seq, self.level) = (found, level);
         Ok(())
     }
 

@@ -8,7 +8,9 @@ use std::{collections::HashMap, io, sync::Arc, thread::JoinHandle};
 
 use super::{
     Options,
+    aside::Before,
     fold::{Folded, States},
+    level,
     open::{self, Start},
     record::{Record, Sum},
     snapshot,
@@ -104,6 +106,7 @@ pub(super) struct Ledger {
 struct Undo {
     seq: u64,
     sum: Sum,
+    level: u32,
     states: HashMap<EnvironmentId, Option<Arc<Environment>>>,
 }
 
@@ -121,6 +124,9 @@ impl Ledger {
         let mut places = HashMap::new();
         folded.states.keys().for_each(|environment| note_place(&mut places, environment));
         let before_segment = folded.seq - lines;
+        if let Some(aside) = &options.aside {
+            aside.keep_what_is_missing(&*storage, folded.level, options.low_water_bytes);
+        }
         Ok(Self {
             storage,
             options,
@@ -151,6 +157,7 @@ impl Ledger {
         if self.buffer.is_empty() {
             return Ok(committed);
         }
+        self.keep_a_way_back(&undo, requests);
         if self.write()? {
             self.rotate_if_due();
             return Ok(committed);
@@ -185,7 +192,8 @@ impl Ledger {
 
     fn stage(&mut self, requests: &[Request], room: Room) -> (Committed, Undo) {
         self.buffer.clear();
-        let mut undo = Undo { seq: self.folded.seq, sum: self.folded.sum, states: HashMap::new() };
+        let mut undo =
+            Undo { seq: self.folded.seq, sum: self.folded.sum, level: self.folded.level, states: HashMap::new() };
         let admitted = |request: &Request| match room {
             Room::Plenty => true,
             Room::Low => !request.is_intake(),
@@ -230,8 +238,10 @@ impl Ledger {
         }
         let mut state = before.unwrap_or_default();
         let length = self.buffer.len();
+        let level = level::of(&entry.event, &state);
         let record = Arc::make_mut(&mut state).apply(&entry).map_err(No::Illegal).and_then(|()| {
-            let written = Record::write(&mut self.buffer, self.folded.seq + 1, environment, &entry, self.folded.sum);
+            let (seq, before) = (self.folded.seq + 1, self.folded.sum);
+            let written = Record::write(&mut self.buffer, seq, environment, &entry, (level, before));
             // Only a map with keys that are no texts can fail here, and no event has one.
             written
                 .map_err(|_| No::Illegal(Illegal { event: "any", number: Default::default(), why: "it has no JSON" }))
@@ -240,6 +250,7 @@ impl Ledger {
             Ok(record) => {
                 states.insert(environment.clone(), state);
                 (self.folded.seq, self.folded.sum) = (record.seq, record.sum);
+                self.folded.level = self.folded.level.max(record.v);
                 Ok(Arc::new(record))
             }
             Err(no) => {
@@ -258,6 +269,17 @@ impl Ledger {
         places.filter_map(|place| self.folded.states.get(place)).map(|state| state.last_release()).max().unwrap_or(0)
     }
 
+    /// Copies the state before the first record of a newer level. What has to be recorded is recorded also when that fails.
+    fn keep_a_way_back(&self, undo: &Undo, requests: &[Request]) {
+        if let Some(aside) = self.options.aside.as_ref().filter(|_| self.folded.level > undo.level) {
+            let (level, was, records) = (self.folded.level, undo.level, undo.seq);
+            let at = requests.iter().map(|request| request.at).min().unwrap_or(Millis(0));
+            let (segment, length) = (self.segment, self.length);
+            let before = Before { level, was, records, at, segment, length, copied: false };
+            aside.keep(&*self.storage, before, self.options.low_water_bytes);
+        }
+    }
+
     /// Whether the buffer is safe on the disk; if not, there was no room.
     fn write(&mut self) -> Result<bool, Dead> {
         match self.file.write(&self.buffer) {
@@ -274,7 +296,7 @@ impl Ledger {
     fn take_back(&mut self, undo: Undo) -> Result<(), Dead> {
         self.file.truncate(self.length).map_err(|source| self.dead("cutting", source))?;
         self.file.flush().map_err(|source| self.dead("flushing", source))?;
-        (self.folded.seq, self.folded.sum) = (undo.seq, undo.sum);
+        (self.folded.seq, self.folded.sum, self.folded.level) = (undo.seq, undo.sum, undo.level);
         for (environment, state) in undo.states {
             match state {
                 Some(state) => self.folded.states.insert(environment, state),

@@ -6,10 +6,12 @@
 //!
 //! Must not know drivers, HTTP or the clock: times come with the requests.
 
+mod aside;
 mod disk;
 mod fold;
 mod history;
 mod ledger;
+mod level;
 mod log;
 mod memory;
 mod open;
@@ -21,6 +23,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod way_back;
 mod writer;
 
 use std::{fs::File, io, path::Path, sync::Arc};
@@ -35,12 +38,15 @@ use self::{
 use crate::machine::{Command, Entry, Environment, EnvironmentId, Event, Illegal, Millis, Refusal, Seq};
 
 pub use self::{
+    aside::Aside,
     history::Replay,
+    level::NEWEST,
     log::log,
     open::{Opened, Torn},
     problem::{Fault, OpenError, Problem},
-    record::{Record, Sum, VERSION},
+    record::{Record, Sum},
     verify::{Verified, verify},
+    way_back::{Lost, LostIn, WayBack, ways_back},
 };
 
 /// How the journal works.
@@ -58,6 +64,8 @@ pub struct Options {
     pub low_water_bytes: u64,
     /// How many records a follower may be behind before it misses some.
     pub records_kept: usize,
+    /// Where the state is copied before the first record of a newer format level; nowhere in tests.
+    pub aside: Option<Aside>,
     /// Snapshots are taken while requests wait. For tests that must come out the same each time.
     pub snapshot_in_place: bool,
 }
@@ -71,6 +79,7 @@ impl Default for Options {
             ballast_bytes: 4 << 20,
             low_water_bytes: 32 << 20,
             records_kept: 8192,
+            aside: None,
             snapshot_in_place: false,
         }
     }

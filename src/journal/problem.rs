@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::record::{Unusable, VERSION};
+use super::{level::NEWEST, record::Unusable};
 use crate::machine::{EnvironmentId, Illegal, Violation};
 
 /// A state file that is not used as it is. Nothing is ever skipped: a missing record would fold to another state.
@@ -29,9 +29,9 @@ pub enum Fault {
     #[error("it has no end, though a later file follows")]
     Unfinished,
     /// Written by a newer program.
-    #[error("it was written by a newer version of pointsman (format {found}, this one reads up to {VERSION})")]
+    #[error("it was written by a newer version of pointsman (format level {found}, this one reads up to {NEWEST})")]
     Newer {
-        /// Its format.
+        /// Its format level.
         found: u32,
     },
     /// It is not a record that this program knows.
@@ -82,11 +82,18 @@ impl Problem {
         Self::new(file, 0, 0, fault)
     }
 
+    /// Whether it is whole, and of a format level that this program does not read.
+    pub fn newer(&self) -> bool {
+        matches!(self.fault, Fault::Newer { .. })
+    }
+
     /// What a person can do about it.
     pub fn help(&self) -> String {
         let Self { file, offset, .. } = self;
         match &self.fault {
-            Fault::Newer { .. } => "start the version that wrote it".to_owned(),
+            Fault::Newer { .. } => {
+                "start the version that wrote it; `pointsman journal verify` says how to return".to_owned()
+            }
             Fault::Missing => "put it back from a backup of the folder".to_owned(),
             Fault::Snapshot(_) => format!("remove it (`rm {file}`): the records are folded instead"),
             Fault::Io(_) => "see the disk and the rights on the file, then start again".to_owned(),
@@ -147,4 +154,11 @@ pub enum OpenError {
         /// What came of it.
         source: io::Error,
     },
+}
+
+impl OpenError {
+    /// Whether the records are whole, and of a format level that this program does not read.
+    pub fn newer(&self) -> bool {
+        matches!(self, Self::Damaged { problem, .. } if problem.newer())
+    }
 }

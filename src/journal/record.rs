@@ -9,10 +9,8 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::level::NEWEST;
 use crate::machine::{Entry, EnvironmentId, Event, Millis};
-
-/// The version of the lines that this program writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
 
 const BEFORE_SUM: &[u8] = b",\"sum\":\"";
 const AFTER_SUM: &[u8] = b"\"}";
@@ -73,7 +71,7 @@ impl TryFrom<String> for Sum {
 /// One event of one environment, as the state file holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The version of the line.
+    /// The format level of the line: see [`super::NEWEST`].
     pub v: u32,
     /// Its place in the whole file, counted from 1. Not to be confused with the count of one environment's events.
     pub seq: u64,
@@ -100,17 +98,17 @@ struct Body<'a> {
 }
 
 impl Record {
-    /// Appends the line of a new record to `lines` and gives the record, chained to `before`.
+    /// Appends the line of a new record of that level to `lines` and gives the record, chained to `before`.
     pub(super) fn write(
         lines: &mut Vec<u8>,
         seq: u64,
         environment: &EnvironmentId,
         entry: &Entry,
-        before: Sum,
+        (level, before): (u32, Sum),
     ) -> Result<Self, serde_json::Error> {
         let start = lines.len();
         let Entry { at, by, event } = entry;
-        let body = Body { v: VERSION, seq, at: *at, environment, by, event };
+        let body = Body { v: level, seq, at: *at, environment, by, event };
         serde_json::to_writer(&mut *lines, &body)?;
         lines.pop(); // The closing brace moves behind the sum.
         let sum = before.next(&lines[start..]);
@@ -118,7 +116,7 @@ impl Record {
             lines.extend_from_slice(part);
         }
         let (environment, by, event) = (environment.clone(), by.clone(), event.clone());
-        Ok(Self { v: VERSION, seq, at: *at, environment, by, event, sum })
+        Ok(Self { v: level, seq, at: *at, environment, by, event, sum })
     }
 
     /// Where it happened, and what is to be folded.
@@ -139,7 +137,7 @@ pub(super) fn checked(line: &[u8], before: Sum) -> Option<Sum> {
 /// Why a line with a good sum can not be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unusable {
-    #[error("it was written by a newer version of pointsman (format {0}, this one reads up to {VERSION})")]
+    #[error("it was written by a newer version of pointsman (format level {0}, this one reads up to {NEWEST})")]
     Newer(u32),
     #[error("it can not be read: {0}")]
     Unreadable(#[from] serde_json::Error),
@@ -148,7 +146,7 @@ pub(super) enum Unusable {
 /// Parses a line (without its line feed). Events of unknown kinds are refused: to skip one would fold another state.
 pub(super) fn parse(line: &[u8]) -> Result<Record, Unusable> {
     match serde_json::from_slice::<Record>(line) {
-        Ok(record) if record.v <= VERSION => Ok(record),
+        Ok(record) if record.v <= NEWEST => Ok(record),
         Ok(record) => Err(Unusable::Newer(record.v)),
         Err(error) => Err(newer(line).map_or(Unusable::Unreadable(error), Unusable::Newer)),
     }
@@ -171,11 +169,11 @@ pub(super) fn environment(line: &[u8]) -> Option<EnvironmentId> {
     std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()
 }
 
-/// The version of a line if it is newer than what this program reads, whatever else the line may be.
+/// The level of a line if it is newer than what this program reads, whatever else the line may be.
 pub(super) fn newer(line: &[u8]) -> Option<u32> {
     #[derive(Deserialize)]
     struct Version {
         v: u32,
     }
-    serde_json::from_slice::<Version>(line).ok().map(|line| line.v).filter(|&v| v > VERSION)
+    serde_json::from_slice::<Version>(line).ok().map(|line| line.v).filter(|&v| v > NEWEST)
 }

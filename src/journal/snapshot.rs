@@ -11,17 +11,16 @@ use sha2::{Digest, Sha256};
 
 use super::{
     fold::{Folded, States},
+    level::NEWEST,
     problem::Fault,
     record::Sum,
     storage::{Storage, snapshot_name},
 };
 use crate::machine::{Environment, EnvironmentId};
 
-/// Changes with the form of the folded state, which may change more often than that of the records.
-const VERSION: u32 = 1;
-
 #[derive(Serialize, Deserialize)]
 struct Head {
+    /// The highest format level of the records before: who does not read these does not use their state either.
     v: u32,
     seq: u64,
     sum: Sum,
@@ -50,8 +49,8 @@ pub(super) fn write(storage: &dyn Storage, number: u32, folded: &Folded) -> io::
 }
 
 fn encode(folded: &Folded) -> io::Result<Vec<u8>> {
-    let Folded { seq, sum, states } = folded;
-    let mut content = serde_json::to_vec(&Head { v: VERSION, seq: *seq, sum: *sum, environments: states.len() })?;
+    let Folded { seq, sum, level, states } = folded;
+    let mut content = serde_json::to_vec(&Head { v: *level, seq: *seq, sum: *sum, environments: states.len() })?;
     content.push(b'\n');
     let mut sorted: Vec<_> = states.iter().collect();
     sorted.sort_unstable_by_key(|(environment, _)| *environment);
@@ -76,7 +75,7 @@ pub(super) fn read(storage: &dyn Storage, number: u32) -> Result<Folded, Fault> 
     }
     let mut lines = text.split(|&b| b == b'\n').filter(|line| !line.is_empty());
     let head: Head = serde_json::from_slice(lines.next().unwrap_or_default()).map_err(Fault::Unreadable)?;
-    if head.v != VERSION {
+    if head.v > NEWEST {
         return Err(Fault::Newer { found: head.v });
     }
     let one = |line| serde_json::from_slice(line).map(|OneIn { environment, state }| (environment, state));
@@ -84,5 +83,5 @@ pub(super) fn read(storage: &dyn Storage, number: u32) -> Result<Folded, Fault> 
     if states.len() != head.environments {
         return Err(Fault::Snapshot("it does not hold as many environments as it says"));
     }
-    Ok(Folded { seq: head.seq, sum: head.sum, states })
+    Ok(Folded { seq: head.seq, sum: head.sum, level: head.v, states })
 }

@@ -2,6 +2,7 @@
 
 use super::kit::{Random, SimDisk, story, told};
 use crate::journal::{
+    NEWEST,
     fold::Folded,
     open,
     problem::{Fault, Problem},
@@ -81,8 +82,9 @@ fn foreign(change: impl Fn(String) -> String) -> Result<open::Start, Problem> {
 
 #[test]
 fn a_newer_version_and_an_unknown_kind_are_refused_and_an_unknown_field_is_not() {
-    let newer = foreign(|line| line.replacen("\"v\":1", "\"v\":2", 1)).map(|s| s.opened).unwrap_err();
-    assert!(matches!(newer.fault, Fault::Newer { found: 2 }), "{newer}");
+    let next = NEWEST + 1;
+    let newer = foreign(|line| line.replacen("\"v\":1", &format!("\"v\":{next}"), 1)).map(|s| s.opened).unwrap_err();
+    assert!(matches!(newer.fault, Fault::Newer { found } if found == next), "{newer}");
     let kind = foreign(|line| line.replacen("accepted", "teleported", 1)).map(|s| s.opened).unwrap_err();
     assert!(kind.to_string().contains("teleported") && kind.line == 1, "{kind}");
     let field = foreign(|line| line.replacen("\"by\":", "\"mood\":{\"good\":true},\"by\":", 1));

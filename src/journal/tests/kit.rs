@@ -15,8 +15,8 @@ use crate::{
         storage::{Appender, Reader, Storage},
     },
     machine::{
-        Command, Entry, EnvironmentId, Event, Gate, Generation, Key, Millis, Number, Otherwise, Outcome, Plan, Release,
-        ReleaseDraft, Seq, Trigger,
+        Command, Entry, EnvironmentId, Event, Gate, Generation, Hook, HookPoint, Key, Matter, Millis, Number,
+        Otherwise, Outcome, Plan, Recover, RecoverTo, Release, ReleaseDraft, Seq, Trigger,
     },
 };
 
@@ -278,6 +278,22 @@ fn from_git(number: u32) -> Vec<Event> {
     ]
 }
 
+/// A release that goes live with a hook on its way, in an environment that recovers to its standby.
+fn with_a_hook(number: u32) -> Vec<Event> {
+    let mut events = goes_live(number, 6, false);
+    let (hook, point): (Arc<str>, _) = ("migrate".into(), HookPoint::AfterChecks);
+    if let Event::Accepted { plan, .. } = &mut events[0] {
+        let hook = Hook { name: hook.clone(), at: point, within: Millis(60_000), one_way: true };
+        let recover = Recover { to: RecoverTo::Standby, after: Millis(45_000) };
+        *plan = Arc::new(Plan { hooks: vec![hook], recover, always_on: true, ..Plan::default() });
+    }
+    let number = Number(number);
+    let ordered = Event::HookOrdered { number, hook: hook.clone(), point };
+    let said = "moved 3 tables".into();
+    events.splice(4..4, [ordered, Event::HookFinished { number, hook, point, reason: None, said }]);
+    events
+}
+
 /// Every kind of event, in an order in which it can happen.
 pub(super) fn story() -> Vec<Entry> {
     let reason: Arc<str> = "a person said so".into();
@@ -319,6 +335,18 @@ pub(super) fn story() -> Vec<Entry> {
         Event::Ended { number: Number(5), outcome: Outcome::Aborted, reason: r() },
     ]);
     events.extend(from_git(10));
+    events.push(Event::Ended { number: Number(10), outcome: Outcome::Aborted, reason: r() });
+    events.extend(with_a_hook(11));
+    events.extend(goes_live(12, 7, false));
+    let (live, about) = (Number(12), Some(Matter::Live));
+    events.extend([
+        Event::LiveDown { number: live, reason: r() },
+        Event::LiveUp { number: live },
+        Event::LiveDown { number: live, reason: r() },
+        Event::OperatorNeeded { number: live, reason: r(), about },
+        Event::Recovered { number: live, to: Number(11), generation: Generation(8), reason: r() },
+        Event::BuildsReset { reason: r() },
+    ]);
     let times = (0..).map(|n| Millis(1_760_000_000_000 + n * 1000));
     times.zip(events).map(|(at, event)| Entry { at, by: "pointsman".into(), event }).collect()
 }

@@ -7,4 +7,5 @@ mod flips;
 mod golden;
 mod history;
 mod kit;
+mod levels;
 mod loss;

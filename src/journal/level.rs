@@ -1,0 +1,153 @@
+//! The format level of a record: the oldest release that reads it as it is meant. A line carries it as `v`.
+//!
+//! The table is exhaustive: whoever adds a kind, a field or a value decides here whether a release that does not know it
+//! would refuse or misread the record. If so, it gets the level of the next release, and [`NEWEST`] is raised with the first
+//! of them. Before the first record of a level the state is copied ([`super::aside`]), so that the older release can have
+//! it back.
+//!
+//! | level | what it was |
+//! |---|---|
+//! | 1 | the first format |
+//! | 2 | what is live is watched (`live_down`, `live_up`, `recovered`), builds counted anew, `recover` and fronts that are always on in the terms |
+
+use crate::machine::{
+    Adopts, Environment, Event, Gate, Hook, HookPoint, Matter, Otherwise, Outcome, Phase, Plan, Recover, RecoverTo,
+    Release, Retain, Trigger,
+};
+
+/// The newest level that this program writes and reads.
+pub const NEWEST: u32 = 2;
+
+/// The level of everything that the first release knew.
+pub(super) const FIRST: u32 = 1;
+
+/// The level of `event`, which comes upon the state `before`.
+pub(super) fn of(event: &Event, before: &Environment) -> u32 {
+    match event {
+        Event::Accepted { number: _, key: _, order: _, release, plan, trigger, reason: _ } => {
+            of_release(release).max(of_plan(plan)).max(of_trigger(*trigger))
+        }
+        Event::RollbackWentCold { number: _, by: _, release, plan, reason: _ } => {
+            of_release(release).max(of_plan(plan))
+        }
+        Event::HookOrdered { number: _, hook: _, point }
+        | Event::HookFinished { number: _, hook: _, point, reason: _, said: _ } => of_point(*point),
+        // The first release refuses an end amid a way back; what it lets end in doubt (an adoption) counts as the rest.
+        Event::Ended { number: _, outcome, reason: _ } => {
+            let doubt = |phase: &Phase| matches!(phase, Phase::CuttingOver { .. } | Phase::Undoing { .. });
+            let amid = before.active().is_some_and(|active| doubt(&active.phase));
+            of_outcome(*outcome).max(if amid { 2 } else { FIRST })
+        }
+        Event::UndoOrdered { number: _, to: _, generation: _, outcome, reason: _ } => of_outcome(*outcome),
+        Event::OperatorNeeded { number: _, reason: _, about } => about.map_or(FIRST, |matter| match matter {
+            Matter::Live | Matter::Front => 2,
+        }),
+        // `in_a_row` and `words` are left out by a release that does not know them, and it goes on counting from 0.
+        Event::DriftSeen { shown: _, generation: _, in_a_row: _, words: _ } => FIRST,
+        Event::Started { number: _ }
+        | Event::Approved { number: _, reason: _ }
+        | Event::DefinitionFrozen { number: _, definition: _ }
+        | Event::Provisioned { number: _ }
+        | Event::Checked { number: _ }
+        | Event::CutOverOrdered { number: _, generation: _ }
+        | Event::WentLive { number: _ }
+        | Event::Succeeded { number: _ }
+        | Event::RollbackRequested { number: _, reason: _ }
+        | Event::Undone { number: _ }
+        | Event::StandbyReleased { number: _, reason: _ }
+        | Event::Retired { number: _ }
+        | Event::OrphanFound { number: _ }
+        | Event::StrangerFound { number: _ }
+        | Event::DriftMended
+        | Event::Held { reason: _ }
+        | Event::Resumed { reason: _ }
+        | Event::Pinned { release: _, reason: _ }
+        | Event::Unpinned { reason: _ }
+        | Event::Vetoed { release: _, reason: _ }
+        | Event::Unvetoed { release: _, reason: _ } => FIRST,
+        Event::LiveDown { number: _, reason: _ }
+        | Event::LiveUp { number: _ }
+        | Event::Recovered { number: _, to: _, generation: _, reason: _ }
+        | Event::BuildsReset { reason: _ } => 2,
+    }
+}
+
+fn of_release(release: &Release) -> u32 {
+    let Release {
+        number: _,
+        version: _,
+        artifact: _,
+        commit: _,
+        definition: _,
+        source: _,
+        parameters: _,
+        given: _,
+        secrets: _,
+        link: _,
+        adopts,
+    } = release;
+    adopts.as_deref().map_or(FIRST, |Adopts { stack: _, output: _ }| FIRST)
+}
+
+fn of_plan(plan: &Plan) -> u32 {
+    let Plan {
+        before_provisioning,
+        before_cutover,
+        provision_within: _,
+        check_within: _,
+        cut_over_within: _,
+        bake: _,
+        drain_within: _,
+        retire_within: _,
+        retain,
+        hooks,
+        recover,
+        always_on,
+    } = plan;
+    let gates = before_provisioning.iter().chain(before_cutover).map(of_gate);
+    let hooks = hooks.iter().map(|Hook { name: _, at, within: _, one_way: _ }| of_point(*at));
+    let retain = match retain {
+        Retain::None | Retain::For(_) | Retain::UntilNext => FIRST,
+    };
+    // The first release would send users nowhere where the front is always on, and never to the standby.
+    let recover = if *recover == Recover::default() { FIRST } else { of_recover(*recover) };
+    let always_on = if *always_on { 2 } else { FIRST };
+    gates.chain(hooks).fold(retain.max(recover).max(always_on), u32::max)
+}
+
+fn of_gate(gate: &Gate) -> u32 {
+    let Gate { timeout: _, otherwise, by: _, not_the_asker: _ } = gate;
+    match otherwise {
+        Otherwise::Approve | Otherwise::Abort => FIRST,
+    }
+}
+
+fn of_recover(recover: Recover) -> u32 {
+    let Recover { to, after: _ } = recover;
+    match to {
+        RecoverTo::Restart | RecoverTo::Standby => 2,
+    }
+}
+
+fn of_trigger(trigger: Trigger) -> u32 {
+    match trigger {
+        Trigger::Build | Trigger::Rule | Trigger::Person | Trigger::Rollback => FIRST,
+    }
+}
+
+fn of_outcome(outcome: Outcome) -> u32 {
+    match outcome {
+        Outcome::Succeeded | Outcome::Aborted | Outcome::Failed | Outcome::RolledBack | Outcome::Superseded => FIRST,
+    }
+}
+
+fn of_point(point: HookPoint) -> u32 {
+    match point {
+        HookPoint::BeforeProvisioning
+        | HookPoint::AfterChecks
+        | HookPoint::BeforeCutover
+        | HookPoint::AfterCutover
+        | HookPoint::OnRollback
+        | HookPoint::OnRetire => FIRST,
+    }
+}
