@@ -11,6 +11,7 @@ pub fn lines(e: &Value, width: Option<usize>) -> Vec<String> {
         rows.push((role, stack(&e[role]).unwrap_or("-".to_owned())));
     }
     rows.push(("rollback", text(&e["rollback"]).to_owned()));
+    rows.extend(e["straying"].as_object().map(|_| ("front", straying(&e["straying"]))));
     rows.extend(each(&e["one_way"]).map(|limit| ("one way", text(limit).to_owned())));
     rows.extend(each(&e["hooks"]).map(|running| ("hook", hook(running))));
     rows.extend(each(&e["queue"]).map(|d| ("queue", stack(d).unwrap_or_default())));
@@ -80,6 +81,7 @@ fn stack(value: &Value) -> Option<String> {
     let version = value["release"]["version"].as_str()?;
     let state = value["state"].as_str().map(|s| format!("  {}", s.replace('_', " "))).unwrap_or_default();
     let until = value["until"].as_str().map(|u| format!(", until {u}")).unwrap_or_default();
+    let state = if value["suspect"] == true { "  suspect".to_owned() } else { state };
     let mut line =
         format!("{:16}{state}  since {}{until}", format!("{version} {}", numbered(value)), text(&value["since"]));
     if let Some(adopted) = value["release"]["adopts"].as_str() {
@@ -97,6 +99,15 @@ fn stack(value: &Value) -> Option<String> {
         }
     }
     Some(line)
+}
+
+/// Who else repoints the front, and how often.
+fn straying(value: &Value) -> String {
+    let shown = value["shown"].as_str().filter(|shown| !shown.is_empty());
+    let shown = shown.map(|shown| format!(", at last to {shown}")).unwrap_or_default();
+    let needed = if value["operator_needed"] == true { "; a person is needed" } else { "" };
+    let (times, since) = (&value["times"], text(&value["since"]));
+    format!("repointed by somebody else {times} times since {since}{shown}{needed}")
 }
 
 fn hook(value: &Value) -> String {
@@ -128,6 +139,8 @@ mod tests {
                       "stack": { "condition": "ready", "health": "passing", "endpoints": ["127.0.0.1:20001"] } },
             "candidate": { "number": 3, "release": { "version": "v3" }, "state": "awaiting_approval", "since": "T2",
                            "until": "T3" },
+            "standby": { "number": 2, "release": { "version": "v2" }, "since": "T0", "until": "T9", "suspect": true },
+            "straying": { "since": "T1", "times": 5, "shown": "stack 2", "mended_from": "T9", "operator_needed": true },
             "rollback": "none",
             "one_way": ["hook migrate of release 1 is one way"],
             "hooks": [{ "name": "warm-up", "at": "before-cutover", "number": 3, "since": "T8", "until": "T9" }],
@@ -142,9 +155,10 @@ mod tests {
             [
                 "shop/qa",
                 "  live       v1 (1)            since T1; ready, passing at 127.0.0.1:20001",
-                "  standby    -",
+                "  standby    v2 (2)            suspect  since T0, until T9",
                 "  candidate  v3 (3)            awaiting approval  since T2, until T3",
                 "  rollback   none",
+                "  front      repointed by somebody else 5 times since T1, at last to stack 2; a person is needed",
                 "  one way    hook migrate of release 1 is one way",
                 "  hook       warm-up (before-cutover) of deployment 3 runs since T8, until T9",
                 "  hold       by local:ann since T4: audit",

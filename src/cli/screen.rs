@@ -28,8 +28,8 @@ pub fn colour(state: &str) -> Option<u8> {
     match first {
         "" | "-" => None,
         "succeeded" | "ready" => Some(32),
-        "DOWN" | "failed" | "rolled" | "needs" | "trouble" | "operator" => Some(31),
-        "aborted" | "superseded" | "awaiting" | "held" | "pinned" | "cold" => Some(33),
+        "DOWN" | "FRONT" | "failed" | "rolled" | "needs" | "trouble" | "operator" => Some(31),
+        "aborted" | "suspect" | "superseded" | "awaiting" | "held" | "pinned" | "cold" => Some(33),
         _ => Some(36),
     }
 }

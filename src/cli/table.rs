@@ -23,6 +23,8 @@ pub(super) struct Row {
     pin_version: Option<String>,
     last_failure: Option<Ended>,
     down: Option<Down>,
+    straying: Option<Straying>,
+    needs_operator: bool,
     hooks: Vec<Hook>,
     trouble: Vec<Trouble>,
 }
@@ -35,6 +37,7 @@ struct Stack {
     since: String,
     until: Option<String>,
     state: String,
+    suspect: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -47,6 +50,14 @@ struct Release {
 struct Down {
     since: String,
     reason: String,
+}
+
+#[derive(Deserialize)]
+struct Straying {
+    since: String,
+    times: u64,
+    shown: String,
+    operator_needed: bool,
 }
 
 #[derive(Deserialize)]
@@ -173,6 +184,9 @@ impl Row {
     }
 
     fn standby(&self, now: Millis) -> String {
+        if self.standby.as_ref().is_some_and(|s| s.suspect) {
+            return "suspect".to_owned();
+        }
         let until = self.standby.as_ref().and_then(|s| s.until.as_deref());
         match (self.rollback.as_deref(), until.map(parse_time)) {
             (Some("ready"), Some(Some(until))) => format!("ready until {}", clock(until, now)),
@@ -188,6 +202,14 @@ impl Row {
         // What users may not get comes before all.
         if let Some(down) = &self.down {
             notes.push(format!("DOWN since {}: {}", harmless(&down.since), harmless(&down.reason)));
+        }
+        if let Some(straying) = self.straying.as_ref().filter(|s| s.operator_needed) {
+            let (times, since) = (straying.times, harmless(&straying.since));
+            let shown = harmless(&straying.shown);
+            notes.push(format!("FRONT repointed by somebody else {times} times since {since}, at last to {shown}"));
+        }
+        if self.needs_operator {
+            notes.push("a person is needed".to_owned());
         }
         if self.candidate.as_ref().is_some_and(|c| c.state == "awaiting_approval") {
             notes.push("awaiting approval".to_owned());
@@ -258,6 +280,23 @@ ENVIRONMENT  LIVE   SINCE  CANDIDATE                       STANDBY             N
 shop/qa      v2 #2  2 h    v3 #3 awaiting approval 12 min  -                   awaiting approval
 shop/prod    v1 #7  3 d    -                               ready until 18:00Z  held: the audit of the whole year, until all of it is done
 mail/live    -      -      -                               cold                trouble: looking at the front: refused\u{fffd}[2J; pinned to release 4"
+        );
+    }
+
+    #[test]
+    fn a_suspect_standby_and_a_front_that_others_repoint_are_noted_before_all_else() {
+        let row = serde_json::json!({ "environment": "shop/qa", "rollback": "ready", "queue": [], "trouble": [],
+            "live": { "number": 2, "release": { "version": "v2" }, "since": "2026-11-21T10:00:00.000Z" },
+            "standby": { "number": 3, "release": { "version": "v3" }, "since": "", "until": "", "suspect": true },
+            "needs_operator": true, "hold": { "by": "pointsman", "reason": "v3 was down", "since": "" },
+            "straying": { "since": "T1", "times": 5, "shown": "stack 3", "operator_needed": true } });
+        let rows: Vec<Row> = vec![serde_json::from_value(row).expect("a row")];
+        assert_eq!(
+            drawn(&rows, noon(), None, false).lines().nth(1),
+            Some(
+                "shop/qa      v2 #2  2 h    -          suspect  FRONT repointed by somebody else 5 times since T1, at \
+                 last to stack 3; a person is needed; held: v3 was down"
+            )
         );
     }
 

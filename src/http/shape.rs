@@ -34,6 +34,11 @@ pub(super) struct Environment {
     /// Since when what is live does not do its work; null while it does.
     #[schema(required)]
     pub down: Option<Down>,
+    /// How somebody else repoints the front, or did so lately; null when nobody did.
+    #[schema(required)]
+    pub straying: Option<Straying>,
+    /// It was recorded that a person is needed: for a deployment, a tear-down, what is live, or the front.
+    pub needs_operator: bool,
     /// The stack before, kept warm.
     #[schema(required)]
     pub standby: Option<Standby>,
@@ -269,6 +274,38 @@ pub(super) struct Standby {
     pub stack: Stack,
     /// A time, or what has to come first.
     pub until: String,
+    /// Users were taken from it because it was down: nobody is sent back to it but by a person.
+    pub suspect: bool,
+    /// When and for what reason that was; null when it was not so, or is not remembered.
+    #[schema(required)]
+    pub taken: Option<Taken>,
+}
+
+/// Users were taken from a stack because it was down.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Taken {
+    /// When users were sent elsewhere.
+    pub at: String,
+    /// Since when it was down.
+    pub down_since: String,
+    /// What was seen, in one sentence.
+    pub reason: String,
+}
+
+/// Somebody else repoints the front.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Straying {
+    /// When the first of the row was seen.
+    pub since: String,
+    /// How often in a row.
+    pub times: u32,
+    /// What the front showed at last, in words; empty where it shows nothing that has a name.
+    #[schema(example = "stack 3")]
+    pub shown: String,
+    /// When it may be put right: the pause before that grows each time.
+    pub mended_from: String,
+    /// It was recorded that a person is needed.
+    pub operator_needed: bool,
 }
 
 /// What was seen of a stack a moment ago.

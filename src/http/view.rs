@@ -4,7 +4,7 @@ use super::{
     App,
     shape::{
         Candidate, Down, Ended, Environment, Gate, GateName, Hold, Hook, HookState, Otherwise, PlannedHook, Release,
-        RunningHook, Seen, Stack, Standby, Trouble, Veto,
+        RunningHook, Seen, Stack, Standby, Straying, Taken, Trouble, Veto,
     },
 };
 use crate::{
@@ -28,7 +28,9 @@ pub(super) fn state(id: &EnvironmentId, state: &machine::Environment, sight: &Si
         queue: state.queue().iter().map(|d| deployment(d, sight)).collect(),
         live: state.live().map(|s| stack(s, sight)),
         down: state.down().map(down),
-        standby: state.standby().map(|s| Standby { stack: stack(&s.stack, sight), until: until(s.promise) }),
+        straying: state.straying().filter(|s| s.in_a_row > 0).map(straying),
+        needs_operator: state.needs_operator(),
+        standby: state.standby().map(|s| standby(s, sight)),
         rollback: telling::rollback(state, &seen),
         one_way: telling::one_way(state),
         hooks: running(state),
@@ -137,6 +139,26 @@ fn stack(s: &machine::Stack, sight: &Sight) -> Stack {
 fn down(down: &machine::Down) -> Down {
     let (since, operator_needed) = (format_time(down.since), down.operator_needed);
     Down { since, reason: down.reason.to_string(), operator_needed }
+}
+
+fn straying(straying: &machine::Straying) -> Straying {
+    Straying {
+        since: format_time(straying.began),
+        times: straying.in_a_row,
+        shown: straying.shown.to_string(),
+        mended_from: format_time(straying.mended_from()),
+        operator_needed: straying.operator_needed,
+    }
+}
+
+fn standby(standby: &machine::Standby, sight: &Sight) -> Standby {
+    let taken = standby.taken.as_ref().map(|taken| Taken {
+        at: format_time(taken.at),
+        down_since: format_time(taken.down_since),
+        reason: taken.reason.to_string(),
+    });
+    let (stack, until) = (stack(&standby.stack, sight), until(standby.promise));
+    Standby { stack, until, suspect: standby.suspect, taken }
 }
 
 fn until(promise: Promise) -> String {

@@ -28,6 +28,17 @@ pub struct Down {
     pub operator_needed: bool,
 }
 
+/// Users were taken from a stack because it was down.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Taken {
+    /// When users were sent elsewhere.
+    pub at: Millis,
+    /// Since when it was down.
+    pub down_since: Millis,
+    /// What was seen, in one sentence.
+    pub reason: Arc<str>,
+}
+
 fn is_false(yes: &bool) -> bool {
     !yes
 }
@@ -115,12 +126,12 @@ impl Environment {
         let back = self.standby.take_if(|s| s.stack.number == to).ok_or(Illegal { event, number, why })?;
         self.order(generation);
         let former = self.live.replace(Stack { since: at, ..back.stack });
-        self.down = None;
+        let taken = self.down.take().map(|down| Taken { at, down_since: down.since, reason: down.reason });
         self.carry_through(generation, at);
         let Some(former) = former else { return Ok(()) };
         let release = former.release.clone();
         if former.proven {
-            self.standby = Some(Standby { stack: former, promise: Promise::UntilNext, suspect: true });
+            self.standby = Some(Standby { stack: former, promise: Promise::UntilNext, suspect: true, taken });
         } else {
             self.dismiss(&former, Farewell::SentBack, at);
         }

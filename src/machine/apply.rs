@@ -261,7 +261,7 @@ impl Environment {
         self.down = None;
         let (displaced, farewell) = match former {
             Some(stack) if stack.proven => {
-                let standby = Standby { stack, promise: Promise::WhileBaking, suspect: false };
+                let standby = Standby { stack, promise: Promise::WhileBaking, suspect: false, taken: None };
                 (self.standby.replace(standby).map(|s| s.stack), Farewell::Plain)
             }
             unproven => (unproven, if sent_back { Farewell::SentBack } else { Farewell::Plain }),
@@ -353,7 +353,7 @@ impl Environment {
         self.clear_the_way(number, at)?;
         let phase = Phase::RollbackAsked { reason: reason.clone() };
         match &mut self.active {
-            Some(active) => (active.phase, active.since) = (phase, at),
+            Some(active) => (active.phase, active.since, active.operator_needed) = (phase, at, false),
             None => {
                 let Stack { number, release, plan, since: accepted, .. } = live;
                 self.active = Some(Deployment {

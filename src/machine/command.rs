@@ -4,10 +4,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    deployment_state::DeploymentState,
     event::{Event, Outcome, Trigger},
     ids::{Key, Number},
     release::{GateName, Plan, Release},
-    state::{Deployment, DeploymentState, Environment, Phase},
+    state::{Deployment, Environment, Phase},
 };
 
 /// A wish.

@@ -12,6 +12,7 @@ mod apply;
 mod at_the_front;
 mod builds;
 mod command;
+mod deployment_state;
 mod effect;
 mod event;
 mod hook;
@@ -30,9 +31,10 @@ mod straying;
 mod tests;
 mod tick;
 
-pub use alive::Down;
+pub use alive::{Down, Taken};
 pub use apply::Illegal;
 pub use command::{Command, Refusal, ReleaseDraft};
+pub use deployment_state::DeploymentState;
 pub use effect::{Effect, RetirePermit};
 pub use event::{Entry, Event, Matter, Outcome, Trigger};
 pub use hook::{Hook, HookPoint, HookProgress, HookState, HookView};
@@ -41,7 +43,5 @@ pub use invariants::Violation;
 pub use observation::{Condition, DefinitionView, FrontView, Health, Looked, Observation, OrderView, StackView};
 pub use release::{Adopts, Fencing, Gate, GateName, Otherwise, Plan, Recover, RecoverTo, Release, Retain};
 pub use rules::Rules;
-pub use state::{
-    Deployment, DeploymentState, Ended, Environment, Hold, Phase, Promise, Retiring, Stack, Standby, Veto,
-};
+pub use state::{Deployment, Ended, Environment, Hold, Phase, Promise, Retiring, Stack, Standby, Veto};
 pub use straying::Straying;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    alive::Down,
+    alive::{Down, Taken},
+    deployment_state::DeploymentState,
     event::{Outcome, Trigger},
     hook::{Hook, HookProgress},
     ids::{Generation, Key, Millis, Number, Seq},
@@ -194,6 +195,9 @@ pub struct Standby {
     /// Users were taken from it because it was down: there is no automatic way back to it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspect: bool,
+    /// When and for what reason that was, where it is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Taken>,
 }
 
 /// How long a standby is promised.
@@ -267,55 +271,6 @@ pub struct Ended {
     pub at: Millis,
 }
 
-/// The name of a deployment's state, as the page, the API and the CLI show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are the glossary's")]
-pub enum DeploymentState {
-    Queued,
-    Provisioning,
-    Checking,
-    AwaitingApproval,
-    CuttingOver,
-    Baking,
-    Succeeded,
-    Aborting,
-    Aborted,
-    RollingBack,
-    RolledBack,
-    Failed,
-    Superseded,
-    NeedsOperator,
-}
-
-impl DeploymentState {
-    /// Whether it changes no more by itself.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Aborted | Self::RolledBack | Self::Failed | Self::Superseded)
-    }
-}
-
-impl std::fmt::Display for DeploymentState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Queued => "queued",
-            Self::Provisioning => "provisioning",
-            Self::Checking => "checking",
-            Self::AwaitingApproval => "awaiting_approval",
-            Self::CuttingOver => "cutting_over",
-            Self::Baking => "baking",
-            Self::Succeeded => "succeeded",
-            Self::Aborting => "aborting",
-            Self::Aborted => "aborted",
-            Self::RollingBack => "rolling_back",
-            Self::RolledBack => "rolled_back",
-            Self::Failed => "failed",
-            Self::Superseded => "superseded",
-            Self::NeedsOperator => "needs_operator",
-        })
-    }
-}
-
 impl Deployment {
     /// The gate that it waits at.
     pub fn gate(&self) -> Option<GateName> {
@@ -348,18 +303,6 @@ impl Deployment {
             Phase::Baking => DeploymentState::Baking,
             Phase::Undoing { outcome: Outcome::Aborted, .. } => DeploymentState::Aborting,
             Phase::RollbackAsked { .. } | Phase::Undoing { .. } => DeploymentState::RollingBack,
-        }
-    }
-}
-
-impl From<Outcome> for DeploymentState {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Succeeded => Self::Succeeded,
-            Outcome::Aborted => Self::Aborted,
-            Outcome::Failed => Self::Failed,
-            Outcome::RolledBack => Self::RolledBack,
-            Outcome::Superseded => Self::Superseded,
         }
     }
 }

@@ -20,6 +20,9 @@ use super::{
 pub struct Straying {
     /// Since when, this time.
     pub since: Millis,
+    /// When the first of the row was seen.
+    #[serde(default)]
+    pub began: Millis,
     /// How often in a row somebody else repointed it; 0: nobody did.
     pub in_a_row: u32,
     /// What it showed, in words.
@@ -43,7 +46,13 @@ impl Straying {
         }
     }
 
-    fn too_often(&self) -> bool {
+    /// When the front may be put right.
+    pub fn mended_from(&self) -> Millis {
+        self.since.plus(self.pause())
+    }
+
+    /// Whether it happens so often that automatic deployments are held.
+    pub fn too_often(&self) -> bool {
         self.in_a_row >= Self::TOO_OFTEN
     }
 }
@@ -159,11 +168,12 @@ impl Environment {
         let before = self.straying.take();
         let same = before.as_ref().filter(|s| self.drift.is_some() && s.in_a_row == in_a_row);
         let since = same.map_or(at, |s| s.since);
+        let began = before.as_ref().filter(|_| in_a_row > 1).map_or(since, |s| s.began);
         let operator_needed = before.is_some_and(|s| s.operator_needed && in_a_row != 1);
         self.order(generation);
         let plain = || number.map_or_else(|| "nobody".to_owned(), |n| format!("stack {n}"));
         let shown = words.cloned().unwrap_or_else(|| plain().into());
-        self.straying = Some(Straying { since, in_a_row, shown, operator_needed });
+        self.straying = Some(Straying { since, began, in_a_row, shown, operator_needed });
         self.drift = Some(generation);
         Ok(())
     }
@@ -173,7 +183,8 @@ impl Environment {
         self.drift = Some(generation);
         let in_a_row = self.straying.as_ref().map_or(0, |s| s.in_a_row);
         let operator_needed = self.straying.as_ref().is_some_and(|s| s.operator_needed && s.too_often());
-        self.straying = Some(Straying { since: at, in_a_row, shown: "".into(), operator_needed });
+        let began = self.straying.as_ref().filter(|s| s.in_a_row > 0).map_or(at, |s| s.began);
+        self.straying = Some(Straying { since: at, began, in_a_row, shown: "".into(), operator_needed });
     }
 
     /// The front is where it was sent, or is sent elsewhere.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     journal::Record,
-    machine::{Environment, EnvironmentId, Event, Millis, Number},
+    machine::{Environment, EnvironmentId, Event, Matter, Millis, Number},
     telling::Situation,
     text::format_time,
 };
@@ -97,6 +97,9 @@ impl Found {
 #[serde(deny_unknown_fields)]
 pub(super) struct Open {
     what: What,
+    /// What a person is needed for, where that is not a deployment or a tear-down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    about: Option<Matter>,
     number: Number,
     since: Millis,
     reason: String,
@@ -122,13 +125,15 @@ impl Kept {
     pub(super) fn hear(&mut self, record: &Record, state: &Environment) -> Vec<Found> {
         let id = &record.environment;
         let begins = match &record.event {
-            Event::LiveDown { number, reason } => Some((What::LiveDown, *number, reason)),
-            Event::OperatorNeeded { number, reason, .. } => Some((What::OperatorNeeded, *number, reason)),
+            Event::LiveDown { number, reason } => Some((Wrong::live_down(*number), reason)),
+            Event::OperatorNeeded { number, reason, about } => {
+                Some((Wrong { what: What::OperatorNeeded, about: *about, number: *number }, reason))
+            }
             _ => None,
         };
         let mut found = Vec::new();
-        if let Some((what, number, reason)) = begins {
-            found.push(self.begin(id, state, (what, number, reason, record.at), (record.at, record.seq)));
+        if let Some((wrong, reason)) = begins {
+            found.push(self.begin(id, state, (wrong, reason, record.at), (record.at, record.seq)));
         }
         found.extend(self.end(id, state, (record.at, record.seq)));
         found
@@ -143,36 +148,27 @@ impl Kept {
         seq: u64,
     ) -> Vec<Found> {
         let mut found = Vec::new();
-        if let (Some(down), Some(live)) = (state.down(), state.live())
-            && !self.is_open(id, What::LiveDown, live.number)
-        {
-            found.push(self.begin(id, state, (What::LiveDown, live.number, &down.reason, down.since), (now, seq)));
-        }
-        for (number, since) in needed(state) {
-            if !self.is_open(id, What::OperatorNeeded, number) {
-                let reason = "a person is needed; the history says why";
-                found.push(self.begin(id, state, (What::OperatorNeeded, number, reason, since), (now, seq)));
+        for (wrong, since, reason) in wrong_in(state) {
+            if !self.open.get(id).is_some_and(|open| open.iter().any(|open| open.is(wrong))) {
+                found.push(self.begin(id, state, (wrong, &reason, since), (now, seq)));
             }
         }
         found.extend(self.end(id, state, (now, seq)));
         found
     }
 
-    fn is_open(&self, id: &EnvironmentId, what: What, number: Number) -> bool {
-        self.open.get(id).is_some_and(|open| open.iter().any(|o| o.what == what && o.number == number))
-    }
-
     fn begin(
         &mut self,
         id: &EnvironmentId,
         state: &Environment,
-        (what, number, reason, since): (What, Number, &str, Millis),
+        (wrong, reason, since): (Wrong, &str, Millis),
         (at, seq): (Millis, u64),
     ) -> Found {
+        let Wrong { what, about, number } = wrong;
         let version = state.release_of(number).map(|release| release.version.to_string());
         let open = self.open.entry(id.clone()).or_default();
-        open.retain(|o| o.what != what || o.number != number);
-        open.push(Open { what, number, since, reason: reason.to_owned(), version: version.clone() });
+        open.retain(|open| !open.is(wrong));
+        open.push(Open { what, about, number, since, reason: reason.to_owned(), version: version.clone() });
         let (environment, missed) = (id.clone(), self.missed_of(id));
         Found {
             what,
@@ -190,12 +186,8 @@ impl Kept {
 
     fn end(&mut self, id: &EnvironmentId, state: &Environment, (at, seq): (Millis, u64)) -> Vec<Found> {
         let Some(open) = self.open.get_mut(id) else { return Vec::new() };
-        let needed: Vec<Number> = needed(state).into_iter().map(|(number, _)| number).collect();
-        let down = state.down().and(state.live()).map(|live| live.number);
-        let is_over = |open: &mut Open| match open.what {
-            What::LiveDown => down != Some(open.number),
-            What::OperatorNeeded | What::Over => !needed.contains(&open.number),
-        };
+        let wrong = wrong_in(state);
+        let is_over = |open: &mut Open| !wrong.iter().any(|(wrong, ..)| open.is(*wrong));
         let over: Vec<Open> = open.extract_if(.., is_over).collect();
         if open.is_empty() {
             self.open.remove(id);
@@ -240,10 +232,49 @@ impl Kept {
     }
 }
 
-/// The stacks and deployments for which a person is needed, with since when.
-fn needed(state: &Environment) -> Vec<(Number, Millis)> {
+/// What is told: that the live stack is down, or that a person is needed for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wrong {
+    what: What,
+    about: Option<Matter>,
+    number: Number,
+}
+
+impl Wrong {
+    fn live_down(number: Number) -> Self {
+        Self { what: What::LiveDown, about: None, number }
+    }
+
+    fn needed(about: Option<Matter>, number: Number) -> Self {
+        Self { what: What::OperatorNeeded, about, number }
+    }
+}
+
+impl Open {
+    /// Whether it is that. There is one front, whichever stack is live meanwhile.
+    fn is(&self, wrong: Wrong) -> bool {
+        let same = self.number == wrong.number || wrong.about == Some(Matter::Front);
+        self.what == wrong.what && self.about == wrong.about && same
+    }
+}
+
+/// What is wrong with an environment, with since when, and in words.
+fn wrong_in(state: &Environment) -> Vec<(Wrong, Millis, String)> {
+    let history = || "a person is needed; the history says why".to_owned();
+    let live = state.live().map(|live| live.number);
+    let mut wrong = Vec::new();
+    if let Some((down, live)) = state.down().zip(live) {
+        wrong.push((Wrong::live_down(live), down.since, down.reason.to_string()));
+        if down.operator_needed {
+            wrong.push((Wrong::needed(Some(Matter::Live), live), down.since, down.reason.to_string()));
+        }
+    }
+    if let Some(straying) = state.straying().filter(|s| s.operator_needed) {
+        let number = live.unwrap_or(state.last_number());
+        wrong.push((Wrong::needed(Some(Matter::Front), number), straying.began, history()));
+    }
     let active = state.active().filter(|d| d.operator_needed).map(|d| (d.number, d.since));
     let retiring = state.retiring().iter().filter(|r| r.operator_needed).map(|r| (r.number, r.since));
-    let down = state.down().filter(|d| d.operator_needed).zip(state.live()).map(|(d, live)| (live.number, d.since));
-    active.into_iter().chain(retiring).chain(down).collect()
+    wrong.extend(active.into_iter().chain(retiring).map(|(n, since)| (Wrong::needed(None, n), since, history())));
+    wrong
 }

@@ -1,5 +1,7 @@
 //! What is told of which records, and what is kept of it.
 
+mod ends;
+
 use std::sync::Arc;
 
 use super::{

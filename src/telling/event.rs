@@ -19,6 +19,14 @@ pub(crate) fn about(event: &Value) -> String {
         "hook_ordered" => format!("{} ({})", text("hook"), point(event)),
         "hook_finished" if event["reason"].is_null() => format!("{} ({}) is good", text("hook"), point(event)),
         "hook_finished" => format!("{} ({}): {}", text("hook"), point(event), text("reason")),
+        "drift_seen" => {
+            let stack = event["shown"].as_u64().map_or("nobody".to_owned(), |number| format!("stack {number}"));
+            let words = event["words"].as_str().map(harmless);
+            let times = event["in_a_row"].as_u64().filter(|times| *times > 1);
+            let times = times.map(|times| format!("; that is {times} times in a row")).unwrap_or_default();
+            format!("somebody else pointed the front at {}{times}", words.unwrap_or(stack))
+        }
+        "recovered" => format!("users go to stack {}: {}", event["to"], text("reason")),
         _ => text("reason"),
     }
 }
@@ -48,6 +56,16 @@ mod tests {
         event["reason"] = "moving over".into();
         assert_eq!(about(&event), "adopting stack reporting_qa_41: moving over");
         assert_eq!(about(&json!({ "kind": "accepted", "release": { "version": "2" } })), "");
+    }
+
+    #[test]
+    fn who_repointed_the_front_and_where_users_were_sent_instead_is_told() {
+        let mut event = json!({ "kind": "drift_seen", "shown": 3, "generation": 9, "in_a_row": 1 });
+        assert_eq!(about(&event), "somebody else pointed the front at stack 3");
+        (event["words"], event["in_a_row"]) = ("10.0.0.9:80".into(), 5.into());
+        assert_eq!(about(&event), "somebody else pointed the front at 10.0.0.9:80; that is 5 times in a row");
+        let event = json!({ "kind": "recovered", "number": 4, "to": 3, "generation": 9, "reason": "exit status 42" });
+        assert_eq!(about(&event), "users go to stack 3: exit status 42");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What an event, a wait, a refusal, a trouble and a whole situation are called for people: written once, for the CLI, the API,
 //! the page, notifications and logs. Pure: it knows the machine's types and what was seen of the world, and decides nothing.
 
+mod beside;
 mod done;
 mod event;
 mod names;

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Outlook, names,
+    Outlook, beside, names,
     wait::{Readiness, rollback, sentence},
 };
 use crate::{
-    machine::{Deployment, Down, Ended, Environment, EnvironmentId, Outcome, Phase, Stack},
+    machine::{Deployment, Down, Ended, Environment, EnvironmentId, Outcome, Phase, RecoverTo, Stack},
     text::format_time,
 };
 
@@ -52,7 +52,7 @@ fn users(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String 
         return not_known(format!("the front cannot be asked ({why})"));
     }
     if state.drift().is_some() {
-        return not_known("the front shows something else than it was told to".to_owned());
+        return users_of_a_stray(state);
     }
     if let Some(active) =
         state.active().filter(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Undoing { .. }))
@@ -89,6 +89,18 @@ fn users(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String 
     }
 }
 
+fn users_of_a_stray(state: &Environment) -> String {
+    let live = state.live().map_or("nobody".to_owned(), named);
+    match state.straying().filter(|s| s.in_a_row > 0 && !s.shown.is_empty()) {
+        Some(straying) => format!(
+            "Users do not see {live}: somebody else pointed the front at {}, seen at {}.",
+            straying.shown,
+            format_time(straying.since)
+        ),
+        None => format!("What users see is not known: the front was told to go to {live} and has not shown it yet."),
+    }
+}
+
 fn users_of_what_is_down(name: &str, live: &Stack, down: &Down, seen: &Outlook<'_>) -> String {
     let since = format_time(down.since);
     let why = down.reason.trim_end_matches('.');
@@ -102,12 +114,31 @@ fn users_of_what_is_down(name: &str, live: &Stack, down: &Down, seen: &Outlook<'
 
 fn doing(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String {
     let under_way = state.active().is_some_and(|d| !d.phase.before_cutover());
-    match state.down() {
-        Some(down) if !under_way => {
-            let person = if down.operator_needed { " A person is needed: the history says why." } else { "" };
-            format!("Pointsman starts it again, with growing pauses, until it passes its checks.{person}")
+    match (state.down(), state.live()) {
+        (Some(down), Some(live)) if !under_way => {
+            let then = if down.operator_needed {
+                "A person is needed: the history says why.".to_owned()
+            } else {
+                after_that(state, live, down)
+            };
+            let text = format!("Pointsman starts it again, with growing pauses, until it passes its checks. {then}");
+            let more = beside::repointed(id, state, seen).into_iter().chain(beside::suspect(id, state));
+            more.fold(text, |text, more| text + " " + &more)
         }
         _ => sentence(id, state, seen),
+    }
+}
+
+/// What is done with a live stack that stays down.
+fn after_that(state: &Environment, live: &Stack, down: &Down) -> String {
+    let by = format_time(down.since.plus(live.plan.recover.after));
+    let standby = state.standby().filter(|s| live.plan.recover.to == RecoverTo::Standby && !s.suspect);
+    match standby {
+        Some(standby) => {
+            let to = named(&standby.stack);
+            format!("If it stays down, users are sent to {to} from {by} on, if that passes its checks.")
+        }
+        None => format!("If it stays down until {by}, a person is called."),
     }
 }
 
@@ -130,6 +161,10 @@ fn command(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> Optio
             Readiness::Ready | Readiness::Cold => format!("rollback {id}"),
             Readiness::None => format!("history {id}"),
         });
+    }
+    if let Some(straying) = state.straying().filter(|s| s.too_often() || state.drift().is_some() && s.in_a_row > 0) {
+        let done = if straying.too_often() { "resume" } else { "history" };
+        return Some(format!("{done} {id}"));
     }
     let waiting = state.active().is_none().then(|| state.queue().first()).flatten();
     match (state.hold(), state.pin(), waiting) {
@@ -231,7 +266,9 @@ mod tests {
         let said = situation(&id, &first, &looked(&[(1, "failed", "failing")]));
         let why = "1.4.1 (deployment 1), which is live, is down since 1970-01-01T00:00:01.000Z: exit status 42.";
         assert_eq!(said.users, format!("Users get errors: {why}"));
-        assert_eq!(said.doing, "Pointsman starts it again, with growing pauses, until it passes its checks.");
+        let doing = "Pointsman starts it again, with growing pauses, until it passes its checks. If it stays down until \
+                     1970-01-01T00:00:31.000Z, a person is called.";
+        assert_eq!(said.doing, doing);
         assert_eq!(said.command.as_deref(), Some("pointsman history shop/prod"));
         let said = situation(&id, &first, &looked(&[(1, "ready", "failing")])).users;
         assert_eq!(said, format!("Users may get errors: {why}"), "one of its instances may answer");

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Outlook, names};
+use super::{Outlook, beside, names};
 use crate::{
     machine::{
         Deployment, Environment, EnvironmentId, Gate, Millis, Otherwise, Outcome, Phase, Plan, Promise, Release,
@@ -112,6 +112,9 @@ pub(crate) fn waits(state: &Environment) -> Waits {
         };
         return Waits { who, until: deadline(active), ..is(what) };
     }
+    if state.needs_operator() {
+        return Waits { who: Some("an operator".to_owned()), ..is(WaitsFor::Operator) };
+    }
     let next = state.queue().first();
     match (state.hold(), state.pin(), next) {
         (Some(_), _, next) if next.is_none_or(is_automatic) => {
@@ -171,6 +174,11 @@ pub(crate) fn sentence(id: &EnvironmentId, state: &Environment, seen: &Outlook<'
     if state.active().is_some_and(|d| d.operator_needed) {
         text = format!("An operator is needed, the history says why; meanwhile it is still tried. {text}");
     }
+    text = beside::repointed(id, state, seen)
+        .into_iter()
+        .chain(beside::stuck(state))
+        .fold(text, |text, more| more + " " + &text);
+    text = beside::suspect(id, state).into_iter().fold(text, |text, more| text + " " + &more);
     for (number, hook) in state.hooks_ordered().filter(|(n, _)| state.active().is_none_or(|d| d.number != *n)) {
         text = format!("{text} Before the stack of deployment {number} is torn down, its hook {} runs.", hook.name);
     }

@@ -83,6 +83,9 @@ fn canonical(env: &mut Environment) {
     if let Some(down) = &mut env.down {
         down.reason = text();
     }
+    if let Some(taken) = env.standby.as_mut().and_then(|s| s.taken.as_mut()) {
+        taken.reason = text();
+    }
     if let Some(hold) = &mut env.hold {
         (hold.by, hold.reason) = (text(), text());
     }
@@ -139,8 +142,8 @@ pub(super) fn start(config: &Config) -> Arc<Core> {
         }
     }
     if config.strayed > 0 {
-        let (since, shown) = (Millis(0), text());
-        env.straying = Some(Straying { since, in_a_row: config.strayed, shown, operator_needed: false });
+        let (since, began, shown) = (Millis(0), Millis(0), text());
+        env.straying = Some(Straying { since, began, in_a_row: config.strayed, shown, operator_needed: false });
     }
     Core::new(env)
 }
