@@ -47,6 +47,16 @@ Put back what was there before:
     ),
 ];
 
+/// Of `down`.
+pub(super) const DOWN: &str = "\
+Stop the controller first: as long as it runs it starts again what is ended. Open requests may finish, and each
+application has the grace period of its definition. Stacks at OpenStack and an nginx go on. Nothing is forgotten:
+`pointsman serve` starts all of it again.
+
+Examples:
+  pointsman down                            asks first
+  pointsman down --yes                      for scripts";
+
 const EXIT: &str = "\
 0       done; with --watch: the release is live
 1       failed, or the controller could not be asked, or it refused

@@ -9,6 +9,7 @@ pub mod client;
 pub mod completion;
 pub mod demo;
 pub mod deploy;
+pub mod down;
 pub mod follow;
 pub mod front;
 pub mod front_run;
@@ -54,6 +55,11 @@ enum Command {
     /// Run the controller
     #[command(after_long_help = help::SERVE)]
     Serve(serve::Args),
+    /// End all that runs here: fronts and process stacks
+    ///
+    /// For an installation that is taken off this host, or to be begun anew. Users are served by nobody then.
+    #[command(after_long_help = help::DOWN)]
+    Down(down::Args),
     /// See the main job done, on this machine alone
     #[command(after_long_help = help::DEMO)]
     Demo(demo::Args),
@@ -191,6 +197,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     crate::signals::give_back()?;
     match cli.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Down(args) => down::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Init(args) => init::run(args),
         Command::Import(verb) => import::run(verb),

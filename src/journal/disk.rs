@@ -16,6 +16,14 @@ use super::{
     storage::{Appender, Reader, Storage},
 };
 
+/// Takes the lock of a state folder that is there, without reading it. It is held for as long as the file lives.
+///
+/// # Errors
+/// When somebody else has it, or the folder cannot be used.
+pub fn claim(folder: &Path) -> Result<File, OpenError> {
+    Disk::lock(folder).map(|(_, lock)| lock)
+}
+
 const LOCK: &str = "lock";
 const BALLAST: &str = "ballast";
 

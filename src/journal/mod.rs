@@ -37,6 +37,7 @@ use self::{
 };
 use crate::machine::{Command, Entry, Environment, EnvironmentId, Event, Illegal, Millis, Refusal, Seq};
 
+pub use self::disk::claim;
 pub use self::{
     aside::Aside,
     history::Replay,

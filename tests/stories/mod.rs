@@ -7,6 +7,7 @@ mod chaos;
 mod cli;
 mod crashes;
 mod deploy;
+mod down;
 mod foreign;
 mod front;
 mod front_heat;

@@ -188,6 +188,24 @@ impl StackFolder {
         File::open(&self.0)?.sync_all()
     }
 
+    /// Whether nothing of it is to run until somebody wants it again.
+    pub(super) fn is_down(&self) -> bool {
+        self.0.join("down").exists()
+    }
+
+    /// From now on nothing of it is to run.
+    pub(super) fn mark_down(&self) -> io::Result<()> {
+        replace(&self.0.join("down"), b"", Durable::No)
+    }
+
+    /// It is wanted again.
+    pub(super) fn unmark_down(&self) -> io::Result<()> {
+        match fs::remove_file(self.0.join("down")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Takes the lock that the supervisor holds for its life; nothing when somebody has it.
     pub(super) fn try_lock(&self) -> io::Result<Option<File>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.0.join("lock"))?;

@@ -7,6 +7,7 @@
 
 mod changes;
 mod definition;
+mod down;
 mod family;
 mod folder;
 mod handed;
@@ -32,6 +33,7 @@ use std::{
 use rustix::process::Signal;
 use tokio::sync::watch;
 
+pub use down::{down, stacks};
 pub use launch::{Exec, exec};
 pub use supervisor::run;
 
@@ -219,6 +221,7 @@ impl Inner {
                 folder.create(&spec).map_err(failed)?;
             }
         }
+        folder.unmark_down().map_err(failed)?;
         let handed = handed::send(&wanted.secrets, definition.handed()).map_err(failed)?;
         self.supervise(&folder, name, handed.into()).map_err(failed)
     }

@@ -2,7 +2,7 @@
 //! output, and ends them when the stack is to go. It outlives the controller, and its instances outlive it: whoever
 //! supervises the stack next finds them running and goes on from there.
 //!
-//! Must not decide whether the stack is wanted: it looks for the mark `retiring`, and obeys.
+//! Must not decide whether the stack is wanted: it looks for the marks `retiring` and `down`, and obeys.
 
 use std::{
     cell::{Cell, RefCell},
@@ -113,8 +113,8 @@ fn take_lock(folder: &StackFolder) -> io::Result<Option<File>> {
 
 /// Why it ends.
 enum Told {
-    /// The stack is to go.
-    Retire,
+    /// The stack is to go, or to rest.
+    End,
     /// Only this process is: its instances go on.
     Leave,
 }
@@ -122,7 +122,7 @@ enum Told {
 async fn supervise(shared: &Shared) -> io::Result<()> {
     let (stop, stopped) = watch::channel(false);
     let told = told(shared)?;
-    if !shared.folder.is_retiring() {
+    if !shared.is_to_end() {
         let found = shared.find_instances();
         shared.end_strays().await;
         shared.folder.write_state(&shared.state.borrow())?;
@@ -130,7 +130,7 @@ async fn supervise(shared: &Shared) -> io::Result<()> {
         let mut instances = Box::pin(join_all(found.into_iter().enumerate().map(keep)));
         let told = tokio::select! {
             told = told => told,
-            _ = &mut instances => Told::Retire,
+            _ = &mut instances => Told::End,
             never = shared.watch_family() => match never {},
         };
         if matches!(told, Told::Leave) {
@@ -161,8 +161,8 @@ fn told(shared: &Shared) -> io::Result<impl Future<Output = Told>> {
                 _ = look.tick() => false,
             };
             // The mark comes before the signal.
-            match (shared.folder.is_retiring(), signalled) {
-                (true, _) => return Told::Retire,
+            match (shared.is_to_end(), signalled) {
+                (true, _) => return Told::End,
                 (false, true) => return Told::Leave,
                 (false, false) => {}
             }
@@ -178,6 +178,11 @@ async fn until(mut done: impl FnMut() -> bool) {
 }
 
 impl Shared {
+    /// Whether nothing of the stack is to run any longer.
+    fn is_to_end(&self) -> bool {
+        self.folder.is_retiring() || self.folder.is_down()
+    }
+
     /// The instances that run already. One that is gone has ended while nobody looked.
     fn find_instances(&self) -> Vec<Option<Life>> {
         let known: Vec<_> = self.state.borrow().instances.iter().map(|entry| entry.pid).collect();
