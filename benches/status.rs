@@ -31,7 +31,7 @@ use pointsman::{
         Command, Entry, EnvironmentId, Event, Key, Millis, Number, Plan, Release, ReleaseDraft, Retain, Trigger,
     },
     pipelines::{Registry, frozen::Frozen, load},
-    runner::Board,
+    runner::{Board, Instances},
     secrets::Secrets,
 };
 
@@ -98,6 +98,7 @@ async fn app(folder: &Path) -> Arc<App> {
         keys: HashMap::new(),
         frozen: Frozen::below(folder),
         board: Board::default(),
+        instances: Instances::default(),
         clock: Clock::real(),
         access: Access::new(TOKEN.as_bytes().to_vec().into(), Tokens::at(folder.join("tokens.toml"))),
         limits: Limits::new(Rates::default(), Vec::new()),

@@ -3,6 +3,7 @@
 
 mod answer;
 mod connection;
+mod events;
 
 use std::{
     fs,
@@ -19,6 +20,7 @@ use secrecy::SecretString;
 pub use self::{
     answer::{Answer, ClientError, Told},
     connection::{Connection, Terms},
+    events::{Events, Heard},
 };
 use crate::settings::{FILE, Settings};
 

@@ -20,7 +20,7 @@ use crate::{
 const TIMED_OUT: u8 = 124;
 
 /// What the exit code says after Ctrl-C, as shells have it.
-const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 /// Whether to wait.
 #[derive(Args)]

@@ -241,3 +241,14 @@ pub(super) const HISTORY: &str = asking!(
   pointsman history shop/prod               one entry for each deployment
   pointsman history shop/prod --records     every record of the state file"
 );
+pub(super) const LOGS: &str = asking!(
+    "Examples:
+  pointsman logs shop/prod                     the last lines of the live stack
+  pointsman logs shop/prod --follow            and what comes, also from the next live stack
+  pointsman logs shop/prod --failed            of the last deployment that failed
+  pointsman logs shop/prod --stack 5 --instance 1 --lines 1000
+
+Each line begins with the instance and its stream, `out` or `err`; between streams there is no order. What is said about \
+lines goes to standard error. Takes the role deployer. Exit codes: 0, also when the stack that is followed is gone; 130 \
+after Ctrl-C."
+);

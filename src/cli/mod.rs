@@ -18,6 +18,7 @@ pub mod hook_run;
 pub mod import;
 pub mod init;
 pub mod journal;
+pub mod logs;
 pub mod preview;
 pub mod promote;
 mod rail;
@@ -190,6 +191,11 @@ client! {
     /// Who deployed what, when and why, and how it ended; with --records every record of the state file.
     #[command(after_long_help = help::HISTORY)]
     History { #[command(flatten)] wish: status::History, },
+    /// Show what the instances of a stack write
+    ///
+    /// Of the live stack unless another one is named. Values of the pipeline's secrets are taken out.
+    #[command(after_long_help = help::LOGS)]
+    Logs { #[command(flatten)] wish: logs::Logs, },
 }
 
 /// Runs what the command line asks for.
@@ -237,6 +243,7 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
         Client::Status { wish, server } => status::status(&server, wish).await,
         Client::Why { environment, server } => status::why(&server, &environment).await,
         Client::History { wish, server } => status::history(&server, &wish).await,
+        Client::Logs { wish, server } => logs::logs(&server, wish).await,
     }
 }
 

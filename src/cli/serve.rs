@@ -30,7 +30,7 @@ use crate::{
     notify::{self, Notifier},
     pipelines::{EnvironmentDefinition, Pipelines, Registry, frozen::Frozen, load},
     random,
-    runner::{self, Board, Place},
+    runner::{self, Board, Instances, Place},
     secrets::Secrets,
     settings::{LogFormat, Settings},
 };
@@ -93,6 +93,7 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         frozen,
         secrets,
         board,
+        instances: Instances::of(&worlds),
         clock: clock.clone(),
         access: Access::new(token(&settings)?, Tokens::at(settings.state.join(access::file::FILE)))
             .made_here(settings.server.token.is_none()),

@@ -113,6 +113,47 @@ pub struct Changes {
     pub why: Option<String>,
 }
 
+/// What instances wrote, and what is to be known about it.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Entry {
+    /// What follows is of this stack.
+    Stack {
+        /// Its number.
+        stack: u64,
+        /// The part that it has.
+        #[serde(deserialize_with = "nullable")]
+        of: Option<String>,
+        /// Its version, as far as it is remembered.
+        #[serde(deserialize_with = "nullable")]
+        version: Option<String>,
+    },
+    /// A line.
+    Line {
+        /// Who wrote it.
+        instance: u64,
+        /// Where to.
+        stream: String,
+        /// The text.
+        text: String,
+    },
+    /// An instance was started again.
+    Started {
+        /// Which one.
+        instance: u64,
+    },
+    /// Lines were removed before they could be read.
+    Missed {},
+    /// The stack is gone.
+    Ended {
+        /// Its number.
+        stack: u64,
+    },
+    /// A later controller says more.
+    #[serde(other)]
+    Other,
+}
+
 /// What was recorded: a deployment that is on its way.
 #[derive(Debug, Deserialize)]
 pub struct Accepted {

@@ -47,6 +47,8 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 /// What an action takes.
 fn needs(method: &Method, action: &str) -> Role {
     match (method, action) {
+        // What applications write may be more than everybody who may look is to read.
+        (&Method::GET | &Method::HEAD, "logs") => Role::Deployer,
         (&Method::GET | &Method::HEAD, _) => Role::Viewer,
         (&Method::POST, "deploy" | "promote" | "abort" | "rollback" | "hold") => Role::Deployer,
         (&Method::POST, "approve" | "resume" | "reset") => Role::Approver,

@@ -11,6 +11,7 @@ mod events;
 mod guard;
 mod hooks;
 pub(crate) mod identity;
+mod logs;
 mod place;
 mod problem;
 mod read;
@@ -49,7 +50,7 @@ use crate::{
     journal::Journal,
     machine::{EnvironmentId, Name},
     pipelines::{EnvironmentDefinition, Pipelines, frozen::Frozen},
-    runner::Board,
+    runner::{Board, Instances},
     secrets::Secrets,
 };
 
@@ -67,6 +68,8 @@ pub struct App {
     pub secrets: Secrets,
     /// What is known of the world beyond the journal.
     pub board: Board,
+    /// What the instances of stacks wrote.
+    pub instances: Instances,
     /// The time.
     pub clock: Clock,
     /// Who may ask, and for what.
@@ -138,6 +141,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(releases::deployments))
         .routes(routes!(read::history))
         .routes(routes!(events::events))
+        .routes(routes!(logs::logs))
         .layer(from_fn(guard::arrived))
         .layer(from_fn_with_state(app.clone(), caller::authorised));
     document::asks_who(asked.get_openapi_mut());

@@ -6,6 +6,7 @@
 mod board;
 mod environment;
 mod hooking;
+mod instances;
 mod looking;
 mod open;
 mod pacing;
@@ -25,11 +26,14 @@ use tokio::sync::watch;
 pub(crate) use board::TELLING;
 pub use board::{Board, Sight, StackSight, Trouble};
 pub use hooking::Hooks;
+pub use instances::Instances;
 pub use open::{Place, open};
 pub use promoting::{Adapt, Promotion};
 pub use shared::SharedStacks;
 pub use source::{Source, mirror};
 pub use world::World;
+
+pub use crate::stacks::{Begin, LogPage, Logs, LogsFrom, Position};
 
 use self::{environment::Loop, looking::Pulse, spawn::Tasks, sweep::Sweep};
 use crate::{clock::Clock, journal::Journal};

@@ -4,6 +4,7 @@
 //! know the journal, the runner or one another.
 
 pub mod heat;
+mod logs;
 pub mod process;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 use secrecy::SecretString;
 use tokio::sync::watch;
 
+pub use self::logs::{BadPosition, Begin, LogLine, LogPage, Logs, LogsFrom, Position, Spot, Stream};
 use crate::machine::{EnvironmentId, Release, RetirePermit, StackName};
 
 /// What a stack driver is asked to bring about.
@@ -95,6 +97,13 @@ pub enum StepError {
     Unavailable(String),
 }
 
+impl StepError {
+    /// Whether asking again without a change is pointless.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+}
+
 /// Asked again at any time by any controller; returns within [`StackDriver::call_limit`]; never sleeps or loops; an
 /// error promises nothing about the world.
 #[async_trait::async_trait]
@@ -136,6 +145,18 @@ pub trait StackDriver: Send + Sync {
     /// has to wait for the next look. `None`: the driver can only be asked.
     fn changes(&self, environment: &EnvironmentId) -> Option<watch::Receiver<u64>> {
         let _ = environment;
+        None
+    }
+
+    /// What the instances of a stack wrote, also of one that was torn down as long as it is kept. May hold secrets.
+    async fn logs(&self, name: &StackName, from: &LogsFrom) -> Result<Logs, StepError> {
+        let _ = from;
+        Err(StepError::Refused(format!("the driver of {name} keeps no output of its instances")))
+    }
+
+    /// Rings, by a count that grows, when instances of this stack may have written. `None`: the driver can only be asked.
+    fn writes(&self, name: &StackName) -> Option<watch::Receiver<u64>> {
+        let _ = name;
         None
     }
 

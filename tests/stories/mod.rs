@@ -29,6 +29,7 @@ mod hook_runs;
 mod hooks;
 mod jenkins;
 mod kill;
+mod logs;
 mod moving;
 mod nginx;
 mod nginx_hosts;

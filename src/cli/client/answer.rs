@@ -126,6 +126,12 @@ impl Raw {
         Ok(Answer { body, json, etag: self.headers.get(header::ETAG).cloned() })
     }
 
+    /// A line of it.
+    pub(super) fn with(&self, line: &[u8]) -> Self {
+        let (url, status, headers) = (self.url.clone(), self.status, self.headers.clone());
+        Self { url, status, headers, bytes: bytes::Bytes::copy_from_slice(line) }
+    }
+
     /// Reads it, and keeps nothing besides.
     pub(super) fn parse<T: Told>(&self) -> Result<T, ClientError> {
         serde_json::from_slice(&self.bytes).map_err(|error| self.other_shape(&error))

@@ -9,11 +9,16 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{Answer, Anything, ClientError, Raw, Told};
+use super::{
+    answer::{Answer, Anything, ClientError, Raw, Told},
+    events::Events,
+};
 use crate::{access::proof::proves, clock::Clock, random};
 
 /// The pauses before a request is sent again of which it is not known whether it arrived.
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1500)];
+/// A stream does not end by itself.
+const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 /// How many random bytes a nonce has.
 const NONCE: usize = 16;
 
@@ -101,11 +106,43 @@ impl Connection {
         }
     }
 
+    /// Asks for lines of JSON.
+    pub async fn lines<T: Told>(&self, path: &str) -> Result<Vec<Answer<T>>, ClientError> {
+        let raw = self.receive(self.client.get(format!("{}{path}", self.base))).await?;
+        let lines = raw.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| raw.with(line).read()).collect()
+    }
+
+    /// Follows what comes, from after the event that was heard last.
+    pub async fn follow(&self, path: &str, last: Option<&str>) -> Result<Events, ClientError> {
+        let mut request = self.client.get(format!("{}{path}", self.base)).timeout(FOR_EVER);
+        if let Some(last) = last {
+            request = request.header(HeaderName::from_static("last-event-id"), last);
+        }
+        self.proven().await?;
+        let response = self.said(request).send().await.map_err(|error| self.unreachable(&error))?;
+        if !response.status().is_success() {
+            let (raw, _) = self.whole(response).await?;
+            return Err(self.own(raw).err().unwrap_or_else(|| self.broken("a refusal without a reason")));
+        }
+        let (url, status, headers) = (response.url().to_string(), response.status(), response.headers().clone());
+        self.own(Raw { url, status, headers, bytes: bytes::Bytes::new() })?;
+        Ok(Events::of(response, self.base.clone()))
+    }
+
+    fn said(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        let user = HeaderName::from_static("x-pointsman-user");
+        request.header(header::AUTHORIZATION, &self.token).header(user, &self.user)
+    }
+
     async fn receive(&self, request: reqwest::RequestBuilder) -> Result<Raw, ClientError> {
         self.proven().await?;
-        let user = HeaderName::from_static("x-pointsman-user");
-        let request = request.header(header::AUTHORIZATION, &self.token).header(user, &self.user);
-        let (raw, _) = self.exchange(request).await?;
+        let (raw, _) = self.exchange(self.said(request)).await?;
+        self.own(raw)
+    }
+
+    /// The answer, if it says yes and is of the controller that answered before.
+    fn own(&self, raw: Raw) -> Result<Raw, ClientError> {
         let raw = raw.granted()?;
         let (id, _) = raw.controller()?;
         let first = self.controller.get_or_init(|| id.to_owned());
@@ -133,19 +170,27 @@ impl Connection {
     }
 
     async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<(Raw, Option<SocketAddr>), ClientError> {
-        let unreachable = |error: reqwest::Error| {
-            let why = if error.is_timeout() { "no answer in time".to_owned() } else { innermost(&error) };
-            ClientError::Unreachable { base: self.base.clone(), why }
-        };
-        let response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        self.whole(response).await
+    }
+
+    async fn whole(&self, response: reqwest::Response) -> Result<(Raw, Option<SocketAddr>), ClientError> {
         let (url, status, address) = (response.url().to_string(), response.status(), response.remote_addr());
         let headers = response.headers().clone();
-        let bytes = response.bytes().await.map_err(unreachable)?;
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         Ok((Raw { url, status, headers, bytes }, address))
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> ClientError {
+        self.broken(&if error.is_timeout() { "no answer in time".to_owned() } else { innermost(error) })
+    }
+
+    fn broken(&self, why: &str) -> ClientError {
+        ClientError::Unreachable { base: self.base.clone(), why: why.to_owned() }
     }
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

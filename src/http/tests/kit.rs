@@ -80,6 +80,7 @@ impl Shop {
             keys: [("shop".parse().unwrap(), Keys::of([KEY.to_vec()]))].into(),
             frozen: Frozen::below(folder.path()),
             board: Board::default(),
+            instances: Instances::default(),
             clock: Clock::real(),
             access: Access::new(local, Tokens::at(folder.path().join("tokens.toml"))),
             limits: limits("1000/s"),

@@ -6,7 +6,7 @@ use super::kit::Shop;
 use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 19] = [
+const TABLE: [(&str, &str, Role); 20] = [
     ("GET", "/v1/environments", Viewer),
     ("GET", "/v1/environments/shop/qa", Viewer),
     ("GET", "/v1/deployments/shop/qa/1", Viewer),
@@ -15,6 +15,7 @@ const TABLE: [(&str, &str, Role); 19] = [
     ("GET", "/v1/history?environment=shop/qa", Viewer),
     ("GET", "/v1/events", Viewer),
     ("HEAD", "/v1/environments/shop/qa", Viewer),
+    ("GET", "/v1/environments/shop/qa/logs", Deployer),
     ("POST", "/v1/environments/shop/qa/deploy", Deployer),
     ("POST", "/v1/environments/shop/prod/promote", Deployer),
     ("POST", "/v1/environments/shop/qa/rollback", Deployer),

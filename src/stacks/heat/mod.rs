@@ -45,7 +45,7 @@ use self::{
     observe::Detail,
     settings::Settings,
 };
-use super::{Needs, ReadBeside, SeenStack, StackDriver, StackSpec, StepError};
+use super::{Logs, LogsFrom, Needs, ReadBeside, SeenStack, StackDriver, StackSpec, StepError};
 use crate::{
     machine::{RetirePermit, StackName},
     random::hex_of,
@@ -191,6 +191,16 @@ impl StackDriver for Heat {
 
     fn needs(&self, definition: &str) -> Option<Needs> {
         Definition::parse(definition).ok().map(|definition| definition.needs())
+    }
+
+    async fn logs(&self, name: &StackName, _: &LogsFrom) -> Result<Logs, StepError> {
+        let listing = self.look_now().await?;
+        let ours = listing.stacks.iter().find(|ours| ours.tagged.name == *name);
+        let name = ours.map_or_else(|| name.to_string(), |ours| ours.called.clone());
+        Err(StepError::Refused(format!(
+            "the driver heat keeps no output: the servers of {name} have it; find them with `openstack stack resource list \
+             --filter type=OS::Nova::Server {name}`, then look with `openstack console log show SERVER`"
+        )))
     }
 
     fn can_adopt(&self) -> bool {

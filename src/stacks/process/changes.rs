@@ -44,6 +44,8 @@ struct Watching {
     inotify: Arc<OwnedFd>,
     /// By the kernel's number of the watch.
     folders: BTreeMap<i32, (EnvironmentId, PathBuf)>,
+    /// The folders of logs that somebody follows.
+    logs: BTreeMap<i32, watch::Sender<u64>>,
     _open: PipeWriter,
 }
 
@@ -63,11 +65,10 @@ impl Changes {
     fn try_follow(self: &Arc<Self>, driver: &Path) -> io::Result<()> {
         let all = StackFolder::all(driver)?;
         let mut known = self.known();
-        let watching = match &mut known.watching {
-            Some(watching) => watching,
-            None if all.is_empty() => return Ok(()),
-            none => none.insert(begin(Arc::downgrade(self))?),
-        };
+        if known.watching.is_none() && all.is_empty() {
+            return Ok(());
+        }
+        let watching = known.watching(self)?;
         let paths: BTreeSet<PathBuf> = watching.folders.values().map(|(_, path)| path.clone()).collect();
         for (name, StackFolder(path)) in all.into_iter().filter(|(_, folder)| !paths.contains(&folder.0)) {
             let what = WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF;
@@ -77,12 +78,30 @@ impl Changes {
         Ok(())
     }
 
+    /// A bell that rings when something is written below this folder of logs, for as long as somebody has it.
+    pub(super) fn writes(self: &Arc<Self>, logs: &Path) -> Option<watch::Receiver<u64>> {
+        let followed = self.try_writes(logs);
+        followed.inspect_err(|error| tracing::debug!(%error, "what instances write is not heard of at once")).ok()
+    }
+
+    fn try_writes(self: &Arc<Self>, logs: &Path) -> io::Result<watch::Receiver<u64>> {
+        let mut known = self.known();
+        let watching = known.watching(self)?;
+        let what = WatchFlags::MODIFY | WatchFlags::MOVED_TO | WatchFlags::CREATE | WatchFlags::DELETE_SELF;
+        // The same folder has the same number again.
+        let number = inotify::add_watch(&watching.inotify, logs, what | WatchFlags::ONLYDIR)?;
+        Ok(watching.logs.entry(number).or_insert_with(|| watch::channel(0).0).subscribe())
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something has happened to a file of a stack's folder, or to the folder.
     fn happened(&self, watch: i32, file: Option<&str>) {
+        if self.known().is_written(watch) {
+            return;
+        }
         let Some((environment, path)) = self.known().folder(watch) else { return };
         match file {
             Some("state.json") => {}
@@ -111,6 +130,27 @@ impl Known {
         self.bells.entry(environment.clone()).or_insert_with(|| watch::channel(0).0)
     }
 
+    fn watching(&mut self, changes: &Arc<Changes>) -> io::Result<&mut Watching> {
+        match &mut self.watching {
+            Some(watching) => Ok(watching),
+            none => Ok(none.insert(begin(Arc::downgrade(changes))?)),
+        }
+    }
+
+    /// Rings the bell of a folder of logs, if it is one; with nobody left to hear it, it is watched no longer.
+    fn is_written(&mut self, watch: i32) -> bool {
+        let Some(watching) = &mut self.watching else { return false };
+        let Some(bell) = watching.logs.get(&watch) else { return false };
+        if bell.receiver_count() > 0 {
+            bell.send_modify(|count| *count = count.wrapping_add(1));
+        } else {
+            watching.logs.remove(&watch);
+            // With its folder the watch is gone already.
+            let _ = inotify::remove_watch(&watching.inotify, watch);
+        }
+        true
+    }
+
     fn folder(&self, watch: i32) -> Option<(EnvironmentId, PathBuf)> {
         self.watching.as_ref()?.folders.get(&watch).cloned()
     }
@@ -130,7 +170,7 @@ fn begin(changes: Weak<Changes>) -> io::Result<Watching> {
     let (closed, open) = io::pipe()?;
     let events = inotify.clone();
     thread::Builder::new().name("stack-changes".to_owned()).spawn(move || listen(&events, &closed, &changes))?;
-    Ok(Watching { inotify, folders: BTreeMap::new(), _open: open })
+    Ok(Watching { inotify, folders: BTreeMap::new(), logs: BTreeMap::new(), _open: open })
 }
 
 /// Until the driver is gone.

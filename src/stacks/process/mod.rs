@@ -15,6 +15,7 @@ mod identity;
 mod instance;
 mod launch;
 mod life;
+mod logs;
 mod output;
 mod ports;
 mod seen;
@@ -44,7 +45,7 @@ use self::{
     folder::{Durable, InstancePhase, Spec, StackFolder, replace},
     identity::Mark,
 };
-use super::{Needs, SeenStack, StackDriver, StackSpec, StepError};
+use super::{Logs, LogsFrom, Needs, SeenStack, StackDriver, StackSpec, StepError};
 use crate::{
     machine::{EnvironmentId, RetirePermit, StackName},
     random,
@@ -161,6 +162,20 @@ impl StackDriver for Process {
 
     fn changes(&self, environment: &EnvironmentId) -> Option<watch::Receiver<u64>> {
         Some(self.changes.of(environment))
+    }
+
+    async fn logs(&self, name: &StackName, from: &LogsFrom) -> Result<Logs, StepError> {
+        let (folder, name, from) = (self.folder.clone(), name.clone(), from.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let failed = |error| unavailable(&format!("reading the output of {name} failed"), &error);
+            logs::read(&folder, &name, &from).map_err(failed)
+        });
+        read.await.map_err(|error| unavailable("the work was cut short", &error))?
+    }
+
+    fn writes(&self, name: &StackName) -> Option<watch::Receiver<u64>> {
+        let folder = logs::folder_of(&self.folder, name)?;
+        self.changes.writes(&folder.0.join("logs"))
     }
 
     fn check_definition(&self, definition: &str) -> Result<(), Vec<String>> {
@@ -307,11 +322,9 @@ impl Inner {
     /// Puts the folder away, and forgets older ones. `false`: somebody has just taken its lock.
     fn archive(&self, name: &StackName, folder: &StackFolder) -> io::Result<bool> {
         let Some(_lock) = folder.try_lock()? else { return Ok(false) };
-        let environment = &name.environment;
-        let retired =
-            self.folder.join("retired").join(environment.pipeline.as_str()).join(environment.environment.as_str());
+        let place = logs::retired(&self.folder, name);
+        let retired = place.parent().map(Path::to_owned).ok_or_else(|| io::Error::other("a folder has a parent"))?;
         fs::create_dir_all(&retired)?;
-        let place = retired.join(name.number.to_string());
         // The number was torn down before, and came back by a late request.
         remove(&place)?;
         match fs::rename(&folder.0, &place) {

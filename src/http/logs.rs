@@ -1,0 +1,399 @@
+//! What the instances of stacks write: a part of it as lines of JSON, or all that comes as server-sent events. Must not
+//! know where it is kept.
+
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Path, Query, State},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures_util::stream;
+use http::{HeaderMap, header};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{App, Problem, place::Place};
+use crate::{
+    access::Caller,
+    machine::{Environment, EnvironmentId, Number, StackName},
+    runner::{Begin, LogPage, Logs, LogsFrom, Position},
+    telling,
+};
+
+/// How many lines of each stream are shown, where nobody says.
+const LINES: u32 = 100;
+/// How many at most.
+const MOST: u32 = 10_000;
+/// How often a silent stream shows that it is alive.
+const ALIVE: Duration = Duration::from_secs(15);
+/// How often it is looked again while nothing rings, and whether the token is still good.
+const RECHECK: Duration = Duration::from_secs(2);
+/// How long more is waited for, so that what is written at the same time is read at once.
+const GATHER: Duration = Duration::from_millis(30);
+
+/// The part that a stack has in its environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = LogsOf)]
+pub(super) enum Of {
+    /// The stack that has the users' traffic.
+    #[default]
+    Live,
+    /// The stack of the deployment whose turn it is.
+    Candidate,
+    /// The stack before, kept warm.
+    Standby,
+    /// The stack of the last deployment that failed or was rolled back.
+    Failed,
+}
+
+/// Which output, and how much of it.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// The stack, by the part that it has; `live` when neither this nor `stack` says.
+    of: Option<Of>,
+    /// The stack, by the number of its deployment.
+    #[param(maximum = 4_294_967_295_u32, example = 5)]
+    stack: Option<u32>,
+    /// Only what this instance wrote, counted from 0.
+    #[param(maximum = 4_294_967_295_u32)]
+    instance: Option<u32>,
+    /// The last so many lines of each stream of each instance, 10,000 at most.
+    #[param(maximum = 4_294_967_295_u32, example = 100)]
+    lines: Option<u32>,
+    /// Go on with what is written from then on, as server-sent events.
+    #[serde(default)]
+    follow: bool,
+}
+
+/// One line of the answer, or the data of one event.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[schema(as = LogEntry)]
+pub(super) enum Entry {
+    /// What follows is of this stack.
+    Stack {
+        stack: u32,
+        /// Null when it was named by its number and has no part.
+        of: Option<Of>,
+        version: Option<String>,
+    },
+    /// A line, without the secrets of the pipeline.
+    Line {
+        stack: u32,
+        instance: u32,
+        /// `out` or `err`.
+        stream: &'static str,
+        text: String,
+    },
+    /// An instance was started again.
+    Started { stack: u32, instance: u32 },
+    /// Some lines were removed before they could be read.
+    Missed { stack: u32 },
+    /// The stack is gone: nothing more comes.
+    Ended { stack: u32 },
+}
+
+impl Entry {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Stack { .. } => "stack",
+            Self::Line { .. } => "line",
+            Self::Started { .. } => "started",
+            Self::Missed { .. } => "missed",
+            Self::Ended { .. } => "ended",
+        }
+    }
+}
+
+/// What the instances of a stack wrote
+///
+/// Lines of JSON; with `follow=true` server-sent events whose data are the same. The first says which stack it is. Lines of
+/// one stream are in order; between streams and instances there is none. Followed by its part, another stack that gets that
+/// part is followed from then on. Ids of events are positions: sent back as `Last-Event-ID`, it goes on there.
+#[utoipa::path(
+    get, path = "/v1/environments/{pipeline}/{environment}/logs", tag = "looking", params(Place, Wanted),
+    params(("last-event-id" = Option<String>, Header, description = "The last event that was heard; browsers send it by themselves")),
+    responses((status = 200, description = "Lines of JSON, or with `follow=true` `text/event-stream`", body = Entry, content_type = "application/x-ndjson")),
+)]
+pub(super) async fn logs(
+    State(app): State<Arc<App>>,
+    Path(place): Path<Place>,
+    Query(wanted): Query<Wanted>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = place.find(&app)?.id.clone();
+    let mut tail = Tail::begin(app, id, wanted, caller, last_event_id(&headers)?).await?;
+    if tail.follow {
+        let events =
+            stream::unfold(tail, |mut tail| async move { Some((Ok::<_, Infallible>(tail.next().await?), tail)) });
+        return Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response());
+    }
+    let mut text = String::new();
+    while let Some((entry, _)) = tail.told.pop_front() {
+        text += &serde_json::to_string(&entry).map_err(|error| Problem::new(500, error.to_string()))?;
+        text.push('\n');
+    }
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], text).into_response())
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<(Number, Position)>, Problem> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let read = |text: &str| {
+        let (number, position) = text.trim().split_once('.')?;
+        Some((Number(number.parse().ok()?), position.parse().ok()?))
+    };
+    let read = value.to_str().ok().and_then(read);
+    let why = "`Last-Event-ID` must be the id of an event of this stream, such as 5.0out-1a2b-4096";
+    read.map(Some).ok_or_else(|| Problem::new(400, why))
+}
+
+/// One reader.
+struct Tail {
+    app: Arc<App>,
+    id: EnvironmentId,
+    caller: Caller,
+    states: watch::Receiver<Arc<Environment>>,
+    /// None: the stack is named by its number.
+    of: Option<Of>,
+    instance: Option<u32>,
+    lines: usize,
+    follow: bool,
+    /// What is read now, and how far.
+    stack: Number,
+    at: Begin,
+    /// Where the last entry that was told ends.
+    heard: Position,
+    starts: Option<Vec<u64>>,
+    told: VecDeque<(Entry, Position)>,
+    writes: Option<watch::Receiver<u64>>,
+    over: bool,
+}
+
+impl Tail {
+    async fn begin(
+        app: Arc<App>,
+        id: EnvironmentId,
+        wanted: Wanted,
+        caller: Caller,
+        heard: Option<(Number, Position)>,
+    ) -> Result<Self, Problem> {
+        let of = wanted.of.or(wanted.stack.is_none().then_some(Of::Live));
+        if wanted.of.is_some() && wanted.stack.is_some() {
+            return Err(Problem::new(400, "name the stack by `stack` or by `of`, not by both"));
+        }
+        let states = app.journal.watch(&id);
+        let state = states.borrow().clone();
+        let number = wanted.stack.map(Number).or_else(|| of.and_then(|of| number_of(&state, of)));
+        let heard = heard.filter(|_| wanted.follow);
+        let stack = heard.as_ref().map(|(number, _)| *number).or(number);
+        let stack = stack.ok_or_else(|| none(&id, &state, of))?;
+        let lines = usize::try_from(wanted.lines.unwrap_or(LINES).min(MOST)).unwrap_or(usize::MAX);
+        let resumed = heard.is_some();
+        let heard = heard.map(|(_, position)| position);
+        let mut tail = Self {
+            at: heard.clone().map_or(Begin::Last(lines), Begin::After),
+            heard: heard.unwrap_or_default(),
+            instance: wanted.instance,
+            follow: wanted.follow,
+            starts: None,
+            told: VecDeque::new(),
+            writes: None,
+            over: false,
+            app,
+            id,
+            caller,
+            states,
+            of,
+            lines,
+            stack,
+        };
+        if !resumed {
+            tail.say_which(&state);
+        }
+        tail.read(&state).await?;
+        Ok(tail)
+    }
+
+    fn name(&self) -> StackName {
+        StackName { environment: self.id.clone(), number: self.stack }
+    }
+
+    fn say_which(&mut self, state: &Environment) {
+        let part = [Of::Live, Of::Candidate, Of::Standby, Of::Failed];
+        let of = part.into_iter().find(|of| number_of(state, *of) == Some(self.stack));
+        let version = state.release_of(self.stack).map(|release| release.version.to_string());
+        self.told.push_back((Entry::Stack { stack: self.stack.0, of, version }, self.heard.clone()));
+    }
+
+    /// Reads what there is more, once. Returns whether there was anything.
+    async fn read(&mut self, state: &Environment) -> Result<bool, Problem> {
+        let from = LogsFrom { instance: self.instance, begin: self.at.clone(), unfinished: !self.follow };
+        let page = match self.app.instances.logs(&self.name(), &from).await {
+            Ok(Logs::Page(page)) => page,
+            // It has not written yet, or is just being put away.
+            Ok(Logs::NotKept(_)) if is_there(state, self.stack) => return Ok(false),
+            Ok(Logs::NotKept(kept)) => return Err(not_kept(&self.id, state, self.stack, &kept)),
+            Err(error) => return Err(Problem::new(if error.is_refusal() { 409 } else { 503 }, error.to_string())),
+        };
+        if let Some(instance) = self.instance.filter(|i| !page.instances.is_empty() && !page.instances.contains(i)) {
+            let all: Vec<String> = page.instances.iter().map(ToString::to_string).collect();
+            let why = format!("stack {} has no instance {instance}; it has: {}", self.stack, all.join(", "));
+            return Err(Problem::not_found(&format!("{why} (`pointsman logs {} --stack {}`)", self.id, self.stack)));
+        }
+        let (more, before) = (page.more, self.told.len());
+        self.take(page);
+        Ok(more || self.told.len() > before)
+    }
+
+    fn take(&mut self, page: LogPage) {
+        let stack = self.stack.0;
+        let missed = (page.missed, Entry::Missed { stack });
+        self.told.extend(missed.0.then(|| (missed.1, self.heard.clone())));
+        let before = self.starts.replace(page.starts.clone()).unwrap_or_else(|| page.starts.clone());
+        let again = before.iter().zip(&page.starts).enumerate().filter(|(_, (before, now))| before < now);
+        let again = again.filter_map(|(instance, _)| u32::try_from(instance).ok());
+        let again = again.filter(|instance| self.instance.is_none_or(|only| only == *instance));
+        self.told.extend(again.map(|instance| (Entry::Started { stack, instance }, self.heard.clone())));
+        for line in page.lines {
+            self.heard.advance(line.instance, line.stream, line.next);
+            let (instance, stream, text) = (line.instance, line.stream.as_str(), line.text);
+            self.told.push_back((Entry::Line { stack, instance, stream, text }, self.heard.clone()));
+        }
+        self.heard = page.next.clone();
+        self.at = Begin::After(page.next);
+    }
+
+    /// The next event; waits for it. None when nothing more comes, or the token is no longer good.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((entry, heard)) = self.told.pop_front() {
+                let event = Event::default().id(format!("{}.{heard}", self.stack)).event(entry.name());
+                return event.json_data(&entry).ok();
+            }
+            if self.over || !self.app.access.still(&self.caller, self.app.clock.host()) {
+                return None;
+            }
+            // First this, then the look: what is written in between rings.
+            if self.writes.is_none() {
+                self.writes = self.app.instances.writes(&self.name());
+            }
+            self.writes.as_mut().map(watch::Receiver::mark_unchanged);
+            let state = self.states.borrow_and_update().clone();
+            let more = match self.read(&state).await {
+                Ok(more) => more,
+                // It was removed meanwhile, or cannot be read now: said by what comes next, or asked again.
+                Err(problem) => {
+                    tracing::debug!(?problem, "what a stack wrote cannot be read for a follower");
+                    self.leave(&state);
+                    false
+                }
+            };
+            if more || self.go_over(&state) {
+                continue;
+            }
+            if !self.told.is_empty() {
+                continue;
+            }
+            self.wait().await;
+        }
+    }
+
+    /// Follows another stack that has the part now. Returns whether that is so.
+    fn go_over(&mut self, state: &Environment) -> bool {
+        let now = self.of.and_then(|of| number_of(state, of)).filter(|now| *now != self.stack);
+        if let Some(now) = now {
+            (self.stack, self.at, self.writes) = (now, Begin::Last(self.lines), None);
+            (self.heard, self.starts) = (Position::default(), None);
+            self.say_which(state);
+            return true;
+        }
+        self.leave(state);
+        self.over
+    }
+
+    /// Ends when the stack that is followed is gone for ever.
+    fn leave(&mut self, state: &Environment) {
+        let there = is_there(state, self.stack);
+        if !there && !matches!(self.of, Some(Of::Live)) && !self.over {
+            self.over = true;
+            self.told.push_back((Entry::Ended { stack: self.stack.0 }, self.heard.clone()));
+        }
+    }
+
+    async fn wait(&mut self) {
+        let written = async {
+            if let Some(bell) = &mut self.writes
+                && bell.changed().await.is_ok()
+            {
+                return self.app.clock.wait(GATHER).await;
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = written => {}
+            _ = self.states.changed() => {}
+            () = self.app.clock.wait(RECHECK) => {}
+        }
+    }
+}
+
+/// Whether the stack is of use, or not gone yet.
+fn is_there(state: &Environment, number: Number) -> bool {
+    let stacks = state.live().into_iter().chain(state.standby().map(|s| &s.stack)).map(|s| s.number);
+    let others = state.active().into_iter().chain(state.queue()).map(|d| d.number);
+    stacks.chain(others).chain(state.retiring().iter().map(|r| r.number)).any(|there| there == number)
+}
+
+/// The stack that has this part now.
+fn number_of(state: &Environment, of: Of) -> Option<Number> {
+    match of {
+        Of::Live => state.live().map(|live| live.number),
+        Of::Candidate => state.active().map(|d| d.number).filter(|n| state.live().is_none_or(|live| live.number != *n)),
+        Of::Standby => state.standby().map(|standby| standby.stack.number),
+        Of::Failed => telling::last_failure(state).map(|ended| ended.number),
+    }
+}
+
+/// The stacks whose output may be looked at, with the part that each has.
+fn listed(id: &EnvironmentId, state: &Environment, kept: &[Number]) -> String {
+    let parts = [("live", Of::Live), ("candidate", Of::Candidate), ("standby", Of::Standby), ("failed", Of::Failed)];
+    let mut all: Vec<(Number, &str)> =
+        parts.iter().filter_map(|(name, of)| Some((number_of(state, *of)?, *name))).collect();
+    let more = kept.iter().rev().filter(|n| !all.iter().any(|(known, _)| known == *n)).map(|n| (*n, ""));
+    all.extend(more.collect::<Vec<_>>());
+    let one = |(number, part): &(Number, &str)| {
+        let version = state.release_of(*number).map(|release| release.version.to_string());
+        let words: Vec<String> = version.into_iter().chain((!part.is_empty()).then(|| (*part).to_owned())).collect();
+        if words.is_empty() { format!("stack {number}") } else { format!("stack {number} ({})", words.join(", ")) }
+    };
+    match all.as_slice() {
+        [] => format!("there is no stack yet (`pointsman status {id}`)"),
+        [first, ..] => {
+            let listed: Vec<String> = all.iter().map(one).collect();
+            format!("there are: {} (`pointsman logs {id} --stack {}`)", listed.join(", "), first.0)
+        }
+    }
+}
+
+fn none(id: &EnvironmentId, state: &Environment, of: Option<Of>) -> Problem {
+    let what = match of {
+        Some(Of::Live) | None => "nothing is live in",
+        Some(Of::Candidate) => "no deployment is under way in",
+        Some(Of::Standby) => "there is no standby in",
+        Some(Of::Failed) => "no deployment has failed of late in",
+    };
+    Problem::not_found(&format!("{what} {id}; {}", listed(id, state, &[])))
+}
+
+fn not_kept(id: &EnvironmentId, state: &Environment, stack: Number, kept: &[Number]) -> Problem {
+    let made = stack <= state.last_number();
+    let why = if made { "no output is kept of" } else { "there was never" };
+    Problem::not_found(&format!("{why} stack {stack} in {id}; {}", listed(id, state, kept)))
+}
