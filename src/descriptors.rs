@@ -44,7 +44,6 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
 }
 
 /// Returns how often this process was refused a descriptor since it began.
-#[cfg(test)]
 pub(crate) fn refused() -> u64 {
     REFUSED.load(Relaxed)
 }

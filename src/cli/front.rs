@@ -11,6 +11,7 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    clock::Clock,
     log_file,
     web_front::builtin::process::{self, Start},
 };
@@ -46,7 +47,8 @@ pub fn run(args: &FrontArgs) -> anyhow::Result<()> {
             }
         };
         let kept = if args.kept { Some(UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?)) } else { None };
-        let ran = process::run(&args.folder, Start { take_over: args.take_over, kept }, stop).await;
+        let start = Start { take_over: args.take_over, kept, clock: Clock::real() };
+        let ran = process::run(&args.folder, start, stop).await;
         Ok(ran.inspect_err(|error| tracing::error!(%error, "the front ends"))?)
     })
 }

@@ -60,7 +60,7 @@ pub(super) struct Environment {
     pub pin_version: Option<String>,
     /// Releases that may not be deployed.
     pub vetoes: Vec<Veto>,
-    /// What does not work at the moment.
+    /// What does not work at the moment, and what is wrong with the front although it serves.
     pub trouble: Vec<Trouble>,
     /// The last deployments that are over, newest last.
     pub ended: Vec<Ended>,
@@ -345,7 +345,7 @@ pub(super) struct Veto {
     pub reason: String,
 }
 
-/// A step that does not work.
+/// A step that does not work, or something that is wrong with the front.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Trouble {
     pub step: String,

@@ -39,7 +39,7 @@ pub(super) fn state(id: &EnvironmentId, state: &machine::Environment, sight: &Si
         pin: state.pin(),
         pin_version: state.pin().and_then(|pin| telling::version(state, pin)).map(str::to_owned),
         vetoes: state.vetoes().iter().map(|v| veto(v, state)).collect(),
-        trouble: sight.trouble.iter().map(trouble).collect(),
+        trouble: of_the_front(sight).chain(sight.trouble.iter().map(trouble)).collect(),
         ended: state.ended().iter().map(ended).collect(),
         last_failure: telling::last_failure(state).map(ended),
         next: telling::sentence(id, state, &seen),
@@ -180,6 +180,14 @@ fn veto(veto: &machine::Veto, state: &machine::Environment) -> Veto {
 
 fn trouble(trouble: &crate::runner::Trouble) -> Trouble {
     Trouble { step: trouble.step.clone(), why: trouble.why.clone(), since: format_time(trouble.since) }
+}
+
+/// What is wrong with the front stands in the way of nothing, so it comes before what does.
+fn of_the_front(sight: &Sight) -> impl Iterator<Item = Trouble> {
+    sight.front.iter().map(|concern| {
+        let said = telling::front(&concern.what, sight.looked);
+        Trouble { step: said.step.to_owned(), why: said.why(), since: format_time(concern.since) }
+    })
 }
 
 fn ended(ended: &machine::Ended) -> Ended {

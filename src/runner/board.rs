@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{
     machine::{Condition, EnvironmentId, Health, Millis, Number, StackView},
     telling,
+    web_front::FrontTrouble,
 };
 
 /// The step by which it is known what users see.
@@ -33,7 +34,23 @@ pub struct Sight {
     pub open: Vec<(Number, u64)>,
     /// The host that the front was found on, by name and identity, where it tells.
     pub front_host: Option<String>,
+    /// What is wrong with the front although it may serve, the most pressing last.
+    pub front: Vec<Concern>,
 }
+
+/// Something that is wrong with a front.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Concern {
+    /// What it is.
+    pub what: FrontTrouble,
+    /// Since when it is so, or known.
+    pub since: Millis,
+    /// When it was logged last.
+    logged: Millis,
+}
+
+/// How often the log says again what is still wrong with a front.
+const AGAIN: Millis = Millis(86_400_000);
 
 /// One stack.
 #[derive(Clone, Debug, Serialize)]
@@ -109,6 +126,7 @@ impl Sight {
             front_silent: self.trouble.iter().find(|t| t.step == ASKING_THE_FRONT).map(|t| &*t.why),
             looked: (self.looked.0 > 0).then_some(self.looked),
             stacks: stacks.collect(),
+            front: self.front.iter().map(|concern| &concern.what).collect(),
             trouble: trouble.map(|t| telling::Hindrance { step: &t.step, why: &t.why, since: t.since }),
         }
     }
@@ -126,6 +144,23 @@ impl Sight {
                 true
             }
         }
+    }
+
+    /// Takes down what is wrong with the front. Returns what the log is to say: what is new, and what it has not said for a
+    /// day.
+    pub(super) fn front_has(&mut self, trouble: Vec<FrontTrouble>, now: Millis) -> Vec<FrontTrouble> {
+        let before = std::mem::take(&mut self.front);
+        let mut news = Vec::new();
+        for what in trouble {
+            let known = before.iter().find(|known| what.is_still(&known.what));
+            let logged = known.map(|known| known.logged).filter(|logged| now.since(*logged) < AGAIN);
+            if logged.is_none() {
+                news.push(what.clone());
+            }
+            let since = known.map(|known| known.since).or(what.since()).unwrap_or(now);
+            self.front.push(Concern { what, since, logged: logged.unwrap_or(now) });
+        }
+        news
     }
 
     /// A step works.
@@ -152,5 +187,27 @@ impl StackSight {
             endpoints: endpoints.cloned().unwrap_or_default(),
             remark: stack.remark.as_deref().map(str::to_owned),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_of_a_front_is_logged_when_it_is_new_and_once_a_day() {
+        let day = 86_400_000;
+        let ends = || FrontTrouble::CertificateEnds { file: "c.pem".into(), at: Millis(9 * day) };
+        let ended = || FrontTrouble::CertificateEnded { file: "c.pem".into(), at: Millis(9 * day) };
+        let mut sight = Sight::default();
+        let mut logged = |trouble: FrontTrouble, now: u64| sight.front_has(vec![trouble], Millis(now)).len();
+        assert_eq!(logged(ends(), 5), 1);
+        assert_eq!(logged(ends(), day), 0, "known");
+        assert_eq!(logged(ends(), day + 5), 1, "a day later");
+        assert_eq!(logged(ends(), day + 6), 0);
+        assert_eq!(logged(ended(), 9 * day), 1, "something else");
+        assert_eq!(sight.front[0].since, Millis(9 * day));
+        assert!(sight.front_has(Vec::new(), Millis(10 * day)).is_empty());
+        assert_eq!(sight.front, [], "it is over");
     }
 }

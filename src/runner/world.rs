@@ -22,6 +22,7 @@ use crate::{
     pipelines::{artifacts::Artifacts, frozen::Frozen},
     secrets::Secrets,
     stacks::{SeenStack, StackSpec, StackStatus, StepError},
+    telling,
     web_front::{CutOver, Endpoint, FrontDriver, Route, SeenFront, Target},
 };
 
@@ -275,13 +276,19 @@ impl World {
         let now = self.clock.now();
         let views = seen.stacks.iter().flatten();
         let stacks = views.map(|s| super::board::StackSight::new(s, endpoints.get(&s.number))).collect();
+        let mut news = Vec::new();
         self.board.update(&self.id, |sight| {
             sight.looked = now;
             sight.front_host = self.front.place();
+            news = sight.front_has(self.front.trouble(now), now);
             if seen.stacks.is_some() {
                 sight.stacks = stacks;
             }
         });
+        for trouble in news {
+            let said = telling::front(&trouble, now);
+            tracing::warn!(environment = %self.id, "{}: {}: {}", self.id, said.step, said.why());
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! What an event, a wait, a refusal, a trouble and a whole situation are called for people: written once, for the CLI, the API,
-//! the page, notifications and logs. Pure: it knows the machine's types and what was seen of the world, and decides nothing.
+//! the page, notifications and logs. Pure: it knows the machine's types, the
+//! facts that a front tells of itself and what was seen of the world, and decides nothing.
 
 mod beside;
 mod done;
 mod event;
+mod front;
 mod names;
 mod refusal;
 mod situation;
@@ -12,6 +14,7 @@ mod wait;
 
 pub(crate) use done::done;
 pub(crate) use event::{about, said};
+pub(crate) use front::front;
 pub(crate) use names::{release, releases, version};
 pub(crate) use refusal::refusal;
 pub(crate) use situation::{Situation, last_failure, situation};
@@ -20,7 +23,10 @@ pub(crate) use wait::{
     Readiness, WaitsFor, deadline, no_way_back, no_way_back_from, one_way, rollback, sentence, waits,
 };
 
-use crate::machine::{Millis, Number};
+use crate::{
+    machine::{Millis, Number},
+    web_front::FrontTrouble,
+};
 
 /// What was seen of an environment a moment ago, as far as sentences need it.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +39,8 @@ pub(crate) struct Outlook<'a> {
     pub trouble: Option<Hindrance<'a>>,
     /// Why the front cannot be asked, where it cannot.
     pub front_silent: Option<&'a str>,
+    /// What is wrong with the front although it may serve, the most pressing last.
+    pub front: Vec<&'a FrontTrouble>,
 }
 
 /// One stack, as it was seen.

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Outlook, beside, names,
+    Outlook, beside,
+    front::front,
+    names,
     wait::{Readiness, rollback, sentence},
 };
 use crate::{
@@ -29,10 +31,15 @@ pub(crate) struct Situation {
 
 /// Returns the three lines.
 pub(crate) fn situation(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> Situation {
+    let now = seen.looked.unwrap_or_default();
+    let front: Vec<_> = seen.front.iter().map(|trouble| front(trouble, now)).collect();
+    let add = |line: String, more: &str| format!("{line} {more}");
     Situation {
-        users: users(id, state, seen),
-        doing: doing(id, state, seen),
-        command: command(id, state, seen).map(|command| format!("pointsman {command}")),
+        users: front.iter().filter_map(|said| said.users.as_deref()).fold(users(id, state, seen), add),
+        doing: front.iter().map(|said| &*said.doing).fold(doing(id, state, seen), add),
+        command: command(id, state, seen)
+            .map(|command| format!("pointsman {command}"))
+            .or_else(|| front.into_iter().rev().find_map(|said| said.command)),
     }
 }
 
@@ -198,6 +205,7 @@ mod tests {
     use crate::{
         machine::{Entry, Event, Generation, Key, Millis, Number, Plan, Release, Trigger},
         telling::Glimpse,
+        web_front::FrontTrouble,
     };
 
     fn told(state: &mut Environment, events: impl IntoIterator<Item = Event>) {
@@ -278,6 +286,33 @@ mod tests {
         told(&mut state, [down(2)]);
         let said = situation(&id, &state, &looked(&[(2, "failed", "failing"), (1, "ready", "passing")]));
         assert_eq!(said.command.as_deref(), Some("pointsman rollback shop/prod"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_front_is_said_beside_what_users_see() {
+        let id = "shop/prod".parse().unwrap();
+        let mut state = Environment::default();
+        live(&mut state, 1);
+        let hour = 3_600_000;
+        let ends = FrontTrouble::CertificateEnds { file: "/c.pem".into(), at: Millis(300 * hour) };
+        let seen = |hours: u64, trouble| Outlook {
+            looked: Some(Millis(hours * hour)),
+            front: vec![trouble],
+            ..looked(&[(1, "ready", "passing")])
+        };
+        let soon = situation(&id, &state, &seen(60, &ends));
+        assert_eq!(
+            soon.users, "Users see 1.4.1 (deployment 1); it is up and passes its checks.",
+            "they see nothing of it"
+        );
+        assert!(soon.doing.contains(" /c.pem ends in 10 days, at 1970-01-13T12:00:00.000Z. "), "{}", soon.doing);
+        assert!(soon.command.as_deref().is_some_and(|command| command.starts_with("openssl x509 ")), "{soon:?}");
+        let ended = FrontTrouble::CertificateEnded { file: "/c.pem".into(), at: Millis(300 * hour) };
+        let users = situation(&id, &state, &seen(400, &ended)).users;
+        assert!(
+            users.starts_with("Users see 1.4.1") && users.contains("Browsers refuse the front's certificate"),
+            "{users}"
+        );
     }
 
     #[test]

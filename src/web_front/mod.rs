@@ -7,13 +7,15 @@ pub mod builtin;
 pub mod command;
 pub mod nginx;
 mod reading;
+mod trouble;
 
 use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+pub use trouble::FrontTrouble;
 
 use crate::{
-    machine::{Fencing, Generation, StackName},
+    machine::{Fencing, Generation, Millis, StackName},
     stacks::StepError,
 };
 
@@ -146,6 +148,12 @@ pub trait FrontDriver: Send + Sync {
     /// The host that the last look found the front on, by name and identity, where the front tells.
     fn place(&self) -> Option<String> {
         None
+    }
+
+    /// What is wrong with the front although it may serve, as far as the last look told, and who keeps it running. The most
+    /// pressing comes last.
+    fn trouble(&self, _now: Millis) -> Vec<FrontTrouble> {
+        Vec::new()
     }
 
     /// Returns when something has happened to the front or to what keeps it running, seen at once and not at a look: see

@@ -22,7 +22,7 @@ use tokio::{
 use super::store::Memory;
 use crate::{
     stacks::StepError,
-    web_front::{CutOver, Route, SeenFront, Target},
+    web_front::{CutOver, FrontTrouble, Route, SeenFront, Target},
 };
 
 /// The longest line.
@@ -109,6 +109,9 @@ pub struct Seen {
     /// What it understands: `PROTOCOL` of its program.
     #[serde(default)]
     pub protocol: u32,
+    /// What is wrong although it serves, the most pressing last.
+    #[serde(default)]
+    pub trouble: Vec<FrontTrouble>,
 }
 
 /// Raised when a front or a supervisor has to understand more than before. One that says less is replaced.

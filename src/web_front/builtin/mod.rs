@@ -27,11 +27,11 @@ use std::{
 use self::{
     control::{Answer, Order, Seen, ask},
     settings::Settings,
-    supervisor::Link,
+    supervisor::{Link, Status},
 };
-use super::{Claim, Claimed, CutOver, FrontDriver, Route, SeenFront, Target};
+use super::{Claim, Claimed, CutOver, FrontDriver, FrontTrouble, Route, SeenFront, Target};
 use crate::{
-    machine::{Fencing, StackName},
+    machine::{Fencing, Millis, StackName},
     stacks::StepError,
 };
 
@@ -46,6 +46,15 @@ pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc
 
 type SharedLink = Arc<tokio::sync::Mutex<Link>>;
 
+/// What was said last about trouble.
+#[derive(Default)]
+struct Told {
+    /// By the front.
+    front: Vec<FrontTrouble>,
+    /// By its supervisor.
+    status: Option<Status>,
+}
+
 /// The driver.
 pub struct BuiltinFront {
     folder: PathBuf,
@@ -56,6 +65,8 @@ pub struct BuiltinFront {
     binary: PathBuf,
     /// To the supervisor that was there last.
     link: Mutex<Option<SharedLink>>,
+    /// What the front and its supervisor said last.
+    told: Mutex<Told>,
 }
 
 impl BuiltinFront {
@@ -63,11 +74,15 @@ impl BuiltinFront {
     pub fn run_by(binary: PathBuf, table: &toml::Table, folder: &Path) -> Result<Self, Vec<String>> {
         let settings = Settings::read(table)?;
         let text = toml::to_string(table).map_err(|e| vec![format!("the front's settings can not be written: {e}")])?;
-        Ok(Self { folder: folder.to_owned(), settings, text, binary, link: Mutex::new(None) })
+        Ok(Self { folder: folder.to_owned(), settings, text, binary, link: Mutex::new(None), told: Mutex::default() })
     }
 
     fn link(&self) -> MutexGuard<'_, Option<SharedLink>> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn order(&self, order: Order) -> Result<Answer, StepError> {
@@ -122,7 +137,9 @@ impl FrontDriver for BuiltinFront {
     }
 
     async fn observe(&self) -> Result<Option<SeenFront>, StepError> {
-        Ok(self.seen().await?.front)
+        let seen = self.seen().await?;
+        self.told().front = seen.trouble;
+        Ok(seen.front)
     }
 
     async fn ask_public(&self) -> Result<Option<StackName>, StepError> {
@@ -134,12 +151,19 @@ impl FrontDriver for BuiltinFront {
         self.settings.listen.iter().map(claim).collect()
     }
 
+    fn trouble(&self, now: Millis) -> Vec<FrontTrouble> {
+        let told = self.told();
+        let (ended, not_starting) = told.status.as_ref().map(|status| status.trouble(now)).unwrap_or_default();
+        ended.into_iter().chain(told.front.iter().cloned()).chain(not_starting).collect()
+    }
+
     fn fencing(&self) -> Fencing {
         Fencing::CompareAndSet
     }
 
     async fn ensure_running(&self) -> Result<(), StepError> {
         let link = launch::ensure(&self.folder, &self.text, &self.binary).await?;
+        self.told().status = Some(link.status.clone());
         *self.link() = Some(Arc::new(tokio::sync::Mutex::new(link)));
         Ok(())
     }
@@ -147,7 +171,10 @@ impl FrontDriver for BuiltinFront {
     async fn changed(&self) {
         let link = self.link().clone();
         let Some(link) = link else { return std::future::pending().await };
-        if !link.lock().await.changed().await {
+        let mut open = link.lock().await;
+        if open.changed().await {
+            self.told().status = Some(open.status.clone());
+        } else {
             // Another one may have come meanwhile.
             let mut current = self.link();
             if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &link)) {

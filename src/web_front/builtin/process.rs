@@ -1,6 +1,7 @@
 //! The front process: one per folder. Applies orders to the data plane one after the other, remembers them, and
 //! hands over to its successor. Must not decide what is ordered.
 
+mod faults;
 mod follow;
 mod orders;
 mod start;
@@ -25,6 +26,7 @@ use tokio::{
     time::{interval, timeout},
 };
 
+use self::faults::Faults;
 use super::{
     control::{Answer, Handed, Kept, Order, is_ours, receive, send},
     handoff,
@@ -32,7 +34,10 @@ use super::{
     settings::Settings,
     store::{Memory, Store},
 };
-use crate::descriptors::{AcceptErrors, Reserve, is_shortage};
+use crate::{
+    clock::Clock,
+    descriptors::{AcceptErrors, Reserve, is_shortage},
+};
 
 /// The settings, in the front's folder.
 pub(super) const SETTINGS: &str = "settings.toml";
@@ -111,6 +116,8 @@ struct Front {
     watched: Vec<Option<std::time::SystemTime>>,
     /// What lets orders in when clients have taken all descriptors.
     reserve: Reserve,
+    /// What is wrong although it serves.
+    faults: Faults,
 }
 
 /// What comes in over the control socket.
@@ -121,12 +128,20 @@ enum Message {
 }
 
 /// How a front begins.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Start {
     /// In place of the one that runs for this folder.
     pub take_over: bool,
     /// Listening sockets that outlived the front before come over this connection.
     pub kept: Option<StdUnixStream>,
+    /// The time, by which certificates end.
+    pub clock: Clock,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self { take_over: false, kept: None, clock: Clock::real() }
+    }
 }
 
 /// Runs the front of this folder until `stop` is ready, it has handed over, or something that must live has died.
@@ -162,6 +177,7 @@ async fn serve(mut front: Front, stop: impl Future<Output = ()>) -> Result<(), F
             _ = hang_up.recv() => drop(front.reload()),
             _ = watch.tick() => {
                 front.reserve.refill();
+                front.faults.count(front.plane.refused());
                 front.reload_if_changed();
             }
         }
@@ -303,6 +319,7 @@ impl Front {
             Ok(()) => tracing::info!("certificate and pages read again"),
             Err(error) => tracing::error!(%error, "nothing reloaded; serving with what was there"),
         }
+        self.faults.reloaded(&reloaded);
         self.watched = self.modified();
         reloaded
     }

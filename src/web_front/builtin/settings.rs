@@ -10,9 +10,14 @@ use std::{
 use hyper::header::HeaderName;
 use toml::Value;
 
-use super::{plane::told, process::fixed_files};
+use super::{
+    plane::{is_host, told},
+    process::fixed_files,
+};
 use crate::{
     descriptors::Shares,
+    machine::Millis,
+    text::parse_duration,
     web_front::reading::{Reader, boolean, duration, number, path, shown, text},
 };
 
@@ -68,7 +73,14 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+    /// Hosts that users go to: it is told when the certificate does not cover one of them.
+    pub names: Vec<String>,
+    /// How long before its end that is told.
+    pub warn_before: Millis,
 }
+
+/// Most certificates are renewed a month before their end: later than this, that has failed.
+const WARN_BEFORE: Millis = Millis(21 * 86_400_000);
 
 /// What turns a request into one for the staged candidate. Nothing set: nobody can ask for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -126,9 +138,11 @@ impl Settings {
         let probe_path = top.optional("probe_path", probe_path).unwrap_or_else(|| "/".to_owned());
         let behind_proxy = top.optional("behind_proxy", boolean).unwrap_or(false);
         let flush = top.optional("flush", boolean).unwrap_or(true);
-        let tls = top.table("tls", |t| match (t.required("certificate", path), t.required("key", path)) {
-            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
-            _ => None,
+        let tls = top.table("tls", |t| {
+            let (certificate, key) = (t.required("certificate", path), t.required("key", path));
+            let names = t.optional("names", hosts).unwrap_or_default();
+            let warn_before = t.optional("warn_before", days).unwrap_or(WARN_BEFORE);
+            Some(TlsFiles { certificate: certificate?, key: key?, names, warn_before })
         });
         let preview = top.table("preview", |t| Preview {
             header: t.optional("header", header_name),
@@ -238,13 +252,27 @@ pub fn anchored(table: &toml::Table, written_in: &Path) -> toml::Table {
         table.get_mut(key).map(anchor);
     }
     if let Some(Value::Table(tls)) = table.get_mut("tls") {
-        tls.iter_mut().for_each(|(_, value)| anchor(value));
+        for key in ["certificate", "key"] {
+            tls.get_mut(key).map(anchor);
+        }
     }
     table
 }
 
 fn header_name(value: &Value) -> Result<HeaderName, String> {
     text(value)?.parse().map_err(|_| format!("{} is no header name", shown(value)))
+}
+
+fn hosts(value: &Value) -> Result<Vec<String>, String> {
+    let wanted = || format!("host names without a port, in a list of texts, are wanted, not {}", shown(value));
+    let names = value.as_array().ok_or_else(wanted)?.iter().map(|v| v.as_str().filter(|name| is_host(name)));
+    names.map(|name| name.map(str::to_ascii_lowercase).ok_or_else(wanted)).collect()
+}
+
+fn days(value: &Value) -> Result<Millis, String> {
+    let wanted = || format!("a length of time from \"1h\" to \"400d\" is wanted, not {}", shown(value));
+    let length = parse_duration(value.as_str().ok_or_else(wanted)?).map_err(|_| wanted())?;
+    if (3_600_000..=400 * 86_400_000).contains(&length.0) { Ok(length) } else { Err(wanted()) }
 }
 
 fn probe_path(value: &Value) -> Result<String, String> {
@@ -294,6 +322,23 @@ mod tests {
         let mut large = settings("");
         large.fit(65_536);
         assert_eq!(large.connections, CONNECTIONS);
+    }
+
+    #[test]
+    fn what_is_said_about_a_certificate_is_read_and_only_files_are_anchored() {
+        let table = "tls = { certificate = 'c', key = 'k', names = ['Shop.test', '10.0.0.1'], warn_before = '30d' }";
+        let table = anchored(&table.parse().unwrap(), Path::new("/etc/shop"));
+        let mut table = table;
+        table.insert("listen".into(), "127.0.0.1:1".into());
+        let tls = Settings::read(&table).unwrap().tls.unwrap();
+        assert_eq!((tls.certificate, tls.key), ("/etc/shop/c".into(), "/etc/shop/k".into()));
+        assert_eq!((tls.names, tls.warn_before.0), (vec!["shop.test".into(), "10.0.0.1".into()], 30 * 86_400_000));
+        for wrong in ["names = ['a b']", "names = 'a'", "names = ['a:80']", "warn_before = '1m'", "warn_before = 9"] {
+            let table = format!("listen = '127.0.0.1:1'\ntls = {{ certificate = 'c', key = 'k', {wrong} }}");
+            let mistakes = Settings::read(&table.parse().unwrap()).unwrap_err();
+            let key = wrong.split(' ').next().unwrap();
+            assert!(mistakes.len() == 1 && mistakes[0].starts_with(&format!("front.tls.{key}: ")), "{mistakes:?}");
+        }
     }
 
     #[test]

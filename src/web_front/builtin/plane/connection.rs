@@ -54,8 +54,8 @@ pub(super) async fn serve(stream: std::net::TcpStream, peer: SocketAddr, seat: S
                 let (begin, http2) = sniff(&mut stream).await?;
                 (Wire::Plain(stream), begin, http2)
             }
-            Some(config) => {
-                let stream = TlsAcceptor::from(config).accept(stream).await?;
+            Some(tls) => {
+                let stream = TlsAcceptor::from(tls.config.clone()).accept(stream).await?;
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 (Wire::Tls(Box::new(stream)), Vec::new(), http2)
             }

@@ -6,6 +6,7 @@
 
 mod activity;
 mod body;
+mod certificate;
 mod connection;
 mod gate;
 mod headers;
@@ -31,7 +32,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -40,6 +41,7 @@ use hyper::header::HeaderValue;
 use subtle::ConstantTimeEq;
 use tokio::sync::{mpsc, watch};
 
+pub(super) use certificate::is_host;
 pub(super) use headers::PROBE_NAME;
 pub(super) use listener::told;
 pub(super) use pages::FRONT_NAME;
@@ -50,7 +52,11 @@ pub(super) use worker::detach;
 
 use self::{listener::Acceptor, table::Stacks, worker::Worker};
 use super::settings::Settings;
-use crate::{descriptors::Budget, machine::StackName, web_front::Target};
+use crate::{
+    descriptors::Budget,
+    machine::{Millis, StackName},
+    web_front::{FrontTrouble, Target},
+};
 
 /// What connections do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -68,7 +74,7 @@ struct Shared {
     settings: Settings,
     table: ArcSwap<Table>,
     pages: ArcSwap<Pages>,
-    tls: ArcSwapOption<rustls::ServerConfig>,
+    tls: ArcSwapOption<tls::Loaded>,
     /// Tenths of a second since the start: good enough for timeouts, and reading it costs nothing.
     tick: AtomicU32,
     /// When a request last waited for a connection to a stack, in ticks.
@@ -78,6 +84,10 @@ struct Shared {
     /// Who probes says this, and is told which stack answers.
     probe: HeaderValue,
     connections: AtomicUsize,
+    /// Requests that were answered 503 because there are as many connections as there may be.
+    crowded: AtomicU64,
+    /// The same because the stack has as many as it may have.
+    busy: AtomicU64,
     room: room::Room,
     /// What descriptors there are for connections to stacks.
     stack_connections: Arc<Budget>,
@@ -111,6 +121,11 @@ impl Shared {
     }
 }
 
+fn load_tls(settings: &Settings) -> io::Result<Option<Arc<tls::Loaded>>> {
+    let hosts: Vec<String> = settings.preview.host.iter().cloned().collect();
+    settings.tls.as_ref().map(|files| tls::load(files, &hosts)).transpose()
+}
+
 /// Running workers, and the sockets that they serve.
 pub(super) struct Plane {
     shared: Arc<Shared>,
@@ -132,12 +147,14 @@ impl Plane {
             settings: settings.clone(),
             table: ArcSwap::from_pointee(Table::default()),
             pages: ArcSwap::from_pointee(Pages::load(settings)?),
-            tls: ArcSwapOption::new(settings.tls.as_ref().map(tls::load).transpose()?),
+            tls: ArcSwapOption::new(load_tls(settings)?),
             tick: AtomicU32::new(1),
             pressed: AtomicU32::new(0),
             turn: AtomicUsize::new(0),
             probe,
             connections: AtomicUsize::new(0),
+            crowded: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
             room: room::Room::default(),
             stack_connections: Budget::of(settings.stack_connections),
             stage: watch::Sender::new(Stage::Serving),
@@ -196,11 +213,19 @@ impl Plane {
     /// Reads certificate and pages again; on error everything stays as it was.
     pub(super) fn reload(&self) -> io::Result<()> {
         let pages = Pages::load(&self.shared.settings)?;
-        if let Some(files) = &self.shared.settings.tls {
-            self.shared.tls.store(Some(tls::load(files)?));
-        }
+        self.shared.tls.store(load_tls(&self.shared.settings)?);
         self.shared.pages.store(Arc::new(pages));
         Ok(())
+    }
+
+    /// What is wrong with the certificate at this time, the most pressing last.
+    pub(super) fn certificate_trouble(&self, now: Millis) -> Vec<FrontTrouble> {
+        self.shared.tls.load().as_ref().map(|tls| tls.certificate.trouble(now)).unwrap_or_default()
+    }
+
+    /// How many requests were answered 503 so far: for too many connections of clients, and for too many to a stack.
+    pub(super) fn refused(&self) -> (u64, u64) {
+        (self.shared.crowded.load(Ordering::Relaxed), self.shared.busy.load(Ordering::Relaxed))
     }
 
     /// Somebody else accepts on the same sockets: ours are closed, and clients are asked to go with their next answer.

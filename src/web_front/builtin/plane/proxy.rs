@@ -91,6 +91,7 @@ impl Connection {
                 }
             }
             Err(page) => {
+                self.count(page);
                 let mut response = self.seat.shared.pages.load().answer(page, json);
                 if let (true, Some(live)) = (probe, &self.seat.shared.table.load().live) {
                     response.headers_mut().insert(&headers::STACK, live.label.clone());
@@ -103,6 +104,16 @@ impl Connection {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// Counts what a limit refuses.
+    fn count(&self, page: Page) {
+        let shared = &self.seat.shared;
+        match page {
+            Page::Crowded => shared.crowded.fetch_add(1, Ordering::Relaxed),
+            Page::Busy => shared.busy.fetch_add(1, Ordering::Relaxed),
+            _ => return,
+        };
     }
 
     fn must_go(&self) -> bool {

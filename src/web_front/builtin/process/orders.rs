@@ -162,6 +162,8 @@ impl Front {
     async fn seen(&mut self) -> Seen {
         let mut open = self.plane.open();
         let mut connections = self.plane.connections();
+        self.faults.count(self.plane.refused());
+        let trouble = self.faults.all(|now| self.plane.certificate_trouble(now));
         for answer in self.tell(&Order::Observe).await {
             let Answer::Seen(seen) = answer else { continue };
             connections += seen.connections;
@@ -185,6 +187,7 @@ impl Front {
             pid: std::process::id(),
             connections,
             protocol: PROTOCOL,
+            trouble,
         }
     }
 }

@@ -21,7 +21,7 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::{Front, FrontError, RESERVE, SETTINGS, SUCCESSION, Start, digest, io_error};
+use super::{Faults, Front, FrontError, RESERVE, SETTINGS, SUCCESSION, Start, digest, io_error};
 use crate::{
     descriptors::{Reserve, raise_limit},
     web_front::builtin::{
@@ -52,9 +52,11 @@ pub(super) async fn begin(folder: &Path, start: Start) -> Result<Front, FrontErr
     let path = folder.join(SETTINGS);
     let text = std::fs::read_to_string(&path).map_err(io_error(format!("{} can not be read", path.display())))?;
     let mut settings = read_settings(&path, &text)?;
-    if let Some(short) = settings.fit(raise_limit()) {
+    let short = settings.fit(raise_limit());
+    if let Some(short) = &short {
         tracing::warn!("{short}");
     }
+    let faults = Faults::new(folder, short, (settings.connections, settings.connections_per_stack), start.clock);
     let mut kept = match start.kept {
         Some(stream) => from_supervisor(stream).await.map_err(io_error("the supervisor hands over no sockets"))?,
         None => HashMap::new(),
@@ -101,6 +103,7 @@ pub(super) async fn begin(folder: &Path, start: Start) -> Result<Front, FrontErr
         supervisor: None,
         watched: Vec::new(),
         reserve: Reserve::of(RESERVE),
+        faults,
     };
     front.watched = front.modified();
     let (pid, take_over) = (std::process::id(), start.take_over);

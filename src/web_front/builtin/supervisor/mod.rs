@@ -24,12 +24,14 @@ use super::{
     control::{CONTROL, PROTOCOL, connect, receive, send},
     process::VERSION,
 };
-use crate::machine::Millis;
+use crate::{machine::Millis, web_front::FrontTrouble};
 
 /// The name of its socket, in the front's folder.
 const SOCKET: &str = "supervisor";
 /// Ends of the front that are remembered.
 const ENDS: usize = 16;
+/// How long an end of the front is told.
+const TOLD: Millis = Millis(86_400_000);
 /// For an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -81,6 +83,25 @@ pub(super) struct End {
 }
 
 impl Status {
+    /// Returns what is wrong with the front itself: that it does not begin, and its ends of the last day.
+    pub(super) fn trouble(&self, now: Millis) -> (Option<FrontTrouble>, Option<FrontTrouble>) {
+        let recent: Vec<&End> = self.ends.iter().filter(|end| now.since(end.at) < TOLD).collect();
+        let ended = recent.last().map(|last| FrontTrouble::Ended {
+            times: recent.len(),
+            at: last.at,
+            why: last.why.clone(),
+            away_ms: last.away_ms,
+            folder: self.folder.clone(),
+        });
+        let absent = self.front.is_none() && self.failed > 0;
+        let not_starting = absent.then(|| FrontTrouble::NotStarting {
+            times: self.failed,
+            why: self.why.clone(),
+            folder: self.folder.clone(),
+        });
+        (ended, not_starting)
+    }
+
     /// Whether it is the supervisor of this folder, and of this program.
     fn is_right_for(&self, folder: &Path) -> bool {
         let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {

@@ -259,6 +259,7 @@ impl Supervisor {
         self.front = Front::Serving { link, since: Stopwatch::start() };
         self.status.send_modify(|status| {
             (status.front, status.folder) = (Some(pid), folder);
+            (status.failed, status.why) = (0, String::new());
             if let Some(last) = status.ends.last_mut().filter(|end| end.away_ms.is_none()) {
                 last.away_ms = away;
             }

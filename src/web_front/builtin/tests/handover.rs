@@ -71,7 +71,7 @@ async fn a_successor_that_can_not_begin_changes_nothing() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let text = format!("listen = ['{}', '{}']", old.address, taken.local_addr().unwrap());
     std::fs::write(old.folder.path().join("settings.toml"), text).unwrap();
-    let start = process::Start { take_over: true, kept: None };
+    let start = process::Start { take_over: true, ..Default::default() };
     let failed = process::run(old.folder.path(), start, std::future::pending()).await;
     assert!(failed.unwrap_err().to_string().contains("can not be listened on"));
     until("the old one serves again", async || old.driver.seen().await.is_ok()).await;

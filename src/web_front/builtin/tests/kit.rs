@@ -29,6 +29,7 @@ use tokio::{
 };
 
 use crate::{
+    clock::Clock,
     machine::{Generation, Number, StackName},
     web_front::{
         Endpoint, FrontDriver, Route, Target,
@@ -77,12 +78,22 @@ impl Front {
         Self::start_in(folder, free_address(), settings, false).await
     }
 
+    /// With a clock of its own.
+    pub(super) async fn start_at(settings: &str, clock: Clock) -> Self {
+        let start = process::Start { clock, ..process::Start::default() };
+        Self::begin(Arc::new(tempfile::tempdir().unwrap()), free_address(), settings, start).await
+    }
+
     pub(super) async fn start_in(
         folder: Arc<tempfile::TempDir>,
         address: SocketAddr,
         settings: &str,
         take_over: bool,
     ) -> Self {
+        Self::begin(folder, address, settings, process::Start { take_over, ..process::Start::default() }).await
+    }
+
+    async fn begin(folder: Arc<tempfile::TempDir>, address: SocketAddr, settings: &str, start: process::Start) -> Self {
         let table: toml::Table = format!("listen = '{address}'\nflush = false\n{settings}").parse().unwrap();
         let driver = BuiltinFront::run_by("/nowhere".into(), &table, folder.path()).unwrap();
         std::fs::write(folder.path().join("settings.toml"), &driver.text).unwrap();
@@ -90,9 +101,7 @@ impl Front {
         let place = folder.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(process::run(place.path(), process::Start { take_over, kept: None }, async {
-                drop(stopped.await)
-            }))
+            runtime.block_on(process::run(place.path(), start, async { drop(stopped.await) }))
         });
         let front = Self { folder, driver, address, stop: Some(stop), thread: Some(thread) };
         let wanted = process::digest(&front.driver.text);

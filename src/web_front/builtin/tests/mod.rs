@@ -10,4 +10,5 @@ mod kit;
 mod limits;
 mod pages;
 mod streams;
+mod trouble;
 mod uploads;
