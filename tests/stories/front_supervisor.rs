@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use pointsman::web_front::{FrontDriver, builtin::BuiltinFront};
+use pointsman::{
+    clock::Clock,
+    web_front::{FrontDriver, FrontTrouble, builtin::BuiltinFront},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
@@ -140,6 +143,50 @@ async fn the_front_outlives_its_supervisor_and_the_next_one_holds_its_sockets() 
         newcomers.more().await;
     }
     assert_eq!(newcomers.refused().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_front_that_hangs_is_replaced_and_whoever_connects_meanwhile_is_answered() {
+    let (place, address, stack) = (Place::new(), free(), Stack::start(1).await);
+    let driver = place.driver(&format!("listen = '{address}'"));
+    driver.ensure_running().await.unwrap();
+    order(&driver, 4, &stack).await;
+    // One whose control socket was handed over: who made that is somebody else.
+    let driver = place.driver(&format!("listen = '{address}'\nthreads = 1"));
+    driver.ensure_running().await.unwrap();
+    let before = front_of(&driver).await;
+    signal(before, Signal::STOP);
+    until("it is stopped", async || {
+        fs::read_to_string(format!("/proc/{before}/stat")).is_ok_and(|stat| stat.contains(") T "))
+    })
+    .await;
+    let mut waiting = JoinSet::new();
+    waiting.spawn(async move { User::at(address).ask("/").await });
+    another_front(&driver, before).await;
+    assert_eq!(waiting.join_all().await, [Ok(1)]);
+    assert_eq!(generation(&driver).await, 4);
+    driver.ensure_running().await.unwrap();
+    let trouble = driver.trouble(Clock::real().host());
+    let why = trouble.iter().find_map(|trouble| match trouble {
+        FrontTrouble::Ended { why, .. } => Some(why.as_str()),
+        _ => None,
+    });
+    assert!(why.is_some_and(|why| why.contains("did not answer") && why.contains("it was stopped")), "{trouble:?}");
+}
+
+#[tokio::test]
+async fn when_both_are_killed_the_controller_is_told_and_starts_both() {
+    let (place, address, stack) = (Place::new(), free(), Stack::start(1).await);
+    let driver = place.driver(&format!("listen = '{address}'"));
+    driver.ensure_running().await.unwrap();
+    order(&driver, 6, &stack).await;
+    until("nothing more is told", async || timeout(Duration::from_millis(200), driver.changed()).await.is_err()).await;
+    signal(process_at(&place, "front-run").expect("it is there"), Signal::KILL);
+    signal(front_of(&driver).await, Signal::KILL);
+    timeout(PATIENCE, driver.changed()).await.expect("it is told");
+    driver.ensure_running().await.unwrap();
+    assert_eq!(User::at(address).ask("/").await, Ok(1));
+    assert_eq!(generation(&driver).await, 6);
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@
 //!
 //! This file is what the driver needs: what a supervisor says, and how it is asked. Must not decide when.
 
+mod hold;
 mod process;
+mod pulse;
 
 use std::{
     io,
@@ -13,6 +15,7 @@ use std::{
 };
 
 pub use process::run;
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -21,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    control::{CONTROL, PROTOCOL, connect, receive, send},
+    control::{Answer, CONTROL, Order, PROTOCOL, connect, receive, send},
     process::VERSION,
 };
 use crate::{machine::Millis, web_front::FrontTrouble};
@@ -181,7 +184,20 @@ pub async fn end(folder: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     }
     let stopped = match connect(folder, CONTROL).await {
-        Ok(front) => process::stop(front.get_ref()),
+        Ok(mut front) => {
+            // The socket may be that of a front before it, so it says its number itself.
+            let asked = async {
+                send(&mut front, &Order::Greet).await?;
+                receive::<Answer>(&mut front).await
+            };
+            match timeout(PATIENCE, asked).await {
+                Ok(Ok(Some(Answer::Seen(seen)))) => hold::signal(seen.pid, Signal::TERM),
+                Ok(Ok(Some(_))) => Err(io::Error::other("the front does not say which process it is")),
+                Ok(Ok(None)) => Ok(()),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            }
+        }
         Err(error) => Err(error),
     };
     stopped.or_else(|error| if gone(&error) { Ok(()) } else { Err(error) })

@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsRawFd, OwnedFd},
     os::unix::{fs::OpenOptionsExt, net::UnixStream as StdUnixStream},
     path::{Path, PathBuf},
     process::ExitStatus,
@@ -14,8 +14,7 @@ use std::{
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rustix::{
     fs::{FlockOperation, flock},
-    net::sockopt::socket_peercred,
-    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal},
+    process::Signal,
 };
 use tokio::{
     io::{AsyncReadExt, BufReader},
@@ -25,13 +24,16 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::{Ask, ENDS, End, PATIENCE, SOCKET, Status, gone};
+use super::{
+    Ask, ENDS, End, PATIENCE, SOCKET, Status, gone,
+    hold::{attach, give, holder_of, is_front_of, signal},
+    pulse::{self, Doing, Pulse},
+};
 use crate::{
     clock::{Clock, Stopwatch, after},
     descriptors::AcceptErrors,
     web_front::builtin::{
-        control::{Answer, CONTROL, Kept, Order, PROTOCOL, bind, connect, is_ours, receive, send},
-        handoff,
+        control::{Kept, Order, PROTOCOL, ask, bind, is_ours, receive, send},
         launch::{log_file, ourselves},
         plane::detach,
         process::VERSION,
@@ -64,7 +66,7 @@ enum Front {
     /// To be looked for.
     Unknown,
     /// It serves; the connection ends with it.
-    Serving { link: BufReader<UnixStream>, since: Stopwatch },
+    Serving { link: BufReader<UnixStream>, pid: u32, since: Stopwatch },
     /// It was started and does not answer yet.
     Starting { pid: u32 },
     /// To be looked for, or started, after this time.
@@ -87,6 +89,11 @@ struct Supervisor {
     successor: Option<u32>,
     /// How a process ended whose connection still has to.
     ended: Option<(u32, String)>,
+    /// The front that serves, or should, is asked whether it answers.
+    asking: Option<BoxFuture<'static, bool>>,
+    pulse: Pulse,
+    /// Which process was ended because it hung, and why.
+    hung: Option<(u32, String)>,
 }
 
 /// Supervises the front of this folder until it is told to leave, or the folder is removed. Returns at once where
@@ -125,6 +132,9 @@ pub async fn run(folder: &Path, stop: impl Future<Output = ()>) -> io::Result<()
         away: None,
         successor: None,
         ended: None,
+        asking: None,
+        pulse: Pulse::default(),
+        hung: None,
     };
     tokio::select! {
         biased;
@@ -223,6 +233,7 @@ impl Supervisor {
                 }
                 Some((pid, status)) = self.children.next() => self.child_ended(pid, &words(status)),
                 in_order = parting(&mut self.front) => self.front_left(in_order),
+                answered = told(&mut self.asking) => self.heard(answered),
                 () = after(wake), if serving => if !self.look().await {
                     tracing::info!("the folder of the front is gone; ending");
                     return;
@@ -245,6 +256,11 @@ impl Supervisor {
             Err(error) => {
                 tracing::warn!(%error, "a front is there and does not answer; asking again");
                 self.front = Front::Pausing(SILENT);
+                // Nobody knows its number but the socket, and that only as long as it was not handed over.
+                let holder = holder_of(&folder).await.filter(|pid| is_front_of(*pid, &folder));
+                if let Some(pid) = holder {
+                    self.judge(pid);
+                }
             }
         }
         true
@@ -256,7 +272,9 @@ impl Supervisor {
         tracing::info!(pid, listen = ?kept.listen, away_ms = away, "a front serves");
         self.successor = self.successor.filter(|successor| *successor != pid);
         (self.held, self.sockets) = (Kept { pid: 0, ..kept }, sockets);
-        self.front = Front::Serving { link, since: Stopwatch::start() };
+        self.front = Front::Serving { link, pid, since: Stopwatch::start() };
+        self.pulse.answered();
+        self.ask_again();
         self.status.send_modify(|status| {
             (status.front, status.folder) = (Some(pid), folder);
             (status.failed, status.why) = (0, String::new());
@@ -264,6 +282,41 @@ impl Supervisor {
                 last.away_ms = away;
             }
         });
+    }
+
+    /// Asks the front that serves, after a pause.
+    fn ask_again(&mut self) {
+        let Some(folder) = self.place.path() else { return };
+        let asking = async move {
+            after(pulse::EVERY).await;
+            // Any answer is one.
+            ask(&folder, &Order::Greet, pulse::LIMIT).await.is_ok()
+        };
+        self.asking = Some(asking.boxed());
+    }
+
+    /// The front that serves has answered, or not.
+    fn heard(&mut self, answered: bool) {
+        let Front::Serving { pid, .. } = self.front else { return self.asking = None };
+        match answered {
+            true => self.pulse.answered(),
+            false => self.judge(pid),
+        }
+        self.ask_again();
+    }
+
+    /// Ends a front that does not answer, if it hangs. Its connection ends with it, and another one is started.
+    fn judge(&mut self, pid: u32) {
+        let Some(why) = self.pulse.silent(Doing::of(pid)) else {
+            tracing::warn!(pid, "the front does not answer");
+            return;
+        };
+        tracing::error!(pid, why, "the front hangs");
+        match signal(pid, Signal::KILL) {
+            Ok(()) => self.hung = Some((pid, why)),
+            Err(error) => tracing::error!(pid, %error, "it cannot be ended"),
+        }
+        self.pulse.answered();
     }
 
     /// Starts a front, which is given the sockets that are held.
@@ -303,6 +356,8 @@ impl Supervisor {
     }
 
     fn child_ended(&mut self, pid: u32, how: &str) {
+        let hung = self.hung.take_if(|(hung, _)| *hung == pid).map(|(_, why)| why);
+        let how = hung.as_deref().unwrap_or(how);
         tracing::info!(pid, how, "a process of the front has ended");
         if matches!(&self.front, Front::Starting { pid: starting } if *starting == pid) {
             self.start_failed(how);
@@ -323,7 +378,10 @@ impl Supervisor {
 
     /// The front that served does not any more.
     fn front_left(&mut self, in_order: bool) {
-        let Front::Serving { since, .. } = std::mem::replace(&mut self.front, Front::Unknown) else { return };
+        let Front::Serving { since, pid: left, .. } = std::mem::replace(&mut self.front, Front::Unknown) else {
+            return;
+        };
+        self.asking = None;
         if in_order {
             tracing::info!("the front has left in good order");
             self.status.send_modify(|status| status.front = None);
@@ -335,7 +393,8 @@ impl Supervisor {
         }
         let pause = self.pause();
         self.front = if pause.is_zero() { Front::Unknown } else { Front::Pausing(pause) };
-        let (at, ended) = (self.clock.host(), self.ended.take());
+        let hung = self.hung.as_ref().filter(|(pid, _)| *pid == left).cloned();
+        let (at, ended) = (self.clock.host(), hung.or(self.ended.take()));
         self.status.send_modify(|status| {
             let Some(pid) = status.front.take() else { return };
             tracing::error!(pid, pause_ms = pause.as_millis(), "the front has ended; starting it again");
@@ -351,7 +410,7 @@ impl Supervisor {
     async fn stop_stranger(&self) -> io::Result<()> {
         let Some(folder) = self.place.path() else { return Ok(()) };
         match attach(&folder).await? {
-            Some((link, ..)) => stop(link.get_ref()),
+            Some((_link, kept, _)) => signal(kept.pid, Signal::TERM),
             None => Ok(()),
         }
     }
@@ -378,9 +437,8 @@ impl Supervisor {
             }
             Ask::End => {
                 let ended = match &self.front {
-                    Front::Serving { link, .. } => stop(link.get_ref()),
-                    // It is our child and was not waited for, so the number is still its own.
-                    Front::Starting { pid } => terminate(*pid),
+                    // It said its number itself, or is our child and was not waited for: the number is still its own.
+                    Front::Serving { pid, .. } | Front::Starting { pid } => signal(*pid, Signal::TERM),
                     Front::Unknown | Front::Pausing(_) => self.stop_stranger().await,
                 };
                 let ended = ended.or_else(|error| if gone(&error) { Ok(()) } else { Err(error) });
@@ -389,12 +447,6 @@ impl Supervisor {
             }
         }
     }
-}
-
-/// Tells a child of ours to end.
-fn terminate(pid: u32) -> io::Result<()> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
-    Ok(kill_process(pid, Signal::TERM)?)
 }
 
 const IN_ORDER: &str = "in good order";
@@ -414,39 +466,10 @@ async fn parting(front: &mut Front) -> bool {
     link.read_u8().await.is_ok()
 }
 
-type Attached = (BufReader<UnixStream>, Kept, Vec<OwnedFd>);
-
-/// Takes handles to the sockets of the front that serves this folder. `None`: there is none.
-async fn attach(folder: &Path) -> io::Result<Option<Attached>> {
-    let mut link = match connect(folder, CONTROL).await {
-        Ok(link) => link,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
-    };
-    let talk = async {
-        send(&mut link, &Order::Keep).await?;
-        handoff::take(&mut link).await
-    };
-    match timeout(PATIENCE, talk).await {
-        Ok(Ok((Answer::Kept(kept), sockets))) if kept.listen.len() == sockets.len() => Ok(Some((link, kept, sockets))),
-        Ok(Ok(_)) => Err(io::Error::other("it gives no sockets: it is of another version")),
-        // It ended in that moment.
-        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+/// Waits for the answer to what is asked, if anything is.
+async fn told(asking: &mut Option<BoxFuture<'static, bool>>) -> bool {
+    match asking {
+        Some(answer) => answer.await,
+        None => std::future::pending().await,
     }
-}
-
-/// Puts the sockets where the front finds them when it has begun.
-fn give(stream: StdUnixStream, held: &Kept, sockets: &[OwnedFd]) -> io::Result<()> {
-    let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
-    handoff::give_at_once(&stream, &Answer::Kept(held.clone()), &sockets)
-}
-
-/// Tells the process at the other end to finish and end. It cannot be another one: the connection is still its own.
-pub(super) fn stop(front: &UnixStream) -> io::Result<()> {
-    let process = pidfd_open(socket_peercred(front)?.pid, PidfdFlags::empty())?;
-    Ok(pidfd_send_signal(&process, Signal::TERM)?)
 }
