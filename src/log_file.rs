@@ -19,6 +19,21 @@ const LIMIT: u64 = 1 << 20;
 /// What is logged.
 const FILTER: &str = "warn,pointsman=info";
 
+/// How long a file of last words may be before it is begun again, in bytes.
+const LAST_WORDS: u64 = 64 << 10;
+
+/// Opens the file that a program's standard error goes to: why it could not begin, and nothing else as a rule. It is begun
+/// again when it is long.
+///
+/// # Errors
+/// When it cannot be opened, or not be removed.
+pub(crate) fn for_last_words(path: &Path) -> io::Result<File> {
+    if fs::metadata(path).is_ok_and(|there| there.len() > LAST_WORDS) {
+        fs::remove_file(path)?;
+    }
+    open(path)
+}
+
 /// Has all that this process logs written to the log in this folder.
 ///
 /// # Errors
@@ -97,6 +112,19 @@ mod tests {
         assert!(now.len() <= 100 && before.len() <= 100, "{now}\n{before}");
         assert!(now.ends_with("line 0999\n"), "{now}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn last_words_are_kept_as_long_as_they_are_few() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last-words");
+        for _ in 0..3 {
+            writeln!(for_last_words(&path).unwrap(), "it could not begin").unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+        for_last_words(&path).unwrap().write_all(&vec![b'x'; 65 << 10]).unwrap();
+        writeln!(for_last_words(&path).unwrap(), "begun again").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "begun again\n");
     }
 
     #[test]

@@ -185,7 +185,8 @@ fn the_journal_knows_the_machine_only() {
 #[test]
 fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
     let all = sources();
-    let tools = ["machine", "clock", "descriptors", "random", "signals", "text", "units", "toml_file", "program"];
+    let tools =
+        ["machine", "clock", "descriptors", "log_file", "random", "signals", "text", "units", "toml_file", "program"];
     assert_none("a stack driver looks up", &foreign(&all, "src/stacks", &[&tools[..], &["stacks"]].concat()));
     // Both kinds fail in the same ways.
     let front = [&tools[..], &["web_front", "stacks::StepError"]].concat();

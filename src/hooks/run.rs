@@ -53,12 +53,20 @@ pub fn run(folder: PathBuf) -> io::Result<()> {
     let Some((folder, job, _lock)) = begun? else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        tracing::info!("the hook begins; it may take {}", format_duration(job.limit));
         let outcome = carry_out(&folder, job).await;
+        match &outcome.failed {
+            None => tracing::info!("the hook is over and has succeeded"),
+            Some(why) => tracing::warn!("the hook is over and has failed: {why}"),
+        }
         for _ in 0..WRITES {
             match folder.end(&outcome) {
                 Ok(()) => return Ok(()),
                 Err(error) if folder.is_given_up() => return Err(error),
-                Err(_) => after(WRITE_AGAIN).await,
+                Err(error) => {
+                    tracing::error!(%error, "what came of it cannot be written down; trying again");
+                    after(WRITE_AGAIN).await;
+                }
             }
         }
         folder.end(&outcome)

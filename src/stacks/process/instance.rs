@@ -61,6 +61,7 @@ pub(super) async fn keep(shared: &Shared, instance: usize, mut found: Option<Lif
         }
         shared.update(instance, |entry| entry.restarts += 1);
     }
+    tracing::info!(instance, "it has ended, as it was to");
     shared.update(instance, |entry| (entry.phase, entry.pid) = (InstancePhase::Stopped, None));
 }
 
@@ -79,11 +80,16 @@ fn note_end(shared: &Shared, instance: usize, ended: &Ended) -> Duration {
     match ended.ran {
         Some(_) => shared.ended_by_itself(instance, &ended.why, pausing),
         // What could not be started has not ended.
-        None => shared.update(instance, |entry| {
-            (entry.pid, entry.last_exit) = (None, Some(ended.why.clone()));
-            pausing(entry);
-        }),
+        None => {
+            tracing::warn!(instance, "it cannot be started: {}", ended.why);
+            shared.update(instance, |entry| {
+                (entry.pid, entry.last_exit) = (None, Some(ended.why.clone()));
+                pausing(entry);
+            });
+        }
     }
+    let pause = units::show_duration(length);
+    tracing::info!(instance, "it is started again after {pause}");
     length
 }
 
@@ -115,6 +121,7 @@ async fn give_up(shared: &Shared, instance: usize, ended: Ended, stop: &mut watc
         let within = units::show_duration(policy.within);
         format!("it ended more than {} times within {within}, at last: {}", policy.most, ended.why)
     };
+    tracing::error!(instance, "given up: {why}");
     shared.update(instance, |entry| (entry.phase, entry.last_exit) = (InstancePhase::Failed, Some(why)));
     told(shared, stop).await;
 }
@@ -135,6 +142,7 @@ async fn run_once(shared: &Shared, instance: usize, found: Option<Life>, stop: &
             }
         }
     };
+    tracing::info!(instance, pid = life.who().0, "it runs");
     let begun = Stopwatch::start();
     shared.update(instance, |entry| entry.pid = Some(life.who()));
     let watched = {

@@ -47,6 +47,7 @@ use self::{
 };
 use super::{Logs, LogsFrom, Needs, SeenStack, StackDriver, StackSpec, StepError};
 use crate::{
+    log_file::for_last_words,
     machine::{EnvironmentId, RetirePermit, StackName},
     random,
 };
@@ -304,7 +305,7 @@ impl Inner {
     fn supervise(&self, folder: &StackFolder, name: &StackName, handed: Stdio) -> io::Result<()> {
         let Some(lock) = folder.try_lock()? else { return Ok(()) };
         let mark = Mark::new(&self.installation, name);
-        let log = OpenOptions::new().create(true).append(true).open(folder.0.join("logs/supervisor.log"))?;
+        let log = for_last_words(&folder.0.join("logs/supervisor.log"))?;
         let mut command = Command::new(&self.program);
         command.arg("stack-run").arg("--folder").arg(&folder.0).current_dir(&folder.0);
         command.env_clear().envs(launch::passed_on());

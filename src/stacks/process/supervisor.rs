@@ -69,7 +69,10 @@ pub(super) struct Shared {
 /// When the folder is not that of a stack, or cannot be written.
 pub fn run(folder: PathBuf) -> io::Result<()> {
     let folder = StackFolder(folder);
-    let Some(_lock) = take_lock(&folder)? else { return Ok(()) };
+    let Some(_lock) = take_lock(&folder)? else {
+        tracing::info!("another supervisor looks after this stack");
+        return Ok(());
+    };
     // Fails only where it leads a session already.
     let _ = rustix::process::setsid();
     signals::give_back()?;
@@ -134,12 +137,15 @@ async fn supervise(shared: &Shared) -> io::Result<()> {
             never = shared.watch_family() => match never {},
         };
         if matches!(told, Told::Leave) {
+            tracing::info!("told to end; the instances go on");
             return Ok(());
         }
+        tracing::info!("the stack is to go; ending its instances");
         stop.send_replace(true);
         instances.await;
     }
     shared.sweep(shared.definition.stop.grace).await;
+    tracing::info!("the supervisor ends with the stack");
     Ok(())
 }
 
@@ -155,6 +161,7 @@ fn told(shared: &Shared) -> io::Result<impl Future<Output = Told>> {
                 _ = term.recv() => true,
                 _ = interrupt.recv() => true,
                 _ = again.recv() => {
+                    tracing::info!("told to start what has ended without a pause");
                     shared.again.notify_waiters();
                     false
                 }
@@ -189,7 +196,9 @@ impl Shared {
         let find = |(instance, pid): (usize, Option<(i32, u64)>)| {
             let (pid, start) = pid?;
             let life = Life::found(pid, start);
-            if life.is_none() {
+            if life.is_some() {
+                tracing::info!(instance, pid, "it runs; going on with it");
+            } else {
                 let why = "it ended while it had no supervisor; its exit status is not known";
                 self.ended_by_itself(instance, why, |entry| entry.restarts += 1);
             }
@@ -304,6 +313,7 @@ impl Shared {
     /// Records that an instance has ended though nobody asked it to. Counts it once the stack was up: before, it is for
     /// the deployment to say that it does not come up.
     pub(super) fn ended_by_itself(&self, instance: usize, why: &str, change: impl FnOnce(&mut InstanceState)) {
+        tracing::warn!(instance, "ended by itself: {why}");
         self.change(|state| {
             let Some(entry) = state.instances.get_mut(instance) else { return };
             (entry.pid, entry.last_exit) = (None, Some(why.to_owned()));

@@ -17,7 +17,7 @@ use super::{
     process::{SETTINGS, VERSION, digest},
     supervisor::{self, Link},
 };
-use crate::{program::passed_on, stacks::StepError};
+use crate::{log_file::for_last_words, program::passed_on, stacks::StepError};
 
 /// For a running front to say how it is.
 const GREETING: Duration = Duration::from_secs(2);
@@ -25,9 +25,8 @@ const GREETING: Duration = Duration::from_secs(2);
 const PASSED_ON: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
 /// From its start until a front answers.
 const START: Duration = Duration::from_secs(5);
-/// What the processes wrote to standard error, in the front's folder, and how long that may be before it is begun again.
+/// What the processes wrote to standard error, in the front's folder.
 const LAST_WORDS: &str = "last-words";
-const LAST_WORDS_SIZE: u64 = 64 << 10;
 
 /// The binary that runs this code.
 pub(super) fn ourselves() -> Result<PathBuf, String> {
@@ -146,11 +145,7 @@ fn write_settings(folder: &Path, settings: &str) -> io::Result<()> {
 
 /// What a front or its supervisor writes to standard error: why it could not begin, and nothing else as a rule.
 pub(super) fn log_file(folder: &Path) -> io::Result<File> {
-    let path = folder.join(LAST_WORDS);
-    if fs::metadata(&path).is_ok_and(|there| there.len() > LAST_WORDS_SIZE) {
-        fs::remove_file(&path)?;
-    }
-    File::options().append(true).create(true).mode(0o600).open(path)
+    for_last_words(&folder.join(LAST_WORDS))
 }
 
 fn start(folder: &Path, binary: &Path) -> io::Result<Child> {
