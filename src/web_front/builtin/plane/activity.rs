@@ -19,8 +19,6 @@ pub(super) struct Activity {
     /// HTTP/2 has bytes of its own between requests, so only HTTP/1 has a clock for heads.
     http2: AtomicBool,
     requests: AtomicU32,
-    /// Counts the request heads that were complete.
-    heads: AtomicU32,
     idle_since: AtomicU32,
     head_since: AtomicU32,
     write_stuck_since: AtomicU32,
@@ -29,6 +27,10 @@ pub(super) struct Activity {
     asked_to_go: Notify,
     /// A request's body was not read to its end: what comes next may be the rest of it.
     unread: AtomicBool,
+    /// The body of the request that is open has more to come. HTTP/1 only.
+    in_body: AtomicBool,
+    /// It does not speak HTTP any more.
+    foreign: AtomicBool,
 }
 
 /// What is to be done with a connection.
@@ -50,13 +52,14 @@ impl Activity {
             shared: shared.clone(),
             http2: AtomicBool::new(false),
             requests: AtomicU32::new(0),
-            heads: AtomicU32::new(0),
             idle_since: AtomicU32::new(now),
             head_since: AtomicU32::new(now),
             write_stuck_since: AtomicU32::new(0),
             id: shared.room.enter(this.clone()),
             asked_to_go: Notify::new(),
             unread: AtomicBool::new(false),
+            in_body: AtomicBool::new(false),
+            foreign: AtomicBool::new(false),
         })
     }
 
@@ -114,7 +117,6 @@ impl Activity {
 
     /// A request head is complete; the request lasts until what is returned is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
-        self.heads.fetch_add(1, Relaxed);
         self.head_since.store(0, Relaxed);
         self.hold()
     }
@@ -135,10 +137,24 @@ impl Activity {
         self.unread.load(Relaxed)
     }
 
-    /// Returns how many heads were complete, as long as what comes next can only be a head.
-    pub(super) fn awaits_head(&self) -> Option<u32> {
-        let awaits = !self.http2.load(Relaxed) && self.requests.load(Relaxed) == 0 && !self.is_unread();
-        awaits.then(|| self.heads.load(Relaxed))
+    /// The body of a request begins, or is complete.
+    pub(super) fn in_body(&self, begins: bool) {
+        self.in_body.store(begins, Relaxed);
+    }
+
+    /// The connection changes its protocol.
+    pub(super) fn speaks_something_else(&self) {
+        self.foreign.store(true, Relaxed);
+    }
+
+    /// Returns true when what comes in is text of HTTP/1.
+    pub(super) fn is_http1(&self) -> bool {
+        !self.http2.load(Relaxed) && !self.foreign.load(Relaxed)
+    }
+
+    /// Returns true when what comes next over HTTP/1 can only be a head, also while another request is being answered.
+    pub(super) fn awaits_head(&self) -> bool {
+        !self.in_body.load(Relaxed) && !self.is_unread()
     }
 
     /// Returns true when no request is open.

@@ -35,9 +35,9 @@ use super::{
 
 /// What a client may send of one HTTP/2 body before the stack takes it.
 const STREAM_WINDOW: u32 = 128 << 10;
-/// A header field has at least so many bytes on average, or there are too many. The parser takes room for all there may
-/// be at each head, and to clear it costs time with each request.
-pub(super) const FIELD: usize = 64;
+/// A header field has at least so many bytes on average, or there are too many: what counts is the size of a head. Not
+/// less, because the parser takes room for all there may be at each head.
+pub(super) const FIELD: usize = 32;
 
 /// Serves the connection until it ends.
 pub(super) async fn serve(stream: std::net::TcpStream, peer: SocketAddr, seat: Seat, crowded: bool) -> io::Result<()> {

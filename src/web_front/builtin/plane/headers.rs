@@ -91,9 +91,7 @@ impl Client {
         if hosts.next().is_some() {
             return Err("Host is there twice");
         }
-        if host.as_ref().is_some_and(|host| !host::is_valid(host.as_bytes())) {
-            return Err("Host is not a host with an optional port");
-        }
+        let forwarded = self.forwarded(host.as_ref()).ok_or("Host is not a host with an optional port")?;
         strip(headers);
         clean(headers, self.behind_proxy);
         headers.remove(header::PROXY_AUTHORIZATION);
@@ -105,7 +103,7 @@ impl Client {
         if host.is_none() && request.version() >= Version::HTTP_11 {
             return Err("Host is missing");
         }
-        self.forward(request.headers_mut(), host);
+        self.forward(request.headers_mut(), host, &forwarded);
         let target = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         if target.as_str() != "*" && !target.as_str().starts_with('/') {
             return Err("the request target is no path");
@@ -115,10 +113,9 @@ impl Client {
         Ok(())
     }
 
-    fn forward(&self, headers: &mut HeaderMap, host: Option<HeaderValue>) {
+    fn forward(&self, headers: &mut HeaderMap, host: Option<HeaderValue>, forwarded: &HeaderValue) {
         append(headers, &FORWARDED_FOR, &self.address);
-        let forwarded = self.forwarded(host.as_ref());
-        append(headers, &header::FORWARDED, &forwarded);
+        append(headers, &header::FORWARDED, forwarded);
         let keep = self.behind_proxy;
         if !(keep && headers.contains_key(&FORWARDED_PROTO)) {
             headers.insert(&FORWARDED_PROTO, HeaderValue::from_static(self.proto));
@@ -131,19 +128,23 @@ impl Client {
         }
     }
 
-    fn forwarded(&self, host: Option<&HeaderValue>) -> HeaderValue {
+    /// What `Forwarded` says. `None`: the host is not one. The last one is not looked at again.
+    fn forwarded(&self, host: Option<&HeaderValue>) -> Option<HeaderValue> {
         let mut kept = self.forwarded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let (Some((last, forwarded)), Some(host)) = (&*kept, host)
             && last == host
         {
-            return forwarded.clone();
+            return Some(forwarded.clone());
+        }
+        if host.is_some_and(|host| !host::is_valid(host.as_bytes())) {
+            return None;
         }
         let named = host.and_then(|h| h.to_str().ok()).filter(|h| !h.contains(['"', '\\']));
         let host_part = named.map(|h| format!(";host=\"{h}\"")).unwrap_or_default();
         let line = format!("for={}{host_part};proto={}", self.node, self.proto);
         let line = HeaderValue::from_str(&line).unwrap_or_else(|_| HeaderValue::from_static("for=unknown"));
         *kept = host.map(|host| (host.clone(), line.clone()));
-        line
+        Some(line)
     }
 }
 

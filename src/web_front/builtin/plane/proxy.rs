@@ -79,6 +79,7 @@ impl Connection {
         let mut response = match answered {
             Ok(Answered { mut response, origin }) => {
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    self.activity.speaks_something_else();
                     upgrade::join(to_client, &mut response, origin);
                     response.map(|_| ResponseBody::page(bytes::Bytes::new(), busy))
                 } else {

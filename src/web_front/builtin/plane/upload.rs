@@ -132,6 +132,7 @@ impl Part {
 
 impl Upload {
     fn new(body: Incoming, activity: &Arc<Activity>) -> Self {
+        activity.in_body(true);
         let inner = Inner { body: Some(body), facts: None, kept: Vec::new(), again: 0, reader: None };
         Self {
             inner: Mutex::new(inner),
@@ -206,6 +207,7 @@ impl Upload {
                 self.moved.store(now, Relaxed);
                 if body.is_end_stream() || some.is_none() {
                     self.complete.store(now, Relaxed);
+                    self.activity.in_body(false);
                     self.over.notify_one();
                 }
             }
@@ -301,7 +303,10 @@ pub(super) async fn wind_up(upload: Arc<Upload>, lease: Lease, open: Open) {
     while read < DISCARDED {
         match timeout(LINGER, body.frame()).await {
             Ok(Some(Ok(frame))) => read += frame.data_ref().map_or(0, Bytes::len),
-            Ok(None) => return upload.complete.store(upload.activity.now(), Relaxed),
+            Ok(None) => {
+                upload.activity.in_body(false);
+                return upload.complete.store(upload.activity.now(), Relaxed);
+            }
             _ => return,
         }
     }

@@ -66,13 +66,8 @@ impl Watched {
 
     /// Notes that bytes came in. Returns what to read instead, if anything has to change.
     fn look(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let changed = match self.activity.awaits_head() {
-            Some(head) => self.targets.read(head, bytes),
-            None => {
-                self.targets.skip();
-                None
-            }
-        };
+        let targets = self.activity.is_http1().then_some(&mut self.targets);
+        let changed = targets.and_then(|targets| targets.read(self.activity.awaits_head(), bytes));
         self.activity.read();
         changed
     }

@@ -14,25 +14,28 @@ async fn before(answer: &'static str) -> Front {
 }
 
 #[tokio::test]
-async fn three_hundred_fields_go_both_ways() {
+async fn a_thousand_fields_go_both_ways_and_more_are_refused() {
     let blue = Server::start("blue").await;
     let front = Front::start("").await;
     front.live(1, 1, &[blue.address]).await;
-    let fields: String = (0..300).map(|n| format!("x-field-{n}: {n}\r\n")).collect();
+    let fields: String = (0..1000).map(|n| format!("x-field-{n}: {n}\r\n")).collect();
     let sent = raw(move |mut stream, _| {
         let fields = fields.clone();
         async move {
             let head = read_head(&mut stream).await.unwrap();
             let count = head.matches("x-field-").count();
-            let answer = format!("HTTP/1.1 200 OK\r\n{fields}content-length: 3\r\n\r\n{count}");
+            let answer = format!("HTTP/1.1 200 OK\r\n{fields}content-length: 4\r\n\r\n{count}");
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
     front.live(2, 2, &[sent.await]).await;
-    let fields: String = (0..300).map(|n| format!("x-field-{n}: {n}\r\n")).collect();
+    let fields: String = (0..1000).map(|n| format!("x-field-{n}: {n}\r\n")).collect();
     let reply = get(front.address, "/", &fields).await;
-    assert_eq!((reply.status, reply.body.as_str()), (200, "300"));
-    assert_eq!(reply.head.matches("x-field-").count(), 300);
+    assert_eq!((reply.status, reply.body.as_str()), (200, "1000"));
+    assert_eq!(reply.head.matches("x-field-").count(), 1000);
+    assert_eq!(get(front.address, "/", &"a: b\r\n".repeat(1100)).await.status, 431);
+    let large = format!("a: {}\r\n", "b".repeat(40_000));
+    assert_eq!(get(front.address, "/", &large).await.status, 431);
 }
 
 #[tokio::test]
@@ -134,6 +137,30 @@ async fn a_raw_target_reaches_the_stack_encoded() {
     client.send("GET /<a>").await;
     client.send(" HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(client.reply().await.status, 200);
+}
+
+#[tokio::test]
+async fn raw_targets_of_requests_in_a_row_are_encoded_too() {
+    let blue = Server::start("blue").await;
+    let front = Front::start("").await;
+    front.live(1, 1, &[blue.address]).await;
+    let mut client = Client::connect(front.address).await;
+    let head = |nth: u32| format!("GET /headers?<{nth}> HTTP/1.1\r\nhost: a\r\n\r\n");
+    let body = "POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\nGET /<9>";
+    client.send(&format!("{}{body}{}", head(1), head(2))).await;
+    assert!(client.reply().await.body.starts_with("GET /headers?%3C1%3E\n"));
+    assert_eq!(client.reply().await.body, "blue 8");
+    assert!(client.reply().await.body.starts_with("GET /headers?%3C2%3E\n"));
+    client.send("GET /gate HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    until("it is being answered", async || blue.hits() == 4).await;
+    client.send(&head(3)).await;
+    blue.gate.notify_one();
+    assert_eq!(client.reply().await.body, "blue");
+    assert!(client.reply().await.body.starts_with("GET /headers?%3C3%3E\n"), "it came while another was answered");
+    client.send("GET /upgrade HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 101"));
+    client.send("GET /<a> HTTP/1.1\r\n\r\n").await;
+    client.expect("GET /<a> HTTP/1.1\r\n\r\n").await;
 }
 
 #[tokio::test]
