@@ -139,3 +139,62 @@ impl AsyncWrite for Line {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test waits for the system")]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// A connection to a stack, and the stack's end of it.
+    async fn connection() -> (Line, Arc<Facts>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (theirs, _) = listener.accept().await.unwrap();
+        let facts = Arc::new(Facts::default());
+        (Line::new(ours, facts.clone()), facts, theirs)
+    }
+
+    async fn news(line: &Line) {
+        while !has_news(&line.stream) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_repeated_is_not_written_to_a_stack_that_has_hung_up() {
+        for says in [&b""[..], b"HTTP/1.1 408 Request Timeout\r\n\r\n"] {
+            let (mut line, facts, mut stack) = connection().await;
+            stack.write_all(says).await.unwrap();
+            drop(stack);
+            news(&line).await;
+            facts.begin(true);
+            let error = line.write_all(b"POST / HTTP/1.1\r\n").await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+            assert!(facts.untouched(), "so it can be sent elsewhere");
+            facts.begin(false);
+            assert!(line.write_all(b"GET / HTTP/1.1\r\n").await.is_ok(), "what can be repeated is not looked for");
+            assert!(!facts.untouched());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stack_that_waits_gets_all_of_it_with_one_look() {
+        let (mut line, facts, mut stack) = connection().await;
+        facts.begin(true);
+        line.write_all(b"POST / ").await.unwrap();
+        // An answer before the end of the request is no reason to stop.
+        stack.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+        news(&line).await;
+        line.write_all(b"HTTP/1.1").await.unwrap();
+        let mut came = [0; 15];
+        stack.read_exact(&mut came).await.unwrap();
+        assert_eq!(&came, b"POST / HTTP/1.1");
+    }
+}
