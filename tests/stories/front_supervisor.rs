@@ -175,6 +175,29 @@ async fn a_front_that_hangs_is_replaced_and_whoever_connects_meanwhile_is_answer
 }
 
 #[tokio::test]
+async fn a_front_that_left_and_does_not_obey_is_ended_however_often_the_sockets_were_handed_on() {
+    let (place, address, blue, green) = (Place::new(), free(), Stack::start(1).await, Stack::start(2).await);
+    let front = async |threads: u32| {
+        let driver = place.driver(&format!("listen = '{address}'\nthreads = {threads}"));
+        driver.ensure_running().await.unwrap();
+        driver
+    };
+    front(1).await;
+    // The control socket says of this one that it is the first.
+    let second = front(2).await;
+    order(&second, 1, &blue).await;
+    let pid = front_of(&second).await;
+    let mut slow = JoinSet::new();
+    slow.spawn(async move { User::at(address).ask("/slow").await });
+    until("a user waits", async || blue.waiting.load(SeqCst)).await;
+    let third = front(3).await;
+    signal(pid, Signal::STOP);
+    order(&third, 2, &green).await;
+    until("it is gone", async || !fs::exists(format!("/proc/{pid}")).unwrap()).await;
+    assert_eq!(User::at(address).ask("/").await, Ok(2));
+}
+
+#[tokio::test]
 async fn when_both_are_killed_the_controller_is_told_and_starts_both() {
     let (place, address, stack) = (Place::new(), free(), Stack::start(1).await);
     let driver = place.driver(&format!("listen = '{address}'"));

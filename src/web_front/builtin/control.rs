@@ -124,6 +124,9 @@ pub struct Handed {
     pub(super) listen: Vec<std::net::SocketAddr>,
     /// What must not be forgotten.
     pub(super) memory: Memory,
+    /// The process that hands over. The socket names who made it, which may have been one before.
+    #[serde(default)]
+    pub(super) pid: u32,
 }
 
 /// What goes along with listening sockets alone.

@@ -110,7 +110,7 @@ struct Front {
     waiting: Vec<(Order, oneshot::Sender<Answer>)>,
     plane: Plane,
     /// Those that handed over to us and still serve the connections that they have.
-    followers: Vec<BufReader<UnixStream>>,
+    followers: Vec<Follower>,
     /// The connection by which the supervisor sees our end.
     supervisor: Option<BufReader<UnixStream>>,
     watched: Vec<Option<std::time::SystemTime>>,
@@ -118,6 +118,12 @@ struct Front {
     reserve: Reserve,
     /// What is wrong although it serves.
     faults: Faults,
+}
+
+/// A front that handed over to us.
+struct Follower {
+    link: BufReader<UnixStream>,
+    pid: u32,
 }
 
 /// What comes in over the control socket.
@@ -270,6 +276,7 @@ impl Front {
         let handed = Handed {
             listen: self.plane.listeners().iter().map(|(address, _)| *address).collect(),
             memory: self.memory.clone(),
+            pid: std::process::id(),
         };
         let mut sockets = vec![self.lock.as_fd(), self.control.as_fd()];
         sockets.extend(self.plane.listeners().iter().map(|(_, listener)| listener.as_fd()));

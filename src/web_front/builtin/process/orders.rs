@@ -8,13 +8,10 @@
 
 use std::{io, time::Duration};
 
-use rustix::{
-    net::sockopt::socket_peercred,
-    process::{Signal, kill_process},
-};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{io::BufReader, net::UnixStream, sync::oneshot, task::yield_now, time::timeout};
 
-use super::{Front, VERSION};
+use super::{Follower, Front, VERSION};
 use crate::{
     machine::Generation,
     web_front::{
@@ -145,14 +142,14 @@ impl Front {
         let mut answers = Vec::new();
         let mut obedient = Vec::new();
         for mut follower in self.followers.drain(..) {
-            match timeout(OBEDIENCE, talk(&mut follower, order)).await {
+            match timeout(OBEDIENCE, talk(&mut follower.link, order)).await {
                 Ok(Ok(Some(answer))) => {
                     answers.push(answer);
                     obedient.push(follower);
                 }
                 // Gone by itself.
                 Ok(_) => {}
-                Err(_) => end(follower.get_ref()),
+                Err(_) => end(&follower),
             }
         }
         self.followers = obedient;
@@ -197,11 +194,12 @@ async fn talk(follower: &mut BufReader<UnixStream>, order: &Order) -> io::Result
     receive(follower).await
 }
 
-fn end(follower: &UnixStream) {
-    if let Ok(who) = socket_peercred(follower) {
-        tracing::error!(pid = ?who.pid, "a front that handed over does not obey; ending it");
+/// Its connection is open, so the number is still its own.
+fn end(follower: &Follower) {
+    tracing::error!(pid = follower.pid, "a front that handed over does not obey; ending it");
+    if let Some(pid) = i32::try_from(follower.pid).ok().and_then(Pid::from_raw) {
         // Failing means that it is gone.
-        let _ = kill_process(who.pid, Signal::KILL);
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::{Faults, Front, FrontError, RESERVE, SETTINGS, SUCCESSION, Start, digest, io_error};
+use super::{Faults, Follower, Front, FrontError, RESERVE, SETTINGS, SUCCESSION, Start, digest, io_error};
 use crate::{
     descriptors::{Reserve, raise_limit},
     web_front::builtin::{
@@ -45,7 +45,7 @@ struct Inherited {
     listeners: HashMap<SocketAddr, TcpListener>,
     memory: Option<Memory>,
     /// The one that hands over.
-    link: Option<BufReader<UnixStream>>,
+    link: Option<Follower>,
 }
 
 pub(super) async fn begin(folder: &Path, start: Start) -> Result<Front, FrontError> {
@@ -171,19 +171,19 @@ async fn from_predecessor(folder: &Path) -> Result<Option<Inherited>, FrontError
         control: control.into(),
         listeners: handed.listen.into_iter().zip(sockets.map(TcpListener::from)).collect(),
         memory: Some(handed.memory),
-        link: Some(link),
+        link: Some(Follower { link, pid: handed.pid }),
     }))
 }
 
 /// Tells the predecessor that we serve. It then follows us, or is dead; a third does not exist, because then both
 /// would accept.
-async fn confirm(mut link: BufReader<UnixStream>) -> Result<Vec<BufReader<UnixStream>>, FrontError> {
+async fn confirm(mut predecessor: Follower) -> Result<Vec<Follower>, FrontError> {
     let talk = async {
-        send(&mut link, &Order::TakenOver).await?;
-        receive::<Answer>(&mut link).await
+        send(&mut predecessor.link, &Order::TakenOver).await?;
+        receive::<Answer>(&mut predecessor.link).await
     };
     match timeout(SUCCESSION, talk).await {
-        Ok(Ok(Some(_))) => Ok(vec![link]),
+        Ok(Ok(Some(_))) => Ok(vec![predecessor]),
         Ok(_) => Ok(Vec::new()),
         Err(_) => Err(io_error("the running front does not let go")(io::ErrorKind::TimedOut.into())),
     }
