@@ -67,9 +67,24 @@ impl Environment {
         if let_go { Generation(0) } else { self.generation }
     }
 
+    /// Whether nothing is live and the front serves a stack that is none of ours as far as the state knows: users may have it
+    /// from before a journal that was lost, or from another installation, and there is nothing good to send them to instead
+    /// (rule R54).
+    pub(super) fn serves_unknown(&self, front: &FrontView) -> bool {
+        let known = |number: Number| {
+            self.active.iter().chain(&self.queue).any(|d| d.number == number)
+                || self.retiring.iter().any(|r| r.number == number)
+                || self.standby.iter().any(|s| s.stack.number == number)
+        };
+        self.live.is_none() && self.rules.r54() && front.serves.is_some_and(|number| !known(number))
+    }
+
     /// Whether the front may stay as it is, since users may reach by it what is, or was, to be adopted: to put it right
     /// would be to send them to nobody.
     pub(super) fn may_stay(&self, front: &FrontView) -> bool {
+        if self.serves_unknown(front) {
+            return true;
+        }
         if self.live.is_none() && self.always_on && self.rules.r49() {
             return true;
         }

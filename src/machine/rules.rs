@@ -109,4 +109,6 @@ rules! {
     r52 = 52,
     /// What is live or promised is started again for ever.
     r53 = 53,
+    /// With nothing live, a front that serves a stack that nobody here knows is left to it.
+    r54 = 54,
 }

@@ -100,9 +100,12 @@ impl Environment {
         self.straying.as_ref().is_some_and(pauses) && self.rules.r52()
     }
 
-    /// Whether the front may be put right now: what is live was seen good in this look (rule R43).
+    /// Whether the front may be put right now: what is live was seen good in this look (rule R43), and where nothing is live, the
+    /// front was seen to take nobody's users away by it (rule R54).
     pub(super) fn may_mend(&self, seen: &Observation, now: Millis) -> bool {
-        self.live_is_good(seen) && !self.pauses(now)
+        let harmless = |front: &FrontView| !self.serves_unknown(front);
+        let seen_harmless = self.live.is_some() || seen.front.as_ref().is_some_and(harmless) || !self.rules.r54();
+        self.live_is_good(seen) && seen_harmless && !self.pauses(now)
     }
 
     /// Whether the order that puts the front right can not be given, so that a new deployment need not wait for it.

@@ -5,7 +5,7 @@ use super::{
     canon::{Core, id, text},
     config::Config,
     promises::Promise,
-    world::{Id, Look, Request, World},
+    world::{Id, Look, Request, UNKNOWN, World},
 };
 use crate::machine::{Command, Condition, Environment, Event, Health, Millis, Outcome, Phase, Straying};
 
@@ -102,6 +102,8 @@ impl Config {
         let Some(to) = orders.next() else { return };
         if to == 0 && self.always_on {
             w.told.broken = Some(Promise::OrderedToNobody);
+        } else if to == 0 && !of_a_deployment && w.cloud.front.serves == UNKNOWN {
+            w.told.broken = Some(Promise::TakenFromUnknown);
         } else if to != 0 && !of_a_deployment && !look.is_good(to) {
             w.told.broken = Some(Promise::BlindMove);
         }

@@ -86,6 +86,8 @@ pub(super) struct Config {
     pub(super) ordered: bool,
     /// Deployment 1 is live at the start.
     pub(super) live_at_start: bool,
+    /// The front serves a stack that nobody here knows at the start: the journal was lost.
+    pub(super) unknown_at_start: bool,
     /// The front compares generations.
     pub(super) fenced: bool,
     /// Users' requests outlast a cutover.

@@ -1,4 +1,4 @@
-//! The check can fail: each of the rules R1 to R26 and R30 to R53, taken out, breaks a promise (`promotion.rs` beside this does the
+//! The check can fail: each of the rules R1 to R26 and R30 to R54, taken out, breaks a promise (`promotion.rs` beside this does the
 //! same to R27 to R29). Where a second rule would still catch what the first one lets through, both are out; the table says so.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ const RECOVERY: Config = Config { recover: RecoverTo::Standby, ..PLAIN };
 const ALWAYS_ON: Config = Config { live_at_start: false, fenced: false, always_on: true, ..PLAIN };
 const TWO_CONTROLLERS: Config = Config { controllers: 2, ..PLAIN };
 
-const DEFECTS: [Defect; 55] = [
+const DEFECTS: [Defect; 56] = [
     defect(
         "R1 intent is durable before the effect leaves",
         "1. ... and never",
@@ -303,6 +303,13 @@ const DEFECTS: [Defect; 55] = [
         &[53],
         PLAIN,
         Budget { die: 1, ..B },
+    ),
+    defect(
+        "R54 with nothing live, users of an unknown stack are left to it",
+        "1. a drift takes no users",
+        &[54],
+        Config { live_at_start: false, unknown_at_start: true, ..PLAIN },
+        B,
     ),
 ];
 

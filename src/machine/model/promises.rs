@@ -5,7 +5,7 @@ use super::{
     canon::{Core, id},
     config::Config,
     source,
-    world::{Id, Look, Request, World},
+    world::{Id, Look, Request, UNKNOWN, World},
 };
 use crate::machine::{Condition, Deployment, Event, Health, HookPoint, Number, Otherwise, Outcome, Phase, Trigger};
 
@@ -40,6 +40,7 @@ pub(super) enum Promise {
     ToAndFro,
     RecoveryInTheWay,
     OrderedToNobody,
+    TakenFromUnknown,
 }
 
 type Holds = fn(&Config, &World) -> bool;
@@ -51,7 +52,7 @@ macro_rules! kept {
 }
 
 /// Each has the promise of ARCHITECTURE.md that it belongs to in its name. The state alone is judged first, then what happened.
-pub(super) const PROMISES: [(&str, Holds); 40] = [
+pub(super) const PROMISES: [(&str, Holds); 41] = [
     ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).is_none_or(|n| w.told.passed.has(n))),
     ("1. ... and that was approved where a gate asks", |c, w| {
         c.gate_cutover.is_none() || served(w).is_none_or(|n| w.told.may_serve.has(n))
@@ -106,6 +107,7 @@ pub(super) const PROMISES: [(&str, Holds); 40] = [
     ("users are not sent to and fro between two sick stacks", kept!(ToAndFro)),
     ("a recovery is not in the way of what is under way", kept!(RecoveryInTheWay)),
     ("no front is given an order that it cannot take", kept!(OrderedToNobody)),
+    ("1. a drift takes no users from a stack that nobody here knows", kept!(TakenFromUnknown)),
 ];
 
 /// Who has the traffic by our order.
@@ -162,7 +164,9 @@ fn is_clean(c: &Config, w: &World) -> bool {
         && (env.queue().is_empty() || stopped)
         && env.retiring().iter().all(|r| stays(id(r.number)))
         && (env.drift().is_none() || rest.front_is_astray)
-        && (front == w.core.live() || rest.front_is_astray || w.core.live() == 0 && (let_go(front) || c.always_on))
+        && (front == w.core.live()
+            || rest.front_is_astray
+            || w.core.live() == 0 && (let_go(front) || c.always_on || front == UNKNOWN))
         && !is_fought_over(env)
         && w.cloud.stacks.iter().flatten().all(|t| left(t.owner))
         && kept[..2].iter().filter(|n| **n != 0).all(there)

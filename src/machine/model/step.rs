@@ -8,7 +8,7 @@ use super::{
     promises::Promise,
     runs::Run,
     source::Repository,
-    world::{Cloud, Controller, Front, Hand, Ids, Look, Request, Thing, Told, World},
+    world::{Cloud, Controller, Front, Hand, Ids, Look, Request, Thing, Told, UNKNOWN, World},
 };
 use crate::machine::{Command, Condition, Event, Health, Key, Number, Phase, Refusal, Release, ReleaseDraft, Trigger};
 
@@ -23,6 +23,9 @@ impl Config {
             told = Told { passed: one, may_start: one, may_serve: one, obeyed: 1, ..told };
             told.defined[1] = 1;
             before = (1, 1);
+        }
+        if self.unknown_at_start {
+            (cloud.front.serves, told.by_hand) = (UNKNOWN, true);
         }
         cloud.adoptee = (self.adopts > 0).then_some(0);
         let core = canon::start(self);

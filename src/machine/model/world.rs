@@ -13,6 +13,9 @@ pub(super) const N: usize = 8;
 /// A number, small.
 pub(super) type Id = u8;
 
+/// A stack that no journal knows: somebody else's, or from before a journal that was lost.
+pub(super) const UNKNOWN: Id = 7;
+
 /// A set of numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Ids(u16);

@@ -34,6 +34,7 @@ pub(super) const PLAIN: Config = Config {
     builds: 1,
     ordered: false,
     live_at_start: true,
+    unknown_at_start: false,
     fenced: true,
     long_requests: false,
     slow_checks: false,
@@ -55,7 +56,7 @@ pub(super) const PLAIN: Config = Config {
 };
 
 /// What the normal test run explores.
-pub(super) const WORLDS: [Config; 52] = [
+pub(super) const WORLDS: [Config; 53] = [
     Config {
         name: "one controller",
         budget: Budget { hooks: [2, 1, 1], crash: 1, lose: 1, wishes: 1, ..NOTHING_WRONG },
@@ -124,6 +125,13 @@ pub(super) const WORLDS: [Config; 52] = [
         slow_checks: true,
         builds: 2,
         budget: Budget { create_fails: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "a journal that was lost, and a front that serves somebody",
+        live_at_start: false,
+        unknown_at_start: true,
+        budget: Budget { blind: 1, crash: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config { name: "drift", budget: Budget { drift: 1, wishes: 1, ..NOTHING_WRONG }, ..PLAIN },

@@ -144,6 +144,20 @@ fn a_front_that_shows_what_nobody_ordered_is_put_right_first() {
 }
 
 #[test]
+fn with_nothing_live_a_front_that_serves_an_unknown_stack_is_left_to_it() {
+    let mut story = Story::new();
+    for unknown in [n(4), Number(u32::MAX)] {
+        (story.front().serves, story.front().generation) = (Some(unknown), Generation(9));
+        assert_eq!((story.tick(), story.effects()), (None, vec![]), "{unknown}");
+    }
+    // What is deployed takes it over, by a higher number.
+    story.live(1, &Plan::default());
+    assert_eq!((story.front().serves, story.front().generation > Generation(9)), (Some(n(1)), true));
+    (story.front().serves, story.front().generation) = (Some(Number(u32::MAX)), Generation(90));
+    assert!(matches!(story.tick(), Some(Event::DriftSeen { .. })), "now there is something good to send users to");
+}
+
+#[test]
 fn nothing_is_torn_down_while_the_front_may_show_it_or_is_in_use() {
     let mut story = Story::new();
     story.live(1, &Plan { retain: Retain::None, ..Plan::default() });

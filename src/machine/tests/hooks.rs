@@ -181,7 +181,7 @@ fn no_hook_begins_for_a_stack_that_is_not_well() {
 #[test]
 fn no_hook_begins_while_the_front_is_astray() {
     let mut story = Story::asked(&plan(&[BeforeProvisioning]));
-    (story.front().serves, story.front().generation) = (Some(n(9)), Generation(3));
+    (story.front().serves, story.front().generation) = (Some(n(1)), Generation(3));
     assert!(matches!(story.tick(), Some(Event::DriftSeen { .. })));
     assert_eq!(story.tick(), None);
     story.at(600);
@@ -189,7 +189,7 @@ fn no_hook_begins_while_the_front_is_astray() {
     failed(&mut story, "could not begin in time");
     let mut story = Story::asked(&plan(&[BeforeProvisioning]));
     let run = story.orders(1, BeforeProvisioning);
-    (story.front().serves, story.front().generation) = (Some(n(9)), Generation(3));
+    (story.front().serves, story.front().generation) = (Some(n(1)), Generation(3));
     story.tick().unwrap();
     assert!(!story.effects().contains(&run));
 }
