@@ -68,6 +68,18 @@ impl Disk {
         Self { folder: folder.to_owned() }
     }
 
+    /// The process that holds the lock of a folder, as it wrote it there; none when nobody does. Changes nothing.
+    pub(super) fn holder(folder: &Path) -> Option<String> {
+        let mut lock = File::open(folder.join(LOCK)).ok()?;
+        match flock(&lock, FlockOperation::NonBlockingLockShared) {
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Ok(()) | Err(_) => return None,
+        }
+        let mut holder = String::new();
+        let read = lock.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
+        Some(if read { holder.trim().to_owned() } else { "unknown".to_owned() })
+    }
+
     fn flush_folder(&self) -> io::Result<()> {
         File::open(&self.folder)?.sync_all()
     }

@@ -6,9 +6,11 @@
 //!
 //! Must not know drivers, HTTP or the clock: times come with the requests.
 
+mod advice;
 mod aside;
 mod disk;
 mod fold;
+mod found;
 mod history;
 mod ledger;
 mod level;
@@ -40,6 +42,7 @@ use crate::machine::{Command, Entry, Environment, EnvironmentId, Event, Illegal,
 pub use self::disk::claim;
 pub use self::{
     aside::Aside,
+    found::{Found, Head, Locked, at, holder, set_aside},
     history::Replay,
     level::NEWEST,
     log::log,
@@ -146,23 +149,24 @@ pub struct Journal {
 impl Journal {
     /// Locks and reads the state folder, which is made if need be, and starts the writer. Blocks while it reads.
     pub fn open(folder: &Path, options: Options) -> Result<(Self, Opened), OpenError> {
-        let (disk, lock) = disk::Disk::lock(folder)?;
-        Self::start(Arc::new(disk), Some(lock), options, folder)
+        Locked::at(folder)?.begin(options)
     }
 
     /// A journal that is gone with the process, for tests of what stands above it.
     pub fn in_memory(options: Options) -> Result<Self, OpenError> {
-        Ok(Self::start(Arc::new(memory::Memory::default()), None, options, Path::new("memory"))?.0)
+        let (storage, folder) = (Arc::new(memory::Memory::default()), Path::new("memory"));
+        let start = open::read_in(&*storage, folder)?;
+        Ok(Self::start(storage, None, start, options, folder)?.0)
     }
 
     fn start(
         storage: Arc<dyn Storage>,
         lock: Option<File>,
+        mut start: open::Start,
         options: Options,
         folder: &Path,
     ) -> Result<(Self, Opened), OpenError> {
         let failed = |doing| move |source| OpenError::Io { doing, path: folder.to_owned(), source };
-        let mut start = open::read(&*storage).map_err(open::damaged(folder))?;
         let opened = std::mem::take(&mut start.opened);
         let ledger = Ledger::new(storage.clone(), options.clone(), start, opened.torn.is_some());
         let ledger = ledger.map_err(failed("preparing the state folder"))?;

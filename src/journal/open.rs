@@ -3,6 +3,7 @@
 use std::{collections::HashSet, io, path::Path};
 
 use super::{
+    advice::advise,
     fold::Folded,
     problem::{Fault, OpenError, Problem},
     read::End,
@@ -25,6 +26,8 @@ pub struct Opened {
     pub ignored: Vec<Problem>,
     /// The line without an end that was cut off: it was never acknowledged.
     pub torn: Option<Torn>,
+    /// Segments before the snapshot that are not there: the state is whole, the history is not.
+    pub missing: Vec<Problem>,
 }
 
 /// A line without an end, left by a crash or a loss of power.
@@ -48,6 +51,11 @@ pub(super) struct Start {
     /// How many records it holds.
     pub lines: u64,
     pub opened: Opened,
+}
+
+/// Reads what there is in this folder, as [`read`] does. What is wrong comes with advice.
+pub(super) fn read_in(storage: &dyn Storage, folder: &Path) -> Result<Start, OpenError> {
+    read(storage).map_err(|problem| advise(problem, storage, folder)).map_err(damaged(folder))
 }
 
 /// Reads what there is. Changes nothing; [`Start::opened`] says whether the newest segment must be cut.
@@ -75,13 +83,15 @@ pub(super) fn read(storage: &dyn Storage) -> Result<Start, Problem> {
         }
         end = folded.segment(storage, number, number == last)?;
     }
+    let missing = (1..first).filter(|number| !present.contains(number));
+    let missing = missing.map(|number| Problem::whole(&segment_name(number), Fault::Missing)).collect();
     let segment = last.max(1);
     let file = segment_name(segment);
     folded.check(&file)?;
     let End { length, lines, torn, .. } = end;
     let torn = (torn > 0).then_some(Torn { file, offset: length, bytes: torn });
     let (records, environments) = (folded.seq, folded.states.len());
-    let opened = Opened { records, read: records - before, environments, snapshot: used, ignored, torn };
+    let opened = Opened { records, read: records - before, environments, snapshot: used, ignored, torn, missing };
     Ok(Start { folded, segment, length, lines, opened })
 }
 
@@ -100,6 +110,6 @@ pub(super) fn repair(
     Ok(file)
 }
 
-pub(super) fn damaged(folder: &Path) -> impl FnOnce(Problem) -> OpenError {
+fn damaged(folder: &Path) -> impl FnOnce(Problem) -> OpenError {
     |problem| OpenError::Damaged { folder: folder.to_owned(), problem: Box::new(problem) }
 }

@@ -7,7 +7,7 @@ use crate::machine::{EnvironmentId, Illegal, Violation};
 
 /// A state file that is not used as it is. Nothing is ever skipped: a missing record would fold to another state.
 #[derive(Debug, thiserror::Error)]
-#[error("{file}, line {line} (byte {offset}): {fault}; {}", self.help())]
+#[error("{}: {fault}; {}", self.place(), self.help())]
 pub struct Problem {
     /// The name of the file within the state folder.
     pub file: String,
@@ -17,6 +17,8 @@ pub struct Problem {
     pub offset: u64,
     /// What is wrong.
     pub fault: Fault,
+    /// What a person can do about it, once the files around it were looked at.
+    advice: Option<String>,
 }
 
 /// What is wrong with a file.
@@ -74,7 +76,7 @@ pub enum Fault {
 
 impl Problem {
     pub(super) fn new(file: &str, line: u64, offset: u64, fault: Fault) -> Self {
-        Self { file: file.to_owned(), line, offset, fault }
+        Self { file: file.to_owned(), line, offset, fault, advice: None }
     }
 
     /// About a file as a whole.
@@ -87,23 +89,45 @@ impl Problem {
         matches!(self.fault, Fault::Newer { .. })
     }
 
-    /// What a person can do about it.
+    /// The same, with this advice.
+    pub(super) fn advised(self, advice: String) -> Self {
+        Self { advice: Some(advice), ..self }
+    }
+
+    /// Whether the records from here on cannot be read.
+    pub(super) fn ends_the_records(&self) -> bool {
+        use Fault::{BadSum, OutOfOrder, Unfinished, Unreadable};
+        matches!(self.fault, BadSum | Unfinished | Unreadable(_) | OutOfOrder { .. })
+    }
+
+    fn place(&self) -> String {
+        match (self.file.as_str(), self.line) {
+            (".", _) => "its folder".to_owned(),
+            (file, 0) => file.to_owned(),
+            (file, line) => format!("{file}, line {line} (byte {})", self.offset),
+        }
+    }
+
+    /// Returns what a person can do about it, the same wherever it is told.
     pub fn help(&self) -> String {
-        let Self { file, offset, .. } = self;
+        if let Some(advice) = &self.advice {
+            return advice.clone();
+        }
         match &self.fault {
             Fault::Newer { .. } => {
                 "start the version that wrote it; `pointsman journal verify` says how to return".to_owned()
             }
-            Fault::Missing => "put it back from a backup of the folder".to_owned(),
-            Fault::Snapshot(_) => format!("remove it (`rm {file}`): the records are folded instead"),
-            Fault::Io(_) => "see the disk and the rights on the file, then start again".to_owned(),
+            Fault::Missing => format!("nothing was changed; put {} back from a backup of the folder", self.file),
+            Fault::Snapshot(_) => format!("remove it (`rm {}`): the records are folded instead", self.file),
+            Fault::Io(_) => {
+                "nothing was changed; see that the folder is there, and the rights on it, then start again".to_owned()
+            }
             Fault::DoesNotFit { .. } | Fault::Inconsistent { .. } => {
                 "keep the folder and report it: every checksum is right, so it is not the disk".to_owned()
             }
-            Fault::BadSum | Fault::Unfinished | Fault::Unreadable(_) | Fault::OutOfOrder { .. } => format!(
-                "`pointsman journal verify` shows all that is still good; restore the folder from a backup, or, after \
-                 copying it, go back to the last good record with `truncate --size={offset} {file}`"
-            ),
+            Fault::BadSum | Fault::Unfinished | Fault::Unreadable(_) | Fault::OutOfOrder { .. } => {
+                "nothing was changed; restore the folder from a backup".to_owned()
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::{
+    advice::advise,
     disk::Disk,
     fold::Folded,
     open::Torn,
@@ -29,23 +30,20 @@ pub struct Verified {
 
 /// Verifies the state folder.
 pub fn verify(folder: &Path) -> Result<Verified, Problem> {
-    storage(&Disk::unlocked(folder))
+    let disk = Disk::unlocked(folder);
+    storage(&disk).map_err(|problem| advise(problem, &disk, folder))
 }
 
 pub(super) fn storage(storage: &dyn Storage) -> Result<Verified, Problem> {
     let names = storage.names().map_err(|error| Problem::whole(".", Fault::Io(error)))?;
     let (segments, snapshots) = numbers(&names);
-    // Old segments may have been moved away; then the oldest snapshot is where the rest begins.
-    let first = if segments.first().is_none_or(|&n| n == 1) { 1 } else { snapshots.first().copied().unwrap_or(1) };
     let last = segments.iter().chain(&snapshots).copied().max().unwrap_or(0);
     let (mut folded, mut torn) = (Folded::default(), None);
-    for number in first..=last {
+    for number in 1..=last {
         if snapshots.contains(&number) {
             let taken = snapshot::read(storage, number);
             let taken = taken.map_err(|fault| Problem::whole(&snapshot_name(number), fault))?;
-            if number == first && first > 1 {
-                folded = taken;
-            } else if taken != folded {
+            if taken != folded {
                 let fault = Fault::Snapshot("it says something else than the records before it");
                 return Err(Problem::whole(&snapshot_name(number), fault));
             }

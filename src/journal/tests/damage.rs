@@ -2,8 +2,9 @@
 
 use super::kit::{Random, SimDisk, story, told};
 use crate::journal::{
-    NEWEST,
+    NEWEST, OpenError,
     fold::Folded,
+    found::{self, Locked},
     open,
     problem::{Fault, Problem},
     record::Sum,
@@ -66,8 +67,6 @@ fn lines_that_are_missing_doubled_or_exchanged_are_noticed() {
     for (damaged, line) in [(without, 3), (doubled, 4), (exchanged, 3)] {
         let problem = read(SEGMENT, damaged).map(|start| start.opened).unwrap_err();
         assert_eq!(problem.line, line);
-        assert!(problem.to_string().contains("pointsman journal verify"), "{problem}");
-        assert!(problem.to_string().contains(&format!("truncate --size={}", problem.offset)), "{problem}");
     }
 }
 
@@ -142,4 +141,109 @@ fn a_missing_segment_is_not_skipped() {
     content.remove(newest);
     assert!(open::read(&SimDisk::with(content)).is_err());
     assert_eq!(Folded::default().seq, 0);
+}
+
+/// What a person is told who starts the controller, or verifies, in a folder with these files.
+fn advice(content: std::collections::BTreeMap<String, Vec<u8>>) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in content {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let said = |text: String| text.replace(&folder.path().display().to_string(), "state/journal");
+    let started = Locked::at(folder.path()).map(|_| ()).unwrap_err();
+    let OpenError::Damaged { problem: started, .. } = started else { panic!("{started}") };
+    let verified = verify::verify(folder.path()).unwrap_err();
+    assert_eq!(started.to_string(), verified.to_string(), "one and the same advice");
+    said(verified.help())
+}
+
+#[test]
+fn the_advice_says_which_records_would_be_lost_and_keeps_the_damaged_file() {
+    let content = whole(1000).remove(SEGMENT).unwrap();
+    let lines: Vec<&[u8]> = content.split_inclusive(|&b| b == b'\n').collect();
+    let (count, offset) = (lines.len(), lines[..2].concat().len());
+    let changed = lines[2].iter().map(|&b| if b == b'm' { b'n' } else { b }).collect::<Vec<u8>>();
+    assert_ne!(changed, lines[2]);
+    let damaged = [lines[..2].concat(), changed, lines[3..].concat()].concat();
+    let said = advice([(SEGMENT.to_owned(), damaged)].into());
+    let lost = format!("records 1 to 2 are good, records 3 to {count} ({} lines) cannot be trusted", count - 2);
+    let copy =
+        format!("cp -a state/journal state/journal.damaged && head --bytes={offset} state/journal.damaged/{SEGMENT}");
+    for words in [lost.as_str(), &copy, "nothing was changed", "`pointsman serve --restored`"] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    assert!(!said.contains("truncate"), "{said}");
+
+    // Following the advice gives what it promises.
+    let start = read(SEGMENT, content[..offset].to_vec()).unwrap();
+    assert_eq!(start.opened.records, 2);
+}
+
+#[test]
+fn without_a_readable_record_the_advice_is_a_backup_or_to_begin_anew() {
+    let mut content = whole(1000).remove(SEGMENT).unwrap();
+    content[20] ^= 1;
+    let said = advice([(SEGMENT.to_owned(), content)].into());
+    for words in ["no record of it can be read", "backup", "`pointsman serve --new-journal` keeps these files aside"] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+}
+
+#[test]
+fn later_files_are_part_of_what_cannot_be_trusted() {
+    let mut content = whole(10);
+    content.retain(|file, _| !file.starts_with("snapshot"));
+    let files: Vec<String> = content.keys().cloned().collect();
+    let (second, count) = (files[1].clone(), story().len());
+    // In the fifth line of the second file: records 1 to 14 are good.
+    let at: Vec<usize> = content[&second].iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i).collect();
+    content.get_mut(&second).unwrap()[at[3] + 10] ^= 1;
+    let said = advice(content);
+    assert!(said.contains(&format!("records 1 to 14 are good, records 15 to {count}")), "{said}");
+    assert!(said.contains(&format!("&& rm state/journal/{}", files[2])), "{said}");
+}
+
+#[test]
+fn segments_that_are_missing_before_a_snapshot_are_seen_by_both_and_stop_only_the_verification() {
+    let full = whole(10);
+    let segments: Vec<&String> = full.keys().filter(|file| file.starts_with("journal")).collect();
+    assert!(segments.len() > 3, "{segments:?}");
+    for missing in [segments[0], segments[1]] {
+        let mut content = full.clone();
+        content.remove(missing);
+        let disk = SimDisk::with(content);
+        let problem = verify::storage(&disk).unwrap_err();
+        assert!(matches!(problem.fault, Fault::Missing) && problem.file == *missing, "{problem}");
+        let start = open::read(&disk).unwrap();
+        let seen: Vec<String> = start.opened.missing.iter().map(ToString::to_string).collect();
+        assert_eq!(seen, [problem.to_string()]);
+        assert_eq!(start.opened.records, story().len() as u64, "the state is whole");
+    }
+}
+
+#[test]
+fn snapshots_alone_are_no_journal() {
+    let mut content = whole(10);
+    content.retain(|file, _| file.starts_with("snapshot"));
+    let disk = SimDisk::with(content);
+    assert!(matches!(open::read(&disk).map(|start| start.opened).unwrap_err().fault, Fault::Missing));
+    assert!(matches!(verify::storage(&disk).unwrap_err().fault, Fault::Missing));
+}
+
+#[test]
+fn the_head_tells_journals_apart_and_older_from_newer() {
+    let folder = tempfile::tempdir().unwrap();
+    let content = whole(1000).remove(SEGMENT).unwrap();
+    let lines: Vec<&[u8]> = content.split_inclusive(|&b| b == b'\n').collect();
+    std::fs::write(folder.path().join(SEGMENT), &content).unwrap();
+    let (whole, third) = found::at(folder.path(), 3).unwrap();
+    let head = whole.head.unwrap();
+    assert_eq!((head.seq, whole.torn), (lines.len() as u64, 0));
+    std::fs::write(folder.path().join(SEGMENT), lines[..3].concat()).unwrap();
+    let (older, beyond) = found::at(folder.path(), 4).unwrap();
+    let older = older.head.unwrap();
+    assert_eq!((older.first, older.seq, Some(older.sum), beyond), (head.first, 3, third, None));
+    std::fs::write(folder.path().join(SEGMENT), [0; 300]).unwrap();
+    let (nothing, _) = found::at(folder.path(), 0).unwrap();
+    assert_eq!((nothing.head, nothing.torn), (None, 300));
 }
