@@ -10,6 +10,7 @@ mod docs_tests;
 pub mod git;
 pub mod hooks;
 pub mod http;
+pub mod installation;
 pub mod intake;
 pub mod journal;
 mod log_file;

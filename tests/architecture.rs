@@ -183,6 +183,15 @@ fn the_journal_knows_the_machine_only() {
 }
 
 #[test]
+fn what_an_installation_is_is_decided_without_a_driver() {
+    let all = sources();
+    let known = ["installation", "journal", "clock", "random"];
+    assert_none("the identity looks up", &foreign(&all, "src/installation", &known));
+    let outside = ["std::fs", "std::process", "tokio", "rustix"];
+    assert_none("the decision does I/O", &named(&all, "src/installation/decide.rs", &outside));
+}
+
+#[test]
 fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
     let all = sources();
     let tools =

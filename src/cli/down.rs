@@ -12,9 +12,10 @@ use anyhow::{Context, bail};
 
 use super::screen::say;
 use crate::{
+    installation,
     journal::{self, OpenError},
     settings::Settings,
-    stacks::process,
+    stacks::{self, process},
     web_front::builtin::supervisor,
 };
 
@@ -42,9 +43,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ),
         other => other.into(),
     })?;
+    installation::is_at_home(&state, || stacks::elsewhere(&state.join("stacks")))?;
     let (fronts, driver) = (fronts(&state)?, state.join("stacks").join("process"));
-    let stacks = process::stacks(&driver).with_context(|| format!("reading {}", driver.display()))?;
-    if !args.yes && !agreed(fronts.len(), stacks.len())? {
+    let names = process::stacks(&driver).with_context(|| format!("reading {}", driver.display()))?;
+    if !args.yes && !agreed(fronts.len(), names.len())? {
         return Ok(ExitCode::FAILURE);
     }
     let program = std::env::current_exe().context("our own program cannot be found")?;
@@ -53,7 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             supervisor::end(folder).await.with_context(|| format!("ending the front of {name}"))?;
             say(format!("front of {name}: ended"));
         }
-        for name in &stacks {
+        for name in &names {
             process::down(&driver, &program, name).await.with_context(|| format!("ending the stack {name}"))?;
             say(format!("stack {name}: ended"));
         }

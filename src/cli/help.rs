@@ -66,6 +66,7 @@ const EXIT: &str = "\
 5       with --watch: waits for an approval
 6       with --watch: superseded by a later build
 75      of `serve`: the state file could not be written; start it again
+78      of `serve`: the state folder may be a copy, or its journal is not its own; say what it is
 124     with --watch: not ended within --timeout; the deployment goes on
 130     with --watch: interrupted by Ctrl-C; the deployment goes on";
 
@@ -96,7 +97,8 @@ Example:
   pointsman serve --config /etc/pointsman/pointsman.toml
 
 Exit codes: 0 stopped by SIGTERM or SIGINT; 1 the files are wrong or the address is taken; 75 the state \
-file could not be written and has to be read again: whoever runs it starts it again (`pointsman unit` does). \
+file could not be written and has to be read again: whoever runs it starts it again (`pointsman unit` does); 78 the state \
+folder may be a copy, or its journal is not its own: say what it is by --moved, --new-installation, --restored or --new-journal, once. \
 Fronts and stacks of processes go on without the controller; it finds them when it is back.";
 pub(super) const DEMO: &str = "\
 Example:

@@ -11,7 +11,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::screen::say;
-use crate::{journal, settings::Settings};
+use crate::{installation, journal, settings::Settings};
 
 /// What to do with the state file.
 #[derive(Subcommand)]
@@ -69,13 +69,25 @@ fn help(folder: &Path, problem: &journal::Problem) -> String {
 }
 
 fn verify(folder: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
-    let found = match journal::verify(folder) {
-        Ok(found) => found,
-        Err(problem) if as_json => {
+    let verified = journal::verify(folder);
+    // A journal that is gone, cut off or exchanged may read well; what stands beside it tells.
+    let doubt = match &verified {
+        Err(problem) if problem.line > 0 => None,
+        Ok(_) | Err(_) => installation::doubt(folder),
+    };
+    let found = match (verified, doubt) {
+        (Ok(_) | Err(_), Some(doubt)) if as_json => {
+            say(json!({ "good": false, "problem": doubt, "help": doubt }));
+            return Ok(ExitCode::FAILURE);
+        }
+        (Ok(_) | Err(_), Some(doubt)) => anyhow::bail!("{doubt}"),
+        (Ok(found), None) => found,
+        (Err(problem), None) if as_json => {
             say(json!({ "good": false, "problem": problem.to_string(), "help": help(folder, &problem) }));
             return Ok(ExitCode::FAILURE);
         }
-        Err(problem) => anyhow::bail!("{problem}\n{}", help(folder, &problem)),
+        (Err(problem), None) if problem.newer() => anyhow::bail!("{problem}\n{}", help(folder, &problem)),
+        (Err(problem), None) => anyhow::bail!("{problem}"),
     };
     if as_json {
         let torn = found.torn.as_ref().map(|torn| json!({ "file": torn.file, "bytes": torn.bytes }));

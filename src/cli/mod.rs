@@ -38,10 +38,12 @@ use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{machine::EnvironmentId, toml_file::Mistake};
+use crate::{installation::Refused, machine::EnvironmentId, toml_file::Mistake};
 
 /// What the exit code says of a mistake in the command itself, as clap has it.
 const USAGE: u8 = 2;
+/// What it says when a person has to say what the state folder is (EX_CONFIG): doing the same again does not help.
+const ASK: u8 = 78;
 
 /// Blue-green deployments: a new stack beside the live one, checked, then the traffic, and a warm way back
 #[derive(Parser)]
@@ -201,7 +203,17 @@ client! {
 /// Runs what the command line asks for.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     crate::signals::give_back()?;
-    match cli.command {
+    match done(cli.command) {
+        Err(error) if matches!(error.downcast_ref(), Some(Refused::Ask(_))) => {
+            complain(&format!("{error:#}"));
+            Ok(ExitCode::from(ASK))
+        }
+        ended => ended,
+    }
+}
+
+fn done(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Serve(args) => serve::run(&args),
         Command::Down(args) => down::run(&args),
         Command::Demo(args) => demo::run(&args),

@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use futures_util::future::BoxFuture;
 use secrecy::SecretSlice;
 use tokio::{
     net::TcpListener,
@@ -24,6 +25,7 @@ use crate::{
     descriptors,
     git::{Mirror, Mirrors},
     http::{self, App, router, serve as serve_http},
+    installation::{self, Told, ToldOfJournal, ToldOfPlace},
     intake::keys::{self, Keys},
     journal::{self, Aside, Journal, Options},
     machine::{Millis, Name},
@@ -33,6 +35,7 @@ use crate::{
     runner::{self, Board, Instances, Place},
     secrets::Secrets,
     settings::{LogFormat, Settings},
+    stacks, web_front,
 };
 
 /// The controller.
@@ -41,6 +44,34 @@ pub struct Args {
     /// Its settings [default: pointsman.toml, or built-in defaults where there is none]
     #[arg(long, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
+    /// The state folder was moved here: it is the one installation, and the old place is not served any more
+    #[arg(long)]
+    moved: bool,
+    /// The state folder is a copy: make an installation of its own of it, which touches nothing of the first
+    #[arg(long, conflicts_with_all = ["moved", "new_journal", "restored"])]
+    new_installation: bool,
+    /// The journal is lost: begin anew beside what runs, which is left alone until something is deployed
+    #[arg(long, conflicts_with = "restored")]
+    new_journal: bool,
+    /// An older journal or state folder was put back: go on from there
+    #[arg(long)]
+    restored: bool,
+}
+
+impl Args {
+    fn told(&self) -> Told {
+        let place = match (self.moved, self.new_installation) {
+            (true, _) => Some(ToldOfPlace::Moved),
+            (false, true) => Some(ToldOfPlace::NewInstallation),
+            (false, false) => None,
+        };
+        let journal = match (self.new_journal, self.restored) {
+            (true, _) => Some(ToldOfJournal::New),
+            (false, true) => Some(ToldOfJournal::Restored),
+            (false, false) => None,
+        };
+        Told { place, journal }
+    }
 }
 
 /// How the process ends when the state file can not be written any more: it must be read again.
@@ -57,10 +88,10 @@ const FILES_EACH: usize = 8;
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(args.config.as_deref()).map_err(super::mistakes)?;
     log(&settings)?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(controller(settings))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(controller(settings, args.told()))
 }
 
-async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
+async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> {
     let folder = fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.state);
     folder.with_context(|| format!("making {}", settings.state.display()))?;
     closed(&settings)?;
@@ -69,13 +100,15 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         return Err(super::mistakes(loaded.mistakes));
     }
     let pipelines = Arc::new(loaded.pipelines);
+    let entered = enter(&settings, told)?;
+    let (identity, locked) = (entered.record, entered.journal);
     let frozen = Frozen::below(&settings.state);
     for file in pipelines.environments().filter_map(|environment| environment.stack.file()) {
         frozen.freeze(&file.text)?;
     }
     let secrets = Secrets::open(&settings.state, &pipelines)
         .map_err(|all| anyhow::anyhow!("{}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-    let (journal, clock) = state_file(&settings)?;
+    let (journal, clock) = state_file(&settings, locked)?;
     let board = Board::default();
     let place = Place {
         state: &settings.state,
@@ -101,7 +134,8 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
         answers: http::Answers::default(),
         mirrors,
     });
-    let told = notifier(&settings, &app)?.into_iter().collect();
+    let mut beside: Vec<_> = notifier(&settings, &app)?.into_iter().collect();
+    beside.push(keeper(&settings, identity, &app));
     let listener = TcpListener::bind(settings.server.listen).await;
     let listener = listener.with_context(|| format!("listening at {}", settings.server.listen))?;
     let address = listener.local_addr()?;
@@ -112,7 +146,7 @@ async fn controller(settings: Settings) -> anyhow::Result<ExitCode> {
     let (stop, stopped) = watch::channel(false);
     let connections = connections_that_fit(&settings, pipelines.environments().count());
     let server = serve_http(listener, router(app), connections, stopped.clone());
-    let runner = runner::run(worlds, told, journal.clone(), clock, stopped);
+    let runner = runner::run(worlds, beside, journal.clone(), clock, stopped);
     let records = journal.follow();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let asked = async {
@@ -164,15 +198,43 @@ fn own_files(settings: &Settings) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
+/// Looks whether the state folder is the one that it was, and makes what was moved with it its own.
+fn enter(settings: &Settings, told: Told) -> anyhow::Result<installation::Entered> {
+    let state = &settings.state;
+    let stacks = state.join("stacks");
+    let entered =
+        installation::enter(state, told, || stacks::elsewhere(&stacks)).map_err(|error| match error.newer() {
+            true => anyhow::anyhow!("{error}\n{}", super::way_back::from_newer(&state.join("journal"))),
+            false => error.into(),
+        })?;
+    if entered.settle {
+        stacks::settle(&stacks).with_context(|| format!("taking over the stacks in {}", stacks.display()))?;
+    }
+    entered.note(state)?;
+    for news in &entered.news {
+        tracing::warn!("{news}");
+    }
+    if let Some(left) = &entered.left {
+        let fronts = web_front::leave(&left.join("fronts")).context("looking for the fronts that were left")?;
+        tracing::info!(fronts, "what faced users for {} makes way", left.display());
+    }
+    Ok(entered)
+}
+
+/// What notes how far the journal is.
+fn keeper(settings: &Settings, identity: installation::Record, app: &App) -> (String, runner::Beside) {
+    let (state, journal, clock) = (settings.state.clone(), app.journal.clone(), app.clock.clone());
+    let keep = move |stop| -> BoxFuture<'static, bool> {
+        Box::pin(installation::keep(state.clone(), identity.clone(), journal.clone(), clock.clone(), stop))
+    };
+    ("installation".into(), Box::new(keep))
+}
+
 /// The journal, and a clock that never goes behind it.
-fn state_file(settings: &Settings) -> anyhow::Result<(Journal, Clock)> {
+fn state_file(settings: &Settings, locked: journal::Locked) -> anyhow::Result<(Journal, Clock)> {
     let beside = BESIDE.map(str::to_owned).to_vec();
     let options = Options { aside: Some(Aside { state: settings.state.clone(), beside }), ..Options::default() };
-    let folder = settings.state.join("journal");
-    let (journal, opened) = Journal::open(&folder, options).map_err(|error| match error.newer() {
-        true => anyhow::anyhow!("{error}\n{}", super::way_back::from_newer(&folder)),
-        false => error.into(),
-    })?;
+    let (journal, opened) = locked.begin(options)?;
     tracing::info!(records = opened.records, environments = opened.environments, "state file read");
     if let Some(torn) = &opened.torn {
         let (file, bytes) = (&torn.file, torn.bytes);
@@ -180,6 +242,9 @@ fn state_file(settings: &Settings) -> anyhow::Result<(Journal, Clock)> {
     }
     for problem in &opened.ignored {
         tracing::warn!(%problem, "a snapshot was not used; it can be removed");
+    }
+    for problem in &opened.missing {
+        tracing::warn!(%problem, "the state is whole without it, the history is not");
     }
     let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
     Ok((journal, Clock::not_before(last)))

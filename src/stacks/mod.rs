@@ -186,6 +186,19 @@ pub trait StackDriver: Send + Sync {
 /// The drivers there are, by the name a pipeline file uses. Adding one is one new file and one line here.
 pub const DRIVERS: &[(&str, Open)] = &[("heat", heat::open), ("process", process::open)];
 
+/// What runs of the stacks in this folder for another one, each in words. `folder`: that of all drivers.
+pub fn elsewhere(folder: &Path) -> Vec<String> {
+    process::elsewhere(&folder.join("process"))
+}
+
+/// Makes the stacks in this folder its own, after it was moved. `folder`: that of all drivers.
+///
+/// # Errors
+/// When the folder of a stack cannot be written.
+pub fn settle(folder: &Path) -> std::io::Result<()> {
+    process::settle(&folder.join("process"))
+}
+
 /// Opens a driver. `settings` is the `stack` table of an environment without the keys that all drivers have; file names in it
 /// are meant from `written_in`, the folder of the pipeline file. `folder` is the driver's own place on disk, below the
 /// state folder. Mistakes in the settings are returned all at once, each beginning with its key.

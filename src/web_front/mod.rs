@@ -187,6 +187,15 @@ pub trait FrontDriver: Send + Sync {
 /// The drivers there are, by the name a pipeline file uses. Adding one is one new file and one line here.
 pub const DRIVERS: &[(&str, Open)] = &[("builtin", builtin::open), ("command", command::open), ("nginx", nginx::open)];
 
+/// Has what faces users for fronts below this folder make way: the installation was moved away from there. Returns how
+/// many processes were told.
+///
+/// # Errors
+/// When they cannot be looked for.
+pub fn leave(fronts: &std::path::Path) -> std::io::Result<usize> {
+    builtin::end_below(fronts)
+}
+
 /// Opens a driver. `settings` is the `front` table of an environment without its `driver` key; file names in it are
 /// meant from `written_in`, the folder of the pipeline file. `folder` is the front's own place on disk, below the state
 /// folder. Mistakes in the settings are returned all at once.

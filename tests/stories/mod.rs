@@ -27,6 +27,7 @@ mod heat_tls;
 mod hook_ends;
 mod hook_runs;
 mod hooks;
+mod identity;
 mod jenkins;
 mod kill;
 mod logs;

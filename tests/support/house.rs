@@ -106,11 +106,27 @@ impl House {
         self.spawn_with(&[]);
     }
 
+    /// Starts the controller with these flags, and waits until it answers.
+    pub fn start_with(&self, flags: &[&str]) {
+        self.spawn_as(flags, &[]);
+        self.until("the controller answers", || self.try_ask("GET", "/v1/environments", "").ok());
+    }
+
     /// Starts the controller with more in its environment.
     pub fn spawn_with(&self, variables: &[(&str, &str)]) {
+        self.spawn_as(&[], variables);
+    }
+
+    fn spawn_as(&self, flags: &[&str], variables: &[(&str, &str)]) {
         let log = File::options().create(true).append(true).open(self.path("log")).expect("a log");
         let mut command = Command::new(PROGRAM);
-        command.arg("serve").current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command
+            .arg("serve")
+            .args(flags)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
         // By its whole name, so that it is found among all processes.
         command.arg("--config").arg(self.path("pointsman.toml")).envs(variables.iter().copied());
         *self.controller.lock().unwrap() = Some(command.spawn().expect("the program starts"));

@@ -19,6 +19,11 @@ impl Process {
         self.arguments.get(1).is_some_and(|a| a == command)
     }
 
+    /// Whether one of its arguments has this in it.
+    pub fn names(&self, text: &str) -> bool {
+        self.arguments.iter().any(|argument| argument.contains(text))
+    }
+
     pub fn kill(&self) {
         self.signal(Signal::KILL);
     }

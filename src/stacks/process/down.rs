@@ -7,7 +7,7 @@ use std::{io, path::Path, process::Stdio, time::Duration};
 use rustix::process::Signal;
 use tokio::time::{interval, timeout};
 
-use super::{Inner, folder::StackFolder, identity::Mark, left};
+use super::{Inner, folder::StackFolder, left};
 use crate::machine::StackName;
 
 /// How long a stack may take beyond the grace period of its own definition, which its supervisor knows.
@@ -31,8 +31,9 @@ pub fn stacks(driver: &Path) -> io::Result<Vec<StackName>> {
 pub async fn down(driver: &Path, program: &Path, name: &StackName) -> io::Result<()> {
     let inner = Inner::open(driver, program)?;
     let folder = StackFolder::of(&inner.folder, name);
+    inner.is_here(&folder, name).map_err(|why| io::Error::other(why.to_string()))?;
     folder.mark_down()?;
-    let mark = Mark::new(&inner.installation, name);
+    let mark = inner.mark(&folder, name)?;
     if let Some(state) = folder.state() {
         // One that hears nothing looks at the mark by itself.
         mark.signal_supervisor(state.pid, Signal::TERM)?;

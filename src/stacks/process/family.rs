@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, io};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 use serde::{Deserialize, Serialize};
 
-use super::identity::{self, Mark};
+use super::identity::Mark;
 
 /// A process of a stack. With when it began (clock ticks since the host came up) its number is nobody else's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -193,11 +193,6 @@ fn hexadecimal(ip: std::net::IpAddr) -> String {
 pub(super) fn name(pid: i32) -> String {
     let name = fs::read_to_string(format!("/proc/{pid}/comm"));
     name.map_or_else(|_| "?".to_owned(), |name| name.trim().chars().filter(|c| !c.is_control()).collect())
-}
-
-/// Whether the process belongs to a stack of any installation, by its mark.
-pub(super) fn is_of_another(pid: i32, mark: &Mark) -> bool {
-    identity::mark_of(pid).is_some_and(|other| other != *mark)
 }
 
 #[cfg(test)]

@@ -12,7 +12,10 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{family::Member, identity::Mark};
+use super::{
+    family::{self, Member},
+    identity::{self, Mark},
+};
 use crate::machine::{EnvironmentId, Name, Number, Release, StackName};
 
 /// What a stack was asked to be. Written once, before anything of it runs.
@@ -165,17 +168,50 @@ impl StackFolder {
         replace(&self.0.join("family.json"), &text, Durable::No)
     }
 
-    /// Makes the folder with its spec, whole or not at all.
+    /// Makes the folder with its spec, whole or not at all. The mark of the spec gets the place of this folder.
     pub(super) fn create(&self, spec: &Spec) -> io::Result<()> {
         let (Some(parent), Some(name)) = (self.0.parent(), self.0.file_name()) else {
             return Err(io::Error::other("a stack's folder has a parent"));
         };
         let draft = parent.join(format!(".{}.new", name.to_string_lossy()));
         fs::create_dir_all(draft.join("logs"))?;
-        let text = serde_json::to_vec_pretty(spec).map_err(io::Error::other)?;
-        replace(&draft.join("spec.json"), &text, Durable::Yes)?;
+        let mark = Mark { place: identity::place(&draft)?, ..spec.mark.clone() };
+        Self(draft.clone()).write_spec(&Spec { mark, ..spec.clone() })?;
         fs::rename(&draft, &self.0)?;
         File::open(parent)?.sync_all()
+    }
+
+    fn write_spec(&self, spec: &Spec) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(spec).map_err(io::Error::other)?;
+        replace(&self.0.join("spec.json"), &text, Durable::Yes)
+    }
+
+    /// Makes what was started for this folder before it was moved its own: a person said so, or nothing of before can run.
+    pub(super) fn settle(&self) -> io::Result<()> {
+        let spec = self.spec()?;
+        let mark = spec.mark.clone().moved_to(identity::place(&self.0)?);
+        if mark == spec.mark { Ok(()) } else { self.write_spec(&Spec { mark, ..spec }) }
+    }
+
+    /// Notes that the host was started since the stack was made: no process of before runs, and it is made anew here.
+    pub(super) fn begin_again_here(&self) -> io::Result<()> {
+        let (spec, boot) = (self.spec()?, family::boot()?);
+        if spec.boot == boot {
+            return Ok(());
+        }
+        let mark = Mark { place: identity::place(&self.0)?, former: Vec::new(), ..spec.mark };
+        self.write_spec(&Spec { mark, boot, began: family::ticks()?, ..spec })
+    }
+
+    /// Whether nothing of this stack may be touched from here: its processes, if there are any, belong to the folder that this
+    /// one was copied from.
+    pub(super) fn is_elsewhere(&self, spec: &Spec) -> io::Result<bool> {
+        let here = identity::place(&self.0)?;
+        if spec.mark.place == here || spec.mark.place.is_empty() {
+            return Ok(false);
+        }
+        // The host has been started since: no process is from before, and the numbers of devices may have changed.
+        Ok(spec.boot == family::boot()?)
     }
 
     pub(super) fn is_retiring(&self) -> bool {

@@ -4,7 +4,13 @@
 //! Must not decide who is to be ended. Limit: a process that another user runs, or that overwrites its environment
 //! in memory, cannot be found this way; `family.rs` finds it by where it comes from.
 
-use std::{collections::BTreeMap, fs, io};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
@@ -15,28 +21,59 @@ use crate::machine::StackName;
 pub(super) const OF_STACK: &str = "POINTSMAN_STACK";
 /// The variable that says whose stack it is: several installations may share a host.
 pub(super) const INSTALLATION: &str = "POINTSMAN_INSTALLATION";
+/// The variable that says which folder the stack has: a copy of that folder is another one.
+pub(super) const PLACE: &str = "POINTSMAN_PLACE";
 /// The variable of an instance within its stack.
 pub(super) const INSTANCE: &str = "POINTSMAN_INSTANCE";
 /// The variable that only the supervisor carries, instead of [`OF_STACK`].
 pub(super) const SUPERVISES: &str = "POINTSMAN_SUPERVISES";
 
-/// What tells the processes of one stack from all others.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What tells the processes of one stack from all others, also from those of a copy of its folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mark {
     pub(super) installation: String,
     /// `pipeline/environment#number`.
     pub(super) stack: String,
+    /// The identity of the stack's folder, by [`place`]. Empty: made by a version that did not know it.
+    #[serde(default)]
+    pub(super) place: String,
+    /// What it was before the folder was moved, as people said: processes with these are of this stack, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) former: Vec<String>,
+}
+
+/// Returns what tells a folder from a copy of it, as long as the host is up: its number, and when it was made.
+pub(super) fn place(folder: &Path) -> io::Result<String> {
+    let seen = fs::metadata(folder)?;
+    let born = seen.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+    let born = born.map_or(0, |since| since.as_nanos());
+    Ok(format!("{:x}-{:x}-{born:x}", seen.dev(), seen.ino()))
 }
 
 impl Mark {
-    pub(super) fn new(installation: &str, name: &StackName) -> Self {
-        Self { installation: installation.to_owned(), stack: format!("{}#{}", name.environment, name.number) }
+    pub(super) fn new(installation: &str, name: &StackName, place: String) -> Self {
+        let stack = format!("{}#{}", name.environment, name.number);
+        Self { installation: installation.to_owned(), stack, place, former: Vec::new() }
+    }
+
+    /// The same for the place that the folder has now; what was made before is of it, too.
+    pub(super) fn moved_to(mut self, place: String) -> Self {
+        if self.place != place {
+            let before = std::mem::replace(&mut self.place, place);
+            self.former.retain(|former| *former != before && *former != self.place);
+            self.former.push(before);
+        }
+        self
     }
 
     /// The processes of this stack, now.
     pub(super) fn processes(&self) -> Vec<Process> {
-        let mut all = marked(&self.installation);
-        all.remove(&self.stack).unwrap_or_default()
+        marked(&self.installation)
+            .remove(&self.stack)
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|p| self.covers(&p.place))
+            .collect()
     }
 
     /// The instance that a process of this stack is, or comes from.
@@ -45,8 +82,15 @@ impl Mark {
         self.is_carried(OF_STACK, &environment).then(|| environment.get(INSTANCE)?.parse().ok()).flatten()
     }
 
+    /// Whether a place is that of this stack, or was.
+    pub(super) fn covers(&self, place: &str) -> bool {
+        self.place == place || self.former.iter().any(|former| former == place)
+    }
+
     fn is_carried(&self, variable: &str, environment: &Environ) -> bool {
-        environment.has(INSTALLATION, &self.installation) && environment.has(variable, &self.stack)
+        environment.has(INSTALLATION, &self.installation)
+            && environment.has(variable, &self.stack)
+            && self.covers(environment.place())
     }
 
     /// Signals the supervisor of this stack, if this process is it.
@@ -56,9 +100,11 @@ impl Mark {
 }
 
 /// A process as found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) pid: i32,
+    /// The identity of the folder that its stack had when it was started; empty: it does not say.
+    pub(super) place: String,
     /// The instance that it or an ancestor of it is.
     pub(super) instance: Option<usize>,
 }
@@ -74,17 +120,32 @@ pub(super) fn marked(installation: &str) -> BTreeMap<String, Vec<Process>> {
         }
         if let Some(stack) = environment.get(OF_STACK) {
             let instance = environment.get(INSTANCE).and_then(|n| n.parse().ok());
-            found.entry(stack.to_owned()).or_default().push(Process { pid, instance });
+            let place = environment.place().to_owned();
+            found.entry(stack.to_owned()).or_default().push(Process { pid, place, instance });
         }
     }
     found
 }
 
-/// The stack, of any installation, whose mark a process carries.
-pub(super) fn mark_of(pid: i32) -> Option<Mark> {
-    let environment = Environ::of(pid).ok()?;
-    let (installation, stack) = (environment.get(INSTALLATION)?, environment.get(OF_STACK)?);
-    Some(Mark { installation: installation.to_owned(), stack: stack.to_owned() })
+/// Whether a process carries the mark of a stack, of any installation, but not this one.
+pub(super) fn is_of_another(pid: i32, mark: &Mark) -> bool {
+    let environment = Environ::of(pid).ok().filter(|environment| environment.get(OF_STACK).is_some());
+    environment.is_some_and(|environment| !mark.is_carried(OF_STACK, &environment))
+}
+
+/// The supervisors of an installation, with the folder that each is told to look after.
+pub(super) fn supervisors(installation: &str) -> Vec<(i32, PathBuf)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let look = |pid: i32| {
+        let environment = Environ::of(pid).ok()?;
+        environment.get(SUPERVISES)?;
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let folder = line.split(|b| *b == 0).skip_while(|word| *word != b"--folder").nth(1)?;
+        let folder = PathBuf::from(std::str::from_utf8(folder).ok()?);
+        environment.has(INSTALLATION, installation).then_some((pid, folder))
+    };
+    pids.filter_map(look).collect()
 }
 
 /// Signals a process through a handle to it, after looking at who it is: between the look and the signal its number
@@ -118,6 +179,11 @@ impl Environ {
         let value =
             self.0.split(|b| *b == 0).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
         std::str::from_utf8(value).ok()
+    }
+
+    /// Empty: it was started by a version that did not say.
+    fn place(&self) -> &str {
+        self.get(PLACE).unwrap_or("")
     }
 
     fn has(&self, name: &str, value: &str) -> bool {

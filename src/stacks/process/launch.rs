@@ -19,7 +19,7 @@ use super::{
     family,
     folder::Spec,
     handed::Handed,
-    identity::{INSTALLATION, INSTANCE, Mark, OF_STACK},
+    identity::{INSTALLATION, INSTANCE, Mark, OF_STACK, PLACE},
     life::Life,
     output::Output,
     ports,
@@ -139,8 +139,8 @@ pub(super) fn start(shared: &Shared, instance: usize) -> Result<(Life, Output), 
     Ok((life, output))
 }
 
-fn marks(mark: &Mark) -> [(&'static str, &str); 2] {
-    [(OF_STACK, &mark.stack), (INSTALLATION, &mark.installation)]
+fn marks(mark: &Mark) -> [(&'static str, &str); 3] {
+    [(OF_STACK, &mark.stack), (INSTALLATION, &mark.installation), (PLACE, &mark.place)]
 }
 
 fn secrets(definition: &Definition, handed: &Handed) -> Result<Vec<(String, String)>, String> {

@@ -18,6 +18,7 @@ mod life;
 mod logs;
 mod output;
 mod ports;
+mod relocation;
 mod seen;
 mod supervisor;
 mod template;
@@ -36,6 +37,7 @@ use tokio::sync::watch;
 
 pub use down::{down, stacks};
 pub use launch::{Exec, exec};
+pub use relocation::{elsewhere, settle};
 pub use supervisor::run;
 
 use self::{
@@ -45,7 +47,7 @@ use self::{
     folder::{Durable, InstancePhase, Spec, StackFolder, replace},
     identity::Mark,
 };
-use super::{Logs, LogsFrom, Needs, SeenStack, StackDriver, StackSpec, StepError};
+use super::{Logs, LogsFrom, Needs, SeenStack, StackDriver, StackSpec, StackStatus, StepError};
 use crate::{
     log_file::for_last_words,
     machine::{EnvironmentId, RetirePermit, StackName},
@@ -204,6 +206,7 @@ impl Inner {
         if folder.is_retiring() {
             return Err(StepError::Unavailable(format!("{name} is being torn down")));
         }
+        self.is_here(&folder, name)?;
         let supervised = folder.exists() && folder.is_supervised().map_err(failed)?;
         if supervised {
             return self.begin_again(&folder, name).map_err(failed);
@@ -222,7 +225,7 @@ impl Inner {
                 let spec = Spec {
                     name: name.clone(),
                     endpoints,
-                    mark: Mark::new(&self.installation, name),
+                    mark: Mark::new(&self.installation, name, String::new()),
                     release: wanted.release.as_ref().clone(),
                     definition: wanted.definition.to_string(),
                     boot: family::boot().map_err(failed)?,
@@ -247,9 +250,30 @@ impl Inner {
         let Some(state) = folder.state() else { return Ok(()) };
         if state.instances.iter().any(|entry| entry.phase == InstancePhase::Failed) {
             // A supervisor of an older version ends upon it, and the next one starts what is missing.
-            Mark::new(&self.installation, name).signal_supervisor(state.pid, Signal::HUP)?;
+            self.mark(folder, name)?.signal_supervisor(state.pid, Signal::HUP)?;
         }
         Ok(())
+    }
+
+    /// The mark of a stack, as its folder says; where that cannot be read, that of what was started for this folder.
+    fn mark(&self, folder: &StackFolder, name: &StackName) -> io::Result<Mark> {
+        match folder.spec() {
+            Ok(spec) => Ok(spec.mark),
+            Err(_) => Ok(Mark::new(&self.installation, name, identity::place(&folder.0)?)),
+        }
+    }
+
+    /// Refuses to touch a stack whose folder is a copy: what runs belongs to the one that it was copied from.
+    fn is_here(&self, folder: &StackFolder, name: &StackName) -> Result<(), StepError> {
+        let Ok(spec) = folder.spec() else { return Ok(()) };
+        let elsewhere = folder.is_elsewhere(&spec);
+        match elsewhere.map_err(|error| unavailable(&format!("{name} cannot be looked at"), &error))? {
+            false => Ok(()),
+            true => Err(StepError::Unavailable(format!(
+                "the folder of {name} is a copy: the stack belongs to the installation that it was copied from and is not \
+                 touched; see `pointsman serve --help` for --moved and --new-installation"
+            ))),
+        }
     }
 
     fn retire(&self, name: &StackName) -> Result<(), StepError> {
@@ -258,6 +282,7 @@ impl Inner {
         if !folder.exists() {
             return Ok(());
         }
+        self.is_here(&folder, name)?;
         if !folder.is_retiring()
             && let Err(error) = folder.mark_retiring()
             // Otherwise another call has marked it at the same moment, or has just put it away.
@@ -270,7 +295,8 @@ impl Inner {
         if let Some(state) = folder.state()
             && folder.is_supervised().map_err(failed)?
         {
-            Mark::new(&self.installation, name).signal_supervisor(state.pid, Signal::TERM).map_err(failed)?;
+            let mark = self.mark(&folder, name).map_err(failed)?;
+            mark.signal_supervisor(state.pid, Signal::TERM).map_err(failed)?;
         }
         Ok(())
     }
@@ -281,14 +307,19 @@ impl Inner {
         let mut processes = None;
         let mut seen = Vec::new();
         for (name, folder) in StackFolder::all(&self.folder).map_err(failed)? {
+            if let Err(why) = self.is_here(&folder, &name) {
+                seen.push(SeenStack::new(name, StackStatus::Creating, Vec::new()).remarked(Some(why.to_string())));
+                continue;
+            }
             if !folder.is_retiring() {
                 seen.push(seen::look(name, &folder));
                 continue;
             }
             let supervised = folder.is_supervised().map_err(failed)?;
-            let mark = Mark::new(&self.installation, &name);
+            let mark = self.mark(&folder, &name).map_err(failed)?;
             let marked = processes.get_or_insert_with(|| identity::marked(&self.installation)).get(&mark.stack);
-            let left = left(&folder, &mark, marked.map_or(0, Vec::len)).map_err(failed)?;
+            let marked = marked.into_iter().flatten().filter(|process| mark.covers(&process.place)).count();
+            let left = left(&folder, &mark, marked).map_err(failed)?;
             if !supervised && left.is_nothing() && self.archive(&name, &folder).map_err(failed)? {
                 continue;
             }
@@ -304,12 +335,17 @@ impl Inner {
     /// `handed`: the secrets, as its standard output.
     fn supervise(&self, folder: &StackFolder, name: &StackName, handed: Stdio) -> io::Result<()> {
         let Some(lock) = folder.try_lock()? else { return Ok(()) };
-        let mark = Mark::new(&self.installation, name);
+        // What it was cannot be read: its processes are ended all the same.
+        if folder.spec().is_ok() {
+            folder.begin_again_here()?;
+        }
+        let mark = self.mark(folder, name)?;
         let log = for_last_words(&folder.0.join("logs/supervisor.log"))?;
         let mut command = Command::new(&self.program);
         command.arg("stack-run").arg("--folder").arg(&folder.0).current_dir(&folder.0);
         command.env_clear().envs(launch::passed_on());
         command.env(identity::SUPERVISES, &mark.stack).env(identity::INSTALLATION, &mark.installation);
+        command.env(identity::PLACE, &mark.place);
         let child = command.stdin(lock).stdout(handed).stderr(log).spawn()?;
         self.started.lock().unwrap_or_else(PoisonError::into_inner).push(child);
         Ok(())
@@ -362,7 +398,7 @@ fn left(folder: &StackFolder, mark: &Mark, marked: usize) -> io::Result<Left> {
             return Some(format!("{endpoint} is in use by a process that this user may not see"));
         };
         // Whoever came before the stack, or is of another one, is none of it.
-        let foreign = holder.start < began || family::is_of_another(holder.pid, mark);
+        let foreign = holder.start < began || identity::is_of_another(holder.pid, mark);
         (!foreign).then(|| format!("{endpoint} is in use by process {} ({})", holder.pid, family::name(holder.pid)))
     });
     Ok(Left { processes: marked.max(family), ports: ports.collect() })

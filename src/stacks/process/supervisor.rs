@@ -80,6 +80,9 @@ pub fn run(folder: PathBuf) -> io::Result<()> {
     set_child_subreaper(Some(getpid()))?;
     let handed = Handed::receive()?;
     let spec = folder.spec()?;
+    if folder.is_elsewhere(&spec)? {
+        return Err(io::Error::other("its folder is a copy: what runs belongs to the one that it was copied from"));
+    }
     let definition = Definition::parse(&spec.definition).map_err(|why| io::Error::other(why.join("; ")))?;
     let boot = family::boot()?;
     let family = RefCell::new(folder.family(&boot));

@@ -7,6 +7,7 @@
 pub mod control;
 mod handoff;
 mod launch;
+mod left;
 mod plane;
 pub mod process;
 mod public;
@@ -24,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::left::end_below;
 use self::{
     control::{Answer, Order, Seen, ask},
     settings::Settings,
