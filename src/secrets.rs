@@ -211,7 +211,7 @@ impl Secrets {
         let secrets = self.0.sources.get(pipeline).into_iter().flat_map(BTreeMap::values);
         let others = self.0.others.get(pipeline).into_iter().flatten();
         let value = |source: &SecretSource| {
-            let bytes = keys::read_plain(source).ok()?;
+            let bytes = keys::read(source).ok()?;
             Some(SecretString::from(String::from_utf8_lossy(bytes.expose_secret()).into_owned()))
         };
         secrets.chain(others).filter_map(value).collect()
@@ -219,7 +219,7 @@ impl Secrets {
 
     /// One value and its fingerprint.
     fn read(&self, pipeline: &Name, name: &Arc<str>, source: &SecretSource) -> Result<(SecretString, Arc<str>), Error> {
-        let bytes = keys::read_plain(source).map_err(|cause| Error::Unreadable {
+        let bytes = keys::read(source).map_err(|cause| Error::Unreadable {
             name: name.clone(),
             pipeline: pipeline.clone(),
             cause,

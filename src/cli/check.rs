@@ -19,6 +19,7 @@ use crate::{
     },
     checks::{Check, Kind},
     hooks::{Call, HookDefinition, not_runnable},
+    intake::keys,
     machine::{EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
     pipelines::{DefinitionSource, DeployOn, EnvironmentDefinition, Loaded, Pipeline, Registry, SecretSource, load},
     program::shell_notes,
@@ -55,7 +56,7 @@ pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
     let (settings, mut loaded) = read(args)?;
     let tokens = file::read(&settings.state)?;
     let found = loaded.pipelines.environments().flat_map(|environment| unable_approvers(environment, &tokens));
-    let found: Vec<Mistake> = found.collect();
+    let found: Vec<Mistake> = found.chain(loaded.pipelines.iter().flat_map(|p| unusable_secrets(p))).collect();
     loaded.mistakes.extend(found);
     let code = if loaded.mistakes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if args.json {
@@ -79,6 +80,14 @@ pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
     }
     loaded.mistakes.iter().for_each(say);
     Ok(code)
+}
+
+/// Secrets that are there and are not what was meant. One that is not there may be so on the host of the controller.
+fn unusable_secrets(pipeline: &Pipeline) -> Vec<Mistake> {
+    let plain = pipeline.secrets.values().chain(pipeline.source.iter().filter_map(|source| source.password.as_ref()));
+    let read = pipeline.webhook.secrets.iter().map(keys::read_key).chain(plain.map(keys::read));
+    let wrong = read.filter_map(Result::err).filter(keys::Error::is_of_the_content);
+    wrong.map(|why| Mistake::of_file(pipeline.file.display().to_string(), why.to_string())).collect()
 }
 
 /// Approvers who are named and whose token of this host does not let them approve.

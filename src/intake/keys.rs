@@ -24,7 +24,27 @@ pub enum Error {
     /// It is no secret.
     #[error("{0} is larger than {LARGEST} bytes: that is no secret")]
     TooLarge(String),
+    /// It is not what was meant, by how an editor or a tool has written it.
+    #[error("the secret in {0} {1}")]
+    Misread(String, &'static str),
+    /// It is no key that a sender could have.
+    #[error("the key in {0} {1}")]
+    NoKey(String, String),
 }
+
+impl Error {
+    /// Whether it is the content that is wrong. What is missing may be there on another host, or later.
+    pub fn is_of_the_content(&self) -> bool {
+        !matches!(self, Self::Unreadable(..) | Self::Unset(_))
+    }
+}
+
+/// How long a key is at least, in bytes: a shorter one can be found by trying.
+const SHORTEST_KEY: usize = 16;
+/// What the Standard Webhooks tools write before a key in base64.
+const PREFIX: &str = "whsec_";
+/// How a key is made.
+const MAKE: &str = "make one with `openssl rand -hex 32`";
 
 /// The keys of one pipeline, in the order of its file.
 #[derive(Default)]
@@ -52,7 +72,7 @@ impl Keys {
     pub fn read(sources: &[SecretSource]) -> Result<Self, Vec<Error>> {
         let (mut keys, mut errors) = (Vec::new(), Vec::new());
         for source in sources {
-            match read(source) {
+            match read_key(source) {
                 Ok(key) => keys.push(key),
                 Err(error) => errors.push(error),
             }
@@ -65,38 +85,88 @@ impl Keys {
     }
 }
 
-/// Reads one secret. Line ends behind it are none of it: editors put them there. A key written `whsec_<base64>`, as the
-/// Standard Webhooks tools do, is decoded.
-pub fn read(source: &SecretSource) -> Result<SecretSlice<u8>, Error> {
-    let secret = read_plain(source)?;
-    Ok(decoded(secret.expose_secret()).map_or(secret, SecretSlice::from))
+/// Reads one key of a webhook: one line of text, at least 16 bytes. One written `whsec_<base64>`, as the Standard
+/// Webhooks tools do, is decoded.
+///
+/// # Errors
+/// As [`read`], and why no sender can have this key.
+pub fn read_key(source: &SecretSource) -> Result<SecretSlice<u8>, Error> {
+    let secret = read(source)?;
+    let no_key = |why: String| Error::NoKey(source.place(), why);
+    let bytes = secret.expose_secret();
+    let text = std::str::from_utf8(bytes).map_err(|_| no_key(format!("is not text in UTF-8: {MAKE}")))?;
+    if text.lines().nth(1).is_some() {
+        return Err(no_key("has several lines; a key is one line, and a file holds one key".to_owned()));
+    }
+    if text.chars().any(char::is_control) || text.starts_with(char::is_whitespace) {
+        return Err(no_key(format!("begins with a space or has a control character in it: {MAKE}")));
+    }
+    let key = match text.strip_prefix(PREFIX) {
+        Some(text) => SecretSlice::from(decoded(text).map_err(no_key)?),
+        None => secret,
+    };
+    match key.expose_secret().len() {
+        SHORTEST_KEY.. => Ok(key),
+        length => Err(no_key(format!("has {length} bytes; {SHORTEST_KEY} at least: {MAKE}"))),
+    }
 }
 
-/// Reads one secret as it is written, for those who are to get the very text.
-pub fn read_plain(source: &SecretSource) -> Result<SecretSlice<u8>, Error> {
-    let (place, bytes) = match source {
+/// Reads one secret as it is written, for those who are to get the very text. Line ends behind it are none of it: editors
+/// put them there.
+///
+/// # Errors
+/// Why it cannot be had, or what an editor or a tool has made of it that nobody meant.
+pub fn read(source: &SecretSource) -> Result<SecretSlice<u8>, Error> {
+    let place = source.place();
+    let bytes = match source {
         SecretSource::File(path) => {
-            let place = path.display().to_string();
             let mut bytes = Vec::new();
             fs::File::open(path)
                 .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
                 .map_err(|cause| Error::Unreadable(place.clone(), cause))?;
-            (place, bytes)
+            bytes
         }
-        SecretSource::Env(name) => {
-            (name.clone(), std::env::var(name).map_err(|_| Error::Unset(name.clone()))?.into_bytes())
-        }
+        SecretSource::Env(name) => std::env::var(name).map_err(|_| Error::Unset(name.clone()))?.into_bytes(),
     };
     if bytes.len() as u64 > LARGEST {
         return Err(Error::TooLarge(place));
+    }
+    if let Some(why) = misread(&bytes) {
+        return Err(Error::Misread(place, why));
     }
     let secret = SecretSlice::from(bytes.trim_ascii_end().to_vec());
     if secret.expose_secret().is_empty() { Err(Error::Empty(place)) } else { Ok(secret) }
 }
 
-fn decoded(bytes: &[u8]) -> Option<Vec<u8>> {
+/// What an editor has put around a text, or made of it.
+fn misread(bytes: &[u8]) -> Option<&'static str> {
+    const UTF_16: &str = "is written in UTF-16; save it as UTF-8 without a byte order mark";
+    let every_other = |from: usize| bytes.len() >= 4 && bytes.iter().skip(from).step_by(2).all(|byte| *byte == 0);
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        Some("begins with a byte order mark; save it as UTF-8 without one")
+    } else if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || every_other(0) || every_other(1) {
+        Some(UTF_16)
+    } else {
+        None
+    }
+}
+
+fn decoded(text: &str) -> Result<Vec<u8>, String> {
     use base64::{Engine, engine::general_purpose::STANDARD};
-    bytes.strip_prefix(b"whsec_").and_then(|text| STANDARD.decode(text).ok()).filter(|key| !key.is_empty())
+    let wrong = |what: &str| format!("begins with `{PREFIX}`, and what follows is {what}");
+    if text.is_empty() {
+        return Err(wrong("empty; copy the whole key"));
+    }
+    STANDARD.decode(text).map_err(|_| {
+        let alphabet = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+        let padding = "=".repeat((4 - text.trim_end_matches('=').len() % 4) % 4);
+        let padded = STANDARD.decode(format!("{}{padding}", text.trim_end_matches('='))).is_ok();
+        match text.chars().all(alphabet) && padded {
+            true if padding.is_empty() => wrong("base64 with `=` too many at its end; remove them"),
+            true => wrong(&format!("base64 without its padding; write `{padding}` at its end")),
+            false => wrong("not base64; copy the whole key as the sender shows it"),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -110,8 +180,53 @@ mod tests {
         let source = SecretSource::File(path.clone());
         fs::write(&path, "s3cret\n").unwrap();
         assert_eq!(read(&source).unwrap().expose_secret(), b"s3cret");
+        fs::write(&path, "s3cret\r\n\r\n").unwrap();
+        assert_eq!(read(&source).unwrap().expose_secret(), b"s3cret");
         fs::write(&path, "whsec_AQID\n").unwrap();
-        assert_eq!(read(&source).unwrap().expose_secret(), [1, 2, 3]);
+        assert_eq!(read(&source).unwrap().expose_secret(), b"whsec_AQID");
+    }
+
+    #[test]
+    fn a_key_is_one_line_of_text_that_a_sender_can_have() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let read = |content: &[u8]| {
+            fs::write(&path, content).unwrap();
+            read_key(&SecretSource::File(path.clone()))
+        };
+        let utf_16 = |text: &str, big: bool| -> Vec<u8> {
+            text.encode_utf16().flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
+        };
+        let sixteen = b"0123456789abcdef";
+        for end in ["", "\n", "\r\n", "\n\n"] {
+            assert_eq!(read(&[sixteen, end.as_bytes()].concat()).unwrap().expose_secret(), sixteen);
+        }
+        assert_eq!(read(b"whsec_AAECAwQFBgcICQoLDA0ODw==\n").unwrap().expose_secret().len(), 16);
+        for (content, why) in [
+            (b"\xef\xbb\xbf0123456789abcdef".to_vec(), "begins with a byte order mark"),
+            ([b"\xff\xfe".to_vec(), utf_16("0123456789abcdef", false)].concat(), "is written in UTF-16"),
+            ([b"\xfe\xff".to_vec(), utf_16("0123456789abcdef", true)].concat(), "is written in UTF-16"),
+            (utf_16("0123456789abcdef\n", false), "is written in UTF-16"),
+            (utf_16("0123456789abcdef", true), "is written in UTF-16"),
+            (b"whsec_AAECAwQFBgcICQoLDA0ODw".to_vec(), "without its padding; write `==` at its end"),
+            (b"whsec_AAECAwQFBgcICQoLDA0ODxA".to_vec(), "without its padding; write `=` at its end"),
+            (b"whsec_AAECAwQFBgcICQoLDA0ODxAR=".to_vec(), "`=` too many"),
+            (b"whsec_AAECAwQFBgcICQoLDA0OD-__".to_vec(), "not base64"),
+            (b"whsec_\n".to_vec(), "empty; copy the whole key"),
+            (b"whsec_AQID\n".to_vec(), "has 3 bytes; 16 at least"),
+            (b"canary-5f2c\n".to_vec(), "has 11 bytes; 16 at least"),
+            (b" 0123456789abcdef".to_vec(), "begins with a space"),
+            (b"0123456789\tabcdef".to_vec(), "a control character"),
+            (b"0123456789abcdef\nfedcba9876543210\n".to_vec(), "has several lines"),
+            (b"0123456789abcdef\xff".to_vec(), "not text in UTF-8"),
+            (b"\r\n".to_vec(), "is empty"),
+            (Vec::new(), "is empty"),
+        ] {
+            let error = read(&content).unwrap_err();
+            let told = error.to_string();
+            assert!(told.contains(why) && told.contains("key ") && error.is_of_the_content(), "{why}: {told}");
+            assert!(!told.contains("canary") && !told.contains("0123"), "{told}");
+        }
     }
 
     #[test]
@@ -125,6 +240,7 @@ mod tests {
         fs::write(&path, "canary".repeat(2000)).unwrap();
         let error = read(&source).unwrap_err().to_string();
         assert!(error.contains("larger than 4096") && !error.contains("canary"), "{error}");
-        assert!(matches!(read(&SecretSource::Env("POINTSMAN_NOT_SET".into())), Err(Error::Unset(_))));
+        let unset = read(&SecretSource::Env("POINTSMAN_NOT_SET".into())).unwrap_err();
+        assert!(matches!(unset, Error::Unset(_)) && !unset.is_of_the_content());
     }
 }

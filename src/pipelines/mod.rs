@@ -87,6 +87,16 @@ pub enum SecretSource {
     Env(String),
 }
 
+impl SecretSource {
+    /// Returns where it is, for people.
+    pub fn place(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Env(name) => format!("the variable {name}"),
+        }
+    }
+}
+
 /// One place where an application runs.
 #[derive(Debug, Clone)]
 pub struct EnvironmentDefinition {

@@ -39,7 +39,7 @@ pub fn mirror(pipeline: &Pipeline, mirrors: &Mirrors) -> Result<Option<Mirror>, 
     let Some(source) = &pipeline.source else { return Ok(None) };
     let password = source.password.clone().map(|secret| -> git::Password {
         Arc::new(move || {
-            let bytes = keys::read_plain(&secret).map_err(|why| why.to_string())?;
+            let bytes = keys::read(&secret).map_err(|why| why.to_string())?;
             let text = std::str::from_utf8(bytes.expose_secret());
             text.map(SecretString::from).map_err(|_| "the password of the source is no text in UTF-8".to_owned())
         })

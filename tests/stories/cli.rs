@@ -232,6 +232,18 @@ fn what_init_wrote_can_be_deployed() {
     let key = fs::metadata(house.path("pipelines/secrets/mail.key")).expect("a key");
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
     assert_ends(&house, "check", 0);
+    let good = fs::read_to_string(house.path("pipelines/secrets/mail.key")).expect("a key");
+    for (content, why) in [
+        (format!("\u{feff}{good}"), "mail.key begins with a byte order mark; save it as UTF-8 without one"),
+        ("short\n".to_owned(), "mail.key has 5 bytes; 16 at least: make one with `openssl rand -hex 32`"),
+        ("whsec_AAECAwQFBgcICQoLDA0ODw\n".to_owned(), "without its padding; write `==` at its end"),
+    ] {
+        house.write("pipelines/secrets/mail.key", &content);
+        let said = assert_ends(&house, "check", 1);
+        assert!(said.contains(why) && !said.contains(content.trim()), "{said}");
+    }
+    house.write("pipelines/secrets/mail.key", &format!("{}\r\n", good.trim()));
+    assert_ends(&house, "check", 0);
     assert_ends(&house, "plan mail/qa", 0);
     assert!(!house.path("state/stacks").exists(), "looking leaves no trace");
 
