@@ -31,6 +31,12 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// Writes a value of more than one line in one line: its line breaks and whatever else a terminal would obey as escapes.
+pub fn escaped(text: &str) -> String {
+    let one = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    text.chars().map(one).collect()
+}
+
 /// A length of time as people say it: `140 ms`, `3.2 s`, `12 min`, `5 h 10 min`, `3 d 4 h`.
 pub fn format_duration(length: Millis) -> String {
     let ms = length.0;
@@ -71,6 +77,38 @@ pub fn parse_time(text: &str) -> Option<Millis> {
     (format_time(time) == text).then_some(time)
 }
 
+/// Reads a time in RFC 3339 with any offset and fraction, as in `2026-11-21T19:14:00.5+09:00`. The fraction is left away.
+pub fn parse_offset_time(text: &str) -> Option<Millis> {
+    let (seconds, rest) = text.split_at_checked(19)?;
+    let local = parse_time(&format!("{seconds}.000Z"))?;
+    let digits = rest.strip_prefix('.').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let offset = digits.unwrap_or(rest);
+    if offset == "Z" {
+        return Some(local);
+    }
+    let (sign, offset) = (offset.get(..1)?, offset.get(1..)?);
+    let (hours, minutes) = offset.split_once(':').filter(|(h, m)| h.len() == 2 && m.len() == 2)?;
+    let away = hours.parse::<u64>().ok()? * 3_600_000 + minutes.parse::<u64>().ok()? * 60_000;
+    match sign {
+        "+" => local.0.checked_sub(away).map(Millis),
+        "-" => local.0.checked_add(away).map(Millis),
+        _ => None,
+    }
+}
+
+/// Decodes `%20` and the like, once: what becomes a percent sign stays one. A text that would not be readable is left as
+/// it is.
+pub fn percent_decoded(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, behind)) = rest.split_first() {
+        let mut byte = [0];
+        let decoded = *first == b'%' && behind.len() >= 2 && hex::decode_to_slice(&behind[..2], &mut byte).is_ok();
+        bytes.push(if decoded { byte[0] } else { *first });
+        rest = if decoded { &behind[2..] } else { behind };
+    }
+    String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control)).unwrap_or_else(|| text.to_owned())
+}
+
 /// Year, month, day of a day counted from 1970-01-01 (the proleptic Gregorian calendar, in years that begin in March).
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
@@ -103,6 +141,42 @@ pub fn excerpt(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_read_with_every_offset() {
+        let at = parse_offset_time("2026-11-21T10:14:41Z").unwrap();
+        assert_eq!(format_time(at), "2026-11-21T10:14:41.000Z");
+        for same in ["2026-11-21T19:14:41+09:00", "2026-11-21T10:14:41.547563+00:00", "2026-11-21T06:44:41-03:30"] {
+            assert_eq!(parse_offset_time(same), Some(at), "{same}");
+        }
+        for no_time in [
+            "",
+            "2026-11-21",
+            "2026-11-21T10:14:41",
+            "2026-11-21T10:14:41+9",
+            "2026-13-21T10:14:41Z",
+            "é".repeat(12).as_str(),
+        ] {
+            assert_eq!(parse_offset_time(no_time), None, "{no_time}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_decoded_once() {
+        for (text, decoded) in [
+            ("My%20Folder", "My Folder"),
+            ("feature%2Fx", "feature/x"),
+            ("feature%252Fx", "feature%2Fx"),
+            ("100%25", "100%"),
+            ("50%", "50%"),
+            ("%zz%4", "%zz%4"),
+            ("caf%C3%A9", "café"),
+            ("bad%FF", "bad%FF"),
+            ("line%0Abreak", "line%0Abreak"),
+        ] {
+            assert_eq!(percent_decoded(text), decoded, "{text}");
+        }
+    }
 
     #[test]
     fn lengths_of_time_are_read_with_their_unit_only() {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{follow::plain, screen::harmless};
+use crate::text::escaped;
 
 /// The lines, from the API's answer. What stays as it is is not said.
 pub fn lines(changes: &Value) -> Vec<String> {
@@ -57,9 +58,9 @@ fn commit(value: &Value) -> String {
 fn parameter(value: &Value) -> String {
     let name = plain(&value["name"]);
     match (value["from"].as_str(), value["to"].as_str()) {
-        (Some(from), Some(to)) => format!("{name}: {} becomes {}", harmless(from), harmless(to)),
-        (None, Some(to)) => format!("{name}: {}, which is new", harmless(to)),
-        (from, None) => format!("{name}: {} goes away", harmless(from.unwrap_or_default())),
+        (Some(from), Some(to)) => format!("{name}: {} becomes {}", escaped(from), escaped(to)),
+        (None, Some(to)) => format!("{name}: {}, which is new", escaped(to)),
+        (from, None) => format!("{name}: {} goes away", escaped(from.unwrap_or_default())),
     }
 }
 
@@ -91,7 +92,7 @@ mod tests {
             "why": null,
             "commits": [{ "id": "0123456789abcdef", "subject": "Say \u{1b}[2Jhello", "author": "alice", "link": null }],
             "commits_why": "at least 7 more are not listed",
-            "parameters": [{ "name": "greeting", "from": "hi", "to": null }],
+            "parameters": [{ "name": "greeting", "from": "hi\nthere", "to": null }],
             "secrets": ["db"],
             "definition": "@@ -1 +1 @@\n-a\n+b",
             "definition_why": null,
@@ -108,7 +109,7 @@ mod tests {
                 "    0123456789  Say \u{fffd}[2Jhello  (alice)",
                 "    (at least 7 more are not listed)",
                 "  parameters",
-                "    greeting: hi goes away",
+                "    greeting: hi\\nthere goes away",
                 "  secrets",
                 "    db has another value",
                 "  definition",

@@ -18,8 +18,8 @@ use http::{HeaderMap, StatusCode, header, request::Parts};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
-use super::{App, Problem};
-use crate::{access::Caller, intake::LARGEST, machine::Millis};
+use super::{App, Problem, guard::LARGEST};
+use crate::{access::Caller, machine::Millis};
 
 /// The header.
 pub(super) const HEADER: &str = "idempotency-key";

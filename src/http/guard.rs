@@ -10,17 +10,18 @@ use std::{
 };
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     extract::Request,
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 
 use super::Problem;
-use crate::intake::LARGEST;
 
+/// The largest body that people and scripts send, in bytes. Webhooks have limits of their own.
+pub(super) const LARGEST: usize = 256 << 10;
 /// How long a body may take to arrive.
 const BODY: Duration = Duration::from_secs(10);
 /// The longest text of a refusal that is taken over into a problem, in bytes.
@@ -53,6 +54,11 @@ impl Activity {
         (following || !busy).then(|| (following, self.last.load(Ordering::Relaxed)))
     }
 
+    /// Notes that a request has arrived whole and is being answered.
+    pub(super) fn arrived(&self) {
+        self.answering.store(true, Ordering::Relaxed);
+    }
+
     fn answered(&self, stream: bool) {
         self.last.store(self.count.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         self.following.store(stream, Ordering::Relaxed);
@@ -77,7 +83,7 @@ pub(super) async fn arrived(request: Request, next: Next) -> Response {
     match whole(request).await {
         Ok(request) => {
             if let Some(activity) = activity {
-                activity.answering.store(true, Ordering::Relaxed);
+                activity.arrived();
             }
             next.run(request).await
         }
@@ -88,18 +94,54 @@ pub(super) async fn arrived(request: Request, next: Next) -> Response {
 
 async fn whole(request: Request) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
-    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    let too_large = || Problem::new(413, format!("the body is larger than {LARGEST} bytes; send what names the build"));
-    if announced.is_some_and(|length| length > LARGEST as u64) {
-        return Err(too_large());
-    }
-    let read = tokio::time::timeout(BODY, Limited::new(body, LARGEST).collect()).await;
+    let mut whole = Vec::new();
+    let mut pieces = Pieces::of(&parts.headers, body, LARGEST as u64)?;
+    in_time(async {
+        while let Some(piece) = pieces.next().await? {
+            whole.extend_from_slice(&piece);
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Request::from_parts(parts, Body::from(whole)))
+}
+
+/// Waits for what reads a body, as long as one may take to arrive.
+pub(super) async fn in_time<T>(reading: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
     let late = || Problem::new(408, format!("the body did not arrive within {} s; send it again", BODY.as_secs()));
-    let body = read.map_err(|_| late())?.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-        Some(_) => too_large(),
-        None => Problem::new(400, format!("the body broke off: {error}; send it again")),
-    })?;
-    Ok(Request::from_parts(parts, Body::from(body.to_bytes())))
+    tokio::time::timeout(BODY, reading).await.map_err(|_| late())?
+}
+
+/// A body that is read as it arrives, within a limit.
+pub(super) struct Pieces {
+    body: Body,
+    largest: u64,
+    read: u64,
+}
+
+impl Pieces {
+    /// Begins to read; a body that says at once that it is too large is refused at once.
+    pub(super) fn of(headers: &HeaderMap, body: Body, largest: u64) -> Result<Self, Problem> {
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        let pieces = Self { body, largest, read: 0 };
+        if announced.is_some_and(|length| length > largest) { Err(pieces.too_large()) } else { Ok(pieces) }
+    }
+
+    /// Returns the next piece, and nothing at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        while let Some(frame) = self.body.frame().await {
+            let broken = |error| Problem::new(400, format!("the body broke off: {error}; send it again"));
+            let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
+            self.read += piece.len() as u64;
+            return if self.read > self.largest { Err(self.too_large()) } else { Ok(Some(piece)) };
+        }
+        Ok(None)
+    }
+
+    fn too_large(&self) -> Problem {
+        let largest = self.largest;
+        Problem::new(413, format!("the body is larger than {largest} bytes; send what names the build"))
+    }
 }
 
 /// What the router itself refuses comes as plain text.

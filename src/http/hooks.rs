@@ -3,20 +3,31 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Bytes,
-    extract::{Path, State},
+    body::Body,
+    extract::{Path, Request, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode, header};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{App, Problem, caller::Peer, shape::Ignored};
+use super::{
+    App, Problem,
+    caller::Peer,
+    guard::{self, Activity, Pieces},
+    shape::Ignored,
+};
 use crate::{
     access::limits::Origin,
-    intake::{self, Announcement, build::Build, keys::Keys, signature},
+    intake::{
+        self, Announced, Announcement, Delivery,
+        build::Build,
+        keys::Keys,
+        signature::{self, Verifier},
+    },
     journal::{Accepted, CommandError},
     machine::{Command, EnvironmentId, Event, Key, Name, Number, Refusal, ReleaseDraft, Trigger},
     pipelines::{
-        EnvironmentDefinition,
+        EnvironmentDefinition, Pipeline,
         release::{self, Refused},
     },
     telling,
@@ -25,8 +36,9 @@ use crate::{
 /// Announce a build
 ///
 /// Proven by a signature (Standard Webhooks, or `X-Pointsman-Signature` over timestamp and body) or by one of the
-/// pipeline's keys as bearer token. The same build announced again gets the same deployment back. What Jenkins'
-/// Notification plugin, GitHub and GitLab send is understood as well, with the proofs that they send.
+/// pipeline's keys as bearer token. The same build announced again gets the same deployment back. What the known build
+/// servers and forges send is understood as well, with the proofs that they send. A delivery that is no build, or none
+/// that counts, is answered 200 with the reason, whatever else is in it.
 #[utoipa::path(
     post, path = "/v1/hooks/{pipeline}", tag = "builds",
     params(
@@ -39,10 +51,10 @@ use crate::{
     ),
     request_body(content = super::wish::Build, content_type = "application/json"),
     responses(
-        (status = 200, description = "Nothing to deploy, and why: another branch, a build that failed", body = Ignored),
+        (status = 200, description = "Nothing to deploy, and why: another event or branch, a build that failed, one that a newer build superseded", body = Ignored),
         (status = 202, description = "It is recorded, or was before", body = super::shape::Accepted, headers(("location" = String, description = "The deployment"))),
         (status = 422, description = "A field is missing or wrong; the detail names each", body = super::problem::Told, content_type = "application/problem+json"),
-        (status = 409, description = "A newer build was announced before, the release is vetoed, or the delivery was used for another build", body = super::problem::Told, content_type = "application/problem+json"),
+        (status = 409, description = "The release is vetoed, or the delivery was used for another build", body = super::problem::Told, content_type = "application/problem+json"),
     ),
     security((), ("webhook" = [])),
 )]
@@ -50,39 +62,140 @@ pub(super) async fn hook(
     State(app): State<Arc<App>>,
     Path(pipeline): Path<String>,
     peer: Peer,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
+    request: Request,
+) -> Response {
+    let activity = request.extensions().get::<Arc<Activity>>().cloned();
+    let (parts, body) = request.into_parts();
+    let arrived = arrive(&app, &pipeline, peer, &parts.headers, body).await;
+    // Where the body was not read to its end, the connection is of no more use.
+    let arrived = arrived.map_err(|problem| ([(header::CONNECTION, "close")], problem).into_response());
+    match arrived {
+        Err(refused) => refused,
+        Ok(arrived) => {
+            activity.inspect(|activity| activity.arrived());
+            taken(&app, arrived).await.unwrap_or_else(IntoResponse::into_response)
+        }
+    }
+}
+
+/// A delivery that has arrived.
+enum Arrived<'a> {
+    /// It is proven, and does not tell of a build; or it is a trial that cannot be proven.
+    Ignored(String),
+    /// It is proven.
+    Build(&'a Pipeline, Announced, Key),
+}
+
+/// Reads a delivery and checks its proof on the way. The body is kept only where it may tell of a build.
+async fn arrive<'a>(
+    app: &'a App,
+    pipeline: &str,
+    peer: Peer,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Arrived<'a>, Problem> {
     let unknown = || Problem::not_found("there is no pipeline of this name that takes webhooks");
     let name = pipeline.parse::<Name>().ok();
     let known = name.as_ref().and_then(|name| Some((name, app.pipelines.get(name)?, app.keys.get(name)?)));
     // Whoever has no key is not to learn which pipelines there are, by the answer or by the time it takes.
     let nobodys = known.is_none().then(Keys::nobodys);
     let keys = known.map(|(_, _, keys)| keys).or(nobodys.as_ref()).ok_or_else(unknown)?;
-    // Not the journal's time, which waits for the last record when the host's clock was put back.
-    let now = app.clock.host();
     // The limits must not wait for a clock that was put back.
     let moment = app.clock.now();
     let origin = known.map_or_else(|| Origin::api(peer.0), |(name, ..)| Origin::webhook(peer.0, name));
-    let unproven = |wait| Problem::too_many("webhooks from this address that prove nothing", wait);
-    app.limits.failures.look(&origin, moment).map_err(unproven)?;
-    let proof = signature::verify(&headers, &body, keys, now).map_err(|e| {
+    let too_many = |wait| Problem::too_many("webhooks from this address that prove nothing", wait);
+    app.limits.failures.look(&origin, moment).map_err(too_many)?;
+    let delivery = Delivery::of(headers);
+    let unproven = |e: signature::Error| {
         // Refused for what it is this time; what comes next is not looked at when there were too many.
         let _ = app.limits.failures.take(&origin, moment);
         // A name that is none may be a token that slipped into the address.
         let pipeline = known.map_or("none of that name", |(name, ..)| name.as_str());
         tracing::info!(address = %peer.0, pipeline, why = %e, "a webhook that proves nothing was refused");
         Problem::new(401, e.to_string())
-    })?;
+    };
+    // Not the journal's time, which waits for the last record when the host's clock was put back.
+    let now = app.clock.host();
+    let mut verifier = match Verifier::begin(headers, keys, now) {
+        Err(signature::Error::Unsigned) if delivery.is_unsigned_ping() => {
+            let why =
+                "pong; the trial carries no proof, so it shows that the address answers and not that the secret fits";
+            return Ok(Arrived::Ignored(why.to_owned()));
+        }
+        begun => begun.map_err(unproven)?,
+    };
+    let ignored = delivery.ignored();
+    let largest = known.and_then(|(_, pipeline, _)| pipeline.webhook.largest).unwrap_or(intake::LARGEST);
+    let mut pieces = Pieces::of(headers, body, largest)?;
+    let mut kept = Kept::default();
+    guard::in_time(async {
+        while let Some(piece) = pieces.next().await? {
+            verifier.update(&piece);
+            if ignored.is_none() {
+                kept.take(&piece).await;
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    let proof = verifier.finish().map_err(unproven)?;
     let (name, pipeline, _) = known.ok_or_else(unknown)?;
     app.limits.webhooks.take(name, moment).map_err(|wait| Problem::too_many("webhooks of this pipeline", wait))?;
-    let entry = pipeline.entry().ok_or_else(unknown)?;
-    let said = intake::read(&headers, &body, &pipeline.webhook, now);
-    match said.map_err(|e| Problem::new(e.status(), e.to_string()))? {
-        Announcement::Ignored(ignored) => Ok(axum::Json(Ignored { ignored }).into_response()),
-        Announcement::Build(announced) => {
-            let key = announced.key(name, proof.delivery, &body);
-            deploy(&app, entry, key, announced.build, announced.by, Trigger::Build).await
+    let said = match ignored {
+        Some(why) => Announcement::Ignored(why),
+        None => delivery.read(&kept.bytes, &pipeline.webhook, now).map_err(|e| {
+            tracing::warn!(pipeline = %name, why = %e, "a build was announced that cannot be taken");
+            Problem::new(e.status(), e.to_string())
+        })?,
+    };
+    let said = match said {
+        Announcement::Ignored(why) => {
+            tracing::info!(pipeline = %name, why, "a webhook was ignored");
+            return Ok(Arrived::Ignored(why));
+        }
+        Announcement::Build(announced) => announced,
+    };
+    let key = said.key(name, proof.delivery, &kept.bytes);
+    Ok(Arrived::Build(pipeline, said, key))
+}
+
+/// How many bytes of large deliveries are kept at a time, over all of them: nobody has proven anything yet when they come.
+static LARGE: Semaphore = Semaphore::const_new(LARGE_PIECES);
+const LARGE_PIECES: usize = 512;
+/// What a delivery may keep without asking, and what it asks for, in bytes.
+const SMALL: usize = guard::LARGEST;
+
+/// A body that is kept. Beyond what is small it waits until other large ones are done.
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    large: Option<SemaphorePermit<'static>>,
+}
+
+impl Kept {
+    async fn take(&mut self, piece: &[u8]) {
+        let length = self.bytes.len() + piece.len();
+        while length > SMALL * (1 + self.large.as_ref().map_or(0, SemaphorePermit::num_permits)) {
+            let more = LARGE.acquire().await.expect("the semaphore is never closed");
+            match &mut self.large {
+                Some(large) => large.merge(more),
+                none => *none = Some(more),
+            }
+        }
+        if length > self.bytes.capacity() {
+            self.bytes.reserve_exact(piece.len().max(SMALL));
+        }
+        self.bytes.extend_from_slice(piece);
+    }
+}
+
+/// Answers a delivery.
+async fn taken(app: &App, arrived: Arrived<'_>) -> Result<Response, Problem> {
+    match arrived {
+        Arrived::Ignored(ignored) => Ok(axum::Json(Ignored { ignored, superseded_by: None }).into_response()),
+        Arrived::Build(pipeline, said, key) => {
+            let entry = pipeline.entry().ok_or_else(|| Problem::not_found("the pipeline takes no builds"))?;
+            deploy(app, entry, key, said.build, said.by, Trigger::Build).await
         }
     }
 }
@@ -126,13 +239,20 @@ pub(super) async fn deploy(
             Ok(known(&app.journal.state(&entry.id), &entry.id, number))
         }
         Err(CommandError::Refused(Refusal::Stale { order, newest })) => {
-            let why = format!("build {order} is older than build {newest}, which was accepted before");
-            let how = match trigger {
-                Trigger::Build => "if it is wanted, deploy it by hand, without its number",
-                _ => "leave out `build` (`--build`) to deploy it deliberately",
-            };
+            let by = app.journal.state(&entry.id).deployment_of_build(newest);
+            let by = by.map(|number| format!("{}/{number}", entry.id));
+            let named = by.as_ref().map_or_else(String::new, |by| format!(" as {by}"));
+            let why = format!("build {order} is older than build {newest}, which was accepted before{named}");
             let reset = format!("pointsman builds reset {} --reason ...", entry.id);
-            Err(Problem::new(409, format!("{why}; {how}; if the job counts from 1 again: {reset}")))
+            if trigger != Trigger::Build {
+                let how = "leave out `build` (`--build`) to deploy it deliberately";
+                return Err(Problem::new(409, format!("{why}; {how}; if the job counts from 1 again: {reset}")));
+            }
+            // No mistake of the build server's: two of its builds ran side by side, and this one took longer.
+            tracing::info!(environment = %entry.id, why, "an announced build is superseded");
+            let how = "if it is wanted, deploy it by hand, without its number";
+            let ignored = format!("superseded: {why}; {how}; if the job counts from 1 again: {reset}");
+            Ok(axum::Json(Ignored { ignored, superseded_by: by }).into_response())
         }
         Err(error) => Err(Problem::refused(&entry.id, error)),
     }

@@ -149,8 +149,9 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(healthz))
         .routes(routes!(openapi))
         .routes(routes!(identity::identity))
-        .routes(routes!(hooks::hook))
         .layer(from_fn(guard::arrived))
+        // It reads its body itself: of most deliveries nothing is kept.
+        .routes(routes!(hooks::hook))
         .merge(asked);
     document::finish(all.get_openapi_mut());
     all

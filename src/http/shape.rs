@@ -419,8 +419,12 @@ pub(super) struct Done {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Ignored {
     /// Why.
-    #[schema(example = "the branch fix-typo; of main alone builds are taken")]
+    #[schema(example = "its branch is `fix-typo`; only builds of main count")]
     pub ignored: String,
+    /// The deployment of the newer build that supersedes it, where that is why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, example = "shop/qa/5")]
+    pub superseded_by: Option<String>,
 }
 
 /// Records of the state file, oldest first.

@@ -55,8 +55,10 @@ impl Build {
         self.link.iter().for_each(|l| text("link", l, LONGEST_TEXT));
         for (name, value) in &self.parameters {
             text("parameters", name, LONGEST_NAME);
-            if !value.is_empty() {
-                text("parameters", value, LONGEST_TEXT);
+            // A certificate or a list has line breaks; they are shown escaped.
+            let one_line = value.replace("\r\n", " ").replace('\n', " ");
+            if !one_line.is_empty() {
+                text("parameters", &one_line, LONGEST_TEXT);
             }
         }
         let names =

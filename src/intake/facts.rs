@@ -8,7 +8,10 @@ use super::{
     build::{BadField, Build, LONGEST_NAME, wrong},
     template::{NoValue, PLACEHOLDERS, fill},
 };
-use crate::{pipelines::Webhook, text::excerpt};
+use crate::{
+    pipelines::Webhook,
+    text::{excerpt, percent_decoded},
+};
 
 /// Where a sender says what: the name of a fact and its path in the body.
 pub(super) type Places = &'static [(&'static str, &'static str)];
@@ -40,14 +43,22 @@ pub(super) struct Facts {
     pub counted_by_job: bool,
     pub parameters: BTreeMap<Arc<str>, Arc<str>>,
     pub link: Option<Arc<str>>,
+    /// What is wrong with the fields that were read.
+    pub bad: Vec<BadField>,
 }
 
 impl Facts {
     /// What the pipeline makes of it.
     pub(super) fn announce(mut self, webhook: &Webhook) -> Result<Announcement, Error> {
-        self.check()?;
-        if let Some(why) = self.ignored(webhook) {
+        // What decides whether it counts comes first: nobody is told of mistakes in what is not wanted.
+        let deciding = ["branch", "job"].map(|fact| self.place(fact));
+        let undecided = self.bad.iter().any(|bad| deciding.contains(&&*bad.field));
+        if let Some(why) = self.ignored(webhook).filter(|_| !undecided) {
             return Ok(Announcement::Ignored(why));
+        }
+        self.check();
+        if !self.bad.is_empty() {
+            return Err(Error::Fields(self.bad));
         }
         let mut bad = Vec::new();
         match self.said("version", &self.version, webhook.version.as_deref(), self.otherwise.as_ref()) {
@@ -104,20 +115,22 @@ impl Facts {
     }
 
     /// What does not get into the build itself is not to do harm either.
-    fn check(&self) -> Result<(), Error> {
+    fn check(&mut self) {
         let texts = [("branch", &self.branch), ("tag", &self.tag), ("job", &self.job), ("job", &self.full_job)];
         let bad = texts.into_iter().filter_map(|(name, text)| {
             let why = wrong(text.as_deref()?, LONGEST_NAME)?;
             Some(BadField { field: self.place(name).to_owned(), why })
         });
         let bad: Vec<_> = bad.collect();
-        if bad.is_empty() { Ok(()) } else { Err(Error::Fields(bad)) }
+        self.bad.extend(bad);
     }
 
     /// Why it does not count.
     fn ignored(&self, webhook: &Webhook) -> Option<String> {
         let only = |what: &str, wanted: &[String], said: [Option<&Arc<str>>; 2]| {
-            let counts = wanted.is_empty() || said.iter().flatten().any(|said| wanted.iter().any(|w| **w == ***said));
+            // Jenkins encodes the branch in a job's name, `shop/feature%2Fx`; both ways to write it are meant.
+            let is = |said: &str| wanted.iter().any(|w| *w == *said || *w == percent_decoded(said));
+            let counts = wanted.is_empty() || said.iter().flatten().any(|said| is(said));
             let said = said[0].map_or("none".to_owned(), |said| format!("`{}`", excerpt(said)));
             (!counts).then(|| format!("its {what} is {said}; only builds of {} count", wanted.join(", ")))
         };
@@ -162,7 +175,7 @@ impl Facts {
             "branch" => &self.branch,
             "tag" => &self.tag,
             "version" => &self.version,
-            "job" => &self.job,
+            "job" => return self.job.as_deref().map(|job| percent_decoded(job).into()),
             "build" => return self.number.map(|n| n.to_string().into()),
             _ => return None,
         };
@@ -186,4 +199,13 @@ impl Facts {
 pub(super) fn branch(text: &str) -> &str {
     let text = text.strip_prefix("refs/heads/").or_else(|| text.strip_prefix("refs/remotes/")).unwrap_or(text);
     text.strip_prefix("origin/").unwrap_or(text)
+}
+
+/// The branch or the tag that a ref names; a name without `refs/` is a branch's.
+pub(super) fn reference(name: &str) -> (Option<&str>, Option<&str>) {
+    match name.strip_prefix("refs/tags/") {
+        Some(tag) => (None, Some(tag)),
+        None if name.starts_with("refs/") && !name.starts_with("refs/heads/") => (None, None),
+        None => (Some(branch(name)), None),
+    }
 }

@@ -12,16 +12,59 @@ use serde_json::Value;
 use super::{
     Announcement, Error,
     facts::{Facts, Places},
-    tree::{self, Fields},
+    senders::{Message, Sender},
+    tree::Fields,
 };
-use crate::{pipelines::Webhook, text::excerpt};
+use crate::text::excerpt;
 
-/// The header that tells of GitLab.
-pub(super) const EVENT: &str = "x-gitlab-event";
+const BY: &str = "webhook:gitlab";
 
-/// Pipelines of code that is not merged, and parts of other pipelines.
-const NOT_OURS: [&str; 4] =
-    ["merge_request_event", "external_pull_request_event", "parent_pipeline", "ondemand_dast_scan"];
+/// Its hooks for other events are known by their header, and many of them have no `object_kind`.
+pub(super) const SENDER: Sender = Sender {
+    title: "GitLab",
+    header: "x-gitlab-event",
+    events: &["Pipeline Hook", "Release Hook"],
+    pings: &[],
+    signs_pings: true,
+    // What was pushed, and what somebody with rights to the project asked for: by the page, the API or a trigger token.
+    triggers: &["push", "web", "api", "trigger"],
+    // Code that is not merged, parts of other pipelines, scans, what tries an edit, and what runs by the clock.
+    other_triggers: &[
+        "chat",
+        "container_registry_push",
+        "duo_workflow",
+        "external",
+        "external_pull_request_event",
+        "merge_request_event",
+        "ondemand_dast_scan",
+        "ondemand_dast_validation",
+        "parent_pipeline",
+        "pipeline",
+        "pipeline_execution_policy_schedule",
+        "schedule",
+        "security_orchestration_policy",
+        "unknown",
+        "webide",
+    ],
+    wanted: &[
+        "object_kind",
+        "object_attributes.id",
+        "object_attributes.name",
+        "object_attributes.ref",
+        "object_attributes.tag",
+        "object_attributes.sha",
+        "object_attributes.source",
+        "object_attributes.status",
+        "object_attributes.variables",
+        "object_attributes.url",
+        "id",
+        "tag",
+        "action",
+        "url",
+        "commit.id",
+    ],
+    read,
+};
 
 const PIPELINE: Places = &[
     ("commit", "object_attributes.sha"),
@@ -34,39 +77,33 @@ const PIPELINE: Places = &[
 ];
 const RELEASE: Places = &[("version", "tag"), ("tag", "tag"), ("commit", "commit.id"), ("link", "url")];
 
-/// Reads it.
-pub(super) fn read(body: &[u8], webhook: &Webhook) -> Result<Announcement, Error> {
-    let tree = tree::read(body)?;
-    let mut fields = Fields::of(&tree);
-    let kind = fields.needed("object_kind");
-    fields.done()?;
-    match kind {
-        Some("pipeline") => pipeline(fields, webhook),
-        Some("release") => release(fields, webhook),
-        other => Ok(Announcement::Ignored(format!(
-            "the event {}; pipelines and releases count",
-            excerpt(other.unwrap_or_default())
-        ))),
+fn read(message: &Message<'_>, fields: Fields<'_>) -> Result<Announcement, Error> {
+    // A hook with a template of its own for the body may leave it out or say something else.
+    match (message.event, fields.deciding("object_kind")) {
+        ("Pipeline Hook", Some("pipeline")) => pipeline(message, fields),
+        ("Release Hook", Some("release")) => release(message, fields),
+        (event, kind) => {
+            let (event, kind) = (excerpt(event), excerpt(kind.unwrap_or("none")));
+            Ok(Announcement::Ignored(format!("the {event} has the object_kind {kind}; pipeline and release count")))
+        }
     }
 }
 
-fn pipeline(mut fields: Fields<'_>, webhook: &Webhook) -> Result<Announcement, Error> {
-    let (status, source) = (fields.needed("object_attributes.status"), fields.needed("object_attributes.source"));
-    fields.done()?;
+fn pipeline(message: &Message<'_>, mut fields: Fields<'_>) -> Result<Announcement, Error> {
+    let status = fields.deciding("object_attributes.status");
     if status != Some("success") {
-        let why = format!("the pipeline is {}; success counts", excerpt(status.unwrap_or_default()));
+        let why = format!("the pipeline is {}; success counts", excerpt(status.unwrap_or("without a status")));
         return Ok(Announcement::Ignored(why));
     }
-    if let Some(source) = source.filter(|source| NOT_OURS.contains(source)) {
-        return Ok(Announcement::Ignored(format!(
-            "the pipeline is one of source {source}, which builds nothing merged"
-        )));
+    if let Some(why) = message.untriggered("the pipeline", fields.deciding("object_attributes.source")) {
+        return Ok(Announcement::Ignored(why));
     }
     let (id, name) = (fields.needed_number("object_attributes.id"), fields.needed("object_attributes.ref"));
-    let is_tag = fields.flag("object_attributes.tag").unwrap_or_default();
+    let is_tag = fields.flag("object_attributes.tag").unwrap_or(false);
     let commit = fields.needed("object_attributes.sha");
+    let wanted = message.webhook.parameters.as_deref().unwrap_or(&[]);
     let facts = Facts {
-        by: "webhook:gitlab",
+        by: BY,
         places: PIPELINE,
         name: id.map(|id| format!("pipeline/{id}")),
         otherwise: id.map(|id| id.to_string().into()),
@@ -75,12 +112,12 @@ fn pipeline(mut fields: Fields<'_>, webhook: &Webhook) -> Result<Announcement, E
         tag: name.filter(|_| is_tag).map(Arc::from),
         job: fields.text("object_attributes.name").map(Arc::from),
         number: id,
-        parameters: variables(&mut fields, webhook.parameters.as_deref().unwrap_or_default()),
+        parameters: variables(&mut fields, wanted),
         link: fields.text("object_attributes.url").map(Arc::from),
+        bad: fields.into_bad(),
         ..Facts::default()
     };
-    fields.done()?;
-    facts.announce(webhook)
+    facts.announce(message.webhook)
 }
 
 /// Variables of a pipeline are the CI's own and may be secret: none is taken that the pipeline file does not name.
@@ -89,35 +126,32 @@ fn variables(fields: &mut Fields<'_>, wanted: &[String]) -> BTreeMap<Arc<str>, A
     let mut taken = BTreeMap::new();
     for variable in list.into_iter().flatten() {
         let text = |name: &str| variable.get(name).and_then(Value::as_str);
-        let (Some(key), Some(value)) = (text("key"), text("value")) else {
-            fields.bad("object_attributes.variables", "has an entry without the texts `key` and `value`");
-            continue;
-        };
-        if wanted.iter().any(|wanted| wanted == key) {
-            taken.insert(key.into(), value.into());
+        let Some(key) = text("key").filter(|key| wanted.iter().any(|wanted| wanted == key)) else { continue };
+        match text("value") {
+            Some(value) => drop(taken.insert(key.into(), value.into())),
+            None => fields.bad("object_attributes.variables", format!("has no text as `value` of `{}`", excerpt(key))),
         }
     }
     taken
 }
 
-fn release(mut fields: Fields<'_>, webhook: &Webhook) -> Result<Announcement, Error> {
-    let action = fields.needed("action");
-    fields.done()?;
+fn release(message: &Message<'_>, mut fields: Fields<'_>) -> Result<Announcement, Error> {
+    let action = fields.deciding("action");
     if action != Some("create") {
-        let why = format!("the release had the action {}; create counts", excerpt(action.unwrap_or_default()));
+        let why = format!("the release had the action {}; create counts", excerpt(action.unwrap_or("none")));
         return Ok(Announcement::Ignored(why));
     }
     let (id, tag) = (fields.needed_number("id"), fields.needed("tag"));
     let facts = Facts {
-        by: "webhook:gitlab",
+        by: BY,
         places: RELEASE,
         name: id.map(|id| format!("release/{id}")),
         version: tag.map(Arc::from),
         tag: tag.map(Arc::from),
         commit: fields.text("commit.id").map(Arc::from),
         link: fields.text("url").map(Arc::from),
+        bad: fields.into_bad(),
         ..Facts::default()
     };
-    fields.done()?;
-    facts.announce(webhook)
+    facts.announce(message.webhook)
 }

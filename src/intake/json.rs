@@ -22,7 +22,9 @@ use crate::{
 pub const SENDER: &str = "json";
 
 const BY: &str = "webhook:json";
-const KEYS: [&str; 9] = ["version", "artifact", "commit", "build", "branch", "tag", "job", "parameters", "link"];
+/// The fields there are.
+pub(super) const KEYS: [&str; 9] =
+    ["version", "artifact", "commit", "build", "branch", "tag", "job", "parameters", "link"];
 const PLACES: Places = &[
     ("version", "version"),
     ("artifact", "artifact"),
@@ -53,7 +55,7 @@ pub fn parse(body: &[u8]) -> Result<Build, Error> {
     let none = Webhook::default();
     let facts = match quick(body, &none) {
         Some(facts) => facts,
-        None => slow(&tree::read(body)?, &none)?,
+        None => slow(&tree::read_with_names(body, &KEYS)?, &none),
     };
     match facts.announce(&none)? {
         Announcement::Build(announced) => Ok(announced.build),
@@ -71,7 +73,7 @@ pub(super) fn quick(body: &[u8], webhook: &Webhook) -> Option<Facts> {
 }
 
 /// Reads any other body, and says of every field what is wrong with it.
-pub(super) fn slow(tree: &Value, webhook: &Webhook) -> Result<Facts, Error> {
+pub(super) fn slow(tree: &Value, webhook: &Webhook) -> Facts {
     let mut fields = Fields::of(tree);
     let text = |fields: &mut Fields<'_>, path: &str| fields.text(path).map(Arc::from);
     let body = Body {
@@ -82,7 +84,7 @@ pub(super) fn slow(tree: &Value, webhook: &Webhook) -> Result<Facts, Error> {
         branch: text(&mut fields, "branch"),
         tag: text(&mut fields, "tag"),
         job: text(&mut fields, "job"),
-        parameters: fields.texts("parameters"),
+        parameters: fields.texts("parameters", |_| true),
         link: text(&mut fields, "link"),
     };
     for key in tree.as_object().into_iter().flat_map(|map| map.keys()).filter(|key| !KEYS.contains(&key.as_str())) {
@@ -91,8 +93,7 @@ pub(super) fn slow(tree: &Value, webhook: &Webhook) -> Result<Facts, Error> {
         // The answer ends up in the log of whoever sent it.
         fields.bad(if is_key_like(key) { key } else { "…" }, known.replace("build There", "build; there"));
     }
-    fields.done()?;
-    Ok(facts(body, webhook))
+    Facts { bad: fields.into_bad(), ..facts(body, webhook) }
 }
 
 fn facts(body: Body, webhook: &Webhook) -> Facts {

@@ -1,32 +1,37 @@
 //! Webhooks: from raw bytes to a build that is known to come from who it says. Signature first, then the replay window,
-//! then parsing, by the sender's own file. It must never call a driver, and must not record anything itself.
+//! then whether it is a build that counts, and only then what it says of that, by the sender's own file. It must never
+//! call a driver, and must not record anything itself.
 
+mod bitbucket;
 pub mod build;
 mod facts;
+mod forge;
+mod forgejo;
+mod gitea;
 mod github;
 mod gitlab;
 mod jenkins;
 pub mod json;
 pub mod keys;
+mod senders;
 pub mod signature;
 mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
+pub use senders::{Delivery, titles, triggers};
 pub use template::PLACEHOLDERS;
 
-use crate::{
-    machine::{Key, Millis, Name},
-    pipelines::Webhook,
-};
+use crate::machine::{Key, Name};
 use build::{BadField, Build};
 
-/// The largest webhook, in bytes; nothing beyond is read.
-pub const LARGEST: usize = 256 << 10;
+/// The largest delivery that is taken where the pipeline file says nothing else, in bytes: the most that GitHub sends.
+pub const LARGEST: u64 = 25 << 20;
+/// The greatest limit that a pipeline file may set, in bytes.
+pub const MOST: u64 = 64 << 20;
 
 /// What an announcement says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,22 +72,6 @@ impl Error {
             Self::Fields(_) => 422,
         }
     }
-}
-
-/// Reads an announcement that was [verified](signature::verify). The sender is known by its headers, or by the shape of
-/// the body where it sends none of its own.
-pub fn read(headers: &HeaderMap, body: &[u8], webhook: &Webhook, now: Millis) -> Result<Announcement, Error> {
-    if headers.contains_key(github::EVENT) {
-        return github::read(headers, body, webhook, now);
-    }
-    if headers.contains_key(gitlab::EVENT) {
-        return gitlab::read(body, webhook);
-    }
-    if let Some(facts) = json::quick(body, webhook) {
-        return facts.announce(webhook);
-    }
-    let tree = tree::read(body)?;
-    if jenkins::sent(&tree) { jenkins::read(&tree, webhook) } else { json::slow(&tree, webhook)?.announce(webhook) }
 }
 
 impl Announced {

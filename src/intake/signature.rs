@@ -4,8 +4,9 @@
 //! - Standard Webhooks (GitLab's signing token as well): `webhook-id`, `webhook-timestamp` (seconds),
 //!   `webhook-signature: v1,<base64>` (several, separated by spaces), HMAC-SHA256 over `id.timestamp.body`;
 //! - `X-Pointsman-Timestamp` (seconds) and `X-Pointsman-Signature: sha256=<hex>`, HMAC-SHA256 over `timestamp.body`;
-//! - GitHub: `X-Hub-Signature-256: sha256=<hex>`, HMAC-SHA256 over the body, which says no time: replay is bounded by what
-//!   makes a build the same, see `github.rs`;
+//! - GitHub, Gitea and Forgejo: `X-Hub-Signature-256: sha256=<hex>`, HMAC-SHA256 over the body, which says no time: replay is
+//!   bounded by what makes a build the same, see `forge.rs`; Bitbucket: `X-Hub-Signature: sha256=<hex>`; older Gitea:
+//!   `X-Gitea-Signature: <hex>`;
 //! - GitLab: `X-Gitlab-Token: <key>`;
 //! - `Authorization: Bearer <key>`, or Basic with the key as password, where the sender can do no better.
 //!
@@ -14,7 +15,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretSlice};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -28,16 +29,27 @@ pub const WINDOW: u64 = 300;
 const STANDARD_WEBHOOKS: &str = "webhook-signature";
 const OURS: &str = "X-Pointsman-Signature";
 const GITHUB: &str = "X-Hub-Signature-256";
+const HUB: &str = "X-Hub-Signature";
 const GITLAB: &str = "X-Gitlab-Token";
 const PLAIN: &str = "Authorization";
+
+/// Signatures of the body alone: the header, as it is told to people, and what stands before the hexadecimal digits.
+/// Bitbucket sends `X-Hub-Signature` with SHA-256; in that of GitHub, Gitea and Forgejo is SHA-1, which proves nothing, and
+/// nothing weaker beside it does.
+const OF_THE_BODY: [(&str, &str, &str); 4] = [
+    ("x-hub-signature-256", GITHUB, "sha256="),
+    ("x-forgejo-signature", "X-Forgejo-Signature", ""),
+    ("x-gitea-signature", "X-Gitea-Signature", ""),
+    ("x-hub-signature", HUB, "sha256="),
+];
 
 /// Why a webhook is not believed. Says no more than which header is missing, wrong or late.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It carries no proof.
     #[error(
-        "it carries neither a signature (`webhook-signature`, `X-Pointsman-Signature`, `X-Hub-Signature-256`) nor a key \
-         (`X-Gitlab-Token`, or `Authorization` with a bearer token or Basic)"
+        "it carries neither a signature (`webhook-signature`, `X-Pointsman-Signature`, `X-Hub-Signature-256`, \
+         `X-Hub-Signature` with SHA-256) nor a key (`X-Gitlab-Token`, or `Authorization` with a bearer token or Basic)"
     )]
     Unsigned,
     /// A header that the signature needs is missing, stands there twice or can not be read.
@@ -63,33 +75,105 @@ pub struct Proof<'h> {
     pub delivery: Option<&'h str>,
 }
 
-/// Checks the proof, in constant time for each key.
-pub fn verify<'h>(headers: &'h HeaderMap, body: &[u8], keys: &Keys, now: Millis) -> Result<Proof<'h>, Error> {
-    let mut delivery = None;
-    let (header, fits) = if headers.contains_key("webhook-signature") {
-        let id = text(headers, "webhook-id")?.filter(|id| (1..=128).contains(&id.len()));
-        let id = id.ok_or(Error::Header("webhook-id"))?;
-        delivery = Some(id);
-        (STANDARD_WEBHOOKS, standard(headers, id, body, keys, now)?)
-    } else if headers.contains_key("x-pointsman-signature") {
-        let timestamp = fresh(headers, "x-pointsman-timestamp", now)?;
-        let given = hexadecimal(headers, "x-pointsman-signature", OURS)?;
-        (OURS, any(keys, |mac| mac.update(&[timestamp.as_bytes(), b"."].concat()), body, &[given]))
-    } else if headers.contains_key("x-hub-signature-256") || headers.contains_key("x-hub-signature") {
-        // The older header is SHA-1: it proves nothing, and nothing beside it does.
-        (GITHUB, any(keys, |_| (), body, &[hexadecimal(headers, "x-hub-signature-256", GITHUB)?]))
-    } else if headers.contains_key("x-gitlab-token") {
-        (GITLAB, is_key(keys, text(headers, "x-gitlab-token")?.ok_or(Error::Header(GITLAB))?.as_bytes()))
-    } else if headers.contains_key("authorization") {
-        delivery = text(headers, "webhook-id")?;
-        (PLAIN, is_key(keys, &shown(headers)?))
-    } else {
-        return Err(Error::Unsigned);
-    };
-    if fits && !keys.are_nobodys() { Ok(Proof { delivery }) } else { Err(Error::Mismatch(header)) }
+/// The proof of a delivery whose body is still to come: it is checked while the body is read, so that nothing of what
+/// will not be believed, or not be read, has to be kept.
+pub struct Verifier<'h> {
+    header: &'static str,
+    delivery: Option<&'h str>,
+    signed: Option<Signed>,
 }
 
-fn standard(headers: &HeaderMap, id: &str, body: &[u8], keys: &Keys, now: Millis) -> Result<bool, Error> {
+/// The codes of the keys over what was read so far, and those of the delivery.
+struct Signed {
+    macs: Vec<Hmac<Sha256>>,
+    given: Vec<[u8; 32]>,
+    nobodys: bool,
+}
+
+impl<'h> Verifier<'h> {
+    /// Looks at the headers. The strongest proof that they carry decides alone.
+    ///
+    /// # Errors
+    /// What is missing, cannot be read or is late; and a shown key that is none of these.
+    pub fn begin(headers: &'h HeaderMap, keys: &Keys, now: Millis) -> Result<Self, Error> {
+        if headers.contains_key("webhook-signature") {
+            let id = text(headers, "webhook-id")?.filter(|id| (1..=128).contains(&id.len()));
+            let id = id.ok_or(Error::Header("webhook-id"))?;
+            let (timestamp, given) = standard(headers, now)?;
+            let head = [id.as_bytes(), b".", timestamp.as_bytes(), b"."].concat();
+            let signed = Some(Signed::new(keys, &head, given));
+            return Ok(Self { header: STANDARD_WEBHOOKS, delivery: Some(id), signed });
+        }
+        if headers.contains_key("x-pointsman-signature") {
+            let timestamp = fresh(headers, "x-pointsman-timestamp", now)?;
+            let given = hexadecimal(headers, "x-pointsman-signature", OURS, "sha256=")?;
+            let signed = Some(Signed::new(keys, &[timestamp.as_bytes(), b"."].concat(), vec![given]));
+            return Ok(Self { header: OURS, delivery: None, signed });
+        }
+        if let Some((name, told, prefix)) = OF_THE_BODY.into_iter().find(|(name, ..)| carries(headers, name)) {
+            let given = hexadecimal(headers, name, told, prefix)?;
+            return Ok(Self { header: told, delivery: None, signed: Some(Signed::new(keys, b"", vec![given])) });
+        }
+        let (header, delivery, fits) = if headers.contains_key("x-gitlab-token") {
+            (GITLAB, None, is_key(keys, text(headers, "x-gitlab-token")?.ok_or(Error::Header(GITLAB))?.as_bytes()))
+        } else if headers.contains_key("authorization") {
+            (PLAIN, text(headers, "webhook-id")?, is_key(keys, &shown(headers)?))
+        } else {
+            return Err(Error::Unsigned);
+        };
+        if fits && !keys.are_nobodys() {
+            Ok(Self { header, delivery, signed: None })
+        } else {
+            Err(Error::Mismatch(header))
+        }
+    }
+
+    /// Takes the next piece of the body.
+    pub fn update(&mut self, piece: &[u8]) {
+        for mac in self.signed.iter_mut().flat_map(|signed| &mut signed.macs) {
+            mac.update(piece);
+        }
+    }
+
+    /// Checks the signature of the whole body, in constant time for each key.
+    ///
+    /// # Errors
+    /// No key fits.
+    pub fn finish(self) -> Result<Proof<'h>, Error> {
+        let fits = self.signed.is_none_or(Signed::fits);
+        if fits { Ok(Proof { delivery: self.delivery }) } else { Err(Error::Mismatch(self.header)) }
+    }
+}
+
+impl Signed {
+    fn new(keys: &Keys, head: &[u8], given: Vec<[u8; 32]>) -> Self {
+        let one = |key: &SecretSlice<u8>| {
+            let mac = Hmac::<Sha256>::new_from_slice(key.expose_secret()).expect("HMAC takes keys of any length");
+            mac.chain_update(head)
+        };
+        Self { macs: keys.iter().map(one).collect(), given, nobodys: keys.are_nobodys() }
+    }
+
+    fn fits(self) -> bool {
+        let fits = self.macs.into_iter().fold(false, |fits, mac| {
+            let right: [u8; 32] = mac.finalize().into_bytes().into();
+            self.given.iter().fold(fits, |fits, given| fits | bool::from(right.ct_eq(given)))
+        });
+        fits && !self.nobodys
+    }
+}
+
+/// Whether the header says anything: Gitea and Forgejo send their signatures without a secret too, and these are empty.
+fn carries(headers: &HeaderMap, name: &str) -> bool {
+    let mut values = headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
+    match (values.next(), values.next()) {
+        (None, _) => false,
+        (Some(value), None) => !matches!(value, b"" | b"sha256=" | b"sha1="),
+        (Some(_), Some(_)) => true,
+    }
+}
+
+fn standard(headers: &HeaderMap, now: Millis) -> Result<(&str, Vec<[u8; 32]>), Error> {
     let timestamp = fresh(headers, "webhook-timestamp", now)?;
     let signatures = text(headers, "webhook-signature")?.unwrap_or_default();
     let versions = signatures.split(' ').filter_map(|signature| signature.strip_prefix("v1,"));
@@ -97,7 +181,7 @@ fn standard(headers: &HeaderMap, id: &str, body: &[u8], keys: &Keys, now: Millis
     if given.is_empty() {
         return Err(Error::Header(STANDARD_WEBHOOKS));
     }
-    Ok(any(keys, |mac| mac.update(&[id.as_bytes(), b".", timestamp.as_bytes(), b"."].concat()), body, &given))
+    Ok((timestamp, given))
 }
 
 /// The key that an `Authorization` shows: a bearer token, or the password of anybody.
@@ -119,16 +203,6 @@ fn is_key(keys: &Keys, given: &[u8]) -> bool {
     keys.iter().fold(false, |fits, key| fits | bool::from(Sha256::digest(key.expose_secret()).ct_eq(&given)))
 }
 
-fn any(keys: &Keys, head: impl Fn(&mut Hmac<Sha256>), body: &[u8], given: &[[u8; 32]]) -> bool {
-    keys.iter().fold(false, |fits, key| {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.expose_secret()) else { return fits };
-        head(&mut mac);
-        mac.update(body);
-        let right: [u8; 32] = mac.finalize().into_bytes().into();
-        given.iter().fold(fits, |fits, given| fits | bool::from(right.ct_eq(given)))
-    })
-}
-
 fn fresh<'h>(headers: &'h HeaderMap, name: &'static str, now: Millis) -> Result<&'h str, Error> {
     let timestamp = text(headers, name)?.ok_or(Error::Header(name))?;
     let seconds: u64 = timestamp.parse().map_err(|_| Error::Header(name))?;
@@ -136,11 +210,12 @@ fn fresh<'h>(headers: &'h HeaderMap, name: &'static str, now: Millis) -> Result<
     if away > WINDOW { Err(Error::OutsideWindow(away)) } else { Ok(timestamp) }
 }
 
-fn hexadecimal(headers: &HeaderMap, name: &'static str, told: &'static str) -> Result<[u8; 32], Error> {
+fn hexadecimal(headers: &HeaderMap, name: &'static str, told: &'static str, prefix: &str) -> Result<[u8; 32], Error> {
     let mut bytes = [0; 32];
-    let digits = text(headers, name)?.and_then(|text| text.strip_prefix("sha256="));
+    let digits = text(headers, name)?.and_then(|text| text.strip_prefix(prefix));
     let read = digits.is_some_and(|digits| hex::decode_to_slice(digits, &mut bytes).is_ok());
-    if read { Ok(bytes) } else { Err(Error::Header(told)) }
+    let older = || headers.get(name).is_some_and(|value| value.as_bytes().starts_with(b"sha1="));
+    if read { Ok(bytes) } else { Err(Error::Header(if told == HUB && older() { GITHUB } else { told })) }
 }
 
 /// A header that may stand there once. Twice, nobody knows which one another program on the way has looked at.

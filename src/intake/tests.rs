@@ -1,11 +1,15 @@
 //! One good sample per sender, as it really sends, and every way in which it can be bent: each gives a clear error or is
 //! harmlessly ignored.
 
+mod counted;
+
 use std::{fs, path::Path};
 
+use http::HeaderMap;
 use serde_json::Value;
 
 use super::{build::wrong, *};
+use crate::{machine::Millis, pipelines::Webhook};
 
 /// An hour after the releases of the samples.
 const NOW: Millis = Millis(1_795_259_681_000);
@@ -17,13 +21,26 @@ struct Sample {
     by: &'static str,
 }
 
-const SAMPLES: [Sample; 6] = [
+const SAMPLES: [Sample; 11] = [
     Sample { file: "json", header: None, by: "webhook:json" },
     Sample { file: "jenkins-notification", header: None, by: "webhook:jenkins" },
     Sample { file: "github-workflow-run", header: Some(("x-github-event", "workflow_run")), by: "webhook:github" },
     Sample { file: "github-release", header: Some(("x-github-event", "release")), by: "webhook:github" },
     Sample { file: "gitlab-pipeline", header: Some(("x-gitlab-event", "Pipeline Hook")), by: "webhook:gitlab" },
     Sample { file: "gitlab-release", header: Some(("x-gitlab-event", "Release Hook")), by: "webhook:gitlab" },
+    Sample { file: "gitea-workflow-run", header: Some(("x-gitea-event", "workflow_run")), by: "webhook:gitea" },
+    Sample { file: "gitea-release", header: Some(("x-gitea-event", "release")), by: "webhook:gitea" },
+    Sample {
+        file: "forgejo-action-run",
+        header: Some(("x-forgejo-event", "action_run_success")),
+        by: "webhook:forgejo",
+    },
+    Sample { file: "forgejo-release", header: Some(("x-forgejo-event", "release")), by: "webhook:forgejo" },
+    Sample {
+        file: "bitbucket-build-status",
+        header: Some(("x-event-key", "repo:commit_status_updated")),
+        by: "webhook:bitbucket",
+    },
 ];
 
 impl Sample {
@@ -37,11 +54,18 @@ impl Sample {
     }
 
     fn read(&self, body: &[u8], webhook: &Webhook) -> Result<Announcement, Error> {
-        let headers = self
-            .header
-            .iter()
-            .map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value)));
-        read(&headers.collect(), body, webhook, NOW)
+        Delivery::of(&self.headers()).read(body, webhook, NOW)
+    }
+
+    /// The event's headers. Forgejo sends those of Gitea and GitHub too, and Gitea those of GitHub.
+    fn headers(&self) -> HeaderMap {
+        let Some((name, event)) = self.header else { return HeaderMap::new() };
+        let also: &[_] = match name {
+            "x-forgejo-event" => &[name, "x-gitea-event", "x-github-event"],
+            "x-gitea-event" => &[name, "x-github-event"],
+            _ => &[name],
+        };
+        also.iter().map(|name| (http::HeaderName::from_static(name), http::HeaderValue::from_static(event))).collect()
     }
 
     fn build(&self, webhook: &Webhook) -> Announced {
@@ -124,11 +148,19 @@ fn every_sample_announces_its_build() {
         ("github-release", "v1.4.0", None, Some("release/186472913")),
         ("gitlab-pipeline", "90412", Some(90412), Some("pipeline/90412")),
         ("gitlab-release", "v1.4.0", None, Some("release/4410")),
+        ("gitea-workflow-run", "562", Some(562), Some("run/4711/1")),
+        ("gitea-release", "v1.4.0", None, Some("release/88")),
+        ("forgejo-action-run", "562", Some(562), Some("run/4711")),
+        ("forgejo-release", "v1.4.0", None, Some("release/88")),
+        ("bitbucket-build-status", "792", Some(792), None),
     ] {
         let branch_only = Webhook { artifact: Some("builds/{version}".into()), ..webhook() };
         let said = sample(file).build(&branch_only);
         let build = &said.build;
-        assert_eq!((&*build.version, build.number, said.name.as_deref()), (version, number, name), "{file}");
+        assert_eq!((&*build.version, build.number), (version, number), "{file}");
+        assert!(name.is_none_or(|name| said.name.as_deref() == Some(name)), "{file}: {:?}", said.name);
+        let commit = build.commit.as_deref();
+        assert!(commit.is_none_or(|c| c == "c6d86dc654b12425e706bcf951adfe5a8627a517"), "{file}: {commit:?}");
         assert_eq!(said.by, sample(file).by);
         assert!(build.link.is_some(), "{file}");
         let artifact = if file == "json" { "builds/shop-1.4.0".to_owned() } else { format!("builds/{version}") };
@@ -188,7 +220,9 @@ fn bytes_that_are_no_such_text_are_refused() {
         no_text[first] = 0xff;
         let key = &text[first..first + text[first..].find('"').unwrap()];
         let doubled = text.replacen('{', &format!("{{\"{key}\":\"x\","), 1);
-        let nested = format!("{}{}", "{\"a\":".repeat(40_000), "1");
+        // Nobody reads who did it.
+        let unread = matches!(key, "repository");
+        let nested = format!("{}{}", format!("{{\"{key}\":").repeat(40_000), "1");
         for (body, why) in [
             (no_text, "body is not what it must be"),
             (format!("\u{feff}{text}").into_bytes(), "byte order mark"),
@@ -198,8 +232,14 @@ fn bytes_that_are_no_such_text_are_refused() {
             (format!("[{text}]").into_bytes(), "no JSON object"),
             (Vec::new(), "EOF"),
         ] {
-            let error = sample.read(&body, &webhook()).unwrap_err();
-            assert!(error.to_string().contains(why) && error.status() == 400, "{}: {error}", sample.file);
+            let error = match sample.read(&body, &webhook()) {
+                Err(error) => error,
+                Ok(_) if unread && why == "stands twice" => continue,
+                Ok(said) => panic!("{}: {why}: {said:?}", sample.file),
+            };
+            let told = error.to_string();
+            let deep = why == "recursion limit" && told.contains("EOF");
+            assert!((told.contains(why) || deep) && error.status() == 400, "{}: {error}", sample.file);
         }
     }
 }
@@ -261,22 +301,23 @@ fn what_is_no_finished_build_of_ours_is_ignored_with_the_reason() {
         ("jenkins-notification", "/build/scm/branch", "origin/other", "its branch is `other`"),
         ("github-workflow-run", "/action", "requested", "the workflow run is requested"),
         ("github-workflow-run", "/workflow_run/conclusion", "failure", "its conclusion failure"),
-        ("github-workflow-run", "/workflow_run/event", "pull_request", "a pull request or a fork"),
-        ("github-workflow-run", "/workflow_run/head_repository/full_name", "mallory/shop", "a pull request or a fork"),
+        ("github-workflow-run", "/workflow_run/event", "pull_request", "was started by `pull_request`"),
+        ("github-workflow-run", "/workflow_run/head_repository/full_name", "mallory/shop", "ran for a fork"),
         ("github-workflow-run", "/workflow_run/name", "Docs", "its job is `Docs`"),
         ("github-release", "/action", "created", "the release is created"),
         ("github-release", "/release/target_commitish", "old", "its branch is `old`"),
         ("gitlab-pipeline", "/object_attributes/status", "failed", "the pipeline is failed"),
-        ("gitlab-pipeline", "/object_attributes/source", "merge_request_event", "builds nothing merged"),
+        ("gitlab-pipeline", "/object_attributes/source", "merge_request_event", "was started by `merge_request_event`"),
         ("gitlab-pipeline", "/object_attributes/ref", "other", "its branch is `other`"),
-        ("gitlab-pipeline", "/object_kind", "tag_push", "the event tag_push; pipelines and releases count"),
+        ("gitlab-pipeline", "/object_kind", "tag_push", "the object_kind tag_push; pipeline and release count"),
         ("gitlab-release", "/action", "update", "the action update"),
     ] {
         let told = said(file, pointer, value, &only);
         assert!(told.starts_with("ignored: ") && told.contains(why), "{file} {pointer}: {told}");
     }
     let ping = [(http::HeaderName::from_static("x-github-event"), "ping".parse().unwrap())].into_iter().collect();
-    assert_eq!(read(&ping, b"{\"zen\":\"x\"}", &only, NOW), Ok(Announcement::Ignored("pong".into())));
+    let pong = Delivery::of(&ping).read(b"{\"zen\":\"x\"}", &only, NOW);
+    assert_eq!(pong, Ok(Announcement::Ignored("pong".into())));
     let full = Webhook { jobs: vec!["team/shop-build".into()], ..webhook() };
     assert!(sample("jenkins-notification").build(&full).build.number.is_some());
 }
@@ -348,8 +389,14 @@ fn the_same_build_has_the_same_key_and_a_rerun_another() {
 fn the_examples_of_the_documentation_are_the_samples() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/webhooks.md")).unwrap();
     for sample in &SAMPLES {
+        // The long ones are linked to.
         let example = format!("<!-- sample: {} -->\n```json\n{}```\n", sample.file, sample.text());
-        assert!(page.contains(&example), "docs/webhooks.md and tests/senders/{}.json differ", sample.file);
+        let linked = format!("(../tests/senders/{}.json)", sample.file);
+        assert!(page.contains(&example) || page.contains(&linked), "docs/webhooks.md and {}.json differ", sample.file);
+        assert_eq!(
+            page.matches(&format!("<!-- sample: {} -->", sample.file)).count(),
+            usize::from(page.contains(&example))
+        );
     }
     for placeholder in PLACEHOLDERS {
         assert!(page.contains(&format!("`{{{placeholder}}}`")), "{placeholder}");

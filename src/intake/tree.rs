@@ -1,11 +1,11 @@
-//! A body of unknown shape: JSON read strictly, and its fields by their paths, so that every mistake is named by the path
-//! where it stands. Must not know any sender.
+//! A body of unknown shape: JSON of which only the wanted fields are kept, and these by their paths, so that every mistake
+//! is named by the path where it stands. Must not know any sender.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{cell::Cell, collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, SeqAccess, Visitor},
+    Deserializer,
+    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Value};
 
@@ -15,30 +15,80 @@ use crate::text::excerpt;
 /// The greatest build number that is believed: greater ones are no exact numbers for everybody who reads them, and once
 /// recorded would make every later build an older one.
 pub(super) const GREATEST_NUMBER: u64 = 999_999_999_999_999;
+/// The most values that are kept of one body. A build has a few dozen; this bounds the memory that a large body costs.
+const MOST_KEPT: usize = 10_000;
 
-/// Reads a body that must be one JSON object in which no key stands twice.
-pub(super) fn read(body: &[u8]) -> Result<Value, Error> {
+/// The path that wants everything.
+#[cfg(test)]
+pub(super) const ALL: &[&str] = &[""];
+
+/// Reads a body that must be one JSON object. Keeps what stands at the wanted paths (names joined by dots) and below them,
+/// and skips the rest without keeping it. A wanted key that stands twice is refused.
+pub(super) fn read(body: &[u8], wanted: &[&str]) -> Result<Value, Error> {
+    read_part(body, wanted, false)
+}
+
+/// As [`read`], and keeps the names of all other fields of the object itself, with null for their values.
+pub(super) fn read_with_names(body: &[u8], wanted: &[&str]) -> Result<Value, Error> {
+    read_part(body, wanted, true)
+}
+
+fn read_part(body: &[u8], wanted: &[&str], names: bool) -> Result<Value, Error> {
     if body.starts_with(b"\xef\xbb\xbf") {
         return Err(Error::Syntax("it begins with a byte order mark; send it without".to_owned()));
     }
     if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
         return Err(Error::Syntax("it is no JSON object".to_owned()));
     }
+    let (mut json, left) = (serde_json::Deserializer::from_slice(body), Cell::new(MOST_KEPT));
+    let part = Part { wanted: wanted.to_vec(), names, left: &left };
     // What serde says of the syntax holds nothing of the body but a place.
-    serde_json::from_slice::<Strict>(body).map(|strict| strict.0).map_err(|e| Error::Syntax(e.to_string()))
+    let read = part.deserialize(&mut json).and_then(|value| json.end().map(|()| value));
+    read.map_err(|e| Error::Syntax(e.to_string()))
 }
 
-struct Strict(Value);
+/// One value of the body: the paths that are wanted of it, and how many values may still be kept.
+struct Part<'a> {
+    wanted: Vec<&'a str>,
+    names: bool,
+    left: &'a Cell<usize>,
+}
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader).map(Self)
+impl<'a> Part<'a> {
+    /// Whether all of it is wanted.
+    fn whole(&self) -> bool {
+        self.wanted.contains(&"")
+    }
+
+    fn below(&self, key: &str) -> Vec<&'a str> {
+        if self.whole() {
+            return vec![""];
+        }
+        let one = |path: &&'a str| {
+            let rest = path.strip_prefix(key)?;
+            if rest.is_empty() { Some("") } else { rest.strip_prefix('.') }
+        };
+        self.wanted.iter().filter_map(one).collect()
+    }
+
+    fn part(&self, wanted: Vec<&'a str>) -> Self {
+        Self { wanted, names: false, left: self.left }
     }
 }
 
-struct Reader;
+impl<'de> DeserializeSeed<'de> for Part<'_> {
+    type Value = Value;
 
-impl<'de> Visitor<'de> for Reader {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let left = self.left.get().checked_sub(1);
+        let too_many =
+            || D::Error::custom(format_args!("it has more than {MOST_KEPT} values where a build is told of"));
+        self.left.set(left.ok_or_else(too_many)?);
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Part<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,7 +121,11 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
+        if !self.whole() {
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(list.into());
+        }
+        while let Some(item) = items.next_element_seed(self.part(vec![""]))? {
             list.push(item);
         }
         Ok(list.into())
@@ -80,10 +134,19 @@ impl<'de> Visitor<'de> for Reader {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
+            let wanted = self.below(&key);
+            if wanted.is_empty() {
+                entries.next_value::<IgnoredAny>()?;
+                if self.names && self.left.get() > 0 {
+                    self.left.set(self.left.get() - 1);
+                    map.entry(key).or_insert(Value::Null);
+                }
+                continue;
+            }
             if map.contains_key(&key) {
                 return Err(A::Error::custom(format_args!("the key `{}` stands twice", excerpt(&key))));
             }
-            let Strict(value) = entries.next_value()?;
+            let value = entries.next_value_seed(self.part(wanted))?;
             map.insert(key, value);
         }
         Ok(map.into())
@@ -100,6 +163,12 @@ impl<'a> Fields<'a> {
     /// Those of this tree.
     pub(super) fn of(root: &'a Value) -> Self {
         Self { root, bad: Vec::new() }
+    }
+
+    /// Returns a text by which it is decided whether the delivery counts at all: one that is missing or no text is no
+    /// mistake of the sender's, for then the delivery is none of ours.
+    pub(super) fn deciding(&self, path: &str) -> Option<&'a str> {
+        path.split('.').try_fold(self.root, |at, name| at.get(name))?.as_str()
     }
 
     /// A text that must be there.
@@ -145,10 +214,10 @@ impl<'a> Fields<'a> {
         self.find(path, "a list", Value::as_array)
     }
 
-    /// An object of texts.
-    pub(super) fn texts(&mut self, path: &str) -> BTreeMap<Arc<str>, Arc<str>> {
+    /// An object of texts, of which those with a wanted name are read.
+    pub(super) fn texts(&mut self, path: &str, wanted: impl Fn(&str) -> bool) -> BTreeMap<Arc<str>, Arc<str>> {
         let mut texts = BTreeMap::new();
-        for (key, value) in self.object(path).into_iter().flatten() {
+        for (key, value) in self.object(path).into_iter().flatten().filter(|(key, _)| wanted(key)) {
             match value.as_str() {
                 Some(text) => drop(texts.insert(key.as_str().into(), text.into())),
                 None => self.bad(&format!("{path}.{}", excerpt(key)), format!("is {}; it must be a text", kind(value))),
@@ -166,9 +235,9 @@ impl<'a> Fields<'a> {
         self.bad(path, "is missing");
     }
 
-    /// Whether all that was asked for so far is as it must be.
-    pub(super) fn done(&mut self) -> Result<(), Error> {
-        if self.bad.is_empty() { Ok(()) } else { Err(Error::Fields(std::mem::take(&mut self.bad))) }
+    /// Returns what is wrong with what was asked for so far.
+    pub(super) fn into_bad(self) -> Vec<BadField> {
+        self.bad
     }
 
     fn find<T>(&mut self, path: &str, wanted: &str, take: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
@@ -210,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_body_is_one_object_without_doubles() {
-        assert!(read(br#"{"a":{"b":[1,-2,3.5,true,null,"x"]}}"#).is_ok());
+        assert!(read(br#"{"a":{"b":[1,-2,3.5,true,null,"x"]}}"#, ALL).is_ok());
         for (body, why) in [
             (&b""[..], "EOF"),
             (b"\xef\xbb\xbf{}", "byte order mark"),
@@ -221,21 +290,21 @@ mod tests {
             (b"{\"a\":1} x", "trailing characters"),
             (b"{\"a\":1e999}", "out of range"),
         ] {
-            let error = read(body).unwrap_err();
+            let error = read(body, ALL).unwrap_err();
             assert!(error.to_string().contains(why) && error.status() == 400, "{error}");
         }
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(read(deep.as_bytes()).unwrap_err().to_string().contains("recursion limit"));
+        assert!(read(deep.as_bytes(), ALL).unwrap_err().to_string().contains("recursion limit"));
     }
 
     #[test]
     fn every_mistake_is_named_by_its_path() {
-        let tree = read(br#"{"a":{"n":-1,"t":7},"l":[],"p":{"x":1}}"#).unwrap();
+        let tree = read(br#"{"a":{"n":-1,"t":7},"l":[],"p":{"x":1}}"#, ALL).unwrap();
         let mut fields = Fields::of(&tree);
         assert_eq!((fields.number("a.n"), fields.text("a.t"), fields.text("l.x")), (None, None, None));
         assert_eq!((fields.needed("a.z"), fields.text("a.z"), fields.text("a.z.y")), (None, None, None));
-        assert!(fields.texts("p").is_empty());
-        let told = fields.done().unwrap_err().to_string();
+        assert!(fields.texts("p", |_| true).is_empty());
+        let told = Error::Fields(fields.into_bad()).to_string();
         for why in [
             "`a.n` is a number that is too large, negative",
             "`a.t` is a number; it must be a text",
@@ -245,6 +314,34 @@ mod tests {
         ] {
             assert!(told.contains(why), "{told}");
         }
-        assert!(fields.done().is_ok());
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_skipped_and_not_kept() {
+        let body =
+            br#"{"kind":"build","kind2":7,"jobs":[{"id":1},{"id":2}],"run":{"id":3,"log":[[[]]],"by":{"name":"a"}},
+            "list":[1,2],"kind2":8}"#;
+        let tree = read(body, &["kind", "run.id", "run.by", "list.x", "none"]).unwrap();
+        assert_eq!(tree, serde_json::json!({ "kind": "build", "run": { "id": 3, "by": { "name": "a" } }, "list": [] }));
+        let names = read_with_names(body, &["kind", "run.id"]).unwrap();
+        assert_eq!(
+            names,
+            serde_json::json!({ "kind": "build", "kind2": null, "jobs": null, "run": { "id": 3 }, "list": null })
+        );
+        let twice = read(br#"{"run":{"id":3,"id":4}}"#, &["run.id"]).unwrap_err();
+        assert!(twice.to_string().contains("`id` stands twice"), "{twice}");
+    }
+
+    #[test]
+    fn a_body_of_a_million_values_keeps_a_bounded_number_of_them() {
+        let many = format!("[{}0]", "0,".repeat(1_000_000));
+        let skipped = format!(r#"{{"builds":{many},"status":"success"}}"#);
+        let tree = read(skipped.as_bytes(), &["status"]).unwrap();
+        assert_eq!(tree, serde_json::json!({ "status": "success" }));
+        let wanted = format!(r#"{{"status":{many}}}"#);
+        assert!(read(wanted.as_bytes(), &["status"]).unwrap_err().to_string().contains("more than 10000 values"));
+        let names: String = (0..50_000).map(|n| format!(r#""k{n}":1,"#)).collect();
+        let tree = read_with_names(format!(r#"{{{names}"status":1}}"#).as_bytes(), &[]).unwrap();
+        assert!(tree.as_object().unwrap().len() <= MOST_KEPT);
     }
 }

@@ -10,6 +10,13 @@ impl Environment {
         let counted = self.orders.iter().filter(|(_, _, release)| !banned(*release)).map(|(order, ..)| *order);
         if self.orders.is_empty() { self.last_order } else { counted.max() }
     }
+
+    /// Returns the last deployment of the build with that number by its sender's count, while it is remembered.
+    pub fn deployment_of_build(&self, order: u64) -> Option<Number> {
+        let of = self.orders.iter().rev().find(|(counted, number, _)| *counted == order && *number != Number(0));
+        of.map(|(_, number, _)| *number)
+    }
+
     /// Remembers a build by its sender's count; of many the greatest stay.
     pub(super) fn count(&mut self, order: Option<u64>, number: Number, release: u32) {
         let Some(order) = order else { return };

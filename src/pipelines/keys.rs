@@ -6,7 +6,8 @@ pub const FILE: &[&str] = &["description", "artifacts", "source", "webhook", "va
 /// `[source]`.
 pub const SOURCE: &[&str] = &["git", "user", "password", "web"];
 /// `[webhook]`.
-pub const WEBHOOK: &[&str] = &["secrets", "artifact", "version", "branches", "jobs", "parameters"];
+pub const WEBHOOK: &[&str] =
+    &["secrets", "artifact", "version", "branches", "jobs", "parameters", "triggers", "largest"];
 /// Where a secret is kept.
 pub const SECRET: &[&str] = &["file", "env"];
 /// A variable that is no text.

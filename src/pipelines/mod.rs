@@ -63,6 +63,10 @@ pub struct Webhook {
     pub jobs: Vec<String>,
     /// The parameters that a build may set; any when this is `None`.
     pub parameters: Option<Vec<String>>,
+    /// What starts the runs that count, in the sender's own words; what the sender's file says when this is `None`.
+    pub triggers: Option<Vec<String>>,
+    /// The largest delivery that is taken, in bytes; [`crate::intake::LARGEST`] when this is `None`.
+    pub largest: Option<u64>,
 }
 
 /// A repository with the source of an application.

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::{USAGE, complain, screen::say};
 use crate::{
+    intake,
     machine::Name,
     pipelines::{Registry, load},
     random,
@@ -215,7 +216,10 @@ pub(super) fn extras(pipelines: &Path) -> Vec<Draft> {
 
 fn pipeline(answers: &Answers) -> String {
     let name = answers.name.as_str();
-    let mut text = include_str!("pipeline.toml").replace("@NAME@", name).replace("@DESCRIPTION@", &quoted(name));
+    let mut text = include_str!("pipeline.toml")
+        .replace("@SENDERS@", &intake::titles().join(", "))
+        .replace("@NAME@", name)
+        .replace("@DESCRIPTION@", &quoted(name));
     for (place, (environment, listen)) in answers.environments.iter().enumerate() {
         let (what, deploy) = match place {
             0 => ("The first environment takes every build that is announced.".to_owned(), "on-build"),

@@ -23,7 +23,10 @@ async fn a_build_is_recorded_once_however_often_it_is_announced() {
     let next = shop.hook(&BUILD.replace("v1", "v2").replace('7', "8")).await;
     assert_eq!((next.status, next.body["number"].as_u64()), (202, Some(2)));
     let older = shop.hook(&BUILD.replace("v1", "v0").replace('7', "6")).await;
-    older.refused(StatusCode::CONFLICT, "build 6 is older than build 8");
+    let why = "superseded: build 6 is older than build 8, which was accepted before as shop/qa/2; if it is wanted";
+    assert_eq!((older.status, older.body["superseded_by"].as_str()), (200, Some("shop/qa/2")));
+    assert!(older.body["ignored"].as_str().unwrap().starts_with(why), "{}", older.body);
+    assert_eq!(shop.state("shop/qa").last_number(), Number(2));
 }
 
 #[tokio::test]
@@ -32,13 +35,16 @@ async fn an_older_build_is_refused_whichever_way_it_comes_and_deployed_when_it_i
     shop.hook(BUILD).await;
     let deploy = "/v1/environments/shop/qa/deploy";
     let older = shop.post(deploy, &BUILD.replace("v1", "v0").replace('7', "6")).await;
-    older.refused(StatusCode::CONFLICT, "build 6 is older than build 7, which was accepted before; leave out `build`");
+    older.refused(
+        StatusCode::CONFLICT,
+        "build 6 is older than build 7, which was accepted before as shop/qa/1; leave out `build`",
+    );
     assert_eq!(shop.post(deploy, r#"{"version":"v0","artifact":"builds/v0"}"#).await.body["number"], 2);
     assert_eq!(shop.post(deploy, &BUILD.replace("v1", "v2").replace('7', "8")).await.body["number"], 3);
     let late = shop.hook(BUILD).await;
     assert_eq!(late.body["number"], 1, "{}", late.body);
     let between = shop.hook(&BUILD.replace('7', "5")).await;
-    between.refused(StatusCode::CONFLICT, "build 5 is older than build 8, which was accepted before; if it is wanted");
+    assert_eq!((between.status, between.body["superseded_by"].as_str()), (200, Some("shop/qa/3")));
 }
 
 #[tokio::test]

@@ -20,6 +20,9 @@ use super::{
 };
 use crate::access::Role;
 
+/// A signature of nobody, so that the body has to be read.
+const SIGNATURE: &str = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A head or a body that comes byte by byte, until the server has had enough.
@@ -55,7 +58,7 @@ async fn five_hundred_dripping_connections_do_not_keep_healthz_from_answering() 
     for n in 0..500 {
         let texts: [&[u8]; 2] = [
             b"GET /healthz HTTP/1.1\r\nx-slow: ",
-            b"POST /v1/hooks/shop HTTP/1.1\r\nhost: x\r\ncontent-length: 9999\r\n\r\n",
+            b"POST /v1/hooks/shop HTTP/1.1\r\nhost: x\r\ncontent-length: 9999\r\nauthorization: Bearer the key of the shop\r\n\r\n",
         ];
         drips.spawn(drip(address, texts[n % 2], connected.clone()));
     }
@@ -122,7 +125,8 @@ async fn those_who_follow_make_room_for_those_who_ask_and_the_idle_make_it_first
 async fn a_body_that_never_ends_is_given_up() {
     let shop = Shop::new();
     let endless = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
-    let request = Request::post("/v1/hooks/shop").body(Body::from_stream(endless)).unwrap();
+    let request = Request::post("/v1/hooks/shop").header("x-hub-signature-256", SIGNATURE);
+    let request = request.body(Body::from_stream(endless)).unwrap();
     shop.send(request).await.refused(StatusCode::REQUEST_TIMEOUT, "did not arrive within 10 s");
 }
 
@@ -144,12 +148,27 @@ async fn the_body_of_somebody_unknown_is_not_waited_for() {
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused_before_and_while_it_comes() {
     let shop = Shop::new();
-    let announced = Request::post("/v1/hooks/shop").header("content-length", "262145").body(Body::empty()).unwrap();
+    let piece = bytes::Bytes::from(vec![b'x'; 100 << 10]);
+    let streamed = |pieces: usize| {
+        let piece = piece.clone();
+        Body::from_stream(futures_util::stream::iter((0..pieces).map(move |_| Ok::<_, std::io::Error>(piece.clone()))))
+    };
+    let hold = || person("POST", "/v1/environments/shop/qa/hold");
+    let announced = hold().header("content-length", "262145").body(Body::empty()).unwrap();
     shop.send(announced).await.refused(StatusCode::PAYLOAD_TOO_LARGE, "262144 bytes");
-    let pieces =
-        futures_util::stream::iter((0..300).map(|_| Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b'x'; 1024]))));
-    let streamed = Request::post("/v1/hooks/shop").body(Body::from_stream(pieces)).unwrap();
-    shop.send(streamed).await.refused(StatusCode::PAYLOAD_TOO_LARGE, "262144 bytes");
+    shop.send(hold().body(streamed(3)).unwrap()).await.refused(StatusCode::PAYLOAD_TOO_LARGE, "262144 bytes");
+    // Webhooks may be as large as GitHub's.
+    let hook = || Request::post("/v1/hooks/shop").header("x-hub-signature-256", SIGNATURE);
+    let announced = hook().header("content-length", "26214401").body(Body::empty()).unwrap();
+    shop.send(announced).await.refused(StatusCode::PAYLOAD_TOO_LARGE, "26214400 bytes");
+    shop.send(hook().body(streamed(257)).unwrap()).await.refused(StatusCode::PAYLOAD_TOO_LARGE, "26214400 bytes");
+    shop.send(hook().body(streamed(256)).unwrap())
+        .await
+        .refused(StatusCode::UNAUTHORIZED, "no key of the pipeline fits");
+    let unsigned = Request::post("/v1/hooks/shop").header("content-length", "26214401").body(Body::empty()).unwrap();
+    let told = shop.send(unsigned).await;
+    told.refused(StatusCode::UNAUTHORIZED, "neither a signature");
+    assert_eq!(told.headers["connection"], "close", "nothing of it was read");
 }
 
 #[tokio::test]

@@ -11,6 +11,13 @@ fn keys(texts: &[&[u8]]) -> Keys {
     Keys::of(texts.iter().map(|text| text.to_vec()))
 }
 
+fn verify<'h>(headers: &'h HeaderMap, body: &[u8], keys: &Keys, now: Millis) -> Result<Proof<'h>, Error> {
+    let mut verifier = Verifier::begin(headers, keys, now)?;
+    // In pieces, as a body arrives.
+    body.chunks(5).for_each(|piece| verifier.update(piece));
+    verifier.finish()
+}
+
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect()
 }
@@ -85,6 +92,41 @@ fn the_example_of_github_is_believed_and_its_older_header_alone_is_not() {
 }
 
 #[test]
+fn gitea_forgejo_and_bitbucket_sign_the_body_in_headers_of_their_own() {
+    let keys = keys(&[GITHUB_KEY]);
+    let digits = GITHUB_SIGNATURE.strip_prefix("sha256=").unwrap();
+    for (name, right, told) in [
+        ("x-gitea-signature", digits, "X-Gitea-Signature"),
+        ("x-forgejo-signature", digits, "X-Forgejo-Signature"),
+        ("x-hub-signature", GITHUB_SIGNATURE, "X-Hub-Signature"),
+    ] {
+        let signed = headers(&[(name, right)]);
+        assert_eq!(verify(&signed, GITHUB_BODY, &keys, NOW), Ok(Proof { delivery: None }), "{name}");
+        assert_eq!(verify(&signed, b"Hello, World?", &keys, NOW), Err(Error::Mismatch(told)));
+        assert_eq!(verify(&headers(&[(name, "7")]), GITHUB_BODY, &keys, NOW), Err(Error::Header(told)));
+    }
+    // All that Gitea sends at once; the SHA-1 in it does no harm.
+    let all = headers(&[
+        ("x-gitea-signature", digits),
+        ("x-hub-signature", "sha1=01dc10d0c83e72ed246219cdd91669667fe2ca59"),
+        ("x-hub-signature-256", GITHUB_SIGNATURE),
+    ]);
+    assert!(verify(&all, GITHUB_BODY, &keys, NOW).is_ok());
+}
+
+#[test]
+fn an_empty_signature_is_none_so_a_key_beside_it_decides() {
+    let empty = [("x-gitea-signature", ""), ("x-hub-signature", "sha1="), ("x-hub-signature-256", "sha256=")];
+    let keys = keys(&[b"key"]);
+    assert_eq!(verify(&headers(&empty), BODY, &keys, NOW), Err(Error::Unsigned));
+    let mut with_key = headers(&empty);
+    with_key.insert("authorization", "Bearer key".parse().unwrap());
+    assert!(verify(&with_key, BODY, &keys, NOW).is_ok());
+    with_key.insert("authorization", "Bearer other".parse().unwrap());
+    assert_eq!(verify(&with_key, BODY, &keys, NOW), Err(Error::Mismatch(PLAIN)));
+}
+
+#[test]
 fn a_token_is_one_of_the_keys() {
     for (name, right, wrong) in [
         ("authorization", "Bearer key", "Bearer keys"),
@@ -115,6 +157,9 @@ fn a_proof_that_fails_is_not_made_up_for_by_a_weaker_one() {
         ("x-pointsman-signature", "sha256=00"),
         ("x-hub-signature-256", GITHUB_SIGNATURE),
         ("x-hub-signature", "sha1=00"),
+        ("x-hub-signature", GITHUB_SIGNATURE),
+        ("x-forgejo-signature", "00"),
+        ("x-gitea-signature", "00"),
         ("x-gitlab-token", "other"),
     ] {
         let mut both = headers(&weaker);

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use super::{
     super::{SecretSource, Source, Webhook, keys},
-    secret,
+    meant, secret,
 };
 use crate::{
     git::address::{BadAddress, check as check_address},
+    intake,
     text::excerpt,
     toml_file::{Table, Value},
+    units::parse_size,
 };
 
 pub(super) fn webhook(table: &Table<'_, '_>, folder: &Path) -> Webhook {
@@ -31,7 +33,32 @@ pub(super) fn webhook(table: &Table<'_, '_>, folder: &Path) -> Webhook {
         branches: names("branches"),
         jobs: names("jobs"),
         parameters: parameters.map(|list| list.into_iter().map(|(text, _)| text.to_owned()).collect()),
+        triggers: table.get("triggers").map(|v| triggers(&v)),
+        largest: table.get("largest").and_then(|v| largest(&v)),
     }
+}
+
+/// What starts the runs that count. Each is a word of one of the senders.
+fn triggers(value: &Value<'_, '_>) -> Vec<String> {
+    let known = intake::triggers();
+    let mut named = Vec::new();
+    for (text, item) in value.some_texts().into_iter().flatten() {
+        if !known.contains(&text) {
+            let hint = meant(text, known.iter().copied(), "docs/webhooks.md has the triggers of each sender");
+            item.wrong(&format!("\"{}\" starts no run of any sender; {hint}", excerpt(text)));
+        }
+        named.push(text.to_owned());
+    }
+    named
+}
+
+fn largest(value: &Value<'_, '_>) -> Option<u64> {
+    let size = value.parsed(parse_size)?;
+    if (1 << 10..=intake::MOST).contains(&size) {
+        return Some(size);
+    }
+    value.wrong(&format!("`largest` must be from 1kB to {}MB", intake::MOST >> 20));
+    None
 }
 
 /// A text whose placeholders are among those that are known.

@@ -107,6 +107,16 @@ fn placeholders_of_builds_are_known_ones() {
     refused(&webhook("artifact = \"a/{comit}\""), "4:12: {comit} is no placeholder here; there are {commit}, ");
     refused(&webhook("version = \"{version}\""), "4:11: {version} is no placeholder here");
     refused(&webhook("artifact = \"a/{commit\""), "4:12: a single brace is no placeholder");
+    let counted = read(&webhook("triggers = [\"push\", \"schedule\", \"merge_group\"]\nlargest = \"2MB\"")).webhook;
+    assert_eq!(counted.triggers.unwrap(), ["push", "schedule", "merge_group"]);
+    assert_eq!(counted.largest, Some(2 << 20));
+    refused(
+        &webhook("triggers = [\"shedule\"]"),
+        "4:13: \"shedule\" starts no run of any sender; did you mean `schedule`?",
+    );
+    refused(&webhook("triggers = []"), "4:12: `triggers` is empty; name one at least, or leave it out");
+    refused(&webhook("largest = \"65MB\""), "4:11: `largest` must be from 1kB to 64MB");
+    refused(&webhook("largest = \"100B\""), "4:11: `largest` must be from 1kB to 64MB");
     refused(&webhook("branches = []"), "4:12: `branches` is empty; name one at least, or leave it out");
     refused(&webhook("jobs = [\"a\", \"a\"]"), "4:14: `jobs` has \"a\" twice");
     refused(
