@@ -26,6 +26,20 @@ pub(crate) enum Input<'a> {
     File(File),
 }
 
+/// Why a program came to no end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoEnd {
+    /// It never began.
+    #[error("it can not be started: {0}")]
+    NotStarted(std::io::Error),
+    /// It took longer than it may.
+    #[error("no end within {} s", .0.as_secs_f32())]
+    Late(Duration),
+    /// It cannot be waited for.
+    #[error(transparent)]
+    Lost(#[from] std::io::Error),
+}
+
 /// How a program ended, and what it said.
 #[derive(Debug)]
 pub(crate) struct Ran {
@@ -93,14 +107,9 @@ pub(crate) fn no_core_dump() -> std::io::Result<()> {
     Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum })?)
 }
 
-/// Runs a program to its end. `seen`: the variables of our own environment that it sees. An error says in words why there
-/// was no end.
-pub(crate) async fn run(
-    command: &mut Command,
-    seen: &[&str],
-    input: Input<'_>,
-    limit: Duration,
-) -> Result<Ran, String> {
+/// Runs a program to its end. `seen`: the variables of our own environment that it sees. An error says why there was no
+/// end.
+pub(crate) async fn run(command: &mut Command, seen: &[&str], input: Input<'_>, limit: Duration) -> Result<Ran, NoEnd> {
     command.env_clear().envs(passed_on(seen));
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (stdin, text) = match input {
@@ -109,13 +118,13 @@ pub(crate) async fn run(
         Input::File(file) => (file.into(), ""),
     };
     command.stdin(stdin);
-    let mut child = command.spawn().map_err(|error| format!("it can not be started: {error}"))?;
+    let mut child = command.spawn().map_err(NoEnd::NotStarted)?;
     // Asked politely, so that it can put things right.
     let mut group = Group::of(&child, Signal::TERM);
     let ran = timeout(limit, to_the_end(&mut child, text.as_bytes())).await;
-    let ran = ran.map_err(|_| format!("no end within {} s", limit.as_secs_f32()))?;
+    let ran = ran.map_err(|_| NoEnd::Late(limit))?;
     group.forget();
-    ran.map_err(|error| error.to_string())
+    Ok(ran?)
 }
 
 async fn to_the_end(child: &mut Child, input: &[u8]) -> std::io::Result<Ran> {

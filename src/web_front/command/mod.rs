@@ -4,6 +4,7 @@
 //! What it can not do: nothing is staged, the switch is as atomic as the program makes it, and without an `observe`
 //! command nobody knows what the front really serves, so this tells what it was ordered last. Must not guess beyond.
 
+mod faults;
 mod record;
 pub mod settings;
 #[cfg(test)]
@@ -26,7 +27,7 @@ use self::{
 use super::{CutOver, Endpoint, FrontDriver, Route, SEEN, SeenFront, Target};
 use crate::{
     machine::{Fencing, StackName},
-    program::{Input, run},
+    program::{Input, NoEnd, run},
     stacks::StepError,
 };
 
@@ -75,19 +76,30 @@ impl CommandFront {
         Err(StepError::Unavailable("the command of an earlier order is still running".to_owned()))
     }
 
-    /// What it says; an error when it does not end well.
-    async fn run(&self, words: &[String], input: Input<'_>) -> Result<String, StepError> {
+    /// What it says; an error when it does not end well, with whether it ever began.
+    async fn run(&self, words: &[String], input: Input<'_>) -> Result<String, (StepError, bool)> {
         let Some((program, arguments)) = words.split_first() else {
-            return Err(StepError::Refused("there is no command".to_owned()));
+            return Err((StepError::Refused("there is no command".to_owned()), false));
         };
-        let failed = |why: String| StepError::Unavailable(format!("the front's command {program}: {why}"));
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.settings.folder);
-        let ran = run(&mut command, &SEEN, input, self.settings.timeout).await.map_err(failed)?;
-        match ran.status {
-            Some(0) => Ok(ran.out),
-            Some(status) => Err(failed(format!("it ended with exit status {status}: {}", ran.why()))),
-            None => Err(failed("it was killed".to_owned())),
+        match run(&mut command, &SEEN, input, self.settings.timeout).await {
+            Ok(ran) if ran.status == Some(0) => Ok(ran.out),
+            Ok(ran) => Err((faults::bad_end(program, &ran), true)),
+            Err(why) => Err((faults::no_end(program, &why), !matches!(why, NoEnd::NotStarted(_)))),
+        }
+    }
+
+    /// Whether users are there already: no command has begun since they were sent there.
+    async fn is_there(&self, record: &Record, route: &Route) -> Result<bool, StepError> {
+        let Some(in_force) = &record.in_force else { return Ok(false) };
+        let begun = record.accepted.as_ref().is_some_and(|accepted| accepted.generation > in_force.generation);
+        if begun || in_force.target != route.target {
+            return Ok(false);
+        }
+        match &self.settings.observe {
+            Some(observe) => Ok(self.shows(observe, route.target.as_ref()).await?.is_ok()),
+            None => Ok(true),
         }
     }
 
@@ -103,7 +115,7 @@ impl CommandFront {
 
     /// Whether `observe` shows the target, and if not, what it shows instead.
     async fn shows(&self, observe: &Words, target: Option<&Target>) -> Result<Result<(), String>, StepError> {
-        let said = self.run(&observe.plain(), Input::Nothing).await?;
+        let said = self.run(&observe.plain(), Input::Nothing).await.map_err(|(why, _)| why)?;
         let said = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned();
         let is = match target {
             Some(target) => target.endpoints.first().is_some_and(|e| is_at(&said, e)),
@@ -151,10 +163,22 @@ impl FrontDriver for CommandFront {
         if record.in_force.as_ref() == Some(route) {
             return Ok(CutOver::Applied);
         }
+        if self.is_there(&record, route).await? {
+            record.accepted = Some(route.clone());
+            record.in_force = Some(route.clone());
+            self.keep(&record)?;
+            return Ok(CutOver::Applied);
+        }
         let words = self.words(route)?;
-        record.accepted = Some(route.clone());
+        let before = record.accepted.replace(route.clone());
         self.keep(&record)?;
-        self.run(&words, Input::File(lock)).await?;
+        if let Err((why, begun)) = self.run(&words, Input::File(lock)).await {
+            if !begun {
+                record.accepted = before;
+                self.keep(&record)?;
+            }
+            return Err(why);
+        }
         if let Some(observe) = &self.settings.observe
             && let Err(said) = self.shows(observe, route.target.as_ref()).await?
         {

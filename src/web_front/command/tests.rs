@@ -121,3 +121,55 @@ fn mistakes_name_their_key_and_the_word_that_was_meant() {
         assert!(said.contains(part), "{part}\n{said}");
     }
 }
+
+#[tokio::test]
+async fn what_can_never_pass_is_told_from_what_may() {
+    let ends = |status: i32| format!("echo why >&2; exit {status}");
+    let says = |words: &str, status: i32| format!("echo '{words}' >&2; exit {status}");
+    for (script, never) in [
+        (ends(1), false),
+        (ends(64), true),
+        (ends(69), false),
+        (ends(75), false),
+        (ends(77), true),
+        (ends(78), true),
+        (ends(126), true),
+        ("no-such-program-anywhere".to_owned(), true),
+        ("kill -9 $$".to_owned(), false),
+        (says("Host key verification failed.", 255), true),
+        (says("deploy@web1: Permission denied (publickey).", 255), true),
+        (says("sudo: a password is required", 1), true),
+        (says("ssh: connect to host web1 port 22: Connection timed out", 255), false),
+        (says("kex_exchange_identification: Connection closed by remote host", 255), false),
+    ] {
+        let desk = Desk::new();
+        desk.script("change_proxy.sh", &script);
+        let front = desk.open("cut_over = ['./change_proxy.sh', '{ip}']");
+        let why = front.cut_over(&route(1, &target(1, "10.0.0.5:80"))).await.unwrap_err();
+        assert_eq!(matches!(why, StepError::Refused(_)), never, "{script}: {why}");
+        assert_eq!(why.to_string().contains("put that right and deploy again"), never, "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_can_not_be_started_is_refused_and_has_moved_nobody() {
+    for broken in ["missing", "not executable", "a folder"] {
+        let desk = Desk::new();
+        let (front, one, two) = (desk.open(PLAIN), target(1, "10.0.0.5:80"), target(2, "10.0.0.6:80"));
+        front.cut_over(&route(1, &one)).await.unwrap();
+        let script = desk.folder.path().join("change_proxy.sh");
+        match broken {
+            "not executable" => fs::set_permissions(&script, fs::Permissions::from_mode(0o644)).unwrap(),
+            _ => fs::remove_file(&script).unwrap(),
+        }
+        if broken == "a folder" {
+            fs::create_dir(&script).unwrap();
+        }
+        let why = front.cut_over(&route(2, &two)).await.unwrap_err();
+        assert!(matches!(&why, StepError::Refused(why) if why.contains("can not be started")), "{broken}: {why}");
+        let back = route(3, &one);
+        assert_eq!(front.cut_over(&back).await.unwrap(), CutOver::Applied, "{broken}: users never left");
+        assert_eq!(front.observe().await.unwrap().unwrap().route, back);
+        assert_eq!(desk.asked().lines().count(), 1);
+    }
+}

@@ -14,7 +14,10 @@ use sha2::{Digest, Sha256};
 use tokio::{net::lookup_host, process::Command, time::timeout};
 
 use super::settings::SshSettings;
-use crate::{program::Ran, stacks::StepError};
+use crate::{
+    program::{NoEnd, Ran},
+    stacks::StepError,
+};
 
 /// How long a connection without use is kept.
 const KEPT: &str = "60";
@@ -141,7 +144,7 @@ impl Ssh {
     }
 
     /// Tells failures of ssh from those of what it ran, in one sentence with what to do.
-    pub fn understood(&self, ran: Result<Ran, String>) -> Result<Ran, StepError> {
+    pub fn understood(&self, ran: Result<Ran, NoEnd>) -> Result<Ran, StepError> {
         let host = &self.settings.host;
         let ran = ran.map_err(|why| StepError::Unavailable(format!("ssh to {host}: {why}")))?;
         if ran.status != Some(ITS_OWN) {
