@@ -63,6 +63,7 @@ fn yard(count: usize, watch_every: Duration) -> Yard {
         source: None,
         promotion: None,
         watch: watch_every,
+        lives: state.path().join("looked").join(format!("{id}.json")),
         board: board.clone(),
         clock: clock.clone(),
     };

@@ -28,6 +28,25 @@ pub struct Down {
     pub operator_needed: bool,
 }
 
+/// The live stack went down and came up again, lately.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Flaps {
+    /// How often in a row it was called up again.
+    pub times: u32,
+    /// When it last was.
+    pub up_at: Millis,
+}
+
+impl Flaps {
+    /// After how long without it the next time is no longer in the same row.
+    const ROW: Millis = Millis(3_600_000);
+
+    /// How long it must stay good before it is called up again: the longer, the oftener it went down.
+    pub fn settle(&self) -> Millis {
+        Millis((10_000_u64 << self.times.saturating_sub(1).min(5)).min(300_000))
+    }
+}
+
 /// Users were taken from a stack because it was down.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Taken {
@@ -37,6 +56,17 @@ pub struct Taken {
     pub down_since: Millis,
     /// What was seen, in one sentence.
     pub reason: Arc<str>,
+}
+
+fn nth(times: u32) -> String {
+    let end = match (times % 100, times % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    };
+    format!("{times}{end} time")
 }
 
 fn is_false(yes: &bool) -> bool {
@@ -68,12 +98,17 @@ impl Environment {
             || self.straying.as_ref().is_some_and(|s| s.operator_needed)
     }
 
-    /// What the look makes of the live stack: that it is down, or up again.
-    pub(super) fn live_seen(&self, seen: &Observation) -> Option<Event> {
+    /// What the look makes of the live stack: that it is down, or up again. What went down before counts as up only once it
+    /// has stayed good (rule R61): else it would be recorded at each look for ever, and never be down for long.
+    pub(super) fn live_seen(&self, seen: &Observation, now: Millis) -> Option<Event> {
         let number = self.live.as_ref()?.number;
         match &self.down {
             None => why_down(number, seen).map(|reason| Event::LiveDown { number, reason }),
-            Some(_) => seen.ready(number, Health::Passing).then_some(Event::LiveUp { number }),
+            Some(_) => {
+                let settle = self.flaps.as_ref().filter(|_| self.rules.r61()).map_or(Millis(0), Flaps::settle);
+                let up = seen.ready(number, Health::Passing) && seen.good_for(now) >= settle;
+                up.then_some(Event::LiveUp { number })
+            }
         }
     }
 
@@ -82,8 +117,8 @@ impl Environment {
     pub(super) fn recovery(&self, seen: &Observation, now: Millis) -> Option<Event> {
         let (down, live) = (self.down.as_ref()?, self.live.as_ref()?);
         why_down(live.number, seen)?;
-        let length = seen.watched_stacks(down.since, now, self.rules);
-        if length < live.plan.recover.after {
+        let length = seen.watched_down(down.since, now, self.rules);
+        if !length.reaches(live.plan.recover.after) {
             return None;
         }
         let at_the_front = |d: &Deployment| !d.phase.before_cutover();
@@ -94,8 +129,11 @@ impl Environment {
         let standby = standby.filter(|s| !s.suspect || !self.rules.r45()).map(|s| s.stack.number);
         let good = |n: &Number| seen.ready(*n, Health::Passing) || !self.rules.r47();
         let down_for = |what: &str| {
-            let seconds = length.0.div_ceil(1000);
-            format!("stack {} is down since {seconds} s ({}); {what}", live.number, down.reason).into()
+            let seconds = length.all.0.div_ceil(1000);
+            let times =
+                self.flaps.as_ref().map(|flaps| format!(", the {} in a row", nth(flaps.times.saturating_add(1))));
+            let (number, times, reason) = (live.number, times.unwrap_or_default(), &down.reason);
+            format!("stack {number} was down for {seconds} s{times} ({reason}); {what}").into()
         };
         if let Some(to) = standby.filter(good).filter(|_| free) {
             let (generation, reason) = (self.next_generation(seen), down_for("users are sent to the standby"));
@@ -127,6 +165,7 @@ impl Environment {
         self.order(generation);
         let former = self.live.replace(Stack { since: at, ..back.stack });
         let taken = self.down.take().map(|down| Taken { at, down_since: down.since, reason: down.reason });
+        self.flaps = None;
         self.carry_through(generation, at);
         let Some(former) = former else { return Ok(()) };
         let release = former.release.clone();
@@ -149,13 +188,22 @@ impl Environment {
             return Err(Illegal { event: "live_down", number, why: "it was down before" });
         }
         self.down = Some(Down { since: at, reason: reason.clone(), operator_needed: false });
+        self.flaps.take_if(|flaps| at.since(flaps.up_at) >= Flaps::ROW);
         Ok(())
     }
 
-    pub(super) fn live_up(&mut self, number: Number) -> Result<(), Illegal> {
+    pub(super) fn live_up(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
         self.is_live("live_up", number)?;
         let why = "it was not down";
-        self.down.take().map(drop).ok_or(Illegal { event: "live_up", number, why })
+        self.down.take().ok_or(Illegal { event: "live_up", number, why })?;
+        let times = self.flaps.as_ref().map_or(1, |flaps| flaps.times.saturating_add(1));
+        self.flaps = Some(Flaps { times, up_at: at });
+        Ok(())
+    }
+
+    /// Something else has the traffic: what was known of the stack before is its own.
+    pub(super) fn forget_down(&mut self) {
+        (self.down, self.flaps) = (None, None);
     }
 
     pub(super) fn call_for(&mut self, number: Number, about: Option<Matter>, (reason, entry): (&Arc<str>, &Entry)) {

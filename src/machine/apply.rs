@@ -81,7 +81,7 @@ impl Environment {
                 self.recovered((*number, *to), *generation, reason, (&entry.by, at))?;
             }
             Event::LiveDown { number, reason } => self.live_down(*number, reason, at)?,
-            Event::LiveUp { number } => self.live_up(*number)?,
+            Event::LiveUp { number } => self.live_up(*number, at)?,
             Event::OperatorNeeded { number, reason, about } => self.call_for(*number, *about, (reason, entry)),
             Event::Held { reason } => self.set_hold(&entry.by, reason, at),
             Event::Resumed { .. } => {
@@ -258,7 +258,7 @@ impl Environment {
         let (release, plan) = (active.release.clone(), active.plan.clone());
         let sent_back = active.trigger == Trigger::Rollback;
         let former = self.live.replace(Stack { number, release, plan, since: at, proven: false });
-        self.down = None;
+        self.forget_down();
         let (displaced, farewell) = match former {
             Some(stack) if stack.proven => {
                 let standby = Standby { stack, promise: Promise::WhileBaking, suspect: false, taken: None };
@@ -411,7 +411,7 @@ impl Environment {
             let standby = self.standby.take_if(|s| Some(s.stack.number) == to);
             let back = standby.ok_or(Illegal { event: "undone", number, why: "it goes back to no standby" })?;
             let former = self.live.replace(Stack { since: at, ..back.stack });
-            self.down = None;
+            self.forget_down();
             former.iter().for_each(|stack| self.dismiss(stack, Farewell::SentBack, at));
         } else {
             self.discard(&active, Farewell::SentBack, at);

@@ -78,7 +78,7 @@ impl Environment {
         if given.is_some_and(|order| order.refused) && seen.front.is_some() && !there {
             return Order::Refused(said.unwrap_or("it does not say why"));
         }
-        let late = seen.watched(d.since, now, self.rules) >= d.plan.cut_over_within;
+        let late = seen.watched(d.since, now, self.rules).reaches(d.plan.cut_over_within);
         let waited_for = given.is_some() || there || !self.rules.r42();
         if late && waited_for { Order::Late(said) } else { Order::Open }
     }
@@ -112,13 +112,13 @@ impl Environment {
         let is_sick = |s: &StackView| s.health == Health::Failing || s.condition == Condition::Failed;
         let sick = seen.lacks(number) || seen.stack(number).is_some_and(is_sick);
         let watched = |since| seen.watched_stacks(since, now, self.rules);
-        let patience_over =
-            watched(d.since) >= plan.bake.plus(plan.check_within) && watched(d.progress.since) >= plan.check_within;
+        let patience_over = watched(d.since).reaches(plan.bake.plus(plan.check_within))
+            && watched(d.progress.since).reaches(plan.check_within);
         Bake {
             sick,
             bad: sick || d.progress.failed.is_some(),
             well: seen.ready(number, Health::Passing),
-            over: watched(d.since) >= plan.bake,
+            over: watched(d.since).reaches(plan.bake),
             patience_over,
         }
     }
@@ -137,13 +137,13 @@ impl Environment {
         if hook_is_late {
             let watched = |since| seen.watched(since, now, self.rules);
             let most = d.plan.check_within.plus(d.plan.cut_over_within);
-            let late = watched(d.since) >= d.plan.bake.plus(most) && watched(d.progress.since) >= most;
+            let late = watched(d.since).reaches(d.plan.bake.plus(most)) && watched(d.progress.since).reaches(most);
             let what = "the front is not where it was sent, so its hooks do not begin; it is still tried";
             return (!d.progress.ordered && late && !d.operator_needed).then(|| called(number, what));
         }
         if seen.stacks.is_none() && !bad && self.rules.r41() {
             let most = d.plan.bake.plus(d.plan.check_within);
-            let late = seen.watched(d.since, now, self.rules) >= most;
+            let late = seen.watched(d.since, now, self.rules).reaches(most);
             return (late && !d.operator_needed).then(|| called(number, SILENT));
         }
         if !bad && !patience_over {
@@ -201,11 +201,11 @@ impl Environment {
         }
         if seen.stacks.is_none() {
             // A warm stack is not given up because its provider is silent.
-            let late = seen.watched(d.since, now, self.rules) >= d.plan.check_within && !d.operator_needed;
+            let late = seen.watched(d.since, now, self.rules).reaches(d.plan.check_within) && !d.operator_needed;
             let why = "the provider does not answer, so the standby's health is not known; it is still tried";
             return late.then(|| called(number, why));
         }
-        let patience_over = seen.watched_stacks(d.since, now, self.rules) >= d.plan.check_within;
+        let patience_over = seen.watched_stacks(d.since, now, self.rules).reaches(d.plan.check_within);
         let bad = |s: &StackView| s.health == Health::Failing || s.condition == Condition::Failed;
         let sick = seen.stack(standby).is_some_and(bad);
         let lost = seen.lacks(standby);

@@ -149,7 +149,7 @@ impl Environment {
             return None;
         }
         let drained = !front.busy.contains(&number);
-        let patience_over = seen.watched(retiring.since, now, self.rules) >= retiring.drain_within;
+        let patience_over = seen.watched(retiring.since, now, self.rules).reaches(retiring.drain_within);
         (drained || patience_over || !self.rules.r24()).then_some(drained)
     }
 }

@@ -138,7 +138,7 @@ impl Environment {
             let astray = self.drift.is_some() && self.rules.r36();
             return (may && !astray).then_some(Event::HookOrdered { number, hook, point });
         }
-        let late = seen.watched(progress.since, now, self.rules) >= *within;
+        let late = seen.watched(progress.since, now, self.rules).reaches(*within);
         let over = |reason, said| Some(Event::HookFinished { number, hook, point, reason, said });
         match seen.hook(number, name) {
             Some(HookState::Passed { said }) => over(None, said.clone()),

@@ -65,6 +65,7 @@ impl Environment {
             }
         }
         hold(self.down.is_none() || live.is_some(), "nothing live is down")?;
+        hold(self.flaps.is_none() || live.is_some(), "nothing live was down")?;
         hold(self.drift.is_none_or(|d| d == self.generation), "a drift order is not the last order")?;
         hold(self.queue.len() <= 2, "more than two deployments are queued")?;
         hold(self.queue.iter().all(|d| d.phase == Phase::Queued), "a queued deployment is not queued")?;

@@ -31,7 +31,7 @@ mod straying;
 mod tests;
 mod tick;
 
-pub use alive::{Down, Taken};
+pub use alive::{Down, Flaps, Taken};
 pub use apply::Illegal;
 pub use command::{Command, Refusal, ReleaseDraft};
 pub use deployment_state::DeploymentState;

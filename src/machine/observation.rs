@@ -10,6 +10,11 @@ use super::{
 
 /// How much of a long time, such as that of a gate or a retention, must have been watched before it is over.
 const AT_LEAST: Millis = Millis(600_000);
+/// How long a life of the controller has to look, at most, before the time of earlier ones counts against anybody: checks
+/// take a while to say something.
+const SETTLED: Millis = Millis(15_000);
+/// How often a time limit must have passed for it to be over however short the lives of the controller are.
+const IN_ANY_CASE: u64 = 3;
 
 /// One look at the world of one environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -46,23 +51,50 @@ pub struct OrderView {
 }
 
 /// Since when, and with which breaks, one life of the controller has looked. Time in which nobody could look counts for
-/// nobody (rule R41): not the time before it began, when the clock may have jumped, nor that in which it was stopped.
+/// nobody (rule R41): not that between two lives, when the clock may have jumped, nor that in which one was stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Looked {
     /// When it began.
     pub since: Millis,
+    /// When earlier lives looked and the provider answered; oldest first, and none reaches into the next or into this life.
+    pub before: Arc<[(Millis, Millis)]>,
     /// When nobody looked, from and until; oldest first, and none reaches into the next.
     pub breaks: Arc<[(Millis, Millis)]>,
     /// When the provider did not answer, in the same way.
     pub silent: Arc<[(Millis, Millis)]>,
+    /// When the live stack was seen good, in the same way, until it was not.
+    pub good: Arc<[(Millis, Millis)]>,
+    /// Since when it is seen good, where it is.
+    pub good_since: Millis,
 }
 
-impl Looked {
-    /// How much of the time between was not within any of these.
-    fn outside<'a>(from: Millis, now: Millis, gaps: impl Iterator<Item = &'a (Millis, Millis)>) -> Millis {
-        let within = |(begin, end): &(Millis, Millis)| (*end).min(now).since((*begin).max(from)).0;
-        let lost = gaps.map(within).fold(0, u64::saturating_add);
-        now.since(from).since(Millis(lost))
+/// How much of the time between was not within any of these.
+fn outside(from: Millis, now: Millis, gaps: &[&[(Millis, Millis)]]) -> Millis {
+    let clipped = gaps.iter().copied().flatten().map(|(begin, end)| ((*begin).max(from), (*end).min(now)));
+    let mut clipped: Vec<_> = clipped.filter(|(begin, end)| begin < end).collect();
+    clipped.sort_unstable();
+    let (mut lost, mut until) = (0, from);
+    for (begin, end) in clipped {
+        lost += end.since(begin.max(until)).0;
+        until = until.max(end);
+    }
+    now.since(from).since(Millis(lost))
+}
+
+/// How long it was looked: by this life of the controller, and by all of them together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watched {
+    life: Millis,
+    pub(super) all: Millis,
+}
+
+impl Watched {
+    /// Whether a time limit is over. Where the lives of the controller are short, their time counts together: once this one
+    /// has looked for a while, and in any case after several times the limit (rule R62).
+    pub(super) fn reaches(self, limit: Millis) -> bool {
+        let settled = Millis(limit.0 / 2).min(SETTLED);
+        let many = Millis(limit.0.saturating_mul(IN_ANY_CASE));
+        self.life >= limit || self.all >= limit && self.life >= settled || self.all >= many
     }
 }
 
@@ -146,25 +178,52 @@ impl Observation {
     }
 
     /// How much of the time since then counts: that in which somebody looked (rule R41).
-    pub(super) fn watched(&self, since: Millis, now: Millis, rules: Rules) -> Millis {
-        if !rules.r41() {
-            return now.since(since);
-        }
-        Looked::outside(since.max(self.looked.since), now, self.looked.breaks.iter())
+    pub(super) fn watched(&self, since: Millis, now: Millis, rules: Rules) -> Watched {
+        self.outside((since, now), rules, &[&self.looked.breaks])
     }
 
     /// The same for what only the provider can tell.
-    pub(super) fn watched_stacks(&self, since: Millis, now: Millis, rules: Rules) -> Millis {
+    pub(super) fn watched_stacks(&self, since: Millis, now: Millis, rules: Rules) -> Watched {
+        self.outside((since, now), rules, &[&self.looked.breaks, &self.looked.silent])
+    }
+
+    /// The same, without the time in which the live stack was seen good.
+    pub(super) fn watched_down(&self, since: Millis, now: Millis, rules: Rules) -> Watched {
+        self.outside((since, now), rules, &[&self.looked.breaks, &self.looked.silent, &self.looked.good])
+    }
+
+    fn outside(&self, (since, now): (Millis, Millis), rules: Rules, gaps: &[&[(Millis, Millis)]]) -> Watched {
         if !rules.r41() {
-            return now.since(since);
+            let all = now.since(since);
+            return Watched { life: all, all };
         }
-        let Looked { since: began, breaks, silent } = &self.looked;
-        Looked::outside(since.max(*began), now, breaks.iter().chain(silent.iter()))
+        let life = outside(since.max(self.looked.since), now, gaps);
+        let within = |(begin, end): &(Millis, Millis)| (*end).min(now).since((*begin).max(since)).0;
+        let earlier = self.looked.before.iter().map(within).fold(0, u64::saturating_add);
+        Watched { life, all: if rules.r62() { life.plus(Millis(earlier)) } else { life } }
     }
 
     /// Whether a long time is over by the clock, and enough of it was watched at its end for somebody to have acted.
     pub(super) fn is_over(&self, since: Millis, limit: Millis, now: Millis, rules: Rules) -> bool {
-        now.since(since) >= limit && self.watched(since, now, rules) >= limit.min(AT_LEAST)
+        now.since(since) >= limit && self.watched_lately(since, now, rules) >= limit.min(AT_LEAST)
+    }
+
+    /// How much of the time since then counts, without what was before a long absence.
+    fn watched_lately(&self, since: Millis, now: Millis, rules: Rules) -> Millis {
+        let mut from = self.looked.since;
+        for (begin, end) in self.looked.before.iter().rev() {
+            if from.since(*end) > AT_LEAST {
+                break;
+            }
+            from = *begin;
+        }
+        let from = if rules.r41() { from.max(since) } else { since };
+        self.watched(from, now, rules).all
+    }
+
+    /// How long the live stack has been seen good without a break.
+    pub(super) fn good_for(&self, now: Millis) -> Millis {
+        outside(self.looked.good_since, now, &[&self.looked.breaks])
     }
 
     /// What this life of the controller knows of giving that order, if it has given it (rule R42).
@@ -175,6 +234,20 @@ impl Observation {
     /// Whether the stack was looked for and is not there.
     pub(crate) fn lacks(&self, number: Number) -> bool {
         self.stacks.is_some() && self.stack(number).is_none()
+    }
+
+    /// A stack will never be there, or never be known to the front: a driver said so.
+    pub(crate) fn refused(&mut self, number: Number, why: Arc<str>) {
+        let Some(stacks) = &mut self.stacks else { return };
+        match stacks.iter_mut().find(|stack| stack.number == number) {
+            Some(stack) => (stack.condition, stack.remark) = (Condition::Failed, Some(why)),
+            None => stacks.push(StackView {
+                number,
+                condition: Condition::Failed,
+                health: Health::Unknown,
+                remark: Some(why),
+            }),
+        }
     }
 
     pub(crate) fn ready(&self, number: Number, health: Health) -> bool {

@@ -111,4 +111,8 @@ rules! {
     r53 = 53,
     /// With nothing live, a front that serves a stack that nobody here knows is left to it.
     r54 = 54,
+    /// What went down and came up again counts as up only once it has stayed good for a while.
+    r61 = 61,
+    /// The time that all lives of the controller have watched counts together.
+    r62 = 62,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    alive::{Down, Taken},
+    alive::{Down, Flaps, Taken},
     deployment_state::DeploymentState,
     event::{Outcome, Trigger},
     hook::{Hook, HookProgress},
@@ -41,6 +41,9 @@ pub struct Environment {
     /// What is live was seen not to do its work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) down: Option<Down>,
+    /// What is live was called up again, lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) flaps: Option<Flaps>,
     /// The front is put right, or lately was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) straying: Option<Straying>,
@@ -352,6 +355,10 @@ impl Environment {
     /// Whether what is live was seen not to do its work.
     pub fn down(&self) -> Option<&Down> {
         self.down.as_ref()
+    }
+    /// Whether what is live was called up again, lately.
+    pub fn flaps(&self) -> Option<&Flaps> {
+        self.flaps.as_ref()
     }
     /// Whether somebody else repoints the front, or did so lately.
     pub fn straying(&self) -> Option<&Straying> {

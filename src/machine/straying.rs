@@ -135,7 +135,7 @@ impl Environment {
         let ordered = self.drift?;
         let within = self.live.as_ref().map_or(Plan::default().cut_over_within, |s| s.plan.cut_over_within);
         let limit = straying.pause().plus(within);
-        if seen.watched(straying.since, now, self.rules) < limit {
+        if !seen.watched(straying.since, now, self.rules).reaches(limit) {
             return None;
         }
         let said = seen.given(ordered).and_then(|order| order.said.as_deref());

@@ -20,7 +20,7 @@ impl Environment {
             return None;
         }
         self.strangers_seen(seen)
-            .or_else(|| self.live_seen(seen))
+            .or_else(|| self.live_seen(seen, now))
             .or_else(|| self.drift_seen(seen, now))
             .or_else(|| self.recovery(seen, now))
             .or_else(|| self.tear_down(seen, now))
@@ -51,8 +51,8 @@ impl Environment {
         }
         let late = |r: &&Retiring| {
             let watched = |since| seen.watched(since, now, self.rules);
-            let over = watched(r.since) >= r.drain_within.plus(r.retire_within);
-            !r.operator_needed && !r.progress.ordered && over && watched(r.progress.since) >= r.retire_within
+            let over = watched(r.since).reaches(r.drain_within.plus(r.retire_within));
+            !r.operator_needed && !r.progress.ordered && over && watched(r.progress.since).reaches(r.retire_within)
         };
         let stuck = self.retiring.iter().find(late)?;
         let blocker = seen.stack(stuck.number).and_then(|s| s.remark.clone());
@@ -188,9 +188,10 @@ impl Environment {
                 Some(Event::Ended { number, outcome: Outcome::Failed, reason: why.clone() })
             }
             DefinitionView::Unread(why) => {
-                let length = seen.watched(d.waits_since(), now, self.rules);
-                let late = "its stack definition could not be read in time";
-                ended_late(d, length, d.plan.provision_within, late, why.as_deref())
+                let limit = d.plan.provision_within;
+                let late = seen.watched(d.waits_since(), now, self.rules).reaches(limit);
+                let reason = "its stack definition could not be read in time";
+                late.then(|| ended_late(d, limit, reason, why.as_deref()))
             }
         }
     }
@@ -209,11 +210,11 @@ impl Environment {
     /// can say that of it, and a person is called instead.
     fn overdue(&self, d: &Deployment, seen: &Observation, now: Millis, limit: Millis, reason: &str) -> Option<Event> {
         if seen.stacks.is_none() && self.rules.r41() {
-            let late = seen.watched(d.waits_since(), now, self.rules) >= limit && !d.operator_needed;
+            let late = seen.watched(d.waits_since(), now, self.rules).reaches(limit) && !d.operator_needed;
             return late.then(|| called(d.number, SILENT));
         }
-        let length = seen.watched_stacks(d.waits_since(), now, self.rules);
-        ended_late(d, length, limit, reason, seen.stack(d.number).and_then(|s| s.remark.as_deref()))
+        let late = seen.watched_stacks(d.waits_since(), now, self.rules).reaches(limit);
+        late.then(|| ended_late(d, limit, reason, seen.stack(d.number).and_then(|s| s.remark.as_deref())))
     }
 
     /// A late request can bring back what was torn down, so this never ends (rule R14).
@@ -270,11 +271,8 @@ pub(super) fn called(number: Number, reason: impl Into<Arc<str>>) -> Event {
 /// Why a person is called for a deployment of whose stack nobody can tell.
 pub(super) const SILENT: &str = "the provider does not answer, so nobody knows how its stack is; it is still tried";
 
-fn ended_late(d: &Deployment, length: Millis, limit: Millis, reason: &str, remark: Option<&str>) -> Option<Event> {
-    if length < limit {
-        return None;
-    }
+fn ended_late(d: &Deployment, limit: Millis, reason: &str, remark: Option<&str>) -> Event {
     let said = remark.map(|remark| format!(": {remark}")).unwrap_or_default();
     let reason = format!("{reason} ({} s){said}", limit.0.div_ceil(1000)).into();
-    Some(Event::Ended { number: d.number, outcome: Outcome::Failed, reason })
+    Event::Ended { number: d.number, outcome: Outcome::Failed, reason }
 }

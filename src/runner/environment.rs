@@ -7,6 +7,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnord
 use tokio::sync::watch;
 
 use super::{
+    lives::Lives,
     looking::{Looking, Pulse},
     pacing::{Gait, Pacing, Slot},
     watching::{Probed, Watching},
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     journal::{AppendError, Journal},
-    machine::{Effect, Entry, Environment, Event, Generation, Millis, OrderView, Promise, Seq},
+    machine::{Effect, Entry, Environment, Event, Generation, Looked, Millis, Number, OrderView, Promise, Seq},
     stacks::StepError,
 };
 
@@ -22,6 +23,7 @@ use crate::{
 const LAST_CALLS: Duration = Duration::from_secs(5);
 const STARTING_FRONT: &str = "starting the front";
 const WRITING: &str = "writing the state file";
+const KEEPING: &str = "writing down how long it was looked";
 
 /// The loop.
 pub(super) struct Loop {
@@ -41,7 +43,10 @@ pub(super) struct Loop {
     /// The last order to the front that this life has given, and what became of it.
     order: Option<OrderView>,
     looking: Looking,
+    lives: Lives,
     effects: FuturesUnordered<BoxFuture<'static, Call>>,
+    /// What a driver will never do for the candidate, and why.
+    refused: Option<(Slot, Arc<str>)>,
     /// The steps of effects that did not work when they were tried last.
     failing: Vec<String>,
     probes: FuturesUnordered<BoxFuture<'static, Probed>>,
@@ -76,6 +81,8 @@ impl Loop {
         let changes = world.stacks.driver().changes(&world.id);
         let last_order = world.clock.now();
         let looking = Looking::new(pulse, last_order);
+        let (lives, read) = Lives::open(&world.lives, last_order);
+        world.note(KEEPING, &read.map_err(|why| cannot_keep(&world, &why)));
         Self {
             world,
             journal,
@@ -89,7 +96,9 @@ impl Loop {
             last_order,
             order: None,
             looking,
+            lives,
             effects: FuturesUnordered::new(),
+            refused: None,
             failing: Vec::new(),
             probes: FuturesUnordered::new(),
             front_changed: false,
@@ -128,6 +137,8 @@ impl Loop {
             return Round::Again;
         }
         let now = self.world.clock.now();
+        let kept = self.lives.keep(&look.observation.looked, has_limits(&state), now).await;
+        self.world.note(KEEPING, &kept.map_err(|why| cannot_keep(&self.world, &why)));
         if let Some(event) = state.tick(&look.observation, now) {
             return self.append(&state, event, now).await;
         }
@@ -145,14 +156,19 @@ impl Loop {
         let (world, verdicts, last_order) = (self.world.clone(), self.watching.verdicts(), self.last_order);
         let idle = state.active().is_none() && state.queue().is_empty() && !in_transit(&state);
         let mark = self.seen.map(|(_, mark)| mark).filter(|_| idle);
+        let live = state.live().map(|stack| stack.number);
+        let candidate = state.active().filter(|d| d.phase.before_cutover()).map(|d| d.number);
         let mut look = async move { world.look(&state, verdicts, last_order, mark).await }.boxed();
         loop {
             tokio::select! {
                 mut look = &mut look => {
-                    let (answered, now) = (look.observation.stacks.is_some(), self.world.clock.now());
-                    look.observation.looked = self.looking.looked(answered, now);
+                    let looked = self.looking.looked(&look.observation, live, self.world.clock.now());
+                    look.observation.looked = Looked { before: self.lives.before(), ..looked };
                     look.observation.order = self.order.clone();
                     self.watching.endpoints(&look.endpoints);
+                    if let Some((number, why)) = candidate.and_then(|n| Some((n, self.refusal(n)?))) {
+                        look.observation.refused(number, why);
+                    }
                     return look;
                 }
                 Some(call) = self.effects.next() => self.came_back(&call),
@@ -230,12 +246,31 @@ impl Loop {
                 order.refused = matches!(call.result, Err(StepError::Refused(_)));
             }
         }
+        self.note_refusal(call);
         self.gait.quicken();
         self.failing.retain(|step| *step != call.step);
         if call.result.is_err() {
             self.failing.push(call.step.clone());
         }
         self.world.note(&call.step, &call.result);
+    }
+
+    /// What a driver refuses it will always refuse: its candidate need not wait for its deadline.
+    fn note_refusal(&mut self, call: &Call) {
+        self.refused.take_if(|(slot, _)| *slot == call.slot);
+        let what = match call.slot {
+            Slot::Ensure(_) => "its stack cannot be stood up",
+            Slot::Stage(_) => "the front refuses it",
+            _ => return,
+        };
+        if let Err(StepError::Refused(why)) = &call.result {
+            self.refused = Some((call.slot, format!("{what}: {why}").into()));
+        }
+    }
+
+    fn refusal(&self, candidate: Number) -> Option<Arc<str>> {
+        let (slot, why) = self.refused.as_ref()?;
+        [Slot::Ensure(candidate), Slot::Stage(candidate)].contains(slot).then(|| why.clone())
     }
 
     /// What did not work and is not due any more, say because its deployment has ended, is in nobody's way.
@@ -309,6 +344,17 @@ async fn rings(changes: &mut Option<watch::Receiver<u64>>) {
 /// Whether something beside the deployments is still to come to its end.
 fn in_transit(state: &Environment) -> bool {
     !state.retiring().is_empty() || state.drift().is_some() || state.down().is_some()
+}
+
+/// Whether anything has a time limit that counts only watched time.
+fn has_limits(state: &Environment) -> bool {
+    let promised = state.standby().is_some_and(|s| matches!(s.promise, Promise::Until(_)));
+    state.active().is_some() || in_transit(state) || promised
+}
+
+fn cannot_keep(world: &World, why: &std::io::Error) -> StepError {
+    let file = world.lives.display();
+    StepError::Unavailable(format!("{file}: {why}; after a restart whatever is under way has its time again"))
 }
 
 fn step_name(effect: &Effect) -> String {

@@ -7,6 +7,7 @@ mod board;
 mod environment;
 mod hooking;
 mod instances;
+mod lives;
 mod looking;
 mod open;
 mod pacing;

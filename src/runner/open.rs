@@ -77,6 +77,7 @@ fn open_one(
     make_folder(&folder)?;
     let program = std::env::current_exe().map_err(|why| one(format!("our own program can not be found: {why}")))?;
     let runs = Runs::of(place.state, &id, program);
+    let lives = place.state.join("looked").join(id.pipeline.as_str()).join(format!("{}.json", id.environment));
     Ok(World {
         id,
         stacks,
@@ -91,6 +92,7 @@ fn open_one(
             .map(|mirror| Source::new(mirror, definition.deploy == DeployOn::Build)),
         promotion: promotion(pipeline, definition, &place.secrets),
         watch: definition.watch,
+        lives,
         board: place.board.clone(),
         clock: place.clock.clone(),
     })

@@ -1,7 +1,7 @@
 //! The surroundings of one environment: its provider, its front, its checks. It looks and it acts, but decides
 //! nothing; every call has a limit and a name.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::OptionFuture;
 
@@ -19,7 +19,10 @@ use crate::{
         Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number, Observation, Phase,
         Rules, StackName, StackView,
     },
-    pipelines::{artifacts::Artifacts, frozen::Frozen},
+    pipelines::{
+        artifacts::Artifacts,
+        frozen::{self, Frozen},
+    },
     secrets::Secrets,
     stacks::{SeenStack, StackSpec, StackStatus, StepError},
     telling,
@@ -56,6 +59,8 @@ pub struct World {
     pub promotion: Option<Promotion>,
     /// How often it is looked at when nothing is under way.
     pub watch: Duration,
+    /// The file that says when earlier lives of the controller looked.
+    pub lives: PathBuf,
     /// What people are shown.
     pub board: Board,
     /// The time.
@@ -203,7 +208,7 @@ impl World {
         let definition = match &release.adopts {
             // Its definition is in git, and nobody knows at which commit: its output was named instead.
             Some(_) if release.definition.is_empty() => "".into(),
-            _ => self.frozen.thaw(&release.definition).map_err(|e| StepError::Refused(e.to_string()))?,
+            _ => self.frozen.thaw(&release.definition).map_err(|e| thawing(&e))?,
         };
         // What is kept elsewhere may come back: it is asked again.
         let secrets = self.secrets.values(&self.id, &release);
@@ -289,6 +294,16 @@ impl World {
             let said = telling::front(&trouble, now);
             tracing::warn!(environment = %self.id, "{}: {}: {}", self.id, said.step, said.why());
         }
+    }
+}
+
+/// A definition that cannot be read may be readable in a moment; one that is gone or is another one stays so.
+fn thawing(error: &frozen::Error) -> StepError {
+    match error {
+        frozen::Error::Read { cause, .. } if cause.kind() != std::io::ErrorKind::NotFound => {
+            StepError::Unavailable(error.to_string())
+        }
+        _ => StepError::Refused(error.to_string()),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     machine::{Deployment, Down, Ended, Environment, EnvironmentId, Outcome, Phase, RecoverTo, Stack},
-    text::format_time,
+    text::{format_duration, format_time},
 };
 
 /// How an environment is, for whoever is woken by it.
@@ -112,6 +112,9 @@ fn users_of_what_is_down(name: &str, live: &Stack, down: &Down, seen: &Outlook<'
     let since = format_time(down.since);
     let why = down.reason.trim_end_matches('.');
     let may = match seen.stack(live.number) {
+        Some(stack) if stack.condition == "ready" && stack.health == "passing" => {
+            return format!("Users see {name}, which is up again; it was down since {since}: {why}.");
+        }
         _ if seen.looked.is_none() => "What users see is not known",
         Some(stack) if stack.condition == "ready" => "Users may get errors",
         _ => "Users get errors",
@@ -128,7 +131,16 @@ fn doing(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String 
             } else {
                 after_that(state, live, down)
             };
-            let text = format!("Pointsman starts it again, with growing pauses, until it passes its checks. {then}");
+            let text = match state.flaps() {
+                Some(flaps) => {
+                    let (times, settle) = (flaps.times.saturating_add(1), format_duration(flaps.settle()));
+                    format!(
+                        "Pointsman starts it again, with growing pauses. It went down {times} times in a row, so it counts as \
+                         up only once it has passed its checks for {settle}. {then}"
+                    )
+                }
+                None => format!("Pointsman starts it again, with growing pauses, until it passes its checks. {then}"),
+            };
             let more = beside::repointed(id, state, seen).into_iter().chain(beside::suspect(id, state));
             more.fold(text, |text, more| text + " " + &more)
         }

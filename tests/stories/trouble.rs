@@ -59,7 +59,7 @@ async fn a_stack_that_is_never_there_is_given_up() {
 
 #[tokio::test]
 async fn calls_that_fail_get_lost_or_lose_their_answer_are_tried_again() {
-    for fault in [Fault::Refused, Fault::Lost, Fault::ReplyLost] {
+    for fault in [Fault::Lost, Fault::ReplyLost] {
         let mut t = Yard::new().await;
         t.stacks.faults.next(fault);
         t.front.faults.next(fault);
@@ -68,6 +68,33 @@ async fn calls_that_fail_get_lost_or_lose_their_answer_are_tried_again() {
         t.settle().await;
         t.assert_live("v1");
         t.assert_stacks(&["v1"]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_provider_or_a_front_refuses_ends_at_once_with_its_words_and_leaves_nothing() {
+    for front in [false, true] {
+        let mut t = with_v1_live().await;
+        if front {
+            t.front.refuses.store(true, Ordering::SeqCst)
+        } else {
+            t.stacks.faults.next(Fault::Refused)
+        }
+        let number = t.push("v2").await;
+        t.settle().await;
+        let why = if front {
+            "the front refuses it: no such front"
+        } else {
+            "its stack cannot be stood up: the provider says no"
+        };
+        t.assert_ended(number, DeploymentState::Failed, why);
+        t.assert_live("v1");
+        t.assert_stacks(&["v1"]);
+        // What is put right is deployed again.
+        t.front.refuses.store(false, Ordering::SeqCst);
+        t.push("v3").await;
+        t.settle().await;
+        t.assert_live("v3");
     }
 }
 

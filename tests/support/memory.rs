@@ -217,6 +217,8 @@ pub struct MemoryFront {
     front: Mutex<Front>,
     pub faults: Faults,
     pub unreachable: AtomicBool,
+    /// It takes no candidate, and never will.
+    pub refuses: AtomicBool,
     /// The public address answers from elsewhere, whatever the route says.
     pub public_elsewhere: AtomicBool,
     pub cutovers: AtomicUsize,
@@ -253,6 +255,9 @@ impl MemoryFront {
 impl FrontDriver for MemoryFront {
     async fn stage(&self, candidate: &Target) -> Result<(), StepError> {
         self.reach()?;
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(StepError::Refused("no such front".into()));
+        }
         self.faults.around(|| self.front.lock().unwrap().staged = Some(candidate.stack.clone()))
     }
 

@@ -102,6 +102,7 @@ impl Yard {
             source: self.source.as_ref().map(|make| make()),
             promotion: self.promotion.as_ref().map(|make| make()),
             watch: Duration::from_millis(20),
+            lives: self.state.path().join("looked").join(format!("{}.json", self.id)),
             board: self.board.clone(),
             clock: self.clock.clone(),
         };

@@ -80,6 +80,13 @@ pub(super) fn away(look: &Look, watched: usize) -> Observation {
     seen
 }
 
+/// What a look shows when all time until it was watched, by lives of the controller that are over.
+fn looped(seen: &Observation, now: Millis) -> Observation {
+    let mut seen = seen.clone();
+    (seen.looked.since, seen.looked.before) = (now, [(Millis(0), now)].into());
+    seen
+}
+
 /// What a controller makes of a look.
 pub(super) enum Due {
     Event(Event),
@@ -127,6 +134,8 @@ impl Config {
     }
 
     pub(super) fn due(&self, world: &World, c: usize, core: &Core, seen: &Observation, now: Millis) -> Due {
+        let again = self.looped.then(|| looped(seen, now));
+        let seen = again.as_ref().unwrap_or(seen);
         if let Some(event) = core.env.tick(seen, now) {
             return Due::Event(event);
         }

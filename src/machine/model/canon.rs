@@ -7,8 +7,8 @@ use std::{
 
 use super::{config::Config, people::ASKER, source, world::Id};
 use crate::machine::{
-    Adopts, Entry, Environment, Event, Generation, Illegal, Key, Millis, Number, Phase, Plan, Release, Seq, Straying,
-    Trigger,
+    Adopts, Entry, Environment, Event, Flaps, Generation, Illegal, Key, Millis, Number, Phase, Plan, Release, Seq,
+    Straying, Trigger,
 };
 
 /// A folded journal and its fingerprint, so that it is hashed once and not with every world that shares it.
@@ -144,6 +144,9 @@ pub(super) fn start(config: &Config) -> Arc<Core> {
     if config.strayed > 0 {
         let (since, began, shown) = (Millis(0), Millis(0), text());
         env.straying = Some(Straying { since, began, in_a_row: config.strayed, shown, operator_needed: false });
+    }
+    if config.flapped > 0 {
+        env.flaps = Some(Flaps { times: config.flapped, up_at: Millis(0) });
     }
     Core::new(env)
 }

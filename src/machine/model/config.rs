@@ -114,6 +114,10 @@ pub(super) struct Config {
     pub(super) always_on: bool,
     /// How often in a row somebody repointed the front before the start.
     pub(super) strayed: u32,
+    /// How often in a row what is live went down and came up before the start.
+    pub(super) flapped: u32,
+    /// No life of the controller is long enough for anything: all time was watched by earlier ones.
+    pub(super) looped: bool,
     pub(super) people: People,
     pub(super) budget: Budget,
     /// Rules switched off.

@@ -1,4 +1,4 @@
-//! The check can fail: each of the rules R1 to R26 and R30 to R54, taken out, breaks a promise (`promotion.rs` beside this does the
+//! The check can fail: each of the rules R1 to R26 and R30 to R54, R61 and R62, taken out, breaks a promise (`promotion.rs` beside this does the
 //! same to R27 to R29). Where a second rule would still catch what the first one lets through, both are out; the table says so.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ const RECOVERY: Config = Config { recover: RecoverTo::Standby, ..PLAIN };
 const ALWAYS_ON: Config = Config { live_at_start: false, fenced: false, always_on: true, ..PLAIN };
 const TWO_CONTROLLERS: Config = Config { controllers: 2, ..PLAIN };
 
-const DEFECTS: [Defect; 56] = [
+const DEFECTS: [Defect; 59] = [
     defect(
         "R1 intent is durable before the effect leaves",
         "1. ... and never",
@@ -311,6 +311,21 @@ const DEFECTS: [Defect; 56] = [
         Config { live_at_start: false, unknown_at_start: true, ..PLAIN },
         B,
     ),
+    defect(
+        "R61 what goes up and down is called up once it has stayed good",
+        "what goes up and down",
+        &[61],
+        Config { flapped: 1, builds: 0, ..PLAIN },
+        Budget { flap: 2, ..B },
+    ),
+    defect(
+        "R62 the lives of a controller that ends again and again count together",
+        "3. every deployment ends",
+        &[62],
+        Config { looped: true, ..PLAIN },
+        B,
+    ),
+    defect("R62 ... for a gate too", "3. every deployment ends", &[62], Config { looped: true, ..GATE }, B),
 ];
 
 /// One defect in a line, or why it was not found as it should.

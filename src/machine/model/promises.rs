@@ -41,6 +41,7 @@ pub(super) enum Promise {
     RecoveryInTheWay,
     OrderedToNobody,
     TakenFromUnknown,
+    CalledUpTooSoon,
 }
 
 type Holds = fn(&Config, &World) -> bool;
@@ -52,7 +53,7 @@ macro_rules! kept {
 }
 
 /// Each has the promise of ARCHITECTURE.md that it belongs to in its name. The state alone is judged first, then what happened.
-pub(super) const PROMISES: [(&str, Holds); 41] = [
+pub(super) const PROMISES: [(&str, Holds); 42] = [
     ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).is_none_or(|n| w.told.passed.has(n))),
     ("1. ... and that was approved where a gate asks", |c, w| {
         c.gate_cutover.is_none() || served(w).is_none_or(|n| w.told.may_serve.has(n))
@@ -108,6 +109,7 @@ pub(super) const PROMISES: [(&str, Holds); 41] = [
     ("a recovery is not in the way of what is under way", kept!(RecoveryInTheWay)),
     ("no front is given an order that it cannot take", kept!(OrderedToNobody)),
     ("1. a drift takes no users from a stack that nobody here knows", kept!(TakenFromUnknown)),
+    ("what goes up and down is called up only once it has stayed good", kept!(CalledUpTooSoon)),
 ];
 
 /// Who has the traffic by our order.

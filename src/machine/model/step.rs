@@ -169,6 +169,11 @@ impl Config {
         let seen = look.observation();
         match self.due(w, c, self.base(w, c), &seen, CLOCKS[k]) {
             Due::Event(event) => {
+                let flaps = self.base(w, c).env.flaps();
+                let too_soon = flaps.is_some_and(|flaps| CLOCKS[k] < flaps.settle());
+                if matches!(event, Event::LiveUp { .. }) && too_soon {
+                    w.told.broken = Some(Promise::CalledUpTooSoon);
+                }
                 self.commit(w, c, &event, Some(&look), self.on(1));
                 if self.on(5) {
                     return;

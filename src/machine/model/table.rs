@@ -26,7 +26,7 @@ const ENOUGH: usize = 40_000;
 const B: Budget = NOTHING_WRONG;
 
 /// Small worlds that together reach every kind of event.
-const SMALL: [Config; 21] = [
+const SMALL: [Config; 23] = [
     Config { budget: Budget { wishes: 1, flap: 1, ..B }, ..PLAIN },
     Config { retain: Retain::None, budget: Budget { create_fails: 1, retire_fails: 1, ..B }, ..PLAIN },
     Config { gate_start: Some(Otherwise::Abort), gate_cutover: Some(Otherwise::Approve), budget: B, ..PLAIN },
@@ -77,6 +77,8 @@ const SMALL: [Config; 21] = [
     Config { front: Obedience::Refuses, budget: Budget { wishes: 2, ..B }, ..PLAIN },
     Config { strayed: 4, people: People::HoldPinVeto, budget: Budget { drift: 2, wishes: 1, ..B }, ..PLAIN },
     Config { slow_checks: true, budget: Budget { away: 1, flap: 1, ..B }, ..PLAIN },
+    Config { flapped: 1, builds: 0, budget: Budget { flap: 3, ..B }, ..PLAIN },
+    Config { looped: true, budget: Budget { flap: 1, ..B }, ..PLAIN },
 ];
 
 /// How far hooks are: how many are over, and whether one runs or failed.
@@ -135,6 +137,9 @@ fn words(core: &Core) -> String {
     }
     if let Some(down) = env.down() {
         say(format_args!(" down{}", if down.operator_needed { "!" } else { "" }));
+    }
+    if let Some(flaps) = env.flaps() {
+        say(format_args!(" went down {}", flaps.times));
     }
     if env.hold().is_some() {
         say(format_args!(" held"));

@@ -50,13 +50,15 @@ pub(super) const PLAIN: Config = Config {
     front: Obedience::Obeys,
     always_on: false,
     strayed: 0,
+    flapped: 0,
+    looped: false,
     people: People::AbortAndRollback,
     budget: NOTHING_WRONG,
     off: &[],
 };
 
 /// What the normal test run explores.
-pub(super) const WORLDS: [Config; 53] = [
+pub(super) const WORLDS: [Config; 56] = [
     Config {
         name: "one controller",
         budget: Budget { hooks: [2, 1, 1], crash: 1, lose: 1, wishes: 1, ..NOTHING_WRONG },
@@ -418,6 +420,31 @@ pub(super) const WORLDS: [Config; 53] = [
         strayed: 4,
         people: People::HoldPinVeto,
         budget: Budget { drift: 2, wishes: 1, hooks: [0, 0, 0], ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "what is live goes up and down",
+        flapped: 1,
+        recover: RecoverTo::Standby,
+        retain: Retain::UntilNext,
+        budget: Budget { flap: 2, die: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "a controller that ends again and again",
+        looped: true,
+        slow_checks: true,
+        hooks: &[BeforeProvisioning, AfterCutover],
+        silent: Some(AfterCutover),
+        gate_cutover: Some(Otherwise::Abort),
+        budget: Budget { flap: 1, wishes: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "a controller that ends again and again, and stacks that die",
+        looped: true,
+        recover: RecoverTo::Standby,
+        budget: Budget { die: 1, create_fails: 1, drift: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
 ];

@@ -84,7 +84,7 @@ fn users_go_to_the_standby_when_what_is_live_stays_down() {
     let Some(Event::Recovered { number: Number(2), to: Number(1), generation, reason }) = story.tick() else {
         unreachable!()
     };
-    assert!(reason.contains("stack 2 is down since 30 s (it fails its checks)"), "{reason}");
+    assert!(reason.contains("stack 2 was down for 30 s (it fails its checks)"), "{reason}");
     assert_eq!(story.effects(), [Effect::CutOver { to: Some(n(1)), generation }]);
     assert_eq!((story.env.live().unwrap().number, story.env.down()), (n(1), None));
     let standby = story.env.standby().unwrap();
@@ -137,4 +137,80 @@ fn a_recovery_waits_for_a_deployment_that_is_at_the_front_and_counts_only_watche
     assert!(
         story.apply(Event::Recovered { number: n(2), to: n(1), generation: Generation(9), reason: text("") }).is_err()
     );
+}
+
+/// The looks of one life of the controller at a live stack that goes up and down.
+struct Flapping {
+    story: Story,
+    good: Vec<(Millis, Millis)>,
+    up_since: Option<Millis>,
+}
+
+impl Flapping {
+    fn new(recover: RecoverTo) -> Self {
+        let plan = Plan { recover: Recover { to: recover, after: Millis(30_000) }, ..Plan::default() };
+        let mut story = Story::new();
+        story.live(1, &plan);
+        story.up_to_baking(2, &plan);
+        story.stacks(&[well(1), well(2)]).at(1000);
+        while story.tick().is_some() {}
+        Self { story, good: Vec::new(), up_since: None }
+    }
+
+    /// One look, with what it makes of it.
+    fn looks(&mut self, good: bool, at: u64) -> Option<Event> {
+        let now = Millis(at * 1000);
+        match (good, self.up_since) {
+            (true, None) => self.up_since = Some(now),
+            (false, Some(since)) => {
+                self.good.push((since, now));
+                self.up_since = None;
+            }
+            _ => {}
+        }
+        let health = if good { Health::Passing } else { Health::Failing };
+        let looked =
+            Looked { good: self.good.as_slice().into(), good_since: self.up_since.unwrap_or(now), ..Looked::default() };
+        self.story.seen.looked = looked;
+        self.story.stacks(&[well(1), view(2, Condition::Ready, health)]).at(at);
+        self.story.tick()
+    }
+}
+
+#[test]
+fn a_live_stack_that_is_up_for_two_seconds_of_every_ten_is_left_for_the_standby() {
+    let mut flapping = Flapping::new(RecoverTo::Standby);
+    let mut told = Vec::new();
+    for second in 1001..1200 {
+        let up = second % 10 >= 8;
+        match flapping.looks(up, second) {
+            Some(Event::Recovered { to: Number(1), reason, .. }) => {
+                assert!(reason.contains(", the 2nd time in a row"), "{reason}");
+                assert!(told.len() == 3 && second < 1050, "{told:?} at {second}");
+                return;
+            }
+            Some(event) => told.push(event),
+            None => {}
+        }
+    }
+    panic!("users were never sent to the standby: {told:?}");
+}
+
+#[test]
+fn what_goes_down_again_and_again_is_called_up_only_once_it_has_stayed_good_ever_longer() {
+    let mut flapping = Flapping::new(RecoverTo::Restart);
+    let mut at = 2000;
+    for settle in [0, 10, 20, 40, 80, 160, 300, 300] {
+        assert!(matches!(flapping.looks(false, at), Some(Event::LiveDown { .. })), "{settle}");
+        assert_eq!(flapping.looks(false, at + 1), None);
+        let up = at + 2;
+        for early in (0..settle).step_by(5) {
+            assert_eq!(flapping.looks(true, up + early), None, "good for {early} s of {settle}");
+        }
+        assert_eq!(flapping.looks(true, up + settle), Some(Event::LiveUp { number: n(2) }), "{settle}");
+        at = up + settle + 1;
+    }
+    at += 3600;
+    flapping.looks(false, at);
+    assert_eq!(flapping.looks(true, at + 1), Some(Event::LiveUp { number: n(2) }), "an hour later it is another row");
 }
