@@ -42,6 +42,8 @@ mod process;
 mod process_kept;
 mod process_left;
 mod promotion;
+mod recovery;
+mod refusals;
 mod releases;
 mod reporting;
 mod rollback;

@@ -3,6 +3,7 @@
 mod docs;
 mod hooks;
 mod keys;
+mod recovery;
 mod releases;
 
 use super::{parse::parse, *};
