@@ -9,7 +9,7 @@ fn with_a_script(script: &str) -> House {
     let house = House::with("bake = \"0s\"\nretain = \"1h\"");
     let pipeline = fs::read_to_string(house.path("pipelines/shop.toml")).expect("it is there");
     let front = format!("{{ driver = \"builtin\", listen = \"{}:8080\" }}", house.address);
-    let command = "{ driver = \"command\", cut_over = [\"./repoint.sh\", \"{address}\"] }";
+    let command = "{ driver = \"command\", cut_over = [\"./repoint.sh\", \"{address}\"], timeout = \"3s\" }";
     assert!(pipeline.contains(&front), "{pipeline}");
     house.write("pipelines/shop.toml", &pipeline.replace(&front, command));
     write(&house, script);
