@@ -152,7 +152,9 @@ impl Caller {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// No token, or none that is known.
-    #[error("the token is missing or wrong: send `Authorization: Bearer <token>`")]
+    #[error(
+        "the token is missing or wrong: send `Authorization: Bearer <token>` (POINTSMAN_TOKEN_FILE); `pointsman token list` on its host shows whose there are"
+    )]
     Unknown,
     /// It was good once.
     #[error("the token `{by}` expired at {}; ask for a new one (`pointsman token new`)", format_time(*.at))]
@@ -169,7 +171,9 @@ pub enum Refused {
     #[error("`X-Pointsman-User` must be 1 to 64 visible ASCII characters without ':'")]
     BadUser,
     /// The role does not suffice.
-    #[error("`{by}` is {role}, and this takes the role {needs}; ask somebody who has it")]
+    #[error(
+        "`{by}` is {role}, and this takes the role {needs}; ask somebody who has it (`pointsman token list` on its host)"
+    )]
     TooSmall {
         /// Who asked.
         by: Arc<str>,
@@ -179,7 +183,7 @@ pub enum Refused {
         needs: Role,
     },
     /// The token is for something else.
-    #[error("the token of `{by}` is not for {what}, only for {only}")]
+    #[error("the token of `{by}` is not for {what}, only for {only} (`pointsman status` shows what it is for)")]
     Outside {
         /// Who asked.
         by: Arc<str>,

@@ -142,7 +142,10 @@ pub fn plan(args: &Args, id: &EnvironmentId, build: &Imagined) -> anyhow::Result
     let found = loaded.pipelines.get(&id.pipeline).zip(loaded.pipelines.environment(id));
     let (pipeline, environment) = found.ok_or_else(|| {
         let all: Vec<_> = loaded.pipelines.environments().map(|e| e.id.to_string()).collect();
-        anyhow::anyhow!("there is no environment {id}; there are: {}", all.join(", "))
+        anyhow::anyhow!(
+            "there is no environment {id}; there are: {} (`pointsman check` reads the files)",
+            all.join(", ")
+        )
     })?;
     let secrets = Secrets::existing(&settings.state, &loaded.pipelines);
     let (when, steps) = (when(pipeline, environment), steps(pipeline, environment, secrets.as_ref()));

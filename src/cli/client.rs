@@ -64,7 +64,9 @@ impl Server {
         }
         let secure = base.starts_with("https://");
         if !secure && !base.starts_with("http://") {
-            bail!("the server {base:?} is no address: write http://HOST:PORT or https://HOST");
+            bail!(
+                "the server {base:?} is no address: write http://HOST:PORT or https://HOST, for example `pointsman status --server https://pointsman.example`"
+            );
         }
         let builder = reqwest::Client::builder()
             .redirect(redirect::Policy::none())

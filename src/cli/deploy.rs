@@ -62,7 +62,9 @@ fn whole_path(artifact: &str) -> anyhow::Result<String> {
         return Ok(artifact.to_owned());
     }
     let whole = there.canonicalize().with_context(|| format!("--artifact {artifact}"))?;
-    whole.into_os_string().into_string().map_err(|path| anyhow::anyhow!("--artifact {}: not UTF-8", path.display()))
+    whole.into_os_string().into_string().map_err(|path| {
+        anyhow::anyhow!("--artifact {}: not UTF-8; rename it, and `pointsman deploy` it again", path.display())
+    })
 }
 
 /// Announces it.

@@ -77,6 +77,7 @@ POINTSMAN_TOKEN_FILE    a file that holds the token
                         [default of both: the token in the state folder of the controller of this host]
 POINTSMAN_CA_FILE       certificates in PEM: the only authorities trusted for an https:// server
                         [default: those that the system trusts]
+COLUMNS                 how wide lines may be [default: as wide as the terminal]
 NO_COLOR                not empty: no colours. There are none either where output is no terminal
 USER, LOGNAME           who asks, for the history, where the token has no name of its own";
 

@@ -24,6 +24,9 @@ const RECORDS: usize = 200;
 const AWAY: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// The characters of a step before its reason.
+const HEAD: usize = 37;
+
 /// The record of a rollback whose stack had to be stood up anew, by a deployment of its own.
 const WENT_COLD: &str = "rollback_went_cold";
 /// The record of the wish for one.
@@ -65,7 +68,11 @@ pub fn exit_code(state: &str) -> Option<u8> {
 impl<'a> Rail<'a> {
     /// Of the deployment `pipeline/environment/number`, from the last record of one of the kinds `begin`.
     pub fn new(connection: &'a Connection, as_json: bool, deployment: &str, begin: &[&str]) -> anyhow::Result<Self> {
-        let unreadable = || anyhow::anyhow!("the controller named a deployment {deployment:?}, which is none");
+        let unreadable = || {
+            anyhow::anyhow!(
+                "the controller named a deployment {deployment:?}, which is none: `pointsman status` shows what there is"
+            )
+        };
         let (environment, number) = deployment.rsplit_once('/').ok_or_else(unreadable)?;
         let (environment, number) = (environment.parse()?, number.parse().map_err(|_| unreadable())?);
         let begin = begin.iter().map(|kind| (*kind).to_owned()).collect();
@@ -161,8 +168,11 @@ impl<'a> Rail<'a> {
             }
             let kind = format!("{:20}", kind.replace('_', " "));
             let reason = about(event);
-            let line = format!("  +{:>10}  {}  {reason}", seconds(at.saturating_sub(self.last)), coloured(&kind));
-            say(line.trim_end());
+            let head = format!("  +{:>10}  {}  ", seconds(at.saturating_sub(self.last)), coloured(&kind));
+            let reason = wrapped(&reason, width(), HEAD);
+            let (first, more) = reason.split_first().map_or(("", &[][..]), |(first, more)| (first.trim_start(), more));
+            say(format!("{head}{first}").trim_end());
+            more.iter().for_each(say);
             said(event).iter().for_each(|line| say(format!("{:15}{line}", "")));
             self.last = at;
         }

@@ -34,8 +34,12 @@ pub fn colour(state: &str) -> Option<u8> {
     }
 }
 
-/// The characters of a line, where there is a terminal to be filled.
+/// The characters of a line: as many as `COLUMNS` says, or as the terminal has, where there is one to be filled.
 pub fn width() -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+    if let Some(columns) = said.filter(|columns| *columns > 0) {
+        return Some(columns);
+    }
     let out = stdout();
     let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok())??;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))

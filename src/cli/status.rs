@@ -155,6 +155,9 @@ pub async fn why(server: &Server, id: &EnvironmentId) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
+/// The characters of a record before its reason.
+const HEAD: usize = 73;
+
 /// What happened in an environment: its deployments, or every record.
 #[derive(Args)]
 #[group(skip)]
@@ -196,7 +199,15 @@ pub async fn history(server: &Server, wish: &History) -> anyhow::Result<ExitCode
         let number = entry.event.number.map_or("-".to_owned(), |n| n.to_string());
         let reason = telling::about(event);
         let (kind, by) = (format!("{:20}", kind.replace('_', " ")), harmless(by));
-        say(format!("{at}  {number:>5}  {}  {by:16}  {reason}", coloured(&kind)).trim_end());
+        let head = format!("{at}  {number:>5}  {}  {by:16}", coloured(&kind));
+        match width() {
+            // Beside all that there is no room for a sentence.
+            Some(width) if width < HEAD + 40 => {
+                say(head.trim_end());
+                wrapped(&reason, Some(width), 6).iter().filter(|line| !line.is_empty()).for_each(say);
+            }
+            _ => say(format!("{head}  {reason}").trim_end()),
+        }
         telling::said(event).iter().for_each(|line| say(format!("{:33}{line}", "")));
     }
     Ok(ExitCode::SUCCESS)

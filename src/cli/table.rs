@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::screen::{colour, harmless};
+use super::screen::{colour, harmless, wrapped};
 use crate::{
     machine::Millis,
     text::{format_duration, parse_time},
@@ -85,13 +85,14 @@ struct Trouble {
 }
 
 const HEAD: [&str; 6] = ["ENVIRONMENT", "LIVE", "SINCE", "CANDIDATE", "STANDBY", "NOTE"];
-/// The widest each column may get, where it all has to fit; the last one takes what is left.
-const WIDEST: [usize; 6] = [40, 20, 10, 36, 30, usize::MAX];
 const GAP: &str = "  ";
-/// What is left to the notes at least before the other columns give way.
-const NOTE: usize = 16;
+/// What is left to the notes at least, or it is no table.
+const NOTE: usize = 24;
+/// Where the words begin where it is no table.
+const INDENT: usize = 13;
 
-/// The lines. `width` is that of the terminal; without one nothing is cut.
+/// The lines. `width` is that of the terminal: words are never cut, so where it is too narrow for a table each environment has
+/// lines of its own.
 pub(super) fn drawn(rows: &[Row], now: Millis, width: Option<usize>, colours: bool) -> String {
     let cells: Vec<[String; 6]> = rows.iter().map(|row| row.cells(now)).collect();
     let mut widths = HEAD.map(str::len);
@@ -100,66 +101,70 @@ pub(super) fn drawn(rows: &[Row], now: Millis, width: Option<usize>, colours: bo
             *width = (*width).max(cell.chars().count());
         }
     }
+    let [columns @ .., note] = &mut widths;
+    let begin = columns.iter().sum::<usize>() + columns.len() * GAP.len();
     if let Some(width) = width {
-        fit(&mut widths, width);
+        if begin + (*note).min(NOTE) > width {
+            return stacked(&cells, width, colours);
+        }
+        *note = width - begin;
     }
     let mut text = String::with_capacity((rows.len() + 1) * (widths.iter().sum::<usize>() + 16));
-    line(&mut text, &HEAD, &widths, width, false);
+    line(&mut text, &HEAD, &widths, begin, false);
     for row in &cells {
         text.push('\n');
-        line(&mut text, &row.each_ref().map(String::as_str), &widths, width, colours);
+        line(&mut text, &row.each_ref().map(String::as_str), &widths, begin, colours);
     }
     text
 }
 
-/// Narrows the widest columns until the notes have room, and gives those what is left.
-fn fit(widths: &mut [usize; 6], width: usize) {
-    let [columns @ .., note] = widths;
-    for (column, widest) in columns.iter_mut().zip(WIDEST) {
-        *column = (*column).min(widest);
+/// One environment after the other, with what there is to say of it below its name.
+fn stacked(cells: &[[String; 6]], width: usize, colours: bool) -> String {
+    let mut lines = Vec::new();
+    for [environment, live, since, candidate, standby, note] in cells {
+        lines.push(environment.clone());
+        let live = [live.as_str(), since].join(GAP);
+        let rows =
+            [(1, "live", live.as_str()), (3, "candidate", candidate), (4, "standby", standby), (5, "note", note)];
+        for (place, name, cell) in rows.into_iter().filter(|(.., cell)| !["", "-", "-  -"].contains(cell)) {
+            for (nth, part) in wrapped(cell, Some(width), INDENT).iter().enumerate() {
+                let name = if nth == 0 { name } else { "" };
+                lines.push(format!("  {name:10} {}", painted(place, cell, part.trim_start(), colours)));
+            }
+        }
     }
-    let gaps = columns.len() * GAP.len();
-    let wanted = (*note).min(NOTE);
-    while columns.iter().sum::<usize>() + gaps + wanted > width {
-        let Some(widest) = columns.iter_mut().max().filter(|widest| **widest > 8) else { break };
-        *widest -= 1;
-    }
-    *note = width.saturating_sub(columns.iter().sum::<usize>() + gaps);
+    lines.join("\n")
 }
 
-fn line(text: &mut String, cells: &[&str; 6], widths: &[usize; 6], limit: Option<usize>, colours: bool) {
-    let (begin, mut shown) = (text.len(), 0);
-    for (place, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        let room = limit.map_or(*width, |limit| (*width).min(limit.saturating_sub(shown)));
-        let cell = cut(cell, room);
-        let length = cell.chars().count();
-        // The state begins after the name of the version; a note, and the way back, with their own word.
-        let state = match place {
-            3 => cell.split_once(' ').map_or("", |(_, rest)| rest.split_once(' ').map_or("", |(_, state)| state)),
-            4 | 5 => &*cell,
-            _ => "",
-        };
-        match colour(state).filter(|_| colours) {
-            Some(colour) => *text += &format!("\u{1b}[{colour}m{cell}\u{1b}[0m"),
-            None => *text += &cell,
-        }
-        if place + 1 < cells.len() {
-            let pad = width.saturating_sub(length) + GAP.len();
-            text.extend(std::iter::repeat_n(' ', pad));
-            shown += length + pad;
-        }
+fn line(text: &mut String, cells: &[&str; 6], widths: &[usize; 6], begin: usize, colours: bool) {
+    let start = text.len();
+    let [columns @ .., note] = cells;
+    for (place, (cell, width)) in columns.iter().zip(widths).enumerate() {
+        let pad = width.saturating_sub(cell.chars().count()) + GAP.len();
+        *text += &painted(place, cell, cell, colours);
+        text.extend(std::iter::repeat_n(' ', pad));
     }
-    text.truncate(begin + text[begin..].trim_end().len());
+    for (nth, part) in wrapped(note, Some(begin + widths[5]), begin).iter().enumerate() {
+        if nth > 0 {
+            text.push('\n');
+            text.extend(std::iter::repeat_n(' ', begin));
+        }
+        *text += &painted(5, note, part.trim_start(), colours);
+    }
+    text.truncate(start + text[start..].trim_end().len());
 }
 
-fn cut(text: &str, room: usize) -> String {
-    match text.char_indices().nth(room) {
-        None => text.to_owned(),
-        Some(_) => {
-            let mut short: String = text.chars().take(room.saturating_sub(1)).collect();
-            short.extend((room > 0).then_some('…'));
-            short
-        }
+/// A part of a cell in the colour of its state: that begins after the name of the version; of a note, and of the way back,
+/// with their own word.
+fn painted(place: usize, cell: &str, part: &str, colours: bool) -> String {
+    let state = match place {
+        3 => cell.split_once(' ').map_or("", |(_, rest)| rest.split_once(' ').map_or("", |(_, state)| state)),
+        4 | 5 => cell,
+        _ => "",
+    };
+    match colour(state).filter(|_| colours) {
+        Some(colour) => format!("\u{1b}[{colour}m{part}\u{1b}[0m"),
+        None => part.to_owned(),
     }
 }
 
@@ -301,14 +306,27 @@ mail/live    -      -      -                               cold                t
     }
 
     #[test]
-    fn nothing_is_wider_than_the_terminal() {
-        for width in [20, 40, 60, 80, 100, 120, 200] {
-            for line in drawn(&rows(), noon(), Some(width), false).lines() {
+    fn nothing_is_wider_than_the_terminal_and_every_word_is_whole() {
+        let whole = drawn(&rows(), noon(), None, false);
+        let words = |text: &str| {
+            let skipped = ["-", "live", "candidate", "standby", "note"];
+            let words = text.split_whitespace().filter(|word| !skipped.contains(word) && !HEAD.contains(word));
+            words.map(str::to_owned).collect::<Vec<_>>()
+        };
+        for width in [40, 60, 80, 100, 120, 200] {
+            let text = drawn(&rows(), noon(), Some(width), false);
+            for line in text.lines() {
                 assert!(line.chars().count() <= width, "{width}: {line}");
             }
+            assert_eq!(words(&text), words(&whole), "{width}:\n{text}");
         }
-        let text = drawn(&rows(), noon(), Some(100), false);
-        assert!(text.lines().all(|line| !line.contains("shop/prod") || line.ends_with('…')), "{text}");
+    }
+
+    #[test]
+    fn where_there_is_no_room_for_a_table_each_environment_has_its_own_lines() {
+        let text = drawn(&rows()[1..], noon(), Some(60), false);
+        let expected = "shop/prod\n  live       v1 #7  3 d\n  standby    ready until 18:00Z\n  note       held: the audit of the whole year, until all of\n             it is done\nmail/live\n";
+        assert!(text.starts_with(expected), "{text}");
     }
 
     #[test]

@@ -52,12 +52,14 @@ pub(super) async fn adopt(
             "stacks of the driver {driver:?} can not be taken over, only those of the driver \"heat\"; a first deployment needs no \
              adoption: deploy, and what is new goes live beside what was there"
         );
-        return Err(Problem::new(422, why));
+        let deploy = format!("`pointsman deploy {} --version VERSION --artifact ARTIFACT`", definition.id);
+        return Err(Problem::new(422, format!("{why} ({deploy})")));
     }
     if output.is_none() && definition.stack.file().is_none() {
         let why =
             "the stack definition is in git, so `output` has to say which of the stack's outputs tells where it serves";
-        return Err(Problem::new(422, why));
+        let with = format!("`pointsman adopt {} {stack} --output NAME`", definition.id);
+        return Err(Problem::new(422, format!("{why}: {with}")));
     }
     let again = app.journal.state(&definition.id).last_number().next();
     let otherwise = || format!("adopt {} {stack} {again}", definition.id);

@@ -118,8 +118,10 @@ pub(super) async fn changes(
 ) -> Result<Response, Problem> {
     let definition = place.find(&app)?;
     let before = app.pipelines.get(&definition.id.pipeline).and_then(|p| p.before(&definition.id)).cloned();
+    let id = &definition.id;
     let why = "the first environment of a pipeline takes builds; nothing is promoted to it";
-    let before = before.ok_or_else(|| Problem::not_found(why))?;
+    let deploy = format!("`pointsman deploy {id} --version VERSION --artifact ARTIFACT`");
+    let before = before.ok_or_else(|| Problem::not_found(&format!("{why}; deploy a build: {deploy}")))?;
     let look = Look::at(&app, &definition.id);
     let live = look.state.live().map(|s| s.release.clone());
     let (to, refused) = match look.promoted.clone() {

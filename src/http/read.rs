@@ -143,6 +143,7 @@ pub(super) async fn history(
         app.journal.history_where(&wanted, last, which.since.unwrap_or(0))
     });
     let records = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
-    let records = records.map_err(|e| Problem::new(500, format!("the state file can not be read: {e}")))?;
+    let records = records
+        .map_err(|e| Problem::new(500, format!("the state file cannot be read: {e}; `pointsman journal verify`")))?;
     Ok(Json(History { records }))
 }

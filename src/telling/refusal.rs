@@ -20,3 +20,53 @@ pub(crate) fn refusal(id: &EnvironmentId, refusal: &Refusal) -> String {
     };
     format!("{refusal} ({what}: `pointsman {command}`)")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::{
+        cli::Cli,
+        machine::{DeploymentState, Number},
+    };
+
+    /// One of each kind; a new kind is missed by the compiler, in `refusal`.
+    fn all() -> Vec<Refusal> {
+        let (number, text): (_, Arc<str>) = (Number(7), "why".into());
+        let wrong = |hint| Refusal::WrongState { number, state: DeploymentState::Baking, hint };
+        vec![
+            Refusal::Duplicate(number),
+            Refusal::OtherContent(number),
+            Refusal::Stale { order: 16, newest: 17 },
+            Refusal::NotUnderWay { number, ended: Some(DeploymentState::Failed) },
+            Refusal::NotUnderWay { number, ended: None },
+            wrong("it is live; roll it back instead"),
+            wrong("abort it: that puts the traffic back"),
+            wrong("it is going back already"),
+            Refusal::NotLive { number, live: Some(Number(8)) },
+            Refusal::NotLive { number, live: None },
+            Refusal::NothingToGoBackTo,
+            Refusal::Vetoed(7, text.clone()),
+            Refusal::NotTheirs { by: text.clone(), may: "alice".to_owned() },
+            Refusal::OwnWish(text),
+            Refusal::NotTheFirst(number),
+            Refusal::WasAdopted(7),
+            Refusal::Already("nothing is held"),
+        ]
+    }
+
+    #[test]
+    fn every_refusal_names_a_command_that_the_program_takes() {
+        let id = "shop/prod".parse().unwrap();
+        for kind in all() {
+            let said = refusal(&id, &kind);
+            let command = said.rsplit('`').nth(1).unwrap_or_else(|| panic!("no command: {said}"));
+            let taken = Cli::try_parse_from(command.split(' '));
+            assert!(taken.is_ok(), "{said}: {}", taken.err().map(|error| error.to_string()).unwrap_or_default());
+            assert!(command.contains("shop/prod"), "{said}");
+        }
+    }
+}

@@ -34,7 +34,9 @@ pub type Anything = serde_json::Map<String, Value>;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nothing was answered: it may have been heard or not.
-    #[error("the controller at {base} cannot be reached ({why}); is `pointsman serve` running?")]
+    #[error(
+        "the controller at {base} cannot be reached ({why}); is `pointsman serve` running? (`systemctl status pointsman` where it is a service)"
+    )]
     Unreachable {
         /// Where it was looked for.
         base: String,

@@ -152,7 +152,9 @@ fn answers(args: Args, asks: bool) -> anyhow::Result<Answers> {
             input.interact_text().context("asking at the terminal")
         }
         (None, Some(usual)) => Ok(usual),
-        (None, None) => bail!("say {flag}, or run it at a terminal to be asked"),
+        (None, None) => {
+            bail!("say {flag}, or run it at a terminal to be asked: `pointsman init --help` has an example")
+        }
     };
     let list = |list: Vec<String>| (!list.is_empty()).then(|| list.join(","));
     let name: Name = ask(args.name, "--name", "The application's name", None)?.parse().context("--name")?;
@@ -161,7 +163,7 @@ fn answers(args: Args, asks: bool) -> anyhow::Result<Answers> {
     let command = ask(args.command, "--command", question, asks.then_some(example))?;
     let command = words::words(&command).map_err(anyhow::Error::msg).context("--command")?;
     if command.is_empty() {
-        bail!("--command is empty: say what to run");
+        bail!("--command is empty: say what to run, as in the example of `pointsman init --help`");
     }
     let question = "Its environments, in the order of promotion";
     let names = ask(list(args.environments), "--environments", question, Some("live".to_owned()))?;
