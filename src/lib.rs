@@ -29,3 +29,4 @@ pub mod text;
 pub mod toml_file;
 pub mod units;
 pub mod web_front;
+mod yaml;

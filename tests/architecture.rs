@@ -194,8 +194,19 @@ fn what_an_installation_is_is_decided_without_a_driver() {
 #[test]
 fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
     let all = sources();
-    let tools =
-        ["machine", "clock", "descriptors", "log_file", "random", "signals", "text", "units", "toml_file", "program"];
+    let tools = [
+        "machine",
+        "clock",
+        "descriptors",
+        "log_file",
+        "random",
+        "signals",
+        "text",
+        "units",
+        "toml_file",
+        "program",
+        "yaml",
+    ];
     assert_none("a stack driver looks up", &foreign(&all, "src/stacks", &[&tools[..], &["stacks"]].concat()));
     // Both kinds fail in the same ways.
     let front = [&tools[..], &["web_front", "stacks::StepError"]].concat();

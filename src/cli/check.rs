@@ -74,7 +74,7 @@ pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
         for environment in loaded.pipelines.environments() {
             show_hooks(environment);
             for note in &environment.stack.notes {
-                say(format!("{}: mind that the stack definition's {note}", environment.id));
+                say(format!("{}: mind that {note}", environment.id));
             }
         }
     }

@@ -95,11 +95,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
     let folder = fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.state);
     folder.with_context(|| format!("making {}", settings.state.display()))?;
     closed(&settings)?;
-    let loaded = load(&Registry::all(&settings.state).with_own(own_files(&settings)), &settings.pipelines);
-    if !loaded.mistakes.is_empty() {
-        return Err(super::mistakes(loaded.mistakes));
-    }
-    let pipelines = Arc::new(loaded.pipelines);
+    let pipelines = Arc::new(read_pipelines(&settings)?);
     let entered = enter(&settings, told)?;
     let (identity, locked) = (entered.record, entered.journal);
     let frozen = Frozen::below(&settings.state);
@@ -176,6 +172,21 @@ fn connections_that_fit(settings: &Settings, environments: usize) -> usize {
         );
     }
     wished.min(room)
+}
+
+/// The pipelines, all of them good; what people should know of them is logged.
+fn read_pipelines(settings: &Settings) -> anyhow::Result<Pipelines> {
+    let registry = Registry::all(&settings.state).with_own(own_files(settings));
+    let loaded = load(&registry, &settings.pipelines);
+    if !loaded.mistakes.is_empty() {
+        return Err(super::mistakes(loaded.mistakes));
+    }
+    for environment in loaded.pipelines.environments() {
+        for note in &environment.stack.notes {
+            tracing::warn!(environment = %environment.id, "mind that {note}");
+        }
+    }
+    Ok(loaded.pipelines)
 }
 
 /// Takes the rights of others away from the state folder, and says so.

@@ -163,7 +163,7 @@ pub struct StackDefinition {
     pub can_adopt: bool,
     /// Whether its stacks read files of this host, so that an artifact may be a path.
     pub reads_this_host: bool,
-    /// What people should know of the definition, though it is no mistake.
+    /// What people should know of the definition and the settings, though it is no mistake.
     pub notes: Vec<String>,
 }
 

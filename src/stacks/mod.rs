@@ -177,6 +177,11 @@ pub trait StackDriver: Send + Sync {
         Vec::new()
     }
 
+    /// What people should know of its settings, though they are no mistake, a sentence each.
+    fn settings_notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The longest that one call may take.
     fn call_limit(&self) -> Duration {
         Duration::from_secs(30)

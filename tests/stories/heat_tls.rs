@@ -10,7 +10,7 @@ use crate::support::{address, cloud::cloud, peers, project::Project, wire::Wire}
 struct Terminator(std::process::Child);
 
 impl Terminator {
-    fn before(keystone: std::net::SocketAddr, at: std::net::SocketAddr, folder: &Path) -> Option<Self> {
+    fn before(keystone: std::net::SocketAddr, at: std::net::SocketAddr, folder: &Path, more: &str) -> Option<Self> {
         let (nginx, openssl) = (peers::need("nginx")?, peers::need("openssl")?);
         let here = folder.display();
         let name = format!("subjectAltName=IP:{}", at.ip());
@@ -37,7 +37,7 @@ impl Terminator {
             "daemon off;\nmaster_process off;\npid {here}/pid;\nerror_log {here}/error.log;\nevents {{}}\nhttp {{\n  access_log off;\n  \
              client_body_temp_path {here}/t1; proxy_temp_path {here}/t2; fastcgi_temp_path {here}/t3;\n  \
              uwsgi_temp_path {here}/t4; scgi_temp_path {here}/t5;\n  server {{\n    listen {at} ssl;\n    ssl_certificate {here}/ca.pem;\n    \
-             ssl_certificate_key {here}/key.pem;\n    location / {{ proxy_pass http://{keystone}; }}\n  }}\n}}\n"
+             ssl_certificate_key {here}/key.pem;\n    {more}\n    location / {{ proxy_pass http://{keystone}; }}\n  }}\n}}\n"
         );
         fs::write(folder.join("nginx.conf"), configuration).expect("written");
         let arguments = ["-p".to_owned(), here.to_string(), "-c".to_owned(), format!("{here}/nginx.conf")];
@@ -58,7 +58,7 @@ async fn a_cloud_with_a_certificate_of_its_own_is_known_by_its_cacert() {
     let _shared = cloud.in_use.read().await;
     let folder = tempfile::tempdir().expect("a folder");
     let at = (address::own(), 5443).into();
-    let Some(_terminator) = Terminator::before(cloud.keystone(), at, folder.path()) else { return };
+    let Some(_terminator) = Terminator::before(cloud.keystone(), at, folder.path(), "") else { return };
     let entry = |cacert: &str| {
         format!(
             "clouds:\n  tls:\n    auth: {{auth_url: 'https://{at}/v3', username: demo, project_name: demo}}\n    {cacert}\n"
@@ -79,4 +79,35 @@ async fn a_cloud_with_a_certificate_of_its_own_is_known_by_its_cacert() {
     let why = project.reopened().observe().await.expect_err("nobody vouches for it").to_string();
     assert!(why.contains("`cacert` vouch for its certificate?") && !why.contains("demo-password"), "{why}");
     println!("without it: {why}");
+}
+
+#[tokio::test]
+async fn a_certificate_of_our_own_is_shown_and_one_that_nobody_vouches_for_is_taken_where_the_file_says_so() {
+    let Some(cloud) = cloud() else { return };
+    let _shared = cloud.in_use.read().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = (address::own(), 5444).into();
+    let wants_ours = format!("ssl_verify_client on; ssl_client_certificate {}/ca.pem;", folder.path().display());
+    let Some(_terminator) = Terminator::before(cloud.keystone(), at, folder.path(), &wants_ours) else { return };
+    let clouds = folder.path().join("clouds.yaml");
+    let write = |more: &str| {
+        let auth = format!("{{auth_url: 'https://{at}', username: demo, password: demo-password, project_name: demo}}");
+        fs::write(&clouds, format!("clouds:\n  tls: {{auth: {auth}, {more}}}\n")).expect("written");
+    };
+    write("cacert: ca.pem, cert: ca.pem, key: key.pem");
+    let project = Project::asking_with(cloud, |_| format!("cloud = {{ name = \"tls\", file = {clouds:?} }}"));
+    project.until("it listens", async || Wire::open(at).ok()).await;
+    assert_eq!(project.until("it is let in", async || project.driver.observe().await.ok()).await, []);
+    assert_eq!(project.driver.settings_notes(), [""; 0]);
+
+    write("cacert: ca.pem");
+    let why = project.reopened().observe().await.expect_err("it shows no certificate").to_string();
+    assert!(!why.contains("demo-password"), "{why}");
+    for unverified in ["verify: no", "insecure: 'True', cacert: ca.pem"] {
+        write(&format!("{unverified}, cert: ca.pem, key: key.pem"));
+        let driver = project.reopened();
+        assert_eq!(project.until("it is let in", async || driver.observe().await.ok()).await, []);
+        let notes = driver.settings_notes().join("\n");
+        assert!(notes.contains("clouds.yaml") && notes.contains("whatever certificate it shows"), "{notes}");
+    }
 }

@@ -18,6 +18,7 @@ mod git;
 mod git_kinds;
 mod heat;
 mod heat_adopt;
+mod heat_clouds;
 mod heat_faults;
 mod heat_house;
 mod heat_kill;

@@ -105,12 +105,23 @@ impl Cloud {
         self.send(self.keystone(), method, &format!("/v3/users/{user}{path}"), body)
     }
 
+    /// Asks Keystone as its administrator.
+    pub fn administer(&self, method: &str, path: &str, body: &Value) -> Value {
+        let token = self.log_in("admin", "admin-password").token;
+        let (status, answer) = self.send_with(&token, self.keystone(), method, &format!("/v3{path}"), body);
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+
     fn session(&self) -> &Session {
-        self.session.get_or_init(|| self.log_in())
+        self.session.get_or_init(|| self.log_in("demo", "demo-password"))
     }
 
     fn send(&self, to: SocketAddr, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let token = &self.session().token;
+        self.send_with(&self.session().token, to, method, path, body)
+    }
+
+    fn send_with(&self, token: &str, to: SocketAddr, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let headers =
             format!("x-auth-token: {token}\r\ncontent-type: application/json\r\naccept: application/json\r\n");
         let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -121,12 +132,13 @@ impl Cloud {
         (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
     }
 
-    fn log_in(&self) -> Session {
+    /// As a user of the project that is called as they are.
+    fn log_in(&self, who: &str, password: &str) -> Session {
         let domain = json!({ "id": "default" });
-        let user = json!({ "name": "demo", "domain": domain, "password": "demo-password" });
+        let user = json!({ "name": who, "domain": domain, "password": password });
         let identity = json!({ "methods": ["password"], "password": { "user": user } });
         let body =
-            json!({ "auth": { "identity": identity, "scope": { "project": { "name": "demo", "domain": domain } } } });
+            json!({ "auth": { "identity": identity, "scope": { "project": { "name": who, "domain": domain } } } });
         let headers = "content-type: application/json\r\n";
         let answer = Wire::patient(self.keystone())
             .and_then(|mut w| w.ask("POST", "/v3/auth/tokens", headers, &body.to_string()));

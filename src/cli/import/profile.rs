@@ -10,6 +10,7 @@ use std::{
 use secrecy::SecretString;
 
 use super::shell::Variables;
+use crate::stacks::heat;
 
 /// A profile that makes sense.
 pub(super) struct Profile {
@@ -35,11 +36,13 @@ const CLOUD: &[(&str, &str)] = &[
     ("OS_AUTH_URL", "auth_url"),
     ("OS_USERNAME", "username"),
     ("OS_USER_DOMAIN_NAME", "user_domain_name"),
+    ("OS_USER_DOMAIN_ID", "user_domain_id"),
     ("OS_PROJECT_NAME", "project_name"),
     ("OS_TENANT_NAME", "project_name"),
     ("OS_PROJECT_ID", "project_id"),
     ("OS_TENANT_ID", "project_id"),
     ("OS_PROJECT_DOMAIN_NAME", "project_domain_name"),
+    ("OS_PROJECT_DOMAIN_ID", "project_domain_id"),
     ("OS_APPLICATION_CREDENTIAL_ID", "application_credential_id"),
     ("OS_REGION_NAME", "region_name"),
     ("OS_CACERT", "cacert"),
@@ -148,16 +151,49 @@ fn cloud(r: &mut Reader<'_>, folder: &Path) -> (Vec<(&'static str, String)>, Opt
     let by_credential = cloud.iter().any(|(key, _)| *key == "application_credential_id");
     if by_credential {
         // Who that is, the credential says itself.
-        cloud.retain(|(key, _)| !["username", "user_domain_name"].contains(key) && !key.starts_with("project_"));
+        cloud.retain(|(key, _)| {
+            !["username", "user_domain_name", "user_domain_id"].contains(key) && !key.starts_with("project_")
+        });
     } else {
         r.required("OS_USERNAME");
         if !cloud.iter().any(|(key, _)| key.starts_with("project_") && *key != "project_domain_name") {
             r.required("OS_PROJECT_NAME");
         }
     }
+    if r.mistakes.is_empty() {
+        meant(r);
+    }
     let secrets = ["OS_PASSWORD", "OS_APPLICATION_CREDENTIAL_SECRET"].map(|name| r.take(name).map(|(_, text)| text));
     let secret = if by_credential { secrets[1] } else { secrets[0] };
     (cloud, secret.map(SecretString::from))
+}
+
+/// Refuses what would change where or as whom the stacks are made, and has no place in a pipeline file.
+fn meant(r: &mut Reader<'_>) {
+    let all = r.all;
+    let of_cloud = || all.iter().filter(|(name, a)| name.starts_with("OS_") && !a.value.is_empty());
+    let pairs: Vec<_> = of_cloud().map(|(name, a)| (name.clone(), a.value.clone())).collect();
+    let line = |named: &str| of_cloud().find(|(name, _)| name.eq_ignore_ascii_case(named)).map_or(1, |(_, a)| a.line);
+    let beside = ["password", "application_credential_secret", "auth_type", "identity_api_version"];
+    let found: Vec<(usize, String)> = match heat::openrc(&pairs) {
+        Err(why) => {
+            let named = why.split(['`', ' ', ':']).find_map(|word| {
+                let name = if word.starts_with("OS_") { word.to_owned() } else { format!("OS_{word}") };
+                all.keys().find(|known| known.eq_ignore_ascii_case(&name))
+            });
+            vec![(named.map_or(1, |name| line(name)), why)]
+        }
+        Ok(facts) => facts
+            .keys()
+            .filter(|key| !heat::CLOUD_KEYS.contains(&key.as_str()) && !beside.contains(&key.as_str()))
+            .map(|key| {
+                let name = format!("OS_{}", key.to_ascii_uppercase());
+                let how = "write a clouds.yaml with it, and name its entry as `cloud`";
+                (line(&name), format!("{name} has no place in a pipeline file: {how}, or take it out of this file"))
+            })
+            .collect(),
+    };
+    r.mistakes.extend(found);
 }
 
 fn front(r: &mut Reader<'_>) -> Option<String> {

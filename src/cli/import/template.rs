@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_yaml::{Mapping, Value};
+use crate::yaml::{self, Node, truth};
 
 /// A template's own words.
 pub(super) struct Template {
@@ -19,45 +19,30 @@ pub(super) struct Template {
 /// Reads it.
 ///
 /// # Errors
-/// Why it is no YAML.
+/// What is wrong with its YAML, and where.
 pub(super) fn read(text: &str) -> Result<Template, String> {
-    let root: Mapping = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
-    let section = |key: &str| root.get(key).and_then(Value::as_mapping).cloned().unwrap_or_default();
-    let names = |of: &Mapping| of.keys().filter_map(|key| Some(key.as_str()?.to_owned())).collect();
-    let parameters = section("parameters");
-    let needed = |(name, what): (&Value, &Value)| {
-        what.get("default").is_none().then(|| name.as_str().map(str::to_owned)).flatten()
-    };
-    // YAML of 1.1 knows more words for it, and Heat takes them.
-    let yes = |what: &Value| match what {
-        Value::Bool(yes) => *yes,
-        other => other.as_str().is_some_and(|t| ["true", "yes", "on", "1"].contains(&t.to_ascii_lowercase().as_str())),
-    };
-    let hidden = |(name, what): (&Value, &Value)| {
-        what.get("hidden").is_some_and(yes).then(|| name.as_str().map(str::to_owned)).flatten()
+    let root = yaml::read(text).map_err(|fault| fault.to_string())?;
+    let section = |key: &str| root.get(key).map(Node::entries).into_iter().flatten();
+    let those = |is: &dyn Fn(&Node) -> bool| {
+        section("parameters").filter(|entry| is(&entry.value)).map(|entry| entry.key.clone()).collect()
     };
     let mut files = BTreeSet::new();
-    named(&Value::Mapping(root.clone()), &mut files);
+    named(&root, &mut files);
     Ok(Template {
-        wanted: parameters.iter().filter_map(needed).collect(),
-        hidden: parameters.iter().filter_map(hidden).collect(),
-        parameters: names(&parameters),
-        outputs: names(&section("outputs")),
+        wanted: those(&|parameter| parameter.get("default").is_none()),
+        hidden: those(&|parameter| parameter.get("hidden").and_then(Node::text).and_then(truth) == Some(true)),
+        parameters: those(&|_| true),
+        outputs: section("outputs").map(|entry| entry.key.clone()).collect(),
         files,
     })
 }
 
-fn named(value: &Value, files: &mut BTreeSet<String>) {
-    match value {
-        Value::Mapping(map) => {
-            for (key, value) in map {
-                match (key.as_str(), value.as_str()) {
-                    (Some("get_file"), Some(name)) => drop(files.insert(name.to_owned())),
-                    _ => named(value, files),
-                }
-            }
+fn named(value: &Node, files: &mut BTreeSet<String>) {
+    for entry in value.entries() {
+        match (entry.key.as_str(), entry.value.text()) {
+            ("get_file", Some(name)) => drop(files.insert(name.to_owned())),
+            _ => named(&entry.value, files),
         }
-        Value::Sequence(list) => list.iter().for_each(|value| named(value, files)),
-        _ => {}
     }
+    value.list().into_iter().flatten().for_each(|inner| named(inner, files));
 }

@@ -120,6 +120,15 @@ fn what_is_wrong_is_told_with_its_line_without_its_value_and_nothing_is_written(
         ("=ubuntu", "='-oProxyCommand=hunter2'", "profile.sh:14: WEB_FRONT_USER is no name of a user"),
         ("STACK_IMAGE_ID=9a1", "STACK_IMAGE_ID=", "profile.sh:8: STACK_IMAGE_ID is empty"),
         ("STACK_FLAVOR_ID", "FLAVOR", "profile.sh:1: STACK_FLAVOR_ID is not set"),
+        ("WAIT_CHECK_SECONDS=30", "OS_INSECURE=true", "profile.sh:16: OS_INSECURE has no place in a pipeline file"),
+        ("WAIT_CHECK_SECONDS=30", "OS_TOKEN=hunter2", "profile.sh:16: OS_TOKEN is set and cannot be done"),
+        (
+            "WAIT_CHECK_SECONDS=30",
+            "OS_AUTH_TYPE=v3oidcpassword",
+            "profile.sh:16: `auth_type` v3oidcpassword is not supported",
+        ),
+        ("WAIT_CHECK_SECONDS=30", "OS_IDENTITY_API_VERSION=2", "profile.sh:16: `identity_api_version` is 2"),
+        ("WAIT_CHECK_SECONDS=30", "OS_TENANT_NAME=hunter2", "`project_name` is said twice"),
         ("=30", "=hunter2", "profile.sh:16: WAIT_CHECK_SECONDS is no number"),
         ("SCRIPT_HOME=home", "SCRIPT_HOME=elsewhere", "the template elsewhere/deploy.yaml can not be read"),
     ] {
@@ -127,6 +136,18 @@ fn what_is_wrong_is_told_with_its_line_without_its_value_and_nothing_is_written(
         let why = home.import().unwrap_err();
         assert!(why.contains(told) && !why.contains("hunter2"), "{to}: {why}");
         assert!(!home.at("pipelines").exists());
+    }
+}
+
+#[test]
+fn what_horizon_writes_into_an_openrc_file_is_taken_over() {
+    let openrc = "export OS_PROJECT_ID=0123456\nexport OS_USER_DOMAIN_NAME=\"Default\"\nexport OS_PROJECT_DOMAIN_ID=\"default\"\n\
+                  export OS_REGION_NAME=RegionOne\nexport OS_ENDPOINT_TYPE=publicURL\nexport OS_IDENTITY_API_VERSION=3\nMAIL=ops";
+    let home = Home::with(&PROFILE.replace("MAIL=ops", openrc));
+    home.import().unwrap();
+    let text = fs::read_to_string(home.at("pipelines/reporting-qa.toml")).unwrap();
+    for words in ["project_id = \"0123456\"", "project_domain_id = \"default\"", "region_name = \"RegionOne\""] {
+        assert!(text.contains(words), "{words}\n{text}");
     }
 }
 

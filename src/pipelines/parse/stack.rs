@@ -50,10 +50,10 @@ impl Reader<'_, '_> {
         let folder = self.folder.clone();
         let can_adopt = opened.as_ref().is_some_and(|driver| driver.can_adopt());
         let reads_this_host = opened.as_ref().is_some_and(|driver| driver.reads_this_host());
-        let notes = match (&opened, &definition) {
-            (Some(driver), DefinitionSource::File(file)) => driver.notes(&file.text),
-            _ => Vec::new(),
-        };
+        let mut notes = opened.as_ref().map(|driver| driver.settings_notes()).unwrap_or_default();
+        if let (Some(driver), DefinitionSource::File(file)) = (&opened, &definition) {
+            notes.extend(driver.notes(&file.text));
+        }
         let (driver, parameters) = (driver?, values);
         Some(StackDefinition {
             driver,

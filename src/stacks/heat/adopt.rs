@@ -5,7 +5,7 @@
 
 use std::io;
 
-use openstack_http::Method;
+use reqwest::Method;
 use serde_json::json;
 
 use super::{

@@ -3,27 +3,24 @@
 
 use std::{
     collections::HashMap,
-    fs,
     sync::{Arc, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use openstack::{
-    EndpointFilters, IdOrName, InterfaceType, ValidInterfaces,
-    auth::{AuthType, Password},
-    session::{ServiceType, Session},
-};
-use openstack_http::{Client as Http, Method, RequestBuilder, StatusCode, Url, redirect::Policy};
-use osauth::identity::ApplicationCredential;
+use reqwest::{Method, StatusCode, Url};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::{sync::Mutex, time::timeout};
 
-use super::settings::{Credentials, Project, Settings, User};
+use super::{
+    credentials::{Credentials, User},
+    keystone::{Session, sign_in},
+    settings::Settings,
+};
 use crate::{clock::Stopwatch, machine::Millis, stacks::StepError, text::excerpt};
 
 /// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// How long a new token may take.
 const TOKEN: Duration = Duration::from_secs(15);
 /// How long what only looks may take.
@@ -34,28 +31,25 @@ pub(super) const ACT: Duration = Duration::from_secs(60);
 /// However long a service wants to be left in peace.
 const PEACE: Duration = Duration::from_secs(120);
 
-/// A service by its name in the catalog. Versions are not asked for: what comes back has no project in it.
+/// A service by its type in the catalog.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Service(&'static str);
 
 pub(super) const HEAT: Service = Service("orchestration");
 pub(super) const COMPUTE: Service = Service("compute");
 
-impl ServiceType for Service {
-    fn catalog_type(&self) -> &'static str {
-        self.0
-    }
-    fn version_discovery_supported(&self) -> bool {
-        false
-    }
-}
-
 /// One cloud.
 pub(super) struct Client {
     settings: Settings,
-    session: Mutex<Option<Arc<Session>>>,
+    session: Mutex<Option<Arc<SignedIn>>>,
     /// Services that have asked to be left in peace, and for how long.
     peace: std::sync::Mutex<HashMap<&'static str, (Stopwatch, Duration)>>,
+}
+
+/// A session, and as whom it was begun.
+struct SignedIn {
+    session: Session,
+    credentials: Credentials,
 }
 
 /// An answer that is no error.
@@ -74,8 +68,8 @@ pub(super) enum Failure {
     Unheard(String),
     /// It was not even asked: Keystone does not know us, or not any more.
     Unknown(String),
-    /// The catalog does not have the service.
-    NoService,
+    /// Nobody knows where the service is, and why.
+    NoService(String),
 }
 
 /// What is asked.
@@ -99,6 +93,11 @@ impl Client {
         self.settings.shown()
     }
 
+    /// What people should know of its settings.
+    pub(super) fn settings_notes(&self) -> Vec<String> {
+        self.settings.notes()
+    }
+
     /// Whether we are an application credential, as far as that is known.
     pub(super) fn is_application_credential(&self) -> bool {
         self.settings.credentials().is_ok_and(|c| matches!(c.user, User::ApplicationCredential { .. }))
@@ -113,8 +112,7 @@ impl Client {
     /// Which Heat is asked about which project, as the catalog says.
     pub(super) async fn place(&self) -> Option<String> {
         let session = self.session().await.ok()?;
-        let url = timeout(LOOK, session.get_endpoint(HEAT, ["stacks"])).await.ok()?.ok()?;
-        Some(url.to_string())
+        Some(session.url(HEAT, &["stacks"], &[]).ok()?.to_string())
     }
 
     /// Asks; with a new session if the one there is is no longer good.
@@ -133,23 +131,20 @@ impl Client {
         }
     }
 
-    async fn once(&self, session: &Session, question: &Question<'_>) -> Result<Answer, Failure> {
-        let request = session
-            .request(question.service, question.method.clone(), question.path.iter().copied())
-            .query(question.query)
+    async fn once(&self, signed_in: &SignedIn, question: &Question<'_>) -> Result<Answer, Failure> {
+        let Session { http, token, .. } = &signed_in.session;
+        let request = http
+            .request(question.method.clone(), signed_in.url(question.service, question.path, question.query)?)
+            .header("x-auth-token", token.expose_secret())
             .header("accept", "application/json")
             .timeout(question.limit);
         let request = match question.body {
             Some(body) => request.json(body),
             None => request,
         };
-        // Once more around it: what the session asks Keystone in passing has no limit of its own.
-        let answer = timeout(question.limit, request.send_unchecked()).await;
+        let answer = timeout(question.limit, request.send()).await;
         let late = || Failure::Unheard(format!("no answer within {} s", question.limit.as_secs()));
-        let answer = answer.map_err(|_| late())?.map_err(|error| match error.kind() {
-            openstack::ErrorKind::EndpointNotFound => Failure::NoService,
-            _ => Failure::Unheard(error.to_string()),
-        })?;
+        let answer = answer.map_err(|_| late())?.map_err(|error| Failure::Unheard(cause(&error)))?;
         let status = answer.status();
         let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
         let at = header("date").and_then(time);
@@ -159,7 +154,7 @@ impl Client {
             self.peace().insert(question.service.0, (Stopwatch::start(), pause));
         }
         let text = timeout(question.limit, answer.text()).await;
-        let text = text.map_err(|_| late())?.map_err(|error| Failure::Unheard(error.to_string()))?;
+        let text = text.map_err(|_| late())?.map_err(|error| Failure::Unheard(cause(&error)))?;
         let body: Option<Value> = serde_json::from_str(&text).ok();
         if status.is_success() || status.is_redirection() {
             let body = body.or_else(|| text.trim().is_empty().then_some(Value::Null));
@@ -184,26 +179,37 @@ impl Client {
     }
 
     /// The session, made if need be; one at a time.
-    async fn session(&self) -> Result<Arc<Session>, Failure> {
+    async fn session(&self) -> Result<Arc<SignedIn>, Failure> {
         let mut session = self.session.lock().await;
         if let Some(session) = &*session {
             return Ok(session.clone());
         }
         let credentials = self.settings.credentials().map_err(Failure::Unknown)?;
-        let new = timeout(TOKEN, open(&credentials)).await;
-        let new = Arc::new(
-            new.map_err(|_| Failure::Unheard(format!("Keystone did not answer within {} s", TOKEN.as_secs())))??,
-        );
+        let new = timeout(TOKEN, sign_in(&credentials)).await;
+        let late = |_| Failure::Unheard(format!("Keystone did not answer within {} s", TOKEN.as_secs()));
+        let new = Arc::new(SignedIn { session: new.map_err(late)??, credentials });
         *session = Some(new.clone());
         Ok(new)
     }
 
     /// Not this session any more, unless somebody has made a new one already.
-    async fn forget(&self, old: &Arc<Session>) {
+    async fn forget(&self, old: &Arc<SignedIn>) {
         let mut session = self.session.lock().await;
         if session.as_ref().is_some_and(|current| Arc::ptr_eq(current, old)) {
             *session = None;
         }
+    }
+}
+
+impl SignedIn {
+    /// Returns the address of something of a service.
+    fn url(&self, service: Service, path: &[&str], query: &[(&str, &str)]) -> Result<Url, Failure> {
+        let mut url = self.session.endpoint(service.0, &self.credentials)?;
+        url.path_segments_mut().expect("an endpoint can be a base").pop_if_empty().extend(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(url)
     }
 }
 
@@ -217,15 +223,13 @@ impl Failure {
             Self::Said { message, .. } => StepError::Refused(format!("{doing}: Heat refuses: {message}")),
             Self::Unheard(why) => StepError::Unavailable(format!("{doing}: {why}")),
             Self::Unknown(why) => StepError::Unavailable(format!("{doing}: Keystone does not let us in: {why}")),
-            Self::NoService => {
-                StepError::Refused(format!("{doing}: the cloud's catalog has no such service in this region"))
-            }
+            Self::NoService(why) => StepError::Refused(format!("{doing}: {why}")),
         }
     }
 }
 
 /// What Heat says, or else what the status means.
-fn message(status: StatusCode, body: Option<&Value>) -> String {
+pub(super) fn message(status: StatusCode, body: Option<&Value>) -> String {
     let said = |value: &Value| value["error"]["message"].as_str().or(value["message"].as_str()).map(str::to_owned);
     let said = body.and_then(said).filter(|text| !text.is_empty());
     // What Heat's own gate refuses has no message, and Nova puts its under the name of the error.
@@ -250,104 +254,17 @@ fn pause(said: &str, now: Option<Millis>) -> Option<Duration> {
     seconds.or_else(until).map(|pause| pause.min(PEACE))
 }
 
+/// The innermost cause: "Connection refused" says more than "error sending request".
+pub(super) fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    if error.is_timeout() { "no answer in time".to_owned() } else { one_line(&cause.to_string()) }
+}
+
 /// People and the journal get one line.
 pub(super) fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().take(600).collect()
-}
-
-/// The token that a session was begun with, for as long as it is taken: the crate's own would be asked for anew on every
-/// call in its last ten minutes, and be kept when it was revoked.
-#[derive(Debug)]
-struct Held {
-    token: secrecy::SecretString,
-    inner: Box<dyn AuthType>,
-}
-
-#[async_trait::async_trait]
-impl AuthType for Held {
-    async fn authenticate(&self, _: &Http, request: RequestBuilder) -> Result<RequestBuilder, openstack::Error> {
-        Ok(request.header("x-auth-token", self.token.expose_secret()))
-    }
-    async fn get_endpoint(
-        &self,
-        http: &Http,
-        service: &str,
-        filters: &EndpointFilters,
-    ) -> Result<Url, openstack::Error> {
-        self.inner.get_endpoint(http, service, filters).await
-    }
-    async fn refresh(&self, _: &Http) -> Result<(), openstack::Error> {
-        Ok(())
-    }
-}
-
-async fn open(credentials: &Credentials) -> Result<Session, Failure> {
-    let unknown = |why: &dyn std::fmt::Display| Failure::Unknown(why.to_string());
-    // A redirect would turn a DELETE into a GET that succeeds.
-    let mut http = Http::builder().connect_timeout(CONNECT).timeout(ACT).redirect(Policy::none());
-    if let Some(path) = &credentials.cacert {
-        let pem =
-            fs::read(path).map_err(|cause| Failure::Unknown(format!("{} can not be read: {cause}", path.display())))?;
-        let found = openstack_http::Certificate::from_pem_bundle(&pem).map_err(|error| unknown(&error))?;
-        http = found.into_iter().fold(http, openstack_http::ClientBuilder::add_root_certificate);
-    }
-    let http = http.build().map_err(|error| unknown(&error))?;
-    let inner = authentication(credentials).map_err(|error| unknown(&error))?;
-    let probe = match inner.authenticate(&http, http.get(&credentials.auth_url)).await {
-        Ok(probe) => probe.build(),
-        Err(error) => return Err(no_token(&http, &credentials.auth_url, &error).await),
-    };
-    let probe = probe.map_err(|error| unknown(&error))?;
-    let token = probe.headers().get("x-auth-token").and_then(|token| token.to_str().ok());
-    let token = token.ok_or_else(|| Failure::Unheard("Keystone gave no token".to_owned()))?.into();
-    let session = Session::new_with_client(http, Held { token, inner })
-        .await
-        .map_err(|error| Failure::Unheard(error.to_string()))?;
-    let mut filters = EndpointFilters::default();
-    filters.region = credentials.region.clone();
-    if let Some(interface) = &credentials.interface {
-        let interface: InterfaceType =
-            interface.trim_end_matches("URL").parse().map_err(|error: openstack::Error| unknown(&error))?;
-        filters.interfaces = ValidInterfaces::one(interface);
-    }
-    Ok(session.with_endpoint_filters(filters))
-}
-
-/// Why there is no token. The crate keeps the cause to itself: it is asked once more for nothing but that.
-async fn no_token(http: &Http, auth_url: &str, error: &openstack::Error) -> Failure {
-    if matches!(error.kind(), openstack::ErrorKind::AuthenticationFailed | openstack::ErrorKind::AccessDenied) {
-        return Failure::Unknown(error.to_string());
-    }
-    let Err(again) = http.get(auth_url).timeout(CONNECT).send().await else {
-        return Failure::Unheard(format!("Keystone: {error}"));
-    };
-    let mut cause: &dyn std::error::Error = &again;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let cause = if again.is_timeout() { "no answer in time".to_owned() } else { one_line(&cause.to_string()) };
-    let at = again.url().and_then(|url| Some(format!(" at {}:{}", url.host_str()?, url.port_or_known_default()?)));
-    let at = at.unwrap_or_default();
-    let more = match auth_url.starts_with("https:") {
-        true => ", and does the system or `cacert` vouch for its certificate",
-        false => "",
-    };
-    Failure::Unheard(format!("Keystone{at} can not be reached: {cause}: is it up, is `auth_url` right{more}?"))
-}
-
-fn authentication(credentials: &Credentials) -> Result<Box<dyn AuthType>, openstack::Error> {
-    let Credentials { auth_url, user, secret, .. } = credentials;
-    let secret = secret.expose_secret();
-    Ok(match user {
-        User::ApplicationCredential { id } => Box::new(ApplicationCredential::new(auth_url, id, secret)?),
-        User::Password { name, domain, project } => {
-            let (project, domain_of_project) = match project {
-                Project::Id(id) => (IdOrName::from_id(id), None),
-                Project::Name { name, domain } => (IdOrName::from_name(name), Some(IdOrName::from_name(domain))),
-            };
-            let password = Password::new(auth_url, name, secret, domain)?;
-            Box::new(password.with_project_scope(project, domain_of_project))
-        }
-    })
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs::File};
 
-use openstack_http::Method;
+use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 

@@ -7,12 +7,15 @@
 
 mod adopt;
 mod client;
+mod cloud_keys;
 mod clouds;
 mod create;
+mod credentials;
 mod definition;
 mod endpoints;
 mod gather;
 mod kept;
+mod keystone;
 mod listing;
 mod observe;
 mod pace;
@@ -32,7 +35,7 @@ use std::{
     time::Duration,
 };
 
-use openstack_http::Method;
+use reqwest::Method;
 
 pub use definition::KEYS as DEFINITION_KEYS;
 pub use settings::KEYS as CLOUD_KEYS;
@@ -50,6 +53,16 @@ use crate::{
     machine::{RetirePermit, StackName},
     random::hex_of,
 };
+
+/// Reads the `OS_*` variables of an openrc file: what they say of a cloud, by the keys of a clouds.yaml.
+///
+/// # Errors
+/// What cannot be done or contradicts itself, in one sentence that names the variable or the key and repeats no secret.
+pub fn openrc(variables: &[(String, String)]) -> Result<BTreeMap<String, String>, String> {
+    let facts = clouds::variables(variables)?;
+    credentials::Parts::of(&facts)?;
+    Ok(facts)
+}
 
 /// Opens the driver for the cloud that the settings name. Connects to nothing.
 ///
@@ -205,6 +218,10 @@ impl StackDriver for Heat {
 
     fn can_adopt(&self) -> bool {
         true
+    }
+
+    fn settings_notes(&self) -> Vec<String> {
+        self.client.settings_notes()
     }
 
     fn call_limit(&self) -> Duration {

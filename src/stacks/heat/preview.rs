@@ -1,7 +1,7 @@
 //! What Heat says of a stack before it is made: is the template good with these very parameters and files, what would be
 //! made, and is there room for it. Must not make anything, and must not show the value of a parameter.
 
-use openstack_http::Method;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use openstack_http::Method;
+use reqwest::Method;
 use serde_json::Value;
 
 use super::{

@@ -3,13 +3,16 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::clouds::{entry, variables};
+use super::{
+    clouds::{Said, entry, entry_of_variables, variables},
+    credentials::{Credentials, Parts, User, overlay},
+};
 
 /// The keys of `cloud`.
 pub const KEYS: &[&str] = &[
@@ -18,9 +21,11 @@ pub const KEYS: &[&str] = &[
     "auth_url",
     "username",
     "user_domain_name",
+    "user_domain_id",
     "project_name",
     "project_id",
     "project_domain_name",
+    "project_domain_id",
     "application_credential_id",
     "secret",
     "region_name",
@@ -54,39 +59,6 @@ enum Secret {
     Env(String),
 }
 
-/// Who we are at which Keystone.
-pub(super) struct Credentials {
-    pub(super) auth_url: String,
-    pub(super) user: User,
-    pub(super) secret: SecretString,
-    pub(super) region: Option<String>,
-    pub(super) interface: Option<String>,
-    pub(super) cacert: Option<PathBuf>,
-}
-
-/// As whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum User {
-    Password { name: String, domain: String, project: Project },
-    ApplicationCredential { id: String },
-}
-
-/// A project by its name or its id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Project {
-    Name { name: String, domain: String },
-    Id(String),
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("auth_url", &self.auth_url)
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Settings {
     /// Reads the settings of an environment. `folder`: that of the pipeline file.
     ///
@@ -106,7 +78,7 @@ impl Settings {
             return Err(mistakes);
         }
         // What can not be had now would not be had later either.
-        new.facts().and_then(|facts| new.user(&facts).map(drop)).map_err(|why| vec![format!("`cloud`: {why}")])?;
+        new.facts().and_then(|said| Parts::of(&said.facts).map(drop)).map_err(|why| vec![format!("`cloud`: {why}")])?;
         Ok(new)
     }
 
@@ -130,6 +102,9 @@ impl Settings {
                     KEYS.join(", ")
                 )),
             }
+        }
+        if let Some(path) = self.written.get_mut("cacert") {
+            *path = self.folder.join(&path).display().to_string();
         }
         let file = self.written.remove("file").map(|file| self.folder.join(file));
         self.source = match self.written.remove("name") {
@@ -159,9 +134,8 @@ impl Settings {
     /// # Errors
     /// What is missing, in one sentence, without any secret.
     pub(super) fn credentials(&self) -> Result<Credentials, String> {
-        let facts = self.facts()?;
-        let user = self.user(&facts)?;
-        let key = match user {
+        let facts = self.facts()?.facts;
+        let key = match Parts::of(&facts)?.user {
             User::Password { .. } => "password",
             User::ApplicationCredential { .. } => "application_credential_secret",
         };
@@ -171,56 +145,46 @@ impl Settings {
                 format!("the {key} is missing: name where it is kept, `cloud.secret = {{ file = \"...\" }}`")
             })?,
         };
-        let take = |key: &str| facts.get(key).cloned();
-        Ok(Credentials {
-            auth_url: take("auth_url").ok_or("`auth_url` is missing")?,
-            user,
-            secret,
-            region: take("region_name"),
-            interface: take("interface"),
-            cacert: take("cacert").map(|path| self.folder.join(path)),
-        })
+        Credentials::new(&facts, secret)
     }
 
-    fn user(&self, facts: &BTreeMap<String, String>) -> Result<User, String> {
-        let need = |key: &str| facts.get(key).cloned().ok_or_else(|| format!("`{key}` is missing"));
-        need("auth_url")?;
-        if let Some(id) = facts.get("application_credential_id") {
-            return Ok(User::ApplicationCredential { id: id.clone() });
+    /// What people should know of it, a sentence each.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let Ok(said) = self.facts() else { return Vec::new() };
+        let mut notes = said.notes;
+        if Parts::of(&said.facts).is_ok_and(|parts| parts.is_unverified()) {
+            let place = match &self.source {
+                Source::Entry { name, file: Some(file) } => format!("cloud \"{name}\" of {}", file.display()),
+                Source::Entry { name, file: None } => format!("cloud \"{name}\" of the clouds.yaml"),
+                Source::Variables | Source::Written => "the OS_* variables".to_owned(),
+            };
+            notes.push(format!(
+                "{place} is spoken to whatever certificate it shows (`insecure` or `verify: false`): whoever stands between gets \
+                 the password. Name its authority as `cacert` instead"
+            ));
         }
-        let domain = |whose: &str| domain(facts, whose);
-        let project = match facts.get("project_id") {
-            Some(id) => Project::Id(id.clone()),
-            None => Project::Name { name: need("project_name")?, domain: domain("project")? },
-        };
-        Ok(User::Password { name: need("username")?, domain: domain("user")?, project })
+        notes
     }
 
     /// Everything that is said of the cloud, by its key in clouds.yaml.
-    fn facts(&self) -> Result<BTreeMap<String, String>, String> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let mut facts = match &self.source {
-            Source::Entry { name, file } => entry(name, file.as_deref())?,
-            Source::Variables => match variable("OS_CLOUD") {
-                Some(name) => entry(&name, None)?,
-                None => variables(variable)?,
-            },
-            Source::Written => BTreeMap::new(),
+    fn facts(&self) -> Result<Said, String> {
+        let region = self.written.get("region_name").map(String::as_str);
+        let mut said = match &self.source {
+            Source::Entry { name, file } => entry(name, file.as_deref(), region)?,
+            Source::Variables => {
+                let all: Vec<_> = std::env::vars_os()
+                    .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                    .collect();
+                let chosen = all.iter().find(|(name, value)| name == "OS_REGION_NAME" && !value.is_empty());
+                match entry_of_variables(&all)? {
+                    Some(name) => entry(&name, None, region.or(chosen.map(|(_, region)| region.as_str())))?,
+                    None => Said { facts: variables(&all)?, notes: Vec::new() },
+                }
+            }
+            Source::Written => Said::default(),
         };
-        facts.extend(self.written.clone());
-        Ok(facts)
-    }
-}
-
-/// `Default` is the only domain whose id is the same everywhere.
-fn domain(facts: &BTreeMap<String, String>, whose: &str) -> Result<String, String> {
-    let said = |key: &str| facts.get(&format!("{whose}_domain_{key}")).or_else(|| facts.get(&format!("domain_{key}")));
-    match (said("name"), said("id")) {
-        (Some(name), _) => Ok(name.clone()),
-        (None, Some(id)) if id != "default" => {
-            Err(format!("`{whose}_domain_id` is not understood: write `{whose}_domain_name`"))
-        }
-        _ => Ok("Default".to_owned()),
+        overlay(&mut said.facts, &self.written);
+        Ok(said)
     }
 }
 
@@ -250,66 +214,4 @@ impl Secret {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CLOUDS: &str = "clouds:\n  qa:\n    auth:\n      auth_url: https://keystone.example/v3\n      username: ci\n      \
-                          password: canary\n      project_name: shop\n      user_domain_id: default\n    region_name: One\n";
-
-    fn read(settings: &str) -> Result<Settings, Vec<String>> {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("clouds.yaml"), CLOUDS).unwrap();
-        fs::write(folder.path().join("key"), "from a file\n").unwrap();
-        let read = Settings::read(&toml::from_str(settings).unwrap(), folder.path());
-        // The folder must outlive what reads from it.
-        let _ = folder.keep();
-        read
-    }
-
-    #[test]
-    fn an_entry_is_read_and_what_is_written_out_goes_before_it() {
-        let found = read("cloud = { name = \"qa\", file = \"clouds.yaml\" }").unwrap().credentials().unwrap();
-        let project = Project::Name { name: "shop".into(), domain: "Default".into() };
-        assert_eq!(found.user, User::Password { name: "ci".into(), domain: "Default".into(), project });
-        assert_eq!(found.region.as_deref(), Some("One"));
-        assert_eq!(found.secret.expose_secret(), "canary");
-        let settings =
-            "cloud = { name = \"qa\", file = \"clouds.yaml\", region_name = \"Two\", secret = { file = \"key\" } }";
-        let found = read(settings).unwrap().credentials().unwrap();
-        assert_eq!(found.region.as_deref(), Some("Two"));
-        assert_eq!(found.secret.expose_secret(), "from a file");
-        assert!(!format!("{found:?}").contains("from a file"));
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_at_its_key() {
-        let wrong = |settings: &str| read(settings).map(drop).unwrap_err().join("\n");
-        assert!(wrong("cloud = { nam = \"qa\" }").contains("unknown key `nam`"));
-        assert!(wrong("cloud = { name = \"live\", file = \"clouds.yaml\" }").contains("there are: qa"));
-        assert!(wrong("cloud = { file = \"clouds.yaml\" }").contains("needs `name`"));
-        assert!(wrong("cloud = { auth_url = \"http://k\", username = \"u\" }").contains("`project_name` is missing"));
-        let told = wrong("cloud = { name = \"qa\", file = \"clouds.yaml\", secret = \"canary\" }");
-        assert!(told.contains("only where it is kept") && !told.contains("canary"), "{told}");
-        assert!(wrong("cloud = 3").contains("`cloud`"));
-    }
-
-    #[test]
-    fn an_openrc_file_says_the_same() {
-        let openrc = |name: &str| {
-            let value = match name {
-                "OS_AUTH_URL" => "https://keystone.example/v3",
-                "OS_USERNAME" => "ci",
-                "OS_PASSWORD" => "canary",
-                "OS_TENANT_NAME" => "shop",
-                _ => return None,
-            };
-            Some(value.to_owned())
-        };
-        let facts = variables(openrc).unwrap();
-        let settings = Settings { source: Source::Written, written: facts, secret: None, folder: PathBuf::new() };
-        let found = settings.credentials().unwrap();
-        let project = Project::Name { name: "shop".into(), domain: "Default".into() };
-        assert_eq!(found.user, User::Password { name: "ci".into(), domain: "Default".into(), project });
-        assert!(variables(|_| None).is_err());
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_yaml::{Mapping, Value};
+use crate::yaml::{self, Node};
 
 /// A template as far as we need to know it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -37,20 +37,20 @@ impl Template {
     /// # Errors
     /// What is wrong, beginning with `line:column: ` where that is known.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let root = mapping(text)?;
-        if !root.contains_key("heat_template_version") {
+        let root = map(text)?;
+        if root.get("heat_template_version").is_none() {
             return Err(
                 "1:1: `heat_template_version` is missing, for example 2021-04-16: is this a HOT template?".into()
             );
         }
-        if root.get("resources").and_then(Value::as_mapping).is_none_or(Mapping::is_empty) {
+        if section(&root, "resources").next().is_none() {
             return Err("1:1: it has no `resources`: nothing would be stood up".into());
         }
-        let names = |key: &str| -> BTreeSet<String> { entries(&root, key).map(|(name, _)| name.to_owned()).collect() };
+        let names = |key: &str| -> BTreeSet<String> { section(&root, key).map(|(name, _)| name.to_owned()).collect() };
         let mut files = BTreeSet::new();
-        references(&Value::Mapping(root.clone()), &mut files);
-        let is_server = |resource: &Value| resource.get("type").and_then(Value::as_str) == Some("OS::Nova::Server");
-        let servers = entries(&root, "resources").filter(|(_, r)| is_server(r));
+        references(&root, &mut files);
+        let is_server = |resource: &Node| resource.get("type").and_then(Node::text) == Some("OS::Nova::Server");
+        let servers = section(&root, "resources").filter(|(_, r)| is_server(r));
         let servers = servers.map(|(_, server)| flavor(server, &root)).collect();
         Ok(Self { parameters: names("parameters"), outputs: names("outputs"), files, servers })
     }
@@ -69,14 +69,16 @@ pub(super) fn of_environment(text: &str) -> Result<BTreeSet<Reference>, String> 
         "encrypted_param_names",
         "event_sinks",
     ];
-    let root = mapping(text)?;
-    let unknown = root.keys().filter_map(Value::as_str).find(|key| !SECTIONS.contains(key));
-    if let Some(key) = unknown {
-        return Err(format!(
-            "1:1: a Heat environment has no section `{}`; there are {}",
-            crate::text::excerpt(key),
-            SECTIONS.join(", ")
-        ));
+    let root = map(text)?;
+    for entry in root.entries() {
+        let shown = crate::text::excerpt(&entry.key);
+        if !SECTIONS.contains(&entry.key.as_str()) {
+            let known = SECTIONS.join(", ");
+            return Err(format!("{}: a Heat environment has no section `{shown}`; there are {known}", entry.at));
+        }
+        if entry.value.is_absent() {
+            return Err(format!("{}: the section `{shown}` is empty, which Heat refuses: leave it out", entry.at));
+        }
     }
     let mut files = BTreeSet::new();
     if let Some(registry) = root.get("resource_registry") {
@@ -85,23 +87,14 @@ pub(super) fn of_environment(text: &str) -> Result<BTreeSet<Reference>, String> 
     Ok(files)
 }
 
-fn mapping(text: &str) -> Result<Mapping, String> {
-    let read: Result<Value, _> = serde_yaml::from_str(text);
-    match read {
-        Ok(Value::Mapping(mapping)) => Ok(mapping),
-        Ok(_) => Err("1:1: this is no YAML with keys and values".to_owned()),
-        Err(error) => {
-            let place = error.location().map_or("1:1".to_owned(), |at| format!("{}:{}", at.line(), at.column()));
-            let why = error.to_string();
-            let why = why.split(" at line ").next().unwrap_or_default();
-            Err(format!("{place}: this is no YAML: {why}"))
-        }
-    }
+fn map(text: &str) -> Result<Node, String> {
+    let root = yaml::read(text).map_err(|fault| fault.to_string())?;
+    if root.map().is_some() { Ok(root) } else { Err(format!("{}: not YAML with keys and values", root.at)) }
 }
 
-fn entries<'a>(root: &'a Mapping, key: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
-    let section = root.get(key).and_then(Value::as_mapping);
-    section.into_iter().flatten().filter_map(|(name, value)| Some((name.as_str()?, value)))
+fn section<'a>(root: &'a Node, key: &str) -> impl Iterator<Item = (&'a str, &'a Node)> {
+    let section = root.get(key).map(Node::entries);
+    section.into_iter().flatten().map(|entry| (entry.key.as_str(), &entry.value))
 }
 
 fn is_template(name: &str) -> bool {
@@ -109,47 +102,36 @@ fn is_template(name: &str) -> bool {
 }
 
 /// Everything that `get_file` and the types of resources name.
-fn references(value: &Value, found: &mut BTreeSet<Reference>) {
-    match value {
-        Value::Mapping(mapping) => {
-            for (key, inner) in mapping {
-                match (key.as_str(), inner.as_str()) {
-                    (Some("get_file"), Some(name)) => {
-                        found.insert(Reference { name: name.to_owned(), template: false });
-                    }
-                    (Some("type"), Some(name)) if is_template(name) => {
-                        found.insert(Reference { name: name.to_owned(), template: true });
-                    }
-                    _ => references(inner, found),
-                }
+fn references(value: &Node, found: &mut BTreeSet<Reference>) {
+    for entry in value.entries() {
+        match (entry.key.as_str(), entry.value.text()) {
+            ("get_file", Some(name)) => drop(found.insert(Reference { name: name.to_owned(), template: false })),
+            ("type", Some(name)) if is_template(name) => {
+                found.insert(Reference { name: name.to_owned(), template: true });
             }
+            _ => references(&entry.value, found),
         }
-        Value::Sequence(list) => list.iter().for_each(|inner| references(inner, found)),
-        _ => {}
     }
+    value.list().into_iter().flatten().for_each(|inner| references(inner, found));
 }
 
-fn templates_in(value: &Value, found: &mut BTreeSet<Reference>) {
-    match value {
-        Value::String(name) if is_template(name) => {
-            found.insert(Reference { name: name.clone(), template: true });
-        }
-        Value::Mapping(mapping) => mapping.values().for_each(|inner| templates_in(inner, found)),
-        _ => {}
+fn templates_in(value: &Node, found: &mut BTreeSet<Reference>) {
+    if let Some(name) = value.text().filter(|name| is_template(name)) {
+        found.insert(Reference { name: name.to_owned(), template: true });
     }
+    value.entries().iter().for_each(|entry| templates_in(&entry.value, found));
 }
 
-fn flavor(server: &Value, root: &Mapping) -> Flavor {
-    let said = server.get("properties").and_then(|p| p.get("flavor"));
-    match said {
-        Some(Value::String(name)) => Flavor::Named(name.clone()),
-        Some(value) => match value.get("get_param").and_then(Value::as_str) {
-            Some(name) => {
-                let default = root.get("parameters").and_then(|p| p.get(name)).and_then(|p| p.get("default"));
-                Flavor::Parameter(name.to_owned(), default.and_then(Value::as_str).map(str::to_owned))
-            }
-            None => Flavor::Unknown,
-        },
+fn flavor(server: &Node, root: &Node) -> Flavor {
+    let Some(said) = server.get("properties").and_then(|p| p.get("flavor")) else { return Flavor::Unknown };
+    if let Some(name) = said.text() {
+        return Flavor::Named(name.to_owned());
+    }
+    match said.get("get_param").and_then(Node::text) {
+        Some(name) => {
+            let default = root.get("parameters").and_then(|p| p.get(name)).and_then(|p| p.get("default"));
+            Flavor::Parameter(name.to_owned(), default.and_then(Node::text).map(str::to_owned))
+        }
         None => Flavor::Unknown,
     }
 }
@@ -173,12 +155,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_merged_or_named_by_an_alias_is_found_and_numbers_are_names_too() {
+        let hot = "heat_template_version: 2021-04-16\nparameters: {flavor: {type: string, default: 0042}}\nresources:\n  one: &one\n    \
+                   type: OS::Nova::Server\n    properties: &p {flavor: 1e5, user_data: {get_file: &boot boot.sh}}\n  two:\n    <<: *one\n    \
+                   properties: {<<: *p, flavor: {get_param: flavor}}\n  three: {type: My::Own, properties: {x: {get_file: *boot}}}\n";
+        let hot = Template::parse(hot).unwrap();
+        assert_eq!(hot.files.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["boot.sh"]);
+        let by_parameter = Flavor::Parameter("flavor".into(), Some("0042".into()));
+        assert_eq!(hot.servers, [Flavor::Named("1e5".into()), by_parameter]);
+    }
+
+    #[test]
     fn what_is_no_template_is_said_with_its_place() {
         let wrong = |text: &str| Template::parse(text).unwrap_err();
         assert!(wrong("a: [1\nb: 2").starts_with("2:"), "{}", wrong("a: [1\nb: 2"));
         assert!(wrong("just words").starts_with("1:1: "));
         assert!(wrong("resources: {}").contains("heat_template_version"));
         assert!(wrong("heat_template_version: 2021-04-16").contains("no `resources`"));
+        assert!(wrong("heat_template_version: 2021-04-16\nresources: {}\nresources: {}").starts_with("3:1: "));
+        assert!(of_environment("parameters: ~").unwrap_err().starts_with("1:1: the section `parameters` is empty"));
         assert!(of_environment("paramters: {}").unwrap_err().contains("no section `paramters`"));
         let files = of_environment("resource_registry: {'My::Server': server.yaml}").unwrap();
         assert_eq!(files.into_iter().map(|f| f.name).collect::<Vec<_>>(), ["server.yaml"]);

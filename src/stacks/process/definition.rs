@@ -224,7 +224,7 @@ impl Definition {
     /// What it is to be filled with.
     /// What a build could do with it that people may not expect.
     pub(super) fn notes(&self) -> Vec<String> {
-        crate::program::shell_notes("`command`", &self.command)
+        crate::program::shell_notes("the stack definition's `command`", &self.command)
     }
 
     pub(super) fn needs(&self) -> Needs {
