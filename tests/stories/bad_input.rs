@@ -141,10 +141,13 @@ fn a_damaged_state_file_is_refused_with_file_and_line_and_nothing_is_touched() {
         .collect();
     let damaged = damaged.join("\n") + "\n";
     fs::write(house.state_file(), &damaged).expect("written");
-    assert_says(&refused(&house), &["journal-000001.jsonl, line 3", "checksum", "pointsman journal verify"]);
+    assert_says(
+        &refused(&house),
+        &["journal-000001.jsonl, line 3", "checksum", "records 1 to 2 are good", "pointsman serve --restored"],
+    );
     let verified = house.run(&["journal", "verify"]);
     assert!(!verified.status.success());
-    assert_says(&String::from_utf8_lossy(&verified.stderr), &["line 3", "truncate --size="]);
+    assert_says(&String::from_utf8_lossy(&verified.stderr), &["line 3", "head --bytes=", ".damaged"]);
     assert_eq!(fs::read_to_string(house.state_file()).expect("it is there"), damaged);
     assert_eq!(house.live_version().as_deref(), Some("v1"), "users notice nothing");
     fs::write(house.state_file(), good).expect("written");
