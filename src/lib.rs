@@ -8,6 +8,7 @@ mod descriptors;
 #[cfg(test)]
 mod docs_tests;
 pub mod git;
+mod holder;
 pub mod hooks;
 pub mod http;
 pub mod installation;

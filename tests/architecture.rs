@@ -198,6 +198,7 @@ fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
         "machine",
         "clock",
         "descriptors",
+        "holder",
         "log_file",
         "random",
         "signals",

@@ -187,7 +187,7 @@ pub async fn ban(server: &Server, verb: &str, wish: Ban) -> anyhow::Result<ExitC
     record(server, &wish.environment, verb, &body).await
 }
 
-async fn record(server: &Server, id: &EnvironmentId, verb: &str, body: &Value) -> anyhow::Result<ExitCode> {
+pub(super) async fn record(server: &Server, id: &EnvironmentId, verb: &str, body: &Value) -> anyhow::Result<ExitCode> {
     let connection: Connection = server.connect()?;
     match connection.send::<Done>(&format!("/v1/environments/{id}/{verb}"), body, Terms::default()).await {
         Ok(answer) => {

@@ -214,6 +214,15 @@ pub(super) const BUILDS: &str = asking!(
     "Example:
   pointsman builds reset shop --reason 'the job was made again'"
 );
+pub(super) const STACK: &str = asking!(
+    "Examples:
+  pointsman stack list
+  pointsman stack list shop/prod
+  pointsman stack retire shop/prod 7 --reason 'left from before the restore'
+
+After an older journal was put back, stacks that were made since are in no record of it. They are left alone, and listed as
+strangers."
+);
 pub(super) const PIN: &str = asking!(
     "Examples:
   pointsman pin shop/prod 1.4.2

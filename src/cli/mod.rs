@@ -25,6 +25,7 @@ mod rail;
 pub mod sample;
 pub mod screen;
 pub mod serve;
+pub mod stack;
 pub mod stack_run;
 pub mod status;
 mod story;
@@ -177,6 +178,12 @@ client! {
         #[command(subcommand)]
         verb: act::Builds,
     },
+    /// List the stacks that there are, and end those that the journal does not know
+    #[command(after_long_help = help::STACK)]
+    Stack {
+        #[command(subcommand)]
+        verb: stack::Stack,
+    },
     /// Show all environments, or one
     #[command(after_long_help = help::STATUS)]
     Status { #[command(flatten)] wish: status::Status, },
@@ -251,6 +258,7 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
         Client::Resume { wish, server } => act::whole(&server, "resume", wish).await,
         Client::Pin { wish, server } => act::ban(&server, "pin", wish).await,
         Client::Veto { wish, server } => act::ban(&server, "veto", wish).await,
+        Client::Stack { verb, server } => stack::run(&server, verb).await,
         Client::Builds { verb: act::Builds::Reset(wish), server } => act::reset_builds(&server, wish).await,
         Client::Status { wish, server } => status::status(&server, wish).await,
         Client::Why { environment, server } => status::why(&server, &environment).await,

@@ -24,6 +24,7 @@ use crate::{
     clock::Clock,
     descriptors,
     git::{Mirror, Mirrors},
+    holder,
     http::{self, App, router, serve as serve_http},
     installation::{self, Told, ToldOfJournal, ToldOfPlace},
     intake::keys::{self, Keys},
@@ -133,7 +134,11 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
     let mut beside: Vec<_> = notifier(&settings, &app)?.into_iter().collect();
     beside.push(keeper(&settings, identity, &app));
     let listener = TcpListener::bind(settings.server.listen).await;
-    let listener = listener.with_context(|| format!("listening at {}", settings.server.listen))?;
+    let listener = listener.with_context(|| {
+        let address = settings.server.listen;
+        let unknown = holder::listeners(address).is_empty();
+        if unknown { format!("listening at {address}") } else { holder::in_use(address, None) }
+    })?;
     let address = listener.local_addr()?;
     let place = settings.state.join("address");
     fs::write(&place, format!("{address}\n")).with_context(|| format!("writing {}", place.display()))?;

@@ -36,8 +36,10 @@ pub struct Status {
 
 /// An environment, or all of a pipeline.
 #[derive(Clone)]
-enum Place {
+pub enum Place {
+    /// A pipeline.
     Pipeline(Name),
+    /// An environment.
     Environment(EnvironmentId),
 }
 

@@ -27,6 +27,7 @@ pub(super) struct Row {
     needs_operator: bool,
     hooks: Vec<Hook>,
     trouble: Vec<Trouble>,
+    strangers: Vec<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -225,6 +226,11 @@ impl Row {
         notes.extend(self.pin.map(|release| match &self.pin_version {
             Some(version) => format!("pinned to {}", harmless(version)),
             None => format!("pinned to release {release}"),
+        }));
+        notes.extend((!self.strangers.is_empty()).then(|| {
+            let count = self.strangers.len();
+            let s = if count == 1 { "" } else { "s" };
+            format!("{count} stack{s} not in the journal: pointsman stack list {}", harmless(&self.environment))
         }));
         notes.extend(self.last_failure.as_ref().map(|last| {
             let outcome = last.outcome.replace('_', " ");

@@ -51,7 +51,7 @@ fn needs(method: &Method, action: &str) -> Role {
         (&Method::GET | &Method::HEAD, "logs") => Role::Deployer,
         (&Method::GET | &Method::HEAD, _) => Role::Viewer,
         (&Method::POST, "deploy" | "promote" | "abort" | "rollback" | "hold") => Role::Deployer,
-        (&Method::POST, "approve" | "resume" | "reset") => Role::Approver,
+        (&Method::POST, "approve" | "resume" | "reset" | "retire") => Role::Approver,
         _ => Role::Admin,
     }
 }

@@ -20,6 +20,7 @@ mod rules;
 mod server;
 mod shape;
 mod shown;
+mod stacks;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -131,12 +132,14 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rules::pin))
         .routes(routes!(rules::veto))
         .routes(routes!(rules::reset_builds))
+        .routes(routes!(stacks::retire))
         .layer(from_fn_with_state(app.clone(), again::once));
     document::asked_once(acting.get_openapi_mut());
     let mut asked = acting
         .routes(routes!(read::environments))
         .routes(routes!(read::environment))
         .routes(routes!(changes::changes))
+        .routes(routes!(stacks::stacks))
         .routes(routes!(read::deployment))
         .routes(routes!(releases::deployments))
         .routes(routes!(read::history))

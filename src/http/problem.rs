@@ -126,6 +126,14 @@ impl Problem {
         Self { detail, ..error.into() }
     }
 
+    /// The same, and what else there is to know.
+    pub(super) fn and(mut self, more: &str) -> Self {
+        if !more.is_empty() {
+            self.detail = format!("{}; {more}", self.detail);
+        }
+        self
+    }
+
     pub(super) fn not_found(detail: &str) -> Self {
         Self::new(404, detail)
     }

@@ -47,6 +47,8 @@ pub(super) struct Environment {
     pub one_way: Vec<String>,
     /// The hooks that run now.
     pub hooks: Vec<RunningHook>,
+    /// Stacks that bear our mark and that the journal does not know, by number; `GET .../stacks` shows them.
+    pub strangers: Vec<u32>,
     /// The deployments whose stacks are being torn down.
     pub retiring: Vec<u32>,
     /// Who stopped automatic deployments.

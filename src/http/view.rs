@@ -34,6 +34,7 @@ pub(super) fn state(id: &EnvironmentId, state: &machine::Environment, sight: &Si
         rollback: telling::rollback(state, &seen),
         one_way: telling::one_way(state),
         hooks: running(state),
+        strangers: telling::unknown(state, &seen).map(|number| number.0).collect(),
         retiring: state.retiring().iter().map(|r| r.number.0).collect(),
         hold: state.hold().map(hold),
         pin: state.pin(),

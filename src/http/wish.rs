@@ -114,6 +114,16 @@ pub(super) struct Rollback {
     pub reason: Option<Reason>,
 }
 
+/// Ending a stack that the journal does not know.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetireStack {
+    /// The number of the stack.
+    #[schema(required, maximum = 4_294_967_295_u32, value_type = u32, example = 7)]
+    pub number: Option<u32>,
+    pub reason: Option<Reason>,
+}
+
 /// Something with a reason and nothing else.
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]

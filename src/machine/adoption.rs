@@ -119,6 +119,9 @@ impl Environment {
             if !self.strangers.contains(&number) {
                 self.strangers.push(number);
             }
+            if !self.not_ours.contains(&number) {
+                self.not_ours.push(number);
+            }
             return;
         }
         let hooks = match farewell {

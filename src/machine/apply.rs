@@ -73,6 +73,7 @@ impl Environment {
                 self.retire(*number, &Plan::default(), (Vec::new(), None), at);
             }
             Event::StrangerFound { number } => self.stranger(*number)?,
+            Event::StrangerDismissed { number, .. } => self.stranger_dismissed(*number, at)?,
             Event::DriftSeen { shown, generation, in_a_row, words } => {
                 self.stray((*shown, words.as_ref()), *generation, *in_a_row, at)?;
             }

@@ -48,6 +48,8 @@ pub enum Command {
     Unveto(u32),
     /// Count builds from the beginning.
     ResetBuilds(Arc<str>),
+    /// End a stack of ours that is not in the journal.
+    DismissStranger(Number, Arc<str>),
     /// Any of these that has no reason of its own, and why, for the history.
     Because(Box<Command>, Arc<str>),
 }
@@ -145,6 +147,14 @@ pub enum Refusal {
     /// There is nothing to stand it up from.
     #[error("release {0} was adopted with its stack and can not be stood up again; deploy a build instead")]
     WasAdopted(u32),
+    /// Only a stack that the journal does not know is ended by name.
+    #[error("stack {number} {what}; only a stack that is not in the journal is ended by its number")]
+    NotAStranger {
+        /// The one named.
+        number: Number,
+        /// What it is.
+        what: &'static str,
+    },
     /// It is so already.
     #[error("{0}")]
     Already(&'static str),
@@ -182,6 +192,7 @@ impl Environment {
                 Err(Refusal::Already("no build with a number was accepted here, so there is nothing to reset"))
             }
             Command::ResetBuilds(reason) => Ok(Event::BuildsReset { reason: reason.clone() }),
+            Command::DismissStranger(number, reason) => self.dismiss_stranger(*number, reason),
             Command::Unveto(release) if !self.vetoes.iter().any(|v| v.release == *release) => {
                 Err(Refusal::Already("that release is not vetoed"))
             }

@@ -185,6 +185,13 @@ pub enum Event {
         /// Which.
         number: Number,
     },
+    /// A person wants a stranger gone: it is torn down as soon as nothing needs it (rule R58).
+    StrangerDismissed {
+        /// The number that it carries.
+        number: Number,
+        /// The reason, for people.
+        reason: Arc<str>,
+    },
     /// The front shows what nobody ordered, or may yet come to (rule R15): it is sent to the live stack again.
     DriftSeen {
         /// What it showed.

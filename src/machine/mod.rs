@@ -26,6 +26,7 @@ pub mod promotion;
 mod release;
 mod rules;
 mod state;
+mod strangers;
 mod straying;
 #[cfg(test)]
 mod tests;

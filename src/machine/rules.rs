@@ -111,6 +111,10 @@ rules! {
     r53 = 53,
     /// With nothing live, a front that serves a stack that nobody here knows is left to it.
     r54 = 54,
+    /// A person ends strangers only: nothing that is live, promised, under way or being torn down.
+    r58 = 58,
+    /// What was to be adopted and was let go is somebody else's, and no command ends it.
+    r59 = 59,
     /// What went down and came up again counts as up only once it has stayed good for a while.
     r61 = 61,
     /// The time that all lives of the controller have watched counts together.

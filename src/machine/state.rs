@@ -58,6 +58,9 @@ pub struct Environment {
     pub(super) ended: Vec<Ended>,
     /// Stacks with numbers that we never gave out. Never touched.
     pub(super) strangers: Vec<Number>,
+    /// Those of the strangers that were to be adopted and were let go: they are somebody else's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) not_ours: Vec<Number>,
     /// The last order to the front when an adoption came to nothing: until there is another one, nobody waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) let_go: Option<Generation>,
@@ -395,6 +398,10 @@ impl Environment {
     /// Stacks with numbers that were never given out.
     pub fn strangers(&self) -> &[Number] {
         &self.strangers
+    }
+    /// Returns those of the strangers that bear our mark: not those that were to be adopted and were let go.
+    pub fn unknown_stacks(&self) -> impl Iterator<Item = Number> {
+        self.strangers.iter().copied().filter(|number| !self.not_ours.contains(number))
     }
 
     /// The state of a deployment, and why if it has ended; `None` when it is unknown or longer ago than

@@ -18,6 +18,9 @@ use crate::{
 /// The step by which it is known what users see.
 pub(super) const ASKING_THE_FRONT: &str = "asking the front";
 
+/// The step by which a front is brought up. Where that fails, it says more than that nobody answers there.
+pub(super) const STARTING_FRONT: &str = "starting the front";
+
 /// The step by which somebody is told of trouble. It stands in nobody's way, so other trouble is named first.
 pub(crate) const TELLING: &str = "running `on_trouble`";
 
@@ -26,6 +29,9 @@ pub(crate) const TELLING: &str = "running `on_trouble`";
 pub struct Sight {
     /// When the world was looked at last.
     pub looked: Millis,
+    /// The stack that the front sent users to at that look; none inside where nobody gets them, none outside where the front
+    /// did not answer.
+    pub serves: Option<Option<Number>>,
     /// The stacks that are there.
     pub stacks: Vec<StackSight>,
     /// What does not work at the moment, newest last: one sentence for each kind of step.
@@ -61,6 +67,8 @@ pub struct StackSight {
     pub condition: &'static str,
     /// `passing`, `failing` or `unknown`.
     pub health: &'static str,
+    /// When it was made, where its provider tells.
+    pub made: Option<Millis>,
     /// Where it serves.
     pub endpoints: Vec<SocketAddr>,
     /// What stands out.
@@ -121,9 +129,12 @@ impl Sight {
             health: stack.health,
             remark: stack.remark.as_deref(),
         });
+        let step = |step: &str| self.trouble.iter().find(|t| t.step == step);
+        let not_started = step(STARTING_FRONT);
         let trouble = self.trouble.iter().rfind(|t| t.step != TELLING).or(self.trouble.last());
+        let trouble = trouble.filter(|t| t.step != ASKING_THE_FRONT).or(not_started).or(trouble);
         telling::Outlook {
-            front_silent: self.trouble.iter().find(|t| t.step == ASKING_THE_FRONT).map(|t| &*t.why),
+            front_silent: step(ASKING_THE_FRONT).map(|silent| &*not_started.unwrap_or(silent).why),
             looked: (self.looked.0 > 0).then_some(self.looked),
             stacks: stacks.collect(),
             front: self.front.iter().map(|concern| &concern.what).collect(),
@@ -170,7 +181,7 @@ impl Sight {
 }
 
 impl StackSight {
-    pub(super) fn new(stack: &StackView, endpoints: Option<&Vec<SocketAddr>>) -> Self {
+    pub(super) fn new(stack: &StackView, endpoints: Option<&Vec<SocketAddr>>, made: Option<Millis>) -> Self {
         Self {
             number: stack.number,
             condition: match stack.condition {
@@ -184,6 +195,7 @@ impl StackSight {
                 Health::Passing => "passing",
                 Health::Failing => "failing",
             },
+            made,
             endpoints: endpoints.cloned().unwrap_or_default(),
             remark: stack.remark.as_deref().map(str::to_owned),
         }

@@ -7,6 +7,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnord
 use tokio::sync::watch;
 
 use super::{
+    board::STARTING_FRONT,
     lives::Lives,
     looking::{Looking, Pulse},
     pacing::{Gait, Pacing, Slot},
@@ -21,7 +22,6 @@ use crate::{
 
 /// How long a stop waits for calls that are under way. Whatever they did is seen after the restart.
 const LAST_CALLS: Duration = Duration::from_secs(5);
-const STARTING_FRONT: &str = "starting the front";
 const WRITING: &str = "writing the state file";
 const KEEPING: &str = "writing down how long it was looked";
 

@@ -6,7 +6,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time:
 use futures_util::future::OptionFuture;
 
 use super::{
-    board::{ASKING_THE_FRONT, Board},
+    board::{ASKING_THE_FRONT, Board, StackSight},
     hooking::Hooks,
     promoting::Promotion,
     shared::{SharedStacks, within},
@@ -104,6 +104,8 @@ impl World {
         let stacks = listing.ok().map(|l| l.get(&self.id).cloned().unwrap_or_default());
         let endpoints: HashMap<Number, Vec<SocketAddr>> =
             stacks.iter().flatten().map(|s| (s.name.number, s.endpoints.clone())).collect();
+        let made: HashMap<Number, Millis> =
+            stacks.iter().flatten().filter_map(|s| Some((s.name.number, s.made?))).collect();
         let view = front.ok().map(|seen| self.front_view(seen.as_ref(), &endpoints));
         let asked = public_question(state, view.as_ref()).map(|number| self.ask_public(number));
         let probed = state.must_probe().filter(|n| endpoints.contains_key(n)).map(|n| self.probe(n, state, &endpoints));
@@ -122,7 +124,7 @@ impl World {
         let public = public.flatten();
         let observation =
             Observation { as_of, stacks, front: view, public, definition, hooks, quiet, ..Observation::default() };
-        self.show(&observation, &endpoints);
+        self.show(&observation, &endpoints, &made);
         Look { observation, endpoints }
     }
 
@@ -277,13 +279,15 @@ impl World {
         Some(Subject { stack: self.name(number), version })
     }
 
-    fn show(&self, seen: &Observation, endpoints: &HashMap<Number, Vec<SocketAddr>>) {
+    fn show(&self, seen: &Observation, endpoints: &HashMap<Number, Vec<SocketAddr>>, made: &HashMap<Number, Millis>) {
         let now = self.clock.now();
         let views = seen.stacks.iter().flatten();
-        let stacks = views.map(|s| super::board::StackSight::new(s, endpoints.get(&s.number))).collect();
+        let sight = |s: &StackView| StackSight::new(s, endpoints.get(&s.number), made.get(&s.number).copied());
+        let stacks = views.map(sight).collect();
         let mut news = Vec::new();
         self.board.update(&self.id, |sight| {
             sight.looked = now;
+            sight.serves = seen.front.as_ref().map(|front| front.serves);
             sight.front_host = self.front.place();
             news = sight.front_has(self.front.trouble(now), now);
             if seen.stacks.is_some() {

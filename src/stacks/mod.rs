@@ -19,7 +19,7 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 
 pub use self::logs::{BadPosition, Begin, LogLine, LogPage, Logs, LogsFrom, Position, Spot, Stream};
-use crate::machine::{EnvironmentId, Release, RetirePermit, StackName};
+use crate::machine::{EnvironmentId, Millis, Release, RetirePermit, StackName};
 
 /// What a stack driver is asked to bring about.
 #[derive(Debug, Clone)]
@@ -60,6 +60,8 @@ pub struct SeenStack {
     pub remark: Option<String>,
     /// How often a part of it has ended by itself since all of it was up. Always 0 where the provider does not tell.
     pub exits: u64,
+    /// When it was made, by the provider's clock, where that is known.
+    pub made: Option<Millis>,
     /// How it last did, in one sentence with the exit status and its last words.
     pub last_exit: Option<String>,
 }
@@ -67,7 +69,7 @@ pub struct SeenStack {
 impl SeenStack {
     /// A stack of which nothing stands out.
     pub fn new(name: StackName, status: StackStatus, endpoints: Vec<SocketAddr>) -> Self {
-        Self { name, status, endpoints, remark: None, exits: 0, last_exit: None }
+        Self { name, status, endpoints, remark: None, exits: 0, made: None, last_exit: None }
     }
 
     /// The same with a remark.

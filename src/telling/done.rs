@@ -49,6 +49,10 @@ pub(crate) fn done(id: &EnvironmentId, before: &Environment, event: &Event) -> S
         Event::Unvetoed { release: number, .. } => {
             format!("the veto of {} in {id} is lifted: it may be deployed again", release(before, *number))
         }
+        Event::StrangerDismissed { number, .. } => format!(
+            "stack {number} of {id} is being ended: it is torn down once a look shows that the front does not send users to it; \
+             `pointsman stack list {id}` shows it"
+        ),
         _ => format!("recorded in {id}; `pointsman history {id}` shows it"),
     }
 }

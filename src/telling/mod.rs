@@ -10,6 +10,7 @@ mod names;
 mod refusal;
 mod situation;
 mod story;
+mod strangers;
 mod wait;
 
 pub(crate) use done::done;
@@ -19,6 +20,7 @@ pub(crate) use names::{release, releases, version};
 pub(crate) use refusal::refusal;
 pub(crate) use situation::{Situation, last_failure, situation};
 pub(crate) use story::{Story, stories};
+pub(crate) use strangers::{strangers, unknown};
 pub(crate) use wait::{
     Readiness, WaitsFor, deadline, no_way_back, no_way_back_from, one_way, rollback, sentence, waits,
 };

@@ -16,6 +16,7 @@ pub(crate) fn refusal(id: &EnvironmentId, refusal: &Refusal) -> String {
         Refusal::NothingToGoBackTo => ("what there was", format!("history {id}")),
         Refusal::Vetoed(release, _) => ("to lift it", format!("veto {id} --release {release} --lift")),
         Refusal::NotTheirs { .. } | Refusal::OwnWish(_) => ("who may", format!("why {id}")),
+        Refusal::NotAStranger { .. } => ("what there is", format!("stack list {id}")),
         Refusal::Already(_) => ("how it is", format!("status {id}")),
     };
     format!("{refusal} ({what}: `pointsman {command}`)")

@@ -186,6 +186,10 @@ pub(crate) fn sentence(id: &EnvironmentId, state: &Environment, seen: &Outlook<'
     if state.active().is_none_or(|d| d.phase == Phase::Baking) {
         text = one_way(state).iter().fold(text, |text, limit| format!("{text} Mind that {limit}."));
     }
+    let strangers = super::strangers(id, state, seen);
+    if !strangers.is_empty() {
+        text = format!("{text} Besides, {strangers}.");
+    }
     if let Some(trouble) = &seen.trouble {
         text = format!("{text} In the way since {}: {}: {}", format_time(trouble.since), trouble.step, trouble.why);
     }

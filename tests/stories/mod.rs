@@ -50,6 +50,7 @@ mod reporting;
 mod rollback;
 mod secrets;
 mod sources;
+mod strangers;
 mod telling;
 mod tokens;
 mod trouble;

@@ -49,6 +49,7 @@ fn every_refusal_names_a_command_that_there_is() {
         Refusal::OwnWish("ann".into()),
         Refusal::NotTheFirst(number),
         Refusal::WasAdopted(7),
+        Refusal::NotAStranger { number, what: "is live" },
         Refusal::Already("nothing is held"),
     ];
     for refusal in all {

@@ -6,7 +6,9 @@ use super::kit::Shop;
 use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 20] = [
+const TABLE: [(&str, &str, Role); 22] = [
+    ("GET", "/v1/environments/shop/qa/stacks", Viewer),
+    ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
     ("GET", "/v1/environments", Viewer),
     ("GET", "/v1/environments/shop/qa", Viewer),
     ("GET", "/v1/deployments/shop/qa/1", Viewer),

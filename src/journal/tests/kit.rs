@@ -346,6 +346,7 @@ pub(super) fn story() -> Vec<Entry> {
         Event::OperatorNeeded { number: live, reason: r(), about },
         Event::Recovered { number: live, to: Number(11), generation: Generation(8), reason: r() },
         Event::BuildsReset { reason: r() },
+        Event::StrangerDismissed { number: Number(9), reason: r() },
     ]);
     let times = (0..).map(|n| Millis(1_760_000_000_000 + n * 1000));
     times.zip(events).map(|(at, event)| Entry { at, by: "pointsman".into(), event }).collect()

@@ -68,6 +68,7 @@ pub(super) enum People {
 impl People {
     pub(super) fn give(self, wish: Wish) -> bool {
         let stops = matches!(wish, Wish::Approve(..) | Wish::Meddle(..) | Wish::Abort(_) | Wish::Rollback(_));
+        let stops = stops || matches!(wish, Wish::Dismiss(_));
         match self {
             Self::AbortAndRollback => stops,
             Self::HoldPinVeto => !stops || matches!(wish, Wish::Approve(..)),
@@ -107,6 +108,8 @@ pub(super) struct Config {
     pub(super) silent: Option<HookPoint>,
     /// The first so many builds are adoptions of the stack that is there.
     pub(super) adopts: u8,
+    /// A stack with the number 2 bears our mark, and the journal, which is older, does not know it.
+    pub(super) stranger: bool,
     /// Where users are sent when what is live stays down.
     pub(super) recover: RecoverTo,
     pub(super) front: Obedience,

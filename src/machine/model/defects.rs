@@ -1,4 +1,4 @@
-//! The check can fail: each of the rules R1 to R26 and R30 to R54, R61 and R62, taken out, breaks a promise (`promotion.rs` beside this does the
+//! The check can fail: each of the rules R1 to R26 and R30 to R54, R58, R59, R61 and R62, taken out, breaks a promise (`promotion.rs` beside this does the
 //! same to R27 to R29). Where a second rule would still catch what the first one lets through, both are out; the table says so.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ const RECOVERY: Config = Config { recover: RecoverTo::Standby, ..PLAIN };
 const ALWAYS_ON: Config = Config { live_at_start: false, fenced: false, always_on: true, ..PLAIN };
 const TWO_CONTROLLERS: Config = Config { controllers: 2, ..PLAIN };
 
-const DEFECTS: [Defect; 59] = [
+const DEFECTS: [Defect; 61] = [
     defect(
         "R1 intent is durable before the effect leaves",
         "1. ... and never",
@@ -326,6 +326,20 @@ const DEFECTS: [Defect; 59] = [
         B,
     ),
     defect("R62 ... for a gate too", "3. every deployment ends", &[62], Config { looped: true, ..GATE }, B),
+    defect(
+        "R58 a person ends strangers only",
+        "3. every deployment ends",
+        &[58],
+        Config { stranger: true, ..PLAIN },
+        Budget { wishes: 1, ..B },
+    ),
+    defect(
+        "R59 what was let go is not ended by a command",
+        "1. an adoption takes",
+        &[59],
+        ADOPTION,
+        Budget { wishes: 2, ..B },
+    ),
 ];
 
 /// One defect in a line, or why it was not found as it should.

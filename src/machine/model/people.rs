@@ -52,6 +52,9 @@ impl Config {
             let release = u8::try_from(d.release.number).unwrap();
             may(Wish::Veto(release));
         }
+        if self.stranger || self.adopts > 0 {
+            world.cloud.stacks.iter().flatten().for_each(|t| may(Wish::Dismiss(t.owner)));
+        }
         env.vetoes().iter().for_each(|v| may(Wish::Unveto(u8::try_from(v.release).unwrap())));
     }
 
@@ -68,6 +71,7 @@ impl Config {
             Wish::Unpin => Command::Unpin,
             Wish::Veto(release) => Command::Veto(release.into(), text()),
             Wish::Unveto(release) => Command::Unveto(release.into()),
+            Wish::Dismiss(id) => Command::DismissStranger(number(id), text()),
         };
         if let Wish::Abort(id) = wish
             && !self.on(22)
@@ -77,11 +81,14 @@ impl Config {
         let Ok(event) = self.base(w, c).env.command(&command, wish.by()) else { return };
         let meant = match wish {
             Wish::Approve(id, _) | Wish::Meddle(_, id, _) => named(&event) == Some(id),
-            Wish::Abort(id) | Wish::Rollback(id) => named(&event) == Some(id),
+            Wish::Abort(id) | Wish::Rollback(id) | Wish::Dismiss(id) => named(&event) == Some(id),
             _ => true,
         };
         if !meant {
             w.told.broken = Some(Promise::Misdirected);
+        }
+        if let Event::StrangerDismissed { number, .. } = &event {
+            w.told.dismissed.add(id(*number));
         }
         if matches!(wish, Wish::Meddle(person, _, gate) if !may_open(person, gate)) {
             w.told.broken = Some(Promise::WrongApprover);
@@ -133,7 +140,8 @@ fn named(event: &Event) -> Option<Id> {
         | Event::Ended { number, .. }
         | Event::RollbackRequested { number, .. }
         | Event::UndoOrdered { number, .. }
-        | Event::RollbackWentCold { number, .. } => Some(id(*number)),
+        | Event::RollbackWentCold { number, .. }
+        | Event::StrangerDismissed { number, .. } => Some(id(*number)),
         _ => None,
     }
 }

@@ -131,7 +131,10 @@ fn accounted(_: &Config, w: &World) -> bool {
     let env = &w.core.env;
     let known = |n: Id| {
         let under_way = env.active().iter().copied().chain(env.queue()).any(|d| id(d.number) == n);
-        under_way || env.ended().iter().any(|e| id(e.number) == n) || env.strangers().iter().any(|s| id(*s) == n)
+        under_way
+            || w.told.dismissed.has(n)
+            || env.ended().iter().any(|e| id(e.number) == n)
+            || env.strangers().iter().any(|s| id(*s) == n)
     };
     (1..=id(env.last_number())).all(known)
 }

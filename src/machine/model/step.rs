@@ -27,6 +27,11 @@ impl Config {
         if self.unknown_at_start {
             (cloud.front.serves, told.by_hand) = (UNKNOWN, true);
         }
+        if self.stranger {
+            cloud.stacks[self.slot(2)] = Some(Thing { owner: 2, condition: Condition::Ready, health: Health::Passing });
+            // Whoever made it knew that it may have the traffic.
+            told.passed.add(2);
+        }
         cloud.adoptee = (self.adopts > 0).then_some(0);
         let core = canon::start(self);
         let mut controllers = [Controller { leads: true, ..Controller::default() }, Controller::default()];

@@ -156,6 +156,8 @@ pub(super) enum Wish {
     Unpin,
     Veto(u8),
     Unveto(u8),
+    /// End a stack, by its number.
+    Dismiss(Id),
 }
 
 /// One look at the world, held by a controller.
@@ -261,6 +263,8 @@ pub(super) struct Told {
     pub(super) good: Ids,
     /// Deployments whose way back a person gave up: their order may yet arrive, and is mended.
     pub(super) given_up: Ids,
+    /// Stacks that are not in the journal, as it was put back, and that a person ended.
+    pub(super) dismissed: Ids,
     /// Stacks from which users were taken because they were down, since the last deployment or word of a person.
     pub(super) left: Ids,
     /// Where there is a stack to adopt: the front was ordered to one that we made.

@@ -46,6 +46,7 @@ pub(super) const PLAIN: Config = Config {
     hooks: &[],
     silent: None,
     adopts: 0,
+    stranger: false,
     recover: RecoverTo::Restart,
     front: Obedience::Obeys,
     always_on: false,
@@ -58,7 +59,14 @@ pub(super) const PLAIN: Config = Config {
 };
 
 /// What the normal test run explores.
-pub(super) const WORLDS: [Config; 56] = [
+pub(super) const WORLDS: [Config; 57] = [
+    Config {
+        name: "a stack that the journal, which was put back, does not know",
+        stranger: true,
+        long_requests: true,
+        budget: Budget { wishes: 2, drift: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
     Config {
         name: "one controller",
         budget: Budget { hooks: [2, 1, 1], crash: 1, lose: 1, wishes: 1, ..NOTHING_WRONG },

@@ -87,8 +87,10 @@ impl Heat {
     }
 
     async fn seen(&self, ours: &Ours, now: Option<Millis>) -> SeenStack {
-        let of =
-            |status, endpoints, remark| SeenStack::new(ours.tagged.name.clone(), status, endpoints).remarked(remark);
+        let of = |status, endpoints, remark| SeenStack {
+            made: ours.created,
+            ..SeenStack::new(ours.tagged.name.clone(), status, endpoints).remarked(remark)
+        };
         let failed = |remark| of(StackStatus::Failed, Vec::new(), Some(remark));
         match ours.status.as_str() {
             "CREATE_IN_PROGRESS" | "INIT_COMPLETE" | "INIT_IN_PROGRESS" => {

@@ -9,6 +9,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 use serde::{Deserialize, Serialize};
 
 use super::identity::Mark;
+use crate::holder::listeners;
+pub(super) use crate::holder::name;
 
 /// A process of a stack. With when it began (clock ticks since the host came up) its number is nobody else's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -144,55 +146,9 @@ pub(super) fn ticks() -> io::Result<u64> {
     ticks.ok_or_else(|| io::Error::other(format!("the host says that it is up for {text:?}")))
 }
 
-/// Who listens at a port that a stack has: the process, as far as this user may see it.
+/// The process that listens at this address, as far as this user may see it.
 pub(super) fn listener(endpoint: std::net::SocketAddr) -> Option<Member> {
-    let inode = listening_inode(endpoint)?;
-    let wanted = format!("socket:[{inode}]");
-    let pids = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let holds = |pid: &i32| {
-        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().filter_map(Result::ok);
-        open.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|target| target.to_str() == Some(&wanted))
-    };
-    let pid = pids.into_iter().find(holds)?;
-    Member::at(pid, None)
-}
-
-/// The inode of the socket that listens there, at this address or at all of them.
-fn listening_inode(endpoint: std::net::SocketAddr) -> Option<String> {
-    /// The state LISTEN.
-    const LISTEN: &str = "0A";
-    let port = format!(":{:04X}", endpoint.port());
-    let own = hexadecimal(endpoint.ip());
-    let of_all = |address: &str| address.bytes().all(|b| b == b'0');
-    let inode = |line: &str| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let address = fields.get(1)?.strip_suffix(&port)?;
-        let there = (address == own || of_all(address)) && *fields.get(3)? == LISTEN;
-        there.then(|| fields.get(9).map(|inode| (*inode).to_owned())).flatten()
-    };
-    // A host without IPv6 has no second table.
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|table| fs::read_to_string(table).ok());
-    tables.into_iter().find_map(|table| table.lines().skip(1).find_map(inode))
-}
-
-/// An address as `/proc/net/tcp` shows it: words of four bytes in the host's order.
-fn hexadecimal(ip: std::net::IpAddr) -> String {
-    let bytes = match ip {
-        std::net::IpAddr::V4(v4) => v4.octets().to_vec(),
-        std::net::IpAddr::V6(v6) => v6.octets().to_vec(),
-    };
-    let word = |word: &[u8]| match word.try_into() {
-        Ok(word) => format!("{:08X}", u32::from_ne_bytes(word)),
-        Err(_) => String::new(),
-    };
-    bytes.chunks(4).map(word).collect()
-}
-
-/// The name of a program, for people.
-pub(super) fn name(pid: i32) -> String {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm"));
-    name.map_or_else(|_| "?".to_owned(), |name| name.trim().chars().filter(|c| !c.is_control()).collect())
+    Member::at(listeners(endpoint).into_iter().next()?, None)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::{
     io::{self, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -16,7 +17,7 @@ use super::{
     family::{self, Member},
     identity::{self, Mark},
 };
-use crate::machine::{EnvironmentId, Name, Number, Release, StackName};
+use crate::machine::{EnvironmentId, Millis, Name, Number, Release, StackName};
 
 /// What a stack was asked to be. Written once, before anything of it runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -36,6 +37,18 @@ pub(super) struct Spec {
     /// Where the artifact led when the stack was made, if it is a path: it must lead there as long as the stack is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) artifact_at: Option<PathBuf>,
+}
+
+impl StackFolder {
+    /// When the stack was made, by this host's clock.
+    pub(super) fn made(&self) -> Option<Millis> {
+        let since = fs::metadata(self.0.join("spec.json"))
+            .and_then(|file| file.modified())
+            .ok()?
+            .duration_since(UNIX_EPOCH)
+            .ok()?;
+        u64::try_from(since.as_millis()).ok().map(Millis)
+    }
 }
 
 impl Spec {

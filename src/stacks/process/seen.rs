@@ -29,6 +29,7 @@ pub(super) fn look(name: StackName, folder: &StackFolder) -> SeenStack {
         (Err(error), _) => (StackStatus::Creating, Some(format!("its lock cannot be read: {error}"))),
     };
     let mut seen = SeenStack::new(name, status, spec.endpoints).remarked(remark);
+    seen.made = folder.made();
     if let Some(state) = state {
         seen.exits = state.instances.iter().map(|entry| entry.exits).sum();
         seen.last_exit = state.last_exit;
@@ -83,7 +84,7 @@ pub(super) fn leaving(name: StackName, folder: &StackFolder, left: &Left) -> See
         parts.insert(0, format!("{} of its processes still run", left.processes));
     }
     let remark = (!parts.is_empty()).then(|| parts.join("; "));
-    SeenStack::new(name, StackStatus::Deleting, endpoints).remarked(remark)
+    SeenStack { made: folder.made(), ..SeenStack::new(name, StackStatus::Deleting, endpoints).remarked(remark) }
 }
 
 /// Why a supervisor ended before it could say anything else.

@@ -24,6 +24,7 @@ use tokio::{
 use super::{Faults, Follower, Front, FrontError, RESERVE, SETTINGS, SUCCESSION, Start, digest, io_error};
 use crate::{
     descriptors::{Reserve, raise_limit},
+    holder,
     web_front::builtin::{
         control::{Answer, CONTROL, Order, bind, connect, receive, send, socket},
         handoff,
@@ -69,9 +70,12 @@ pub(super) async fn begin(folder: &Path, start: Start) -> Result<Front, FrontErr
     for &address in &settings.listen {
         let listener = match inherited.listeners.remove(&address).or_else(|| kept.remove(&address)) {
             Some(listener) => listener,
-            None => listen_patiently(address, inherited.link.is_none())
-                .await
-                .map_err(io_error(format!("{address} can not be listened on")))?,
+            None => listen_patiently(address, inherited.link.is_none()).await.map_err(|error| {
+                let in_use = error.kind() == io::ErrorKind::AddrInUse;
+                let by =
+                    in_use.then(|| format!(": {}", holder::in_use(address, folder.canonicalize().ok().as_deref())));
+                io_error(format!("{address} cannot be listened on{}", by.unwrap_or_default()))(error)
+            })?,
         };
         listeners.push((address, listener));
     }

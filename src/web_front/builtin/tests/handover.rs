@@ -73,7 +73,7 @@ async fn a_successor_that_can_not_begin_changes_nothing() {
     std::fs::write(old.folder.path().join("settings.toml"), text).unwrap();
     let start = process::Start { take_over: true, ..Default::default() };
     let failed = process::run(old.folder.path(), start, std::future::pending()).await;
-    assert!(failed.unwrap_err().to_string().contains("can not be listened on"));
+    assert!(failed.unwrap_err().to_string().contains("cannot be listened on"));
     until("the old one serves again", async || old.driver.seen().await.is_ok()).await;
     assert_eq!(get(old.address, "/", "").await.body, "blue");
 }
