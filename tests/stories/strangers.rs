@@ -34,7 +34,7 @@ fn what_was_made_after_the_copy_of_a_journal_is_listed_and_ended_by_command_and_
     assert!(house.stop().success());
     // The copy knows v1 only; v2 runs on, and has the traffic.
     fs::write(house.state_file(), journal).expect("put back");
-    house.start();
+    house.start_with(&["--restored"]);
     house.until("the front is sent to what the journal says", || (house.live_version()? == "v1").then_some(()));
     house.until("v2 is a stranger that users do not reach", || {
         let all = stacks(&house);
