@@ -1,4 +1,4 @@
-//! The five promises, and what they rest on, as properties of every state.
+//! The promises, and what they rest on, as properties of every state.
 
 use super::{
     alive::{is_fought_over, rest},
