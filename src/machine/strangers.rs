@@ -15,14 +15,14 @@ use super::{
 impl Environment {
     /// The answer to whoever wants a stranger gone. Whether it is in use now decides the permit, on a fresh look.
     pub(super) fn dismiss_stranger(&self, number: Number, reason: &Arc<str>) -> Result<Event, Refusal> {
-        match self.known_as(number) {
-            Some(what) if self.rules.r58() => Err(Refusal::NotAStranger { number, what }),
-            _ if self.not_ours.contains(&number) && self.rules.r59() => Err(Refusal::NotAStranger {
-                number,
-                what: "was to be adopted and was let go, so it is not ours to end",
-            }),
-            _ => Ok(Event::StrangerDismissed { number, reason: reason.clone() }),
+        if let Some(what) = self.known_as(number).filter(|_| self.rules.r58()) {
+            return Err(Refusal::NotAStranger { number, what });
         }
+        if self.not_ours.contains(&number) && self.rules.r59() {
+            let what = "was to be adopted and was let go, so it is not ours to end";
+            return Err(Refusal::NotAStranger { number, what });
+        }
+        Ok(Event::StrangerDismissed { number, reason: reason.clone() })
     }
 
     /// What a stack is, in words that go on from its number; nothing for a stranger.

@@ -88,7 +88,7 @@ impl Environment {
         let broken = seen.stack(number).is_some_and(|s| lost(s.condition));
         let length = match self.live.as_ref().map(|s| s.plan.retain) {
             Some(Retain::For(length)) => length,
-            _ => Millis(0),
+            Some(Retain::None | Retain::UntilNext) | None => Millis(0),
         };
         let since = |until: Millis| until.since(length);
         let over = matches!(standby.promise, Promise::Until(time) if now >= time && seen.is_over(since(time), length, now, self.rules));
