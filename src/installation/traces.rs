@@ -32,7 +32,8 @@ pub(super) fn beside_the_journal(state: &Path, known: Option<&Record>) -> Vec<St
     let running = running_below(&path);
     found.extend(running.into_iter().filter(|process| known.is_none() || process.starts_with("stack-run")));
     if known.is_none() {
-        let started = AFTER_A_START.into_iter().filter(|(name, _)| *name != "journal");
+        // People put a token there before the first start.
+        let started = AFTER_A_START.into_iter().filter(|(name, _)| !["journal", "token"].contains(name));
         found.extend(started.filter_map(|(name, depth)| first(state, name, depth)));
     }
     found
