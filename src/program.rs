@@ -30,7 +30,7 @@ pub(crate) enum Input<'a> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoEnd {
     /// It never began.
-    #[error("it can not be started: {0}")]
+    #[error("it cannot be started: {0}")]
     NotStarted(std::io::Error),
     /// It took longer than it may.
     #[error("no end within {} s", .0.as_secs_f32())]

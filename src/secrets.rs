@@ -27,25 +27,25 @@ const KEY: &str = "fingerprint-key";
 /// How many hexadecimal digits a fingerprint has.
 const DIGITS: usize = 12;
 
-/// Why a secret can not be had. Names it, never its value.
+/// Why a secret cannot be had. Names it, never its value.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It can not be read from where it is kept.
-    #[error("the secret {name} of {pipeline} can not be read: {cause}")]
+    /// It cannot be read from where it is kept.
+    #[error("the secret {name} of {pipeline} cannot be read: {cause}")]
     Unreadable {
-        /// Which.
+        /// Name of the secret.
         name: Arc<str>,
-        /// Whose.
+        /// Pipeline that the secret belongs to.
         pipeline: Name,
-        /// Why.
+        /// Cause, in the words of the system.
         cause: keys::Error,
     },
     /// It is no text.
-    #[error("the secret {name} of {pipeline} can not be read: it is no text in UTF-8, or has a zero byte")]
+    #[error("the secret {name} of {pipeline} cannot be read: it is no text in UTF-8, or has a zero byte")]
     NoText {
-        /// Which.
+        /// Name of the secret.
         name: Arc<str>,
-        /// Whose.
+        /// Pipeline that the secret belongs to.
         pipeline: Name,
     },
     /// A release was made with it, and it is no longer in the file.
@@ -53,9 +53,9 @@ pub enum Error {
         "the secret {name} is no longer in [secrets] of {pipeline}, and release {release} is made with it: put it back"
     )]
     Gone {
-        /// Which.
+        /// Name of the secret.
         name: Arc<str>,
-        /// Whose.
+        /// Pipeline that the secret belongs to.
         pipeline: Name,
         /// The release's number.
         release: u32,
@@ -63,14 +63,14 @@ pub enum Error {
     /// It is not in the file.
     #[error("there is no secret {name} in [secrets] of {pipeline}")]
     Unknown {
-        /// Which.
+        /// Name of the secret.
         name: Arc<str>,
-        /// Whose.
+        /// Pipeline that the secret belongs to.
         pipeline: Name,
     },
     /// The key of the fingerprints is not to be had.
     #[error(
-        "the key of the fingerprints {0} can not be used: {1}; restore it from a backup, or remove it for a new one"
+        "the key of the fingerprints {0} cannot be used: {1}; restore it from a backup, or remove it for a new one"
     )]
     Key(PathBuf, io::Error),
 }
@@ -96,7 +96,7 @@ impl Secrets {
     /// Reads all of them once.
     ///
     /// # Errors
-    /// All that can not be had, at once.
+    /// All that cannot be had, at once.
     pub fn open(state: &Path, pipelines: &Pipelines) -> Result<Self, Vec<Error>> {
         let path = state.join(KEY);
         let made = if path.exists() { Ok(()) } else { make_key(&path) };
@@ -142,14 +142,14 @@ impl Secrets {
     /// The fingerprint of one as it is now.
     ///
     /// # Errors
-    /// Why it can not be had.
+    /// Why it cannot be had.
     pub fn fingerprint_now(&self, pipeline: &Name, name: &Arc<str>) -> Result<Arc<str>, Error> {
         let gone = || Error::Gone { name: name.clone(), pipeline: pipeline.clone(), release: 0 };
         let source = self.0.sources.get(pipeline).and_then(|s| s.get(name)).ok_or_else(gone)?;
         self.read(pipeline, name, source).map(|(_, fingerprint)| fingerprint)
     }
 
-    /// The fingerprints of these as they are now, by what the stacks call them; of one that can not be read, as it was
+    /// The fingerprints of these as they are now, by what the stacks call them; of one that cannot be read, as it was
     /// last.
     pub fn fingerprints(&self, pipeline: &Name, names: &BTreeMap<Arc<str>, Arc<str>>) -> BTreeMap<Arc<str>, Arc<str>> {
         let one = |(called, name): (&Arc<str>, &Arc<str>)| {
@@ -166,7 +166,7 @@ impl Secrets {
     /// The values that a release is made with, as they are now. That one has changed since is no obstacle.
     ///
     /// # Errors
-    /// The first that can not be had.
+    /// The first that cannot be had.
     pub fn values(
         &self,
         environment: &EnvironmentId,
@@ -191,7 +191,7 @@ impl Secrets {
     /// The values of these as they are now, by what a hook calls them.
     ///
     /// # Errors
-    /// The first that can not be had.
+    /// The first that cannot be had.
     pub fn named(
         &self,
         pipeline: &Name,
@@ -338,10 +338,10 @@ front = { driver = "builtin", listen = "127.0.0.1:18099" }
         let told: Vec<String> = wrong.iter().map(ToString::to_string).collect();
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(
-            told[0].starts_with("the secret db of shop can not be read: ") && told[0].ends_with("is empty"),
+            told[0].starts_with("the secret db of shop cannot be read: ") && told[0].ends_with("is empty"),
             "{told:?}"
         );
-        assert!(told[1].starts_with("the secret mail of shop can not be read: "), "{told:?}");
+        assert!(told[1].starts_with("the secret mail of shop cannot be read: "), "{told:?}");
     }
 
     #[test]
@@ -358,7 +358,7 @@ front = { driver = "builtin", listen = "127.0.0.1:18099" }
         fs::remove_file(folder.path().join("mail")).unwrap();
         assert_eq!(secrets.fingerprints(&shop, &names)["mail"], before["mail"]);
         let why = secrets.values(&live(), &release).map(drop).unwrap_err().to_string();
-        assert!(why.starts_with("the secret mail of shop can not be read: "), "{why}");
+        assert!(why.starts_with("the secret mail of shop cannot be read: "), "{why}");
     }
 
     #[test]

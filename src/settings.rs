@@ -97,7 +97,7 @@ impl Settings {
                 return Ok(Self::default_in(Path::new("")));
             }
             Err(cause) => {
-                let why = format!("the settings can not be read: {cause}");
+                let why = format!("the settings cannot be read: {cause}");
                 return Err(vec![Mistake::of_file(path.display().to_string(), why)]);
             }
         };

@@ -27,7 +27,7 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    /// A mistake that has no place in the text, as a file that can not be read.
+    /// A mistake that has no place in the text, as a file that cannot be read.
     pub fn of_file(file: impl Into<String>, text: impl Into<String>) -> Self {
         Self { file: file.into(), line: 0, column: 0, text: text.into() }
     }

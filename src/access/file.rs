@@ -48,7 +48,7 @@ pub struct Token {
     pub only: Option<Arc<[Scope]>>,
 }
 
-/// Why the file can not be read or changed.
+/// Why the file cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It says something that it must not.
@@ -78,7 +78,7 @@ pub enum Error {
 /// All tokens of a state folder; none where there is no file.
 ///
 /// # Errors
-/// Every mistake of the file, or that it can not be read.
+/// Every mistake of the file, or that it cannot be read.
 pub fn read(state: &Path) -> Result<Vec<Token>, Error> {
     let path = state.join(FILE);
     match fs::read_to_string(&path) {
@@ -91,7 +91,7 @@ pub fn read(state: &Path) -> Result<Vec<Token>, Error> {
 /// Adds a token.
 ///
 /// # Errors
-/// That the name is taken, or the file can not be changed; then it is as it was.
+/// That the name is taken, or the file cannot be changed; then it is as it was.
 pub fn add(state: &Path, token: Token) -> Result<(), Error> {
     edit(state, |tokens| {
         if tokens.iter().any(|t| t.name == token.name) {
@@ -105,7 +105,7 @@ pub fn add(state: &Path, token: Token) -> Result<(), Error> {
 /// Takes a token away. A controller that runs refuses it from then on.
 ///
 /// # Errors
-/// That there is none of this name, or the file can not be changed; then it is as it was.
+/// That there is none of this name, or the file cannot be changed; then it is as it was.
 pub fn remove(state: &Path, name: &str) -> Result<(), Error> {
     edit(state, |tokens| {
         let before = tokens.len();
@@ -230,7 +230,7 @@ fn read_token(table: &Table<'_, '_>) -> Option<Token> {
     );
     let digest = table.require("sha256", "sha256 = \"<64 hexadecimal digits>\"").and_then(|v| v.parsed(read_digest));
     let created = table.require("created", "created = \"2026-11-21T10:14:00.000Z\"").and_then(time);
-    // What is there and can not be read is a mistake, and with one the file does not count: never taken for "none".
+    // What is there and cannot be read is a mistake, and with one the file does not count: never taken for "none".
     let expires = table.get("expires").and_then(time);
     let only = table.get("only").and_then(|value| read_only(&value));
     Some(Token { name: name?, role: role?, digest: digest?, created: created?, expires, only })

@@ -22,7 +22,7 @@ pub use tokens::{Access, Digest, Tokens, make};
 /// What a token allows; each role may all that the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Looks.
+    /// May look and change nothing.
     Viewer,
     /// Deploys, promotes, aborts, rolls back, holds.
     Deployer,

@@ -26,7 +26,7 @@ const LARGEST: u64 = 4 << 20;
 /// How long a stream believes its token without looking again.
 const STREAM: Millis = Millis(1000);
 
-/// The SHA-256 of a token. The token is 32 random bytes, so this needs no salt and can not be guessed back.
+/// The SHA-256 of a token. The token is 32 random bytes, so this needs no salt and cannot be guessed back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest(pub(super) [u8; 32]);
 
@@ -61,7 +61,7 @@ struct Known {
     /// When the file was looked at.
     looked: Millis,
     stamp: Option<Stamp>,
-    /// `Err`: it can not be used, and this was said in the log.
+    /// `Err`: it cannot be used, and this was said in the log.
     tokens: Result<Vec<file::Token>, Vec<Mistake>>,
 }
 
@@ -126,7 +126,7 @@ impl Tokens {
             && known.tokens.as_ref().err() != Some(mistakes)
         {
             for mistake in mistakes {
-                tracing::error!(%mistake, "the file of tokens can not be used; only the local token is accepted");
+                tracing::error!(%mistake, "the file of tokens cannot be used; only the local token is accepted");
             }
         }
         if known.tokens.is_err() && tokens.is_ok() {
@@ -155,7 +155,7 @@ impl Tokens {
                 Err(vec![Mistake::of_file(&place, format!("it is larger than {LARGEST} bytes"))])
             }
             Ok((_, text)) => file::parse(&place, &text),
-            Err(error) => Err(vec![Mistake::of_file(&place, format!("it can not be read: {error}"))]),
+            Err(error) => Err(vec![Mistake::of_file(&place, format!("it cannot be read: {error}"))]),
         };
         (stamp, tokens)
     }

@@ -65,7 +65,7 @@ impl CommandCheck {
         command.env("POINTSMAN_CHECKED_STACK", subject.stack.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
-        let mut child = command.spawn().map_err(|error| format!("{asked}: it can not be started: {error}"))?;
+        let mut child = command.spawn().map_err(|error| format!("{asked}: it cannot be started: {error}"))?;
         let mut group = Group::of(&child, Signal::KILL);
         let stderr = child.stderr.take();
         let mut said = Vec::new();

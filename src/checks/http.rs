@@ -65,7 +65,7 @@ pub enum Verb {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
-    /// Plain.
+    /// Without TLS.
     #[default]
     Http,
     /// With TLS.
@@ -151,16 +151,16 @@ fn optional_duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option
 }
 
 impl HttpCheck {
-    /// What can not be said in the types.
+    /// What cannot be said in the types.
     pub(super) fn validate(&self) -> Result<(), String> {
         if self.scheme == Scheme::Https && !self.insecure_tls {
-            return Err("`scheme = \"https\"` needs `insecure_tls = true`: the certificate of a stack names the front, not the endpoint, so it can not be verified here".to_owned());
+            return Err("`scheme = \"https\"` needs `insecure_tls = true`: the certificate of a stack names the front, not the endpoint, so it cannot be verified here".to_owned());
         }
         for (name, value) in &self.headers {
             if HeaderName::try_from(name).is_err() || HeaderValue::try_from(value).is_err() {
                 // Not the value: it may be a credential.
                 return Err(format!(
-                    "`headers` has {name:?}, which can not be a header, or has a value that no header can have"
+                    "`headers` has {name:?}, which cannot be a header, or has a value that no header can have"
                 ));
             }
         }
@@ -272,7 +272,7 @@ fn short(text: &str) -> String {
     if cut.len() < text.trim().len() { format!("{cut}...") } else { cut }
 }
 
-/// One for all probes; nothing when TLS can not be set up on this host.
+/// One for all probes; nothing when TLS cannot be set up on this host.
 fn client() -> Option<&'static Client> {
     static CLIENT: OnceLock<Option<Client>> = OnceLock::new();
     CLIENT

@@ -271,7 +271,7 @@ fn a_command_gets_the_endpoint_and_nothing_is_left_of_it_when_it_is_too_slow() {
             seen,
             Err("command sh for 127.0.0.1:9: expected exit status 0, got exit status: 3: no such page".into())
         );
-        assert!(ask("command = [\"/no/such/program\"]").await.expect_err("no").contains("can not be started"));
+        assert!(ask("command = [\"/no/such/program\"]").await.expect_err("no").contains("cannot be started"));
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("pids").display().to_string();
         let slow =

@@ -76,7 +76,7 @@ impl Server {
             .timeout(WHOLE);
         let authority = std::env::var_os("POINTSMAN_CA_FILE").map(PathBuf::from);
         let client = if secure { trusting(builder, authority.as_deref())? } else { plain(builder)? };
-        let client = client.build().context("the client can not be made")?;
+        let client = client.build().context("the client cannot be made")?;
         let (text, local) = self.token(&settings, &base)?;
         let mut token = HeaderValue::try_from(format!("Bearer {}", text.trim()));
         if let Ok(token) = &mut token {

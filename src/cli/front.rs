@@ -38,8 +38,8 @@ pub fn run(args: &FrontArgs) -> anyhow::Result<()> {
     log_file::install(&args.folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can not be heard")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can not be heard")?;
+        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be heard")?;
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}

@@ -17,11 +17,11 @@ pub struct Args {
 /// Runs until the hook is over and what came of it is written down.
 ///
 /// # Errors
-/// When the folder can not be written, or the order not be read.
+/// When the folder cannot be written, or the order not be read.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let shown = args.folder.display().to_string();
     log_file::install(&args.folder)?;
     let ran = hooks::run(args.folder);
     ran.inspect_err(|error| tracing::error!(%error, "the hook cannot be run"))
-        .map_err(|error| anyhow::anyhow!("the hook in {shown} can not be run: {error}"))
+        .map_err(|error| anyhow::anyhow!("the hook in {shown} cannot be run: {error}"))
 }

@@ -67,7 +67,7 @@ struct Wait {
 /// Serves until TERM; requests that have begun are answered.
 ///
 /// # Errors
-/// When it can not listen.
+/// When it cannot listen.
 pub fn run(args: Args) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(args))
 }

@@ -75,7 +75,7 @@ impl Args {
     }
 }
 
-/// How the process ends when the state file can not be written any more: it must be read again.
+/// How the process ends when the state file cannot be written any more: it must be read again.
 const READ_AGAIN: u8 = 75;
 
 /// What goes along, of the state folder, when the journal is copied before an upgrade: tokens, keys and frozen definitions.
@@ -158,7 +158,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
     let work = async { tokio::join!(server, runner) };
     tokio::select! {
         _ = work => { journal.close().await; Ok(ExitCode::SUCCESS) }
-        reason = journal.dead() => { tracing::error!(%reason, "the state file can not be written"); Ok(ExitCode::from(READ_AGAIN)) }
+        reason = journal.dead() => { tracing::error!(%reason, "the state file cannot be written"); Ok(ExitCode::from(READ_AGAIN)) }
         () = asked => Ok(ExitCode::SUCCESS),
         () = journal::log(records) => Ok(ExitCode::SUCCESS),
     }

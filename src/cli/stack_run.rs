@@ -46,7 +46,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     tracing::info!(pid = std::process::id(), "the supervisor of the stack begins");
     let ran = process::run(args.folder);
     ran.inspect_err(|error| tracing::error!(%error, "the supervisor of the stack ends"))
-        .map_err(|error| anyhow::anyhow!("the stack in {shown} can not be run: {error}"))
+        .map_err(|error| anyhow::anyhow!("the stack in {shown} cannot be run: {error}"))
 }
 
 /// Returns only when the command could not be started.

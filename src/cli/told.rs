@@ -67,7 +67,7 @@ pub struct Deployments {
     pub deployments: Vec<serde_json::Value>,
 }
 
-/// Records.
+/// Records of one environment or of all.
 #[derive(Debug, Deserialize)]
 pub struct History {
     /// Oldest first.
@@ -81,7 +81,7 @@ pub struct Record {
     pub seq: u64,
     /// Milliseconds since 1970.
     pub at: u64,
-    /// Who.
+    /// Name of whoever asked.
     pub by: String,
     /// What happened.
     pub event: Event,
@@ -175,9 +175,9 @@ impl Answer<Accepted> {
 /// What was recorded, and is done by that.
 #[derive(Debug, Deserialize)]
 pub struct Done {
-    /// Where.
+    /// Environment that it is about.
     pub environment: EnvironmentId,
-    /// What.
+    /// Event that was recorded.
     #[expect(dead_code, reason = "an answer without it is none")]
     pub event: Event,
 }

@@ -46,7 +46,7 @@ fn filled(program: &str, config: &str, user: &str) -> anyhow::Result<String> {
     }
     for text in [program, config, user] {
         let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:".contains(c);
-        ensure!(!text.is_empty() && text.chars().all(plain), "{text:?} can not stand in a unit as it is");
+        ensure!(!text.is_empty() && text.chars().all(plain), "{text:?} cannot stand in a unit as it is");
     }
     Ok(UNIT.replace("@PROGRAM@", program).replace("@CONFIG@", config).replace("@USER@", user))
 }

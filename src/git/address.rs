@@ -24,7 +24,7 @@ pub enum BadAddress {
     UserElsewhere,
     /// A program would take it for something else.
     #[error(
-        "its {0} can not be part of an address for ssh: host and user are letters, digits and . _ -, and nothing begins \
+        "its {0} cannot be part of an address for ssh: host and user are letters, digits and . _ -, and nothing begins \
          with -"
     )]
     Risky(&'static str),

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{CommitName, Error, name::Found, program};
 use crate::text::excerpt;
 
-/// Why a file can not be read from a repository. Says what to do.
+/// Why a file cannot be read from a repository. Says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
     /// No path in a repository.

@@ -83,7 +83,7 @@ impl Default for Limits {
     }
 }
 
-/// Why a commit can not be had. Never holds a secret; foreign text in it is short and harmless.
+/// Why a commit cannot be had. Never holds a secret; foreign text in it is short and harmless.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// What was given is no commit's id.
@@ -93,7 +93,7 @@ pub enum Error {
     #[error("several objects begin with {0}: give the whole id of the commit")]
     Ambiguous(String),
     /// Nobody is there.
-    #[error("{place} can not be reached: {why}")]
+    #[error("{place} cannot be reached: {why}")]
     Unreachable {
         /// Which repository.
         place: String,
@@ -147,7 +147,7 @@ pub enum Error {
     #[error("the program git is not installed on this host: install it (for example `apt install git`)")]
     NoProgram,
     /// It speaks, but not so that anything could be made of it.
-    #[error("what {place} sent can not be used: {why}")]
+    #[error("what {place} sent cannot be used: {why}")]
     Broken {
         /// Which repository.
         place: String,
@@ -166,14 +166,14 @@ pub enum Error {
     #[error("{0}")]
     Password(String),
     /// The host's own disk.
-    #[error("the mirror {folder} can not be written: {why}")]
+    #[error("the mirror {folder} cannot be written: {why}")]
     Disk {
         /// Of the mirror.
         folder: String,
         /// What the system said.
         why: String,
     },
-    /// The mirror can not be read.
+    /// The mirror cannot be read.
     #[error("the mirror {folder} is damaged ({why}): the next fetch makes it again")]
     Damaged {
         /// Of the mirror.

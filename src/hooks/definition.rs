@@ -67,9 +67,9 @@ pub enum Call {
 /// A request to a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpCall {
-    /// Where.
+    /// Address that is called.
     pub url: String,
-    /// How.
+    /// Method of the request.
     pub method: Method,
     /// With which headers; `{NAME}` in a value stands for a secret.
     pub headers: BTreeMap<String, String>,
@@ -122,13 +122,13 @@ impl Call {
     }
 }
 
-/// Why a program that is named with a folder can not be run as things are. One without is looked for when it runs.
+/// Why a program that is named with a folder cannot be run as things are. One without is looked for when it runs.
 pub fn not_runnable(program: &str, folder: &Path) -> Option<String> {
     let path = folder.join(program);
     let shown = path.display();
     match fs::metadata(&path) {
         _ if !program.contains('/') => None,
-        Err(error) => Some(format!("the program {shown} can not be run: {error}")),
+        Err(error) => Some(format!("the program {shown} cannot be run: {error}")),
         Ok(found) if !found.is_file() => Some(format!("{shown} is no program: it is no file")),
         Ok(found) if found.permissions().mode() & 0o111 == 0 => {
             Some(format!("the program {shown} may not be run by anybody; say `chmod +x {shown}`"))

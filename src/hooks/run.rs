@@ -39,7 +39,7 @@ const WRITE_AGAIN: Duration = Duration::from_secs(1);
 /// Runs the hook whose order comes with standard input, in this folder. Does nothing where it was begun before.
 ///
 /// # Errors
-/// When the folder can not be written, or the order not be read.
+/// When the folder cannot be written, or the order not be read.
 pub fn run(folder: PathBuf) -> io::Result<()> {
     let begun = begin(Folder(folder));
     let mut out = io::stdout();

@@ -52,7 +52,7 @@ pub struct Run {
 /// A run that was begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Which.
+    /// Run that it is about.
     pub run: Run,
     /// How it is.
     pub state: State,
@@ -63,7 +63,7 @@ pub struct Seen {
 pub enum State {
     /// On its way.
     Running,
-    /// Over.
+    /// The run is over.
     Done(Outcome),
 }
 
@@ -78,7 +78,7 @@ pub enum Error {
     #[error("hook {} of deployment {} is still being ended", .0.hook, .0.number)]
     Ending(Run),
     /// It could not be started.
-    #[error("it can not be started: {0}")]
+    #[error("it cannot be started: {0}")]
     Start(io::Error),
     /// It was started, and said why it did not begin.
     #[error("it did not begin: {0}")]
@@ -122,7 +122,7 @@ impl Runs {
     /// deployment is not remembered.
     ///
     /// # Errors
-    /// When the folder of all of them can not be read. What is wrong with one run is no matter of the others.
+    /// When the folder of all of them cannot be read. What is wrong with one run is no matter of the others.
     pub fn look(&self, wanted: &[Run], remembered: &[Number]) -> io::Result<Vec<Seen>> {
         let mut guard = self.known();
         let known = self.remembering(&mut guard)?;
@@ -135,7 +135,7 @@ impl Runs {
                 Ok(Found::Interrupted) => (Known::Over, failed(INTERRUPTED)),
                 Ok(Found::GivenUp) => (Known::Over, failed(GIVEN_UP)),
                 // It may run still: it is told to end when this has come to an end.
-                Err(error) => (Known::Running, failed(&format!("what came of it can not be told: {error}"))),
+                Err(error) => (Known::Running, failed(&format!("what came of it cannot be told: {error}"))),
             };
             known.insert(run.clone(), how);
             seen.push(Seen { run: run.clone(), state });
@@ -148,7 +148,7 @@ impl Runs {
         for run in known.iter().filter(|(run, how)| forgotten(run, **how)).map(|(run, _)| run) {
             let folder = self.of_run(run).0;
             if let Err(error) = remove(&folder) {
-                tracing::warn!(%error, "{} can not be cleared away", folder.display());
+                tracing::warn!(%error, "{} cannot be cleared away", folder.display());
             }
         }
         known.retain(|run, how| !forgotten(run, *how));
@@ -254,7 +254,7 @@ fn end(folder: &Folder, how: Known) -> Known {
         Ok(Found::Running | Found::Absent) => match folder.give_up() {
             Ok(()) => Known::Ending(since),
             Err(error) => {
-                tracing::warn!(%error, "a hook that nobody waits for can not be told to end: {shown}");
+                tracing::warn!(%error, "a hook that nobody waits for cannot be told to end: {shown}");
                 how
             }
         },

@@ -238,7 +238,7 @@ async fn record(
         let still = shown.still(&look.shown, action);
         let command = match (make(&look), &still) {
             (Ok(command), _) => command,
-            // What has changed says more than that it can not be done any more.
+            // What has changed says more than that it cannot be done any more.
             (Err(problem), _) => return Err(still.err().unwrap_or(problem)),
         };
         let said = match still {

@@ -29,7 +29,7 @@ use crate::{
     responses(
         (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
         (status = 409, description = "Something is live, queued or under way, or the `Idempotency-Key` was used before", body = super::problem::Told, content_type = "application/problem+json"),
-        (status = 422, description = "The driver of its stacks can not take any over, or the output has to be named", body = super::problem::Told, content_type = "application/problem+json"),
+        (status = 422, description = "The driver of its stacks cannot take any over, or the output has to be named", body = super::problem::Told, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn adopt(
@@ -49,7 +49,7 @@ pub(super) async fn adopt(
     if !definition.stack.can_adopt {
         let driver = &definition.stack.driver;
         let why = format!(
-            "stacks of the driver {driver:?} can not be taken over, only those of the driver \"heat\"; a first deployment needs no \
+            "stacks of the driver {driver:?} cannot be taken over, only those of the driver \"heat\"; a first deployment needs no \
              adoption: deploy, and what is new goes live beside what was there"
         );
         let deploy = format!("`pointsman deploy {} --version VERSION --artifact ARTIFACT`", definition.id);

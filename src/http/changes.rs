@@ -66,10 +66,10 @@ pub(super) struct Changes {
     definition_why: Option<String>,
     /// Secrets that would be other ones than those in use, by name.
     secrets: Vec<String>,
-    /// The commits that would come, newest first; null when they can not be told.
+    /// The commits that would come, newest first; null when they cannot be told.
     #[schema(required)]
     commits: Option<Vec<Commit>>,
-    /// Why they can not be told, or what else is to be known about them.
+    /// Why they cannot be told, or what else is to be known about them.
     #[schema(required)]
     commits_why: Option<String>,
     /// Where it would wait for someone, in order.

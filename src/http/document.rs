@@ -39,7 +39,7 @@ pub(super) fn empty() -> OpenApi {
         SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(what)).build())
     };
     components.add_security_scheme("token", bearer("A person's or a script's token"));
-    components.add_security_scheme("webhook", bearer("A key of the pipeline, where the sender can not sign"));
+    components.add_security_scheme("webhook", bearer("A key of the pipeline, where the sender cannot sign"));
     for (name, why) in RESPONSES {
         components.responses.insert((*name).to_owned(), RefOr::T(problem(name, why)));
     }
@@ -48,7 +48,7 @@ pub(super) fn empty() -> OpenApi {
 
 /// What the layers answer, by name.
 const RESPONSES: &[(&str, &str)] = &[
-    ("BadRequest", "Something in it can not be read, or is not within its limits"),
+    ("BadRequest", "Something in it cannot be read, or is not within its limits"),
     ("Unauthorised", "It is not proven who asks"),
     ("Forbidden", "The token's role is too small, its scope another one, or the gate is for others to open"),
     ("NotFound", "There is no such thing"),
@@ -56,7 +56,7 @@ const RESPONSES: &[(&str, &str)] = &[
     ("TooLarge", "The body is too large"),
     ("TooMany", "Too many of these; ask again after `Retry-After`"),
     ("Defect", "A defect; the log says more"),
-    ("Unavailable", "The controller is going away, or can not look now; ask again"),
+    ("Unavailable", "The controller is going away, or cannot look now; ask again"),
     ("Full", "The disk with the state folder is full; nothing was recorded"),
 ];
 

@@ -134,7 +134,7 @@ impl Feed {
                     Ok(Some(missed)) => return Some(missed),
                     Err(error) => {
                         // Whoever comes again names the last one they heard.
-                        tracing::error!(%error, "the state file can not be read for a follower");
+                        tracing::error!(%error, "the state file cannot be read for a follower");
                         return None;
                     }
                 }

@@ -83,7 +83,7 @@ pub(super) async fn pin(
     request_body(content = wish::Ban, content_type = "application/json"),
     responses(
         (status = 200, description = "It is recorded", body = Done),
-        (status = 409, description = "That release is not vetoed and can not be lifted", body = super::problem::Told, content_type = "application/problem+json"),
+        (status = 409, description = "That release is not vetoed and cannot be lifted", body = super::problem::Told, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn veto(

@@ -420,7 +420,7 @@ pub(super) struct Done {
 /// An announcement that is understood and leads to no deployment.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Ignored {
-    /// Why.
+    /// Reason why it is no build to deploy.
     #[schema(example = "its branch is `fix-typo`; only builds of main count")]
     pub ignored: String,
     /// The deployment of the newer build that supersedes it, where that is why.

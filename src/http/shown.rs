@@ -308,7 +308,7 @@ impl IfMatch {
 fn malformed() -> Problem {
     Problem::new(
         400,
-        "`If-Match` can not be read: send the `ETag` of GET /v1/environments/{pipeline}/{environment} as it came, or `*`",
+        "`If-Match` cannot be read: send the `ETag` of GET /v1/environments/{pipeline}/{environment} as it came, or `*`",
     )
 }
 

@@ -190,7 +190,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Prob
     if body.is_empty() {
         return Ok(T::default());
     }
-    let no = |why: &dyn std::fmt::Display| Problem::new(400, format!("the body can not be read: {why}"));
+    let no = |why: &dyn std::fmt::Display| Problem::new(400, format!("the body cannot be read: {why}"));
     // A list in the order of the fields would be taken as well.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(no(&"it is no JSON object"));

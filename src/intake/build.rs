@@ -30,7 +30,7 @@ pub struct Build {
     pub link: Option<Arc<str>>,
 }
 
-/// Which field of a build can not be taken, and why.
+/// Which field of a build cannot be taken, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {why}")]
 pub struct BadField {

@@ -1,4 +1,4 @@
-//! Jenkins' Notification plugin, known by the shape of its body: `build.phase`. It can not sign, ignores the answer and
+//! Jenkins' Notification plugin, known by the shape of its body: `build.phase`. It cannot sign, ignores the answer and
 //! sends again when it got none; so a build is known by its job and number, and only FINALIZED with SUCCESS counts: by
 //! then everything is archived.
 

@@ -9,11 +9,11 @@ use crate::pipelines::SecretSource;
 /// The largest secret, in bytes.
 const LARGEST: u64 = 4096;
 
-/// Why a secret can not be had. Names its place, never its value.
+/// Why a secret cannot be had. Names its place, never its value.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file can not be read.
-    #[error("the secret file {0} can not be read: {1}")]
+    /// The file cannot be read.
+    #[error("the secret file {0} cannot be read: {1}")]
     Unreadable(String, std::io::Error),
     /// There is no such variable.
     #[error("the secret variable {0} is not set, or is no text")]
@@ -54,7 +54,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// These.
+    /// Makes it of these keys.
     pub fn of(keys: impl IntoIterator<Item = Vec<u8>>) -> Self {
         Self { keys: keys.into_iter().map(SecretSlice::from).collect(), nobodys: false }
     }
@@ -68,7 +68,7 @@ impl Keys {
         self.nobodys
     }
 
-    /// Reads them all; says of each one that can not be had why.
+    /// Reads them all; says of each one that cannot be had why.
     pub fn read(sources: &[SecretSource]) -> Result<Self, Vec<Error>> {
         let (mut keys, mut errors) = (Vec::new(), Vec::new());
         for source in sources {

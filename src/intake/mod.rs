@@ -53,19 +53,19 @@ pub struct Announced {
     pub name: Option<String>,
 }
 
-/// Why an announcement can not be taken. Says nothing of the body but names and places.
+/// Why an announcement cannot be taken. Says nothing of the body but names and places.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It is no JSON object.
     #[error("the body is not what it must be: {0}")]
     Syntax(String),
-    /// Fields that are missing or can not be taken; all of them, in the order of their reading.
+    /// Fields that are missing or cannot be taken; all of them, in the order of their reading.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Fields(Vec<BadField>),
 }
 
 impl Error {
-    /// As HTTP says it: 400 for what can not be read, 422 for what can be read and not be used.
+    /// As HTTP says it: 400 for what cannot be read, 422 for what can be read and not be used.
     pub fn status(&self) -> u16 {
         match self {
             Self::Syntax(_) => 400,

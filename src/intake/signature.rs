@@ -52,8 +52,8 @@ pub enum Error {
          `X-Hub-Signature` with SHA-256) nor a key (`X-Gitlab-Token`, or `Authorization` with a bearer token or Basic)"
     )]
     Unsigned,
-    /// A header that the signature needs is missing, stands there twice or can not be read.
-    #[error("the header `{0}` is missing or can not be read")]
+    /// A header that the signature needs is missing, stands there twice or cannot be read.
+    #[error("the header `{0}` is missing or cannot be read")]
     Header(&'static str),
     /// It is too old, or the sender's clock is wrong.
     #[error(

@@ -1,4 +1,4 @@
-//! Texts of the pipeline file with placeholders in them, filled from what a sender says. What is filled in can not
+//! Texts of the pipeline file with placeholders in them, filled from what a sender says. What is filled in cannot
 //! become more than a name: no path, no address, no markup. Must not know any sender.
 
 use std::borrow::Cow;
@@ -9,7 +9,7 @@ pub const PLACEHOLDERS: [&str; 7] = ["commit", "short_commit", "branch", "tag", 
 /// How much of a commit is its short form.
 const SHORT: usize = 7;
 
-/// Why a template can not be filled: the placeholder for which there is no value.
+/// Why a template cannot be filled: the placeholder for which there is no value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NoValue<'t>(pub &'t str);
 

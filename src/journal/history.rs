@@ -131,7 +131,7 @@ impl Replay {
     /// The next records that are safe, at most so many; none when there are no more yet. Reads files and blocks.
     ///
     /// # Errors
-    /// When a segment can not be read.
+    /// When a segment cannot be read.
     pub fn more(&mut self, most: usize) -> io::Result<Vec<Record>> {
         let newest = self.published.newest();
         let mut found = Vec::new();

@@ -64,7 +64,7 @@ pub(super) struct Committed {
     pub states: HashMap<EnvironmentId, Arc<Environment>>,
 }
 
-/// The writer can not go on; the process must end and read the file again.
+/// The writer cannot go on; the process must end and read the file again.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing} {file} failed: {source}")]
 pub(super) struct Dead {

@@ -1,4 +1,4 @@
-//! The log is the journal's records, one line each with the ids, so that log and journal can not disagree.
+//! The log is the journal's records, one line each with the ids, so that log and journal cannot disagree.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::record::Record;
 
-/// Logs every record until the journal is closed. A log that can not keep up says how many records it left out; they
+/// Logs every record until the journal is closed. A log that cannot keep up says how many records it left out; they
 /// are in the journal.
 pub async fn log(mut records: Receiver<Arc<Record>>) {
     loop {

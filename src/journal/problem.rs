@@ -37,7 +37,7 @@ pub enum Fault {
         found: u32,
     },
     /// It is not a record that this program knows.
-    #[error("it can not be read: {0}")]
+    #[error("it cannot be read: {0}")]
     Unreadable(#[source] serde_json::Error),
     /// The count does not go on.
     #[error("record {found} stands where record {expected} belongs")]
@@ -50,17 +50,17 @@ pub enum Fault {
     /// The event contradicts those before it.
     #[error("{environment}: {illegal}")]
     DoesNotFit {
-        /// Where.
+        /// Environment that it is about.
         environment: EnvironmentId,
-        /// Why.
+        /// Reason why the event does not fit the state before it.
         illegal: Illegal,
     },
-    /// All records fit, but what they add up to can not be.
+    /// All records fit, but what they add up to cannot be.
     #[error("{environment}: {violation}")]
     Inconsistent {
-        /// Where.
+        /// Environment that it is about.
         environment: EnvironmentId,
-        /// Why.
+        /// Promise that the state breaks.
         violation: Violation,
     },
     /// A file that must be there is not.
@@ -70,7 +70,7 @@ pub enum Fault {
     #[error("the snapshot is damaged: {0}")]
     Snapshot(&'static str),
     /// The file could not be read.
-    #[error("it can not be read: {0}")]
+    #[error("it cannot be read: {0}")]
     Io(#[source] io::Error),
 }
 

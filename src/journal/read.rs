@@ -2,7 +2,7 @@
 //!
 //! A line without an end is the only thing that counts as torn, and only at the end of the newest segment: the writer
 //! appends whole batches, so a crash leaves a prefix of one, and what was cut was never acknowledged. A *complete* line
-//! with a wrong sum can not come from that; it was changed, or the disk lies, and going on would be a guess. The same
+//! with a wrong sum cannot come from that; it was changed, or the disk lies, and going on would be a guess. The same
 //! holds for a last line that is whole but for its line feed having become something else.
 
 use std::io::{self, Read};

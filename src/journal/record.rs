@@ -77,11 +77,11 @@ pub struct Record {
     pub seq: u64,
     /// When it happened, as the author of the event knew it.
     pub at: Millis,
-    /// Where.
+    /// Environment that it is about.
     pub environment: EnvironmentId,
     /// Who: `pointsman`, `rule`, `webhook:jenkins`, a token's name, `local:` and a name.
     pub by: Arc<str>,
-    /// What.
+    /// Event that was recorded.
     pub event: Event,
     /// Ties it to all records before it.
     pub sum: Sum,
@@ -134,12 +134,12 @@ pub(super) fn checked(line: &[u8], before: Sum) -> Option<Sum> {
     (written == sum.hex()).then_some(sum)
 }
 
-/// Why a line with a good sum can not be used.
+/// Why a line with a good sum cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unusable {
     #[error("it was written by a newer version of pointsman (format level {0}, this one reads up to {NEWEST})")]
     Newer(u32),
-    #[error("it can not be read: {0}")]
+    #[error("it cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
 }
 

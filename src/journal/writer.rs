@@ -106,7 +106,7 @@ impl Drop for Watchman {
     fn drop(&mut self) {
         let panicked = std::thread::panicking().then(|| "the writer panicked".into());
         if let Some(reason) = self.1.take().or(panicked) {
-            tracing::error!(%reason, "the state file can not be written any more; nothing was acknowledged that is not safe");
+            tracing::error!(%reason, "the state file cannot be written any more; nothing was acknowledged that is not safe");
             self.0.dead.send_replace(Some(reason));
         }
     }

@@ -335,7 +335,7 @@ impl Environment {
             standby.promise = Promise::UntilNext;
         }
         if given_up {
-            // Users belong to what is live; whether the order back arrived can not be known by looking.
+            // Users belong to what is live; whether the order back arrived cannot be known by looking.
             let generation = self.generation.next();
             self.order(generation);
             self.carry_through(generation, at);

@@ -25,7 +25,7 @@ pub enum Command {
         release: ReleaseDraft,
         /// Under which terms.
         plan: Arc<Plan>,
-        /// Why.
+        /// Reason why it is deployed.
         trigger: Trigger,
     },
     /// Open that gate of the deployment. A gate that opened by itself meanwhile must not open the next one.
@@ -101,7 +101,7 @@ pub enum Refusal {
     /// No such deployment is under way.
     #[error("deployment {number} is not under way{}", ended.map(|s| format!(": it is {s}")).unwrap_or_default())]
     NotUnderWay {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
         /// How it ended, if it is remembered.
         ended: Option<DeploymentState>,
@@ -109,7 +109,7 @@ pub enum Refusal {
     /// It is not in a state in which that can be done.
     #[error("deployment {number} is {state}: {hint}")]
     WrongState {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
         /// Its state.
         state: DeploymentState,
@@ -145,7 +145,7 @@ pub enum Refusal {
     #[error("a stack is adopted only where nothing is live, queued, under way or being torn down; deployment {0} is")]
     NotTheFirst(Number),
     /// There is nothing to stand it up from.
-    #[error("release {0} was adopted with its stack and can not be stood up again; deploy a build instead")]
+    #[error("release {0} was adopted with its stack and cannot be stood up again; deploy a build instead")]
     WasAdopted(u32),
     /// Only a stack that the journal does not know is ended by name.
     #[error("stack {number} {what}; only a stack that is not in the journal is ended by its number")]
@@ -279,7 +279,7 @@ impl Environment {
         let (number, reason) = (deployment.number, reason.clone());
         let outcome = Outcome::Aborted;
         match &deployment.phase {
-            // Whether the order arrived can not be known by looking (rule R8).
+            // Whether the order arrived cannot be known by looking (rule R8).
             Phase::CuttingOver { .. } if self.rules.r8() && !self.ends_in_doubt(deployment) => {
                 let (to, generation) = (self.live.as_ref().map(|s| s.number), self.generation.next());
                 Ok(Event::UndoOrdered { number, to, generation, outcome, reason })

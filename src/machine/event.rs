@@ -13,11 +13,11 @@ use super::{
 /// One event with its time and its author: what [`super::Environment::apply`] folds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// When.
+    /// Time, in milliseconds since the Unix epoch.
     pub at: Millis,
     /// Who: `pointsman`, `webhook:jenkins`, `rule`, the name of a token, or `local:` and a name.
     pub by: Arc<str>,
-    /// What.
+    /// Event that was recorded.
     pub event: Event,
 }
 
@@ -46,12 +46,12 @@ pub enum Event {
     },
     /// It is its turn.
     Started {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
     },
     /// The gate it waited at is open.
     Approved {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
         /// Why, where whoever asked said so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,19 +59,19 @@ pub enum Event {
     },
     /// Its stack definition was read from the source repository and is kept.
     DefinitionFrozen {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
         /// The SHA-256 of the text.
         definition: Arc<str>,
     },
     /// Its stack was seen complete.
     Provisioned {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
     },
     /// Its stack passed the checks, and the front knows it.
     Checked {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
     },
     /// A hook is to run.
@@ -100,27 +100,27 @@ pub enum Event {
     },
     /// The front is to send the traffic to it.
     CutOverOrdered {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
         /// The order's number.
         generation: Generation,
     },
     /// The front was seen to serve it, and its public address to answer from it.
     WentLive {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
     },
     /// It was watched and found good.
     Succeeded {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
     },
     /// It ended without the traffic having moved, or with nothing better to move it to. Its stack, unless live, is to be
     /// torn down, whatever of it there may be.
     Ended {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
-        /// How.
+        /// How the deployment ended.
         outcome: Outcome,
         /// Why, in one sentence.
         reason: Arc<str>,
@@ -129,7 +129,7 @@ pub enum Event {
     RollbackRequested {
         /// The deployment that is live and shall not be.
         number: Number,
-        /// Why.
+        /// Reason, in the words of whoever or whatever gave it.
         reason: Arc<str>,
     },
     /// The traffic is to go where it was before.
@@ -142,7 +142,7 @@ pub enum Event {
         generation: Generation,
         /// How the deployment will have ended.
         outcome: Outcome,
-        /// Why.
+        /// Reason, in the words of whoever or whatever gave it.
         reason: Arc<str>,
     },
     /// The front was seen where it was sent by [`Event::UndoOrdered`].
@@ -160,29 +160,29 @@ pub enum Event {
         release: Arc<Release>,
         /// Under which terms.
         plan: Arc<Plan>,
-        /// Why.
+        /// Reason, in the words of whoever or whatever gave it.
         reason: Arc<str>,
     },
     /// The standby is no longer promised and is torn down.
     StandbyReleased {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
-        /// Why.
+        /// Reason, in the words of whoever or whatever gave it.
         reason: Arc<str>,
     },
     /// A stack was seen to be gone.
     Retired {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
     },
     /// The sweep found a stack of ours that nobody remembers (rule R14).
     OrphanFound {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
     },
     /// A stack carries a number that was not given out yet. It is left alone, and its number is skipped.
     StrangerFound {
-        /// Which.
+        /// Number of the deployment.
         number: Number,
     },
     /// A person wants a stranger gone: it is torn down as soon as nothing needs it (rule R58).
@@ -243,7 +243,7 @@ pub enum Event {
     },
     /// Automatic deployments are stopped.
     Held {
-        /// Why.
+        /// Reason, in the words of whoever or whatever gave it.
         reason: Arc<str>,
     },
     /// Automatic deployments go on.
@@ -270,7 +270,7 @@ pub enum Event {
     Vetoed {
         /// Its number.
         release: u32,
-        /// Why.
+        /// Reason, in the words of whoever or whatever gave it.
         reason: Arc<str>,
     },
     /// This release may be deployed again.

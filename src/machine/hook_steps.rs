@@ -89,7 +89,7 @@ impl Retiring {
     }
 }
 
-/// Reading.
+/// What is read of the hooks that are due or run.
 impl Environment {
     /// The hooks whose runs the machine waits for, with the deployments that they run for. A run of any other hook is
     /// no longer wanted and is to be ended.

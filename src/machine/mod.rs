@@ -3,7 +3,7 @@
 //!
 //! [`Environment::apply`] folds events. [`Environment::command`] answers people and webhooks with an event or a
 //! refusal. [`Environment::tick`] looks at a fresh [`Observation`] and says at most one event;
-//! [`Environment::effects`] says what the state, as it is recorded, wants done to the world. So an effect can not
+//! [`Environment::effects`] says what the state, as it is recorded, wants done to the world. So an effect cannot
 //! leave before its reason is durable.
 
 mod adoption;

@@ -42,7 +42,7 @@ pub struct Observation {
 /// An order to the front, as whoever gave it knows of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OrderView {
-    /// Which.
+    /// Generation of the order.
     pub generation: Generation,
     /// What the front said, in its own words, where it did not work.
     pub said: Option<Arc<str>>,
@@ -118,7 +118,7 @@ impl Default for DefinitionView {
 /// One stack as seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StackView {
-    /// Whose.
+    /// Number of the deployment that owns the stack.
     pub number: Number,
     /// How far it is.
     pub condition: Condition,
@@ -133,7 +133,7 @@ pub struct StackView {
 pub enum Condition {
     /// On its way.
     Creating,
-    /// Complete.
+    /// All of it is there.
     Ready,
     /// It will not become complete by waiting.
     Failed,
@@ -147,9 +147,9 @@ pub enum Health {
     /// Not enough was seen.
     #[default]
     Unknown,
-    /// Good.
+    /// The last checks passed.
     Passing,
-    /// Bad.
+    /// The last checks failed.
     Failing,
 }
 

@@ -60,7 +60,7 @@ impl fmt::Display for Why {
             Self::NothingLive => f.write_str("nothing is live in the environment before"),
             Self::NotFoundGood(release) => write!(f, "release {release} was not found good in the environment before"),
             Self::Adopted(release) => {
-                write!(f, "release {release} was adopted with its stack and can not be stood up again")
+                write!(f, "release {release} was adopted with its stack and cannot be stood up again")
             }
             Self::RollingBack => f.write_str("something is being rolled back in the environment before"),
             Self::Vetoed(release) => write!(f, "release {release} is vetoed"),

@@ -198,7 +198,7 @@ pub enum Retain {
 pub enum Fencing {
     /// It compares generations: a late order changes nothing (rule R7).
     CompareAndSet,
-    /// It can not, so nothing is torn down before the lifetime of a request and the staleness of a read have passed
+    /// It cannot, so nothing is torn down before the lifetime of a request and the staleness of a read have passed
     /// since the last order (rules R10, R23).
     WaitOut(Millis),
 }

@@ -144,7 +144,7 @@ pub enum Phase {
     Baking,
     /// A person wants the standby back; its health is read first.
     RollbackAsked {
-        /// Why.
+        /// Reason, in the words of whoever or whatever gave it.
         reason: Arc<str>,
     },
     /// The front was told to go back, and is watched until it shows it.
@@ -155,7 +155,7 @@ pub enum Phase {
         generation: Generation,
         /// How it will have ended.
         outcome: Outcome,
-        /// Why.
+        /// Reason, in the words of whoever or whatever gave it.
         reason: Arc<str>,
     },
 }
@@ -221,7 +221,7 @@ pub enum Promise {
 /// A stack that is being torn down. There is no way back from here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Retiring {
-    /// Which.
+    /// Number of the deployment.
     pub number: Number,
     /// Since when: its drain and its deadline count from here.
     pub since: Millis,
@@ -247,7 +247,7 @@ pub struct Retiring {
 pub struct Hold {
     /// By whom.
     pub by: Arc<str>,
-    /// Why.
+    /// Reason, in the words of whoever or whatever gave it.
     pub reason: Arc<str>,
     /// Since when.
     pub since: Millis,
@@ -258,7 +258,7 @@ pub struct Hold {
 pub struct Veto {
     /// Its number.
     pub release: u32,
-    /// Why.
+    /// Reason, in the words of whoever or whatever gave it.
     pub reason: Arc<str>,
 }
 
@@ -271,9 +271,9 @@ pub struct Ended {
     pub release: Arc<Release>,
     /// How it ended.
     pub outcome: Outcome,
-    /// Why.
+    /// Reason, in the words of whoever or whatever gave it.
     pub reason: Arc<str>,
-    /// When.
+    /// Time, in milliseconds since the Unix epoch.
     pub at: Millis,
 }
 

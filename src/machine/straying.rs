@@ -108,7 +108,7 @@ impl Environment {
         self.live_is_good(seen) && seen_harmless && !self.pauses(now)
     }
 
-    /// Whether the order that puts the front right can not be given, so that a new deployment need not wait for it.
+    /// Whether the order that puts the front right cannot be given, so that a new deployment need not wait for it.
     pub(super) fn cannot_mend(&self, seen: &Observation) -> bool {
         self.live.is_none() || !self.live_is_good(seen)
     }

@@ -10,23 +10,23 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// Why a frozen text can not be had.
+/// Why a frozen text cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It could not be written.
-    #[error("the stack definition can not be kept in {path}: {cause}; make room there, or correct its owner and mode")]
+    #[error("the stack definition cannot be kept in {path}: {cause}; make room there, or correct its owner and mode")]
     Write {
-        /// Where.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause, in the words of the system.
         cause: io::Error,
     },
-    /// It is not there, or can not be read.
-    #[error("the stack definition {path} can not be read: {cause}; restore it from a backup of the state folder")]
+    /// It is not there, or cannot be read.
+    #[error("the stack definition {path} cannot be read: {cause}; restore it from a backup of the state folder")]
     Read {
-        /// Where.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause, in the words of the system.
         cause: io::Error,
     },
     /// It is not what was frozen.

@@ -72,5 +72,5 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("hook over HTTP", HOOK_HTTP),
 ];
 
-/// What `webhook.artifact` and `webhook.version` may have in braces. A version can not be made of itself.
+/// What `webhook.artifact` and `webhook.version` may have in braces. A version cannot be made of itself.
 pub const PLACEHOLDERS: &[&str] = &["commit", "short_commit", "branch", "tag", "build", "version", "job"];

@@ -105,7 +105,7 @@ pub fn load(registry: &Registry, path: &Path) -> Loaded {
         Ok(files) => files,
         Err(cause) => {
             let why =
-                format!("the pipelines can not be read: {cause}; name their folder as `pipelines` in pointsman.toml");
+                format!("the pipelines cannot be read: {cause}; name their folder as `pipelines` in pointsman.toml");
             let mistakes = vec![Mistake::of_file(path.display().to_string(), why)];
             return Loaded { mistakes, ..Loaded::default() };
         }
@@ -200,11 +200,11 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn read(file: &Path) -> Result<String, String> {
-    let length = fs::metadata(file).map_err(|cause| format!("it can not be read: {cause}"))?.len();
+    let length = fs::metadata(file).map_err(|cause| format!("it cannot be read: {cause}"))?.len();
     if length > LARGEST_FILE {
         return Err(format!("it is larger than {LARGEST_FILE} bytes; is this a pipeline?"));
     }
-    let bytes = fs::read(file).map_err(|cause| format!("it can not be read: {cause}"))?;
+    let bytes = fs::read(file).map_err(|cause| format!("it cannot be read: {cause}"))?;
     String::from_utf8(bytes)
         .map_err(|error| format!("it is no text in UTF-8: byte {} does not fit", error.utf8_error().valid_up_to()))
 }

@@ -12,7 +12,7 @@ use crate::{
     text::excerpt,
 };
 
-/// Why a release can not be made.
+/// Why a release cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Parameters that a build may not set, or that mean nothing; one sentence for each.
@@ -35,7 +35,7 @@ pub enum Refused {
 /// The release that a build becomes in the first environment. Its number is given when it is accepted.
 ///
 /// # Errors
-/// What of the build can not be taken, and what would be; also a commit that a later environment could not take.
+/// What of the build cannot be taken, and what would be; also a commit that a later environment could not take.
 pub fn of_build(
     pipeline: &Pipeline,
     entry: &EnvironmentDefinition,
@@ -94,7 +94,7 @@ pub fn adopted(environment: &EnvironmentDefinition, adopts: Adopts, version: Arc
 /// was tried with.
 ///
 /// # Errors
-/// When the other's stack definition can not be known.
+/// When the other's stack definition cannot be known.
 pub fn promoted(
     pipeline: &Pipeline,
     from: &EnvironmentDefinition,

@@ -61,7 +61,7 @@ const AGAIN: Millis = Millis(86_400_000);
 /// One stack.
 #[derive(Clone, Debug, Serialize)]
 pub struct StackSight {
-    /// Whose.
+    /// Number of the deployment that owns the stack.
     pub number: Number,
     /// `creating`, `ready`, `failed` or `deleting`.
     pub condition: &'static str,

@@ -105,7 +105,7 @@ impl Loop {
         }
     }
 
-    /// Runs until it is told to stop (`true`) or can not go on (`false`).
+    /// Runs until it is told to stop (`true`) or cannot go on (`false`).
     pub(super) async fn run(mut self) -> bool {
         let up = self.world.bring_front_up().await;
         self.world.note(STARTING_FRONT, &up);

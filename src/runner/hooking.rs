@@ -28,7 +28,7 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// These.
+    /// Makes it of these definitions.
     pub fn new(definitions: &[HookDefinition], runs: Runs) -> Self {
         let definitions = definitions.iter().map(|hook| (hook.name.clone(), hook.clone())).collect();
         Self { definitions, runs: Some(Arc::new(runs)) }
@@ -52,7 +52,7 @@ impl World {
         }
         let (runs, asked) = (runs.clone(), wanted.clone());
         let seen = blocking(move || runs.look(&asked, &remembered)).await.unwrap_or_else(|| Ok(Vec::new()));
-        let seen = seen.map_err(|error| StepError::Unavailable(format!("their folders can not be used: {error}")));
+        let seen = seen.map_err(|error| StepError::Unavailable(format!("their folders cannot be used: {error}")));
         self.note(LOOKING, &seen);
         let Ok(seen) = seen else { return Vec::new() };
         let gone = wanted.into_iter().filter(|run| !seen.iter().any(|s| s.run == *run));

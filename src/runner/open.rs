@@ -35,7 +35,7 @@ pub struct Place<'a> {
     pub mirrors: Mirrors,
 }
 
-/// Opens the surroundings of every environment. All that can not be opened is named at once.
+/// Opens the surroundings of every environment. All that cannot be opened is named at once.
 pub fn open(pipelines: &Pipelines, place: &Place<'_>) -> Result<Vec<World>, Vec<String>> {
     let mut providers = HashMap::new();
     let (mut worlds, mut mistakes) = (Vec::new(), Vec::new());
@@ -75,7 +75,7 @@ fn open_one(
     let id = definition.id.clone();
     let folder = place.state.join("fronts").join(id.pipeline.as_str()).join(id.environment.as_str());
     make_folder(&folder)?;
-    let program = std::env::current_exe().map_err(|why| one(format!("our own program can not be found: {why}")))?;
+    let program = std::env::current_exe().map_err(|why| one(format!("our own program cannot be found: {why}")))?;
     let runs = Runs::of(place.state, &id, program);
     let lives = place.state.join("looked").join(id.pipeline.as_str()).join(format!("{}.json", id.environment));
     Ok(World {
@@ -108,5 +108,5 @@ fn promotion(pipeline: &Arc<Pipeline>, to: &Arc<EnvironmentDefinition>, secrets:
 }
 
 fn make_folder(folder: &Path) -> Result<(), Vec<String>> {
-    fs::create_dir_all(folder).map_err(|cause| vec![format!("{} can not be made: {cause}", folder.display())])
+    fs::create_dir_all(folder).map_err(|cause| vec![format!("{} cannot be made: {cause}", folder.display())])
 }

@@ -24,14 +24,14 @@ const RETRY: Duration = Duration::from_secs(10);
 
 const STEP: &str = "promoting by rule";
 
-/// Gives what a release of the environment before is in this one, or says why it can not be here. It may read files.
+/// Gives what a release of the environment before is in this one, or says why it cannot be here. It may read files.
 pub type Adapt = Arc<dyn Fn(&Release) -> Result<Release, String> + Send + Sync>;
 
 /// How releases come to an environment by themselves.
 pub struct Promotion {
     /// The environment before.
     pub from: EnvironmentId,
-    /// When.
+    /// Rule that says when a release is promoted.
     pub rule: PromotionRule,
     /// Under which terms.
     pub plan: Arc<Plan>,
@@ -43,7 +43,7 @@ pub struct Promotion {
 enum Asked {
     /// Something moved: look again at once.
     Again,
-    /// It can not be now.
+    /// It cannot be now.
     Later,
     /// The journal takes no more; the process is about to end.
     Over,
@@ -101,7 +101,7 @@ async fn ask(
     let (adapt, number) = (promotion.adapt.clone(), live.number);
     let release = match blocking(move || adapt(&live)).await {
         Some(Ok(release)) => ReleaseDraft::Existing(Arc::new(release)),
-        Some(Err(why)) => return troubled(format!("release {number} can not come here: {why}")),
+        Some(Err(why)) => return troubled(format!("release {number} cannot come here: {why}")),
         None => return troubled(format!("what release {number} is here could not be found out")),
     };
     let command = Command::Deploy {

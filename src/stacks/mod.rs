@@ -133,11 +133,11 @@ pub trait StackDriver: Send + Sync {
         Ok(definition.to_owned())
     }
 
-    /// Refuses a definition that can not work, before anything is made: one message for each mistake, beginning with
+    /// Refuses a definition that cannot work, before anything is made: one message for each mistake, beginning with
     /// `line:column: ` where it knows them.
     fn check_definition(&self, definition: &str) -> Result<(), Vec<String>>;
 
-    /// What a good definition needs to be filled with. `None`: the driver can not tell.
+    /// What a good definition needs to be filled with. `None`: the driver cannot tell.
     fn needs(&self, definition: &str) -> Option<Needs> {
         let _ = definition;
         None

@@ -76,7 +76,7 @@ pub struct SeenFront {
     pub open: Vec<(StackName, u64)>,
 }
 
-/// What a front needs for itself alone: another one on the same host that wants it too can not work beside it.
+/// What a front needs for itself alone: another one on the same host that wants it too cannot work beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The key of the front's settings that names it.
@@ -97,7 +97,7 @@ pub enum Claimed {
 }
 
 impl Claim {
-    /// Whether both can not be had.
+    /// Whether both cannot be had.
     pub fn contests(&self, other: &Self) -> bool {
         let same = match (&self.what, &other.what) {
             (Claimed::Address(a), Claimed::Address(b)) => {

@@ -101,7 +101,7 @@ impl Reader {
                 break;
             }
         }
-        // One that can not be read any further must not be read for ever.
+        // One that cannot be read any further must not be read for ever.
         self.at += usize::from(!self.is(",") && !self.is("}"));
         self.found.push((line, names));
     }

@@ -22,7 +22,7 @@ pub trait Fixture: Send + Sync {
     fn definition(&self) -> String;
     /// What the peer still has of ours, seen without the driver.
     fn left(&self) -> Vec<String>;
-    /// Held while a story goes on, where stories can not all use the peer at once.
+    /// Held while a story goes on, where stories cannot all use the peer at once.
     async fn turn(&self) -> Turn {
         Box::new(())
     }

@@ -143,7 +143,7 @@ impl Life {
         self.deploy("v5", "");
         // The commits between the two are asked of a repository that wants a password, and is not there.
         self.ask("/v1/environments/shop/safe/changes", "", "", true);
-        assert!(self.nest.heard("the answer of /v1/environments/shop/safe/changes", "can not be reached"));
+        assert!(self.nest.heard("the answer of /v1/environments/shop/safe/changes", "cannot be reached"));
         self.run(&[], &["rollback", "shop/live", "--reason", "orders fail", "--watch"]);
         self.run(&[], &["resume", "shop/live"]);
     }

@@ -71,6 +71,6 @@ fn a_certificate_near_its_end_and_one_that_cannot_be_read_are_in_status_and_why(
     assert_eq!(logged, 1, "said once: {}", house.log());
     house.write("pipelines/chain.pem", "torn");
     let failed = house.until("the failure is told", || shown("the front's certificate and pages"));
-    assert!(failed["why"].as_str().is_some_and(|why| why.contains("chain.pem can not be used")), "{failed}");
+    assert!(failed["why"].as_str().is_some_and(|why| why.contains("chain.pem cannot be used")), "{failed}");
     assert!(shown("the front's certificate").is_some(), "the old one is served, and ends all the same");
 }

@@ -167,7 +167,7 @@ async fn a_keystone_that_can_not_be_reached_is_said_with_its_cause() {
     });
     let why = project.driver.observe().await.expect_err("nobody listens there").to_string();
     let said =
-        "Keystone at 127.0.0.1:9 can not be reached: Connection refused (os error 111): is it up, is `auth_url` right?";
+        "Keystone at 127.0.0.1:9 cannot be reached: Connection refused (os error 111): is it up, is `auth_url` right?";
     assert!(why.starts_with("cloud ") && why.ends_with(said) && !why.contains("listing"), "{why}");
 }
 

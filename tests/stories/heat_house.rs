@@ -1,4 +1,4 @@
-//! The whole controller with stacks of a real Heat: a build goes live, one that Heat can not stand up does not, and the
+//! The whole controller with stacks of a real Heat: a build goes live, one that Heat cannot stand up does not, and the
 //! state file says why.
 
 use std::{fs, path::Path};
@@ -25,7 +25,7 @@ every = "50ms"
 passes = 2
 "#;
 
-/// An application whose build parameter `extra` is why it can not be stood up, if there is one.
+/// An application whose build parameter `extra` is why it cannot be stood up, if there is one.
 fn house(clouds: &str, keystone: &str) -> House {
     let house = House::with("");
     let pipeline =
@@ -149,7 +149,7 @@ fn what_the_page_about_openstack_says_is_accepted() {
             "get_file: reporting/install.sh",
             "get_file: nowhere.sh",
             "reporting.toml:4:12",
-            "nowhere.sh can not be read",
+            "nowhere.sh cannot be read",
         ),
         ("stacks/heat/reporting.yaml", "resources:", "resources: [", "reporting.toml:4:12", "reporting.yaml:"),
     ] {

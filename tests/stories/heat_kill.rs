@@ -122,7 +122,7 @@ async fn every_trouble_with_heat_ends_with_its_reason_and_leaves_what_is_live() 
     assert!(cloud.stacks().contains_key(&("shop-live-4".to_owned(), id.to_owned())), "it is left alone");
     cloud.delete(&[format!("shop-live-4 {id}")]);
 
-    // One that can not be deleted is tried again; a person is told what blocks it.
+    // One that cannot be deleted is tried again; a person is told what blocks it.
     let detached = house.path("detached");
     let mood = json!({ "refuse_delete": format!("until {}", detached.display()) });
     let fifth = push(&house, "v5", &mood);

@@ -156,7 +156,7 @@ async fn what_went_wrong_is_said_in_one_sentence() {
     let desk = Desk::new();
     let words = vec!["./bin/nowhere".to_owned()];
     let hook = definition(Call::Command { words, folder: desk.folder.path().to_owned(), environment: BTreeMap::new() });
-    let failed = desk.ran(&hook).await.failed.expect("it can not run");
+    let failed = desk.ran(&hook).await.failed.expect("it cannot run");
     assert!(failed.contains("cannot start ./bin/nowhere: No such file"), "{failed}");
 }
 

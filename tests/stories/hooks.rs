@@ -344,11 +344,11 @@ fn a_program_that_is_not_there_is_told_before_it_is_to_run() {
     let (good, told) = checked("/nowhere/migrate");
     assert!(
         good && told
-            .contains("mind that hook migrate fails on this host: the program /nowhere/migrate can not be run: "),
+            .contains("mind that hook migrate fails on this host: the program /nowhere/migrate cannot be run: "),
         "{told}"
     );
     let (good, told) = checked("./migrate");
-    assert!(!good && told.contains("/./migrate can not be run: No such file"), "{told}");
+    assert!(!good && told.contains("/./migrate cannot be run: No such file"), "{told}");
     fs::copy("/bin/true", house.path("pipelines/migrate")).expect("copied");
     assert!(checked("./migrate").0);
 }

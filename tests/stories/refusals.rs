@@ -55,7 +55,7 @@ fn a_script_that_is_gone_fails_the_deployment_at_once_and_users_stay_where_they_
     let number = house.push("v2", "");
     house.settle();
     let reason = house.assert_outcome(number, "failed");
-    assert!(reason.contains("can not be started: No such file or directory"), "{reason}");
+    assert!(reason.contains("cannot be started: No such file or directory"), "{reason}");
     let now = house.environment().expect("it answers");
     assert_eq!((&now["live"]["release"]["version"], &now["needs_operator"]), (&"v1".into(), &false.into()), "{now:#}");
     assert_eq!(fs::read_to_string(house.path("pipelines/points_at")).expect("it is there"), before);

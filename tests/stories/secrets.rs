@@ -41,7 +41,7 @@ fn nothing_starts_without_its_secrets_and_all_that_are_missing_are_named() {
     let refused = house.run(&["serve"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success());
-    for name in ["the secret db of shop can not be read: ", "the secret mail of shop can not be read: ", "is empty"] {
+    for name in ["the secret db of shop cannot be read: ", "the secret mail of shop cannot be read: ", "is empty"] {
         assert!(said.contains(name), "{said}");
     }
 }
@@ -73,7 +73,7 @@ fn a_secret_that_is_lost_later_costs_no_build() {
     let number = house.push("v1", "");
     house.until("it is told", || {
         let environment = house.environment()?.to_string();
-        environment.contains("the secret db of shop can not be read: ").then_some(())
+        environment.contains("the secret db of shop cannot be read: ").then_some(())
     });
     house.write("secrets/db", CANARY);
     house.settle();

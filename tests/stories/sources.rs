@@ -142,7 +142,7 @@ async fn a_server_that_never_answers_is_tried_until_the_deadline_which_says_why(
     // Nobody listens there.
     let mut t = reading("http://127.0.0.1:1/shop.git").await;
     let number = t.push_release(release("v1", &commit)).await;
-    t.until_trouble("reading the stack definition", "can not be reached").await;
+    t.until_trouble("reading the stack definition", "cannot be reached").await;
     t.pass(11 * MINUTE);
     t.settle().await;
     t.assert_ended(number, DeploymentState::Failed, "its stack definition could not be read in time (600 s): http");

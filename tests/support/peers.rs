@@ -14,7 +14,7 @@ pub fn need(program: &str) -> Option<PathBuf> {
     found
 }
 
-/// A story can not be played here, and says why. Fails where none may be left out.
+/// A story cannot be played here, and says why. Fails where none may be left out.
 #[track_caller]
 pub fn left_out(why: &str) {
     assert!(std::env::var_os("POINTSMAN_PEERS").is_none(), "required, and yet {why}");

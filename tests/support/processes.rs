@@ -55,7 +55,7 @@ pub fn of(folder: &Path, installation: &Path) -> Vec<Process> {
     pids.filter_map(look).collect()
 }
 
-/// Ends them, and says so if that can not be done.
+/// Ends them, and says so if that cannot be done.
 pub fn end(left: impl Fn() -> Vec<Process>) {
     for _ in 0..200 {
         let left = left();

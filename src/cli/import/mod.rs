@@ -84,7 +84,7 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
 }
 
 fn read(file: &Path) -> anyhow::Result<Profile> {
-    let text = fs::read_to_string(file).with_context(|| format!("{} can not be read", file.display()))?;
+    let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let folder = std::path::absolute(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
     let read = shell::read(&text).and_then(|variables| profile::read(&variables, &folder));
@@ -107,7 +107,7 @@ fn drafts(args: &Args, pipelines: &Path) -> anyhow::Result<(Vec<Draft>, Vec<Stri
     };
     let source = args.template.clone().unwrap_or_else(|| profile.home.join("deploy.yaml"));
     let text = fs::read_to_string(&source)
-        .with_context(|| format!("the template {} can not be read: say --template", source.display()))?;
+        .with_context(|| format!("the template {} cannot be read: say --template", source.display()))?;
     let template = template::read(&text).map_err(|why| anyhow::anyhow!("{}: {why}", source.display()))?;
     let made = Made { args, name: &name, id: format!("{name}-{}", args.environment) };
     let folder = pipelines.parent().unwrap_or(Path::new("")).join("stacks/heat").join(&made.id);
@@ -257,7 +257,7 @@ impl Made<'_> {
             let keys = profile.extra_keys.as_ref().filter(|keys| holds_keys(keys, name));
             let path = keys.cloned().unwrap_or_else(|| from.join(name));
             let text = fs::read_to_string(&path)
-                .with_context(|| format!("{}, which the template takes, can not be read", path.display()))?;
+                .with_context(|| format!("{}, which the template takes, cannot be read", path.display()))?;
             Ok(Draft { path: folder.join(name), text, secret: false })
         };
         let is_secret = |name: &&String| matches!(secret, Some(Taken::File(file)) if file == *name);

@@ -130,7 +130,7 @@ fn what_is_wrong_is_told_with_its_line_without_its_value_and_nothing_is_written(
         ("WAIT_CHECK_SECONDS=30", "OS_IDENTITY_API_VERSION=2", "profile.sh:16: `identity_api_version` is 2"),
         ("WAIT_CHECK_SECONDS=30", "OS_TENANT_NAME=hunter2", "`project_name` is said twice"),
         ("=30", "=hunter2", "profile.sh:16: WAIT_CHECK_SECONDS is no number"),
-        ("SCRIPT_HOME=home", "SCRIPT_HOME=elsewhere", "the template elsewhere/deploy.yaml can not be read"),
+        ("SCRIPT_HOME=home", "SCRIPT_HOME=elsewhere", "the template elsewhere/deploy.yaml cannot be read"),
     ] {
         let home = Home::with(&PROFILE.replace(from, to));
         let why = home.import().unwrap_err();

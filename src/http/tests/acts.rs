@@ -30,7 +30,7 @@ async fn only_a_driver_that_can_takes_a_stack_over() {
     let shop = Shop::new();
     let adopt = format!("{QA}/adopt");
     let refused = shop.post(&adopt, r#"{"stack":"shop41"}"#).await;
-    refused.refused(StatusCode::UNPROCESSABLE_ENTITY, "the driver \"process\" can not be taken over");
+    refused.refused(StatusCode::UNPROCESSABLE_ENTITY, "the driver \"process\" cannot be taken over");
     assert!(refused.detail().contains("\"heat\"; a first deployment needs no adoption"), "{}", refused.detail());
     shop.post(&adopt, "{}").await.refused(StatusCode::BAD_REQUEST, "name the stack you mean");
     for wrong in [r#"{"stack":""}"#, r#"{"stack":"a\u0007"}"#, r#"{"stack":"a","version":" "}"#] {
@@ -114,7 +114,7 @@ async fn holds_pins_and_vetoes_are_set_and_taken_back() {
     assert_eq!(shop.post(&format!("{QA}/pin"), r#"{"lift":true}"#).await.status, 200);
     assert_eq!(shop.post(&format!("{QA}/veto"), r#"{"release":1,"reason":"bad"}"#).await.status, 200);
     assert_eq!(shop.post(&format!("{QA}/veto"), r#"{"release":1,"lift":true}"#).await.status, 200);
-    shop.post(&format!("{QA}/hold"), "{\"reason\":7}").await.refused(StatusCode::BAD_REQUEST, "can not be read");
+    shop.post(&format!("{QA}/hold"), "{\"reason\":7}").await.refused(StatusCode::BAD_REQUEST, "cannot be read");
     shop.post(&format!("{QA}/hold"), r#"{"reason":"\u001b[2J"}"#).await.refused(StatusCode::BAD_REQUEST, "control");
 }
 

@@ -124,8 +124,8 @@ async fn what_is_not_proven_to_come_from_the_sender_is_refused() {
         (signed(BUILD, now.plus(Millis(400_000)), KEY), "s away from this host's clock"),
         (post(&[("x-pointsman-timestamp", &seconds), ("x-pointsman-signature", &good)], "{}"), "no key of the"),
         (post(&[("x-pointsman-signature", &good)], BUILD), "`x-pointsman-timestamp` is missing"),
-        (post(&[("x-pointsman-timestamp", "soon"), ("x-pointsman-signature", &good)], BUILD), "can not be read"),
-        (post(&[("x-pointsman-timestamp", &seconds), ("x-pointsman-signature", "sha256=7")], BUILD), "can not be read"),
+        (post(&[("x-pointsman-timestamp", "soon"), ("x-pointsman-signature", &good)], BUILD), "cannot be read"),
+        (post(&[("x-pointsman-timestamp", &seconds), ("x-pointsman-signature", "sha256=7")], BUILD), "cannot be read"),
         (post(&[("authorization", "Bearer guess")], BUILD), "no key of the pipeline fits"),
         (post(&[("webhook-signature", "v1,AAAA"), ("webhook-timestamp", &seconds)], BUILD), "`webhook-id` is missing"),
     ] {

@@ -99,8 +99,8 @@ async fn a_disk_that_fills_up_refuses_and_still_lets_a_person_abort() {
     let Some(mounted) = Mounted::new("size=1m") else {
         use std::io::Write;
         let required = std::env::var_os("POINTSMAN_PEERS").is_some();
-        assert!(!required, "a small tmpfs can not be mounted here, and the full disk is to be tested");
-        let _ = writeln!(std::io::stderr(), "skipped: a_disk_that_fills_up: a small tmpfs can not be mounted here");
+        assert!(!required, "a small tmpfs cannot be mounted here, and the full disk is to be tested");
+        let _ = writeln!(std::io::stderr(), "skipped: a_disk_that_fills_up: a small tmpfs cannot be mounted here");
         return;
     };
     let (folder, place) = (mounted.0.path().join("state"), environment("shop/live"));

@@ -8,7 +8,7 @@ use crate::{
     machine::{Command, EnvironmentId},
 };
 
-/// A busy environment after a quiet one with three records, on a disk whose oldest line can not be read at all.
+/// A busy environment after a quiet one with three records, on a disk whose oldest line cannot be read at all.
 fn with_a_bad_beginning() -> SimDisk {
     let disk = SimDisk::default();
     let mut ledger = ledger(&disk, options(100));

@@ -82,7 +82,7 @@ fn what_was_adopted_is_never_stood_up_again() {
     let rule = PromotionRule { after: Millis(0) };
     let said = due(&adopted(&Plan::default()).env, &Environment::default(), rule, Millis(1_000_000));
     assert_eq!(said, Due::Nothing(Why::Adopted(1)));
-    assert!(Why::Adopted(1).to_string().contains("can not be stood up"));
+    assert!(Why::Adopted(1).to_string().contains("cannot be stood up"));
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn usable(table: &Table<'_, '_>, git: &str, named: &[&str]) -> Option<()> {
     match &why {
         None => {}
         Some(why @ BadAddress::UserElsewhere) => {
-            named.iter().for_each(|key| table.wrong_at(key, &format!("`{key}` can not be used here: {why}")));
+            named.iter().for_each(|key| table.wrong_at(key, &format!("`{key}` cannot be used here: {why}")));
         }
         Some(why) => drop(table.get("git").inspect(|value| value.wrong(&format!("`git`: {why}")))),
     }

@@ -139,7 +139,7 @@ impl Reader<'_, '_> {
             let Some(text) = self.filled(&value) else { continue };
             // Not the value: it may be a credential.
             if HeaderName::try_from(name).is_err() || HeaderValue::try_from(&text).is_err() {
-                value.wrong("this can not be a header, or has a value that no header can have");
+                value.wrong("this cannot be a header, or has a value that no header can have");
                 continue;
             }
             for unknown in placeholders(&text).filter(|name| !secrets.iter().any(|secret| **secret == **name)) {

@@ -97,7 +97,7 @@ pub(crate) fn secret(value: &Value<'_, '_>, folder: &Path) -> Option<SecretSourc
 fn variable_name(value: &Value<'_, '_>) -> Option<SecretSource> {
     let name = value.full_text()?;
     if name.contains(['=', '\0']) {
-        value.wrong(&format!("\"{}\" can not be the name of a variable of the environment", excerpt(name)));
+        value.wrong(&format!("\"{}\" cannot be the name of a variable of the environment", excerpt(name)));
         return None;
     }
     Some(SecretSource::Env(name.to_owned()))

@@ -114,7 +114,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// Why a definition can not be given this parameter.
+/// Why a definition cannot be given this parameter.
 pub(in crate::pipelines) fn unknown_parameter(needs: &Needs, name: &str) -> Option<String> {
     if needs.parameters.contains(name) {
         return None;
@@ -158,5 +158,5 @@ fn read_file(path: &Path, what: &str) -> Result<String, String> {
         return Err(format!("{what}{name} is larger than {LARGEST_DEFINITION} bytes"));
     }
     fs::read_to_string(path)
-        .map_err(|cause| format!("{what}{name} can not be read: {cause}; paths are meant from the folder of this file"))
+        .map_err(|cause| format!("{what}{name} cannot be read: {cause}; paths are meant from the folder of this file"))
 }

@@ -76,7 +76,7 @@ fn what_makes_no_hook_is_told_at_its_place() {
     refused("name = \"a\"\nat = \"after-checks\"\ncommand = \"true\"", "12:11: `command` is a text; it must be a list");
     read(&hook("name = \"a\"\nat = \"after-checks\"\ncommand = [\"/nowhere/migrate\"]"));
     for (program, why) in [
-        ("./bin/migrate", "the program pipelines/./bin/migrate can not be run: No such file"),
+        ("./bin/migrate", "the program pipelines/./bin/migrate cannot be run: No such file"),
         ("../src", "pipelines/../src is no program: it is no file"),
         ("./demo.toml", "the program pipelines/./demo.toml may not be run by anybody; say `chmod +x"),
     ] {
@@ -137,7 +137,7 @@ fn an_address_and_its_headers_are_looked_at() {
         &http("url = \"http://a\", headers = { A = \"{db_password} {db_pass}\" }"),
         "{db_pass} is none of the hook's secrets",
     );
-    refused(&http("url = \"http://a\", headers = { \"A b\" = \"{db_password}\" }"), "this can not be a header");
+    refused(&http("url = \"http://a\", headers = { \"A b\" = \"{db_password}\" }"), "this cannot be a header");
     refused(
         &format!("{}\nenvironment = {{ A = \"b\" }}", http(&format!("url = \"http://a\", {used}"))),
         "14:1: `environment` is for commands",

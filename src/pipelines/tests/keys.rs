@@ -77,9 +77,9 @@ fn an_address_of_a_repository_is_known_by_its_shape_and_has_no_password() {
         ("https://git.example/a#canary", "3:7: `git`: this is no address of a repository"),
         ("https://git.example:port/canary", "3:7: `git`: "),
         ("ssh://git@git.example/canary%20a", "3:7: `git`: this is no address of a repository"),
-        ("ssh://canary%20@git.example/a", "3:7: `git`: its user can not be part of an address for ssh"),
-        ("git@git.exa$mple:canary", "3:7: `git`: its host can not be part of an address for ssh"),
-        ("git@git.example:-canary", "3:7: `git`: its path can not be part of an address for ssh"),
+        ("ssh://canary%20@git.example/a", "3:7: `git`: its user cannot be part of an address for ssh"),
+        ("git@git.exa$mple:canary", "3:7: `git`: its host cannot be part of an address for ssh"),
+        ("git@git.example:-canary", "3:7: `git`: its path cannot be part of an address for ssh"),
         ("../can ary", "3:7: `git`: this is no address of a repository"),
     ] {
         let text = after(&format!("[source]\ngit = \"{bad}\""));
@@ -95,8 +95,8 @@ fn an_address_of_a_repository_is_known_by_its_shape_and_has_no_password() {
         refused(&after(&format!("[source]\ngit = \"https://git.example/a\"\n{bad}")), told);
     }
     let ssh = "[source]\ngit = \"git@git.example:a\"\n";
-    refused(&after(&format!("{ssh}user = \"ci\"")), "4:1: `user` can not be used here: an address for ssh");
-    refused(&after(&format!("{ssh}password = {{ env = \"KEY\" }}")), "4:1: `password` can not be used here");
+    refused(&after(&format!("{ssh}user = \"ci\"")), "4:1: `user` cannot be used here: an address for ssh");
+    refused(&after(&format!("{ssh}password = {{ env = \"KEY\" }}")), "4:1: `password` cannot be used here");
     refused(&after("[source]\ngit = \"../shop\"\nuser = \"ci\""), "4:1: `user` is for an address that asks for it");
 }
 

@@ -44,7 +44,7 @@ fn a_mistake_is_told_with_its_place_and_what_would_be_accepted() {
         (
             "demo.toml",
             "nowhere.toml",
-            "5:44: the stack definition pipelines/../stacks/process/nowhere.toml can not be read",
+            "5:44: the stack definition pipelines/../stacks/process/nowhere.toml cannot be read",
         ),
         ("\"127.0.0.1:8080\"", "\"here\"", "6:40: front.listen: an address such as 127.0.0.1:8080 is wanted"),
         ("\"builtin\"", "\"apache\"", "6:20: there is no front driver \"apache\"; there are: builtin, command, nginx"),

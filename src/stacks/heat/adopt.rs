@@ -1,5 +1,5 @@
 //! Taking over a stack that somebody else made. It gets our tags where Heat says that nothing but these would change. Of
-//! many stacks its preview can not say that: it takes whatever one resource knows of another for changed, and for a server
+//! many stacks its preview cannot say that: it takes whatever one resource knows of another for changed, and for a server
 //! that would mean another server. Such a stack is not touched at all; that it is ours stands in our own folder then.
 //! Must not make, change or delete a resource.
 
@@ -206,7 +206,7 @@ impl Heat {
             Err(failure @ Failure::Said { status: 401 | 403 | 408 | 409 | 429, .. }) => {
                 return Err(later(failure, shown));
             }
-            // It can not tell.
+            // It cannot tell.
             Err(Failure::Said { status: 400..=499, message }) => return Ok(self.unmarked(stack, &message)),
             Err(failure) => return Err(failure.step(shown)),
         };
@@ -227,7 +227,7 @@ impl Heat {
         tracing::warn!(
             stack = %name, %why,
             "{name} in cloud {cloud} is left as it is, without our tags: Heat does not say that nothing else of it would change ({why}). \
-             Another installation of Pointsman for this project can not see that it is ours: do not adopt it there too"
+             Another installation of Pointsman for this project cannot see that it is ours: do not adopt it there too"
         );
         true
     }
@@ -237,14 +237,14 @@ impl Heat {
 fn later(failure: Failure, shown: &str) -> StepError {
     match failure {
         Failure::Said { status: 408 | 409, message } => {
-            StepError::Unavailable(format!("{shown}: Heat can not now: {message}"))
+            StepError::Unavailable(format!("{shown}: Heat cannot now: {message}"))
         }
         failure => failure.step(shown),
     }
 }
 
 fn unwritten(stack: &str, error: &io::Error) -> StepError {
-    StepError::Unavailable(format!("adopting {stack}: what was taken over can not be kept: {error}"))
+    StepError::Unavailable(format!("adopting {stack}: what was taken over cannot be kept: {error}"))
 }
 
 /// Why it is not to be had now.

@@ -218,7 +218,7 @@ impl Failure {
     pub(super) fn step(self, doing: &str) -> StepError {
         match self {
             Self::Said { status: 408 | 429 | 500.., message } => {
-                StepError::Unavailable(format!("{doing}: Heat can not now: {message}"))
+                StepError::Unavailable(format!("{doing}: Heat cannot now: {message}"))
             }
             Self::Said { message, .. } => StepError::Refused(format!("{doing}: Heat refuses: {message}")),
             Self::Unheard(why) => StepError::Unavailable(format!("{doing}: {why}")),

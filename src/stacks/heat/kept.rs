@@ -51,7 +51,7 @@ impl Kept {
         Self { adopted: folder.join("adopted"), pinned: folder.join("pinned") }
     }
 
-    /// All of them. One that can not be read is not ours.
+    /// All of them. One that cannot be read is not ours.
     pub(super) fn all(&self) -> Vec<Known> {
         let Ok(files) = fs::read_dir(&self.adopted) else { return Vec::new() };
         let files = files.filter_map(|file| file.ok()?.path().file_name()?.to_str().map(str::to_owned));
@@ -110,7 +110,7 @@ impl Kept {
 
     pub(super) fn forget(&self, id: &str) {
         if let Some(Err(error)) = self.path(id).filter(|path| path.exists()).map(fs::remove_file) {
-            tracing::warn!(%id, %error, "the file about a stack that is gone can not be removed");
+            tracing::warn!(%id, %error, "the file about a stack that is gone cannot be removed");
         }
     }
 

@@ -216,7 +216,7 @@ fn unreached(url: &Url, error: &reqwest::Error) -> Failure {
         _ => "",
     };
     Failure::Unheard(format!(
-        "{} can not be reached: {}: is it up, is `auth_url` right{more}?",
+        "{} cannot be reached: {}: is it up, is `auth_url` right{more}?",
         origin(url),
         cause(error)
     ))

@@ -83,7 +83,7 @@ pub(super) struct Seen {
     failing: Option<Failing>,
 }
 
-/// Lists can not be had at the moment.
+/// Lists cannot be had at the moment.
 struct Failing {
     since: Stopwatch,
     pause: Duration,

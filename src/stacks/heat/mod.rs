@@ -118,7 +118,7 @@ impl Heat {
         if let Some(known) = self.installation.get() {
             return Ok(known);
         }
-        let failed = |error| StepError::Unavailable(format!("{} can not be written: {error}", self.folder.display()));
+        let failed = |error| StepError::Unavailable(format!("{} cannot be written: {error}", self.folder.display()));
         let read = installation(&self.folder).map_err(failed)?;
         Ok(self.installation.get_or_init(|| read))
     }

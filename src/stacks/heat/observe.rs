@@ -72,7 +72,7 @@ impl Heat {
             // What was there before us is nobody's double.
             let doubles = same.into_iter().skip(1).filter(|ours| !ours.is_going() && ours.tagged.adopted.is_none());
             for double in doubles {
-                // One that can not be deleted is tried again now and then.
+                // One that cannot be deleted is tried again now and then.
                 if self.told(double, Some(WAITING)).is_some() {
                     continue;
                 }
@@ -141,7 +141,7 @@ impl Heat {
         let output = match answer {
             Ok(answer) => answer.body["output"].clone(),
             Err(Failure::Said { status: 404, message }) => {
-                return Ok(Err(format!("its output `{}` can not be had: {message}", wanted.output)));
+                return Ok(Err(format!("its output `{}` cannot be had: {message}", wanted.output)));
             }
             Err(failure) => return Err(failure.step(&format!("asking for the output of {name}"))),
         };

@@ -1,5 +1,5 @@
 //! Whether the project has room for one more stack, as far as that can be known before it is made: servers, cores and
-//! memory, by Nova's limits. An aid: what can not be asked stands in nobody's way, and Heat has the last word.
+//! memory, by Nova's limits. An aid: what cannot be asked stands in nobody's way, and Heat has the last word.
 
 use std::collections::BTreeMap;
 

@@ -77,7 +77,7 @@ impl Settings {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        // What can not be had now would not be had later either.
+        // What cannot be had now would not be had later either.
         new.facts().and_then(|said| Parts::of(&said.facts).map(drop)).map_err(|why| vec![format!("`cloud`: {why}")])?;
         Ok(new)
     }
@@ -204,7 +204,7 @@ impl Secret {
         let text = match self {
             Self::File(path) => {
                 let text = fs::read_to_string(path);
-                SecretString::from(text.map_err(|cause| format!("{} can not be read: {cause}", path.display()))?)
+                SecretString::from(text.map_err(|cause| format!("{} cannot be read: {cause}", path.display()))?)
             }
             Self::Env(name) => SecretString::from(std::env::var(name).map_err(|_| format!("${name} is not set"))?),
         };

@@ -113,7 +113,7 @@ impl Waits {
         let text = format!("{} {}\n", usual.from.as_millis(), usual.to.as_millis());
         let kept = fs::create_dir_all(&self.folder).and_then(|()| fs::write(self.path(&wait.environment), text));
         if let Err(error) = kept {
-            tracing::debug!(%error, "how long stacks take can not be kept");
+            tracing::debug!(%error, "how long stacks take cannot be kept");
         }
     }
 

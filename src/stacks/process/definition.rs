@@ -333,7 +333,7 @@ fn unspan<V>(map: Option<BTreeMap<Spanned<String>, V>>) -> impl Iterator<Item = 
 fn check_variable(name: &Spanned<String>, mistakes: &mut Mistakes<'_>) {
     let (at, name) = (name.span().start, name.get_ref());
     if name.is_empty() || name.contains(['=', '\0']) {
-        mistakes.add(at, format!("{name:?} can not be the name of a variable: it must not be empty or contain `=`"));
+        mistakes.add(at, format!("{name:?} cannot be the name of a variable: it must not be empty or contain `=`"));
     } else if name.starts_with("POINTSMAN_") {
         mistakes.add(
             at,

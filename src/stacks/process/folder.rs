@@ -265,7 +265,7 @@ impl StackFolder {
         }
     }
 
-    /// Whether its supervisor lives. A lock can not be mistaken for another's as a process number can.
+    /// Whether its supervisor lives. A lock cannot be mistaken for another's as a process number can.
     pub(super) fn is_supervised(&self) -> io::Result<bool> {
         let Ok(file) = File::open(self.0.join("lock")) else { return Ok(false) };
         match file.try_lock_shared() {

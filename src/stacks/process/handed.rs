@@ -40,7 +40,7 @@ impl Handed {
         file.write_all(&vec![0; length])?;
         let values: BTreeMap<String, SecretString> = serde_json::from_slice(&text).map_err(|error| {
             // The message of the reader might repeat what it read.
-            io::Error::other(format!("what was handed over can not be read, at column {}", error.column()))
+            io::Error::other(format!("what was handed over cannot be read, at column {}", error.column()))
         })?;
         if !values.is_empty() {
             no_core_dump()?;

@@ -149,7 +149,7 @@ pub(super) fn supervisors(installation: &str) -> Vec<(i32, PathBuf)> {
 }
 
 /// Signals a process through a handle to it, after looking at who it is: between the look and the signal its number
-/// can not become another's.
+/// cannot become another's.
 fn signal_if(pid: i32, signal: Signal, ours: impl Fn(&Environ) -> bool) -> io::Result<bool> {
     let Some(pid) = Pid::from_raw(pid) else { return Ok(false) };
     let handle = match pidfd_open(pid, PidfdFlags::empty()) {

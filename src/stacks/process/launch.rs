@@ -98,7 +98,7 @@ fn value_of(
 
 /// Our own program. After an upgrade in place the old one is marked as deleted; the new one is where it was.
 fn own_program() -> Result<String, String> {
-    let path = env::current_exe().map_err(|error| format!("our own program can not be found: {error}"))?;
+    let path = env::current_exe().map_err(|error| format!("our own program cannot be found: {error}"))?;
     let path = path.to_string_lossy();
     Ok(path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned())
 }
@@ -147,7 +147,7 @@ fn secrets(definition: &Definition, handed: &Handed) -> Result<Vec<(String, Stri
     let read = |(name, variable): (&String, &SecretVariable)| {
         let value = match variable {
             SecretVariable::File(file) => fs::read_to_string(file)
-                .map_err(|error| format!("the secret {name} can not be read from {file}: {error}"))?
+                .map_err(|error| format!("the secret {name} cannot be read from {file}: {error}"))?
                 .trim_end_matches(['\n', '\r'])
                 .to_owned(),
             SecretVariable::Handed(secret) => handed
@@ -173,7 +173,7 @@ fn working_folder(given: Option<PathBuf>, spec: &Spec, folder: &Path) -> Result<
         return Ok(artifact.to_owned());
     }
     let own = folder.join("work");
-    fs::create_dir_all(&own).map_err(|error| format!("{} can not be made: {error}", own.display()))?;
+    fs::create_dir_all(&own).map_err(|error| format!("{} cannot be made: {error}", own.display()))?;
     Ok(own)
 }
 
@@ -218,7 +218,7 @@ pub fn exec(exec: &Exec) -> String {
         // What we may not raise stays where it is.
         let most = getrlimit(resource).maximum.map_or(limit, |most| most.min(limit));
         if let Err(error) = setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }) {
-            return failed(&format!("its limit of {name} can not be set: "), &error);
+            return failed(&format!("its limit of {name} cannot be set: "), &error);
         }
     }
     let error = Command::new(program).args(arguments).exec();

@@ -60,15 +60,14 @@ const RETIRED_KEPT: usize = 5;
 /// Opens the driver; its supervisors run our own program. It has no settings.
 ///
 /// # Errors
-/// When there are settings, or our own program can not be found.
+/// When there are settings, or our own program cannot be found.
 pub fn open(settings: &toml::Table, _: &Path, folder: &Path) -> Result<Arc<dyn StackDriver>, Vec<String>> {
     let meaningless = |key| format!("`{key}` means nothing to process stacks; remove it");
     let mistakes: Vec<String> = settings.keys().map(meaningless).collect();
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    let program =
-        std::env::current_exe().map_err(|error| vec![format!("our own program can not be found: {error}")])?;
+    let program = std::env::current_exe().map_err(|error| vec![format!("our own program cannot be found: {error}")])?;
     Ok(Arc::new(Process::new(folder, program)))
 }
 
@@ -122,7 +121,7 @@ impl Process {
             return Ok(inner.clone());
         }
         let inner = Inner::open(&self.folder, &self.program)
-            .map_err(|error| unavailable(&format!("{} can not be written", self.folder.display()), &error))?;
+            .map_err(|error| unavailable(&format!("{} cannot be written", self.folder.display()), &error))?;
         Ok(opened.insert(Arc::new(inner)).clone())
     }
 

@@ -18,7 +18,7 @@ use super::{
 /// is gone does not meet its successor.
 ///
 /// # Errors
-/// When the range has too few, in one sentence; or the folder can not be read.
+/// When the range has too few, in one sentence; or the folder cannot be read.
 pub(super) fn allot(driver: &Path, definition: &Definition) -> io::Result<Vec<SocketAddr>> {
     let stacks = StackFolder::all(driver)?;
     let taken: BTreeSet<SocketAddr> =

@@ -34,12 +34,12 @@ const LINE: u64 = 256 << 10;
 pub enum Order {
     /// Know this candidate.
     Stage {
-        /// Whom.
+        /// Stack that is made known.
         candidate: Target,
     },
     /// Apply this route, unless a higher generation was applied.
     CutOver {
-        /// Which.
+        /// Route that is ordered.
         route: Route,
     },
     /// Say what is served, once that is on the disk.
@@ -70,19 +70,19 @@ pub enum Answer {
     Done,
     /// What became of the order to cut over.
     CutOver {
-        /// That.
+        /// Result of the order.
         result: CutOver,
     },
     /// What is served.
     Seen(Seen),
     /// No, and asking again will not help.
     Refused {
-        /// Why.
+        /// Reason, as a sentence for people.
         why: String,
     },
     /// Not now.
     Unavailable {
-        /// Why.
+        /// Reason, as a sentence for people.
         why: String,
     },
     /// The sockets come with this line.

@@ -75,7 +75,7 @@ impl BuiltinFront {
     /// Opens the driver with the binary of Pointsman that is to run the front. File names in the settings are absolute.
     pub fn run_by(binary: PathBuf, table: &toml::Table, folder: &Path) -> Result<Self, Vec<String>> {
         let settings = Settings::read(table)?;
-        let text = toml::to_string(table).map_err(|e| vec![format!("the front's settings can not be written: {e}")])?;
+        let text = toml::to_string(table).map_err(|e| vec![format!("the front's settings cannot be written: {e}")])?;
         Ok(Self { folder: folder.to_owned(), settings, text, binary, link: Mutex::new(None), told: Mutex::default() })
     }
 

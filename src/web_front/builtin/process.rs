@@ -59,7 +59,7 @@ pub(super) fn fixed_files(threads: usize, addresses: usize) -> u64 {
     (RESERVE + 32 + 8 * (threads + 1) + 3 * addresses) as u64
 }
 
-/// Why a front can not begin, or had to end.
+/// Why a front cannot begin, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum FrontError {
     /// Something about its folder or its sockets.
@@ -157,7 +157,7 @@ pub async fn run(folder: &Path, start: Start, stop: impl Future<Output = ()>) ->
 
 async fn serve(mut front: Front, stop: impl Future<Output = ()>) -> Result<(), FrontError> {
     let mut stop = std::pin::pin!(stop);
-    let mut hang_up = signal(SignalKind::hangup()).map_err(io_error("SIGHUP can not be heard"))?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(io_error("SIGHUP cannot be heard"))?;
     let mut watch = interval(WATCH);
     let mut errors = AcceptErrors::at("the control socket of the front");
     let (tell, mut told) = mpsc::channel(64);
@@ -258,7 +258,7 @@ impl Front {
                 self.plane.leave();
                 part(&mut self.supervisor).await;
                 tracing::info!("handed over");
-                // If it can not be told it is dead, which is noticed next.
+                // If it cannot be told it is dead, which is noticed next.
                 let _ = send(&mut successor, &Answer::Done).await;
                 return Some(successor);
             }
@@ -266,7 +266,7 @@ impl Front {
             Err(_) => tracing::warn!("the successor did not begin in time; going on"),
         }
         if let Err(error) = self.plane.accept() {
-            tracing::error!(%error, "can not accept again");
+            tracing::error!(%error, "cannot accept again");
         }
         None
     }

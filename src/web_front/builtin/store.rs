@@ -1,6 +1,6 @@
 //! What a front must remember across its own death: the route in force, the candidate, maintenance.
 //!
-//! One file with four slots, written in place, so that a full disk can not stop a cutover. What was written survives
+//! One file with four slots, written in place, so that a full disk cannot stop a cutover. What was written survives
 //! the front; what was flushed survives the host too. A write goes to a slot that is neither, nor on its way to the
 //! disk: torn, it spoils nothing that counts, and it need not wait for the flush before it. Must not know how traffic is served.
 

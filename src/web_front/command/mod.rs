@@ -1,7 +1,7 @@
 //! A front that somebody else's program repoints, such as `change_proxy.sh IP`: run with the address of the new stack.
 //! There is no shell in between.
 //!
-//! What it can not do: nothing is staged, the switch is as atomic as the program makes it, and without an `observe`
+//! What it cannot do: nothing is staged, the switch is as atomic as the program makes it, and without an `observe`
 //! command nobody knows what the front really serves, so this tells what it was ordered last. Must not guess beyond.
 
 mod faults;
@@ -108,7 +108,7 @@ impl CommandFront {
             (Some(target), _) => self.settings.cut_over.fill(target, route.generation).map_err(StepError::Refused),
             (None, Some(off)) => Ok(off.plain()),
             (None, None) => Err(StepError::Refused(
-                "this front can not be pointed at nobody: name a command for that as front.off".to_owned(),
+                "this front cannot be pointed at nobody: name a command for that as front.off".to_owned(),
             )),
         }
     }
@@ -206,7 +206,7 @@ impl FrontDriver for CommandFront {
         {
             route.target = route.target.map(|target| elsewhere(&target, &said));
         }
-        // It is not known how many requests are open: that there are some can not be ruled out.
+        // It is not known how many requests are open: that there are some cannot be ruled out.
         let open = record.before.into_iter().map(|stack| (stack, 1)).collect();
         Ok(Some(SeenFront { route, staged: record.staged, open }))
     }

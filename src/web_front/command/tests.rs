@@ -166,7 +166,7 @@ async fn a_command_that_can_not_be_started_is_refused_and_has_moved_nobody() {
             fs::create_dir(&script).unwrap();
         }
         let why = front.cut_over(&route(2, &two)).await.unwrap_err();
-        assert!(matches!(&why, StepError::Refused(why) if why.contains("can not be started")), "{broken}: {why}");
+        assert!(matches!(&why, StepError::Refused(why) if why.contains("cannot be started")), "{broken}: {why}");
         let back = route(3, &one);
         assert_eq!(front.cut_over(&back).await.unwrap(), CutOver::Applied, "{broken}: users never left");
         assert_eq!(front.observe().await.unwrap().unwrap().route, back);

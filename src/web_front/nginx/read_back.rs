@@ -139,7 +139,7 @@ impl Served {
         if self.ordered.is_none() && staged.is_none() {
             return None;
         }
-        // nginx does not say how many requests are still open at an upstream: that there are some can not be ruled out.
+        // nginx does not say how many requests are still open at an upstream: that there are some cannot be ruled out.
         let open = staged.iter().map(|stack| (stack.clone(), 1)).collect();
         Some(SeenFront { route: Route { generation, target: self.target }, staged, open })
     }

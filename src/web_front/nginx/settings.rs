@@ -52,7 +52,7 @@ pub struct SshSettings {
 /// What users ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Public {
-    /// Whole.
+    /// The whole address, with scheme and path.
     pub url: Url,
     /// Connect here instead of where the name leads.
     pub address: Option<SocketAddr>,

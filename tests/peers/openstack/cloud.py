@@ -126,7 +126,7 @@ class Cloud:
                 "--auth-root-authentication-method=normal", "--skip-test-db", *SMALL_FILES)
             self.start_mariadb()
             if not self.mysql(DATABASES):
-                sys.exit("the databases can not be made")
+                sys.exit("the databases cannot be made")
             heat = ("import sys; sys.argv[0] = 'heat-manage'; from heat.cmd.manage import main; main()",
                     "--config-file", self.folder + "/etc/heat.conf", "db_sync")
             syncing = subprocess.Popen([sys.executable, "-c", *heat], stdout=output, stderr=output, env=self.environment)
@@ -146,14 +146,14 @@ class Cloud:
             import users
             users.make(self.host)
             if syncing.wait() != 0:
-                sys.exit("Heat's database can not be made")
+                sys.exit("Heat's database cannot be made")
         self.end()
 
     def move(self, former):
         """Puts a copy that was made at another address at ours."""
         statement = "update keystone.endpoint set url = replace(url, '%s', '%s')" % (former, self.host)
         if not self.mysql(statement):
-            sys.exit("the catalog can not be changed")
+            sys.exit("the catalog cannot be changed")
 
     def end(self, *names):
         """Ends these, or all: politely, then by force."""

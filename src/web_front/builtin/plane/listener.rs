@@ -32,7 +32,7 @@ impl Acceptor {
         let (shared, workers) = (shared.clone(), workers.clone());
         Ok(Self(first.spawn(async move {
             let accepted = accept(listener, &shared, &workers).await;
-            tracing::error!(error = ?accepted.err(), "a listening socket can not be waited for");
+            tracing::error!(error = ?accepted.err(), "a listening socket cannot be waited for");
         })))
     }
 

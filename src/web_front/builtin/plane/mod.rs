@@ -61,7 +61,7 @@ use crate::{
 /// What connections do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Stage {
-    /// Serve.
+    /// It serves.
     Serving,
     /// Somebody else accepts: answer what comes and ask clients to go.
     Leaving,

@@ -29,7 +29,7 @@ impl Pages {
         let read = |path: &Option<std::path::PathBuf>| match path {
             Some(path) => std::fs::read(path)
                 .map(|content| Some(Bytes::from(content)))
-                .map_err(|e| io::Error::new(e.kind(), format!("the page {} can not be read: {e}", path.display()))),
+                .map_err(|e| io::Error::new(e.kind(), format!("the page {} cannot be read: {e}", path.display()))),
             None => Ok(None),
         };
         Ok(Self {

@@ -17,7 +17,7 @@ pub(super) struct Loaded {
 /// Reads both and checks that they belong together. `hosts`: what users go to, besides what `files` names.
 pub(super) fn load(files: &TlsFiles, hosts: &[String]) -> io::Result<Arc<Loaded>> {
     let bad = |path: &std::path::Path, why: &dyn std::fmt::Display| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{} can not be used: {why}", path.display()))
+        io::Error::new(io::ErrorKind::InvalidData, format!("{} cannot be used: {why}", path.display()))
     };
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(|chain| chain.collect::<Result<Vec<_>, _>>())

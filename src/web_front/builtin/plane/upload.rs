@@ -37,7 +37,7 @@ const DISCARDED: usize = 16 << 20;
 
 /// What goes to a stack.
 pub(super) enum RequestBody {
-    /// Nothing.
+    /// The request has no body.
     Empty,
     /// What the client sends.
     Upload(Arc<Upload>),

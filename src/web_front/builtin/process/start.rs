@@ -51,7 +51,7 @@ struct Inherited {
 
 pub(super) async fn begin(folder: &Path, start: Start) -> Result<Front, FrontError> {
     let path = folder.join(SETTINGS);
-    let text = std::fs::read_to_string(&path).map_err(io_error(format!("{} can not be read", path.display())))?;
+    let text = std::fs::read_to_string(&path).map_err(io_error(format!("{} cannot be read", path.display())))?;
     let mut settings = read_settings(&path, &text)?;
     let short = settings.fit(raise_limit());
     if let Some(short) = &short {
@@ -81,12 +81,12 @@ pub(super) async fn begin(folder: &Path, start: Start) -> Result<Front, FrontErr
     }
     drop(kept);
     let (store, written) = Store::open(folder, settings.flush)
-        .map_err(io_error(format!("the route in {} can not be read", folder.display())))?;
+        .map_err(io_error(format!("the route in {} cannot be read", folder.display())))?;
     let memory = inherited.memory.filter(|handed| handed.written >= written.written).unwrap_or(written);
     let probe = secret::of(folder).map_err(io_error("the probe secret cannot be read"))?;
-    let mut plane = Plane::start(&settings, probe, listeners).map_err(io_error("the front can not start"))?;
+    let mut plane = Plane::start(&settings, probe, listeners).map_err(io_error("the front cannot start"))?;
     plane.set(memory.route.as_ref().and_then(|r| r.target.as_ref()), memory.staged.as_ref(), memory.maintenance);
-    plane.accept().map_err(io_error("the front can not accept connections"))?;
+    plane.accept().map_err(io_error("the front cannot accept connections"))?;
     let followers = match inherited.link {
         Some(link) => confirm(link).await?,
         None => Vec::new(),
@@ -125,7 +125,7 @@ fn read_settings(path: &Path, text: &str) -> Result<Settings, FrontError> {
 async fn alone(folder: &Path) -> Result<Inherited, FrontError> {
     let path = folder.join("lock");
     let lock = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let lock = lock.map_err(io_error(format!("{} can not be opened", path.display())))?;
+    let lock = lock.map_err(io_error(format!("{} cannot be opened", path.display())))?;
     // One that was killed holds it until its last thread has gone: users wait, so that is not for the next attempt.
     let mut attempts = LOCK_ATTEMPTS;
     let mut look = interval(LOCK_PAUSE);
@@ -136,11 +136,11 @@ async fn alone(folder: &Path) -> Result<Inherited, FrontError> {
             Ok(()) => break,
             Err(rustix::io::Errno::WOULDBLOCK) if attempts > 0 => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(FrontError::Running(folder.to_owned())),
-            Err(error) => return Err(io_error(format!("{} can not be locked", path.display()))(error.into())),
+            Err(error) => return Err(io_error(format!("{} cannot be locked", path.display()))(error.into())),
         }
     }
     let control = bind(folder, CONTROL)
-        .map_err(io_error(format!("the control socket {} can not be made", socket(folder).display())))?;
+        .map_err(io_error(format!("the control socket {} cannot be made", socket(folder).display())))?;
     Ok(Inherited { lock, control, listeners: HashMap::new(), memory: None, link: None })
 }
 

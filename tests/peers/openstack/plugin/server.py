@@ -5,7 +5,7 @@
                      `boot`, where there is one
   metadata           also how a story makes it misbehave:
     boot_seconds       how long it takes to become active
-    fail               why it can not be created
+    fail               why it cannot be created
     refuse_delete      so many deletes are refused; "until FILE" refuses them until that file is there
     delete_seconds     how long a delete takes
 """
