@@ -400,7 +400,8 @@ fn a_doc_comment_is_more_than_one_word() {
             let Some(said) = line.strip_prefix("/// ").or_else(|| line.strip_prefix("//! ")) else { continue };
             // The last line of a longer one may be a word.
             let goes_on = nth > 0 && (lines[nth - 1].starts_with("///") || lines[nth - 1].starts_with("//!"));
-            if !goes_on && said.ends_with('.') && !said.contains(' ') {
+            // A name in code is more than a word.
+            if !goes_on && said.ends_with('.') && !said.contains([' ', '`']) {
                 hits.push(format!("{}:{}: {line}", source.path, nth + 1));
             }
         }

@@ -108,7 +108,7 @@ fn an_older_front_that_holds_the_address_is_named_with_the_command_that_ends_it(
     });
     let mut words = kill.split_whitespace();
     assert_eq!(words.next(), Some("kill"), "{kill}");
-    let ended = std::process::Command::new("kill").args(words).status().expect("kill");
-    assert!(ended.success(), "{kill}");
+    // One of the two may have ended since: its folder is gone.
+    std::process::Command::new("kill").args(words).status().expect("kill");
     house.until("a front of its own serves", || (house.live_version()? == "v1").then_some(()));
 }
