@@ -51,8 +51,11 @@ pub(super) struct Follow {
 /// that too much happened while you were away: look at the environments instead. Every 15 s a comment shows that the
 /// stream is alive. A first event without data names the record from which on you hear everything.
 #[utoipa::path(
-    get, path = "/v1/events", tag = "looking", params(Follow),
-    params(("last-event-id" = Option<u64>, Header, description = "The last one that was heard; browsers send it by themselves")),
+    get, path = "/v1/events", tag = "looking",
+    params(
+        Follow,
+        ("last-event-id" = Option<u64>, Header, description = "The last one that was heard; browsers send it by themselves")
+    ),
     responses((status = 200, description = "A stream that does not end", body = String, content_type = "text/event-stream")),
 )]
 pub(super) async fn events(

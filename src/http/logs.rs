@@ -117,8 +117,10 @@ impl Entry {
 /// one stream are in order; between streams and instances there is none. Followed by its part, another stack that gets that
 /// part is followed from then on. Ids of events are positions: sent back as `Last-Event-ID`, it goes on there.
 #[utoipa::path(
-    get, path = "/v1/environments/{pipeline}/{environment}/logs", tag = "looking", params(Place, Wanted),
-    params(("last-event-id" = Option<String>, Header, description = "The last event that was heard; browsers send it by themselves")),
+    get, path = "/v1/environments/{pipeline}/{environment}/logs", tag = "looking", params(
+        Place, Wanted,
+        ("last-event-id" = Option<String>, Header, description = "The last event that was heard; browsers send it by themselves")
+    ),
     responses((status = 200, description = "Lines of JSON, or with `follow=true` `text/event-stream`", body = Entry, content_type = "application/x-ndjson")),
 )]
 pub(super) async fn logs(
