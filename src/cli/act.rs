@@ -2,17 +2,17 @@
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
+    ask,
     client::{Answer, Connection, Server, Terms},
-    follow::{Follow, look, refused},
+    follow::{Follow, look, plain, refused},
     screen::{harmless, say},
     told::{Done, Environments, Recorded},
 };
-use crate::{cli::USAGE, machine::EnvironmentId};
+use crate::machine::EnvironmentId;
 
 /// The records at which the story of a wish begins.
 const BEGIN: [&str; 3] = ["accepted", "approved", "rollback_requested"];
@@ -32,12 +32,25 @@ pub struct One {
     follow: Follow,
 }
 
+/// A wish about a deployment that is under way.
+#[derive(Args)]
+#[group(skip)]
+pub struct Under {
+    #[command(flatten)]
+    one: One,
+    /// The version, or the number, of the release whose deployment is meant
+    #[arg(conflicts_with = "number")]
+    version: Option<String>,
+}
+
 /// The wish to go back.
 #[derive(Args)]
 #[group(skip)]
 pub struct Back {
     #[command(flatten)]
     one: One,
+    /// The version, or the number, of the release to go back to; refused when a rollback goes elsewhere
+    to: Option<String>,
     /// Do not ask, whatever going back does not undo; without a terminal nobody is asked
     #[arg(long, short)]
     yes: bool,
@@ -99,7 +112,9 @@ pub async fn reset_builds(server: &Server, wish: Reset) -> anyhow::Result<ExitCo
         false => {
             let all = server.connect()?.look::<Environments>("/v1/environments").await?.body.environments;
             let mut own = all.into_iter().map(|e| e.environment).filter(|id| *id.pipeline.as_str() == *wish.pipeline);
-            own.next().ok_or_else(|| anyhow::anyhow!("there is no pipeline {}: pointsman status", wish.pipeline))?
+            own.next().ok_or_else(|| {
+                anyhow::anyhow!("there is no pipeline {}: `pointsman status` lists them", wish.pipeline)
+            })?
         }
     };
     record(server, &id, "builds/reset", &json!({ "reason": wish.reason })).await
@@ -107,43 +122,93 @@ pub async fn reset_builds(server: &Server, wish: Reset) -> anyhow::Result<ExitCo
 
 /// `rollback`. What it does not undo is said before it is asked for.
 pub async fn back(server: &Server, wish: Back) -> anyhow::Result<ExitCode> {
-    one(server, "rollback", wish.one, wish.yes).await
+    one(server, "rollback", wish.one, (wish.to, wish.yes)).await
+}
+
+/// `abort` and `approve`.
+pub async fn under(server: &Server, verb: &str, mut wish: Under) -> anyhow::Result<ExitCode> {
+    if let Some(version) = &wish.version {
+        let now = look(&server.connect()?, &wish.one.environment).await?.json;
+        wish.one.number = Some(named(&now, &wish.one.environment, version)?);
+    }
+    one(server, verb, wish.one, (None, false)).await
+}
+
+/// The deployment under way, or queued, of the release that is called so.
+fn named(now: &Value, id: &EnvironmentId, version: &str) -> anyhow::Result<u64> {
+    let queue = now["queue"].as_array().into_iter().flatten();
+    let all: Vec<&Value> = Some(&now["candidate"]).into_iter().chain(queue).filter(|d| d["number"].is_u64()).collect();
+    let called = |d: &&&Value| {
+        let release = &d["release"];
+        release["version"] == version || version.parse::<u64>().is_ok_and(|number| release["number"] == number)
+    };
+    let name = |d: &Value| format!("{} (deployment {})", plain(&d["release"]["version"]), d["number"]);
+    let found: Vec<&&Value> = all.iter().filter(called).collect();
+    match (found.as_slice(), all.as_slice()) {
+        ([one], _) => one["number"].as_u64().ok_or_else(|| anyhow::anyhow!("the answer has no number")),
+        (_, []) => anyhow::bail!("nothing is under way in {id}: `pointsman status {id}`"),
+        (_, all) => {
+            let listed: Vec<String> = all.iter().map(|d| name(d)).collect();
+            let (version, listed) = (harmless(version), listed.join(", "));
+            let which = if found.is_empty() { "no deployment" } else { "more than one deployment" };
+            anyhow::bail!(
+                "{which} of {version} is under way in {id}; there are: {listed}; name one with --number N (`pointsman status {id}`)"
+            )
+        }
+    }
 }
 
 /// Says what going back does not undo, and asks whoever sits at a terminal. In a script the wish is enough: nothing may
 /// stand in the way of a rollback.
-fn mindful(server: &Server, id: &EnvironmentId, limits: &[String], yes: bool) -> anyhow::Result<bool> {
+async fn mindful(
+    server: &Server,
+    id: &EnvironmentId,
+    limits: &[String],
+    yes: bool,
+) -> anyhow::Result<Option<ExitCode>> {
     if limits.is_empty() || server.json {
-        return Ok(true);
+        return Ok(None);
     }
     limits.iter().for_each(|limit| say(format!("mind that {}", harmless(limit))));
     if yes || !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-        return Ok(true);
+        return Ok(None);
     }
-    let question = dialoguer::Confirm::new().with_prompt(format!("Roll {id} back all the same?")).default(false);
-    let agreed = question.interact().context("asking at the terminal")?;
-    if !agreed {
-        super::complain("nothing was rolled back");
-    }
-    Ok(agreed)
+    let otherwise = format!("nothing was rolled back; `pointsman rollback {id} --yes` does it without a question");
+    ask::agreed(format!("Roll {id} back all the same?"), &otherwise).await
 }
 
 /// `rollback`, `abort`, `approve`: each names the deployment that it means, and the state it was made on.
-pub async fn one(server: &Server, verb: &str, wish: One, yes: bool) -> anyhow::Result<ExitCode> {
+pub async fn one(
+    server: &Server,
+    verb: &str,
+    wish: One,
+    (to, yes): (Option<String>, bool),
+) -> anyhow::Result<ExitCode> {
     let (connection, id) = (server.connect()?, &wish.environment);
     let role = if verb == "rollback" { "live" } else { "candidate" };
     let Answer { body: state, etag: seen, .. } = look(&connection, id).await?;
     let seen_there = if role == "live" { &state.live } else { &state.candidate };
     let number = wish.number.or(seen_there.as_ref().map(|there| there.number));
-    let number = number.ok_or_else(|| anyhow::anyhow!("{id} has no {role} deployment to {verb}"))?;
-    if verb == "rollback" && !mindful(server, id, &state.one_way, yes)? {
-        return Ok(ExitCode::from(USAGE));
+    let nothing = if role == "live" { "live" } else { "under way" };
+    let none = || {
+        anyhow::anyhow!(
+            "nothing is {nothing} in {id}, so there is nothing to {verb}: `pointsman status {id}` shows how it is"
+        )
+    };
+    let number = number.ok_or_else(none)?;
+    if verb == "rollback"
+        && let Some(code) = mindful(server, id, &state.one_way, yes).await?
+    {
+        return Ok(code);
     }
     let path = match role {
         "candidate" => format!("/v1/deployments/{id}/{number}/{verb}"),
         _ => format!("/v1/environments/{id}/{verb}"),
     };
     let mut body = json!({ "number": number });
+    if let Some(to) = to {
+        body["to"] = to.into();
+    }
     if let Some(reason) = wish.reason {
         body["reason"] = reason.into();
     }
@@ -192,7 +257,10 @@ pub(super) async fn record(server: &Server, id: &EnvironmentId, verb: &str, body
     match connection.send::<Done>(&format!("/v1/environments/{id}/{verb}"), body, Terms::default()).await {
         Ok(answer) => {
             if answer.body.environment != *id {
-                anyhow::bail!("{id} was asked about, and the answer is about {}", answer.body.environment);
+                let other = answer.body.environment;
+                anyhow::bail!(
+                    "{id} was asked about, and the answer is about {other}; `pointsman history {id}` shows what was recorded"
+                );
             }
             let said = answer.json["said"].as_str().map_or_else(|| "done".to_owned(), harmless);
             super::screen::say(if server.json { answer.json.to_string() } else { said });

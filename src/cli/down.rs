@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use super::screen::say;
+use super::{USAGE, ask, screen::say};
 use crate::{
     installation,
     journal::{self, OpenError},
@@ -46,11 +46,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     installation::is_at_home(&state, || stacks::elsewhere(&state.join("stacks")))?;
     let (fronts, driver) = (fronts(&state)?, state.join("stacks").join("process"));
     let names = process::stacks(&driver).with_context(|| format!("reading {}", driver.display()))?;
-    if !args.yes && !agreed(fronts.len(), names.len())? {
-        return Ok(ExitCode::FAILURE);
-    }
     let program = std::env::current_exe().context("our own program cannot be found")?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        if !args.yes
+            && let Some(code) = agreed(fronts.len(), names.len()).await?
+        {
+            return Ok(code);
+        }
         for (name, folder) in &fronts {
             supervisor::end(folder).await.with_context(|| format!("ending the front of {name}"))?;
             say(format!("front of {name}: ended"));
@@ -89,16 +91,11 @@ fn folders(parent: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Asks a person. Without one the answer is no.
-fn agreed(fronts: usize, stacks: usize) -> anyhow::Result<bool> {
+async fn agreed(fronts: usize, stacks: usize) -> anyhow::Result<Option<ExitCode>> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
         super::complain("nothing was ended: there is no terminal to ask at; say --yes if this is what you want");
-        return Ok(false);
+        return Ok(Some(ExitCode::from(USAGE)));
     }
-    let what = format!("End {fronts} fronts and {stacks} stacks, so that users are served by nobody?");
-    let yes =
-        dialoguer::Confirm::new().with_prompt(what).default(false).interact().context("asking at the terminal")?;
-    if !yes {
-        super::complain("nothing was ended");
-    }
-    Ok(yes)
+    let question = format!("End {fronts} fronts and {stacks} stacks, so that users are served by nobody?");
+    ask::agreed(question, "nothing was ended; `pointsman down` asks again").await
 }

@@ -173,6 +173,7 @@ when its time is over; an adoption that fails leaves it alone. Exit codes: as `d
 pub(super) const PROMOTE: &str = asking!(
     "Example:
   pointsman promote shop/prod --watch
+  pointsman promote shop/prod 1.4.2 --yes       refused when another one is live in the environment before
 
 What would change is shown first, and what was shown is what is promoted: if something else is live by then, \
 nothing is recorded and the difference is shown. Exit codes: as `deploy`; 2 nothing was promoted because \
@@ -181,6 +182,7 @@ nobody said yes."
 pub(super) const ROLLBACK: &str = asking!(
     "Example:
   pointsman rollback shop/prod --reason \"orders fail\" --watch
+  pointsman rollback shop/prod 1.4.1 --watch    refused when it would go elsewhere
 
 While the stack before is warm this is one cutover. It holds the environment, so that nothing automatic \
 undoes it, and vetoes the release; `pointsman resume` lets automatic deployments go on. What it does not undo (hooks that \
@@ -251,6 +253,7 @@ pub(super) const WHY: &str = asking!(
 pub(super) const HISTORY: &str = asking!(
     "Examples:
   pointsman history shop/prod               one entry for each deployment
+  pointsman history shop/prod 1.4.2         only those of one release
   pointsman history shop/prod --records     every record of the state file"
 );
 pub(super) const LOGS: &str = asking!(

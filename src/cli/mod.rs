@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod adopt;
+mod ask;
 mod block;
 mod changes;
 pub mod check;
@@ -156,10 +157,10 @@ client! {
     Rollback { #[command(flatten)] wish: act::Back, },
     /// Stop a deployment before users see it
     #[command(after_long_help = help::ABORT)]
-    Abort { #[command(flatten)] wish: act::One, },
+    Abort { #[command(flatten)] wish: act::Under, },
     /// Open the gate a deployment waits at
     #[command(after_long_help = help::APPROVE)]
-    Approve { #[command(flatten)] wish: act::One, },
+    Approve { #[command(flatten)] wish: act::Under, },
     /// Stop automatic deployments
     #[command(after_long_help = help::HOLD)]
     Hold { #[command(flatten)] wish: act::Whole, },
@@ -252,8 +253,8 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
         Client::Adopt { wish, server } => adopt::adopt(&server, wish).await,
         Client::Promote { wish, server } => promote::promote(&server, wish).await,
         Client::Rollback { wish, server } => act::back(&server, wish).await,
-        Client::Abort { wish, server } => act::one(&server, "abort", wish, false).await,
-        Client::Approve { wish, server } => act::one(&server, "approve", wish, false).await,
+        Client::Abort { wish, server } => act::under(&server, "abort", wish).await,
+        Client::Approve { wish, server } => act::under(&server, "approve", wish).await,
         Client::Hold { wish, server } => act::whole(&server, "hold", wish).await,
         Client::Resume { wish, server } => act::whole(&server, "resume", wish).await,
         Client::Pin { wish, server } => act::ban(&server, "pin", wish).await,

@@ -2,15 +2,15 @@
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
 use super::{
+    ask,
     changes::lines,
     client::{Server, Terms},
     follow::{Follow, plain, refused},
-    screen::say,
+    screen::{harmless, say},
     told::{Accepted, Changes},
 };
 use crate::{cli::USAGE, machine::EnvironmentId};
@@ -21,7 +21,10 @@ use crate::{cli::USAGE, machine::EnvironmentId};
 pub struct Promote {
     /// The environment that the release goes to, written pipeline/environment
     environment: EnvironmentId,
-    /// The release that is meant; refused when another one is live in the environment before
+    /// The version, or the number, of the release that is meant; refused when another one is live in the environment before
+    #[arg(conflicts_with = "release")]
+    version: Option<String>,
+    /// The number of the release that is meant; refused when another one is live in the environment before
     #[arg(long, value_name = "N")]
     release: Option<u64>,
     /// Do not ask; needed where there is no terminal to ask at
@@ -45,14 +48,24 @@ pub async fn promote(server: &Server, wish: Promote) -> anyhow::Result<ExitCode>
         if server.json {
             say(&changes.json);
         }
-        anyhow::bail!("nothing was promoted: {}", plain(&changes.json["why"]));
+        let why = plain(&changes.json["why"]);
+        let helps = if why.contains('`') { String::new() } else { format!(" (`pointsman why {id}`)") };
+        anyhow::bail!("nothing was promoted: {why}{helps}");
     }
-    if !wish.yes && !agreed(id)? {
-        return Ok(ExitCode::from(USAGE));
+    if let Some(wanted) = &wish.version {
+        meant(id, &changes.json, wanted)?;
+    }
+    if !wish.yes
+        && let Some(code) = refusal(id).await?
+    {
+        return Ok(code);
     }
     let mut body = json!({});
     if let Some(release) = wish.release.or_else(|| changes.body.to.as_ref().map(|to| to.number)) {
         body["release"] = release.into();
+    }
+    if let Some(version) = wish.version {
+        body["version"] = version.into();
     }
     let terms = Terms { key: None, seen: changes.etag };
     match connection.send::<Accepted>(&format!("/v1/environments/{id}/promote"), &body, terms).await {
@@ -61,16 +74,26 @@ pub async fn promote(server: &Server, wish: Promote) -> anyhow::Result<ExitCode>
     }
 }
 
+/// Refuses, before anybody is asked, what is not what was named.
+fn meant(id: &EnvironmentId, changes: &serde_json::Value, wanted: &str) -> anyhow::Result<()> {
+    let (to, before) = (&changes["to"], plain(&changes["before"]));
+    if to["version"] == wanted || wanted.parse::<u64>().is_ok_and(|number| to["number"] == number) {
+        return Ok(());
+    }
+    let there = format!("{} (release {})", plain(&to["version"]), to["number"]);
+    let wanted = harmless(wanted);
+    anyhow::bail!(
+        "nothing was promoted: {there} is live in {before} and would be promoted to {id}, not {wanted}; \
+         `pointsman history {before}` shows what there was"
+    )
+}
+
 /// Asks a person. Without one the answer is no.
-fn agreed(id: &EnvironmentId) -> anyhow::Result<bool> {
+async fn refusal(id: &EnvironmentId) -> anyhow::Result<Option<ExitCode>> {
     if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
         super::complain("nothing was promoted: there is no terminal to ask at; say --yes if this is what you want");
-        return Ok(false);
+        return Ok(Some(ExitCode::from(USAGE)));
     }
-    let question = dialoguer::Confirm::new().with_prompt(format!("Promote to {id}?")).default(false);
-    let yes = question.interact().context("asking at the terminal")?;
-    if !yes {
-        super::complain("nothing was promoted");
-    }
-    Ok(yes)
+    let otherwise = format!("nothing was promoted; `pointsman promote {id}` asks again");
+    ask::agreed(format!("Promote to {id}?"), &otherwise).await
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{
     block,
     client::{Answer, Connection, Server},
-    follow,
+    follow::{self, plain},
     rail::Rail,
     screen::{coloured, harmless, say, width, wrapped},
     story, table, told,
@@ -97,7 +97,11 @@ async fn all(server: &Server, connection: &Connection, of: Option<&Name>) -> any
 /// Those of one pipeline.
 fn only(mut all: serde_json::Value, pipeline: &Name) -> anyhow::Result<serde_json::Value> {
     let list = all["environments"].as_array_mut();
-    let list = list.ok_or_else(|| anyhow::anyhow!("the controller's answer has no environments"))?;
+    let list = list.ok_or_else(|| {
+        anyhow::anyhow!(
+            "the controller's answer has no environments: `pointsman --version` and that of the controller differ"
+        )
+    })?;
     let named =
         |e: &serde_json::Value| e["environment"].as_str().and_then(|id| id.split_once('/')).map(|(p, _)| p.to_owned());
     let mut pipelines: Vec<String> = list.iter().filter_map(named).collect();
@@ -166,6 +170,9 @@ const HEAD: usize = 73;
 pub struct History {
     /// The environment, written pipeline/environment
     environment: EnvironmentId,
+    /// Only deployments of the release that is called so, by its version or its number
+    #[arg(conflicts_with = "records")]
+    version: Option<String>,
     /// How many deployments, or records
     #[arg(long, value_name = "N", default_value_t = 50)]
     last: usize,
@@ -174,13 +181,40 @@ pub struct History {
     records: bool,
 }
 
+/// The deployments of one release.
+fn of_release(
+    all: Vec<serde_json::Value>,
+    id: &EnvironmentId,
+    version: &str,
+) -> anyhow::Result<Vec<serde_json::Value>> {
+    let is = |d: &serde_json::Value| {
+        d["version"] == version || version.parse::<u64>().is_ok_and(|number| d["release"] == number)
+    };
+    if all.iter().any(is) {
+        return Ok(all.into_iter().filter(is).collect());
+    }
+    let name = |d: &serde_json::Value| format!("{} (release {})", plain(&d["version"]), d["release"]);
+    let mut known: Vec<String> = all.iter().rev().map(name).collect();
+    known.dedup();
+    known.truncate(8);
+    let listed = if known.is_empty() { "none yet".to_owned() } else { known.join(", ") };
+    let version = harmless(version);
+    anyhow::bail!(
+        "no deployment of {version} is among the last {} of {id}; there are: {listed} (`pointsman history {id} --last 200`)",
+        all.len()
+    )
+}
+
 /// What happened in an environment.
 pub async fn history(server: &Server, wish: &History) -> anyhow::Result<ExitCode> {
     let (connection, id, last) = (server.connect()?, &wish.environment, wish.last);
     let path = format!("/v1/environments/{id}/deployments?last={last}");
     let deployments = connection.look::<told::Deployments>(&path).await;
     if !wish.records && !server.json {
-        let (all, width) = (deployments?.body.deployments, width());
+        let (mut all, width) = (deployments?.body.deployments, width());
+        if let Some(version) = &wish.version {
+            all = of_release(all, id, version)?;
+        }
         if all.is_empty() {
             say(format!("nothing was deployed to {id} yet; `pointsman status {id}` shows how it is"));
         }

@@ -10,7 +10,10 @@ pub(super) fn lines(told: &Value, width: Option<usize>) -> Vec<String> {
     let or_nothing = |key: &str| text(key).unwrap_or_else(|| "-".to_owned());
     let state = text("state").unwrap_or_else(|| "no record tells how it ended".to_owned()).replace('_', " ");
     let head = format!("#{:<4} {} (release {})", told["number"].to_string(), or_nothing("version"), told["release"]);
-    let mut lines = vec![format!("{head}  {}", coloured(&state))];
+    let fits = width.is_none_or(|width| head.chars().count() + 2 + state.chars().count() <= width);
+    let state_shown = coloured(&state);
+    let mut lines =
+        if fits { vec![format!("{head}  {state_shown}")] } else { vec![head, format!("{:6}{state_shown}", "")] };
     let why = text("reason").map(|reason| format!(": {reason}")).unwrap_or_default();
     let trigger = or_nothing("trigger");
     let asked = format!("asked for {} by {} ({trigger}){why}", or_nothing("at"), or_nothing("asked_by"));

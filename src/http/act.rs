@@ -95,7 +95,15 @@ pub(super) async fn promote(
         let release = look.promoted.clone().map_err(|why| Problem::new(409, why))?;
         if wish.release.is_some_and(|wanted| wanted != release.number) {
             let why = format!("release {} would be promoted now; look again before you confirm", release.number);
-            return Err(Problem::new(409, why));
+            return Err(Problem::new(409, format!("{why} (`pointsman promote {}`)", definition.id)));
+        }
+        if let Some(wanted) = wish.version.as_deref().filter(|wanted| !release.is_called(wanted)) {
+            let name = format!("{} (release {})", release.version, release.number);
+            let why = format!("{name} would be promoted to {}, not {}", definition.id, telling::shown(wanted));
+            return Err(Problem::new(
+                409,
+                format!("{why}; nothing was promoted (`pointsman status {}`)", definition.id.pipeline),
+            ));
         }
         // Without a key, the next one of this release is another wish as soon as this one is recorded.
         let again = look.state.last_number().next();
@@ -130,7 +138,7 @@ pub(super) fn barred(look: &Look, release: u32) -> Option<String> {
     };
     let before = look.before.as_deref();
     if before.is_some_and(is_going_back) {
-        return Some(format!("{}; look again when that has ended", Why::RollingBack));
+        return Some(format!("{}; look again when that has ended (`pointsman status`)", Why::RollingBack));
     }
     before.and_then(veto).map(|why| format!("in the environment before, {why}")).or_else(|| veto(&look.state))
 }
@@ -159,7 +167,33 @@ pub(super) async fn rollback(
     let wish: wish::Rollback = wish::read(&body)?;
     let number = wish.number.ok_or_else(|| Problem::new(428, "name the deployment you mean: {\"number\": N}"))?;
     let command = Command::Rollback(Number(number), wish::reason(wish.reason.as_ref())?);
-    record(&app, &definition.id, &caller, (&shown, Action::Rollback), |_| Ok(command.clone())).await
+    let make = |look: &Look| match wish.to.as_deref() {
+        Some(to) => goes_to(&definition.id, look, &command, to).map(|()| command.clone()),
+        None => Ok(command.clone()),
+    };
+    record(&app, &definition.id, &caller, (&shown, Action::Rollback), make).await
+}
+
+/// Refuses a rollback that goes elsewhere than somebody thinks. What is refused for itself is left to the journal.
+fn goes_to(id: &EnvironmentId, look: &Look, command: &Command, wanted: &str) -> Result<(), Problem> {
+    let release = match look.state.command(command, "") {
+        Ok(Event::RollbackRequested { .. }) => look.state.standby().map(|standby| standby.stack.release.clone()),
+        Ok(Event::RollbackWentCold { release, .. }) => Some(release),
+        Ok(_) | Err(_) => None,
+    };
+    let Some(release) = release.filter(|release| !release.is_called(wanted)) else { return Ok(()) };
+    let to = format!("{} (release {})", release.version, release.number);
+    let wanted = telling::shown(wanted);
+    let live = look.state.live().is_some_and(|live| live.release.is_called(&wanted));
+    let why = match live {
+        true => {
+            format!("{wanted} is what is live in {id}; a rollback of it goes back to {to}: `pointsman rollback {id}`")
+        }
+        false => format!(
+            "a rollback of {id} goes back to {to}, not to {wanted} (`pointsman history {id}` shows what there was)"
+        ),
+    };
+    Err(Problem::new(409, format!("{why}; nothing was rolled back")))
 }
 
 /// Open the gate that a deployment waits at
@@ -193,7 +227,11 @@ pub(super) async fn approve(
                 id = definition.id
             );
             let lift = format!("`pointsman pin {} --lift`", definition.id);
-            return Err(Problem::new(409, format!("{why}; lift the pin first ({lift}) or abort the deployment")));
+            let abort = format!("`pointsman abort {}`", definition.id);
+            return Err(Problem::new(
+                409,
+                format!("{why}; lift the pin first ({lift}) or abort the deployment ({abort})"),
+            ));
         }
         // Who does not say which gate means the one that stands now; at none, the answer is the same refusal.
         let gate = named.or(at).unwrap_or(GateName::BeforeCutover);
@@ -262,7 +300,8 @@ async fn record(
             Err(error) => return Err(Problem::refused(id, error)),
         }
     }
-    Err(Problem::new(503, "the environment moves too fast to be held against what was shown; ask again"))
+    let why = "the environment moves too fast to be held against what was shown; ask again";
+    Err(Problem::new(503, format!("{why} (`pointsman status {id}`)")))
 }
 
 impl Look {

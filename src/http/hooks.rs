@@ -243,7 +243,7 @@ pub(super) async fn deploy(
             let by = by.map(|number| format!("{}/{number}", entry.id));
             let named = by.as_ref().map_or_else(String::new, |by| format!(" as {by}"));
             let why = format!("build {order} is older than build {newest}, which was accepted before{named}");
-            let reset = format!("pointsman builds reset {} --reason ...", entry.id);
+            let reset = format!("`pointsman builds reset {} --reason REASON`", entry.id);
             if trigger != Trigger::Build {
                 let how = "leave out `build` (`--build`) to deploy it deliberately";
                 return Err(Problem::new(409, format!("{why}; {how}; if the job counts from 1 again: {reset}")));

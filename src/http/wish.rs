@@ -85,6 +85,9 @@ pub(super) struct Promote {
     /// The release that is meant, as it was shown: another one is refused.
     #[schema(maximum = 4_294_967_295_u32)]
     pub release: Option<u32>,
+    /// Its version, or its number in words.
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "1.4.2")]
+    pub version: Option<String>,
     pub reason: Option<Reason>,
 }
 
@@ -111,6 +114,9 @@ pub(super) struct Rollback {
     /// The deployment that is live and shall not be.
     #[schema(required, maximum = 4_294_967_295_u32, value_type = u32, example = 7)]
     pub number: Option<u32>,
+    /// The release that is to be back, by its version or its number in words: another one is refused.
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "1.4.1")]
+    pub to: Option<String>,
     pub reason: Option<Reason>,
 }
 

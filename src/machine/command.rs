@@ -335,6 +335,11 @@ impl Environment {
 }
 
 impl Release {
+    /// Whether people call it so: by its version, or by its number.
+    pub fn is_called(&self, name: &str) -> bool {
+        *self.version == *name || self.number.to_string() == name
+    }
+
     /// A release that only has a version, for drafts and tests; the rest is filled in by whoever knows it.
     pub fn draft(version: &str) -> Self {
         Self {

@@ -16,7 +16,7 @@ mod wait;
 pub(crate) use done::done;
 pub(crate) use event::{about, said};
 pub(crate) use front::front;
-pub(crate) use names::{release, releases, version};
+pub(crate) use names::{release, releases, shown, version};
 pub(crate) use refusal::refusal;
 pub(crate) use situation::{Situation, last_failure, situation};
 pub(crate) use story::{Story, stories};

@@ -18,6 +18,11 @@ pub(crate) fn release(state: &Environment, number: u32) -> String {
     }
 }
 
+/// Returns what somebody called something, fit to be repeated.
+pub(crate) fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(60).collect()
+}
+
 /// Returns the version of a release, as far as the environment remembers it.
 pub(crate) fn version(state: &Environment, number: u32) -> Option<&str> {
     releases(state).find(|release| release.number == number).map(|release| &*release.version)
