@@ -75,6 +75,8 @@ impl Environment {
             self.active.iter().chain(&self.queue).any(|d| d.number == number)
                 || self.retiring.iter().any(|r| r.number == number)
                 || self.standby.iter().any(|s| s.stack.number == number)
+                // What was to be adopted and was let go is no riddle: a late order has brought users back to it.
+                || self.not_ours.contains(&number)
         };
         self.live.is_none() && self.rules.r54() && front.serves.is_some_and(|number| !known(number))
     }

@@ -63,8 +63,7 @@ pub(super) const WORLDS: [Config; 57] = [
     Config {
         name: "a stack that the journal, which was put back, does not know",
         stranger: true,
-        long_requests: true,
-        budget: Budget { wishes: 2, drift: 1, ..NOTHING_WRONG },
+        budget: Budget { wishes: 1, drift: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config {
