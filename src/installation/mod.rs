@@ -3,7 +3,7 @@
 //! A state folder can be copied, moved, restored and half lost, and each copy says that it is the one. What says otherwise
 //! is where it is: `installation.json` names the folder in which it was served last, and the newest record of its journal.
 //! Where both are as they were, `serve` goes on; where the other one may live, or the journal is not the one that it was,
-//! it refuses (exit code 78) until a person says what it is. [`decide`] holds both decisions, without I/O.
+//! it refuses (exit code 78) until a person says what it is. `decide.rs` holds both decisions, without I/O.
 //!
 //! Must not know a driver, and change nothing before it has decided.
 
