@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     clock::Clock,
@@ -38,14 +37,7 @@ pub fn run(args: &FrontArgs) -> anyhow::Result<()> {
     log_file::install(&args.folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be heard")?;
-        let stop = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
+        let stop = super::told_to_end()?;
         let kept = if args.kept { Some(UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?)) } else { None };
         let start = Start { take_over: args.take_over, kept, clock: Clock::real() };
         let ran = process::run(&args.folder, start, stop).await;

@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{log_file, web_front::builtin::supervisor};
 
@@ -36,14 +35,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let _ = rustix::process::setsid();
     log_file::install(&args.folder)?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be heard")?;
-        let stop = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
+        let stop = super::told_to_end()?;
         let ran = supervisor::run(&args.folder, stop).await;
         let ran = ran.inspect_err(|error| tracing::error!(%error, "the supervisor of the front ends"));
         ran.with_context(|| format!("the front in {shown} cannot be supervised"))

@@ -38,7 +38,9 @@ pub(crate) mod way_back;
 
 use std::{io::Write, process::ExitCode};
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{installation::Refused, machine::EnvironmentId, toml_file::Mistake};
 
@@ -206,6 +208,18 @@ client! {
     /// Of the live stack unless another one is named. Values of the pipeline's secrets are taken out.
     #[command(after_long_help = help::LOGS)]
     Logs { #[command(flatten)] wish: logs::Logs, },
+}
+
+/// Hears SIGTERM and SIGINT from now on; what it returns is over with the first of them.
+fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be heard")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Runs what the command line asks for.

@@ -66,7 +66,7 @@ mod tests {
             let said = refusal(&id, &kind);
             let command = said.rsplit('`').nth(1).unwrap_or_else(|| panic!("no command: {said}"));
             let taken = Cli::try_parse_from(command.split(' '));
-            assert!(taken.is_ok(), "{said}: {}", taken.err().map(|error| error.to_string()).unwrap_or_default());
+            taken.unwrap_or_else(|error| panic!("{said}: {error}"));
             assert!(command.contains("shop/prod"), "{said}");
         }
     }
