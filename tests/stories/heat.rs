@@ -79,7 +79,7 @@ async fn twenty_that_wait_at_once_cost_no_more_lists_than_one() {
     let mut project = Project::of(cloud);
     project.mood(r#"{"boot_seconds": "3"}"#);
     let lists = |asked: &[String]| asked.iter().filter(|a| a.starts_with("GET /stacks?")).count();
-    project.driver.ensure(&project.spec(1)).await.expect("it is made");
+    project.order(&project.spec(1)).await;
     project.asked();
     project.stand_up(&project.spec(1)).await;
     let alone = lists(&project.asked());
@@ -206,7 +206,7 @@ async fn what_would_not_fit_is_said_before_it_is_made() {
     }
     assert!(!project.asked().iter().any(|asked| asked.starts_with("POST /stacks")));
     assert_eq!(project.see().await[0].status, StackStatus::Failed);
-    project.driver.ensure(&project.spec(1)).await.expect("there is room now");
+    project.order(&project.spec(1)).await;
     project.stand_up(&project.spec(1)).await;
 }
 

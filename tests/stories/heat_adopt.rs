@@ -93,7 +93,7 @@ async fn a_stack_of_a_script_becomes_ours_and_nothing_of_it_is_touched() {
     assert_eq!(wire.ask("GET", "/", "", "").expect("it answers").headers["x-version"], "reporting41");
 
     // Once more is no more; under another number it goes on under that.
-    project.driver.ensure(&adopting(&project, 3, "reporting41", "instance_ip")).await.expect("it is ours");
+    project.order(&adopting(&project, 3, "reporting41", "instance_ip")).await;
     let id = theirs.rsplit(' ').next().expect("an id");
     let (again, _) = project.stand_up(&adopting(&project, 5, id, "instance_ip")).await;
     assert_eq!(again.endpoints, seen.endpoints);
@@ -102,7 +102,7 @@ async fn a_stack_of_a_script_becomes_ours_and_nothing_of_it_is_touched() {
 
     // Another driver of the same installation knows it too, and what is torn down is it and nothing else.
     let driver = project.reopened();
-    assert_eq!(driver.observe().await.expect("it can be seen"), [again]);
+    assert_eq!(project.see_by(&driver).await, [again]);
     project.retire(3).await.expect("there is nothing of that number");
     project.tear_down(5).await;
     let there = cloud.stacks();
@@ -229,7 +229,7 @@ async fn another_stack_of_the_same_name_is_never_taken_for_the_one_that_was_adop
     let file = project.folder.path().join(format!("state/adopted/{id}.json"));
     let written = std::fs::read_to_string(&file).expect("it is there");
     std::fs::remove_file(&file).expect("removed");
-    project.reopened().ensure(&spec).await.expect("it is the same one");
+    project.order_by(&project.reopened(), &spec).await;
     assert_eq!(std::fs::read_to_string(&file).expect("it is there again"), written);
 
     // It is gone, and somebody makes another one of that name.
@@ -245,10 +245,10 @@ async fn another_stack_of_the_same_name_is_never_taken_for_the_one_that_was_adop
     let answer = project.reopened().ensure(&spec).await;
     let Err(StepError::Refused(why)) = answer else { panic!("{answer:?}") };
     assert!(why.contains(id) && why.contains("no other is taken in its place"), "{why}");
-    assert!(!file.exists() && project.reopened().observe().await.expect("seen").is_empty(), "it is nobody's");
+    assert!(!file.exists() && project.see_by(&project.reopened()).await.is_empty(), "it is nobody's");
     let driver = project.reopened();
-    driver.ensure(&adopting(&project, 4, "orders1", "instance_ip")).await.expect("as a deployment of its own");
-    assert_eq!(driver.observe().await.expect("seen")[0].name, project.name(4));
+    project.order_by(&driver, &adopting(&project, 4, "orders1", "instance_ip")).await;
+    assert_eq!(project.see_by(&driver).await[0].name, project.name(4), "as a deployment of its own");
     cloud.delete(&[second]);
 }
 
@@ -266,7 +266,7 @@ async fn what_says_nothing_about_the_stack_is_not_taken_for_a_change_of_it() {
         assert!(answer.is_err() && refused == (status == 403), "{status}: {answer:?}");
         assert!(!project.folder.path().join("state/adopted").exists(), "{status}");
     }
-    project.driver.ensure(&spec).await.expect("it is asked again");
+    project.order(&spec).await;
     project.stand_up(&spec).await;
 
     // For another environment it is not to be had, and it is said what keeps it.
@@ -277,7 +277,7 @@ async fn what_says_nothing_about_the_stack_is_not_taken_for_a_change_of_it() {
     let id = theirs.rsplit(' ').next().expect("an id");
     assert!(why.contains("as deployment 1 of") && why.contains(&format!("adopted/{id}.json")), "{why}");
     std::fs::remove_file(project.folder.path().join(format!("state/adopted/{id}.json"))).expect("as it says");
-    project.driver.ensure(&other).await.expect("it can be had");
+    project.order(&other).await;
     cloud.delete(&[theirs]);
 }
 
@@ -300,7 +300,7 @@ async fn where_it_is_not_known_because_another_project_is_asked_it_stays_ours() 
     std::fs::write(file(here), written.to_string()).expect("written");
     (written["id"], written["place"]) = (elsewhere.into(), "http://heat.example/v1/other/stacks".into());
     std::fs::write(file(elsewhere), written.to_string()).expect("written");
-    assert_eq!(project.reopened().observe().await.expect("seen").len(), 1);
+    assert_eq!(project.see_by(&project.reopened()).await.len(), 1);
     assert!(!file(here).exists() && file(elsewhere).exists() && file(id).exists());
     cloud.delete(&[theirs]);
 }

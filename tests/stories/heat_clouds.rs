@@ -76,8 +76,7 @@ async fn an_endpoint_an_interface_and_a_region_that_are_written_are_where_heat_i
         ("    orchestration_region_name: Two\n", "in region Two; it has: RegionOne"),
     ] {
         let (project, _folder) = project_of(cloud, entry(beside));
-        let why = project.driver.observe().await.expect_err("there is none").to_string();
-        assert!(why.contains(words), "{why}");
+        project.refuses(words).await;
     }
 }
 
@@ -85,11 +84,9 @@ async fn an_endpoint_an_interface_and_a_region_that_are_written_are_where_heat_i
 async fn an_application_credential_of_another_project_or_user_than_is_written_is_refused() {
     let Some(cloud) = cloud() else { return };
     let _shared = cloud.in_use.read().await;
-    let (_, made) = cloud.identity(
-        "POST",
-        "/application_credentials",
-        &json!({ "application_credential": { "name": "12e3", "unrestricted": true } }),
-    );
+    let wanted = json!({ "application_credential": { "name": "12e3", "unrestricted": true } });
+    let (status, made) = cloud.identity("POST", "/application_credentials", &wanted);
+    assert_eq!(status, 201, "{made}");
     let secret = made["application_credential"]["secret"].as_str().expect("a text").to_owned();
     let entry = |more: &str| {
         let (more, secret) = (more.to_owned(), secret.clone());
@@ -104,8 +101,7 @@ async fn an_application_credential_of_another_project_or_user_than_is_written_is
     let (project, _folder) = project_of(cloud, entry("project_name: demo"));
     assert_eq!(project.see().await, []);
     let (project, _folder) = project_of(cloud, entry("project_name: other"));
-    let why = project.driver.observe().await.expect_err("it is another's").to_string();
-    assert!(why.contains("`project_name` is other, and the application credential is for demo"), "{why}");
+    project.refuses("`project_name` is other, and the application credential is for demo").await;
     cloud.identity(
         "DELETE",
         &format!("/application_credentials/{}", made["application_credential"]["id"].as_str().expect("an id")),

@@ -91,7 +91,7 @@ async fn a_token_that_is_no_longer_good_costs_one_call() {
     project.see().await;
     project.proxy.expire_tokens();
     project.asked();
-    project.driver.ensure(&project.spec(1)).await.expect("with a new session");
+    project.order(&project.spec(1)).await;
     let tokens = project.asked().iter().filter(|asked| asked.ends_with("/tokens")).count();
     assert_eq!(tokens, 1);
     project.proxy.expire_tokens();
@@ -105,7 +105,7 @@ async fn a_token_that_ends_while_keystone_is_down_is_made_anew_afterwards() {
     let Some(cloud) = cloud() else { return };
     let _shared = cloud.in_use.read().await;
     let project = Project::of(cloud);
-    project.driver.ensure(&project.spec(1)).await.expect("it is made");
+    project.order(&project.spec(1)).await;
     project.proxy.expire_tokens();
     project.proxy.next("POST", "/auth/tokens", Fault::Status(503));
     let down = project.driver.observe().await;
@@ -122,7 +122,7 @@ async fn an_api_that_never_answers_is_given_up_in_time() {
     let _shared = cloud.in_use.read().await;
     let project = Project::of(cloud);
     project.see().await;
-    project.driver.ensure(&project.spec(1)).await.expect("it is made");
+    project.order(&project.spec(1)).await;
     project.proxy.next("GET", "/stacks", Fault::Hang);
     let began = Stopwatch::start();
     let hung = project.driver.observe().await;
@@ -177,11 +177,10 @@ async fn a_wrong_password_is_said() {
     let _shared = cloud.in_use.read().await;
     let project = Project::of(cloud);
     fs::write(project.folder.path().join("password"), "canary").expect("written");
-    let why = project.driver.observe().await.expect_err("Keystone refuses").to_string();
-    assert!(why.contains("Keystone does not let us in") && !why.contains("canary"), "{why}");
+    let why = project.refuses("Keystone does not let us in").await;
+    assert!(!why.contains("canary"), "{why}");
     fs::write(project.folder.path().join("password"), "demo-password").expect("written");
-    let seen = project.until("it is read anew", async || project.driver.observe().await.ok()).await;
-    assert_eq!(seen, []);
+    assert_eq!(project.see().await, [], "it is read again");
 }
 
 #[tokio::test]
@@ -239,7 +238,7 @@ async fn a_stack_that_heat_forgets_counts_as_failed_and_says_what_it_waited_for(
     let _shared = cloud.in_use.read().await;
     let mut project = Project::of(cloud);
     project.mood(r#"{"boot_seconds": "1000"}"#);
-    project.driver.ensure(&project.spec(1)).await.expect("it is made");
+    project.order(&project.spec(1)).await;
     assert_eq!(project.seen(1).await.map(|s| s.status), Some(StackStatus::Creating));
     project.proxy.let_pass(Duration::from_secs(150));
     let waits = project
@@ -269,7 +268,7 @@ async fn an_engine_that_is_killed_on_the_way_leaves_nothing_for_ever() {
     let _alone = cloud.in_use.write().await;
     let mut project = Project::of(cloud);
     project.mood(r#"{"boot_seconds": "2"}"#);
-    project.driver.ensure(&project.spec(1)).await.expect("it is made");
+    project.order(&project.spec(1)).await;
     cloud.tell("kill-heat");
     let down = project.driver.observe().await;
     assert!(matches!(down, Err(StepError::Unavailable(_))), "{down:?}");

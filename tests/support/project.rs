@@ -111,14 +111,35 @@ impl Project {
         }
     }
 
+    /// What there is, asked until there is an answer: a host that is busy keeps Keystone from answering Heat now and then.
     pub async fn see(&self) -> Vec<SeenStack> {
-        self.driver.observe().await.expect("it can be seen")
+        self.see_by(&self.driver).await
+    }
+
+    /// The same, by another driver of the project.
+    pub async fn see_by(&self, driver: &Heat) -> Vec<SeenStack> {
+        self.until("there is an answer", async || driver.observe().await.ok()).await
+    }
+
+    /// Orders one, until the order is taken.
+    pub async fn order(&self, spec: &StackSpec) {
+        self.order_by(&self.driver, spec).await;
+    }
+
+    /// The same, by another driver of the project.
+    pub async fn order_by(&self, driver: &Heat, spec: &StackSpec) {
+        self.until("it is ordered", async || driver.ensure(spec).await.ok()).await;
+    }
+
+    /// Why it cannot be seen, asked until the reason has these words in it.
+    pub async fn refuses(&self, words: &str) -> String {
+        let why = async || self.driver.observe().await.err().map(|error| error.to_string());
+        self.until(words, async || why().await.filter(|why| why.contains(words))).await
     }
 
     /// How one is, asked until there is an answer.
     pub async fn seen(&self, number: u32) -> Option<SeenStack> {
-        let stacks = self.until("there is an answer", async || self.driver.observe().await.ok()).await;
-        stacks.into_iter().find(|s| s.name == self.name(number))
+        self.see().await.into_iter().find(|s| s.name == self.name(number))
     }
 
     /// Has the driver look anew as soon as the last look is some seconds old: whoever asks for a stack wants to know.
