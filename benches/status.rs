@@ -129,7 +129,7 @@ async fn go_live(journal: &Journal, id: &EnvironmentId, n: u8) {
         Event::Provisioned { number },
         Event::Checked { number },
         Event::CutOverOrdered { number, generation },
-        Event::WentLive { number },
+        Event::WentLive { number, host: None },
         Event::Succeeded { number },
     ];
     for event in steps {

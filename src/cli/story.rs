@@ -19,7 +19,8 @@ pub(super) fn lines(told: &Value, width: Option<usize>) -> Vec<String> {
     let asked = format!("asked for {} by {} ({trigger}){why}", or_nothing("at"), or_nothing("asked_by"));
     lines.extend(wrapped(&asked, width, 6));
     lines.extend(text("adopts").iter().flat_map(|stack| wrapped(&format!("adopting stack {stack}"), width, 6)));
-    lines.extend(text("live_at").iter().flat_map(|at| wrapped(&format!("live from {at}"), width, 6)));
+    let on = text("live_on").map(|host| format!(", seen on {host}")).unwrap_or_default();
+    lines.extend(text("live_at").iter().flat_map(|at| wrapped(&format!("live from {at}{on}"), width, 6)));
     if let Some(by) = text("rolled_back_by") {
         lines.extend(wrapped(&format!("rolled back by {by}"), width, 6));
     }
@@ -38,7 +39,7 @@ mod tests {
     fn who_deployed_what_when_and_why_and_how_it_ended() {
         let told = serde_json::json!({
             "number": 9, "release": 7, "version": "1.4.2", "trigger": "person", "asked_by": "alice", "at": "T1",
-            "reason": "orders \u{1b}[2Jfail", "live_at": "T2", "state": "rolled_back", "ended_at": "T3",
+            "reason": "orders \u{1b}[2Jfail", "live_at": "T2", "live_on": "web1 (identity 5f)", "state": "rolled_back", "ended_at": "T3",
             "why": "exit status 42", "rolled_back_by": "bob",
         });
         assert_eq!(
@@ -46,7 +47,7 @@ mod tests {
             [
                 "#9    1.4.2 (release 7)  rolled back",
                 "      asked for T1 by alice (person): orders \u{fffd}[2Jfail",
-                "      live from T2",
+                "      live from T2, seen on web1 (identity 5f)",
                 "      rolled back by bob",
                 "      rolled back at T3: exit status 42",
             ]

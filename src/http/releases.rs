@@ -136,6 +136,9 @@ pub(super) struct PastDeployment {
     /// When it got the traffic.
     #[schema(required)]
     pub live_at: Option<String>,
+    /// The host on which the front was seen to send users to it, by name and identity, where the front tells.
+    #[schema(required, example = "web1 (identity 5f2c9a7be01d4c33)")]
+    pub live_on: Option<String>,
     /// Its state now, or how it ended; null when no record tells.
     #[schema(required, value_type = Option<Name>)]
     pub state: Option<DeploymentState>,
@@ -199,6 +202,7 @@ fn shown(story: Story, state: &crate::machine::Environment) -> PastDeployment {
         at: format_time(story.at),
         reason: story.reason.as_deref().map(str::to_owned),
         live_at: story.live.map(format_time),
+        live_on: story.host.as_deref().map(str::to_owned),
         // A rollback on its way of a deployment that had succeeded.
         state: now.filter(|now| !now.is_final()).or(is),
         ended_at: story.end.as_ref().map(|end| format_time(end.at)),

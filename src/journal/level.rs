@@ -42,6 +42,7 @@ pub(super) fn of(event: &Event, before: &Environment) -> u32 {
         Event::OperatorNeeded { number: _, reason: _, about } => about.map_or(FIRST, |matter| match matter {
             Matter::Live | Matter::Front => 2,
         }),
+        // `host` is left out by a release that does not know it, which then tells of no change of the host.
         // `in_a_row` and `words` are left out by a release that does not know them, and it goes on counting from 0.
         Event::DriftSeen { shown: _, generation: _, in_a_row: _, words: _ } => FIRST,
         Event::Started { number: _ }
@@ -50,10 +51,10 @@ pub(super) fn of(event: &Event, before: &Environment) -> u32 {
         | Event::Provisioned { number: _ }
         | Event::Checked { number: _ }
         | Event::CutOverOrdered { number: _, generation: _ }
-        | Event::WentLive { number: _ }
+        | Event::WentLive { number: _, host: _ }
         | Event::Succeeded { number: _ }
         | Event::RollbackRequested { number: _, reason: _ }
-        | Event::Undone { number: _ }
+        | Event::Undone { number: _, host: _ }
         | Event::StandbyReleased { number: _, reason: _ }
         | Event::Retired { number: _ }
         | Event::OrphanFound { number: _ }

@@ -49,7 +49,7 @@ impl Environment {
                 self.finish_hook(*number, hook, reason.as_ref(), at)?;
             }
             Event::CutOverOrdered { number, generation } => self.cut_over(*number, *generation, at)?,
-            Event::WentLive { number } => self.went_live(*number, at)?,
+            Event::WentLive { number, host } => self.went_live(*number, host.as_ref(), at)?,
             Event::Succeeded { number } => self.succeeded(*number, at)?,
             Event::Ended { number, outcome, reason } => self.end_early(*number, *outcome, reason, at)?,
             Event::RollbackRequested { number, reason } => {
@@ -61,7 +61,7 @@ impl Environment {
                 let (to, generation, outcome, reason) = (*to, *generation, *outcome, reason.clone());
                 self.undo_ordered(*number, Phase::Undoing { to, generation, outcome, reason }, generation, at)?;
             }
-            Event::Undone { number } => self.undone(*number, at, &entry.by)?,
+            Event::Undone { number, host } => self.undone(*number, host.as_ref(), at, &entry.by)?,
             Event::RollbackWentCold { number, by, release, plan, reason } => {
                 self.unused("rollback_went_cold", *by)?;
                 self.went_cold(*number, reason, at, &entry.by)?;
@@ -253,19 +253,19 @@ impl Environment {
     }
 
     /// The former live stack becomes the rollback target if it was found good; else the one before it stays.
-    fn went_live(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
+    fn went_live(&mut self, number: Number, host: Option<&Arc<str>>, at: Millis) -> Result<(), Illegal> {
         self.step("went_live", number, at, |p| matches!(p, Phase::CuttingOver { .. }), Phase::Baking)?;
         let active = self.active_mut("went_live", number)?;
-        let (release, plan) = (active.release.clone(), active.plan.clone());
-        let sent_back = active.trigger == Trigger::Rollback;
+        let (release, plan, trigger) = (active.release.clone(), active.plan.clone(), active.trigger);
         let former = self.live.replace(Stack { number, release, plan, since: at, proven: false });
+        self.front_host = host.cloned();
         self.forget_down();
         let (displaced, farewell) = match former {
             Some(stack) if stack.proven => {
                 let standby = Standby { stack, promise: Promise::WhileBaking, suspect: false, taken: None };
                 (self.standby.replace(standby).map(|s| s.stack), Farewell::Plain)
             }
-            unproven => (unproven, if sent_back { Farewell::SentBack } else { Farewell::Plain }),
+            unproven => (unproven, if trigger == Trigger::Rollback { Farewell::SentBack } else { Farewell::Plain }),
         };
         if let Some(standby) = &mut self.standby {
             standby.promise = Promise::WhileBaking;
@@ -399,7 +399,7 @@ impl Environment {
         Ok(())
     }
 
-    fn undone(&mut self, number: Number, at: Millis, by: &Arc<str>) -> Result<(), Illegal> {
+    fn undone(&mut self, number: Number, host: Option<&Arc<str>>, at: Millis, by: &Arc<str>) -> Result<(), Illegal> {
         let active = self.active_mut("undone", number)?;
         let Phase::Undoing { to, outcome, reason, .. } = active.phase.clone() else {
             return Err(Illegal { event: "undone", number, why: "it is not in the right phase" });
@@ -417,7 +417,7 @@ impl Environment {
         } else {
             self.discard(&active, Farewell::SentBack, at);
         }
-        self.active = None;
+        (self.active, self.front_host) = (None, host.cloned());
         self.end(number, &release, outcome, &reason, at);
         if outcome == Outcome::RolledBack {
             if self.hold.is_none() {

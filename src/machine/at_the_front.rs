@@ -13,6 +13,11 @@ use super::{
     tick::{SILENT, called},
 };
 
+/// The host that the front was seen on.
+fn host(seen: &Observation) -> Option<Arc<str>> {
+    seen.front.as_ref()?.host.clone()
+}
+
 /// What a look at a deployment that is watched shows.
 struct Bake {
     sick: bool,
@@ -35,7 +40,7 @@ impl Environment {
         let number = d.number;
         let there = shown(seen, Some(number), ordered);
         if there && seen.public == Some(number) {
-            return Some(Event::WentLive { number });
+            return Some(Event::WentLive { number, host: host(seen) });
         }
         let overtaken = overtaken(seen, Some(number), ordered);
         let order = self.order_is(d, ordered, there, seen, now);
@@ -87,7 +92,7 @@ impl Environment {
         let Phase::Undoing { to, generation, outcome, reason } = &d.phase else { return None };
         let number = d.number;
         if shown(seen, *to, *generation) {
-            return Some(Event::Undone { number });
+            return Some(Event::Undone { number, host: host(seen) });
         }
         if overtaken(seen, *to, *generation) {
             let (generation, reason) = (self.next_generation(seen), reason.clone());

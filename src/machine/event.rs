@@ -109,6 +109,9 @@ pub enum Event {
     WentLive {
         /// Number of the deployment.
         number: Number,
+        /// The host on which the front was seen, by name and identity, where it tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<Arc<str>>,
     },
     /// It was watched and found good.
     Succeeded {
@@ -149,6 +152,9 @@ pub enum Event {
     Undone {
         /// The deployment that is undone.
         number: Number,
+        /// The host on which the front was seen, by name and identity, where it tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<Arc<str>>,
     },
     /// There is no warm stack to go back to: an earlier release is deployed again, before anything else.
     RollbackWentCold {

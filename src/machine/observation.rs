@@ -166,6 +166,8 @@ pub struct FrontView {
     pub busy: Vec<Number>,
     /// Who gets the traffic, in words, where a number does not say it.
     pub words: Option<Arc<str>>,
+    /// The host that it was found on, by name and identity, where it tells.
+    pub host: Option<Arc<str>>,
 }
 
 impl Observation {

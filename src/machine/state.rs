@@ -32,6 +32,9 @@ pub struct Environment {
     pub(super) generation: Generation,
     /// At most one that brings an earlier release back, before at most one other: the newest wins.
     pub(super) queue: Vec<Deployment>,
+    /// The host on which the last cutover was seen, where the front tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) front_host: Option<Arc<str>>,
     pub(super) active: Option<Deployment>,
     pub(super) live: Option<Stack>,
     pub(super) standby: Option<Standby>,
@@ -354,6 +357,10 @@ impl Environment {
     /// Whether the front is being put right.
     pub fn drift(&self) -> Option<Generation> {
         self.drift
+    }
+    /// The host on which the last cutover was seen, by name and identity, where the front tells.
+    pub fn front_host(&self) -> Option<&Arc<str>> {
+        self.front_host.as_ref()
     }
     /// Whether what is live was seen not to do its work.
     pub fn down(&self) -> Option<&Down> {

@@ -35,7 +35,7 @@ async fn records(more: Vec<Event>) -> Vec<(Arc<Record>, Arc<Environment>)> {
         Event::Provisioned { number },
         Event::Checked { number },
         Event::CutOverOrdered { number, generation },
-        Event::WentLive { number },
+        Event::WentLive { number, host: None },
         Event::Succeeded { number },
     ];
     let mut found = vec![(heard.recv().await.expect("a record"), journal.state(&id()))];

@@ -38,8 +38,6 @@ pub struct Sight {
     pub trouble: Vec<Trouble>,
     /// Requests still open, per stack.
     pub open: Vec<(Number, u64)>,
-    /// The host that the front was found on, by name and identity, where it tells.
-    pub front_host: Option<String>,
     /// What is wrong with the front although it may serve, the most pressing last.
     pub front: Vec<Concern>,
 }

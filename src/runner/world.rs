@@ -26,7 +26,7 @@ use crate::{
     secrets::Secrets,
     stacks::{SeenStack, StackSpec, StackStatus, StepError},
     telling,
-    web_front::{CutOver, Endpoint, FrontDriver, Route, SeenFront, Target},
+    web_front::{CutOver, Endpoint, FrontDriver, FrontTrouble, Route, SeenFront, Target},
 };
 
 /// Whatever is at a front that is not ours to name: no deployment ever has this number.
@@ -124,7 +124,7 @@ impl World {
         let public = public.flatten();
         let observation =
             Observation { as_of, stacks, front: view, public, definition, hooks, quiet, ..Observation::default() };
-        self.show(&observation, &endpoints, &made);
+        self.show(&observation, state.front_host(), &endpoints, &made);
         Look { observation, endpoints }
     }
 
@@ -245,6 +245,7 @@ impl World {
             staged: seen.staged.as_ref().map(ours),
             busy: seen.open.iter().filter(|(_, open)| *open > 0).map(|(name, _)| ours(name)).collect(),
             words: target.map(|t| in_words(t).into()),
+            host: self.front.place().map(Into::into),
         }
     }
 
@@ -279,8 +280,22 @@ impl World {
         Some(Subject { stack: self.name(number), version })
     }
 
-    fn show(&self, seen: &Observation, endpoints: &HashMap<Number, Vec<SocketAddr>>, made: &HashMap<Number, Millis>) {
+    /// What is wrong with the front, where the last cutover was seen on that host.
+    fn front_trouble(&self, before: Option<&Arc<str>>, now: Millis) -> Vec<FrontTrouble> {
+        let moved = self.front.place().zip(before).filter(|(host, before)| **host != ***before);
+        let moved = moved.map(|(host, before)| FrontTrouble::OtherHost { host, before: before.to_string() });
+        self.front.trouble(now).into_iter().chain(moved).collect()
+    }
+
+    fn show(
+        &self,
+        seen: &Observation,
+        front_host: Option<&Arc<str>>,
+        endpoints: &HashMap<Number, Vec<SocketAddr>>,
+        made: &HashMap<Number, Millis>,
+    ) {
         let now = self.clock.now();
+        let trouble = self.front_trouble(front_host, now);
         let views = seen.stacks.iter().flatten();
         let sight = |s: &StackView| StackSight::new(s, endpoints.get(&s.number), made.get(&s.number).copied());
         let stacks = views.map(sight).collect();
@@ -288,8 +303,7 @@ impl World {
         self.board.update(&self.id, |sight| {
             sight.looked = now;
             sight.serves = seen.front.as_ref().map(|front| front.serves);
-            sight.front_host = self.front.place();
-            news = sight.front_has(self.front.trouble(now), now);
+            news = sight.front_has(trouble, now);
             if seen.stacks.is_some() {
                 sight.stacks = stacks;
             }

@@ -103,7 +103,7 @@ mod tests {
                 told.happens(Event::Provisioned { number });
                 told.happens(Event::Checked { number });
                 told.happens(Event::CutOverOrdered { number, generation });
-                told.happens(Event::WentLive { number });
+                told.happens(Event::WentLive { number, host: None });
                 told.happens(Event::Succeeded { number });
             }
             told

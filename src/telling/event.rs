@@ -26,6 +26,7 @@ pub(crate) fn about(event: &Value) -> String {
             let times = times.map(|times| format!("; that is {times} times in a row")).unwrap_or_default();
             format!("somebody else pointed the front at {}{times}", words.unwrap_or(stack))
         }
+        "went_live" | "undone" if event["host"].is_string() => format!("seen on {}", text("host")),
         "recovered" => format!("users go to stack {}: {}", event["to"], text("reason")),
         _ => text("reason"),
     }
@@ -56,6 +57,15 @@ mod tests {
         event["reason"] = "moving over".into();
         assert_eq!(about(&event), "adopting stack reporting_qa_41: moving over");
         assert_eq!(about(&json!({ "kind": "accepted", "release": { "version": "2" } })), "");
+    }
+
+    #[test]
+    fn a_cutover_is_told_with_the_host_that_it_was_seen_on() {
+        for kind in ["went_live", "undone"] {
+            let event = json!({ "kind": kind, "number": 2, "host": "web1 (identity 5f)" });
+            assert_eq!(about(&event), "seen on web1 (identity 5f)");
+            assert_eq!(about(&json!({ "kind": kind, "number": 2 })), "");
+        }
     }
 
     #[test]

@@ -83,6 +83,14 @@ pub(crate) fn front(trouble: &FrontTrouble, now: Millis) -> FrontSaid {
                 format!("It ended {times} times before it served ({why}). It is started again, after 5 s at most.");
             FrontSaid { step: PROCESS, users, doing, command: tail(folder, "last-words") }
         }
+        FrontTrouble::OtherHost { host, before } => {
+            let doing = format!(
+                "It is found on {host}, and the last cutover was seen on {before}. What {before} serves is not changed any \
+                 more. Find out which of them users reach: DNS, `ssh.host` and the ssh configuration decide which one \
+                 Pointsman asks. The next deployment or rollback that is seen on {host} ends this."
+            );
+            FrontSaid { step: "the front's host", users: None, doing, command: None }
+        }
         FrontTrouble::Limited { .. }
         | FrontTrouble::ClientsRefused { .. }
         | FrontTrouble::DescriptorsRefused { .. } => of_limits(trouble),
@@ -201,6 +209,7 @@ mod tests {
             FrontTrouble::CertificateBegins { file: file(), at },
             FrontTrouble::CertificateEnded { file: file(), at },
             FrontTrouble::NotStarting { times: 3, why: "exit status: 1".into(), folder: folder() },
+            FrontTrouble::OtherHost { host: "web2 (identity b)".into(), before: "web1 (identity a)".into() },
             FrontTrouble::Unknown,
         ];
         let mut said: Vec<String> = all.iter().map(|trouble| front(trouble, at).why()).collect();

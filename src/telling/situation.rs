@@ -230,8 +230,11 @@ mod tests {
     fn live(state: &mut Environment, number: u32) {
         accepted(state, number);
         let (generation, number) = (Generation(number.into()), Number(number));
-        let went =
-            [Event::CutOverOrdered { number, generation }, Event::WentLive { number }, Event::Succeeded { number }];
+        let went = [
+            Event::CutOverOrdered { number, generation },
+            Event::WentLive { number, host: None },
+            Event::Succeeded { number },
+        ];
         told(state, [Event::Started { number }, Event::Provisioned { number }, Event::Checked { number }]);
         told(state, went);
     }

@@ -17,6 +17,8 @@ pub(crate) struct Story {
     pub reason: Option<Arc<str>>,
     /// When it got the traffic.
     pub live: Option<Millis>,
+    /// The host on which the front was seen to have sent it there, where that is known.
+    pub host: Option<Arc<str>>,
     /// How it ended; none while it is under way.
     pub end: Option<End>,
     /// Who asked for its rollback.
@@ -59,6 +61,7 @@ fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
         at,
         reason: reason.cloned(),
         live: None,
+        host: None,
         end: None,
         rolled_back_by: None,
         started: false,
@@ -93,7 +96,7 @@ fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
             };
             match event {
                 Event::Started { .. } => story.started = true,
-                Event::WentLive { .. } => story.live = Some(at),
+                Event::WentLive { host, .. } => (story.live, story.host) = (Some(at), host.clone()),
                 Event::Succeeded { .. } => story.end = end(Outcome::Succeeded, &"".into()),
                 Event::Ended { outcome, reason, .. } => story.end = end(*outcome, reason),
                 Event::RollbackRequested { .. } => story.rolled_back_by = Some(by.clone()),
@@ -119,12 +122,12 @@ fn clear_the_way(told: &mut [Story], live: Number, at: Millis) {
 fn about(event: &Event) -> Option<Number> {
     match event {
         Event::Started { number }
-        | Event::WentLive { number }
+        | Event::WentLive { number, .. }
         | Event::Succeeded { number }
         | Event::Ended { number, .. }
         | Event::RollbackRequested { number, .. }
         | Event::UndoOrdered { number, .. }
-        | Event::Undone { number } => Some(*number),
+        | Event::Undone { number, .. } => Some(*number),
         _ => None,
     }
 }
@@ -146,7 +149,7 @@ mod tests {
         let events = [
             accepted(1),
             Event::Started { number: one },
-            Event::WentLive { number: one },
+            Event::WentLive { number: one, host: None },
             Event::Succeeded { number: one },
             accepted(2),
             accepted(3),
@@ -159,7 +162,7 @@ mod tests {
                 outcome: Outcome::RolledBack,
                 reason: "orders fail".into(),
             },
-            Event::Undone { number: one },
+            Event::Undone { number: one, host: None },
         ];
         let by: Arc<str> = "ann".into();
         let records = events.iter().enumerate().map(|(at, event)| (Millis(at as u64), &by, event));

@@ -332,7 +332,7 @@ mod tests {
             Event::Provisioned { number },
             Event::Checked { number },
             Event::CutOverOrdered { number, generation },
-            Event::WentLive { number },
+            Event::WentLive { number, host: None },
             Event::Succeeded { number },
         ] {
             state.apply(&Entry { at: Millis(0), by: "test".into(), event }).unwrap();

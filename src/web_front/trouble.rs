@@ -103,6 +103,13 @@ pub enum FrontTrouble {
         /// The front's folder.
         folder: PathBuf,
     },
+    /// The front is found on another host than the last cutover.
+    OtherHost {
+        /// The host, by name and identity.
+        host: String,
+        /// The one on which the last cutover was seen.
+        before: String,
+    },
     /// A front of another version says what this one does not know.
     #[serde(other)]
     Unknown,
@@ -127,6 +134,7 @@ impl FrontTrouble {
             (Self::ClientsRefused { limit: a, .. }, Self::ClientsRefused { limit: b, .. })
             | (Self::CertificateNames { host: a, .. }, Self::CertificateNames { host: b, .. })
             | (Self::ReloadFailed { why: a, .. }, Self::ReloadFailed { why: b, .. })
+            | (Self::OtherHost { host: a, .. }, Self::OtherHost { host: b, .. })
             | (Self::Limited { why: a }, Self::Limited { why: b }) => a == b,
             _ => true,
         };

@@ -5,6 +5,8 @@ use std::{sync::atomic::Ordering, time::Duration};
 use pointsman::{
     clock::Clock,
     machine::{DeploymentState, Generation, Millis, Number, StackName},
+    runner::Board,
+    web_front::FrontTrouble,
 };
 
 use crate::support::{memory::Fault, yard::Yard};
@@ -145,6 +147,28 @@ async fn a_front_that_someone_repointed_is_put_right() {
     t.front.meddle(None);
     t.until("the drift was seen and mended", |e| e.seq() > before && e.drift().is_none()).await;
     t.assert_live("v2");
+}
+
+#[tokio::test]
+async fn a_front_that_is_found_on_another_host_than_the_last_cutover_is_told_until_the_next_one() {
+    let mut t = Yard::new().await;
+    t.front.is_on("web1 (identity a)");
+    t.push("v1").await;
+    t.settle().await;
+    t.until_front_trouble(None).await;
+    // DNS has moved, and nothing was set anew; the machine there even serves the same.
+    t.front.is_on("web2 (identity b)");
+    let moved = FrontTrouble::OtherHost { host: "web2 (identity b)".into(), before: "web1 (identity a)".into() };
+    t.until_front_trouble(Some(&moved)).await;
+    // A restart does not make it the same host.
+    t.stop_controller().await;
+    t.board = Board::default();
+    t.start_controller();
+    t.until_front_trouble(Some(&moved)).await;
+    t.push("v2").await;
+    t.settle().await;
+    t.assert_live("v2");
+    t.until_front_trouble(None).await;
 }
 
 #[tokio::test]

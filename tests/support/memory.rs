@@ -210,6 +210,7 @@ struct Front {
     route: Option<Route>,
     staged: Option<StackName>,
     open: Vec<(StackName, u64)>,
+    host: Option<String>,
 }
 
 #[derive(Default)]
@@ -243,6 +244,11 @@ impl MemoryFront {
     /// Requests in flight on a stack, until it is called with 0.
     pub fn hold_open(&self, stack: StackName, count: u64) {
         self.front.lock().unwrap().open = vec![(stack, count)];
+    }
+
+    /// Another machine answers by the front's name.
+    pub fn is_on(&self, host: &str) {
+        self.front.lock().unwrap().host = Some(host.to_owned());
     }
 
     fn reach(&self) -> Result<(), StepError> {
@@ -291,6 +297,10 @@ impl FrontDriver for MemoryFront {
             return Err(StepError::Unavailable("502 Bad Gateway".into()));
         }
         Ok(self.serves())
+    }
+
+    fn place(&self) -> Option<String> {
+        self.front.lock().unwrap().host.clone()
     }
 
     fn fencing(&self) -> Fencing {

@@ -14,6 +14,7 @@ use pointsman::{
     pipelines::{Pipelines, frozen::Frozen},
     runner::{self, Board, Hooks, Promotion, SharedStacks, Source, World},
     secrets::Secrets,
+    web_front::FrontTrouble,
 };
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
@@ -185,6 +186,20 @@ impl Yard {
             }
         };
         timeout(PATIENCE, clear).await.expect("still shown");
+    }
+
+    /// Waits until a look shows exactly this trouble of the front, or none.
+    pub async fn until_front_trouble(&self, wanted: Option<&FrontTrouble>) {
+        let shown = async {
+            loop {
+                let sight = self.board.sight(&self.id);
+                if sight.looked.0 > 0 && sight.front.iter().map(|concern| &concern.what).eq(wanted) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, shown).await.expect("never shown");
     }
 
     /// What a person or a webhook asks.

@@ -208,7 +208,7 @@ impl Shop {
                 Event::Provisioned { number },
                 Event::Checked { number },
                 Event::CutOverOrdered { number, generation },
-                Event::WentLive { number },
+                Event::WentLive { number, host: None },
             ],
         )
         .await;

@@ -55,7 +55,7 @@ async fn each_step_says_what_it_waits_for_and_until_when() {
     let generation = shop.state("shop/qa").generation().next();
     shop.steps("shop/qa", [Event::Checked { number }, Event::CutOverOrdered { number, generation }]).await;
     says(&why(&shop).await, "waits for the front to show it");
-    shop.steps("shop/qa", [Event::WentLive { number }]).await;
+    shop.steps("shop/qa", [Event::WentLive { number, host: None }]).await;
     says(&why(&shop).await, "is live and watched until");
     shop.steps("shop/qa", [Event::Succeeded { number }]).await;
     says(&why(&shop).await, "there is nothing to roll back to yet");

@@ -244,7 +244,7 @@ fn goes_live(number: u32, generation: u64, gate: bool) -> Vec<Event> {
     events.push(Event::Checked { number });
     events.extend(gate.then_some(Event::Approved { number, reason: None }));
     events.push(Event::CutOverOrdered { number, generation: Generation(generation) });
-    events.extend([Event::WentLive { number }, Event::Succeeded { number }]);
+    events.extend([Event::WentLive { number, host: None }, Event::Succeeded { number }]);
     events
 }
 
@@ -304,7 +304,7 @@ pub(super) fn story() -> Vec<Entry> {
     events.extend([
         Event::RollbackRequested { number: Number(2), reason: r() },
         Event::UndoOrdered { number: Number(2), to, generation: Generation(3), outcome, reason: r() },
-        Event::Undone { number: Number(2) },
+        Event::Undone { number: Number(2), host: None },
         Event::Retired { number: Number(2) },
         Event::Resumed { reason: None },
         Event::Unvetoed { release: 2, reason: None },

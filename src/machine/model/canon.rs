@@ -135,7 +135,7 @@ pub(super) fn start(config: &Config) -> Arc<Core> {
             Event::Provisioned { number },
             Event::Checked { number },
             Event::CutOverOrdered { number, generation: Generation(1) },
-            Event::WentLive { number },
+            Event::WentLive { number, host: None },
             Event::Succeeded { number },
         ] {
             env.apply(&Entry { at: Millis(0), by: text(), event }).unwrap();

@@ -266,8 +266,10 @@ impl Config {
     fn close_on_reply(&self, w: &mut World, c: usize, request: Request) {
         let base = self.base(w, c);
         let event = match (request, base.env.active().map(|d| &d.phase)) {
-            (Request::CutOver(..), Some(Phase::CuttingOver { .. })) => Event::WentLive { number: active(base) },
-            (Request::CutOver(..), Some(Phase::Undoing { .. })) => Event::Undone { number: active(base) },
+            (Request::CutOver(..), Some(Phase::CuttingOver { .. })) => {
+                Event::WentLive { number: active(base), host: None }
+            }
+            (Request::CutOver(..), Some(Phase::Undoing { .. })) => Event::Undone { number: active(base), host: None },
             (Request::Ensure(_), Some(Phase::Provisioning)) => Event::Provisioned { number: active(base) },
             (Request::Retire { id, .. }, _) => Event::Retired { number: Number(id.into()) },
             _ => return,

@@ -201,6 +201,7 @@ impl Look {
                 staged: number(staged),
                 busy: busy.iter().map(|id| Number(id.into())).collect(),
                 words: None,
+                host: None,
             }),
             public: public.filter(|_| self.front_answers),
             definition: self.cloud.source.seen(self.awaits),

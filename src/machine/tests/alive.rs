@@ -59,7 +59,7 @@ fn what_takes_the_place_of_what_was_down_is_not_down() {
     assert_eq!(story.tick(), Some(Event::Checked { number: n(2) }));
     assert!(matches!(story.tick(), Some(Event::CutOverOrdered { .. })));
     story.obey();
-    assert_eq!(story.tick(), Some(Event::WentLive { number: n(2) }));
+    assert_eq!(story.tick(), Some(Event::WentLive { number: n(2), host: None }));
     assert_eq!(story.env.down(), None);
     assert!(story.apply(Event::LiveUp { number: n(2) }).is_err());
     assert!(story.apply(Event::LiveDown { number: n(1), reason: text("") }).is_err());
@@ -101,7 +101,7 @@ fn users_go_to_the_standby_when_what_is_live_stays_down() {
     story.ask(&Command::Rollback(n(1), text("2 is mended"))).unwrap();
     assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(2)), .. })));
     story.obey();
-    assert_eq!(story.tick(), Some(Event::Undone { number: n(1) }));
+    assert_eq!(story.tick(), Some(Event::Undone { number: n(1), host: None }));
     assert_eq!(story.env.vetoes().iter().map(|v| v.release).collect::<Vec<_>>(), [2]);
 }
 

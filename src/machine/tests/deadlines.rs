@@ -121,7 +121,7 @@ fn an_undo_goes_on_until_the_front_shows_it_and_a_person_is_called() {
     (story.front().serves, story.front().generation) = (Some(two), Generation(3));
     assert!(matches!(story.tick(), Some(Event::UndoOrdered { generation: Generation(4), to: Some(Number(1)), .. })));
     story.obey();
-    assert_eq!(story.tick(), Some(Event::Undone { number: two }));
+    assert_eq!(story.tick(), Some(Event::Undone { number: two, host: None }));
     assert_eq!((story.retiring(), story.env.live().unwrap().number), (vec![2], n(1)));
 }
 

@@ -60,6 +60,25 @@ fn a_build_announced_twice_or_too_late_is_refused() {
     assert!(story.env.command(&numbered(2, 7), "someone").is_ok());
 }
 
+#[test]
+fn the_host_on_which_a_cutover_was_seen_is_recorded_with_it_and_stays_until_the_next_one() {
+    let on = |host: &str| Some(Arc::<str>::from(host));
+    let (mut story, plan) = (Story::new(), Plan::default());
+    let one = story.up_to_cutover(1, &plan);
+    story.front().host = on("web1 (identity a)");
+    story.obey();
+    assert_eq!(story.tick(), Some(Event::WentLive { number: one, host: on("web1 (identity a)") }));
+    // Another machine has the name now: what was seen is not rewritten.
+    story.front().host = on("web2 (identity b)");
+    story.now = story.now.plus(plan.bake);
+    assert_eq!(story.tick(), Some(Event::Succeeded { number: one }));
+    assert_eq!(story.env.front_host(), on("web1 (identity a)").as_ref());
+    let two = story.up_to_cutover(2, &plan);
+    story.obey();
+    assert_eq!(story.tick(), Some(Event::WentLive { number: two, host: on("web2 (identity b)") }));
+    assert_eq!(story.env.front_host(), on("web2 (identity b)").as_ref());
+}
+
 fn numbered(name: u8, order: u64) -> Command {
     match build(name, &Plan::default()) {
         Command::Deploy { key, release, plan, trigger, .. } => {
@@ -124,7 +143,7 @@ fn the_public_address_has_to_answer_from_the_new_stack() {
     story.seen.public = None;
     assert_eq!(story.tick(), None);
     story.seen.public = Some(one);
-    assert_eq!(story.tick(), Some(Event::WentLive { number: one }));
+    assert_eq!(story.tick(), Some(Event::WentLive { number: one, host: None }));
 }
 
 #[test]

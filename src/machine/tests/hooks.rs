@@ -330,7 +330,7 @@ fn what_was_sent_back_is_told_so_and_is_torn_down_after_its_hooks() {
     story.tick().unwrap();
     story.obey();
     story.front().busy = vec![n(2)];
-    assert_eq!(story.tick(), Some(Event::Undone { number: n(2) }));
+    assert_eq!(story.tick(), Some(Event::Undone { number: n(2), host: None }));
     story.hook_passes(2, OnRollback);
     // Requests are still in flight on it.
     assert_eq!((story.tick(), story.effects()), (None, vec![]));
@@ -367,7 +367,7 @@ fn what_a_cold_rollback_displaces_was_sent_back_too() {
     story.tick().unwrap();
     story.tick().unwrap();
     story.obey();
-    assert_eq!(story.tick(), Some(Event::WentLive { number: n(3) }));
+    assert_eq!(story.tick(), Some(Event::WentLive { number: n(3), host: None }));
     story.hook_passes(2, OnRollback);
     // An ordinary successor displaces without it.
     let mut story = Story::new();

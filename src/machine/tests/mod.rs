@@ -155,7 +155,7 @@ impl Story {
     pub(super) fn up_to_baking(&mut self, name: u8, plan: &Plan) -> Number {
         let number = self.up_to_cutover(name, plan);
         self.obey();
-        assert_eq!(self.tick(), Some(Event::WentLive { number }));
+        assert_eq!(self.tick(), Some(Event::WentLive { number, host: None }));
         number
     }
 

@@ -172,7 +172,7 @@ fn a_veto_comes_too_late_once_the_traffic_was_ordered() {
     let number = story.up_to_cutover(1, &Plan::default());
     story.ask(&Command::Veto(1, text("leak"))).unwrap();
     story.obey();
-    assert_eq!(story.tick(), Some(Event::WentLive { number }));
+    assert_eq!(story.tick(), Some(Event::WentLive { number, host: None }));
 }
 
 #[test]

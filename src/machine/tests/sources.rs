@@ -37,7 +37,7 @@ fn goes_live(story: &mut Story) -> Number {
     story.tick().unwrap();
     story.tick().unwrap();
     story.obey();
-    assert_eq!(story.tick(), Some(Event::WentLive { number }));
+    assert_eq!(story.tick(), Some(Event::WentLive { number, host: None }));
     story.now = story.now.plus(Plan::default().bake);
     assert_eq!(story.tick(), Some(Event::Succeeded { number }));
     number

@@ -53,7 +53,7 @@ fn undo(number: Number, to: Number, generation: u64, outcome: Outcome) -> Event 
 
 /// Two stacks that were found good, 2 of them live.
 fn two_good() -> Vec<Event> {
-    [cut_over(), vec![Event::WentLive { number: TWO }, Event::Succeeded { number: TWO }]].concat()
+    [cut_over(), vec![Event::WentLive { number: TWO, host: None }, Event::Succeeded { number: TWO }]].concat()
 }
 
 /// What happens first, what was told by then, the event that ends it, and of what the end is told.
@@ -86,7 +86,7 @@ fn of_what_is_live() -> Vec<Row> {
             "another release is live",
             [down_and_needed(), cut_over()].concat(),
             both(),
-            Event::WentLive { number: TWO },
+            Event::WentLive { number: TWO, host: None },
             both(),
         ),
         (
@@ -101,12 +101,12 @@ fn of_what_is_live() -> Vec<Row> {
             ]
             .concat(),
             vec![LiveDown],
-            Event::Undone { number: TWO },
+            Event::Undone { number: TWO, host: None },
             vec![LiveDown],
         ),
         (
             "a cold rollback ends what needed a person, and what is live is still down",
-            [cut_over(), vec![Event::WentLive { number: TWO }, two_down(), needed(TWO, None)]].concat(),
+            [cut_over(), vec![Event::WentLive { number: TWO, host: None }, two_down(), needed(TWO, None)]].concat(),
             both(),
             cold,
             vec![OperatorNeeded],
@@ -155,7 +155,7 @@ fn of_a_deployment() -> Vec<Row> {
         vec![accepted(2, plan), Event::Started { number }, needed(TWO, None)]
     };
     let gone = Event::Ended { number, outcome: Outcome::Failed, reason: "late".into() };
-    let baking = || [cut_over(), vec![Event::WentLive { number }, needed(TWO, None)]].concat();
+    let baking = || [cut_over(), vec![Event::WentLive { number, host: None }, needed(TWO, None)]].concat();
     let asked = || {
         [two_good(), vec![Event::RollbackRequested { number, reason: "by hand".into() }, needed(TWO, None)]].concat()
     };
@@ -166,11 +166,11 @@ fn of_a_deployment() -> Vec<Row> {
         ("its stack is up", until(2), one(), Event::Provisioned { number }, one()),
         ("its checks passed", until(3), one(), Event::Checked { number }, one()),
         ("the order is given", until(4), one(), Event::CutOverOrdered { number, generation: Generation(2) }, one()),
-        ("it is live", until(5), one(), Event::WentLive { number }, one()),
+        ("it is live", until(5), one(), Event::WentLive { number, host: None }, one()),
         ("it was found good", baking(), one(), Event::Succeeded { number }, one()),
         ("it ended", until(3), one(), gone.clone(), one()),
         ("it is undone", until(5), one(), undo(TWO, ONE, 3, Outcome::Failed), one()),
-        ("it was undone", undoing(), one(), Event::Undone { number }, one()),
+        ("it was undone", undoing(), one(), Event::Undone { number, host: None }, one()),
         ("its rollback goes on", asked(), one(), undo(TWO, ONE, 3, Outcome::RolledBack), one()),
         (
             "a rollback is asked for",

@@ -6,7 +6,6 @@
 
 mod caches;
 mod cut;
-mod home;
 mod host;
 mod public;
 mod read_back;
@@ -15,12 +14,16 @@ mod slots;
 mod ssh;
 mod words;
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::{interval, timeout};
 
 use self::{
-    home::Home,
     host::Host,
     read_back::Served,
     settings::Settings,
@@ -42,15 +45,15 @@ const PACE: Duration = Duration::from_millis(10);
 pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
     let settings = Settings::read(table, written_in)?;
     let ssh = settings.ssh.clone().map(|ssh| Ssh::new(ssh, folder, settings.timeouts.connect));
-    let home = Home::new(folder, settings.host());
-    Ok(Arc::new(NginxFront { host: Host::new(&settings, ssh), settings, home }))
+    Ok(Arc::new(NginxFront { host: Host::new(&settings, ssh), settings, found_on: Mutex::default() }))
 }
 
 /// The driver.
 pub struct NginxFront {
     settings: Settings,
     host: Host,
-    home: Home,
+    /// The host that answered last, by its name and the identity of the folder there.
+    found_on: Mutex<Option<String>>,
 }
 
 /// What became of one try to bring an include in.
@@ -94,6 +97,10 @@ impl NginxFront {
         read_back::ask(&self.host, &self.settings)
             .await
             .map_err(|why| why.unwrap_or_else(|| words::silent(&self.settings)))
+    }
+
+    fn is_on(&self, served: &Served) {
+        self.found_on.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&served.host);
     }
 
     /// Looks until it is so. An error is the last answer that was none.
@@ -248,7 +255,7 @@ impl FrontDriver for NginxFront {
                 _ if said == "applied" => {
                     // Every worker looks at every request, so what one of them sees holds for all.
                     let shown = self.until(|served| served.serves(route)).await;
-                    self.home.seen(served.host.as_deref());
+                    self.is_on(&served);
                     return shown.map(|()| CutOver::Applied).map_err(|why| {
                         let not = "the order is written, but nginx does not serve it yet".to_owned();
                         why.unwrap_or(StepError::Unavailable(not))
@@ -266,12 +273,12 @@ impl FrontDriver for NginxFront {
             // Left by somebody who was cut short; one that is under way is younger, and stays.
             let _ = self.host.script("farewell", &["forget"], false).await;
         }
-        self.home.seen(served.host.as_deref());
+        self.is_on(&served);
         Ok(served.seen())
     }
 
     fn place(&self) -> Option<String> {
-        self.home.last()
+        self.found_on.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn ask_public(&self) -> Result<Option<StackName>, StepError> {
