@@ -114,7 +114,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
         secrets: secrets.clone(),
         mirrors: Mirrors::below(&settings.state),
     };
-    let mirrors = mirrors(&pipelines, &place.mirrors)?;
+    let mirrors = mirrors(&pipelines, &place)?;
     let worlds = runner::open(&pipelines, &place).map_err(|mistakes| anyhow::anyhow!("{}", mistakes.join("\n")))?;
     let app = Arc::new(App {
         journal: journal.clone(),
@@ -283,13 +283,17 @@ fn notifier(settings: &Settings, app: &App) -> anyhow::Result<Option<(String, ru
     Ok(Some(("on_trouble".into(), Box::new(move |stop| Box::pin(notifier.clone().run(stop))))))
 }
 
-/// Of the source repositories, where pipelines name one.
-fn mirrors(pipelines: &Pipelines, all: &Mirrors) -> anyhow::Result<HashMap<Name, Mirror>> {
+/// The mirror of each pipeline's source; those that no pipeline reads any more are removed.
+fn mirrors(pipelines: &Pipelines, place: &Place<'_>) -> anyhow::Result<HashMap<Name, Mirror>> {
     let mut mirrors = HashMap::new();
     for pipeline in pipelines.iter() {
-        let mirror = runner::mirror(pipeline, all);
+        let mirror = runner::mirror(pipeline, &place.mirrors);
         let mirror = mirror.map_err(|why| anyhow::anyhow!("{}: {why}", pipeline.file.display()))?;
         mirrors.extend(mirror.map(|mirror| (pipeline.name.clone(), mirror)));
+    }
+    if let Err(error) = place.mirrors.sweep() {
+        let folder = place.state.join("git");
+        tracing::warn!(%error, "{}: mirrors that no pipeline reads any more cannot be removed", folder.display());
     }
     Ok(mirrors)
 }

@@ -99,7 +99,8 @@ impl Job {
 
     fn errand(&self, first: bool) -> Result<Errand<'_>, Error> {
         let lazily = matches!(self.wanted, Wanted::Files(_));
-        let password = self.remote.password.as_ref().map(|read| read().map_err(Error::Password)).transpose()?;
+        let password =
+            self.remote.password.as_ref().map(|password| (password.read)().map_err(Error::Password)).transpose()?;
         let (limits, begun) = (self.limits, Stopwatch::start());
         let whole = if first { limits.first } else { limits.whole };
         let user = self.remote.user.as_deref();

@@ -2,7 +2,9 @@
 //! for it: only `fetch` uses it, one at a time for each repository.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    ffi::OsStr,
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -58,16 +60,39 @@ impl Mirrors {
         Self(Arc::new(All { folder, limits, ssh, lanes: Mutex::default(), known: Mutex::default() }))
     }
 
-    /// The mirror of one repository. All that are of the same address share what was fetched, each with its own
-    /// credentials for fetching more.
+    /// The mirror of one repository. What was fetched is shared only by those who ask at the same address as the same
+    /// user with the same password: nobody reads what the server would not give them.
     pub fn of(&self, remote: &Remote) -> Mirror {
-        let address = remote.address.to_string();
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let shared = known.entry(address).or_insert_with_key(|address| {
-            let place = self.0.folder.join(&hex::encode(Sha256::digest(address))[..32]);
+        let shared = known.entry(remote.identity()).or_insert_with_key(|identity| {
+            let place = self.0.folder.join(&hex::encode(Sha256::digest(identity))[..32]);
             Arc::new(Shared { place, flight: Mutex::default(), damaged: AtomicBool::new(false) })
         });
         Mirror { all: self.0.clone(), shared: shared.clone(), remote: remote.clone() }
+    }
+
+    /// Removes the mirrors that nobody has asked for here: those of sources that are not in any pipeline any more, or are
+    /// read with other credentials now. Nothing may be fetched meanwhile.
+    ///
+    /// # Errors
+    /// When one cannot be removed; the others are.
+    pub fn sweep(&self) -> io::Result<()> {
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let used: HashSet<_> = known.values().filter_map(|shared| shared.place.file_name()).collect();
+        let entries = match fs::read_dir(&self.0.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        let mut swept = Ok(());
+        for entry in entries {
+            let path = entry?.path();
+            // With the history beside it, and what a killed fetch left of both.
+            let name = path.file_name().and_then(OsStr::to_str).and_then(|name| name.split('.').next());
+            if !name.is_some_and(|name| used.contains(OsStr::new(name))) {
+                swept = store::remove(&path).and(swept);
+            }
+        }
+        swept
     }
 }
 

@@ -31,9 +31,20 @@ pub use name::CommitName;
 
 use crate::{machine::Millis, text::format_duration};
 
-/// Gives the password of a remote, each time one is fetched from: so that it can be changed without a restart. The error
-/// names the place, not the value.
-pub type Password = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
+/// The password of a remote. It is read each time one is fetched from, so that it can be changed without a restart.
+#[derive(Clone)]
+pub struct Password {
+    place: String,
+    read: Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>,
+}
+
+impl Password {
+    /// One that `read` gives and that is kept at `place`, which says whose password it is: what was fetched with it is read
+    /// only by who names the same place. The error of `read` names the place, not the value.
+    pub fn kept_at(place: String, read: impl Fn() -> Result<SecretString, String> + Send + Sync + 'static) -> Self {
+        Self { place, read: Arc::new(read) }
+    }
+}
 
 /// One repository somewhere, and how to get in.
 #[derive(Clone)]
@@ -52,6 +63,12 @@ impl Remote {
     pub fn new(url: &str, user: Option<String>, password: Option<Password>) -> Result<Self, BadAddress> {
         let address = address::Address::beside(url, user.is_some() || password.is_some())?;
         Ok(Self { address, user, password })
+    }
+
+    /// Who asks where, in words that no other remote has: what was fetched belongs to these.
+    fn identity(&self) -> String {
+        let place = self.password.as_ref().map(|password| &password.place);
+        format!("{:?}", (self.address.to_string(), &self.user, place))
     }
 }
 

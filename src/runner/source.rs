@@ -37,8 +37,8 @@ pub struct Source {
 /// When its address is none; says where and why.
 pub fn mirror(pipeline: &Pipeline, mirrors: &Mirrors) -> Result<Option<Mirror>, String> {
     let Some(source) = &pipeline.source else { return Ok(None) };
-    let password = source.password.clone().map(|secret| -> git::Password {
-        Arc::new(move || {
+    let password = source.password.clone().map(|secret| {
+        git::Password::kept_at(secret.place(), move || {
             let bytes = keys::read(&secret).map_err(|why| why.to_string())?;
             let text = std::str::from_utf8(bytes.expose_secret());
             text.map(SecretString::from).map_err(|_| "the password of the source is no text in UTF-8".to_owned())

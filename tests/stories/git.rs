@@ -4,11 +4,10 @@ use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use pointsman::git::{Error, FileError, Limits, Mirror, Mirrors, Remote};
+use pointsman::git::{Error, FileError, Limits, Mirror, Mirrors, Password, Remote};
 
 use crate::support::git::{GitServer, Manner, Origin, Sshd};
 
@@ -51,7 +50,7 @@ impl Desk {
     }
 
     fn signed_in(&self, url: &str, password: &'static str) -> Mirror {
-        let password = Arc::new(move || Ok(password.to_owned().into()));
+        let password = Password::kept_at(password.to_owned(), move || Ok(password.to_owned().into()));
         self.mirrors.of(&Remote::new(url, Some("ci".to_owned()), Some(password)).unwrap())
     }
 
@@ -113,6 +112,45 @@ async fn http_needs_the_right_password_and_never_shows_it() {
 }
 
 #[tokio::test]
+async fn what_was_fetched_with_credentials_is_read_by_nobody_who_names_the_same_address_with_others() {
+    let (origin, desk) = (Origin::new(), Desk::new());
+    let server = GitServer::below(origin.root());
+    let commit = origin.git(&["rev-parse", "HEAD"]);
+    let url = server.url("shop");
+    let allowed = desk.signed_in(&url, "s3cret");
+    allowed.fetch(&commit).await.unwrap();
+    allowed.fetch_history(&commit).await.unwrap();
+    assert_eq!(text(&desk.signed_in(&url, "s3cret"), &commit).await, "command = [\"one\"]\n", "the same is shared");
+    let password = || Password::kept_at("s3cret".to_owned(), || Ok("s3cret".to_owned().into()));
+    let as_another = desk.mirrors.of(&Remote::new(&url, Some("eve".to_owned()), Some(password())).unwrap());
+    for other in [desk.of(&url), desk.signed_in(&url, "canary-4711"), as_another] {
+        assert_eq!(other.file_at(&commit, STACK, LIMIT).await.unwrap(), None);
+        assert_eq!(other.commits_between(&commit, &commit, 1).await.unwrap(), None);
+    }
+    let refused = desk.of(&url).fetch(&commit).await.unwrap_err();
+    assert!(matches!(refused, Error::Refused { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_mirror_goes_when_no_pipeline_reads_it_any_more() {
+    let (origin, gone, desk) = (Origin::new(), Origin::new(), Desk::new());
+    let (commit, other) = (origin.git(&["rev-parse", "HEAD"]), gone.git(&["rev-parse", "HEAD"]));
+    desk.mirrors.sweep().unwrap();
+    for (origin, commit) in [(&origin, &commit), (&gone, &other)] {
+        desk.of_local(origin).fetch(commit).await.unwrap();
+        desk.of_local(origin).fetch_history(commit).await.unwrap();
+    }
+    // After a restart, with one of the pipelines.
+    let mirrors = Mirrors::with(desk.state.path(), limits(), vec![]);
+    let kept = mirrors.of(&Remote::new(origin.path().to_str().unwrap(), None, None).unwrap());
+    mirrors.sweep().unwrap();
+    assert_eq!(text(&kept, &commit).await, "command = [\"one\"]\n");
+    assert!(kept.commits_between(&commit, &commit, 1).await.unwrap().is_some());
+    let left = fs::read_dir(desk.state.path().join("git")).unwrap().count();
+    assert_eq!(left, 2, "its files and its history");
+}
+
+#[tokio::test]
 async fn a_password_is_read_afresh_and_its_absence_is_told() {
     let (origin, desk) = (Origin::new(), Desk::new());
     let server = GitServer::below(origin.root());
@@ -122,7 +160,9 @@ async fn a_password_is_read_afresh_and_its_absence_is_told() {
         let file = file.clone();
         move || fs::read_to_string(&file).map(Into::into).map_err(|error| format!("{}: {error}", file.display()))
     };
-    let remote = Remote::new(&server.url("shop"), Some("ci".to_owned()), Some(Arc::new(read))).unwrap();
+    let remote =
+        Remote::new(&server.url("shop"), Some("ci".to_owned()), Some(Password::kept_at("token".to_owned(), read)))
+            .unwrap();
     let mirror = desk.mirrors.of(&remote);
     let missing = mirror.fetch(&commit).await.unwrap_err();
     assert!(matches!(&missing, Error::Password(why) if why.contains("token")), "{missing}");

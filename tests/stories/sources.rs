@@ -24,8 +24,10 @@ fn release(version: &str, commit: &str) -> Release {
 async fn reading(url: &str) -> Yard {
     let whole = Duration::from_secs(30);
     let limits = Limits { connect: Duration::from_secs(1), stall: whole, whole, first: whole, ..Limits::default() };
-    let (user, password): (_, Option<Password>) = match url.starts_with("http") {
-        true => (Some("ci".to_owned()), Some(Arc::new(|| Ok("s3cret".to_owned().into())))),
+    let (user, password) = match url.starts_with("http") {
+        true => {
+            (Some("ci".to_owned()), Some(Password::kept_at("s3cret".to_owned(), || Ok("s3cret".to_owned().into()))))
+        }
         false => (None, None),
     };
     let remote = Remote::new(url, user, password).unwrap();
