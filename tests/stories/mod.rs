@@ -37,6 +37,7 @@ mod moving;
 mod nginx;
 mod nginx_hosts;
 mod nginx_house;
+mod nginx_setup;
 mod nginx_shared;
 mod nginx_trouble;
 mod openapi;

@@ -55,58 +55,129 @@ for place in "$NGINX/pointsman" "$folder"; do
         stop "$place belongs to $(stat -c %U "$place"), by whom Pointsman signs in for a site that is there." \
             "Use OWNER=$(stat -c %U "$place") for this site too."
 done
-# One line for each server of nginx that answers where this site would: the file, and the name by which it does.
+# What there is of nginx that answers where this site would, one line each: `name` and by which name; `regex` and the
+# expression; `rest` and what the server for all other names does: its folders, or `passes`.
 served() {
-    awk -v wanted="$server_name" -v ours="$HTTP $HTTPS" -v own="$SITES/pointsman-$name.conf" '
+    awk -v wanted="$server_name" -v ours="$HTTP $HTTPS" -v own="$SITES/pointsman-$name.conf" -v host="$(uname -n)" '
     function port(listen) { sub(/.*:/, "", listen); return listen ~ /^[0-9]+$/ ? listen : 80 }
     function address(listen) {
         if (listen ~ /^[0-9]+$/) return "*"
         sub(/:[0-9]+$/, "", listen)
         return listen ~ /^(\*|0\.0\.0\.0|\[::\])$/ ? "*" : listen
     }
-    function meets(all,    a, b, i, j, n, m) {
-        n = split(all == "" ? "80" : all, a, " "); m = split(ours, b, " ")
-        for (i = 1; i <= n; i++) for (j = 1; j <= m; j++) {
-            if (a[i] ~ /^unix:/ || port(a[i]) != port(b[j])) continue
-            if (address(a[i]) == "*" || address(b[j]) == "*" || address(a[i]) == address(b[j])) return 1
+    function meets(one,    j, m, b) {
+        m = split(ours, b, " ")
+        for (j = 1; j <= m; j++) {
+            if (one ~ /^unix:/ || port(one) != port(b[j])) continue
+            if (address(one) == "*" || address(b[j]) == "*" || address(one) == address(b[j])) return 1
         }
         return 0
     }
-    function answers(called) {
-        called = tolower(called); gsub(/["\047]/, "", called)
-        if (called == tolower(wanted)) return 1
-        if (called == "." tolower(wanted)) return 1
+    function answers(called,    all) {
+        called = tolower(called); all = tolower(wanted)
+        if (called == "$hostname") called = tolower(host)
+        if (called == all || called == "." all) return 1
+        if (called ~ /\.\*$/) return index(all, substr(called, 1, length(called) - 1)) == 1
         sub(/^\*\./, ".", called)
         if (substr(called, 1, 1) != ".") return 0
-        return substr(tolower(wanted), length(wanted) - length(called) + 1) == called
+        return substr(all, length(all) - length(called) + 1) == called
     }
-    function ended(    a, i, n) {
-        if (file != own && meets(listens)) {
-            n = split(names, a, " ")
-            for (i = 1; i <= n; i++) if (answers(a[i])) print file ": server_name " a[i]
+    # The server for every name that no other has: the one that says so, else the first one there. The first one has names of
+    # its own, mostly, and serves others by accident.
+    function rest_of(one, says,    place) {
+        place = address(one) ":" port(one)
+        if (says || !(place in first)) {
+            if (!says) first[place] = 1
+            if (says || nameless) all_others[place] = file ": listen " one (says ? " default_server" : "") "\t" does
+            if (says) first[place] = 1
         }
     }
-    function word(w) {
+    function ended(    i, met) {
+        if (file == own) return
+        if (!listening) { listening = 1; listens[1] = "80"; says[1] = 0 }
+        nameless = 1
+        for (i = 1; i <= named; i++) if (names[i] ~ /\./) nameless = 0
+        for (i = 1; i <= listening; i++) if (meets(listens[i])) { met = 1; rest_of(listens[i], says[i]) }
+        for (i = 1; met && i <= named; i++) {
+            if (names[i] ~ /^~/) print "regex\t" file ": server_name " names[i] "\t" substr(names[i], 2)
+            else if (answers(names[i])) print "name\t" file ": server_name " names[i]
+        }
+    }
+    function mark(w,    i) {
         if (w == "{") {
             depth++
-            if (count == 1 && first == "server") { at = depth; listens = ""; names = "" }
+            block[depth] = count ? words[1] : ""
+            if (block[depth] == "server" && count == 1 && !at && !elsewhere()) {
+                at = depth; listening = 0; named = 0; does = ""
+            }
         } else if (w == "}") {
             if (at && depth == at) { ended(); at = 0 }
-            depth--
-        } else if (w == ";") {
-            if (at && depth == at && first == "listen") listens = listens " " second
-            if (at && depth == at && first == "server_name") names = names rest
-        } else {
-            count++
-            if (count == 1) first = w
-            if (count == 2) second = w
-            if (count > 1) rest = rest " " w
-            return
+            if (depth) depth--
+        } else if (at && count > 1) {
+            if (depth == at && words[1] == "listen") {
+                listens[++listening] = words[2]; says[listening] = 0
+                for (i = 3; i <= count; i++) if (words[i] ~ /^default(_server)?$/) says[listening] = 1
+            }
+            if (depth == at && words[1] == "server_name") for (i = 2; i <= count; i++) names[++named] = words[i]
+            if (words[1] ~ /_pass$/) does = does " passes"
+            if (words[1] ~ /^(root|alias)$/) does = does " " words[2]
         }
-        count = 0; rest = ""
+        count = 0
     }
-    /^# configuration file .*:$/ { file = substr($0, 22, length($0) - 22); next }
-    { sub(/(^|[ \t;{}])#.*/, " "); gsub(/[{};]/, " & "); for (i = 1; i <= NF; i++) word($i) }'
+    function elsewhere(    i) {
+        for (i = 1; i < depth; i++) if (block[i] ~ /^(stream|mail|upstream)$/) return 1
+        return 0
+    }
+    function end_word() { if (inside) words[++count] = word; inside = 0; word = "" }
+    !quote && /^# configuration file .*:$/ { file = substr($0, 22, length($0) - 22); next }
+    {
+        line = $0 "\n"; length_of = length(line)
+        for (i = 1; i <= length_of; i++) {
+            c = substr(line, i, 1)
+            if (c == "\\") {
+                c = substr(line, ++i, 1)
+                word = word (c ~ /["\047\\]/ ? c : "\\" c); inside = 1
+            } else if (quote) {
+                if (c == quote) { quote = ""; end_word() } else word = word c
+            } else if (c ~ /[ \t\r\n]/) end_word()
+            else if (c == ";" || (c == "{" && word !~ /\$$/)) { end_word(); mark(c) }
+            else if (inside) word = word c
+            else if (c == "}") mark(c)
+            else if (c == "#") break
+            else { inside = 1; if (c ~ /["\047]/) quote = c; else word = c }
+        }
+    }
+    END { for (place in all_others) print "rest\t" all_others[place] }'
+}
+# Whether the regular expression of a server fits this name. One that grep cannot read might.
+fits() {
+    ere=$(printf '%s\n' "$1" | sed -e 's/(?P\{0,1\}<[A-Za-z0-9_]*>/(/g' -e "s/(?'[A-Za-z0-9_]*'/(/g" -e 's/(?:/(/g' \
+        -e ':class' -e 's/\(\[[^]]*\)\\w/\1A-Za-z0-9_/' -e 't class' -e ':digit' -e 's/\(\[[^]]*\)\\d/\10-9/' -e 't digit' \
+        -e 's/\\w/[A-Za-z0-9_]/g' -e 's/\\d/[0-9]/g' -e 's/\\-/-/g' -e 's/\([*+?}]\)[?+]/\1/g')
+    case $ere in *'(?'* | *\\[A-Za-z0-9]*) return 0 ;; esac
+    if printf '%s\n' "$server_name" | grep -Eiq -e "$ere" 2>/dev/null; then return 0; else [ $? -ne 1 ]; fi
+}
+# Whether the server for all other names serves anybody: it passes on, or has another folder than the empty page that
+# nginx and Debian come with.
+serves() {
+    for part in $1; do
+        case $part in
+        html | */nginx/html | /usr/share/nginx/html) ;;
+        /var/www/html) [ -z "$(find -L "$part" -type f ! -name 'index.nginx-debian.html' 2>/dev/null | head -n 1)" ] || return 0 ;;
+        *) return 0 ;;
+        esac
+    done
+    return 1
+}
+taken() {
+    tab=$(printf '\t')
+    served | sort -u | while IFS=$tab read -r kind line more; do
+        case $kind in
+        name) echo "$line" ;;
+        regex) if fits "$more"; then echo "$line"; fi ;;
+        rest) if serves "$more"; then echo "$line, for every name that no other server has"; fi ;;
+        esac
+    done
 }
 # What nginx itself would read; where it cannot say it, what lies in its folder.
 configuration() {
@@ -117,7 +188,7 @@ configuration() {
         cat "$file"
     done
 }
-there=$(configuration | served | sort -u)
+there=$(configuration | taken)
 [ -z "$there" ] || [ "$TAKE_OVER" = yes ] ||
     stop "this nginx serves $server_name already, and its users would get 503 until the first deployment is live:" "$there" \
         "Put Pointsman's lines into that server instead (README.md, \"A site of your own\"), or take the server out;" \
