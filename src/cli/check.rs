@@ -1,15 +1,12 @@
 //! `check` and `plan`: pipeline files. Must not reach anything but files of this host, but for what `preview.rs` asks, and
 //! must not show the value of a secret.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use serde_json::json;
 
 use super::{
-    preview::{Imagined, preview},
+    preview::{Imagined, front, front_notes, preview},
     screen::say,
 };
 use crate::{
@@ -29,7 +26,6 @@ use crate::{
     text::format_duration,
     toml_file::Mistake,
     units::show_duration,
-    web_front,
 };
 
 /// Which files.
@@ -73,7 +69,8 @@ pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
         say(format!("{}, {}: good", count(loaded.files, "file"), count(environments, "environment")));
         for environment in loaded.pipelines.environments() {
             show_hooks(environment);
-            for note in &environment.stack.notes {
+            let cautions = front(environment).map(|front| front.cautions()).unwrap_or_default();
+            for note in environment.stack.notes.iter().chain(&cautions) {
                 say(format!("{}: mind that {note}", environment.id));
             }
         }
@@ -148,7 +145,7 @@ pub fn plan(args: &Args, id: &EnvironmentId, build: &Imagined) -> anyhow::Result
         )
     })?;
     let secrets = Secrets::existing(&settings.state, &loaded.pipelines);
-    let (when, steps) = (when(pipeline, environment), steps(pipeline, environment, secrets.as_ref()));
+    let (when, steps) = (when(pipeline, environment), steps(pipeline, environment, secrets.as_ref(), build.offline));
     let told = preview(&settings.state, &loaded.pipelines, (pipeline, environment), build)?;
     let code = if told.is_refused() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     if args.json {
@@ -188,7 +185,12 @@ fn when(pipeline: &Pipeline, environment: &EnvironmentDefinition) -> String {
     }
 }
 
-fn steps(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: Option<&Secrets>) -> Vec<Step> {
+fn steps(
+    pipeline: &Pipeline,
+    environment: &EnvironmentDefinition,
+    secrets: Option<&Secrets>,
+    offline: bool,
+) -> Vec<Step> {
     let plan = &environment.plan;
     let driver = &environment.front.driver;
     let one = |name, what: String| Step { name, what, details: Vec::new() };
@@ -214,7 +216,7 @@ fn steps(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: Opti
         None => format!("the front \"{driver}\""),
     };
     let what = format!("{front} is told of {}-N, without users' traffic", environment.id);
-    steps.push(Step { name: "stage", what, details: front_notes(environment) });
+    steps.push(Step { name: "stage", what, details: front_notes(environment, offline) });
     steps.extend(hooks(HookPoint::AfterChecks));
     steps.extend(plan.before_cutover.as_ref().map(|g| one("approve", gate(g))));
     steps.extend(hooks(HookPoint::BeforeCutover));
@@ -259,14 +261,6 @@ fn hook(hook: &HookDefinition) -> Step {
 /// A secret by what it is called where it is used, and by its own name where that is another.
 fn renamed(called: &str, name: &str) -> String {
     if called == name { name.to_owned() } else { format!("{called} is {name}") }
-}
-
-/// What the front's driver says about itself. It is opened for that and asked nothing else.
-fn front_notes(environment: &EnvironmentDefinition) -> Vec<String> {
-    let front = &environment.front;
-    let open = web_front::DRIVERS.iter().find(|(name, _)| *name == front.driver).map(|(_, open)| open);
-    let driver = open.and_then(|open| open(&front.settings, &front.folder, Path::new("")).ok());
-    driver.map(|driver| driver.notes()).unwrap_or_default()
 }
 
 fn stand_up(pipeline: &Pipeline, environment: &EnvironmentDefinition, secrets: Option<&Secrets>) -> Step {

@@ -1,4 +1,4 @@
-//! What `plan` asks of the provider: whether it would make such a stack. Must not make anything, and must not show the
+//! What `plan` asks: the provider whether it would make such a stack, the front's host what stands beside the front. Must not make anything, and must not show the
 //! value of a secret.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -12,14 +12,15 @@ use crate::{
     pipelines::{DefinitionSource, EnvironmentDefinition, Pipeline, Pipelines, release},
     secrets::Secrets,
     stacks::{self, StackSpec, StepError},
+    web_front::{self, FrontDriver},
 };
 
 /// A build that there is not.
 #[derive(clap::Args)]
 pub struct Imagined {
-    /// Ask no cloud
+    /// Ask neither the cloud nor the front's host
     #[arg(long)]
-    offline: bool,
+    pub(super) offline: bool,
     /// The version of the build that is planned for
     #[arg(long, default_value = "preview")]
     version: String,
@@ -43,6 +44,29 @@ pub(super) enum Told {
     Refused(String),
     /// Nobody could be asked.
     Unasked(String),
+}
+
+/// Returns the front's driver, opened for what it says about itself.
+pub(super) fn front(environment: &EnvironmentDefinition) -> Option<Arc<dyn FrontDriver>> {
+    let front = &environment.front;
+    let (_, open) = web_front::DRIVERS.iter().find(|(name, _)| *name == front.driver)?;
+    open(&front.settings, &front.folder, Path::new("")).ok()
+}
+
+/// Returns what the front's driver says about itself, and what is wrong beside the front, which is asked where somebody may be.
+pub(super) fn front_notes(environment: &EnvironmentDefinition, offline: bool) -> Vec<String> {
+    let Some(front) = front(environment) else { return Vec::new() };
+    let mut notes = front.notes();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|why| why.to_string());
+    let found = match offline {
+        true => Ok(front.cautions()),
+        false => runtime.and_then(|runtime| runtime.block_on(front.preview()).map_err(|why| why.to_string())),
+    };
+    match found {
+        Ok(cautions) => notes.extend(cautions.iter().map(|caution| format!("warning: {caution}"))),
+        Err(why) => notes.push(format!("what stands beside the front could not be looked at: {why}")),
+    }
+    notes
 }
 
 /// Asks the provider of an environment whether it would make a stack of this build.

@@ -173,6 +173,16 @@ pub trait FrontDriver: Send + Sync {
         Vec::new()
     }
 
+    /// What beside the front would harm its users, as files of this host show it, each in one sentence. Asks nobody.
+    fn cautions(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The same, where the front's host is asked. Changes nothing there.
+    async fn preview(&self) -> Result<Vec<String>, StepError> {
+        Ok(self.cautions())
+    }
+
     /// What it needs for itself alone.
     fn claims(&self) -> Vec<Claim> {
         Vec::new()

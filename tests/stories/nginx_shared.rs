@@ -13,6 +13,7 @@ use std::{
 use pointsman::web_front::{CutOver, FrontDriver, Target};
 
 use crate::support::{
+    git::Sshd,
     herd::{route, stack},
     nginx::Nginx,
     wire::Wire,
@@ -209,13 +210,21 @@ async fn a_cache_in_http_brings_back_no_page_of_an_older_release() {
     }
     let kept = fs::read_dir(nginx.path("cache")).unwrap().count();
     assert!(kept > 0, "nothing was cached, so nothing was shown");
-    let warned =
-        |driver: &dyn FrontDriver| driver.notes().join("\n").contains("cached by a key that older releases share");
-    assert!(!warned(&*driver));
+    let warned = |cautions: Vec<String>| cautions.join("\n").contains("cached by a key that older releases share");
+    let mut nginx = nginx;
+    nginx.sshd = Sshd::start();
+    let elsewhere = nginx.sshd.is_some().then(|| nginx.driver());
+    assert!(!warned(driver.cautions()) && !warned(driver.preview().await.unwrap()));
     let site = fs::read_to_string(nginx.path("conf.d/plain.conf")).unwrap();
     let bare: Vec<_> = site.lines().filter(|line| !line.contains("proxy_cache_key")).collect();
     fs::write(nginx.path("conf.d/plain.conf"), bare.join("\n")).unwrap();
-    assert!(warned(&*driver));
+    assert!(warned(driver.cautions()) && warned(driver.preview().await.unwrap()));
+    if let Some(elsewhere) = elsewhere {
+        assert!(elsewhere.cautions().is_empty(), "its host is not asked");
+        assert!(warned(elsewhere.preview().await.unwrap()));
+        fs::write(nginx.path("conf.d/plain.conf"), site).unwrap();
+        assert!(!warned(elsewhere.preview().await.unwrap()));
+    }
 }
 
 #[test]

@@ -1,38 +1,68 @@
-//! Caches beside a front on this host, as its configuration shows them: nginx's default key holds the slot's name, which
-//! the stack after the next one gets too. Must only read, and must be bounded: the folder is the operator's.
+//! Caches beside a front, as nginx's configuration shows them: nginx's default key holds the slot's name, which the stack
+//! after the next one gets too. Must only read, and must be bounded: the folder is the operator's.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use super::settings::Settings;
+use super::{host::Host, settings::Settings, words};
+use crate::stacks::StepError;
 
 /// The most files that are read, and the most bytes of one.
 const FILES: usize = 400;
 const BYTES: u64 = 1 << 20;
 
-/// Where pages are cached without a key that tells stacks apart.
-pub(super) fn without_key(settings: &Settings) -> Vec<String> {
-    let include = Path::new(&settings.include);
-    let Some(root) = include.parent().and_then(Path::parent) else { return Vec::new() };
+/// By what a file begins in what `nginx -T` says.
+const FILE: &str = "# configuration file ";
+
+/// Says of this host where pages are cached without a key that tells stacks apart.
+pub(super) fn here(settings: &Settings) -> Vec<String> {
+    without_key(settings).iter().map(|file| words::caches(settings, file)).collect()
+}
+
+/// Says the same of another host, which is asked.
+pub(super) async fn there(host: &Host, settings: &Settings) -> Result<Vec<String>, StepError> {
+    let ran = host.script("configuration", &[], true).await?;
+    if ran.status != Some(0) {
+        return Err(words::trouble(settings, &ran));
+    }
+    Ok(without_key_in(&ran.out, settings).iter().map(|file| words::caches(settings, file)).collect())
+}
+
+fn without_key(settings: &Settings) -> Vec<String> {
+    let Some(root) = Path::new(&settings.include).parent().and_then(Path::parent) else { return Vec::new() };
     let mut files = Vec::new();
     collect(root, 0, &mut files);
-    let texts: Vec<_> = files.iter().filter(|file| *file != include).filter_map(|file| text(file)).collect();
-    let release = format!("$pointsman_{}_release", settings.name);
-    let slots = format!("$pointsman_{}_", settings.name);
-    let caching = texts.iter().any(|text| values(text, "proxy_cache").any(|zone| zone != "off"));
-    let mut found = Vec::new();
-    for (file, text) in files.iter().filter(|file| *file != include).zip(&texts) {
-        // A site of ours: in it, or around it, pages are cached.
-        if caching && text.contains(&slots) {
-            let keyed = values(text, "proxy_cache_key").all(|key| key.contains(&release));
-            if !keyed || values(text, "proxy_cache_key").next().is_none() {
-                found.push(file.display().to_string());
-            }
+    let files = files.into_iter().filter_map(|file| Some((file.display().to_string(), text(&file)?)));
+    judged(files.collect(), settings)
+}
+
+/// The same in what `nginx -T` says.
+fn without_key_in(configuration: &str, settings: &Settings) -> Vec<String> {
+    let mut files: Vec<(String, String)> = Vec::new();
+    for line in configuration.lines() {
+        match line.strip_prefix(FILE).and_then(|rest| rest.strip_suffix(':')) {
+            Some(file) => files.push((file.to_owned(), String::new())),
+            None => files.iter_mut().next_back().into_iter().for_each(|(_, text)| text.extend([line, "\n"])),
         }
     }
-    found
+    judged(files, settings)
+}
+
+fn judged(mut files: Vec<(String, String)>, settings: &Settings) -> Vec<String> {
+    files.retain(|(file, _)| *file != settings.include);
+    let release = format!("$pointsman_{}_release", settings.name);
+    let slots = format!("$pointsman_{}_", settings.name);
+    let caching = files.iter().any(|(_, text)| values(text, "proxy_cache").any(|zone| zone != "off"));
+    // A site of ours: in it, or around it, pages are cached.
+    let site = |text: &str| caching && text.contains(&slots);
+    let keyed = |text: &str| {
+        let mut keys = values(text, "proxy_cache_key").peekable();
+        keys.peek().is_some() && keys.all(|key| key.contains(&release))
+    };
+    let found = files.into_iter().filter(|(_, text)| site(text) && !keyed(text));
+    found.map(|(file, _)| file).collect()
 }
 
 /// What this directive is given, wherever it stands.
@@ -93,5 +123,22 @@ mod tests {
         assert!(!found("proxy_cache pages;", key));
         assert!(!found("proxy_cache off; # proxy_cache pages;", "proxy_pass http://x;"));
         assert!(!found("proxy_cache_path /x keys_zone=pages:1m;", "proxy_pass http://x;"));
+    }
+
+    #[test]
+    fn what_another_host_says_of_its_configuration_is_judged_file_by_file() {
+        let text = "include = '/etc/nginx/pointsman/shop-prod.conf'\nread_back = '127.0.0.1:8099'";
+        let settings = Settings::read(&text.parse().unwrap(), Path::new("/")).unwrap();
+        let dump = |site: &str| {
+            format!(
+                "# configuration file /etc/nginx/nginx.conf:\nhttp {{ proxy_cache pages; }}\n\n\
+                 # configuration file /etc/nginx/pointsman/shop-prod.conf:\nmap $x $pointsman_shop_prod_release {{ }}\n\
+                 # configuration file /etc/nginx/conf.d/shop.conf:\nserver {{\n set $x $pointsman_shop_prod_blue;\n{site}\n}}\n"
+            )
+        };
+        assert_eq!(without_key_in(&dump(""), &settings), ["/etc/nginx/conf.d/shop.conf"]);
+        let key = "proxy_cache_key $scheme$pointsman_shop_prod_release$request_uri;";
+        assert!(without_key_in(&dump(key), &settings).is_empty());
+        assert!(without_key_in("", &settings).is_empty());
     }
 }

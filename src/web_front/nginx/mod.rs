@@ -323,13 +323,16 @@ impl FrontDriver for NginxFront {
             Some(public) => format!("asked as users ask, at {}", public.url),
             None => "never asked as users ask: front.public is not set".to_owned(),
         });
-        if settings.ssh.is_none() {
-            notes.extend(caches::without_key(settings).iter().map(|file| words::caches(settings, file)));
-        } else {
-            notes.push(words::unseen_caches(settings));
-        }
         notes.push("how many requests are open at a stack is not known: draining takes all of its time".to_owned());
         notes
+    }
+
+    fn cautions(&self) -> Vec<String> {
+        if self.host.is_here() { caches::here(&self.settings) } else { Vec::new() }
+    }
+
+    async fn preview(&self) -> Result<Vec<String>, StepError> {
+        if self.host.is_here() { Ok(self.cautions()) } else { caches::there(&self.host, &self.settings).await }
     }
 
     fn claims(&self) -> Vec<Claim> {

@@ -163,18 +163,11 @@ pub(super) fn never_began(settings: &Settings, ran: &Ran) -> StepError {
 /// A cache beside the front does not tell stacks apart.
 pub(super) fn caches(settings: &Settings, place: &str) -> String {
     format!(
-        "warning: in {place} pages are cached by a key that older releases share, and come back: write `{}`",
-        key(settings)
+        "in {place} on {} pages are cached by a key that older releases share, and their pages come back: write \
+         `proxy_cache_key $scheme$pointsman_{}_release$request_uri;`",
+        settings.host(),
+        settings.name
     )
-}
-
-/// What cannot be looked for from here.
-pub(super) fn unseen_caches(settings: &Settings) -> String {
-    format!("if the site uses proxy_cache, its key must tell stacks apart: `{}`", key(settings))
-}
-
-fn key(settings: &Settings) -> String {
-    format!("proxy_cache_key $scheme$pointsman_{}_release$request_uri;", settings.name)
 }
 
 #[cfg(test)]
