@@ -179,30 +179,127 @@ pub(crate) async fn keep_the_end(mut stream: impl AsyncRead + Unpin, kept: &mut 
 /// What a build fills in, where a definition lets it: its own texts, and values that it may set.
 const FROM_BUILDS: [&str; 6] = ["{version}", "{artifact}", "{commit}", "{branch}", "{tag}", "{parameters."];
 
-/// Says which texts of a build a shell would read as commands, where `words` start one with a script; and which stand as
+/// Which of these a text has in it.
+fn filled(word: &str) -> Option<String> {
+    let name = FROM_BUILDS.iter().find(|name| word.contains(**name))?;
+    let end = word.find(name).map(|at| &word[at..]).and_then(|rest| rest.split_inclusive('}').next());
+    Some(end.unwrap_or(name).to_owned())
+}
+
+/// The script that a shell is given by `words`, also behind `env`, `nice` and the like.
+fn script(words: &[String]) -> Option<&String> {
+    let shells = ["sh", "bash", "dash", "ash", "zsh", "ksh"];
+    let shell = words.iter().position(|word| word.rsplit('/').next().is_some_and(|name| shells.contains(&name)))?;
+    let options = words[shell + 1..].iter().take_while(|word| word.starts_with('-') && !word.starts_with("--"));
+    let option = options.enumerate().find(|(_, word)| word.contains('c'))?.0;
+    words.get(shell + option + 2)
+}
+
+/// Says of words in which a build's texts are filled in which of them a shell would read as commands; and which begin
 /// words of their own, so that a build may hand over an option.
 pub(crate) fn shell_notes(named: &str, words: &[String]) -> Vec<String> {
-    let filled = |word: &String| FROM_BUILDS.iter().find(|name| word.contains(**name)).map(|name| (*name).to_owned());
-    let whole = |name: String| if name.ends_with('.') { format!("{name}...}}") } else { name };
-    let shells = ["sh", "bash", "dash", "ash", "zsh", "ksh"];
-    let program = |word: &String| word.rsplit('/').next().is_some_and(|name| shells.contains(&name));
-    // Also behind `env`, `nice` and the like.
-    let shell = words.iter().position(program);
-    let script = shell.and_then(|shell| {
-        let options = words[shell + 1..].iter().take_while(|word| word.starts_with('-') && !word.starts_with("--"));
-        let option = options.enumerate().find(|(_, word)| word.contains('c'))?.0;
-        words.get(shell + option + 2)
-    });
-    let script = script.and_then(filled).map(|name| {
-        let name = whole(name);
+    let script = script(words).and_then(|script| filled(script)).map(|name| {
         format!(
             "{named} gives {name} to a shell, which runs whatever a build puts there: hand it over as an argument \
              (sh -c 'exec app \"$1\"' sh {name}) or in the environment"
         )
     });
-    let option = words.iter().skip(1).find(|word| word.starts_with("{parameters.") && word.ends_with('}'));
-    let option = option.map(|name| {
-        format!("{named} has {name} as a word of its own, so a build that may set it hands over an option if it begins with `-`")
+    let option = words.iter().skip(1).find(|word| word.starts_with("{parameters."));
+    let option = option.and_then(|word| filled(word)).map(|name| {
+        format!("{named} has {name} at the beginning of a word, so a build that may set it hands over an option if it begins with `-`")
     });
     script.into_iter().chain(option).collect()
+}
+
+/// Says of words in which nothing is filled in, because their program finds a build's texts in its environment, which of
+/// them expect that all the same; and which script of a shell takes such a text apart.
+pub(crate) fn variable_notes(named: &str, words: &[String]) -> Vec<String> {
+    let expected = words.iter().find_map(|word| filled(word)).map(|name| {
+        format!("{named} has {name} in it, and nothing is filled in there: its program finds it in a variable, such as POINTSMAN_VERSION")
+    });
+    let bare = script(words).and_then(|script| unquoted(script)).map(|name| {
+        format!(
+            "{named} has a shell take ${name} apart, so that a build may hand over several words, or names of files: \
+             write \"${name}\", with the quotes"
+        )
+    });
+    expected.into_iter().chain(bare).collect()
+}
+
+/// Those of our variables that hold texts of builds. The others, such as a list of endpoints, may be meant to be taken apart.
+const OF_BUILDS: [&str; 6] = [
+    "POINTSMAN_VERSION",
+    "POINTSMAN_ARTIFACT",
+    "POINTSMAN_COMMIT",
+    "POINTSMAN_LIVE_VERSION",
+    "POINTSMAN_STANDBY_VERSION",
+    "POINTSMAN_REASON",
+];
+
+/// The first of them that a script expands outside of quotes.
+fn unquoted(script: &str) -> Option<&str> {
+    let mut quote = None;
+    let mut letters = script.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match (quote, letter) {
+            (Some('\''), '\'') | (Some('"'), '"') => quote = None,
+            (None, '\'' | '"') => quote = Some(letter),
+            (None | Some('"'), '\\') => drop(letters.next()),
+            (None, '$') => {
+                let rest = script[at + 1..].trim_start_matches('{');
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+                // A right-hand side is taken as it is.
+                let assigned = script[..at].ends_with('=');
+                if OF_BUILDS.contains(&&rest[..end]) && !assigned {
+                    return Some(&rest[..end]);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_text_of_a_build_that_a_shell_would_run_or_that_may_be_an_option_is_told() {
+        for (given, told) in [
+            (&["sh", "-c", "app {version}"][..], Some("gives {version} to a shell")),
+            (&["/usr/bin/env", "bash", "-ec", "app {parameters.who}"], Some("gives {parameters.who} to a shell")),
+            (&["sh", "-c", "app \"$1\"", "sh", "{version}"], None),
+            (&["app", "{parameters.who}"], Some("has {parameters.who} at the beginning")),
+            (&["app", "{parameters.who}-x"], Some("has {parameters.who} at the beginning")),
+            (&["app", "--who={parameters.who}"], None),
+            // No build is announced whose version begins like that.
+            (&["app", "{version}"], None),
+        ] {
+            let notes = shell_notes("the command", &words(given));
+            assert_eq!(notes.len(), usize::from(told.is_some()), "{given:?}: {notes:?}");
+            assert!(told.is_none_or(|told| notes[0].contains(told)), "{given:?}: {notes:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_has_a_builds_texts_in_variables_is_told_what_is_not_filled_in_and_what_a_shell_takes_apart() {
+        for (given, told) in [
+            (&["./migrate", "{version}"][..], Some("has {version} in it, and nothing is filled in")),
+            (&["sh", "-c", "app $POINTSMAN_VERSION"], Some("\"$POINTSMAN_VERSION\", with the quotes")),
+            (&["sh", "-c", "app '$x' ${POINTSMAN_ARTIFACT}"], Some("\"$POINTSMAN_ARTIFACT\"")),
+            (&["sh", "-c", "app \"$POINTSMAN_VERSION\""], None),
+            (&["sh", "-c", "v=$POINTSMAN_VERSION; app \"a \\\"b\\\" $POINTSMAN_VERSION\""], None),
+            (&["sh", "-c", "echo '$POINTSMAN_VERSION' \\$POINTSMAN_VERSION $POINTSMAN_ENDPOINTS"], None),
+            (&["./migrate", "$POINTSMAN_VERSION"], None),
+        ] {
+            let notes = variable_notes("the hook", &words(given));
+            assert_eq!(notes.len(), usize::from(told.is_some()), "{given:?}: {notes:?}");
+            assert!(told.is_none_or(|told| notes[0].contains(told)), "{given:?}: {notes:?}");
+        }
+    }
 }

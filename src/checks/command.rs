@@ -48,6 +48,11 @@ impl CommandCheck {
         Self { folder: Some(folder), ..self }
     }
 
+    /// The program and its arguments.
+    pub fn words(&self) -> Vec<String> {
+        std::iter::once(&self.program).chain(&self.arguments).cloned().collect()
+    }
+
     /// A program with `/` in it is found from the folder.
     fn found(&self) -> PathBuf {
         match &self.folder {

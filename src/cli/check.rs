@@ -19,7 +19,7 @@ use crate::{
     intake::keys,
     machine::{EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
     pipelines::{DefinitionSource, DeployOn, EnvironmentDefinition, Loaded, Pipeline, Registry, SecretSource, load},
-    program::shell_notes,
+    program::variable_notes,
     secrets::Secrets,
     settings::Settings,
     telling::no_way_back,
@@ -69,6 +69,7 @@ pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
         say(format!("{}, {}: good", count(loaded.files, "file"), count(environments, "environment")));
         for environment in loaded.pipelines.environments() {
             show_hooks(environment);
+            show_checks(environment);
             let cautions = front(environment).map(|front| front.cautions()).unwrap_or_default();
             for note in environment.stack.notes.iter().chain(&cautions) {
                 say(format!("{}: mind that {note}", environment.id));
@@ -119,7 +120,7 @@ fn show_hooks(environment: &EnvironmentDefinition) {
     for hook in hooks.clone() {
         if let Call::Command { words, .. } = &hook.call {
             let named = format!("hook {}", hook.name);
-            shell_notes(&named, words).iter().for_each(|note| say(format!("  mind that {note}")));
+            variable_notes(&named, words).iter().for_each(|note| say(format!("  mind that {note}")));
         }
         if let Call::Command { words, folder, .. } = &hook.call
             && let Some(why) = words.first().and_then(|program| not_runnable(program, folder))
@@ -128,6 +129,18 @@ fn show_hooks(environment: &EnvironmentDefinition) {
         }
     }
     hooks.filter(|hook| hook.one_way).for_each(|hook| say(format!("  {}", no_way_back(&hook.name, ""))));
+}
+
+/// What a build could do with the commands of the checks that people may not expect.
+fn show_checks(environment: &EnvironmentDefinition) {
+    for check in &environment.checks.list {
+        if let Kind::Command(command) = &check.kind {
+            let words = command.words();
+            let named = format!("the check `{}`", words.join(" "));
+            let notes = variable_notes(&named, &words);
+            notes.iter().for_each(|note| say(format!("{}: mind that {note}", environment.id)));
+        }
+    }
 }
 
 /// What a first deployment to an environment would do, step by step.
