@@ -35,10 +35,6 @@ use super::{
 
 /// What a client may send of one HTTP/2 body before the stack takes it.
 const STREAM_WINDOW: u32 = 128 << 10;
-/// A header field has at least so many bytes on average, or there are too many: what counts is the size of a head. Not
-/// less, because the parser takes room for all there may be at each head.
-pub(super) const FIELD: usize = 32;
-
 /// Serves the connection until it ends.
 pub(super) async fn serve(stream: std::net::TcpStream, peer: SocketAddr, seat: Seat, crowded: bool) -> io::Result<()> {
     stream.set_nodelay(true)?;
@@ -88,8 +84,8 @@ async fn serve_http1(io: TokioIo<Watched>, connection: Arc<Connection>) -> io::R
     };
     let mut builder = http1::Builder::new();
     builder.half_close(false).header_read_timeout(None).timer(TokioTimer::new());
-    let header_bytes = connection.seat.shared.settings.header_bytes.max(8192);
-    builder.max_buf_size(header_bytes).max_headers(header_bytes / FIELD);
+    let settings = &connection.seat.shared.settings;
+    builder.max_buf_size(settings.header_bytes.max(8192)).max_headers(settings.header_fields);
     let serving = pin!(builder.serve_connection(io, service).with_upgrades());
     watch(serving, &connection, Stage::Closing, None, |serving| serving.graceful_shutdown()).await
 }

@@ -25,7 +25,6 @@ use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 use super::{
     Shared,
     body::{Lease, Origin},
-    connection::FIELD,
     line::{Facts, Line},
     pool::Upstream,
     proxy::{Connection, Page},
@@ -235,7 +234,7 @@ async fn dial(address: SocketAddr, shared: &Shared) -> io::Result<Upstream> {
     let facts = Arc::new(Facts::default());
     let line = TokioIo::new(Line::new(stream, facts.clone()));
     let mut builder = http1::Builder::new();
-    builder.max_headers(shared.settings.header_bytes / FIELD);
+    builder.max_headers(shared.settings.header_fields);
     // What other proxies let pass.
     builder.allow_spaces_after_header_name_in_responses(true).allow_obsolete_multiline_headers_in_responses(true);
     builder.ignore_invalid_headers_in_responses(true);

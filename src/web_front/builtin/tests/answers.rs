@@ -1,6 +1,6 @@
 //! What other proxies let pass passes, and what no client should see does not.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::io::AsyncWriteExt;
 
@@ -13,29 +13,38 @@ async fn before(answer: &'static str) -> Front {
     front
 }
 
-#[tokio::test]
-async fn a_thousand_fields_go_both_ways_and_more_are_refused() {
-    let blue = Server::start("blue").await;
-    let front = Front::start("").await;
-    front.live(1, 1, &[blue.address]).await;
-    let fields: String = (0..1000).map(|n| format!("x-field-{n}: {n}\r\n")).collect();
-    let sent = raw(move |mut stream, _| {
+/// A stack that answers with so many fields, and says in the body how many came.
+async fn answers_with(fields: usize) -> SocketAddr {
+    let fields = many(fields);
+    raw(move |mut stream, _| {
         let fields = fields.clone();
         async move {
-            let head = read_head(&mut stream).await.unwrap();
-            let count = head.matches("x-field-").count();
-            let answer = format!("HTTP/1.1 200 OK\r\n{fields}content-length: 4\r\n\r\n{count}");
+            let count = read_head(&mut stream).await.unwrap().matches("x-field-").count();
+            let answer = format!("HTTP/1.1 200 OK\r\n{fields}content-length: 4\r\n\r\n{count:4}");
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
-    });
-    front.live(2, 2, &[sent.await]).await;
-    let fields: String = (0..1000).map(|n| format!("x-field-{n}: {n}\r\n")).collect();
-    let reply = get(front.address, "/", &fields).await;
-    assert_eq!((reply.status, reply.body.as_str()), (200, "1000"));
-    assert_eq!(reply.head.matches("x-field-").count(), 1000);
-    assert_eq!(get(front.address, "/", &"a: b\r\n".repeat(1100)).await.status, 431);
-    let large = format!("a: {}\r\n", "b".repeat(40_000));
-    assert_eq!(get(front.address, "/", &large).await.status, 431);
+    })
+    .await
+}
+
+fn many(fields: usize) -> String {
+    (0..fields).map(|n| format!("x-field-{n}: {n}\r\n")).collect()
+}
+
+#[tokio::test]
+async fn as_many_fields_as_are_allowed_go_both_ways_and_more_are_refused() {
+    for (settings, most) in [("", 240), ("[limits]\nheader_fields = 1024", 1000)] {
+        let front = Front::start(settings).await;
+        front.live(1, 1, &[answers_with(most).await]).await;
+        let reply = get(front.address, "/", &many(most)).await;
+        assert_eq!((reply.status, reply.body.trim()), (200, most.to_string().as_str()), "{settings}");
+        assert_eq!(reply.head.matches("x-field-").count(), most);
+        assert_eq!(get(front.address, "/", &many(most + 100)).await.status, 431);
+        front.live(2, 2, &[answers_with(most + 100).await]).await;
+        assert_eq!(get(front.address, "/", "").await.status, 502);
+        let large = format!("a: {}\r\n", "b".repeat(40_000));
+        assert_eq!(get(front.address, "/", &large).await.status, 431);
+    }
 }
 
 #[tokio::test]
