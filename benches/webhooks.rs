@@ -196,7 +196,7 @@ impl Client {
 /// A signed webhook; no two have the same name.
 fn webhook(name: &str) -> Vec<u8> {
     let body = format!(
-        "{{\"version\":\"{name}\",\"artifact\":\"/srv/builds/shop/{name}\",\"commit\":\"3f2c1e0a\",\
+        "{{\"version\":\"{name}\",\"artifact\":\"registry.example/shop:{name}\",\"commit\":\"3f2c1e0a\",\
          \"link\":\"https://ci.example/{name}\"}}"
     );
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
