@@ -28,7 +28,7 @@ pub struct Deploy {
     /// The commit it was built from
     #[arg(long)]
     commit: Option<String>,
-    /// The build's number; one older than the newest is refused, leave it out to deploy one deliberately
+    /// The build's number; one that was accepted before is answered with its deployment, an older one is refused: leave it out to deploy one deliberately
     #[arg(long, value_name = "N")]
     build: Option<u64>,
     /// Where the build can be looked at (http or https)

@@ -235,9 +235,7 @@ pub(super) async fn deploy(
             Ok(answer(&entry.id, number, "queued", said))
         }
         Ok(other) => Err(Problem::new(500, format!("a build was recorded as {:?}; report this", other.event))),
-        Err(CommandError::Refused(Refusal::Duplicate(number))) => {
-            Ok(known(&app.journal.state(&entry.id), &entry.id, number))
-        }
+        Err(CommandError::Refused(Refusal::Duplicate(number))) => Ok(known_build(app, entry, (&key, order), number)),
         Err(CommandError::Refused(Refusal::Stale { order, newest })) => {
             let by = app.journal.state(&entry.id).deployment_of_build(newest);
             let by = by.map(|number| format!("{}/{number}", entry.id));
@@ -267,6 +265,24 @@ fn refused(why: &Refused) -> Problem {
 pub(super) fn known(state: &crate::machine::Environment, id: &EnvironmentId, number: Number) -> Response {
     let name = state.deployment_state(number).map_or("ended".to_owned(), |(s, _)| s.to_string());
     answer(id, number, &name, String::new())
+}
+
+/// The same for a build, by its name or by its number. Who gave it another name is told how it is deployed again.
+fn known_build(
+    app: &App,
+    entry: &EnvironmentDefinition,
+    (key, order): (&Key, Option<u64>),
+    number: Number,
+) -> Response {
+    let (state, id) = (app.journal.state(&entry.id), &entry.id);
+    let said = match order.filter(|_| state.deployment_of(key).is_none()) {
+        Some(order) => format!(
+            "build {order} is deployed already, as {id}/{number}; leave out `build` (`--build`) to deploy it once more"
+        ),
+        None => String::new(),
+    };
+    let name = state.deployment_state(number).map_or("ended".to_owned(), |(s, _)| s.to_string());
+    answer(id, number, &name, said)
 }
 
 /// 202 and where to look.

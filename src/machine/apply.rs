@@ -32,7 +32,7 @@ impl Environment {
             Event::Accepted { number, key, order, release, plan, trigger, .. } => {
                 self.unused("accepted", *number)?;
                 self.supersede_queue(*number, at);
-                self.remember(*key, *number, *order, release.number);
+                self.remember(*key, *number, *order, (release.number, *trigger));
                 self.enqueue(*number, release, plan, *trigger, entry);
             }
             Event::Started { number } => self.start(*number, at)?,
@@ -90,7 +90,7 @@ impl Environment {
                 self.forgive_front();
             }
             Event::Pinned { release, .. } => self.pin = Some(*release),
-            Event::BuildsReset { .. } => (self.last_order, self.orders) = (None, Vec::new()),
+            Event::BuildsReset { .. } => self.reset_builds(),
             Event::Unpinned { .. } => self.pin = None,
             Event::Vetoed { release, reason } => self.veto(*release, reason, at),
             Event::Unvetoed { release, .. } => self.vetoes.retain(|v| v.release != *release),
@@ -163,8 +163,8 @@ impl Environment {
         }
     }
 
-    fn remember(&mut self, key: super::Key, number: Number, order: Option<u64>, release: u32) {
-        self.count(order, number, release);
+    fn remember(&mut self, key: super::Key, number: Number, order: Option<u64>, what: (u32, Trigger)) {
+        self.count(order, number, what);
         if self.keys.len() >= Self::KEYS_KEPT {
             self.keys.drain(..Self::KEYS_KEPT / 8);
         }

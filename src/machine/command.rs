@@ -214,6 +214,9 @@ impl Environment {
             let same = *known == key;
             return Err(if same { Refusal::Duplicate(*number) } else { Refusal::OtherContent(*number) });
         }
+        if let Some(number) = self.same_build(order, trigger).filter(|_| self.rules.r66()) {
+            return Err(Refusal::Duplicate(number));
+        }
         if let (Some(order), Some(newest)) = (order, self.newest_build())
             && order < newest
         {

@@ -8,7 +8,7 @@ macro_rules! rules {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         pub struct Rules {
             #[cfg(test)]
-            off: u64,
+            off: u128,
         }
 
         impl Rules {
@@ -119,4 +119,6 @@ rules! {
     r61 = 61,
     /// The time that all lives of the controller have watched counts together.
     r62 = 62,
+    /// A build that a person deployed by its number and that is announced with it is one build.
+    r66 = 66,
 }

@@ -28,6 +28,9 @@ pub struct Environment {
     /// taken out, and one whose release is vetoed does not count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) orders: Vec<(u64, Number, u32)>,
+    /// Those of their counts that people gave: an announced build with one of these is the same build.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) by_hand: Vec<u64>,
     /// The last order given to the front.
     pub(super) generation: Generation,
     /// At most one that brings an earlier release back, before at most one other: the newest wins.

@@ -85,6 +85,8 @@ pub(super) struct Config {
     pub(super) builds: u8,
     /// Webhooks carry the sender's own count.
     pub(super) ordered: bool,
+    /// Which delivery of a build is a person's instead, under a name of its own, counted from the last one; 0: none.
+    pub(super) by_hand: u8,
     /// Deployment 1 is live at the start.
     pub(super) live_at_start: bool,
     /// The front serves a stack that nobody here knows at the start: the journal was lost.

@@ -1,4 +1,4 @@
-//! The check can fail: each of the rules R1 to R26 and R30 to R54, R58, R59, R61 and R62, taken out, breaks a promise (`promotion.rs` beside this does the
+//! The check can fail: each of the rules R1 to R26 and R30 to R54, R58, R59, R61, R62 and R66, taken out, breaks a promise (`promotion.rs` beside this does the
 //! same to R27 to R29). Where a second rule would still catch what the first one lets through, both are out; the table says so.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ const RECOVERY: Config = Config { recover: RecoverTo::Standby, ..PLAIN };
 const ALWAYS_ON: Config = Config { live_at_start: false, fenced: false, always_on: true, ..PLAIN };
 const TWO_CONTROLLERS: Config = Config { controllers: 2, ..PLAIN };
 
-const DEFECTS: [Defect; 61] = [
+const DEFECTS: [Defect; 63] = [
     defect(
         "R1 intent is durable before the effect leaves",
         "1. ... and never",
@@ -326,6 +326,20 @@ const DEFECTS: [Defect; 61] = [
         B,
     ),
     defect("R62 ... for a gate too", "3. every deployment ends", &[62], Config { looped: true, ..GATE }, B),
+    defect(
+        "R66 a build that a person deployed by its number is the one that is announced with it",
+        "4. an ack",
+        &[66],
+        Config { ordered: true, by_hand: 2, ..PLAIN },
+        Budget { hooks: [2, 0, 0], ..B },
+    ),
+    defect(
+        "R66 ... and the other way round",
+        "4. an ack",
+        &[66],
+        Config { ordered: true, by_hand: 1, ..PLAIN },
+        Budget { hooks: [2, 0, 0], ..B },
+    ),
     defect(
         "R58 a person ends strangers only",
         "3. every deployment ends",

@@ -7,7 +7,9 @@ use super::{
     source,
     world::{Id, Look, Request, UNKNOWN, World},
 };
-use crate::machine::{Condition, Deployment, Event, Health, HookPoint, Number, Otherwise, Outcome, Phase, Trigger};
+use crate::machine::{
+    Condition, Deployment, DeploymentState, Event, Health, HookPoint, Key, Number, Otherwise, Outcome, Phase, Trigger,
+};
 
 /// A promise that is judged when something happens, not by looking at a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -177,6 +179,13 @@ fn is_clean(c: &Config, w: &World) -> bool {
         && kept[..2].iter().filter(|n| **n != 0).all(there)
 }
 
+/// Whether the build failed by another name: then it may be tried again by this one.
+fn failed_before(base: &Core, key: Key) -> bool {
+    let state = |number| base.env.deployment_state(number).map(|(state, _)| state);
+    let mut others = base.env.keys.iter().filter(|(known, _)| known.0[0] == key.0[0] && *known != key);
+    others.any(|(_, number)| state(*number) == Some(DeploymentState::Failed))
+}
+
 impl Config {
     /// What an event promises, judged at the moment it is written.
     pub(super) fn judge_event(&self, w: &mut World, base: &Core, event: &Event, look: Option<&Look>) {
@@ -190,7 +199,7 @@ impl Config {
         match event {
             Event::Accepted { key, .. } => {
                 let build = key.0[0] - 1;
-                if told.accepted.has(build) {
+                if told.accepted.has(build) && !failed_before(base, *key) {
                     told.broken = Some(Promise::ActedTwice);
                 }
                 told.accepted.add(build);

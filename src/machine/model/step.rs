@@ -154,12 +154,18 @@ impl Config {
         w.left.hooks[usize::from(build)] -= 1;
         let order = self.ordered.then(|| u64::from(build) + 1);
         let adopts = (build < self.adopts).then(canon::adopts);
+        let by_hand = self.by_hand == w.left.hooks[usize::from(build)] + 1;
+        let mut key = [build + 1; 16];
+        if by_hand {
+            // The first byte is the build, and this one is of its name.
+            key[15] = u8::MAX;
+        }
         let command = Command::Deploy {
-            key: Key([build + 1; 16]),
+            key: Key(key),
             order,
             release: ReleaseDraft::New(Release { adopts, ..canon::draft(self) }),
             plan: self.plan(),
-            trigger: Trigger::Build,
+            trigger: if by_hand { Trigger::Person } else { Trigger::Build },
         };
         match self.base(w, c).env.command(&command, ASKER) {
             Ok(event) => self.commit(w, c, &event, None, self.on(2)),

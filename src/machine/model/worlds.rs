@@ -33,6 +33,7 @@ pub(super) const PLAIN: Config = Config {
     controllers: 1,
     builds: 1,
     ordered: false,
+    by_hand: 0,
     live_at_start: true,
     unknown_at_start: false,
     fenced: true,
@@ -59,7 +60,7 @@ pub(super) const PLAIN: Config = Config {
 };
 
 /// What the normal test run explores.
-pub(super) const WORLDS: [Config; 57] = [
+pub(super) const WORLDS: [Config; 58] = [
     Config {
         name: "a stack that the journal, which was put back, does not know",
         stranger: true,
@@ -98,6 +99,13 @@ pub(super) const WORLDS: [Config; 57] = [
         people: People::All,
         gate_cutover: Some(Otherwise::Abort),
         budget: Budget { wishes: 0, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "a build that is announced and deployed by hand",
+        ordered: true,
+        by_hand: 2,
+        budget: Budget { hooks: [2, 0, 0], ..NOTHING_WRONG },
         ..PLAIN
     },
     Config {

@@ -88,6 +88,41 @@ fn numbered(name: u8, order: u64) -> Command {
     }
 }
 
+fn by_hand(name: u8, order: u64) -> Command {
+    match numbered(name, order) {
+        Command::Deploy { key, order, release, plan, .. } => {
+            Command::Deploy { key, order, release, plan, trigger: Trigger::Person }
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn a_build_that_is_announced_and_deployed_by_hand_under_the_same_number_is_one_build() {
+    let mut story = Story::new();
+    story.ask(&by_hand(1, 7)).unwrap();
+    assert_eq!(story.env.command(&numbered(2, 7), "jenkins"), Err(Refusal::Duplicate(n(1))));
+    assert_eq!(story.env.command(&by_hand(3, 7), "ann"), Err(Refusal::Duplicate(n(1))));
+    story.ask(&numbered(4, 8)).unwrap();
+    assert_eq!(story.env.command(&by_hand(5, 8), "ann"), Err(Refusal::Duplicate(n(2))));
+    // A run that was run again keeps its number, and has another name.
+    story.ask(&numbered(6, 8)).unwrap();
+    // Without a number it is meant.
+    story.ask(&build(7, &Plan::default())).unwrap();
+    story.ask(&Command::ResetBuilds("the job was made again".into())).unwrap();
+    story.ask(&numbered(8, 7)).unwrap();
+}
+
+#[test]
+fn a_build_that_was_deployed_by_hand_and_failed_may_be_announced() {
+    let mut story = Story::new();
+    let Event::Accepted { number, .. } = story.ask(&by_hand(1, 7)).unwrap() else { unreachable!() };
+    assert_eq!(story.tick(), Some(Event::Started { number }));
+    story.stacks(&[StackView { condition: Condition::Failed, ..well(1) }]);
+    assert!(matches!(story.tick(), Some(Event::Ended { outcome: Outcome::Failed, .. })));
+    story.ask(&numbered(2, 7)).unwrap();
+}
+
 #[test]
 fn a_build_that_failed_or_is_vetoed_makes_no_other_too_old_and_a_reset_counts_from_the_beginning() {
     let mut story = Story::new();
