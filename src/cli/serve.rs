@@ -279,7 +279,7 @@ fn notifier(settings: &Settings, app: &App) -> anyhow::Result<Option<(String, ru
         return Ok(None);
     }
     let (journal, board, clock) = (app.journal.clone(), app.board.clone(), app.clock.clone());
-    let notifier = Arc::new(Notifier { programs, file, journal, board, clock });
+    let notifier = Arc::new(Notifier { programs, file, journal, board, clock, secrets: app.secrets.clone() });
     Ok(Some(("on_trouble".into(), Box::new(move |stop| Box::pin(notifier.clone().run(stop))))))
 }
 

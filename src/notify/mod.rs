@@ -30,10 +30,12 @@ use self::{
 };
 use crate::{
     clock::Clock,
+    hooks::Redactor,
     journal::{Journal, Record},
     machine::{EnvironmentId, Millis},
     pipelines::Program,
     runner::{Board, TELLING},
+    secrets::Secrets,
     telling,
     text::format_duration,
 };
@@ -68,6 +70,8 @@ pub struct Notifier {
     pub journal: Journal,
     /// What was seen, for the sentences; and where a program that fails is shown.
     pub board: Board,
+    /// What is taken out of the words of a program that fails.
+    pub secrets: Secrets,
     /// The time.
     pub clock: Clock,
 }
@@ -259,6 +263,7 @@ impl Notifier {
                         "it is run again, with growing pauses, for a day".to_owned()
                     }
                 };
+                let why = Redactor::of(&self.secrets.hidden(&environment.pipeline)).clean(&why);
                 self.board.fails(&environment, TELLING, &format!("{why}; {again}"), self.clock.now());
             }
         }

@@ -223,7 +223,7 @@ impl Loop {
             }
             let (world, state, look, effect) = (self.world.clone(), state.clone(), look.clone(), effect.clone());
             self.effects.push(Box::pin(async move {
-                let result = world.perform(&effect, &state, &look).await;
+                let result = world.perform(&effect, &state, &look).await.map_err(|why| world.harmless(why));
                 Call { slot: Slot::from(&effect), step: step_name(&effect), result }
             }));
         }

@@ -10,7 +10,7 @@ use std::{
 
 use super::{shared::within, spawn::blocking, world::World};
 use crate::{
-    hooks::{Facts, HookDefinition, Order, Outcome, Redactor, Run, Runs, Seen, State},
+    hooks::{Facts, HookDefinition, Order, Outcome, Run, Runs, Seen, State},
     machine::{
         DeploymentState, Environment, EnvironmentId, Hook, HookState, HookView, Number, Release, StackName, Trigger,
     },
@@ -68,10 +68,9 @@ impl World {
             State::Running => HookState::Running,
             State::Done(Outcome { failed, said }) => {
                 // The process has taken out what it knew of; a secret may have become known since.
-                let redactor = Redactor::of(&self.secrets.hidden(&self.id.pipeline));
-                let said = redactor.clean(&said).into();
+                let said = self.without_secrets(&said, None).into();
                 match failed {
-                    Some(why) => HookState::Failed { reason: redactor.clean(&why).into(), said },
+                    Some(why) => HookState::Failed { reason: self.without_secrets(&why, None).into(), said },
                     None => HookState::Passed { said },
                 }
             }

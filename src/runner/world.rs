@@ -15,6 +15,7 @@ use super::{
 use crate::{
     checks::{self, Checks, Subject},
     clock::Clock,
+    hooks::Redactor,
     machine::{
         Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number, Observation, Phase,
         Rules, StackName, StackView,
@@ -118,7 +119,9 @@ impl World {
         let (judged, allowed) = (judged.map(|d| d.number), self.checks.restarts_allowed);
         let of_seen = |seen: SeenStack| {
             let ended = (judged == Some(seen.name.number)).then(|| ended_too_often(&seen, allowed)).flatten();
-            stack_view(seen, &verdicts, ended)
+            let view = stack_view(seen, &verdicts, ended);
+            let remark = view.remark.map(|said| self.without_secrets(&said, Some(view.number)).into());
+            StackView { remark, ..view }
         };
         let stacks = stacks.map(|stacks| stacks.into_iter().map(of_seen).collect::<Vec<_>>());
         let public = public.flatten();
@@ -187,13 +190,29 @@ impl World {
         self.front.fencing()
     }
 
+    /// What a program, an application or a provider said, without the secrets that are known: those of the pipeline, and those
+    /// of that stack's own. Whatever of it is shown or recorded passes here.
+    pub(super) fn without_secrets(&self, said: &str, of: Option<Number>) -> String {
+        let own = of.map(|number| self.stacks.driver().hidden(&self.name(number))).unwrap_or_default();
+        Redactor::of(self.secrets.hidden(&self.id.pipeline).iter().chain(&own)).clean(said)
+    }
+
+    /// An error without them.
+    pub(super) fn harmless(&self, why: StepError) -> StepError {
+        match why {
+            StepError::Refused(said) => StepError::Refused(self.without_secrets(&said, None)),
+            StepError::Unavailable(said) => StepError::Unavailable(self.without_secrets(&said, None)),
+        }
+    }
+
     /// Notes how a step went, for people; only news reaches the log.
     pub fn note<T>(&self, step: &str, result: &Result<T, StepError>) {
         let now = self.clock.now();
-        self.board.update(&self.id, |sight| match result {
+        let result = result.as_ref().map_err(|why| self.without_secrets(&why.to_string(), None));
+        self.board.update(&self.id, |sight| match &result {
             Ok(_) => sight.works(step),
             Err(why) => {
-                if sight.fails(step, &why.to_string(), now) {
+                if sight.fails(step, why, now) {
                     tracing::warn!(environment = %self.id, step, %why, "{}: {step} does not work: {why}", self.id);
                 }
             }

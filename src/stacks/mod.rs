@@ -156,6 +156,12 @@ pub trait StackDriver: Send + Sync {
         Err(StepError::Refused(format!("the driver of {name} keeps no output of its instances")))
     }
 
+    /// The secrets that a stack has besides those that it was handed, as they are now: none of them is shown or recorded.
+    fn hidden(&self, name: &StackName) -> Vec<SecretString> {
+        let _ = name;
+        Vec::new()
+    }
+
     /// Rings, by a count that grows, when instances of this stack may have written. `None`: the driver can only be asked.
     fn writes(&self, name: &StackName) -> Option<watch::Receiver<u64>> {
         let _ = name;

@@ -80,3 +80,33 @@ fn a_secret_that_is_lost_later_costs_no_build() {
     house.assert_outcome(number, "succeeded");
     house.assert_live("v1");
 }
+
+#[test]
+fn the_last_words_of_an_application_are_shown_and_recorded_without_its_secrets() {
+    let house = house();
+    // One that it was handed, and one that its definition reads itself.
+    let tells = "echo \"no login with $DB and $OWN\" >&2; exit 7";
+    let own = house.path("secrets/own");
+    let secrets = format!("secrets = {{ DB = {{ secret = \"db\" }}, OWN = {{ file = {own:?} }} }}\n");
+    house.write("stacks/process/app.toml", &(house.definition(tells) + &secrets));
+    house.write("secrets/db", CANARY);
+    house.write("secrets/own", "canary-of-the-stack-0815");
+    house.write("secrets/mail", "whatever");
+    house.start();
+    let number = house.push("v1", "");
+    let told = house.until("its last words are shown", || {
+        let environment = house.environment()?.to_string();
+        assert!(!environment.contains("canary"), "{environment}");
+        environment.contains("no login with").then_some(environment)
+    });
+    assert!(told.contains("no login with [secret] and [secret]"), "{told}");
+    house.settle();
+    house.assert_outcome(number, "failed");
+    let records = serde_json::to_string(&house.records()).expect("JSON");
+    assert!(records.contains("no login with [secret] and [secret]") && !records.contains("canary"), "{records}");
+    for command in [&["why", "shop/live"][..], &["status", "shop/live"], &["history", "shop/live"]] {
+        let said = house.run(command);
+        assert!(!String::from_utf8_lossy(&said.stdout).contains("canary"), "{said:?}");
+    }
+    assert!(!house.log().contains("canary"), "{}", house.log());
+}

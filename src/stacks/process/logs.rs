@@ -85,7 +85,7 @@ fn instances(folder: &StackFolder) -> io::Result<Vec<u32>> {
 }
 
 /// The secrets that the stack reads from files of this host.
-fn hidden(folder: &StackFolder) -> Vec<SecretString> {
+pub(super) fn hidden(folder: &StackFolder) -> Vec<SecretString> {
     // A stack whose spec or definition cannot be read any more has none that we could find.
     let definition = folder.spec().ok().and_then(|spec| Definition::parse(&spec.definition).ok());
     let variables = definition.into_iter().flat_map(|definition| definition.secrets.into_values());

@@ -33,6 +33,7 @@ use std::{
 };
 
 use rustix::process::Signal;
+use secrecy::SecretString;
 use tokio::sync::watch;
 
 pub use down::{down, stacks};
@@ -164,6 +165,11 @@ impl StackDriver for Process {
 
     fn changes(&self, environment: &EnvironmentId) -> Option<watch::Receiver<u64>> {
         Some(self.changes.of(environment))
+    }
+
+    fn hidden(&self, name: &StackName) -> Vec<SecretString> {
+        // One that is not there has said nothing.
+        logs::folder_of(&self.folder, name).map(|folder| logs::hidden(&folder)).unwrap_or_default()
     }
 
     async fn logs(&self, name: &StackName, from: &LogsFrom) -> Result<Logs, StepError> {
