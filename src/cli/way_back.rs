@@ -20,7 +20,8 @@ pub(crate) fn from_newer(journal: &Path) -> String {
             state.display()
         ),
         Some(copy) => format!(
-            "start the version that wrote it, or return to the copy in {}, which this version reads:\n{}\n{}",
+            "start the version that wrote it, or return to the copy in {}, which this version reads:\n{}\n\
+             then `pointsman serve --restored`, once: the journal is older than the state folder remembers\n{}",
             copy.folder.display(),
             copy.commands,
             lost(journal, copy.records)

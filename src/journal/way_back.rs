@@ -57,7 +57,8 @@ pub(super) fn instructions(state: &Path, before: &Before) -> String {
         "This is the state from before level {level} of the journal's format: {records} records.\n\
          A release of Pointsman that reads level {was} only can go on from here. What was recorded since is lost to it\n\
          (`pointsman journal verify` of the newer release says what that is). Stop the controller, then:\n\n{}\n\n\
-         Then start the older release. Stacks that were made since are in no record of it: it leaves them alone.\n",
+         Then start the older release. If it says that the journal is older than it was, start it once with\n\
+         `pointsman serve --restored`. Stacks that were made since are in no record of it: it leaves them alone.\n",
         commands(state, before)
     )
 }

@@ -139,6 +139,7 @@ async fn the_state_is_copied_once_before_the_first_record_of_a_newer_level() {
         assert_eq!(fs::read_to_string(yard.copy().join(name)).unwrap(), text);
     }
     let how = fs::read_to_string(yard.copy().join("how-to-return.txt")).unwrap();
+    assert!(how.contains("`pointsman serve --restored`"), "{how}");
     assert!(how.contains(&format!("cp -a {0}/before-level-2/journal {0}/journal", yard.0.path().display())), "{how}");
     yard.record(&journal, &after[1..]).await;
     journal.close().await;
@@ -215,6 +216,7 @@ async fn a_journal_of_the_future_is_refused_with_the_way_back_and_with_what_it_l
     assert!(refused.to_string().contains(&format!("format level {level}, this one reads up to {NEWEST}")), "{refused}");
     assert!(!refused.to_string().contains("truncate"), "never advice that loses records: {refused}");
     let told = from_newer(&yard.journal());
+    assert!(told.contains("`pointsman serve --restored`, once"), "{told}");
     for wanted in [
         format!("before-level-{level}, which this version reads"),
         format!("mv {0}/journal {0}/journal-level-{level}", yard.0.path().display()),
