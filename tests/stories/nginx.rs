@@ -4,7 +4,8 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    time::Duration,
+    os::unix::net::UnixStream,
+    time::{Duration, Instant},
 };
 
 use pointsman::web_front::{CutOver, FrontDriver, Target};
@@ -21,6 +22,21 @@ async fn live(driver: &dyn FrontDriver, one: &Target) {
     driver.ensure_running().await.unwrap();
     driver.stage(one).await.unwrap();
     assert_eq!(driver.cut_over(&route(1, one)).await.unwrap(), CutOver::Applied);
+}
+
+/// Waits until a worker has part of a request, by nginx's own count.
+fn until_a_request_is_being_read(nginx: &Nginx) {
+    let begun = Instant::now();
+    loop {
+        let mut counts = UnixStream::connect(nginx.path("counts")).unwrap();
+        counts.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let mut said = String::new();
+        counts.read_to_string(&mut said).unwrap();
+        if said.contains("Reading: 1 ") {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "no worker reads it: {said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,7 +78,8 @@ async fn users_meet_no_error_no_reset_and_nothing_old_at_any_cutover() {
 
 #[tokio::test]
 async fn whoever_connected_before_the_reload_is_answered_by_the_new_stack_after_the_cutover() {
-    let Some(nginx) = Nginx::start() else { return };
+    let counts = "server { listen unix:HERE/counts; location / { stub_status; } }";
+    let Some(nginx) = Nginx::with(counts) else { return };
     let (driver, one, two, three) = (nginx.driver(), stack(1), stack(2), stack(3));
     live(&*driver, &one).await;
     driver.stage(&two).await.unwrap();
@@ -71,7 +88,7 @@ async fn whoever_connected_before_the_reload_is_answered_by_the_new_stack_after_
     let mut half = TcpStream::connect(nginx.plain()).unwrap();
     half.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     half.write_all(b"GET / HTTP/1.1\r\nhost: shop.test\r\n").unwrap();
-    std::thread::sleep(Duration::from_millis(50));
+    until_a_request_is_being_read(&nginx);
     driver.stage(&three).await.unwrap();
     driver.cut_over(&route(3, &three)).await.unwrap();
     half.write_all(b"connection: close\r\n\r\n").unwrap();
