@@ -15,7 +15,7 @@ use pointsman::{
 
 use crate::support::{house::House, peers};
 
-const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"1s\" }";
+const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"3s\" }";
 
 /// v1 is live, definition and terms become these, and v2 is pushed. Gives why v2 did not stay.
 fn v2_as(terms: &str, definition: impl Fn(&House) -> String, outcome: &str) -> String {
@@ -86,7 +86,7 @@ fn a_port_range_in_use_is_told_and_waited_for() {
 
 #[test]
 fn a_front_whose_address_is_taken_says_so_and_begins_when_it_is_free() {
-    let house = House::with(&TERMS.replace("check = \"1s\"", "check = \"20s\""));
+    let house = House::with(&TERMS.replace("check = \"3s\"", "check = \"20s\""));
     let other = TcpListener::bind(house.front()).expect("a free port");
     house.start();
     let number = house.push("v1", "");
@@ -183,7 +183,7 @@ fn mistakes_in_a_pipeline_file_are_pointed_at_before_anything_starts() {
 
 #[test]
 fn a_stop_amid_a_deployment_is_graceful_and_the_next_start_finishes_it() {
-    let house = House::with_v1_live(&TERMS.replace("check = \"1s\"", "check = \"20s\""));
+    let house = House::with_v1_live(&TERMS.replace("check = \"3s\"", "check = \"20s\""));
     let hammer = house.hammer();
     let number = house.push("v2", "--ready-after 500ms");
     house.until_state(number, "checking");

@@ -16,7 +16,7 @@ use pointsman::clock::Clock;
 
 use crate::support::{house::House, nest::Nest, wire::Wire};
 
-const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"1s\" }";
+const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"3s\" }";
 
 /// A life, and what is heard of it.
 struct Life {

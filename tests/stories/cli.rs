@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::house::House;
 
-const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"1s\" }";
+const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"3s\" }";
 const GATE: &str = "approval = { before_cutover = { timeout = \"1h\", otherwise = \"approve\" } }";
 
 /// Runs a command, and says how it ended and what it printed.
@@ -111,7 +111,7 @@ impl Watcher {
 
 #[test]
 fn whoever_comes_late_to_watch_is_told_of_an_abort_and_of_a_later_build() {
-    let house = House::with_v1_live(&TERMS.replace("check = \"1s\"", "check = \"1m\""));
+    let house = House::with_v1_live(&TERMS.replace("check = \"3s\"", "check = \"1m\""));
     house.push("v2", "--broken");
     house.until_state(2, "checking");
     let late = Watcher::attach(&house, "status shop/live --watch");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{house::House, peers::need};
 
-const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"2s\" }";
+const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"3s\" }";
 
 /// The application of a build is one script, which `make package` leaves in dist/.
 const MAKEFILE: &str = "build:\n\tBUILD\n\ntest:\n\tmkdir -p reports\n\techo '<testsuite/>' > reports/all.xml\n\n\

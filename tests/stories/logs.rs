@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::house::House;
 
-const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"1s\" }";
+const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"3s\" }";
 const SECRET: &str = "canary-of-the-database";
 
 /// A house whose application says a word on each stream, and its secret.

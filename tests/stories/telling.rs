@@ -9,7 +9,7 @@ use crate::support::house::House;
 /// Keeps what it is told, fails while `fail` is there and hangs while `hang` is.
 const TELL: &str = "#!/bin/sh\ncat >> tried\n[ ! -e fail ] || { echo 'no route to the pager' >&2; exit 3; }\n\
                     while [ -e hang ]; do sleep 0.1; done\ntail -n 1 tried >> told\n";
-const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"1s\" }\non_trouble = [\"../tell\"]";
+const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"3s\" }\non_trouble = [\"../tell\"]";
 
 fn house() -> House {
     let house = House::with(TERMS);

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::support::house::House;
 
-const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"1s\" }";
+const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"3s\" }";
 
 #[track_caller]
 fn run(house: &House, line: &str, code: i32) -> String {
