@@ -132,7 +132,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
         mirrors,
     });
     let mut beside: Vec<_> = notifier(&settings, &app)?.into_iter().collect();
-    beside.push(keeper(&settings, identity, &app));
+    beside.extend([keeper(&settings, identity, &app), copies(&settings, &app)]);
     let listener = TcpListener::bind(settings.server.listen).await;
     let listener = listener.with_context(|| {
         let address = settings.server.listen;
@@ -235,6 +235,18 @@ fn enter(settings: &Settings, told: Told) -> anyhow::Result<installation::Entere
         tracing::info!(fronts, "what faced users for {} makes way", left.display());
     }
     Ok(entered)
+}
+
+/// What shows that the copy from before an upgrade could not be made.
+fn copies(settings: &Settings, app: &App) -> (String, runner::Beside) {
+    let (folder, journal) = (settings.state.join("journal"), app.journal.clone());
+    let (board, clock) = (app.board.clone(), app.clock.clone());
+    let environments: Vec<_> = app.pipelines.environments().map(|environment| environment.id.clone()).collect();
+    let show = move |stop| -> BoxFuture<'static, bool> {
+        let shown = (board.clone(), clock.clone());
+        Box::pin(super::way_back::watch_copies(folder.clone(), journal.clone(), shown, environments.clone(), stop))
+    };
+    ("before-level".into(), Box::new(show))
 }
 
 /// What notes how far the journal is.

@@ -1,14 +1,24 @@
 //! What a program says of a journal that a newer one wrote, and of the copies from before an upgrade.
 
-use std::{fmt::Write, path::Path};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
+
+use tokio::sync::{broadcast::error::RecvError, watch};
 
 use crate::{
-    journal::{Lost, LostIn, ways_back},
+    clock::Clock,
+    journal::{Journal, Lost, LostIn, missing_copy, ways_back},
+    machine::EnvironmentId,
+    runner::Board,
     text::{format_time, harmless},
 };
 
 /// The most deployments that are named for one environment.
 const NAMED: usize = 8;
+/// What is shown where the copy from before an upgrade could not be made.
+const COPYING: &str = "copying the state from before an upgrade";
 
 /// Says how to return from a journal of a level that this program does not read. `journal`: its folder.
 pub(crate) fn from_newer(journal: &Path) -> String {
@@ -40,6 +50,45 @@ pub(crate) fn beside(journal: &Path) -> Vec<String> {
         )
     };
     ways_back(journal).into_iter().map(told).collect()
+}
+
+/// Shows at these environments that there is no copy from before an upgrade, from the start on and when the level of the
+/// journal rises. Returns whether it is done.
+pub(crate) async fn watch_copies(
+    folder: PathBuf,
+    journal: Journal,
+    (board, clock): (Board, Clock),
+    environments: Vec<EnvironmentId>,
+    mut stop: watch::Receiver<bool>,
+) -> bool {
+    let (mut records, mut level) = (journal.follow(), 0);
+    loop {
+        let missing = missing_copy(&folder);
+        for environment in &environments {
+            match &missing {
+                Some(why) => board.fails(environment, COPYING, why, clock.now()),
+                None => board.works(environment, COPYING),
+            }
+        }
+        // A level rises once in the life of a release.
+        let risen = async {
+            loop {
+                match records.recv().await {
+                    Ok(record) if record.v > level => return Some(record.v),
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => return Some(level),
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        };
+        tokio::select! {
+            risen = risen => match risen {
+                Some(risen) => level = risen,
+                None => return true,
+            },
+            _ = stop.wait_for(|stop| *stop) => return true,
+        }
+    }
 }
 
 fn lost(journal: &Path, after: u64) -> String {

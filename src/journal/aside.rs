@@ -44,6 +44,9 @@ pub(super) struct Before {
     pub length: u64,
     /// Whether the copy was made. It may be removed by hand later, and is not made again then.
     pub copied: bool,
+    /// Why it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 impl Before {
@@ -64,7 +67,7 @@ impl Before {
 impl Aside {
     /// Makes the copy and notes how far the journal was; says so, and loudly when it cannot be made.
     pub(super) fn keep(&self, storage: &dyn Storage, mut before: Before, leave: u64) {
-        before.copied = true;
+        (before.copied, before.why) = (true, None);
         let (level, was) = (before.level, before.was);
         match self.copy(storage, &before, leave) {
             Ok(place) => {
@@ -75,7 +78,7 @@ impl Aside {
                 );
             }
             Err(error) => {
-                before.copied = false;
+                (before.copied, before.why) = (false, Some(error.to_string()));
                 tracing::error!(
                     "there is NO copy of the state from before level {level}: {error}. What has to be recorded is recorded \
                      all the same, and a release that reads level {was} only will refuse the journal. Make room and restart \

@@ -275,7 +275,7 @@ impl Ledger {
             let (level, was, records) = (self.folded.level, undo.level, undo.seq);
             let at = requests.iter().map(|request| request.at).min().unwrap_or(Millis(0));
             let (segment, length) = (self.segment, self.length);
-            let before = Before { level, was, records, at, segment, length, copied: false };
+            let before = Before { level, was, records, at, segment, length, copied: false, why: None };
             aside.keep(&*self.storage, before, self.options.low_water_bytes);
         }
     }

@@ -50,7 +50,7 @@ pub use self::{
     problem::{Fault, OpenError, Problem},
     record::{Record, Sum},
     verify::{Verified, verify},
-    way_back::{Lost, LostIn, WayBack, ways_back},
+    way_back::{Lost, LostIn, WayBack, missing_copy, ways_back},
 };
 
 /// How the journal works.

@@ -50,6 +50,19 @@ pub fn ways_back(journal: &Path) -> Vec<WayBack> {
     found
 }
 
+/// Says why there is no copy from before the newest level, where one was to be made and could not be.
+pub fn missing_copy(journal: &Path) -> Option<String> {
+    let before: Before = serde_json::from_slice(&fs::read(journal.join(LEVEL)).ok()?).ok()?;
+    let (level, was) = (before.level, before.was);
+    let why = before.why.unwrap_or_else(|| "the log says why".to_owned());
+    (!before.copied).then(|| {
+        format!(
+            "there is no copy of the state from before level {level}: {why}. A release that reads level {was} only refuses the \
+             journal. Make room and restart the controller: the copy is tried again then"
+        )
+    })
+}
+
 /// What stands in the copy for whoever returns with a program that cannot say it.
 pub(super) fn instructions(state: &Path, before: &Before) -> String {
     let Before { level, was, records, .. } = before;

@@ -7,11 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tokio::sync::watch;
+
 use super::kit::{SimDisk, append, environment, ledger, options, story, told};
 use crate::{
-    cli::way_back::{beside, from_newer},
-    journal::{Aside, Journal, NEWEST, Options, Sum, level, record, verify, ways_back},
+    cli::way_back::{beside, from_newer, watch_copies},
+    clock::Clock,
+    journal::{Aside, Journal, NEWEST, Options, Sum, level, missing_copy, record, verify, ways_back},
     machine::{Entry, Environment, Event, Millis, Number, Seq},
+    runner::Board,
 };
 
 const SEGMENT: &str = "journal-000001.jsonl";
@@ -168,14 +172,39 @@ async fn a_copy_that_cannot_be_made_holds_up_no_record_and_is_made_at_a_later_st
     yard.record(&journal, &before).await;
     yard.record(&journal, &after).await;
     assert_eq!(journal.newest(), (before.len() + after.len()) as u64, "what happened is recorded");
+    let told = missing_copy(&yard.journal()).expect("it is told");
+    assert!(told.contains("no copy of the state from before level 2: ") && told.contains("restart"), "{told}");
     journal.close().await;
     yard.open(1 << 60).close().await;
     let here: Vec<_> = fs::read_dir(yard.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(here.iter().all(|name| !name.to_str().unwrap().starts_with("before")), "nothing half is there: {here:?}");
 
     yard.open(0).close().await;
+    assert_eq!(missing_copy(&yard.journal()), None);
     let copied = verify(&yard.copy().join("journal")).unwrap();
     assert_eq!((copied.records, copied.torn), (before.len() as u64, None), "only what was before");
+}
+
+#[tokio::test]
+async fn a_copy_that_cannot_be_made_is_shown_at_the_environments_as_soon_as_the_level_rises() {
+    let (yard, (before, after)) = (Yard::new(), halves());
+    let journal = yard.open(1 << 60);
+    let (board, id) = (Board::default(), environment("shop/live"));
+    let (stop, stopped) = watch::channel(false);
+    let shown = (board.clone(), Clock::real());
+    let showing = watch_copies(yard.journal(), journal.clone(), shown, vec![id.clone()], stopped);
+    let story = async {
+        yard.record(&journal, &before).await;
+        assert!(board.sight(&id).trouble.is_empty(), "the first level needs no copy");
+        yard.record(&journal, &after).await;
+        while !board.sight(&id).trouble.iter().any(|t| t.why.contains("no copy of the state from before level 2")) {
+            tokio::task::yield_now().await;
+        }
+        stop.send(true).unwrap();
+    };
+    let both = async { tokio::join!(showing, story).0 };
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(30), both).await.expect("it is shown"));
+    journal.close().await;
 }
 
 /// Appends a line that a release of the future would write.
