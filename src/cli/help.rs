@@ -220,10 +220,11 @@ pub(super) const STACK: &str = asking!(
     "Examples:
   pointsman stack list
   pointsman stack list shop/prod
+  pointsman stack adopt shop/prod 7 --reason 'was live before the restore'
   pointsman stack retire shop/prod 7 --reason 'left from before the restore'
 
 After an older journal was put back, stacks that were made since are in no record of it. They are left alone, and listed as
-strangers."
+strangers. Exit codes of `adopt` with --watch: as `deploy`."
 );
 pub(super) const PIN: &str = asking!(
     "Examples:

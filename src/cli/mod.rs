@@ -181,7 +181,7 @@ client! {
         #[command(subcommand)]
         verb: act::Builds,
     },
-    /// List the stacks that there are, and end those that the journal does not know
+    /// List the stacks that there are, and adopt or end those that the journal does not know
     #[command(after_long_help = help::STACK)]
     Stack {
         #[command(subcommand)]

@@ -104,7 +104,8 @@ pub(super) fn preview(
     };
     // No deployment has this number.
     let name = StackName { environment: environment.id.clone(), number: Number(0) };
-    let spec = StackSpec { name, release: release.into(), definition: definition.text.clone(), secrets: values };
+    let (release, definition) = (release.into(), definition.text.clone());
+    let spec = StackSpec { name, release, definition, secrets: values, stranger: false };
     let open = stacks::DRIVERS.iter().find(|(name, _)| *name == stack.driver).map(|(_, open)| open);
     let open = open.ok_or_else(|| anyhow::anyhow!("there is no stack driver {:?}", stack.driver))?;
     let driver = open(&stack.settings, &stack.folder, &state.join("stacks").join(&stack.driver));

@@ -1,4 +1,5 @@
-//! `stack list` and `stack retire`: the stacks that are there, and the end of those that the journal does not know.
+//! `stack list`, `stack adopt` and `stack retire`: the stacks that are there, and what becomes of those that the journal does
+//! not know.
 
 use std::process::ExitCode;
 
@@ -8,10 +9,11 @@ use serde_json::{Value, json};
 
 use super::{
     act,
-    client::{Connection, Server},
+    client::{Connection, Server, Terms},
+    follow::{Follow, refused},
     screen::{harmless, say},
     status::Place,
-    told::Environments,
+    told::{Accepted, Environments},
 };
 use crate::{
     clock::Clock,
@@ -26,6 +28,29 @@ pub enum Stack {
     List {
         /// The environment, written pipeline/environment, or a pipeline [default: all]
         place: Option<Place>,
+    },
+    /// Make a stack live that the journal does not know
+    ///
+    /// It becomes the candidate of a deployment with its own number: it is checked, gets the traffic as it is, and is watched;
+    /// what is live now is the way back. One that fails is left as it is. While something else is queued or under way it is
+    /// refused.
+    Adopt {
+        /// The environment, written pipeline/environment
+        environment: EnvironmentId,
+        /// The stack, by its number or its name (7 or shop-prod-7)
+        stack: String,
+        /// Why, for the history
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// The version that it runs; needed where its provider does not keep what it was made from
+        #[arg(long)]
+        version: Option<String>,
+        /// The same key again is the same adoption [default: none]
+        #[arg(long, value_name = "KEY")]
+        idempotency_key: Option<String>,
+        /// Whether to wait for its end
+        #[command(flatten)]
+        follow: Follow,
     },
     /// End a stack that the journal does not know
     ///
@@ -46,6 +71,19 @@ pub enum Stack {
 pub async fn run(server: &Server, wish: Stack) -> anyhow::Result<ExitCode> {
     match wish {
         Stack::List { place } => list(server, place).await,
+        Stack::Adopt { environment, stack, reason, version, idempotency_key, follow } => {
+            let mut body = json!({ "number": numbered(&environment, &stack)?, "reason": reason });
+            if let Some(version) = version {
+                body["version"] = version.into();
+            }
+            let connection = server.connect()?;
+            let (path, terms) =
+                (format!("/v1/environments/{environment}/stacks/adopt"), Terms { key: idempotency_key, seen: None });
+            match connection.send::<Accepted>(&path, &body, terms).await {
+                Ok(answer) => follow.outcome(&connection, server, answer.deployment(), &["accepted"]).await,
+                Err(error) => refused(server, error),
+            }
+        }
         Stack::Retire { environment, stack, reason } => {
             let number = numbered(&environment, &stack)?;
             act::record(server, &environment, "stacks/retire", &json!({ "number": number, "reason": reason })).await
@@ -114,8 +152,8 @@ async fn list(server: &Server, place: Option<Place>) -> anyhow::Result<ExitCode>
     say(drawn(&rows, Clock::real().host()));
     if let Some(example) = example {
         say(format!(
-            "\nA stranger bears our mark and is not in the journal; nothing is done to it. To end one:\n  \
-             pointsman stack retire {example} --reason TEXT"
+            "\nA stranger bears our mark and is not in the journal; nothing is done to it. To make one live as it is, or to end \
+             it:\n  pointsman stack adopt {example} --reason TEXT\n  pointsman stack retire {example} --reason TEXT"
         ));
     }
     Ok(ExitCode::SUCCESS)

@@ -21,6 +21,7 @@ mod server;
 mod shape;
 mod shown;
 mod stacks;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -133,6 +134,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rules::veto))
         .routes(routes!(rules::reset_builds))
         .routes(routes!(stacks::retire))
+        .routes(routes!(strangers::adopt))
         .layer(from_fn_with_state(app.clone(), again::once));
     document::asked_once(acting.get_openapi_mut());
     let mut asked = acting

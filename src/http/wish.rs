@@ -130,6 +130,19 @@ pub(super) struct RetireStack {
     pub reason: Option<Reason>,
 }
 
+/// Making a stack live that the journal does not know.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdoptStack {
+    /// The number of the stack.
+    #[schema(required, maximum = 4_294_967_295_u32, value_type = u32, example = 7)]
+    pub number: Option<u32>,
+    /// The version that it runs; needed where its provider does not keep what it was made from.
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "1.4.0")]
+    pub version: Option<String>,
+    pub reason: Option<Reason>,
+}
+
 /// Something with a reason and nothing else.
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]

@@ -8,7 +8,7 @@
 //! | level | what it was |
 //! |---|---|
 //! | 1 | the first format |
-//! | 2 | what is live is watched (`live_down`, `live_up`, `recovered`), builds counted anew, strangers ended, `recover` and fronts that are always on in the terms |
+//! | 2 | what is live is watched (`live_down`, `live_up`, `recovered`), builds counted anew, strangers ended and adopted, `recover` and fronts that are always on in the terms |
 
 use crate::machine::{
     Adopts, Environment, Event, Gate, Hook, HookPoint, Matter, Otherwise, Outcome, Phase, Plan, Recover, RecoverTo,
@@ -24,8 +24,10 @@ pub(super) const FIRST: u32 = 1;
 /// The level of `event`, which comes upon the state `before`.
 pub(super) fn of(event: &Event, before: &Environment) -> u32 {
     match event {
-        Event::Accepted { number: _, key: _, order: _, release, plan, trigger, reason: _ } => {
-            of_release(release).max(of_plan(plan)).max(of_trigger(*trigger))
+        Event::Accepted { number: _, key: _, order: _, release, plan, trigger, reason: _, stranger } => {
+            let terms = of_release(release).max(of_plan(plan)).max(of_trigger(*trigger));
+            // The first release would refuse a number that was skipped.
+            terms.max(if *stranger { 2 } else { FIRST })
         }
         Event::RollbackWentCold { number: _, by: _, release, plan, reason: _ } => {
             of_release(release).max(of_plan(plan))
@@ -42,6 +44,14 @@ pub(super) fn of(event: &Event, before: &Environment) -> u32 {
         Event::OperatorNeeded { number: _, reason: _, about } => about.map_or(FIRST, |matter| match matter {
             Matter::Live | Matter::Front => 2,
         }),
+        // The first release would refuse a number that it gave out.
+        Event::StrangerFound { number } => {
+            if *number > before.last_number() {
+                FIRST
+            } else {
+                2
+            }
+        }
         // `host` is left out by a release that does not know it, which then tells of no change of the host.
         // `in_a_row` and `words` are left out by a release that does not know them, and it goes on counting from 0.
         Event::DriftSeen { shown: _, generation: _, in_a_row: _, words: _ } => FIRST,
@@ -58,7 +68,6 @@ pub(super) fn of(event: &Event, before: &Environment) -> u32 {
         | Event::StandbyReleased { number: _, reason: _ }
         | Event::Retired { number: _ }
         | Event::OrphanFound { number: _ }
-        | Event::StrangerFound { number: _ }
         | Event::DriftMended
         | Event::Held { reason: _ }
         | Event::Resumed { reason: _ }

@@ -37,9 +37,12 @@ impl Environment {
         if let Some(other) = live.or_else(under_way).or_else(retiring) {
             return Err(Refusal::NotTheFirst(other));
         }
-        // What hooks do to a release that is new was done to this one long ago.
-        let hooks = of_point(plan, &[HookPoint::OnRetire]);
-        Ok(if hooks.len() == plan.hooks.len() { plan.clone() } else { Arc::new(Plan { hooks, ..Plan::clone(plan) }) })
+        Ok(of_what_is_there(plan))
+    }
+
+    /// Whether the stack of a deployment was there before it, and is not ours until it was found good.
+    pub(super) fn takes_over(&self, number: Number, release: &Release) -> bool {
+        release.adopts.is_some() || self.is_stranger(number)
     }
 
     /// Whether a stack that was there and is lost is brought back. One that was adopted is not: it would be looked for by
@@ -52,7 +55,8 @@ impl Environment {
     /// who have a stack that was adopted (rule R40), or whose front cannot do that (rule R49).
     pub(super) fn ends_in_doubt(&self, d: &Deployment) -> bool {
         let ordered = matches!(d.phase, Phase::CuttingOver { .. });
-        ordered && (d.release.adopts.is_some() && self.rules.r40() || self.stays_on(d))
+        let left = self.takes_over(d.number, &d.release) && self.live.is_none() && self.rules.r40();
+        ordered && (left || self.stays_on(d))
     }
 
     /// Whether users stay where they are for want of an order to nobody.
@@ -61,16 +65,19 @@ impl Environment {
     }
 
     /// The order that the front has to have obeyed before it counts as settled. One that cannot be pointed at nobody compares
-    /// no orders: what may still change it is waited out (rule R10).
-    pub(super) fn owed(&self) -> Generation {
-        let let_go = self.let_go == Some(self.generation) || self.live.is_none() && self.always_on && self.rules.r49();
-        if let_go { Generation(0) } else { self.generation }
+    /// no orders: what may still change it is waited out (rule R10). The order of an adoption that was let go leads to a stranger
+    /// at most, so only strangers wait for it.
+    pub(super) fn owed(&self, retiring: &Retiring) -> Generation {
+        let compares_none = self.live.is_none() && self.always_on && self.rules.r49();
+        let let_go = self.let_go == Some(self.generation) && !(retiring.stranger && self.rules.r64());
+        if let_go || compares_none { Generation(0) } else { self.generation }
     }
 
     /// Whether nothing is live and the front serves a stack that is none of ours as far as the state knows: users may have it
     /// from before a journal that was lost, or from another installation, and there is nothing good to send them to instead
     /// (rule R54).
     pub(super) fn serves_unknown(&self, front: &FrontView) -> bool {
+        let stranger = |number| self.is_stranger(number) && !self.not_ours.contains(&number);
         let known = |number: Number| {
             self.active.iter().chain(&self.queue).any(|d| d.number == number)
                 || self.retiring.iter().any(|r| r.number == number)
@@ -78,7 +85,7 @@ impl Environment {
                 // What was to be adopted and was let go is no riddle: a late order has brought users back to it.
                 || self.not_ours.contains(&number)
         };
-        self.live.is_none() && self.rules.r54() && front.serves.is_some_and(|number| !known(number))
+        self.live.is_none() && self.rules.r54() && front.serves.is_some_and(|number| stranger(number) || !known(number))
     }
 
     /// Whether the front may stay as it is, since users may reach by it what is, or was, to be adopted: to put it right
@@ -90,15 +97,19 @@ impl Environment {
         if self.live.is_none() && self.always_on && self.rules.r49() {
             return true;
         }
-        let adopting = self.active.as_ref().filter(|d| d.release.adopts.is_some()).map(|d| d.number);
+        let adopting = self.active.as_ref().filter(|d| self.takes_over(d.number, &d.release)).map(|d| d.number);
         let theirs = |number: Number| adopting == Some(number) || self.strangers.contains(&number);
         let adoption = adopting.is_some() || self.let_go == Some(self.generation);
-        self.live.is_none() && adoption && self.rules.r40() && front.serves.is_none_or(theirs)
+        // What is torn down must not be sent users by an order that comes late: it is overtaken by a newer one.
+        let late = self.retiring.iter().any(|r| r.stranger && front.generation < self.owed(r));
+        let stays = front.serves.map_or(!late, theirs);
+        self.live.is_none() && adoption && self.rules.r40() && stays
     }
 
     /// The end of a candidate that never had the traffic by an order that was seen done.
     pub(super) fn discard(&mut self, d: &Deployment, farewell: Farewell, at: Millis) {
-        if d.release.adopts.is_some() && self.rules.r40() {
+        let at_the_front = d.release.adopts.is_some() || matches!(d.phase, Phase::CuttingOver { .. });
+        if self.takes_over(d.number, &d.release) && self.live.is_none() && at_the_front && self.rules.r40() {
             self.let_go = Some(self.generation);
         }
         self.part_with(d.number, (&d.release, &d.plan), false, farewell, at);
@@ -117,6 +128,9 @@ impl Environment {
         farewell: Farewell,
         at: Millis,
     ) {
+        if self.is_stranger(number) && !proven {
+            return;
+        }
         if release.adopts.is_some() && !proven && self.rules.r38() {
             if !self.strangers.contains(&number) {
                 self.strangers.push(number);
@@ -157,8 +171,15 @@ impl Environment {
             hooks,
             progress,
             release,
+            stranger: false,
         });
     }
+}
+
+/// The terms for a stack that is there: what hooks do to a release that is new was done to this one long ago.
+pub(super) fn of_what_is_there(plan: &Arc<Plan>) -> Arc<Plan> {
+    let hooks = of_point(plan, &[HookPoint::OnRetire]);
+    if hooks.len() == plan.hooks.len() { plan.clone() } else { Arc::new(Plan { hooks, ..Plan::clone(plan) }) }
 }
 
 fn of_point(plan: &Plan, points: &[HookPoint]) -> Vec<Hook> {

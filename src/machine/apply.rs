@@ -29,8 +29,8 @@ impl Environment {
     pub fn apply(&mut self, entry: &Entry) -> Result<(), Illegal> {
         let at = entry.at;
         match &entry.event {
-            Event::Accepted { number, key, order, release, plan, trigger, .. } => {
-                self.unused("accepted", *number)?;
+            Event::Accepted { number, key, order, release, plan, trigger, stranger, .. } => {
+                self.free(*number, *stranger)?;
                 self.supersede_queue(*number, at);
                 self.remember(*key, *number, *order, (release.number, *trigger));
                 self.enqueue(*number, release, plan, *trigger, entry);
@@ -72,7 +72,7 @@ impl Environment {
             Event::OrphanFound { number } => {
                 self.retire(*number, &Plan::default(), (Vec::new(), None), at);
             }
-            Event::StrangerFound { number } => self.stranger(*number)?,
+            Event::StrangerFound { number } => self.stranger_found(*number, at)?,
             Event::StrangerDismissed { number, .. } => self.stranger_dismissed(*number, at)?,
             Event::DriftSeen { shown, generation, in_a_row, words } => {
                 self.stray((*shown, words.as_ref()), *generation, *in_a_row, at)?;
@@ -108,21 +108,6 @@ impl Environment {
         Ok(())
     }
 
-    fn unused(&self, event: &'static str, number: Number) -> Result<(), Illegal> {
-        if number > self.last_number {
-            Ok(())
-        } else {
-            Err(Illegal { event, number, why: "its number was used before" })
-        }
-    }
-
-    fn stranger(&mut self, number: Number) -> Result<(), Illegal> {
-        self.unused("stranger_found", number)?;
-        self.last_number = number;
-        self.strangers.push(number);
-        Ok(())
-    }
-
     pub(super) fn higher(&self, event: &'static str, number: Number, generation: Generation) -> Result<(), Illegal> {
         let why = "its generation is not higher than the last";
         if generation > self.generation { Ok(()) } else { Err(Illegal { event, number, why }) }
@@ -135,7 +120,7 @@ impl Environment {
     }
 
     fn enqueue(&mut self, number: Number, release: &Arc<Release>, plan: &Arc<Plan>, trigger: Trigger, entry: &Entry) {
-        self.last_number = number;
+        self.last_number = self.last_number.max(number);
         self.last_release = self.last_release.max(release.number);
         let (release, plan) = (release.clone(), plan.clone());
         let queued = Deployment {
@@ -257,7 +242,8 @@ impl Environment {
         self.step("went_live", number, at, |p| matches!(p, Phase::CuttingOver { .. }), Phase::Baking)?;
         let active = self.active_mut("went_live", number)?;
         let (release, plan, trigger) = (active.release.clone(), active.plan.clone(), active.trigger);
-        let former = self.live.replace(Stack { number, release, plan, since: at, proven: false });
+        let adopted = self.strangers.contains(&number);
+        let former = self.live.replace(Stack { number, release, plan, since: at, proven: false, adopted });
         self.front_host = host.cloned();
         self.forget_down();
         let (displaced, farewell) = match former {
@@ -286,6 +272,7 @@ impl Environment {
         let (release, plan) = (active.release.clone(), active.plan.clone());
         let live = self.live.as_mut().filter(|s| s.number == number).ok_or_else(|| illegal("it is not live"))?;
         live.proven = true;
+        self.strangers.retain(|n| *n != number);
         self.keep_proven(&release, &plan);
         self.active = None;
         self.end(number, &release, Outcome::Succeeded, &"live and found good".into(), at);
@@ -487,7 +474,14 @@ impl Environment {
         }
     }
 
-    fn end(&mut self, number: Number, release: &Arc<Release>, outcome: Outcome, reason: &Arc<str>, at: Millis) {
+    pub(super) fn end(
+        &mut self,
+        number: Number,
+        release: &Arc<Release>,
+        outcome: Outcome,
+        reason: &Arc<str>,
+        at: Millis,
+    ) {
         if outcome == Outcome::Failed {
             self.uncount(number);
         }

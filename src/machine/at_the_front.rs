@@ -56,7 +56,7 @@ impl Environment {
             return None;
         }
         if self.ends_in_doubt(d) {
-            let stays = self.stays_on(d) && d.release.adopts.is_none();
+            let stays = self.stays_on(d) && !self.takes_over(d.number, &d.release);
             let reason = if stays { format!("{what}; {STAYS_ON}") } else { what }.into();
             return Some(Event::Ended { number, outcome: Outcome::Failed, reason });
         }

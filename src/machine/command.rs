@@ -12,7 +12,6 @@ use super::{
 };
 
 /// A wish.
-#[expect(clippy::large_enum_variant, reason = "one is made for a request, and none is kept")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Make a release live.
@@ -50,6 +49,17 @@ pub enum Command {
     ResetBuilds(Arc<str>),
     /// End a stack of ours that is not in the journal.
     DismissStranger(Number, Arc<str>),
+    /// Make a stack of ours that is not in the journal live, as it is.
+    AdoptStranger {
+        /// The number that it carries.
+        number: Number,
+        /// What makes it the same if it is asked for again.
+        key: Key,
+        /// What it was made from; its number is given when it is accepted.
+        release: Release,
+        /// Under which terms.
+        plan: Arc<Plan>,
+    },
     /// Any of these that has no reason of its own, and why, for the history.
     Because(Box<Command>, Arc<str>),
 }
@@ -147,13 +157,23 @@ pub enum Refusal {
     /// There is nothing to stand it up from.
     #[error("release {0} was adopted with its stack and cannot be stood up again; deploy a build instead")]
     WasAdopted(u32),
-    /// Only a stack that the journal does not know is ended by name.
-    #[error("stack {number} {what}; only a stack that is not in the journal is ended by its number")]
+    /// Only a stack that the journal does not know is ended or adopted by its number.
+    #[error("stack {number} {what}; only a stack that is not in the journal is ended or adopted by its number")]
     NotAStranger {
         /// The one named.
         number: Number,
         /// What it is.
         what: &'static str,
+    },
+    /// A stranger is adopted while nothing else goes on.
+    #[error("stack {number} is not adopted while deployment {other} {is}; ask again when that is over")]
+    Occupied {
+        /// The stack named.
+        number: Number,
+        /// What is in the way.
+        other: Number,
+        /// How that is.
+        is: &'static str,
     },
     /// It is so already.
     #[error("{0}")]
@@ -193,6 +213,9 @@ impl Environment {
             }
             Command::ResetBuilds(reason) => Ok(Event::BuildsReset { reason: reason.clone() }),
             Command::DismissStranger(number, reason) => self.dismiss_stranger(*number, reason),
+            Command::AdoptStranger { number, key, release, plan } => {
+                self.adopt_stranger(*number, *key, (release, self.last_release.max(floor)), plan)
+            }
             Command::Unveto(release) if !self.vetoes.iter().any(|v| v.release == *release) => {
                 Err(Refusal::Already("that release is not vetoed"))
             }
@@ -208,12 +231,7 @@ impl Environment {
         plan: &Arc<Plan>,
         trigger: Trigger,
     ) -> Result<Event, Refusal> {
-        if self.rules.r3()
-            && let Some((known, number)) = self.keys.iter().rev().find(|(k, _)| k.same_name(key))
-        {
-            let same = *known == key;
-            return Err(if same { Refusal::Duplicate(*number) } else { Refusal::OtherContent(*number) });
-        }
+        self.asked_before(key)?;
         if let Some(number) = self.same_build(order, trigger).filter(|_| self.rules.r66()) {
             return Err(Refusal::Duplicate(number));
         }
@@ -232,10 +250,20 @@ impl Environment {
             return Err(vetoed);
         }
         let number = self.last_number.next();
-        Ok(Event::Accepted { number, key, order, release, plan, trigger, reason: None })
+        Ok(Event::Accepted { number, key, order, release, plan, trigger, reason: None, stranger: false })
     }
 
-    fn vetoed(&self, release: u32) -> Option<Refusal> {
+    /// Refuses what was granted before under this key (rule R3).
+    pub(super) fn asked_before(&self, key: Key) -> Result<(), Refusal> {
+        let known = self.keys.iter().rev().find(|(k, _)| k.same_name(key)).filter(|_| self.rules.r3());
+        match known {
+            Some((known, number)) if *known == key => Err(Refusal::Duplicate(*number)),
+            Some((_, number)) => Err(Refusal::OtherContent(*number)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn vetoed(&self, release: u32) -> Option<Refusal> {
         let veto = self.vetoes.iter().find(|v| v.release == release)?;
         Some(Refusal::Vetoed(veto.release, veto.reason.clone()))
     }
@@ -275,7 +303,7 @@ impl Environment {
 
     fn abort(&self, number: Number, reason: &Arc<str>) -> Result<Event, Refusal> {
         let deployment = self.find(number)?;
-        Ok(deployment.with_what_stays(self.stop(deployment, reason)?))
+        Ok(self.with_what_is_left(deployment, deployment.with_what_stays(self.stop(deployment, reason)?)))
     }
 
     fn stop(&self, deployment: &Deployment, reason: &Arc<str>) -> Result<Event, Refusal> {
@@ -367,7 +395,7 @@ fn person(by: &str) -> &str {
 }
 
 /// Its hooks by point, however they were handed over.
-fn in_order(mut plan: Arc<Plan>) -> Arc<Plan> {
+pub(super) fn in_order(mut plan: Arc<Plan>) -> Arc<Plan> {
     if !plan.hooks.is_sorted_by_key(|hook| hook.at) {
         Arc::make_mut(&mut plan).hooks.sort_by_key(|hook| hook.at);
     }

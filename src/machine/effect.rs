@@ -92,7 +92,7 @@ impl Environment {
         let candidate = self.active.as_ref().filter(|d| match d.phase {
             Phase::Provisioning if d.release.awaits_definition() && self.rules.r26() => false,
             Phase::Provisioning if !d.is_past_hooks(self.rules) => false,
-            Phase::Provisioning => unfinished(d.number) || seen.stack(d.number).is_none(),
+            Phase::Provisioning => unfinished(d.number) || seen.stack(d.number).is_none() && self.may_make(d.number),
             // Something of it died, and it has not come back by itself.
             _ => d.phase.before_cutover() && unfinished(d.number) && self.makes(&d.release),
         });
@@ -108,7 +108,8 @@ impl Environment {
                 Condition::Creating => false,
             })
         };
-        let lost = kept.filter(|n| seen.stacks.is_some() && !whole(*n)).collect::<Vec<_>>();
+        let again = |n| seen.stack(n).is_some() || self.may_make(n);
+        let lost = kept.filter(|n| seen.stacks.is_some() && !whole(*n) && again(*n)).collect::<Vec<_>>();
         candidate.into_iter().chain(lost)
     }
 
@@ -141,7 +142,7 @@ impl Environment {
         let front = seen.front.as_ref()?;
         let live = self.live.as_ref().is_some_and(|s| s.number == number);
         let promised = self.rules.r11() && self.standby.as_ref().is_some_and(|s| s.stack.number == number);
-        let at_front = front.serves == Some(number) || front.generation < self.owed();
+        let at_front = front.serves == Some(number) || front.generation < self.owed(retiring);
         if self.rules.r9() && (live || promised || at_front) {
             return None;
         }

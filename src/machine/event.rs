@@ -43,6 +43,9 @@ pub enum Event {
         /// Why, where whoever asked said so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Arc<str>>,
+        /// Its stack is there already: a stranger, under the number that it carries (rule R64).
+        #[serde(default, skip_serializing_if = "is_false")]
+        stranger: bool,
     },
     /// It is its turn.
     Started {
@@ -186,7 +189,8 @@ pub enum Event {
         /// Number of the deployment.
         number: Number,
     },
-    /// A stack carries a number that was not given out yet. It is left alone, and its number is skipped.
+    /// A stack carries a number that was not given out yet, or to a deployment that has not begun, which ends. It is left
+    /// alone, and its number is skipped.
     StrangerFound {
         /// Number of the deployment.
         number: Number,
@@ -302,6 +306,10 @@ pub enum Matter {
     Live,
     /// The front is not where it was sent, or does not stay there.
     Front,
+}
+
+fn is_false(yes: &bool) -> bool {
+    !yes
 }
 
 fn nothing() -> Arc<str> {

@@ -31,8 +31,10 @@ impl Environment {
             !self.proven().any(|r| r.adopts.is_some()) || !self.rules.r39(),
             "what was adopted is to be stood up again",
         )?;
-        let let_go = |n: Number| self.strangers.contains(&n);
-        hold(!live.is_some_and(let_go) && !standby.is_some_and(let_go), "what is live or promised was let go")?;
+        let proven = self.live.as_ref().is_some_and(|s| s.proven);
+        let let_go = |n: Number| self.not_ours.contains(&n) || proven && self.strangers.contains(&n);
+        let given_up = |n: Number| self.strangers.contains(&n);
+        hold(!live.is_some_and(let_go) && !standby.is_some_and(given_up), "what is live or promised was let go")?;
         let missed = |r: &Retiring| r.progress.done > r.hooks.len() || r.progress.ordered && r.hook().is_none();
         hold(!self.retiring.iter().any(missed), "a tear-down waits for a hook that is not there")?;
         if let Some(active) = &self.active {

@@ -44,6 +44,8 @@ pub enum Why {
     NotFoundGood(u32),
     /// It was taken over with its stack: there is nothing to stand it up from.
     Adopted(u32),
+    /// It came with a stack that the journal did not know: how new it is cannot be told.
+    WasAStranger(u32),
     /// Something is being rolled back there.
     RollingBack,
     /// It is vetoed, there or here.
@@ -61,6 +63,9 @@ impl fmt::Display for Why {
             Self::NotFoundGood(release) => write!(f, "release {release} was not found good in the environment before"),
             Self::Adopted(release) => {
                 write!(f, "release {release} was adopted with its stack and cannot be stood up again")
+            }
+            Self::WasAStranger(release) => {
+                write!(f, "release {release} came back with an adopted stack of before; a person may promote it")
             }
             Self::RollingBack => f.write_str("something is being rolled back in the environment before"),
             Self::Vetoed(release) => write!(f, "release {release} is vetoed"),
@@ -97,6 +102,9 @@ fn candidate<'a>(from: &'a Environment, to: &Environment) -> Result<&'a Stack, W
     }
     if live.release.adopts.is_some() && from.rules.r39() {
         return Err(Why::Adopted(release));
+    }
+    if live.adopted {
+        return Err(Why::WasAStranger(release));
     }
     if !live.proven && from.rules.r27() {
         return Err(Why::NotFoundGood(release));

@@ -79,7 +79,8 @@ rules! {
     r36 = 36,
     /// What was adopted and never found good is never torn down.
     r38 = 38,
-    /// What was adopted is never stood up again, nor looked for by its name once it was there.
+    /// What was adopted is never stood up again, nor looked for by its name once it was there; a stranger is not as long as it was
+    /// not found good.
     r39 = 39,
     /// An adoption in doubt is let go, not undone: users stay where they are.
     r40 = 40,
@@ -111,14 +112,18 @@ rules! {
     r53 = 53,
     /// With nothing live, a front that serves a stack that nobody here knows is left to it.
     r54 = 54,
-    /// A person ends strangers only: nothing that is live, promised, under way or being torn down.
+    /// A person ends and adopts strangers only: nothing that is live, promised, under way or being torn down.
     r58 = 58,
-    /// What was to be adopted and was let go is somebody else's, and no command ends it.
+    /// What was to be adopted and was let go is somebody else's: no command ends it, nor adopts it by its number.
     r59 = 59,
     /// What went down and came up again counts as up only once it has stayed good for a while.
     r61 = 61,
     /// The time that all lives of the controller have watched counts together.
     r62 = 62,
+    /// A stranger that is adopted is not ours to tear down until it was found good.
+    r64 = 64,
+    /// No deployment begins under a number that a stack was seen to carry already.
+    r65 = 65,
     /// A build that a person deployed by its number and that is announced with it is one build.
     r66 = 66,
 }

@@ -195,6 +195,9 @@ pub struct Stack {
     pub since: Millis,
     /// It was watched and found good: only such a stack is promised as rollback target.
     pub proven: bool,
+    /// It was a stranger: the journal did not know it before a person adopted it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub adopted: bool,
 }
 
 /// The rollback target.
@@ -246,6 +249,9 @@ pub struct Retiring {
     /// What it runs, which these are told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Arc<Release>>,
+    /// It was a stranger, to which an order of an adoption may yet lead.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stranger: bool,
 }
 
 /// Automatic deployments are stopped.
@@ -409,9 +415,11 @@ impl Environment {
     pub fn strangers(&self) -> &[Number] {
         &self.strangers
     }
-    /// Returns those of the strangers that bear our mark: not those that were to be adopted and were let go.
+    /// Returns those of the strangers that bear our mark and are not adopted now: not those that were let go.
     pub fn unknown_stacks(&self) -> impl Iterator<Item = Number> {
-        self.strangers.iter().copied().filter(|number| !self.not_ours.contains(number))
+        let adopted = self.active.iter().map(|d| d.number).chain(self.live.iter().map(|s| s.number));
+        let adopted: Vec<Number> = adopted.collect();
+        self.strangers.iter().copied().filter(move |n| !self.not_ours.contains(n) && !adopted.contains(n))
     }
 
     /// The state of a deployment, and why if it has ended; `None` when it is unknown or longer ago than

@@ -25,7 +25,7 @@ impl Environment {
             .or_else(|| self.recovery(seen, now))
             .or_else(|| self.tear_down(seen, now))
             .or_else(|| self.standby_due(seen, now))
-            .or_else(|| self.active.as_ref().and_then(|d| Some(d.with_what_stays(self.advance(d, seen, now)?))))
+            .or_else(|| self.next_step(seen, now))
             .or_else(|| self.orphan(seen))
             .or_else(|| self.start_next())
     }
@@ -33,12 +33,6 @@ impl Environment {
     /// The number of the next order: higher than ours and than what the front has seen, whoever gave it.
     pub(super) fn next_generation(&self, seen: &Observation) -> Generation {
         seen.front.as_ref().map_or(self.generation, |f| f.generation.max(self.generation)).next()
-    }
-
-    fn strangers_seen(&self, seen: &Observation) -> Option<Event> {
-        let numbers = seen.stacks.as_ref()?.iter().map(|s| s.number);
-        let number = numbers.filter(|n| *n > self.last_number).min()?;
-        Some(Event::StrangerFound { number })
     }
 
     fn tear_down(&self, seen: &Observation, now: Millis) -> Option<Event> {
@@ -94,6 +88,11 @@ impl Environment {
         let over = matches!(standby.promise, Promise::Until(time) if now >= time && seen.is_over(since(time), length, now, self.rules));
         let reason = if broken { "it is being deleted and cannot be gone back to" } else { "its retention is over" };
         (broken || over).then(|| Event::StandbyReleased { number, reason: reason.into() })
+    }
+
+    fn next_step(&self, seen: &Observation, now: Millis) -> Option<Event> {
+        let d = self.active.as_ref()?;
+        Some(self.with_what_is_left(d, d.with_what_stays(self.advance(d, seen, now)?)))
     }
 
     fn advance(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
@@ -200,6 +199,7 @@ impl Environment {
         match seen.stack(d.number).map(|s| s.condition) {
             Some(Condition::Ready) => Some(Event::Provisioned { number: d.number }),
             Some(Condition::Failed) => broken(d, seen),
+            None if !self.may_make(d.number) && seen.lacks(d.number) => broken(d, seen),
             Some(Condition::Creating | Condition::Deleting) | None => {
                 self.overdue(d, seen, now, d.plan.provision_within, "its stack did not come up in time")
             }

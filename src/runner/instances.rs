@@ -10,7 +10,7 @@ use crate::{
     hooks::Redactor,
     machine::{EnvironmentId, StackName},
     secrets::Secrets,
-    stacks::{LogPage, Logs, LogsFrom, StackDriver, StepError},
+    stacks::{LogPage, Logs, LogsFrom, MadeFrom, StackDriver, StepError},
 };
 
 /// The longest line that is shown, in characters; of a longer one the beginning.
@@ -40,8 +40,7 @@ impl Instances {
     /// # Errors
     /// That nobody can read it, or not now, with the driver's reason.
     pub async fn logs(&self, name: &StackName, from: &LogsFrom) -> Result<Logs, StepError> {
-        let unknown = || StepError::Refused(format!("{} is in no pipeline file", name.environment));
-        let of = self.0.get(&name.environment).ok_or_else(unknown)?;
+        let of = self.of_environment(name)?;
         let page = match within(of.driver.call_limit(), of.driver.logs(name, from)).await? {
             Logs::Page(page) => page,
             other @ Logs::NotKept(_) => return Ok(other),
@@ -50,6 +49,20 @@ impl Instances {
         let clean = tokio::task::spawn_blocking(move || clean(page, &secrets.hidden(&pipeline)));
         let clean = clean.await.map_err(|error| StepError::Unavailable(format!("the work was cut short: {error}")))?;
         Ok(Logs::Page(clean))
+    }
+
+    /// What a stack was made from, where its provider keeps that.
+    ///
+    /// # Errors
+    /// That it cannot be had, or not now, with the driver's reason.
+    pub async fn made_from(&self, name: &StackName) -> Result<Option<MadeFrom>, StepError> {
+        let of = self.of_environment(name)?;
+        within(of.driver.call_limit(), of.driver.made_from(name)).await
+    }
+
+    fn of_environment(&self, name: &StackName) -> Result<&Of, StepError> {
+        let unknown = || StepError::Refused(format!("{} is in no pipeline file", name.environment));
+        self.0.get(&name.environment).ok_or_else(unknown)
     }
 
     /// A bell that rings when that stack may have written more, where its driver tells.

@@ -116,7 +116,9 @@ impl World {
         }
         let quiet = self.fencing().quiet(last_order, self.clock.now(), Rules::default());
         let judged = state.active().filter(|d| !matches!(d.phase, Phase::RollbackAsked { .. } | Phase::Undoing { .. }));
-        let (judged, allowed) = (judged.map(|d| d.number), self.checks.restarts_allowed);
+        // How often parts of a stranger ended long before it was adopted says nothing of it now.
+        let judged = judged.map(|d| d.number).filter(|number| !state.is_stranger(*number));
+        let allowed = self.checks.restarts_allowed;
         let of_seen = |seen: SeenStack| {
             let ended = (judged == Some(seen.name.number)).then(|| ended_too_often(&seen, allowed)).flatten();
             let view = stack_view(seen, &verdicts, ended);
@@ -234,7 +236,8 @@ impl World {
         // What is kept elsewhere may come back: it is asked again.
         let secrets = self.secrets.values(&self.id, &release);
         let secrets = secrets.map_err(|why| StepError::Unavailable(why.to_string()))?;
-        Ok(StackSpec { name: self.name(number), release, definition, secrets })
+        let stranger = state.is_stranger(number);
+        Ok(StackSpec { name: self.name(number), release, definition, secrets, stranger })
     }
 
     fn target(&self, number: Number, look: &Look) -> Result<Target, StepError> {

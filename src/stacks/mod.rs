@@ -32,6 +32,17 @@ pub struct StackSpec {
     pub definition: Arc<str>,
     /// The values of the secrets that it is given, by name. Shown by nothing, and kept in no file.
     pub secrets: BTreeMap<Arc<str>, SecretString>,
+    /// Where it is gone, it is not made: it was there before its deployment, which adopts it as it is.
+    pub stranger: bool,
+}
+
+/// What a stack was made from, as its provider keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeFrom {
+    /// What it runs.
+    pub release: Release,
+    /// The text of its stack definition.
+    pub definition: String,
 }
 
 /// How far a stack is, as its provider says.
@@ -172,6 +183,12 @@ pub trait StackDriver: Send + Sync {
     /// made. It makes none then, and changes nothing of it but whose it is.
     fn can_adopt(&self) -> bool {
         false
+    }
+
+    /// What a stack that is there was made from, so that it can be made again. `None`: its provider does not keep that.
+    async fn made_from(&self, name: &StackName) -> Result<Option<MadeFrom>, StepError> {
+        let _ = name;
+        Ok(None)
     }
 
     /// Whether its stacks run on this host, so that the artifact of a release may be a path here.

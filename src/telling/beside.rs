@@ -98,7 +98,16 @@ mod tests {
                 let (key, plan) =
                     (Key([u8::try_from(number).unwrap(); 16]), Arc::new(Plan { recover, ..Plan::default() }));
                 let (generation, number, trigger) = (Generation(number.into()), Number(number), Trigger::Person);
-                told.happens(Event::Accepted { number, key, order: None, release, plan, trigger, reason: None });
+                told.happens(Event::Accepted {
+                    number,
+                    key,
+                    order: None,
+                    release,
+                    plan,
+                    trigger,
+                    reason: None,
+                    stranger: false,
+                });
                 told.happens(Event::Started { number });
                 told.happens(Event::Provisioned { number });
                 told.happens(Event::Checked { number });

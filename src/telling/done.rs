@@ -10,6 +10,11 @@ pub(crate) fn done(id: &EnvironmentId, before: &Environment, event: &Event) -> S
         None => format!("deployment {number}"),
     };
     match event {
+        Event::Accepted { number, release, stranger: true, .. } => format!(
+            "stack {number} of {id} ({}) is adopted once it passes its checks, and gets the traffic then; follow it: \
+             `pointsman status {id} --watch`",
+            release.version
+        ),
         Event::Accepted { number, release, .. } => {
             let name = named(release, *number);
             format!("{name} is queued in {id}{}; follow it: `pointsman status {id} --watch`", superseded(before))

@@ -16,6 +16,10 @@ pub(crate) fn about(event: &Value) -> String {
             let why = text("reason");
             format!("adopting stack {stack}{}{why}", if why.is_empty() { "" } else { ": " })
         }
+        "accepted" if event["stranger"] == true => {
+            let why = text("reason");
+            format!("adopting stack {}, a stranger{}{why}", event["number"], if why.is_empty() { "" } else { ": " })
+        }
         "hook_ordered" => format!("{} ({})", text("hook"), point(event)),
         "hook_finished" if event["reason"].is_null() => format!("{} ({}) is good", text("hook"), point(event)),
         "hook_finished" => format!("{} ({}): {}", text("hook"), point(event), text("reason")),
@@ -57,6 +61,8 @@ mod tests {
         event["reason"] = "moving over".into();
         assert_eq!(about(&event), "adopting stack reporting_qa_41: moving over");
         assert_eq!(about(&json!({ "kind": "accepted", "release": { "version": "2" } })), "");
+        let stranger = json!({ "kind": "accepted", "number": 7, "stranger": true, "reason": "it had the users" });
+        assert_eq!(about(&stranger), "adopting stack 7, a stranger: it had the users");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(crate) fn refusal(id: &EnvironmentId, refusal: &Refusal) -> String {
         Refusal::Vetoed(release, _) => ("to lift it", format!("veto {id} --release {release} --lift")),
         Refusal::NotTheirs { .. } | Refusal::OwnWish(_) => ("who may", format!("why {id}")),
         Refusal::NotAStranger { .. } => ("what there is", format!("stack list {id}")),
+        Refusal::Occupied { .. } => ("what it waits for", format!("why {id}")),
         Refusal::Already(_) => ("how it is", format!("status {id}")),
     };
     format!("{refusal} ({what}: `pointsman {command}`)")
@@ -55,6 +56,8 @@ mod tests {
             Refusal::OwnWish(text),
             Refusal::NotTheFirst(number),
             Refusal::WasAdopted(7),
+            Refusal::NotAStranger { number, what: "is live" },
+            Refusal::Occupied { number, other: Number(8), is: "is queued" },
             Refusal::Already("nothing is held"),
         ]
     }

@@ -243,7 +243,10 @@ mod tests {
         let release = Arc::new(Release { number, ..Release::draft(&format!("1.4.{number}")) });
         let (key, plan) = (Key([u8::try_from(number).unwrap(); 16]), Arc::new(Plan::default()));
         let (number, trigger) = (Number(number), Trigger::Person);
-        told(state, [Event::Accepted { number, key, order: None, release, plan, trigger, reason: None }]);
+        told(
+            state,
+            [Event::Accepted { number, key, order: None, release, plan, trigger, reason: None, stranger: false }],
+        );
     }
 
     fn looked(stacks: &[(u32, &'static str, &'static str)]) -> Outlook<'static> {

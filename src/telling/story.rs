@@ -143,7 +143,16 @@ mod tests {
         let accepted = |number: u32| {
             let (key, plan, release) = (Key([0; 16]), Arc::new(Plan::default()), release(number));
             let number = Number(number);
-            Event::Accepted { number, key, order: None, release, plan, trigger: Trigger::Build, reason: None }
+            Event::Accepted {
+                number,
+                key,
+                order: None,
+                release,
+                plan,
+                trigger: Trigger::Build,
+                reason: None,
+                stranger: false,
+            }
         };
         let [one, three] = [1, 3].map(Number);
         let events = [

@@ -196,15 +196,17 @@ pub(crate) fn sentence(id: &EnvironmentId, state: &Environment, seen: &Outlook<'
     text
 }
 
-fn name(deployment: &Deployment) -> String {
+fn name(state: &Environment, deployment: &Deployment) -> String {
+    let stranger = || state.is_stranger(deployment.number).then(|| ", adopting its stack, a stranger".to_owned());
     let adopting = deployment.release.adopts.as_ref().map(|adopts| format!(", adopting stack {}", adopts.stack));
+    let adopting = adopting.or_else(stranger);
     let (number, release) = (deployment.number, &deployment.release);
     let which = if release.number == number.0 { String::new() } else { format!(", release {}", release.number) };
     format!("Deployment {number} ({}{which}{})", release.version, adopting.unwrap_or_default())
 }
 
 fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, seen: &Outlook<'_>) -> String {
-    let (name, number) = (name(active), active.number);
+    let (name, number) = (name(state, active), active.number);
     let until = deadline(active).map(format_time).unwrap_or_default();
     let plan = &active.plan;
     if let Some(hook) = active.hook().filter(|_| active.progress.ordered) {
@@ -254,7 +256,7 @@ fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, seen:
 }
 
 fn queued(id: &EnvironmentId, state: &Environment, next: &Deployment) -> String {
-    let name = name(next);
+    let name = name(state, next);
     match (state.hold(), state.pin()) {
         (Some(hold), _) if is_automatic(next) => format!(
             "{name} waits: automatic deployments are held by {} since {} ({}); `pointsman resume {id}` lets them go on.",
@@ -327,7 +329,7 @@ mod tests {
         let (generation, trigger) = (Generation(number.into()), Trigger::Person);
         let number = Number(number);
         for event in [
-            Event::Accepted { number, key, order: None, release, plan, trigger, reason: None },
+            Event::Accepted { number, key, order: None, release, plan, trigger, reason: None, stranger: false },
             Event::Started { number },
             Event::Provisioned { number },
             Event::Checked { number },

@@ -81,6 +81,7 @@ fn spec(fixture: &dyn Fixture, number: u32) -> StackSpec {
         release: release.into(),
         definition: fixture.definition().into(),
         secrets: BTreeMap::new(),
+        stranger: false,
     }
 }
 
@@ -236,6 +237,26 @@ async fn a_definition_that_can_not_work_is_refused_before_anything_is_made() {
         let wrong = StackSpec { definition: "this is no definition".into(), ..spec(&*f, 1) };
         assert!(matches!(driver.ensure(&wrong).await, Err(StepError::Refused(_))));
         assert_eq!((names(&*driver).await, f.left()), (vec![], vec![]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_there_before_is_not_made_again_and_says_what_it_was_made_from_where_that_is_kept() {
+    for_each_driver(|f| async move {
+        let driver = f.open();
+        let theirs = StackSpec { stranger: true, ..spec(&*f, 1) };
+        let refused = driver.ensure(&theirs).await;
+        assert!(matches!(&refused, Err(StepError::Refused(why)) if why.contains("is not made again")), "{refused:?}");
+        assert_eq!((names(&*driver).await, f.left()), (vec![], vec![]));
+        let spec = spec(&*f, 1);
+        let first = stand_up(&*driver, &spec).await;
+        driver.ensure(&theirs).await.expect("it is there");
+        assert_eq!(see(&*driver).await, std::slice::from_ref(&first));
+        if let Some(made) = f.open().made_from(&spec.name).await.expect("it can be asked") {
+            assert_eq!((&made.release, &*made.definition), (&*spec.release, &*spec.definition));
+        }
+        tear_down(&*f, &*driver, 1).await;
     })
     .await;
 }

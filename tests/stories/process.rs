@@ -56,7 +56,15 @@ impl Host {
             format!("address = \"{}\"\n{definition}", self.address)
         };
         let (name, secrets) = (name(number), self.secrets.clone());
-        self.driver.ensure(&StackSpec { name, release: release.into(), definition: definition.into(), secrets }).await
+        self.driver
+            .ensure(&StackSpec {
+                name,
+                release: release.into(),
+                definition: definition.into(),
+                secrets,
+                stranger: false,
+            })
+            .await
     }
 
     pub(super) async fn retire(&self, number: u32) {

@@ -108,6 +108,7 @@ impl Project {
             release: release.into(),
             definition: definition.into(),
             secrets: self.secrets.clone(),
+            stranger: false,
         }
     }
 

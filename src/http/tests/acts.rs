@@ -46,7 +46,16 @@ async fn an_adoption_under_way_names_its_stack() {
     let release = Release { number: 1, adopts, ..Release::draft("41") }.into();
     let (number, plan) = (Number(1), Plan::default().into());
     let key = key(&"shop".parse().unwrap(), "adoption", Identity::Delivery("1"), b"");
-    let accepted = Event::Accepted { number, key, order: None, release, plan, trigger: Trigger::Person, reason: None };
+    let accepted = Event::Accepted {
+        number,
+        key,
+        order: None,
+        release,
+        plan,
+        trigger: Trigger::Person,
+        reason: None,
+        stranger: false,
+    };
     shop.steps("shop/qa", [accepted, Event::Started { number }]).await;
     let told = shop.get(QA).await.body;
     assert_eq!(told["candidate"]["release"]["adopts"], "shop_41");

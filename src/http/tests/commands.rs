@@ -50,6 +50,7 @@ fn every_refusal_names_a_command_that_there_is() {
         Refusal::NotTheFirst(number),
         Refusal::WasAdopted(7),
         Refusal::NotAStranger { number, what: "is live" },
+        Refusal::Occupied { number, other: Number(8), is: "is queued" },
         Refusal::Already("nothing is held"),
     ];
     for refusal in all {

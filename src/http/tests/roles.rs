@@ -6,9 +6,10 @@ use super::kit::Shop;
 use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 22] = [
+const TABLE: [(&str, &str, Role); 23] = [
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
+    ("POST", "/v1/environments/shop/qa/stacks/adopt", Admin),
     ("GET", "/v1/environments", Viewer),
     ("GET", "/v1/environments/shop/qa", Viewer),
     ("GET", "/v1/deployments/shop/qa/1", Viewer),

@@ -235,7 +235,16 @@ fn accepted(number: u32, gate: bool) -> Event {
     let (commit, link) = (Some("3f2c1e".into()), Some("https://ci.example/job/7".into()));
     let release = Release { number, parameters, commit, link, ..Release::draft(&format!("v{number}")) };
     let (key, order, trigger) = (Key([number as u8; 16]), Some(u64::from(number)), Trigger::Build);
-    Event::Accepted { number: Number(number), key, order, release: Arc::new(release), plan, trigger, reason: None }
+    Event::Accepted {
+        number: Number(number),
+        key,
+        order,
+        release: Arc::new(release),
+        plan,
+        trigger,
+        reason: None,
+        stranger: false,
+    }
 }
 
 fn goes_live(number: u32, generation: u64, gate: bool) -> Vec<Event> {
@@ -246,6 +255,16 @@ fn goes_live(number: u32, generation: u64, gate: bool) -> Vec<Event> {
     events.push(Event::CutOverOrdered { number, generation: Generation(generation) });
     events.extend([Event::WentLive { number, host: None }, Event::Succeeded { number }]);
     events
+}
+
+/// A stranger that is to be live, as it is.
+fn stranger(number: u32) -> Event {
+    match accepted(number, false) {
+        Event::Accepted { number, key, release, plan, trigger, reason, .. } => {
+            Event::Accepted { number, key, order: None, release, plan, trigger, reason, stranger: true }
+        }
+        other => other,
+    }
 }
 
 /// A release whose definition is in git, for an environment where someone is named to agree.
@@ -270,7 +289,7 @@ fn from_git(number: u32) -> Vec<Event> {
     let (key, trigger, release) = (Key([number as u8; 16]), Trigger::Rule, Arc::new(release));
     let number = Number(number);
     vec![
-        Event::Accepted { number, key, order: Some(10), release, plan, trigger, reason: None },
+        Event::Accepted { number, key, order: Some(10), release, plan, trigger, reason: None, stranger: false },
         Event::Started { number },
         Event::DefinitionFrozen { number, definition: "ab".repeat(32).into() },
         Event::Provisioned { number },
@@ -348,6 +367,7 @@ pub(super) fn story() -> Vec<Entry> {
         Event::BuildsReset { reason: r() },
         Event::StrangerDismissed { number: Number(9), reason: r() },
     ]);
+    events.extend([Event::StrangerFound { number: Number(14) }, stranger(14)]);
     let times = (0..).map(|n| Millis(1_760_000_000_000 + n * 1000));
     times.zip(events).map(|(at, event)| Entry { at, by: "pointsman".into(), event }).collect()
 }

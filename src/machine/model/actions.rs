@@ -146,6 +146,7 @@ impl Config {
                 Effect::Ensure(n) if core.env.release_of(n).is_some_and(|r| r.adopts.is_some()) => {
                     Request::Adopt(id(n))
                 }
+                Effect::Ensure(n) if !core.env.may_make(n) => Request::Revive(id(n)),
                 Effect::Ensure(n) => Request::Ensure(id(n)),
                 Effect::RunHook { number, hook } => Request::Run(id(number), runs::hook(&hook)),
                 Effect::Stage(n) => Request::Stage(id(n)),

@@ -5,7 +5,7 @@ use super::{
     canon::{Core, id, text},
     config::Config,
     promises::Promise,
-    world::{Id, Look, Request, UNKNOWN, World},
+    world::{Id, Look, Request, STRANGER, UNKNOWN, World},
 };
 use crate::machine::{Command, Condition, Environment, Event, Health, Millis, Outcome, Phase, Straying};
 
@@ -13,6 +13,11 @@ impl Look {
     /// How far a stack was in it, and how it was.
     fn shows(&self, n: Id) -> Option<(Condition, Health)> {
         self.cloud.stacks.iter().flatten().find(|t| t.owner == n).map(|t| (t.condition, t.health))
+    }
+
+    /// It was asked for, and was there.
+    fn lists(&self, n: Id) -> bool {
+        self.stacks_answer && self.shows(n).is_some()
     }
 
     fn is_good(&self, n: Id) -> bool {
@@ -58,6 +63,11 @@ impl Config {
         let Some(look) = look else { return };
         let starting = base.standby() != 0 && look.is_starting(base.standby());
         match event {
+            Event::Started { number }
+                if self.stranger && !told.adopting.has(id(*number)) && look.lists(id(*number)) =>
+            {
+                told.broken = Some(Promise::NotItsOwn);
+            }
             Event::StandbyReleased { .. } if !look.is_good(base.live()) => told.broken = Some(Promise::StandbyGivenUp),
             Event::Recovered { number, to, .. } => {
                 let at_the_front = base.env.active().is_some_and(|d| !d.phase.before_cutover());
@@ -102,11 +112,19 @@ impl Config {
         let Some(to) = orders.next() else { return };
         if to == 0 && self.always_on {
             w.told.broken = Some(Promise::OrderedToNobody);
-        } else if to == 0 && !of_a_deployment && w.cloud.front.serves == UNKNOWN {
+        } else if to == 0 && !of_a_deployment && self.is_unknown(w, w.cloud.front.serves) {
             w.told.broken = Some(Promise::TakenFromUnknown);
         } else if to != 0 && !of_a_deployment && !look.is_good(to) {
             w.told.broken = Some(Promise::BlindMove);
         }
+    }
+}
+
+impl Config {
+    /// Whether users who reach that stack have it from before the journal: with nothing live, they keep it.
+    fn is_unknown(&self, w: &World, number: Id) -> bool {
+        let stranger = self.stranger && number == STRANGER && w.core.live() == 0;
+        number == UNKNOWN || stranger && !w.told.dismissed.has(number)
     }
 }
 

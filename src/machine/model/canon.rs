@@ -5,7 +5,12 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{config::Config, people::ASKER, source, world::Id};
+use super::{
+    config::Config,
+    people::ASKER,
+    source,
+    world::{Id, STRANGER},
+};
 use crate::machine::{
     Adopts, Entry, Environment, Event, Flaps, Generation, Illegal, Key, Millis, Number, Phase, Plan, Release, Seq,
     Straying, Trigger,
@@ -130,7 +135,16 @@ pub(super) fn start(config: &Config) -> Arc<Core> {
         let hooks = plan.hooks.iter().filter(|hook| hook.at.is_after_the_end()).cloned().collect();
         let plan = Arc::new(Plan { before_provisioning: None, before_cutover: None, hooks, ..Plan::clone(&plan) });
         for event in [
-            Event::Accepted { number, key, order: None, release, plan, trigger: Trigger::Build, reason: None },
+            Event::Accepted {
+                number,
+                key,
+                order: None,
+                release,
+                plan,
+                trigger: Trigger::Build,
+                reason: None,
+                stranger: false,
+            },
             Event::Started { number },
             Event::Provisioned { number },
             Event::Checked { number },
@@ -140,6 +154,11 @@ pub(super) fn start(config: &Config) -> Arc<Core> {
         ] {
             env.apply(&Entry { at: Millis(0), by: text(), event }).unwrap();
         }
+    }
+    if config.stranger && !config.live_at_start {
+        // It was seen before the first build was announced.
+        let event = Event::StrangerFound { number: Number(STRANGER.into()) };
+        env.apply(&Entry { at: Millis(0), by: text(), event }).unwrap();
     }
     if config.strayed > 0 {
         let (since, began, shown) = (Millis(0), Millis(0), text());

@@ -68,7 +68,7 @@ pub(super) enum People {
 impl People {
     pub(super) fn give(self, wish: Wish) -> bool {
         let stops = matches!(wish, Wish::Approve(..) | Wish::Meddle(..) | Wish::Abort(_) | Wish::Rollback(_));
-        let stops = stops || matches!(wish, Wish::Dismiss(_));
+        let stops = stops || matches!(wish, Wish::Dismiss(_) | Wish::Adopt(_));
         match self {
             Self::AbortAndRollback => stops,
             Self::HoldPinVeto => !stops || matches!(wish, Wish::Approve(..)),
@@ -89,7 +89,7 @@ pub(super) struct Config {
     pub(super) by_hand: u8,
     /// Deployment 1 is live at the start.
     pub(super) live_at_start: bool,
-    /// The front serves a stack that nobody here knows at the start: the journal was lost.
+    /// The front serves a stack that nobody here knows at the start, the stranger if there is one: the journal was lost.
     pub(super) unknown_at_start: bool,
     /// The front compares generations.
     pub(super) fenced: bool,
@@ -110,7 +110,7 @@ pub(super) struct Config {
     pub(super) silent: Option<HookPoint>,
     /// The first so many builds are adoptions of the stack that is there.
     pub(super) adopts: u8,
-    /// A stack with the number 2 bears our mark, and the journal, which is older, does not know it.
+    /// A stack with the number 2 bears our mark, and the journal, which is older or new, does not know it.
     pub(super) stranger: bool,
     /// Where users are sent when what is live stays down.
     pub(super) recover: RecoverTo,

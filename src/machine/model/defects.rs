@@ -1,4 +1,4 @@
-//! The check can fail: each of the rules R1 to R26 and R30 to R54, R58, R59, R61, R62 and R66, taken out, breaks a promise (`promotion.rs` beside this does the
+//! The check can fail: each of the rules R1 to R26 and R30 to R54, R58, R59, R61, R62, R64, R65 and R66, taken out, breaks a promise (`promotion.rs` beside this does the
 //! same to R27 to R29). Where a second rule would still catch what the first one lets through, both are out; the table says so.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ const RECOVERY: Config = Config { recover: RecoverTo::Standby, ..PLAIN };
 const ALWAYS_ON: Config = Config { live_at_start: false, fenced: false, always_on: true, ..PLAIN };
 const TWO_CONTROLLERS: Config = Config { controllers: 2, ..PLAIN };
 
-const DEFECTS: [Defect; 63] = [
+const DEFECTS: [Defect; 66] = [
     defect(
         "R1 intent is durable before the effect leaves",
         "1. ... and never",
@@ -342,17 +342,38 @@ const DEFECTS: [Defect; 63] = [
     ),
     defect(
         "R58 a person ends strangers only",
-        "3. every deployment ends",
+        "4. commands end",
         &[58],
         Config { stranger: true, ..PLAIN },
         Budget { wishes: 1, ..B },
     ),
     defect(
         "R59 what was let go is not ended by a command",
-        "1. an adoption takes",
+        "4. commands end",
         &[59],
         ADOPTION,
         Budget { wishes: 2, ..B },
+    ),
+    defect(
+        "R64 an adopted stranger that fails is not torn down",
+        "2. what was adopted",
+        &[64],
+        Config { stranger: true, builds: 0, ..PLAIN },
+        Budget { wishes: 1, flap: 1, ..B },
+    ),
+    defect(
+        "R39 an adopted stranger that is lost is not made again",
+        "what was adopted is never stood up",
+        &[39],
+        Config { stranger: true, builds: 0, ..PLAIN },
+        Budget { wishes: 1, die: 1, ..B },
+    ),
+    defect(
+        "R65 no deployment begins under a number that a stack carries",
+        "1. no deployment takes",
+        &[65],
+        Config { stranger: true, ..PLAIN },
+        B,
     ),
 ];
 

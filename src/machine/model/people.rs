@@ -2,15 +2,18 @@
 
 use super::{
     actions::Action,
-    canon::{id, text},
+    canon::{self, id, text},
     config::Config,
     promises::Promise,
     world::{Id, Person, Request, Wish, World},
 };
-use crate::machine::{Command, Event, GateName, Number, Phase};
+use crate::machine::{Command, Event, GateName, Key, Number, Phase};
 
 /// Who asks for every deployment.
 pub(super) const ASKER: &str = "asker";
+
+/// The keys of adoptions begin here, above those of builds.
+const ADOPTIONS: u8 = 100;
 
 /// Who is named at a guarded gate, and approves.
 pub(super) const NAMED: &str = "named";
@@ -55,6 +58,9 @@ impl Config {
         if self.stranger || self.adopts > 0 {
             world.cloud.stacks.iter().flatten().for_each(|t| may(Wish::Dismiss(t.owner)));
         }
+        if self.stranger {
+            world.cloud.stacks.iter().flatten().for_each(|t| may(Wish::Adopt(t.owner)));
+        }
         env.vetoes().iter().for_each(|v| may(Wish::Unveto(u8::try_from(v.release).unwrap())));
     }
 
@@ -72,6 +78,12 @@ impl Config {
             Wish::Veto(release) => Command::Veto(release.into(), text()),
             Wish::Unveto(release) => Command::Unveto(release.into()),
             Wish::Dismiss(id) => Command::DismissStranger(number(id), text()),
+            Wish::Adopt(id) => {
+                // Each is another one, though it may be of the same stack.
+                let key = Key([ADOPTIONS + u8::try_from(w.core.env.keys.len()).unwrap(); 16]);
+                let (release, plan) = (canon::draft(self), self.plan());
+                Command::AdoptStranger { number: number(id), key, release, plan }
+            }
         };
         if let Wish::Abort(id) = wish
             && !self.on(22)
@@ -81,7 +93,7 @@ impl Config {
         let Ok(event) = self.base(w, c).env.command(&command, wish.by()) else { return };
         let meant = match wish {
             Wish::Approve(id, _) | Wish::Meddle(_, id, _) => named(&event) == Some(id),
-            Wish::Abort(id) | Wish::Rollback(id) | Wish::Dismiss(id) => named(&event) == Some(id),
+            Wish::Abort(id) | Wish::Rollback(id) | Wish::Dismiss(id) | Wish::Adopt(id) => named(&event) == Some(id),
             _ => true,
         };
         if !meant {
@@ -93,7 +105,24 @@ impl Config {
         if matches!(wish, Wish::Meddle(person, _, gate) if !may_open(person, gate)) {
             w.told.broken = Some(Promise::WrongApprover);
         }
+        let is_ours_to_name = self.is_a_stranger(w, c, &event);
         self.commit(w, c, &event, None, true);
+        if !is_ours_to_name {
+            w.told.broken = Some(Promise::NoStranger);
+        }
+    }
+
+    /// Whether what a person ends or adopts by its number is a stack that the journal does not know, and not somebody else's.
+    fn is_a_stranger(&self, w: &World, c: usize, event: &Event) -> bool {
+        let (Event::StrangerDismissed { number, .. } | Event::Accepted { number, stranger: true, .. }) = event else {
+            return true;
+        };
+        let (core, number) = (self.base(w, c), *number);
+        let under_way = core.env.active().into_iter().chain(core.env.queue()).any(|d| d.number == number);
+        let kept = [core.live(), core.standby()].contains(&id(number));
+        let theirs = self.adopts > 0 && w.told.adopting.has(id(number));
+        let stranger = core.env.strangers().contains(&number) && !theirs;
+        stranger && !under_way && !kept && core.env.retiring().iter().all(|r| r.number != number)
     }
 }
 
@@ -141,6 +170,7 @@ fn named(event: &Event) -> Option<Id> {
         | Event::RollbackRequested { number, .. }
         | Event::UndoOrdered { number, .. }
         | Event::RollbackWentCold { number, .. }
+        | Event::Accepted { number, stranger: true, .. }
         | Event::StrangerDismissed { number, .. } => Some(id(*number)),
         _ => None,
     }

@@ -5,10 +5,11 @@ use super::{
     canon::{Core, id},
     config::Config,
     source,
-    world::{Id, Look, Request, UNKNOWN, World},
+    world::{Id, Look, Request, STRANGER, UNKNOWN, World},
 };
 use crate::machine::{
-    Condition, Deployment, DeploymentState, Event, Health, HookPoint, Key, Number, Otherwise, Outcome, Phase, Trigger,
+    Condition, Deployment, DeploymentState, Environment, Event, Health, HookPoint, Key, Number, Otherwise, Outcome,
+    Phase, Trigger,
 };
 
 /// A promise that is judged when something happens, not by looking at a state.
@@ -44,6 +45,8 @@ pub(super) enum Promise {
     OrderedToNobody,
     TakenFromUnknown,
     CalledUpTooSoon,
+    NoStranger,
+    NotItsOwn,
 }
 
 type Holds = fn(&Config, &World) -> bool;
@@ -55,7 +58,7 @@ macro_rules! kept {
 }
 
 /// Each has the promise of ARCHITECTURE.md that it belongs to in its name. The state alone is judged first, then what happened.
-pub(super) const PROMISES: [(&str, Holds); 42] = [
+pub(super) const PROMISES: [(&str, Holds); 44] = [
     ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).is_none_or(|n| w.told.passed.has(n))),
     ("1. ... and that was approved where a gate asks", |c, w| {
         c.gate_cutover.is_none() || served(w).is_none_or(|n| w.told.may_serve.has(n))
@@ -101,7 +104,8 @@ pub(super) const PROMISES: [(&str, Holds); 42] = [
     ("1. an adoption takes the traffic from nobody", |c, w| {
         let nobody = w.cloud.front.serves == 0 && w.cloud.front.generation > 0;
         // Without rule R38 what is let go is not known as such.
-        c.adopts == 0 || !c.on(38) || w.told.ordinary || w.told.by_hand || !nobody
+        let left_to_it = c.adopts > 0 || c.stranger && c.unknown_at_start && w.told.dismissed.is_empty();
+        !left_to_it || !c.on(38) || w.told.ordinary || w.told.by_hand || !nobody
     }),
     ("nothing is judged by time in which nobody looked", kept!(JudgedUnwatched)),
     ("no order is called late that was never given", kept!(NeverGiven)),
@@ -112,6 +116,8 @@ pub(super) const PROMISES: [(&str, Holds); 42] = [
     ("no front is given an order that it cannot take", kept!(OrderedToNobody)),
     ("1. a drift takes no users from a stack that nobody here knows", kept!(TakenFromUnknown)),
     ("what goes up and down is called up only once it has stayed good", kept!(CalledUpTooSoon)),
+    ("4. commands end and adopt strangers only", kept!(NoStranger)),
+    ("1. no deployment takes a stack that was there for its own", kept!(NotItsOwn)),
 ];
 
 /// Who has the traffic by our order.
@@ -129,13 +135,14 @@ fn never_to_the_rejected(c: &Config, w: &World) -> bool {
     w.core.env.ended().iter().filter(|e| id(e.number) == served).all(|e| good(e.outcome))
 }
 
-fn accounted(_: &Config, w: &World) -> bool {
+fn accounted(c: &Config, w: &World) -> bool {
     let env = &w.core.env;
     let known = |n: Id| {
         let under_way = env.active().iter().copied().chain(env.queue()).any(|d| id(d.number) == n);
         under_way
             || w.told.dismissed.has(n)
             || env.ended().iter().any(|e| id(e.number) == n)
+            || c.skips(env, n)
             || env.strangers().iter().any(|s| id(*s) == n)
     };
     (1..=id(env.last_number())).all(known)
@@ -155,9 +162,10 @@ fn is_clean(c: &Config, w: &World) -> bool {
     if rest.may_be_ended {
         return true;
     }
-    // What was adopted and is lost stays lost; everything else is started again for ever.
+    // What was adopted and is lost stays lost, a stranger until it was found good; everything else is started again for ever.
     let ready = |n: &Id, t: &super::world::Thing| t.owner == *n && t.condition == Condition::Ready;
-    let there = |n: &Id| w.told.adopting.has(*n) || w.cloud.stacks.iter().flatten().any(|t| ready(n, t));
+    let lost = |n: Id| w.told.adopting.has(n) && !(c.stranger && w.told.good.has(n));
+    let there = |n: &Id| lost(*n) || w.cloud.stacks.iter().flatten().any(|t| ready(n, t));
     let good = |t: &super::world::Thing| ready(&w.core.live(), t) && t.health == Health::Passing;
     let live_is_good = w.core.live() == 0 || w.cloud.stacks.iter().flatten().any(good);
     // What cannot be torn down because users may still reach it.
@@ -187,6 +195,12 @@ fn failed_before(base: &Core, key: Key) -> bool {
 }
 
 impl Config {
+    /// Whether a number was skipped and not given out, because a stranger carries a higher one.
+    fn skips(&self, env: &Environment, n: Id) -> bool {
+        let given = env.keys.iter().any(|(_, number)| id(*number) == n);
+        self.stranger && !self.live_at_start && n < STRANGER && !given
+    }
+
     /// What an event promises, judged at the moment it is written.
     pub(super) fn judge_event(&self, w: &mut World, base: &Core, event: &Event, look: Option<&Look>) {
         let well = |n: Id| {
@@ -197,7 +211,7 @@ impl Config {
         self.judge_alive(w, base, event, look);
         let told = &mut w.told;
         match event {
-            Event::Accepted { key, .. } => {
+            Event::Accepted { key, stranger: false, .. } => {
                 let build = key.0[0] - 1;
                 if told.accepted.has(build) && !failed_before(base, *key) {
                     told.broken = Some(Promise::ActedTwice);
@@ -283,6 +297,10 @@ impl Config {
         if self.source.is_there() && w.told.defined[usize::from(id)] == 0 {
             w.told.broken = Some(Promise::NotDefined);
         }
+        let is_there = w.cloud.stacks[self.slot(id)].is_some();
+        if self.stranger && w.told.adopting.has(id) && !w.told.good.has(id) && !is_there {
+            w.told.broken = Some(Promise::AdoptedStoodUp);
+        }
         if !self.hooks_passed(&w.cloud, &w.told, id, |at| at == HookPoint::BeforeProvisioning) {
             w.told.broken = Some(Promise::StoodUpBeforeHooks);
         }
@@ -303,7 +321,7 @@ impl Config {
         if w.core.env.retiring().iter().any(|r| r.number == Number(owner.into()) && r.hook().is_some()) {
             w.told.broken = Some(Promise::TornDownBeforeHooks);
         }
-        if w.told.adopting.has(owner) && !w.told.good.has(owner) {
+        if w.told.adopting.has(owner) && !w.told.good.has(owner) && !w.told.dismissed.has(owner) {
             w.told.broken = Some(Promise::AdoptedTornDown);
         }
         w.told.torn.add(owner);

@@ -117,8 +117,13 @@ impl Config {
     pub(super) fn judge_hooks(&self, w: &mut World, base: &Core, event: &Event) {
         let told = &mut w.told;
         match event {
-            Event::Accepted { number, release, plan, .. } => {
-                if release.adopts.is_some() {
+            Event::Accepted { number, release, plan, stranger, .. } => {
+                let served = w.cloud.front.serves == id(*number);
+                if *stranger && !served && !told.adopting.has(id(*number)) {
+                    // Whatever was known of it before: it has to pass the checks of this deployment.
+                    told.passed.remove(id(*number));
+                }
+                if release.adopts.is_some() || *stranger {
                     told.adopting.add(id(*number));
                 }
                 if has_hooks(plan) {
@@ -134,7 +139,7 @@ impl Config {
                 }
             }
             Event::CutOverOrdered { number, .. } => {
-                told.ordinary |= self.adopts > 0 && !told.adopting.has(id(*number));
+                told.ordinary |= (self.adopts > 0 || self.stranger) && !told.adopting.has(id(*number));
             }
             Event::Succeeded { number } => {
                 if told.adopting.has(id(*number)) {

@@ -8,7 +8,7 @@ use super::{
     promises::Promise,
     runs::Run,
     source::Repository,
-    world::{Cloud, Controller, Front, Hand, Ids, Look, Request, Thing, Told, UNKNOWN, World},
+    world::{Cloud, Controller, Front, Hand, Ids, Look, Request, STRANGER, Thing, Told, UNKNOWN, World},
 };
 use crate::machine::{Command, Condition, Event, Health, Key, Number, Phase, Refusal, Release, ReleaseDraft, Trigger};
 
@@ -25,12 +25,13 @@ impl Config {
             before = (1, 1);
         }
         if self.unknown_at_start {
-            (cloud.front.serves, told.by_hand) = (UNKNOWN, true);
+            (cloud.front.serves, told.by_hand) = (if self.stranger { STRANGER } else { UNKNOWN }, true);
         }
         if self.stranger {
-            cloud.stacks[self.slot(2)] = Some(Thing { owner: 2, condition: Condition::Ready, health: Health::Passing });
+            let (owner, condition, health) = (STRANGER, Condition::Ready, Health::Passing);
+            cloud.stacks[self.slot(owner)] = Some(Thing { owner, condition, health });
             // Whoever made it knew that it may have the traffic.
-            told.passed.add(2);
+            told.passed.add(owner);
         }
         cloud.adoptee = (self.adopts > 0).then_some(0);
         let core = canon::start(self);
@@ -350,6 +351,11 @@ impl Config {
                 let again =
                     |t: Thing| if t.condition == Condition::Failed { Thing { owner: t.owner, ..new } } else { t };
                 *slot = Some(slot.map_or(new, again));
+            }
+            Request::Revive(id) => {
+                if let Some(thing) = stacks[self.slot(id)].as_mut().filter(|t| t.condition == Condition::Failed) {
+                    (thing.condition, thing.health) = (Condition::Creating, Health::Unknown);
+                }
             }
             Request::Stage(id) if stacks[self.slot(id)].is_some() => front.staged = id,
             Request::Stage(_) => {}

@@ -26,7 +26,7 @@ const ENOUGH: usize = 40_000;
 const B: Budget = NOTHING_WRONG;
 
 /// Small worlds that together reach every kind of event.
-const SMALL: [Config; 24] = [
+const SMALL: [Config; 26] = [
     Config { stranger: true, budget: Budget { wishes: 2, ..B }, ..PLAIN },
     Config { budget: Budget { wishes: 1, flap: 1, ..B }, ..PLAIN },
     Config { retain: Retain::None, budget: Budget { create_fails: 1, retire_fails: 1, ..B }, ..PLAIN },
@@ -77,6 +77,15 @@ const SMALL: [Config; 24] = [
     },
     Config { front: Obedience::Refuses, budget: Budget { wishes: 2, ..B }, ..PLAIN },
     Config { strayed: 4, people: People::HoldPinVeto, budget: Budget { drift: 2, wishes: 1, ..B }, ..PLAIN },
+    Config { stranger: true, builds: 0, budget: Budget { wishes: 2, flap: 1, ..B }, ..PLAIN },
+    Config {
+        stranger: true,
+        live_at_start: false,
+        unknown_at_start: true,
+        builds: 0,
+        budget: Budget { wishes: 2, ..B },
+        ..PLAIN
+    },
     Config { slow_checks: true, budget: Budget { away: 1, flap: 1, ..B }, ..PLAIN },
     Config { flapped: 1, builds: 0, budget: Budget { flap: 3, ..B }, ..PLAIN },
     Config { looped: true, budget: Budget { flap: 1, ..B }, ..PLAIN },
@@ -106,7 +115,8 @@ fn words(core: &Core) -> String {
         };
         let called = if d.operator_needed { "!" } else { "" };
         let awaits = if d.release.awaits_definition() { " undefined" } else { "" };
-        let adopts = if d.release.adopts.is_some() { " adopts" } else { "" };
+        let stranger = if env.is_stranger(d.number) { " of before" } else { "" };
+        let adopts = if d.release.adopts.is_some() { " adopts" } else { stranger };
         let hooks = hooks(&d.progress);
         say(format_args!("{}:{phase}{called} {:?}{awaits}{adopts}{hooks} ", d.number, d.trigger));
     }

@@ -16,6 +16,9 @@ pub(super) type Id = u8;
 /// A stack that no journal knows: somebody else's, or from before a journal that was lost.
 pub(super) const UNKNOWN: Id = 7;
 
+/// The stack of an installation's own that its journal, which was put back or began anew, does not know.
+pub(super) const STRANGER: Id = 2;
+
 /// A set of numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Ids(u16);
@@ -132,6 +135,8 @@ pub(super) enum Request {
         id: Id,
         patient: bool,
     },
+    /// Start again what is there and is not ours to make.
+    Revive(Id),
 }
 
 /// Somebody at a guarded gate who was not named.
@@ -158,6 +163,8 @@ pub(super) enum Wish {
     Unveto(u8),
     /// End a stack, by its number.
     Dismiss(Id),
+    /// Make a stack live that the journal does not know, by its number.
+    Adopt(Id),
 }
 
 /// One look at the world, held by a controller.
@@ -259,7 +266,7 @@ pub(super) struct Told {
     pub(super) defined: [u8; N],
     /// Deployments whose plan has hooks.
     pub(super) hooked: Ids,
-    /// Deployments that adopt, and those of them that were found good.
+    /// Deployments that adopt, somebody else's stack or a stranger, and those of them that were found good.
     pub(super) adopting: Ids,
     pub(super) good: Ids,
     /// Deployments whose way back a person gave up: their order may yet arrive, and is mended.

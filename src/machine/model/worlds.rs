@@ -59,13 +59,48 @@ pub(super) const PLAIN: Config = Config {
     off: &[],
 };
 
+/// The same with a stack that the journal does not know, and no build.
+const STRANGER: Config = Config { stranger: true, builds: 0, ..PLAIN };
+
 /// What the normal test run explores.
-pub(super) const WORLDS: [Config; 58] = [
+pub(super) const WORLDS: [Config; 63] = [
     Config {
         name: "a stack that the journal, which was put back, does not know",
         stranger: true,
         budget: Budget { wishes: 1, drift: 1, ..NOTHING_WRONG },
         ..PLAIN
+    },
+    Config {
+        name: "a stranger that is adopted, and fails or is ended meanwhile",
+        budget: Budget { wishes: 2, flap: 1, ..NOTHING_WRONG },
+        ..STRANGER
+    },
+    Config {
+        name: "a stranger that is adopted, and dies",
+        budget: Budget { wishes: 1, die: 1, crash: 1, lose: 1, ..NOTHING_WRONG },
+        ..STRANGER
+    },
+    Config {
+        name: "a stranger that has the users, and a journal that was lost",
+        live_at_start: false,
+        unknown_at_start: true,
+        budget: Budget { wishes: 3, flap: 1, lose: 1, ..NOTHING_WRONG },
+        ..STRANGER
+    },
+    Config {
+        name: "a stranger that has the users, a journal that was lost, and a build",
+        live_at_start: false,
+        unknown_at_start: true,
+        builds: 1,
+        budget: Budget { wishes: 1, ..NOTHING_WRONG },
+        ..STRANGER
+    },
+    Config {
+        name: "a stranger, front without compare-and-set",
+        live_at_start: false,
+        fenced: false,
+        budget: Budget { wishes: 3, repeat: 1, ..NOTHING_WRONG },
+        ..STRANGER
     },
     Config {
         name: "one controller",

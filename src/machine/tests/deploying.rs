@@ -203,7 +203,7 @@ fn a_stack_with_a_number_never_given_out_is_left_alone_and_its_number_skipped() 
     assert_eq!(story.env.strangers(), [n(3), n(5)]);
     story.ask(&build(2, &Plan::default())).unwrap();
     assert_eq!(story.env.last_number(), n(6));
-    assert!(story.apply(Event::StrangerFound { number: n(6) }).is_err());
+    assert!(story.apply(Event::StrangerFound { number: n(5) }).is_err());
 }
 
 #[test]
@@ -219,10 +219,15 @@ fn a_stack_that_nobody_remembers_is_swept_up() {
 }
 
 #[test]
-fn a_stack_of_a_queued_deployment_is_no_orphan() {
+fn a_stack_with_the_number_of_a_queued_deployment_is_a_stranger_and_the_deployment_ends() {
     let mut story = Story::new();
     story.up_to_baking(1, &Plan::default());
     story.ask(&build(2, &Plan::default())).unwrap();
     story.stacks(&[well(1), well(2)]);
-    assert_eq!(story.tick(), None);
+    assert_eq!(story.tick(), Some(Event::StrangerFound { number: n(2) }));
+    assert_eq!((story.tick(), story.effects()), (None, vec![]));
+    let (state, why) = story.env.deployment_state(n(2)).unwrap();
+    assert_eq!((state, why.unwrap().contains("deploy it again")), (DeploymentState::Failed, true));
+    story.ask(&build(3, &Plan::default())).unwrap();
+    assert_eq!(story.env.queue()[0].number, n(3));
 }

@@ -13,6 +13,7 @@ mod promotion;
 mod records;
 mod rollback;
 mod sources;
+mod strangers;
 mod terms;
 
 use std::sync::Arc;

@@ -155,6 +155,7 @@ fn retire(env: &mut Environment, number: u32) {
         hooks: Vec::new(),
         progress: HookProgress::default(),
         release: None,
+        stranger: false,
     });
 }
 

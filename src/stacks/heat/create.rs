@@ -32,6 +32,9 @@ impl Heat {
         if self.there(name).await? {
             return Ok(());
         }
+        if spec.stranger {
+            return Err(StepError::Refused(format!("{name} is gone, and what was there before is not made again")));
+        }
         let answer = self.make(spec, &definition).await.map_err(|why| masked(why, spec));
         self.remember(name, &answer);
         answer

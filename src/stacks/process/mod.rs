@@ -48,7 +48,7 @@ use self::{
     folder::{Durable, InstancePhase, Spec, StackFolder, replace},
     identity::Mark,
 };
-use super::{Logs, LogsFrom, Needs, SeenStack, StackDriver, StackSpec, StackStatus, StepError};
+use super::{Logs, LogsFrom, MadeFrom, Needs, SeenStack, StackDriver, StackSpec, StackStatus, StepError};
 use crate::{
     log_file::for_last_words,
     machine::{EnvironmentId, RetirePermit, StackName},
@@ -190,6 +190,11 @@ impl StackDriver for Process {
         Definition::parse(definition).map(drop)
     }
 
+    async fn made_from(&self, name: &StackName) -> Result<Option<MadeFrom>, StepError> {
+        let name = name.clone();
+        self.blocking(move |inner| inner.made_from(&name)).await.map(Some)
+    }
+
     fn reads_this_host(&self) -> bool {
         true
     }
@@ -222,6 +227,9 @@ impl Inner {
                 "the stack definition of {name} wants the secret {missing}, which the pipeline does not hand over: add \
                  it to [secrets] and to `stack.secrets`, and deploy again"
             )));
+        }
+        if !folder.exists() && wanted.stranger {
+            return Err(StepError::Refused(format!("{name} is gone, and what was there before is not made again")));
         }
         if !folder.exists() {
             let _serial = lock(&self.folder).map_err(failed)?;
@@ -279,6 +287,16 @@ impl Inner {
                  touched; see `pointsman serve --help` for --moved and --new-installation"
             ))),
         }
+    }
+
+    fn made_from(&self, name: &StackName) -> Result<MadeFrom, StepError> {
+        let folder = StackFolder::of(&self.folder, name);
+        if !folder.exists() || folder.is_retiring() {
+            return Err(StepError::Refused(format!("{name} is gone, or is being torn down")));
+        }
+        self.is_here(&folder, name)?;
+        let spec = folder.spec().map_err(|error| unavailable(&format!("what {name} is cannot be read"), &error))?;
+        Ok(MadeFrom { release: spec.release, definition: spec.definition })
     }
 
     fn retire(&self, name: &StackName) -> Result<(), StepError> {
