@@ -270,7 +270,11 @@ impl Ledger {
     }
 
     /// Copies the state before the first record of a newer level. What has to be recorded is recorded also when that fails.
-    fn keep_a_way_back(&self, undo: &Undo, requests: &[Request]) {
+    fn keep_a_way_back(&mut self, undo: &Undo, requests: &[Request]) {
+        if self.options.aside.is_some() && self.folded.level > undo.level {
+            // It removes older snapshots, which are to be copied.
+            self.wait_for_snapshot();
+        }
         if let Some(aside) = self.options.aside.as_ref().filter(|_| self.folded.level > undo.level) {
             let (level, was, records) = (self.folded.level, undo.level, undo.seq);
             let at = requests.iter().map(|request| request.at).min().unwrap_or(Millis(0));
@@ -341,14 +345,19 @@ impl Ledger {
         let thread = std::thread::Builder::new().name("snapshot".into());
         self.snapshot = thread.spawn(move || snapshot_and_tidy(&*storage, number, &folded)).ok();
     }
+
+    /// Waits until the snapshot that is being written, if there is one, is written or given up.
+    fn wait_for_snapshot(&mut self) {
+        if let Some(thread) = self.snapshot.take() {
+            let _ = thread.join(); // It logs what went wrong.
+        }
+    }
 }
 
 impl Drop for Ledger {
     fn drop(&mut self) {
         // So that the lock is free, and nothing writes any more, when the journal is closed.
-        if let Some(thread) = self.snapshot.take() {
-            let _ = thread.join();
-        }
+        self.wait_for_snapshot();
     }
 }
 
