@@ -190,6 +190,15 @@ are one way) is said first, and asked about at a terminal.
 Exit codes with --watch: 0 the stack before has the traffic, 1 failed, 124 not ended within --timeout; 2 nothing was \
 rolled back because somebody said no."
 );
+pub(super) const RESTART: &str = asking!(
+    "Examples:
+  pointsman restart shop/prod --reason \"it leaks memory\"
+  pointsman restart shop/prod 1                 only instance 1
+
+Only what is live, and not while users are being moved or a deployment is watched. With one instance users wait at the \
+built-in front until it is back. It follows to the end; Ctrl-C ends only the following.
+Exit codes: 0 every instance was started again and passes, 1 one did not come back, and the others were left running."
+);
 pub(super) const ABORT: &str = asking!(
     "Example:
   pointsman abort shop/prod --reason \"wrong build\" --watch

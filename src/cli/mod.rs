@@ -23,6 +23,7 @@ pub mod logs;
 pub mod preview;
 pub mod promote;
 mod rail;
+pub mod restart;
 pub mod sample;
 pub mod screen;
 pub mod serve;
@@ -157,6 +158,11 @@ client! {
     /// Put the previous stack back
     #[command(after_long_help = help::ROLLBACK)]
     Rollback { #[command(flatten)] wish: act::Back, },
+    /// Start what is live again, one instance after the other
+    ///
+    /// Each instance is ended and started, and only when it is up and passes the checks is the next one ended.
+    #[command(after_long_help = help::RESTART)]
+    Restart { #[command(flatten)] wish: restart::Wish, },
     /// Stop a deployment before users see it
     #[command(after_long_help = help::ABORT)]
     Abort { #[command(flatten)] wish: act::Under, },
@@ -267,6 +273,7 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
         Client::Adopt { wish, server } => adopt::adopt(&server, wish).await,
         Client::Promote { wish, server } => promote::promote(&server, wish).await,
         Client::Rollback { wish, server } => act::back(&server, wish).await,
+        Client::Restart { wish, server } => restart::restart(&server, wish).await,
         Client::Abort { wish, server } => act::under(&server, "abort", wish).await,
         Client::Approve { wish, server } => act::under(&server, "approve", wish).await,
         Client::Hold { wish, server } => act::whole(&server, "hold", wish).await,

@@ -121,18 +121,8 @@ impl<'a> Rail<'a> {
         Ok(())
     }
 
-    /// Asks, and goes on asking while nobody answers: the deployment goes on when the controller is back.
     async fn ask<T: Told>(&self, path: &str) -> Result<Answer<T>, ClientError> {
-        let clock = Clock::real();
-        let begun = clock.now();
-        loop {
-            match self.connection.look(path).await {
-                Err(error) if error.may_pass() && u128::from(clock.now().since(begun).0) < AWAY.as_millis() => {
-                    clock.wait(PAUSE).await;
-                }
-                answer => return answer,
-            }
-        }
+        patiently(self.connection, path).await
     }
 
     async fn show_steps(&mut self) -> anyhow::Result<()> {
@@ -192,6 +182,20 @@ impl<'a> Rail<'a> {
         let (whole, reason) = (seconds(self.last.saturating_sub(self.began)), reason.unwrap_or_default());
         let (state, begins) = (coloured(&state.replace('_', " ")), format!("{}/{}", self.environment, self.number));
         say(format!("{begins}  {state} after {whole}{reason}"));
+    }
+}
+
+/// Asks, and goes on asking while nobody answers: what is under way goes on when the controller is back.
+pub async fn patiently<T: Told>(connection: &Connection, path: &str) -> Result<Answer<T>, ClientError> {
+    let clock = Clock::real();
+    let begun = clock.now();
+    loop {
+        match connection.look(path).await {
+            Err(error) if error.may_pass() && u128::from(clock.now().since(begun).0) < AWAY.as_millis() => {
+                clock.wait(PAUSE).await;
+            }
+            answer => return answer,
+        }
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) struct Row {
     pin_version: Option<String>,
     last_failure: Option<Ended>,
     down: Option<Down>,
+    restart: Option<Restart>,
     straying: Option<Straying>,
     needs_operator: bool,
     hooks: Vec<Hook>,
@@ -51,6 +52,13 @@ struct Release {
 struct Down {
     since: String,
     reason: String,
+}
+
+#[derive(Deserialize)]
+struct Restart {
+    instance: Option<u64>,
+    back: Option<u64>,
+    of: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -216,6 +224,11 @@ impl Row {
         }
         if self.needs_operator {
             notes.push("a person is needed".to_owned());
+        }
+        if let Some(restart) = &self.restart {
+            let what = restart.instance.map_or("restarting".to_owned(), |n| format!("restarting instance {n}"));
+            let far = restart.back.zip(restart.of).map(|(back, of)| format!(": {back} of {of} back"));
+            notes.push(what + &far.unwrap_or_default());
         }
         if self.candidate.as_ref().is_some_and(|c| c.state == "awaiting_approval") {
             notes.push("awaiting approval".to_owned());

@@ -35,6 +35,22 @@ pub struct Environment {
     pub one_way: Vec<String>,
     /// What it waits for, in one sentence.
     pub next: String,
+    /// How far what is live is started again.
+    #[serde(deserialize_with = "nullable")]
+    pub restart: Option<Restart>,
+}
+
+/// How far a restart is.
+#[derive(Debug, Deserialize)]
+pub struct Restart {
+    /// The number of its order.
+    pub order: u64,
+    /// How many instances are back.
+    #[serde(deserialize_with = "nullable")]
+    pub back: Option<u64>,
+    /// How many it is for.
+    #[serde(deserialize_with = "nullable")]
+    pub of: Option<u64>,
 }
 
 /// All environments, in the order of promotion within each pipeline.
@@ -94,6 +110,10 @@ pub struct Event {
     pub kind: String,
     /// The deployment that it is about, if it is about one.
     pub number: Option<u64>,
+    /// The number of the order, if it is about a restart.
+    pub order: Option<u64>,
+    /// The reason, where it has one.
+    pub reason: Option<String>,
 }
 
 /// What a promotion would change.
@@ -178,7 +198,6 @@ pub struct Done {
     /// Environment that it is about.
     pub environment: EnvironmentId,
     /// Event that was recorded.
-    #[expect(dead_code, reason = "an answer without it is none")]
     pub event: Event,
 }
 

@@ -50,7 +50,7 @@ fn needs(method: &Method, action: &str) -> Role {
         // What applications write may be more than everybody who may look is to read.
         (&Method::GET | &Method::HEAD, "logs") => Role::Deployer,
         (&Method::GET | &Method::HEAD, _) => Role::Viewer,
-        (&Method::POST, "deploy" | "promote" | "abort" | "rollback" | "hold") => Role::Deployer,
+        (&Method::POST, "deploy" | "promote" | "abort" | "rollback" | "restart" | "hold") => Role::Deployer,
         (&Method::POST, "approve" | "resume" | "reset" | "retire") => Role::Approver,
         _ => Role::Admin,
     }

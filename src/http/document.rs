@@ -109,8 +109,8 @@ pub(super) fn held_to_what_was_shown(api: &mut OpenApi) {
 
 /// What the outermost layers add, to everything; bodies that may be left out.
 pub(super) fn finish(api: &mut OpenApi) {
-    const NEEDED: [&str; 7] =
-        ["/stacks/retire", "/deploy", "/adopt", "/rollback", "/pin", "/veto", "/hooks/{pipeline}"];
+    const NEEDED: [&str; 8] =
+        ["/stacks/retire", "/restart", "/deploy", "/adopt", "/rollback", "/pin", "/veto", "/hooks/{pipeline}"];
     each(api, |path, operation| {
         add(operation, &[("500", "Defect")]);
         if path.contains('{') {

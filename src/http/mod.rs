@@ -16,6 +16,7 @@ mod place;
 mod problem;
 mod read;
 mod releases;
+mod restart;
 mod rules;
 mod server;
 mod shape;
@@ -133,6 +134,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rules::pin))
         .routes(routes!(rules::veto))
         .routes(routes!(rules::reset_builds))
+        .routes(routes!(restart::restart))
         .routes(routes!(stacks::retire))
         .routes(routes!(strangers::adopt))
         .layer(from_fn_with_state(app.clone(), again::once));

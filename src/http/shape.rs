@@ -34,6 +34,9 @@ pub(super) struct Environment {
     /// Since when what is live does not do its work; null while it does.
     #[schema(required)]
     pub down: Option<Down>,
+    /// How far what is live is started again; null while nobody wants that.
+    #[schema(required)]
+    pub restart: Option<Restart>,
     /// How somebody else repoints the front, or did so lately; null when nobody did.
     #[schema(required)]
     pub straying: Option<Straying>,
@@ -281,6 +284,26 @@ pub(super) struct Standby {
     /// When and for what reason that was; null when it was not so, or is not remembered.
     #[schema(required)]
     pub taken: Option<Taken>,
+}
+
+/// What is live is started again, one instance after the other.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Restart {
+    /// The deployment that is live.
+    pub number: u32,
+    /// The only instance that is meant; null: all of them.
+    #[schema(required)]
+    pub instance: Option<u32>,
+    /// The number of the order, which is in its records.
+    pub order: u64,
+    #[schema(example = "2026-11-26T02:58:12.000Z")]
+    pub since: String,
+    /// How many instances are back and pass their checks; null where nobody has looked yet.
+    #[schema(required)]
+    pub back: Option<usize>,
+    /// How many there are to be started again.
+    #[schema(required)]
+    pub of: Option<usize>,
 }
 
 /// Users were taken from a stack because it was down.

@@ -4,7 +4,7 @@ use super::{
     App,
     shape::{
         Candidate, Down, Ended, Environment, Gate, GateName, Hold, Hook, HookState, Otherwise, PlannedHook, Release,
-        RunningHook, Seen, Stack, Standby, Straying, Taken, Trouble, Veto,
+        Restart, RunningHook, Seen, Stack, Standby, Straying, Taken, Trouble, Veto,
     },
 };
 use crate::{
@@ -28,6 +28,7 @@ pub(super) fn state(id: &EnvironmentId, state: &machine::Environment, sight: &Si
         queue: state.queue().iter().map(|d| deployment(d, sight)).collect(),
         live: state.live().map(|s| stack(s, sight)),
         down: state.down().map(down),
+        restart: state.restart().map(|r| restart(r, sight)),
         straying: state.straying().filter(|s| s.in_a_row > 0).map(straying),
         needs_operator: state.needs_operator(),
         standby: state.standby().map(|s| standby(s, sight)),
@@ -140,6 +141,18 @@ fn stack(s: &machine::Stack, sight: &Sight) -> Stack {
 fn down(down: &machine::Down) -> Down {
     let (since, operator_needed) = (format_time(down.since), down.operator_needed);
     Down { since, reason: down.reason.to_string(), operator_needed }
+}
+
+fn restart(restart: &machine::Restart, sight: &Sight) -> Restart {
+    let far = sight.restarted.filter(|(order, ..)| *order == restart.order);
+    Restart {
+        number: restart.number.0,
+        instance: restart.instance,
+        order: restart.order,
+        since: format_time(restart.since),
+        back: far.map(|(_, back, _)| back),
+        of: far.map(|(.., of)| of),
+    }
 }
 
 fn straying(straying: &machine::Straying) -> Straying {

@@ -120,6 +120,19 @@ pub(super) struct Rollback {
     pub reason: Option<Reason>,
 }
 
+/// Starting what is live again.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RestartLive {
+    /// The deployment that is live.
+    #[schema(required, maximum = 4_294_967_295_u32, value_type = u32, example = 7)]
+    pub number: Option<u32>,
+    /// The only instance that is meant, by its number; all of them, one after the other, when none is named.
+    #[schema(maximum = 4_294_967_295_u32, example = 0)]
+    pub instance: Option<u32>,
+    pub reason: Option<Reason>,
+}
+
 /// Ending a stack that the journal does not know.
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]

@@ -8,7 +8,7 @@
 //! | level | what it was |
 //! |---|---|
 //! | 1 | the first format |
-//! | 2 | what is live is watched (`live_down`, `live_up`, `recovered`), builds counted anew, strangers ended and adopted, `recover` and fronts that are always on in the terms |
+//! | 2 | what is live is watched (`live_down`, `live_up`, `recovered`), builds counted anew, strangers ended and adopted, restarts, `recover` and fronts that are always on in the terms |
 
 use crate::machine::{
     Adopts, Environment, Event, Gate, Hook, HookPoint, Matter, Otherwise, Outcome, Phase, Plan, Recover, RecoverTo,
@@ -78,6 +78,8 @@ pub(super) fn of(event: &Event, before: &Environment) -> u32 {
         Event::LiveDown { number: _, reason: _ }
         | Event::LiveUp { number: _ }
         | Event::Recovered { number: _, to: _, generation: _, reason: _ }
+        | Event::RestartAsked { number: _, instance: _, order: _, reason: _ }
+        | Event::RestartEnded { number: _, order: _, reason: _ }
         | Event::BuildsReset { reason: _ }
         | Event::StrangerDismissed { number: _, reason: _ } => 2,
     }

@@ -103,6 +103,7 @@ impl Environment {
     pub(super) fn live_seen(&self, seen: &Observation, now: Millis) -> Option<Event> {
         let number = self.live.as_ref()?.number;
         match &self.down {
+            None if self.is_restarting(seen) => None,
             None => why_down(number, seen).map(|reason| Event::LiveDown { number, reason }),
             Some(_) => {
                 let settle = self.flaps.as_ref().filter(|_| self.rules.r61()).map_or(Millis(0), Flaps::settle);

@@ -52,11 +52,7 @@ impl Environment {
             Event::WentLive { number, host } => self.went_live(*number, host.as_ref(), at)?,
             Event::Succeeded { number } => self.succeeded(*number, at)?,
             Event::Ended { number, outcome, reason } => self.end_early(*number, *outcome, reason, at)?,
-            Event::RollbackRequested { number, reason } => {
-                self.ask_rollback(*number, reason, entry)?;
-                // A person's rollback holds at once, and in that person's name.
-                self.set_hold(&entry.by, &format!("deployment {number} is rolled back: {reason}").into(), at);
-            }
+            Event::RollbackRequested { number, reason } => self.ask_rollback(*number, reason, entry)?,
             Event::UndoOrdered { number, to, generation, outcome, reason } => {
                 let (to, generation, outcome, reason) = (*to, *generation, *outcome, reason.clone());
                 self.undo_ordered(*number, Phase::Undoing { to, generation, outcome, reason }, generation, at)?;
@@ -83,6 +79,8 @@ impl Environment {
             }
             Event::LiveDown { number, reason } => self.live_down(*number, reason, at)?,
             Event::LiveUp { number } => self.live_up(*number, at)?,
+            Event::RestartAsked { number, instance, order, .. } => self.asked(*number, *instance, *order, at)?,
+            Event::RestartEnded { number, order, .. } => self.restart_ended(*number, *order)?,
             Event::OperatorNeeded { number, reason, about } => self.call_for(*number, *about, (reason, entry)),
             Event::Held { reason } => self.set_hold(&entry.by, reason, at),
             Event::Resumed { .. } => {
@@ -358,6 +356,8 @@ impl Environment {
                 });
             }
         }
+        // It holds at once, and in that person's name.
+        self.set_hold(&entry.by, &format!("deployment {number} is rolled back: {reason}").into(), at);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     deployment_state::DeploymentState,
     event::{Event, Outcome, Trigger},
-    ids::{Key, Number},
+    ids::{Key, Millis, Number},
     release::{GateName, Plan, Release},
     state::{Deployment, Environment, Phase},
 };
@@ -59,6 +59,17 @@ pub enum Command {
         release: Release,
         /// Under which terms.
         plan: Arc<Plan>,
+    },
+    /// Start what is live again, one instance after the other, or only one of them.
+    Restart {
+        /// The deployment that is live.
+        number: Number,
+        /// The only instance that is meant.
+        instance: Option<u32>,
+        /// The time, of which the number of the order is made.
+        at: Millis,
+        /// Why, where whoever asked said so.
+        reason: Option<Arc<str>>,
     },
     /// Any of these that has no reason of its own, and why, for the history.
     Because(Box<Command>, Arc<str>),
@@ -175,6 +186,9 @@ pub enum Refusal {
         /// How that is.
         is: &'static str,
     },
+    /// One restart at a time.
+    #[error("stack {0} is being started again already")]
+    Restarting(Number),
     /// It is so already.
     #[error("{0}")]
     Already(&'static str),
@@ -215,6 +229,9 @@ impl Environment {
             Command::DismissStranger(number, reason) => self.dismiss_stranger(*number, reason),
             Command::AdoptStranger { number, key, release, plan } => {
                 self.adopt_stranger(*number, *key, (release, self.last_release.max(floor)), plan)
+            }
+            Command::Restart { number, instance, at, reason } => {
+                self.restart_command((*number, *instance, *at), reason.as_ref())
             }
             Command::Unveto(release) if !self.vetoes.iter().any(|v| v.release == *release) => {
                 Err(Refusal::Already("that release is not vetoed"))
@@ -402,6 +419,6 @@ pub(super) fn in_order(mut plan: Arc<Plan>) -> Arc<Plan> {
     plan
 }
 
-fn refused(deployment: &Deployment, hint: &'static str) -> Refusal {
+pub(super) fn refused(deployment: &Deployment, hint: &'static str) -> Refusal {
     Refusal::WrongState { number: deployment.number, state: deployment.state(), hint }
 }

@@ -27,6 +27,15 @@ pub enum Effect {
         /// Its name.
         hook: Arc<str>,
     },
+    /// End an instance and start it again, unless that was done for this order.
+    Restart {
+        /// The live stack.
+        number: Number,
+        /// The instance.
+        instance: usize,
+        /// The number of the order.
+        order: u64,
+    },
     /// Point the front at the stack, or at nobody.
     CutOver {
         /// The stack.
@@ -72,6 +81,7 @@ impl Environment {
         );
         due.extend(self.to_freeze(seen).map(Effect::Freeze));
         due.extend(self.stacks_to_ensure(seen).map(Effect::Ensure));
+        due.extend(self.to_restart(seen));
         due.extend(self.hooks_to_run(seen).map(|(number, hook)| Effect::RunHook { number, hook }));
         due.extend(self.to_stage(seen).map(Effect::Stage));
         due.extend(self.retiring.iter().filter_map(|r| self.permit(r, seen, now)).map(Effect::Retire));

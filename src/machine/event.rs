@@ -241,6 +241,29 @@ pub enum Event {
         /// The reason, for people.
         reason: Arc<str>,
     },
+    /// A person wants what is live started again, one instance after the other.
+    RestartAsked {
+        /// The number of the live stack.
+        number: Number,
+        /// The only instance that is meant; none means all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instance: Option<u32>,
+        /// The number of the order, higher than all before: no instance is ended twice for one.
+        order: u64,
+        /// Why, where whoever asked said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Arc<str>>,
+    },
+    /// All that was to be started again is up and passes its checks, or that came to nothing.
+    RestartEnded {
+        /// The number of the stack.
+        number: Number,
+        /// The number of the order.
+        order: u64,
+        /// Why it did not come to its end; nothing when it did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Arc<str>>,
+    },
     /// Trying again does not help; a person must look. What is due is still tried.
     OperatorNeeded {
         /// Which deployment.

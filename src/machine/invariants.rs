@@ -68,6 +68,7 @@ impl Environment {
         }
         hold(self.down.is_none() || live.is_some(), "nothing live is down")?;
         hold(self.flaps.is_none() || live.is_some(), "nothing live was down")?;
+        hold(self.restart.as_ref().is_none_or(|r| r.order == self.last_restart), "a restart is not the last one")?;
         hold(self.drift.is_none_or(|d| d == self.generation), "a drift order is not the last order")?;
         hold(self.queue.len() <= 2, "more than two deployments are queued")?;
         hold(self.queue.iter().all(|d| d.phase == Phase::Queued), "a queued deployment is not queued")?;

@@ -24,6 +24,7 @@ mod model;
 mod observation;
 pub mod promotion;
 mod release;
+mod restarting;
 mod rules;
 mod state;
 mod strangers;
@@ -41,8 +42,11 @@ pub use event::{Entry, Event, Matter, Outcome, Trigger};
 pub use hook::{Hook, HookPoint, HookProgress, HookState, HookView};
 pub use ids::{BadId, BadName, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, StackName};
 pub use invariants::Violation;
-pub use observation::{Condition, DefinitionView, FrontView, Health, Looked, Observation, OrderView, StackView};
+pub use observation::{
+    Condition, DefinitionView, FrontView, Health, InstanceView, Looked, Observation, OrderView, StackView,
+};
 pub use release::{Adopts, Fencing, Gate, GateName, Otherwise, Plan, Recover, RecoverTo, Release, Retain};
+pub use restarting::Restart;
 pub use rules::Rules;
 pub use state::{Deployment, Ended, Environment, Hold, Phase, Promise, Retiring, Stack, Standby, Veto};
 pub use straying::Straying;

@@ -31,12 +31,31 @@ pub struct Observation {
     pub definition: DefinitionView,
     /// The runs of hooks that [`super::Environment::hooks_ordered`] names, as far as they were begun, whether or not they are over.
     pub hooks: Vec<HookView>,
+    /// The instances of the live stack, by their number, while it is started again.
+    pub instances: Vec<InstanceView>,
     /// No order that was ever sent to the front can still change it ([`super::Fencing::quiet`]).
     pub quiet: bool,
     /// What became of the last order to the front that this life of the controller has given.
     pub order: Option<OrderView>,
     /// Since when, and with which breaks, this life of the controller looks.
     pub looked: Looked,
+}
+
+/// One instance of a stack that is started again, as seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct InstanceView {
+    /// The highest order for which it was ended and started again; 0: for none.
+    pub started_for: u64,
+    /// The highest order for which it is being ended, or was.
+    pub ending_for: u64,
+    /// It runs.
+    pub up: bool,
+    /// It passed all checks in this very look.
+    pub passes: bool,
+    /// How often it has ended by itself in a row since then.
+    pub ends: u32,
+    /// How it last ended, or why it does not pass, in one sentence.
+    pub said: Option<Arc<str>>,
 }
 
 /// An order to the front, as whoever gave it knows of it.

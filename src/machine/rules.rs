@@ -120,6 +120,8 @@ rules! {
     r61 = 61,
     /// The time that all lives of the controller have watched counts together.
     r62 = 62,
+    /// An instance is ended for a restart only while those before it are up and pass, and the restart is done when all are.
+    r63 = 63,
     /// A stranger that is adopted is not ours to tear down until it was found good.
     r64 = 64,
     /// No deployment begins under a number that a stack was seen to carry already.

@@ -12,6 +12,7 @@ use super::{
     hook::{Hook, HookProgress},
     ids::{Generation, Key, Millis, Number, Seq},
     release::{Gate, GateName, Plan, Release},
+    restarting::Restart,
     rules::Rules,
     straying::Straying,
 };
@@ -53,6 +54,12 @@ pub struct Environment {
     /// The front is put right, or lately was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) straying: Option<Straying>,
+    /// What is live is started again, one instance after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) restart: Option<Restart>,
+    /// The number of the last order to start it again; 0: there was none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) last_restart: u64,
     /// The front cannot be pointed at nobody, by the terms of the last deployment that began.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) always_on: bool,
@@ -113,6 +120,10 @@ pub struct Deployment {
     /// How far the hooks of its plan are.
     #[serde(default, skip_serializing_if = "HookProgress::is_untouched")]
     pub progress: HookProgress,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn is_false(yes: &bool) -> bool {
@@ -378,6 +389,10 @@ impl Environment {
     /// Whether what is live was called up again, lately.
     pub fn flaps(&self) -> Option<&Flaps> {
         self.flaps.as_ref()
+    }
+    /// Whether what is live is started again.
+    pub fn restart(&self) -> Option<&Restart> {
+        self.restart.as_ref()
     }
     /// Whether somebody else repoints the front, or did so lately.
     pub fn straying(&self) -> Option<&Straying> {

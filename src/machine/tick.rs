@@ -20,6 +20,7 @@ impl Environment {
             return None;
         }
         self.strangers_seen(seen)
+            .or_else(|| self.restart_seen(seen, now))
             .or_else(|| self.live_seen(seen, now))
             .or_else(|| self.drift_seen(seen, now))
             .or_else(|| self.recovery(seen, now))

@@ -161,6 +161,8 @@ pub struct StackDefinition {
     pub secrets: BTreeMap<Arc<str>, Arc<str>>,
     /// Whether the driver can take a stack over that somebody else made.
     pub can_adopt: bool,
+    /// Whether the driver can start instances again.
+    pub can_restart: bool,
     /// Whether its stacks read files of this host, so that an artifact may be a path.
     pub reads_this_host: bool,
     /// What people should know of the definition and the settings, though it is no mistake.

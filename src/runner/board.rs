@@ -34,6 +34,8 @@ pub struct Sight {
     pub serves: Option<Option<Number>>,
     /// The stacks that are there.
     pub stacks: Vec<StackSight>,
+    /// For the last restart that was looked at: its order, how many instances are back, and how many it is for.
+    pub restarted: Option<(u64, usize, usize)>,
     /// What does not work at the moment, newest last: one sentence for each kind of step.
     pub trouble: Vec<Trouble>,
     /// Requests still open, per stack.

@@ -343,7 +343,7 @@ async fn rings(changes: &mut Option<watch::Receiver<u64>>) {
 
 /// Whether something beside the deployments is still to come to its end.
 fn in_transit(state: &Environment) -> bool {
-    !state.retiring().is_empty() || state.drift().is_some() || state.down().is_some()
+    !state.retiring().is_empty() || state.drift().is_some() || state.down().is_some() || state.restart().is_some()
 }
 
 /// Whether anything has a time limit that counts only watched time.
@@ -362,6 +362,7 @@ fn step_name(effect: &Effect) -> String {
         Effect::Freeze(number) => format!("reading the stack definition of deployment {number}"),
         Effect::Ensure(number) => format!("standing up stack {number}"),
         Effect::RunHook { number, hook } => format!("running the hook {hook} of deployment {number}"),
+        Effect::Restart { number, instance, .. } => format!("starting instance {instance} of stack {number} again"),
         Effect::Stage(number) => format!("making stack {number} known to the front"),
         Effect::CutOver { to: Some(number), .. } => format!("pointing the front at stack {number}"),
         Effect::CutOver { to: None, .. } => "pointing the front at nobody".to_owned(),

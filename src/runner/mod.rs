@@ -12,6 +12,7 @@ mod looking;
 mod open;
 mod pacing;
 mod promoting;
+mod restarting;
 mod shared;
 mod source;
 mod spawn;

@@ -21,6 +21,8 @@ pub(super) enum Slot {
     RunHook(Number),
     /// [`Effect::Stage`].
     Stage(Number),
+    /// [`Effect::Restart`]: an instance, for an order.
+    Restart(usize, u64),
     /// [`Effect::CutOver`].
     CutOver(u64),
     /// [`Effect::Retire`].
@@ -36,6 +38,7 @@ impl From<&Effect> for Slot {
             Effect::Ensure(number) => Self::Ensure(*number),
             Effect::RunHook { number, .. } => Self::RunHook(*number),
             Effect::Stage(number) => Self::Stage(*number),
+            Effect::Restart { instance, order, .. } => Self::Restart(*instance, *order),
             Effect::CutOver { generation, .. } => Self::CutOver(generation.0),
             Effect::Retire(permit) => Self::Retire(permit.number()),
         }

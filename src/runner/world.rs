@@ -110,7 +110,9 @@ impl World {
         let view = front.ok().map(|seen| self.front_view(seen.as_ref(), &endpoints));
         let asked = public_question(state, view.as_ref()).map(|number| self.ask_public(number));
         let probed = state.must_probe().filter(|n| endpoints.contains_key(n)).map(|n| self.probe(n, state, &endpoints));
-        let (public, probed) = tokio::join!(OptionFuture::from(asked), OptionFuture::from(probed));
+        let instances = self.see_instances(state, stacks.as_deref());
+        let (public, probed, instances) =
+            tokio::join!(OptionFuture::from(asked), OptionFuture::from(probed), instances);
         if let Some((number, result)) = probed {
             refresh(&mut verdicts, number, result);
         }
@@ -127,8 +129,17 @@ impl World {
         };
         let stacks = stacks.map(|stacks| stacks.into_iter().map(of_seen).collect::<Vec<_>>());
         let public = public.flatten();
-        let observation =
-            Observation { as_of, stacks, front: view, public, definition, hooks, quiet, ..Observation::default() };
+        let observation = Observation {
+            as_of,
+            stacks,
+            front: view,
+            public,
+            definition,
+            hooks,
+            quiet,
+            instances,
+            ..Observation::default()
+        };
         self.show(&observation, state.front_host(), &endpoints, &made);
         Look { observation, endpoints }
     }
@@ -151,6 +162,10 @@ impl World {
                 within(driver.call_limit(), driver.ensure(&spec)).await
             }
             Effect::RunHook { number, hook } => self.run_hook(*number, hook, state, &look.endpoints).await,
+            Effect::Restart { number, instance, order } => {
+                let driver = self.stacks.driver();
+                within(driver.call_limit(), driver.restart(&self.name(*number), *instance, *order)).await
+            }
             Effect::Stage(number) => {
                 let target = self.target(*number, look)?;
                 within(self.front.call_limit(), self.front.stage(&target)).await

@@ -75,12 +75,29 @@ pub struct SeenStack {
     pub made: Option<Millis>,
     /// How it last did, in one sentence with the exit status and its last words.
     pub last_exit: Option<String>,
+    /// Its instances, by number, where the driver can start them again.
+    pub instances: Vec<SeenInstance>,
+}
+
+/// One instance of a stack, as observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenInstance {
+    /// The highest order for which it was ended and started again; 0: for none.
+    pub started_for: u64,
+    /// The highest order for which it is being ended, or was.
+    pub ending_for: u64,
+    /// It runs.
+    pub up: bool,
+    /// How often it has ended by itself in a row since it was last well for a while, or started again.
+    pub ends: u32,
+    /// How it last ended by itself, in one sentence with the exit status and its last words.
+    pub last_exit: Option<String>,
 }
 
 impl SeenStack {
     /// A stack of which nothing stands out.
     pub fn new(name: StackName, status: StackStatus, endpoints: Vec<SocketAddr>) -> Self {
-        Self { name, status, endpoints, remark: None, exits: 0, made: None, last_exit: None }
+        Self { name, status, endpoints, remark: None, exits: 0, made: None, last_exit: None, instances: Vec::new() }
     }
 
     /// The same with a remark.
@@ -189,6 +206,17 @@ pub trait StackDriver: Send + Sync {
     async fn made_from(&self, name: &StackName) -> Result<Option<MadeFrom>, StepError> {
         let _ = name;
         Ok(None)
+    }
+
+    /// Ends an instance, as gently as its stack definition says, and starts it again. Once for each order, which is a number
+    /// that grows: doing it again for the same order does no harm, and an end by order counts as no end by itself.
+    async fn restart(&self, name: &StackName, instance: usize, order: u64) -> Result<(), StepError> {
+        Err(StepError::Refused(format!("instance {instance} of {name} cannot be started again (order {order})")))
+    }
+
+    /// Whether it does [`StackDriver::restart`].
+    fn can_restart(&self) -> bool {
+        false
     }
 
     /// Whether its stacks run on this host, so that the artifact of a release may be a path here.

@@ -54,6 +54,16 @@ pub(crate) fn done(id: &EnvironmentId, before: &Environment, event: &Event) -> S
         Event::Unvetoed { release: number, .. } => {
             format!("the veto of {} in {id} is lifted: it may be deployed again", release(before, *number))
         }
+        Event::RestartAsked { number, instance, .. } => {
+            let what = match instance {
+                Some(instance) => format!("instance {instance}"),
+                None => "each instance, one after the other,".to_owned(),
+            };
+            format!(
+                "{what} of {} in {id} is started again; `pointsman status {id}` shows how far it is",
+                deployment(*number)
+            )
+        }
         Event::StrangerDismissed { number, .. } => format!(
             "stack {number} of {id} is being ended: it is torn down once a look shows that the front does not send users to it; \
              `pointsman stack list {id}` shows it"

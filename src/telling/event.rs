@@ -31,6 +31,12 @@ pub(crate) fn about(event: &Value) -> String {
             format!("somebody else pointed the front at {}{times}", words.unwrap_or(stack))
         }
         "went_live" | "undone" if event["host"].is_string() => format!("seen on {}", text("host")),
+        "restart_asked" => {
+            let what = event["instance"].as_u64().map_or("all instances".to_owned(), |n| format!("instance {n}"));
+            let (number, why) = (&event["number"], text("reason"));
+            format!("{what} of stack {number}{}{why}", if why.is_empty() { "" } else { ": " })
+        }
+        "restart_ended" if event["reason"].is_null() => "all that was to be started again is up and passes".to_owned(),
         "recovered" => format!("users go to stack {}: {}", event["to"], text("reason")),
         _ => text("reason"),
     }

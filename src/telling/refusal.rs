@@ -18,6 +18,7 @@ pub(crate) fn refusal(id: &EnvironmentId, refusal: &Refusal) -> String {
         Refusal::NotTheirs { .. } | Refusal::OwnWish(_) => ("who may", format!("why {id}")),
         Refusal::NotAStranger { .. } => ("what there is", format!("stack list {id}")),
         Refusal::Occupied { .. } => ("what it waits for", format!("why {id}")),
+        Refusal::Restarting(_) => ("how far it is", format!("status {id}")),
         Refusal::Already(_) => ("how it is", format!("status {id}")),
     };
     format!("{refusal} ({what}: `pointsman {command}`)")
@@ -58,6 +59,8 @@ mod tests {
             Refusal::WasAdopted(7),
             Refusal::NotAStranger { number, what: "is live" },
             Refusal::Occupied { number, other: Number(8), is: "is queued" },
+            Refusal::Restarting(number),
+            wrong("while it is watched, a restart would count against it; restart once it has ended"),
             Refusal::Already("nothing is held"),
         ]
     }

@@ -11,7 +11,7 @@ use super::{
     wait::{Readiness, rollback, sentence},
 };
 use crate::{
-    machine::{Deployment, Down, Ended, Environment, EnvironmentId, Outcome, Phase, RecoverTo, Stack},
+    machine::{Deployment, Down, Ended, Environment, EnvironmentId, Outcome, Phase, RecoverTo, Restart, Stack},
     text::{format_duration, format_time},
 };
 
@@ -144,7 +144,22 @@ fn doing(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String 
             let more = beside::repointed(id, state, seen).into_iter().chain(beside::suspect(id, state));
             more.fold(text, |text, more| text + " " + &more)
         }
-        _ => sentence(id, state, seen),
+        _ => match state.restart() {
+            Some(restart) => format!("{} {}", restarting(state, restart), sentence(id, state, seen)),
+            None => sentence(id, state, seen),
+        },
+    }
+}
+
+/// What is being started again.
+fn restarting(state: &Environment, restart: &Restart) -> String {
+    let name = state.live().map_or("what is live".to_owned(), named);
+    let since = format_time(restart.since);
+    match restart.instance {
+        Some(instance) => format!("Instance {instance} of {name} is started again, asked for at {since}."),
+        None => {
+            format!("The instances of {name} are started again, one after the other, asked for at {since}.")
+        }
     }
 }
 

@@ -49,6 +49,7 @@ mod recovery;
 mod refusals;
 mod releases;
 mod reporting;
+mod restart;
 mod rollback;
 mod secrets;
 mod sources;

@@ -6,7 +6,7 @@ use super::kit::Shop;
 use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 23] = [
+const TABLE: [(&str, &str, Role); 24] = [
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
     ("POST", "/v1/environments/shop/qa/stacks/adopt", Admin),
@@ -22,6 +22,7 @@ const TABLE: [(&str, &str, Role); 23] = [
     ("POST", "/v1/environments/shop/qa/deploy", Deployer),
     ("POST", "/v1/environments/shop/prod/promote", Deployer),
     ("POST", "/v1/environments/shop/qa/rollback", Deployer),
+    ("POST", "/v1/environments/shop/qa/restart", Deployer),
     ("POST", "/v1/environments/shop/qa/hold", Deployer),
     ("POST", "/v1/deployments/shop/qa/1/abort", Deployer),
     ("POST", "/v1/environments/shop/qa/resume", Approver),

@@ -364,6 +364,8 @@ pub(super) fn story() -> Vec<Entry> {
         Event::LiveDown { number: live, reason: r() },
         Event::OperatorNeeded { number: live, reason: r(), about },
         Event::Recovered { number: live, to: Number(11), generation: Generation(8), reason: r() },
+        Event::RestartAsked { number: Number(11), instance: Some(1), order: 1_760_000_000_000, reason: Some(r()) },
+        Event::RestartEnded { number: Number(11), order: 1_760_000_000_000, reason: Some(r()) },
         Event::BuildsReset { reason: r() },
         Event::StrangerDismissed { number: Number(9), reason: r() },
     ]);

@@ -43,8 +43,17 @@ fn every_kind_is_told_in_the_story_and_those_of_the_first_release_have_its_level
     }
     let told: BTreeSet<_> = story().iter().map(|entry| kind(&entry.event)).collect();
     assert_eq!(told, kinds());
-    let wanted =
-        ["accepted", "builds_reset", "live_down", "live_up", "operator_needed", "recovered", "stranger_dismissed"];
+    let wanted = [
+        "accepted",
+        "builds_reset",
+        "live_down",
+        "live_up",
+        "operator_needed",
+        "recovered",
+        "restart_asked",
+        "restart_ended",
+        "stranger_dismissed",
+    ];
     assert_eq!(newer, wanted.map(str::to_owned).into());
 }
 

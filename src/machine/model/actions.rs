@@ -116,7 +116,8 @@ impl Config {
         let given = if Generation(given.into()) == self.base(world, c).env.generation() { given } else { 0 };
         let refused = self.front == Obedience::Refuses;
         let (stacks_answer, front_answers, old) = (true, true, false);
-        Look { cloud: world.cloud, stacks_answer, front_answers, awaits, quiet, old, given, refused }
+        let restarts = self.base(world, c).env.restart().map_or(0, |r| id(r.number));
+        Look { cloud: world.cloud, restarts, stacks_answer, front_answers, awaits, quiet, old, given, refused }
     }
 
     /// An older look: the front before its last change, the newest stack perhaps not yet listed.
@@ -150,6 +151,9 @@ impl Config {
                 Effect::Ensure(n) => Request::Ensure(id(n)),
                 Effect::RunHook { number, hook } => Request::Run(id(number), runs::hook(&hook)),
                 Effect::Stage(n) => Request::Stage(id(n)),
+                Effect::Restart { number, instance, order } => {
+                    Request::Restart(id(number), u8::try_from(instance).unwrap(), u8::try_from(order).unwrap())
+                }
                 Effect::CutOver { to, generation } => {
                     Request::CutOver(to.map_or(0, id), u8::try_from(generation.0).unwrap())
                 }

@@ -63,6 +63,8 @@ pub(super) enum People {
     AbortAndRollback,
     HoldPinVeto,
     All,
+    /// They start what is live again, and roll back.
+    Restart,
 }
 
 impl People {
@@ -70,6 +72,8 @@ impl People {
         let stops = matches!(wish, Wish::Approve(..) | Wish::Meddle(..) | Wish::Abort(_) | Wish::Rollback(_));
         let stops = stops || matches!(wish, Wish::Dismiss(_) | Wish::Adopt(_));
         match self {
+            Self::Restart => matches!(wish, Wish::Restart(..) | Wish::Rollback(_)),
+            _ if matches!(wish, Wish::Restart(..)) => false,
             Self::AbortAndRollback => stops,
             Self::HoldPinVeto => !stops || matches!(wish, Wish::Approve(..)),
             Self::All => true,

@@ -1,4 +1,4 @@
-//! The check can fail: each of the rules R1 to R26 and R30 to R54, R58, R59, R61, R62, R64, R65 and R66, taken out, breaks a promise (`promotion.rs` beside this does the
+//! The check can fail: each of the rules R1 to R26 and R30 to R54, R58, R59, R61 to R66, taken out, breaks a promise (`promotion.rs` beside this does the
 //! same to R27 to R29). Where a second rule would still catch what the first one lets through, both are out; the table says so.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ const RECOVERY: Config = Config { recover: RecoverTo::Standby, ..PLAIN };
 const ALWAYS_ON: Config = Config { live_at_start: false, fenced: false, always_on: true, ..PLAIN };
 const TWO_CONTROLLERS: Config = Config { controllers: 2, ..PLAIN };
 
-const DEFECTS: [Defect; 66] = [
+const DEFECTS: [Defect; 67] = [
     defect(
         "R1 intent is durable before the effect leaves",
         "1. ... and never",
@@ -339,6 +339,13 @@ const DEFECTS: [Defect; 66] = [
         &[66],
         Config { ordered: true, by_hand: 1, ..PLAIN },
         Budget { hooks: [2, 0, 0], ..B },
+    ),
+    defect(
+        "R63 a restart is done when all instances were started again and pass",
+        "a restart is called done",
+        &[63],
+        Config { people: People::Restart, builds: 0, ..PLAIN },
+        Budget { wishes: 1, ..B },
     ),
     defect(
         "R58 a person ends strangers only",

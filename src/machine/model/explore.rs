@@ -29,10 +29,13 @@ impl Model for Config {
 
     fn properties(&self) -> Vec<Property<Self>> {
         macro_rules! always {
-            ($($i:literal)*) => { vec![$(Property::always(PROMISES[$i].0, |c: &Config, w: &World| (PROMISES[$i].1)(c, w))),*] };
+            ($($i:literal)*) => {{
+                const { assert!([$($i),*].len() == PROMISES.len(), "a promise is not judged") };
+                vec![$(Property::always(PROMISES[$i].0, |c: &Config, w: &World| (PROMISES[$i].1)(c, w))),*]
+            }};
         }
         always!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
-            33 34 35 36 37 38 39 40 41 42 43)
+            33 34 35 36 37 38 39 40 41 42 43 44 45)
     }
 }
 

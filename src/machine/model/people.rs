@@ -7,7 +7,7 @@ use super::{
     promises::Promise,
     world::{Id, Person, Request, Wish, World},
 };
-use crate::machine::{Command, Event, GateName, Key, Number, Phase};
+use crate::machine::{Command, Event, GateName, Key, Millis, Number, Phase};
 
 /// Who asks for every deployment.
 pub(super) const ASKER: &str = "asker";
@@ -49,6 +49,13 @@ impl Config {
         if world.core.live() > 1 || world.core.standby() != 0 {
             may(Wish::Rollback(world.core.live()));
         }
+        let live = world.core.live();
+        if live != 0 {
+            may(Wish::Restart(live, false));
+        }
+        if live != 0 && self.builds == 0 {
+            may(Wish::Restart(live, true));
+        }
         may(if env.hold().is_some() { Wish::Resume } else { Wish::Hold });
         may(if env.pin().is_some() { Wish::Unpin } else { Wish::Pin(1) });
         if let Some(d) = env.active().or(env.queue().first()) {
@@ -84,6 +91,9 @@ impl Config {
                 let (release, plan) = (canon::draft(self), self.plan());
                 Command::AdoptStranger { number: number(id), key, release, plan }
             }
+            Wish::Restart(id, one) => {
+                Command::Restart { number: number(id), instance: one.then_some(1), at: Millis(0), reason: None }
+            }
         };
         if let Wish::Abort(id) = wish
             && !self.on(22)
@@ -93,7 +103,9 @@ impl Config {
         let Ok(event) = self.base(w, c).env.command(&command, wish.by()) else { return };
         let meant = match wish {
             Wish::Approve(id, _) | Wish::Meddle(_, id, _) => named(&event) == Some(id),
-            Wish::Abort(id) | Wish::Rollback(id) | Wish::Dismiss(id) | Wish::Adopt(id) => named(&event) == Some(id),
+            Wish::Abort(id) | Wish::Rollback(id) | Wish::Dismiss(id) | Wish::Adopt(id) | Wish::Restart(id, _) => {
+                named(&event) == Some(id)
+            }
             _ => true,
         };
         if !meant {
@@ -171,6 +183,7 @@ fn named(event: &Event) -> Option<Id> {
         | Event::UndoOrdered { number, .. }
         | Event::RollbackWentCold { number, .. }
         | Event::Accepted { number, stranger: true, .. }
+        | Event::RestartAsked { number, .. }
         | Event::StrangerDismissed { number, .. } => Some(id(*number)),
         _ => None,
     }

@@ -4,6 +4,7 @@ use super::{
     alive::{is_fought_over, rest},
     canon::{Core, id},
     config::Config,
+    restarts::judge_restart,
     source,
     world::{Id, Look, Request, STRANGER, UNKNOWN, World},
 };
@@ -47,6 +48,8 @@ pub(super) enum Promise {
     CalledUpTooSoon,
     NoStranger,
     NotItsOwn,
+    RestartedInName,
+    TwoAtOnce,
 }
 
 type Holds = fn(&Config, &World) -> bool;
@@ -58,7 +61,7 @@ macro_rules! kept {
 }
 
 /// Each has the promise of ARCHITECTURE.md that it belongs to in its name. The state alone is judged first, then what happened.
-pub(super) const PROMISES: [(&str, Holds); 44] = [
+pub(super) const PROMISES: [(&str, Holds); 46] = [
     ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).is_none_or(|n| w.told.passed.has(n))),
     ("1. ... and that was approved where a gate asks", |c, w| {
         c.gate_cutover.is_none() || served(w).is_none_or(|n| w.told.may_serve.has(n))
@@ -118,6 +121,8 @@ pub(super) const PROMISES: [(&str, Holds); 44] = [
     ("what goes up and down is called up only once it has stayed good", kept!(CalledUpTooSoon)),
     ("4. commands end and adopt strangers only", kept!(NoStranger)),
     ("1. no deployment takes a stack that was there for its own", kept!(NotItsOwn)),
+    ("a restart is called done only when each instance was started again and is up", kept!(RestartedInName)),
+    ("a restart ends no instance while another one is not back", kept!(TwoAtOnce)),
 ];
 
 /// Who has the traffic by our order.
@@ -175,6 +180,7 @@ fn is_clean(c: &Config, w: &World) -> bool {
     };
     let left = |n: Id| kept.contains(&n) || let_go(n) || stays(n);
     w.core.active() == waits
+        && env.restart().is_none()
         && (live_is_good || rest.live_is_down)
         && (env.queue().is_empty() || stopped)
         && env.retiring().iter().all(|r| stays(id(r.number)))
@@ -209,6 +215,7 @@ impl Config {
         };
         self.judge_hooks(w, base, event);
         self.judge_alive(w, base, event, look);
+        judge_restart(w, base, event, look);
         let told = &mut w.told;
         match event {
             Event::Accepted { key, stranger: false, .. } => {
@@ -276,6 +283,7 @@ impl Config {
 
     pub(super) fn judge_effects(&self, w: &mut World, c: usize, look: &Look) {
         self.judge_order(w, c, look);
+        self.judge_restarts(w, c, look);
         let core = self.base(w, c);
         let kept = [core.live(), core.standby()];
         let new = |r: Request| matches!(r, Request::Ensure(n) if !kept.contains(&n));

@@ -17,7 +17,8 @@ impl Config {
         let mut cloud = Cloud::default();
         let (mut told, mut before) = (Told::default(), (0, 0));
         if self.live_at_start {
-            cloud.stacks[self.slot(1)] = Some(Thing { owner: 1, condition: Condition::Ready, health: Health::Passing });
+            cloud.stacks[self.slot(1)] =
+                Some(Thing { owner: 1, condition: Condition::Ready, health: Health::Passing, started: [0; 2] });
             cloud.front = Front { serves: 1, generation: 1, staged: 1, busy: Ids::default() };
             let one = Ids::of(1);
             told = Told { passed: one, may_start: one, may_serve: one, obeyed: 1, ..told };
@@ -29,7 +30,7 @@ impl Config {
         }
         if self.stranger {
             let (owner, condition, health) = (STRANGER, Condition::Ready, Health::Passing);
-            cloud.stacks[self.slot(owner)] = Some(Thing { owner, condition, health });
+            cloud.stacks[self.slot(owner)] = Some(Thing { owner, condition, health, started: [0; 2] });
             // Whoever made it knew that it may have the traffic.
             told.passed.add(owner);
         }
@@ -347,7 +348,7 @@ impl Config {
             Request::Fetch(_) | Request::Adopt(_) | Request::Run(..) => {}
             Request::Ensure(id) => {
                 let slot = &mut stacks[self.slot(id)];
-                let new = Thing { owner: id, condition: Condition::Creating, health: Health::Unknown };
+                let new = Thing { owner: id, condition: Condition::Creating, health: Health::Unknown, started: [0; 2] };
                 let again =
                     |t: Thing| if t.condition == Condition::Failed { Thing { owner: t.owner, ..new } } else { t };
                 *slot = Some(slot.map_or(new, again));
@@ -359,6 +360,11 @@ impl Config {
             }
             Request::Stage(id) if stacks[self.slot(id)].is_some() => front.staged = id,
             Request::Stage(_) => {}
+            Request::Restart(id, instance, order) => {
+                if let Some(thing) = &mut stacks[self.slot(id)] {
+                    thing.restart(usize::from(instance), order);
+                }
+            }
             Request::CutOver(..) if self.front != Obedience::Obeys => {}
             Request::CutOver(0, _) if self.always_on => {}
             Request::CutOver(to, generation) => {

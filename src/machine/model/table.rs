@@ -26,7 +26,7 @@ const ENOUGH: usize = 40_000;
 const B: Budget = NOTHING_WRONG;
 
 /// Small worlds that together reach every kind of event.
-const SMALL: [Config; 26] = [
+const SMALL: [Config; 27] = [
     Config { stranger: true, budget: Budget { wishes: 2, ..B }, ..PLAIN },
     Config { budget: Budget { wishes: 1, flap: 1, ..B }, ..PLAIN },
     Config { retain: Retain::None, budget: Budget { create_fails: 1, retire_fails: 1, ..B }, ..PLAIN },
@@ -89,6 +89,7 @@ const SMALL: [Config; 26] = [
     Config { slow_checks: true, budget: Budget { away: 1, flap: 1, ..B }, ..PLAIN },
     Config { flapped: 1, builds: 0, budget: Budget { flap: 3, ..B }, ..PLAIN },
     Config { looped: true, budget: Budget { flap: 1, ..B }, ..PLAIN },
+    Config { people: People::Restart, builds: 0, budget: Budget { die: 1, wishes: 2, ..B }, ..PLAIN },
 ];
 
 /// How far hooks are: how many are over, and whether one runs or failed.
@@ -151,6 +152,10 @@ fn words(core: &Core) -> String {
     }
     if let Some(flaps) = env.flaps() {
         say(format_args!(" went down {}", flaps.times));
+    }
+    if let Some(restart) = env.restart() {
+        let one = if restart.instance.is_some() { " of one" } else { "" };
+        say(format_args!(" restart {}{one}", restart.order));
     }
     if env.hold().is_some() {
         say(format_args!(" held"));

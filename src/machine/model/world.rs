@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{canon::Core, config::Budget, promises::Promise, runs::Runs, source::Source};
 use crate::machine::{
-    Condition, FrontView, GateName, Generation, Health, Looked, Number, Observation, OrderView, Seq, StackView,
+    Condition, FrontView, GateName, Generation, Health, InstanceView, Looked, Number, Observation, OrderView, Seq,
+    StackView,
 };
 
 /// Numbers of deployments run from 1 to `N - 1`; 0 is nobody.
@@ -92,6 +93,8 @@ pub(super) struct Thing {
     pub(super) owner: Id,
     pub(super) condition: Condition,
     pub(super) health: Health,
+    /// The order for which each of its two instances was last started again.
+    pub(super) started: [u8; 2],
 }
 
 /// The front, as it really is.
@@ -129,6 +132,8 @@ pub(super) enum Request {
     /// Begin the run of a hook.
     Run(Id, u8),
     Stage(Id),
+    /// End an instance and start it again, for that order.
+    Restart(Id, u8, u8),
     CutOver(Id, u8),
     /// `patient`: the time to drain had not passed when it was permitted.
     Retire {
@@ -165,6 +170,8 @@ pub(super) enum Wish {
     Dismiss(Id),
     /// Make a stack live that the journal does not know, by its number.
     Adopt(Id),
+    /// Start what is live again, or only its second instance.
+    Restart(Id, bool),
 }
 
 /// One look at the world, held by a controller.
@@ -176,6 +183,8 @@ pub(super) struct Look {
     /// The deployment whose definition was looked for.
     pub(super) awaits: Id,
     pub(super) quiet: bool,
+    /// The stack that is started again: 0 is none.
+    pub(super) restarts: Id,
     /// The journal has moved since it began.
     pub(super) old: bool,
     /// The last order that this life of the controller has given, if it is the last one that there is; 0: it has not.
@@ -184,6 +193,18 @@ pub(super) struct Look {
 }
 
 impl Look {
+    /// The instances of the stack that is started again. One of those that were is up when the stack is.
+    fn instances(&self) -> Vec<InstanceView> {
+        let things = self.cloud.stacks.iter().flatten();
+        let there = things.filter(|t| self.restarts != 0 && t.owner == self.restarts && self.stacks_answer);
+        let view = |t: &Thing, order: u8| {
+            let up = t.condition == Condition::Ready;
+            let passes = up && t.health == Health::Passing;
+            InstanceView { started_for: order.into(), ending_for: order.into(), up, passes, ..InstanceView::default() }
+        };
+        there.flat_map(|t| t.started.map(|order| view(t, order))).collect()
+    }
+
     /// What the core is shown. The model sets `Environment::seq` to 0 after each event.
     pub(super) fn observation(&self) -> Observation {
         let number = |id: Id| (id != 0).then_some(Number(id.into()));
@@ -213,6 +234,7 @@ impl Look {
             public: public.filter(|_| self.front_answers),
             definition: self.cloud.source.seen(self.awaits),
             hooks: self.cloud.runs.views(),
+            instances: self.instances(),
             quiet: self.quiet,
             order: (self.given != 0).then(|| OrderView {
                 generation: Generation(self.given.into()),

@@ -1,69 +1,17 @@
 //! The worlds that are explored: each is hostile in its own way, and small enough to be explored whole.
 
+pub(super) use super::plain::{NOTHING_WRONG, PLAIN};
 use super::{
     config::{Budget, Config, Obedience, People},
     source::Repository,
 };
-use crate::machine::{HookPoint::*, Millis, Otherwise, RecoverTo, Retain};
-
-pub(super) const NOTHING_WRONG: Budget = Budget {
-    hooks: [1, 1, 1],
-    crash: 0,
-    lose: 0,
-    repeat: 0,
-    resend: 0,
-    flap: 0,
-    create_fails: 0,
-    retire_fails: 0,
-    die: 0,
-    takeover: 0,
-    stale: 0,
-    blind: 0,
-    drift: 0,
-    refuse: 0,
-    run_fails: 0,
-    rewrite: 0,
-    away: 0,
-    wishes: 0,
-};
-
-/// One controller, one build, a front that compares generations.
-pub(super) const PLAIN: Config = Config {
-    name: "plain",
-    controllers: 1,
-    builds: 1,
-    ordered: false,
-    by_hand: 0,
-    live_at_start: true,
-    unknown_at_start: false,
-    fenced: true,
-    long_requests: false,
-    slow_checks: false,
-    gate_start: None,
-    gate_cutover: None,
-    guarded: false,
-    source: Repository::None,
-    retain: Retain::For(Millis(2_000)),
-    hooks: &[],
-    silent: None,
-    adopts: 0,
-    stranger: false,
-    recover: RecoverTo::Restart,
-    front: Obedience::Obeys,
-    always_on: false,
-    strayed: 0,
-    flapped: 0,
-    looped: false,
-    people: People::AbortAndRollback,
-    budget: NOTHING_WRONG,
-    off: &[],
-};
+use crate::machine::{HookPoint::*, Otherwise, RecoverTo, Retain};
 
 /// The same with a stack that the journal does not know, and no build.
 const STRANGER: Config = Config { stranger: true, builds: 0, ..PLAIN };
 
 /// What the normal test run explores.
-pub(super) const WORLDS: [Config; 63] = [
+pub(super) const WORLDS: [Config; 65] = [
     Config {
         name: "a stack that the journal, which was put back, does not know",
         stranger: true,
@@ -462,6 +410,20 @@ pub(super) const WORLDS: [Config; 63] = [
         name: "a front that never obeys",
         front: Obedience::Deaf,
         budget: Budget { wishes: 2, flap: 1, away: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "what is live is started again, while it dies and the controller crashes",
+        builds: 0,
+        slow_checks: true,
+        people: People::Restart,
+        budget: Budget { wishes: 2, die: 1, crash: 1, lose: 1, repeat: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "what is live is started again, amid a deployment",
+        people: People::Restart,
+        budget: Budget { wishes: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config { name: "drift, and stacks that die", budget: Budget { drift: 1, die: 1, ..NOTHING_WRONG }, ..PLAIN },

@@ -11,6 +11,7 @@ mod hooks;
 mod operators;
 mod promotion;
 mod records;
+mod restarting;
 mod rollback;
 mod sources;
 mod strangers;

@@ -49,6 +49,7 @@ impl Reader<'_, '_> {
         }
         let folder = self.folder.clone();
         let can_adopt = opened.as_ref().is_some_and(|driver| driver.can_adopt());
+        let can_restart = opened.as_ref().is_some_and(|driver| driver.can_restart());
         let reads_this_host = opened.as_ref().is_some_and(|driver| driver.reads_this_host());
         let mut notes = opened.as_ref().map(|driver| driver.settings_notes()).unwrap_or_default();
         if let (Some(driver), DefinitionSource::File(file)) = (&opened, &definition) {
@@ -63,6 +64,7 @@ impl Reader<'_, '_> {
             parameters,
             secrets,
             can_adopt,
+            can_restart,
             reads_this_host,
             notes,
         })

@@ -103,6 +103,26 @@ pub(super) struct InstanceState {
     pub(super) pause: u64,
     /// Why it last ended, in one sentence.
     pub(super) last_exit: Option<String>,
+    /// The highest order for which it was ended and started again ...
+    #[serde(default)]
+    pub(super) started_for: u64,
+    /// ... and that for which it is being ended: written before, so that no supervisor does it twice or forgets it.
+    #[serde(default)]
+    pub(super) ending_for: u64,
+}
+
+impl InstanceState {
+    /// Whether it is to be ended, or was, and was not started again since.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.ending_for > self.started_for
+    }
+}
+
+/// An order to end an instance and to start it again.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct RestartOrder {
+    pub(super) instance: usize,
+    pub(super) order: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,6 +255,20 @@ impl StackFolder {
     pub(super) fn mark_retiring(&self) -> io::Result<()> {
         replace(&self.0.join("retiring"), b"", Durable::Yes)?;
         File::open(&self.0)?.sync_all()
+    }
+
+    /// The last order to start an instance again, if there was one.
+    pub(super) fn restart_order(&self) -> io::Result<Option<RestartOrder>> {
+        match read_json(&self.0.join("restart.json")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// An instance is to be started again; the supervisor looks.
+    pub(super) fn order_restart(&self, order: RestartOrder) -> io::Result<()> {
+        let text = serde_json::to_vec(&order).map_err(io::Error::other)?;
+        replace(&self.0.join("restart.json"), &text, Durable::Yes)
     }
 
     /// Whether nothing of it is to run until somebody wants it again.

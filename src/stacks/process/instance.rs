@@ -37,6 +37,8 @@ struct Ended {
     hopeless: bool,
     /// None: it did not even start.
     ran: Option<Duration>,
+    /// It was ended to be started again.
+    by_order: bool,
 }
 
 /// Keeps the instance running until it is stopped. `found`: its process, where an earlier supervisor started it.
@@ -48,13 +50,18 @@ pub(super) async fn keep(shared: &Shared, instance: usize, mut found: Option<Lif
         if *stop.borrow() {
             break;
         }
+        if ended.by_order {
+            shared.update(instance, |entry| entry.pid = None);
+            shared.end_family_of(instance).await;
+            continue;
+        }
         let pause = note_end(shared, instance, &ended);
         shared.end_family_of(instance).await;
         ends.push_back(Stopwatch::start());
         ends.retain(|end| end.elapsed() < policy.within);
         if shared.is_kept() || !ended.hopeless && ends.len() <= policy.most {
             // Either the pause is over, or it is to stop or to go on at once; the loop looks which.
-            let _ = timeout(pause, told(shared, &mut stop)).await;
+            let _ = timeout(pause, told(shared, instance, &mut stop)).await;
         } else {
             give_up(shared, instance, ended, &mut stop).await;
             ends.clear();
@@ -105,11 +112,12 @@ fn pause(policy: Restart, in_a_row: u32, at_once: bool) -> Duration {
 }
 
 /// Comes back when it is to stop, or to be started again without waiting any longer.
-async fn told(shared: &Shared, stop: &mut watch::Receiver<bool>) {
+async fn told(shared: &Shared, instance: usize, stop: &mut watch::Receiver<bool>) {
     tokio::select! {
         // An error would mean that the supervisor is gone, and us with it.
         _ = stop.wait_for(|stop| *stop) => {}
         () = shared.again.notified() => {}
+        () = shared.ordered(instance) => {}
     }
 }
 
@@ -123,7 +131,7 @@ async fn give_up(shared: &Shared, instance: usize, ended: Ended, stop: &mut watc
     };
     tracing::error!(instance, "given up: {why}");
     shared.update(instance, |entry| (entry.phase, entry.last_exit) = (InstancePhase::Failed, Some(why)));
-    told(shared, stop).await;
+    told(shared, instance, stop).await;
 }
 
 /// From a start to the end that follows.
@@ -135,18 +143,19 @@ async fn run_once(shared: &Shared, instance: usize, found: Option<Life>, stop: &
             (life, output)
         }
         None => {
-            shared.enter(instance, InstancePhase::Starting);
+            shared.starts(instance);
             match launch::start(shared, instance) {
                 Ok(started) => started,
-                Err(why) => return Ended { why, hopeless: false, ran: None },
+                Err(why) => return Ended { why, hopeless: false, ran: None, by_order: false },
             }
         }
     };
     tracing::info!(instance, pid = life.who().0, "it runs");
     let begun = Stopwatch::start();
     shared.update(instance, |entry| entry.pid = Some(life.who()));
+    let mut by_order = false;
     let watched = {
-        let watching = watch_over(shared, instance, &life, stop);
+        let watching = watch_over(shared, instance, &life, (&mut *stop, &mut by_order));
         tokio::select! {
             watched = watching => watched,
             // The streams may be closed long before the end.
@@ -156,7 +165,7 @@ async fn run_once(shared: &Shared, instance: usize, found: Option<Life>, stop: &
     let ran = begun.elapsed();
     // Told to stop, the others of its group have their grace, too; what ended by itself takes them with it.
     let how = match watched {
-        Ok(()) => life.bury(!*stop.borrow()),
+        Ok(()) => life.bury(!*stop.borrow() && !by_order),
         Err(error) => format!("it cannot be watched: {error}"),
     };
     let said = output.last_words();
@@ -166,7 +175,7 @@ async fn run_once(shared: &Shared, instance: usize, found: Option<Life>, stop: &
         "" => how,
         _ => format!("{how}: {said}"),
     };
-    Ended { why, hopeless, ran: (!hopeless).then_some(ran) }
+    Ended { why, hopeless, ran: (!hopeless).then_some(ran), by_order }
 }
 
 /// Waits for the end, and brings it about when it is time.
@@ -174,7 +183,7 @@ async fn watch_over(
     shared: &Shared,
     instance: usize,
     life: &Life,
-    stop: &mut watch::Receiver<bool>,
+    (stop, by_order): (&mut watch::Receiver<bool>, &mut bool),
 ) -> std::io::Result<()> {
     let settled = async {
         after(SETTLE).await;
@@ -182,9 +191,11 @@ async fn watch_over(
         // Only an error would end this, and means the same: stop.
         let _ = stop.wait_for(|stop| *stop).await;
     };
+    let ordered = shared.ordered(instance);
     tokio::select! {
         ended = life.ended() => return ended,
         () = settled => {}
+        () = ordered => *by_order = true,
     }
     life.signal(signal_of(shared.definition.stop.signal));
     if let Ok(ended) = timeout(shared.definition.stop.grace, life.ended()).await {

@@ -45,7 +45,7 @@ use self::{
     changes::Changes,
     definition::Definition,
     family::Member,
-    folder::{Durable, InstancePhase, Spec, StackFolder, replace},
+    folder::{Durable, InstancePhase, RestartOrder, Spec, StackFolder, State, replace},
     identity::Mark,
 };
 use super::{Logs, LogsFrom, MadeFrom, Needs, SeenStack, StackDriver, StackSpec, StackStatus, StepError};
@@ -163,6 +163,15 @@ impl StackDriver for Process {
         self.blocking(Inner::observe).await
     }
 
+    async fn restart(&self, name: &StackName, instance: usize, order: u64) -> Result<(), StepError> {
+        let name = name.clone();
+        self.blocking(move |inner| inner.restart(&name, RestartOrder { instance, order })).await
+    }
+
+    fn can_restart(&self) -> bool {
+        true
+    }
+
     fn changes(&self, environment: &EnvironmentId) -> Option<watch::Receiver<u64>> {
         Some(self.changes.of(environment))
     }
@@ -264,6 +273,28 @@ impl Inner {
         if state.instances.iter().any(|entry| entry.phase == InstancePhase::Failed) {
             // A supervisor of an older version ends upon it, and the next one starts what is missing.
             self.mark(folder, name)?.signal_supervisor(state.pid, Signal::HUP)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the supervisor to end an instance and to start it again. Where there is none, the next one sees the order.
+    fn restart(&self, name: &StackName, order: RestartOrder) -> Result<(), StepError> {
+        let RestartOrder { instance, .. } = order;
+        let failed = |error| unavailable(&format!("instance {instance} of {name} could not be started again"), &error);
+        let folder = StackFolder::of(&self.folder, name);
+        if !folder.exists() || folder.is_retiring() {
+            return Err(StepError::Unavailable(format!("{name} is not there, so nothing of it is started again")));
+        }
+        self.is_here(&folder, name)?;
+        let known = folder.restart_order().map_err(failed)?;
+        if known.is_none_or(|known| known.order < order.order || known.instance != instance) {
+            folder.order_restart(order).map_err(failed)?;
+        }
+        let taken = |state: &State| state.instances.get(instance).is_some_and(|i| i.ending_for >= order.order);
+        let state = folder.state().filter(|state| !folder.is_down() && !taken(state));
+        let Some(state) = state else { return Ok(()) };
+        if folder.is_supervised().map_err(failed)? {
+            self.mark(&folder, name).map_err(failed)?.signal_supervisor(state.pid, Signal::HUP).map_err(failed)?;
         }
         Ok(())
     }

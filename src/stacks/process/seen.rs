@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use super::{
-    super::{SeenStack, StackStatus},
+    super::{SeenInstance, SeenStack, StackStatus},
     Left,
     folder::{InstancePhase, InstanceState, StackFolder, State},
 };
@@ -32,9 +32,20 @@ pub(super) fn look(name: StackName, folder: &StackFolder) -> SeenStack {
     seen.made = folder.made();
     if let Some(state) = state {
         seen.exits = state.instances.iter().map(|entry| entry.exits).sum();
+        seen.instances = state.instances.iter().map(instance).collect();
         seen.last_exit = state.last_exit;
     }
     seen
+}
+
+fn instance(entry: &InstanceState) -> SeenInstance {
+    SeenInstance {
+        started_for: entry.started_for,
+        ending_for: entry.ending_for,
+        up: entry.phase == InstancePhase::Running && !entry.is_ordered(),
+        ends: entry.in_a_row,
+        last_exit: entry.last_exit.clone(),
+    }
 }
 
 fn judge(state: &State) -> (StackStatus, Option<String>) {

@@ -53,6 +53,8 @@ pub(super) struct Shared {
     pub(super) handed: Handed,
     /// Rung when what waits to be started again is not to wait any longer.
     pub(super) again: Notify,
+    /// Rung when an instance is ordered to be started again.
+    pub(super) ordered: Notify,
     state: RefCell<State>,
     /// Since when all instances run.
     up: Cell<Option<Stopwatch>>,
@@ -87,9 +89,9 @@ pub fn run(folder: PathBuf) -> io::Result<()> {
     let boot = family::boot()?;
     let family = RefCell::new(folder.family(&boot));
     let state = RefCell::new(inherited(&folder, boot, spec.endpoints.len()));
-    let again = Notify::new();
+    let (again, ordered) = (Notify::new(), Notify::new());
     let (up, written) = (Cell::new(None), RefCell::default());
-    let shared = Shared { folder, spec, definition, handed, again, state, up, family, written };
+    let shared = Shared { folder, spec, definition, handed, again, ordered, state, up, family, written };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(supervise(&shared))
 }
 
@@ -164,11 +166,16 @@ fn told(shared: &Shared) -> io::Result<impl Future<Output = Told>> {
                 _ = term.recv() => true,
                 _ = interrupt.recv() => true,
                 _ = again.recv() => {
-                    tracing::info!("told to start what has ended without a pause");
-                    shared.again.notify_waiters();
+                    if !shared.take_order() {
+                        tracing::info!("told to start what has ended without a pause");
+                        shared.again.notify_waiters();
+                    }
                     false
                 }
-                _ = look.tick() => false,
+                _ = look.tick() => {
+                    shared.take_order();
+                    false
+                }
             };
             // The mark comes before the signal.
             match (shared.is_to_end(), signalled) {
@@ -193,6 +200,48 @@ impl Shared {
         self.folder.is_retiring() || self.folder.is_down()
     }
 
+    /// Takes the order to start an instance again, unless it was taken before. It is written down before anything ends.
+    fn take_order(&self) -> bool {
+        let order = match self.folder.restart_order() {
+            Ok(Some(order)) => order,
+            Ok(None) => return false,
+            Err(error) => {
+                tracing::warn!("the order to start an instance again cannot be read: {error}");
+                return false;
+            }
+        };
+        let new = self.entry(order.instance, |entry| entry.ending_for < order.order) == Some(true);
+        if new {
+            tracing::info!(instance = order.instance, order = order.order, "it is to be started again");
+            self.update(order.instance, |entry| entry.ending_for = order.order);
+            self.ordered.notify_waiters();
+        }
+        new
+    }
+
+    /// Whether an instance is ordered to be started again.
+    pub(super) fn is_ordered(&self, instance: usize) -> bool {
+        self.entry(instance, InstanceState::is_ordered) == Some(true)
+    }
+
+    /// Comes back once it is.
+    pub(super) async fn ordered(&self, instance: usize) {
+        loop {
+            let rung = self.ordered.notified();
+            tokio::pin!(rung);
+            // Rung from now on, also before it is waited for.
+            rung.as_mut().enable();
+            if self.is_ordered(instance) {
+                return;
+            }
+            rung.await;
+        }
+    }
+
+    fn entry<T>(&self, instance: usize, of: impl FnOnce(&InstanceState) -> T) -> Option<T> {
+        self.state.borrow().instances.get(instance).map(of)
+    }
+
     /// The instances that run already. One that is gone has ended while nobody looked.
     fn find_instances(&self) -> Vec<Option<Life>> {
         let known: Vec<_> = self.state.borrow().instances.iter().map(|entry| entry.pid).collect();
@@ -201,6 +250,8 @@ impl Shared {
             let life = Life::found(pid, start);
             if life.is_some() {
                 tracing::info!(instance, pid, "it runs; going on with it");
+            } else if self.is_ordered(instance) {
+                self.update(instance, |entry| entry.pid = None);
             } else {
                 let why = "it ended while it had no supervisor; its exit status is not known";
                 self.ended_by_itself(instance, why, |entry| entry.restarts += 1);
@@ -339,6 +390,17 @@ impl Shared {
             // On a full disk the controller sees an old state, and the instance runs on.
             let _ = self.folder.write_state(&state);
         }
+    }
+
+    /// It is being started, also for the order that it was ended for: from here on whoever comes next starts it, too.
+    pub(super) fn starts(&self, instance: usize) {
+        self.update(instance, |entry| {
+            (entry.phase, entry.pid) = (InstancePhase::Starting, None);
+            if entry.is_ordered() {
+                (entry.started_for, entry.in_a_row, entry.pause) = (entry.ending_for, 0, 0);
+                entry.last_exit = None;
+            }
+        });
     }
 
     pub(super) fn enter(&self, instance: usize, phase: InstancePhase) {
