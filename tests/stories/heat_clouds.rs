@@ -84,10 +84,7 @@ async fn an_endpoint_an_interface_and_a_region_that_are_written_are_where_heat_i
 async fn an_application_credential_of_another_project_or_user_than_is_written_is_refused() {
     let Some(cloud) = cloud() else { return };
     let _shared = cloud.in_use.read().await;
-    let wanted = json!({ "application_credential": { "name": "12e3", "unrestricted": true } });
-    let (status, made) = cloud.identity("POST", "/application_credentials", &wanted);
-    assert_eq!(status, 201, "{made}");
-    let secret = made["application_credential"]["secret"].as_str().expect("a text").to_owned();
+    let (id, secret) = cloud.application_credential(&json!({ "name": "12e3", "unrestricted": true }));
     let entry = |more: &str| {
         let (more, secret) = (more.to_owned(), secret.clone());
         let credential = "application_credential_name: 12e3, username: demo, user_domain_id: default";
@@ -102,11 +99,7 @@ async fn an_application_credential_of_another_project_or_user_than_is_written_is
     assert_eq!(project.see().await, []);
     let (project, _folder) = project_of(cloud, entry("project_name: other"));
     project.refuses("`project_name` is other, and the application credential is for demo").await;
-    cloud.identity(
-        "DELETE",
-        &format!("/application_credentials/{}", made["application_credential"]["id"].as_str().expect("an id")),
-        &Value::Null,
-    );
+    cloud.identity("DELETE", &format!("/application_credentials/{id}"), &Value::Null);
 }
 
 /// Every scalar that readers of YAML disagree on.

@@ -8,11 +8,7 @@ use pointsman::{
 };
 use serde_json::json;
 
-use crate::support::{
-    cloud::{Cloud, cloud},
-    faults::Fault,
-    project::Project,
-};
+use crate::support::{cloud::cloud, faults::Fault, project::Project};
 
 #[tokio::test]
 async fn a_busy_or_broken_api_is_asked_again() {
@@ -290,19 +286,11 @@ async fn an_engine_that_is_killed_on_the_way_leaves_nothing_for_ever() {
     project.stand_up(&project.spec(2)).await;
 }
 
-/// An application credential of the stories' user, as id and secret.
-fn application_credential(cloud: &Cloud) -> (String, String) {
-    let (_, made) =
-        cloud.identity("POST", "/application_credentials", &json!({ "application_credential": { "name": "story" } }));
-    let text = |key: &str| made["application_credential"][key].as_str().expect("a text").to_owned();
-    (text("id"), text("secret"))
-}
-
 #[tokio::test]
 async fn an_application_credential_that_may_not_hand_on_its_rights_is_told_so() {
     let Some(cloud) = cloud() else { return };
     let _shared = cloud.in_use.read().await;
-    let (id, secret) = application_credential(cloud);
+    let (id, secret) = cloud.application_credential(&json!({ "name": "story" }));
     let project = Project::asking_with(cloud, |keystone| {
         format!(
             "cloud = {{ auth_url = \"{keystone}\", application_credential_id = \"{id}\", secret = {{ file = \"secret\" }} }}"
