@@ -16,6 +16,7 @@ mod front_log;
 mod front_supervisor;
 mod git;
 mod git_kinds;
+mod git_passwords;
 mod heat;
 mod heat_adopt;
 mod heat_clouds;
