@@ -62,9 +62,7 @@ pub(super) async fn deploy(
     let build = json::parse(&body).map_err(|e| Problem::new(400, e.to_string()))?;
     // Without a name of its own, two wishes of the same moment are still two when they say different things.
     let otherwise = || format!("{} {}", app.clock.now().0, String::from_utf8_lossy(&body));
-    let identity = given.0.as_deref().map_or_else(otherwise, str::to_owned);
-    let sender = format!("person:{}", caller.by);
-    let key = key(&definition.id.pipeline, &sender, Identity::Delivery(&identity), &body);
+    let key = given.of_deployment(&definition.id.pipeline, &format!("person:{}", caller.by), otherwise, &body);
     hooks::deploy(&app, &definition, key, build, &caller.by, Trigger::Person).await
 }
 

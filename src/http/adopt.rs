@@ -11,11 +11,8 @@ use axum::{
 use super::{App, Problem, again::Key, hooks, place::Place, shape::Accepted, wish};
 use crate::{
     access::Caller,
-    intake::{Identity, key},
-    journal::CommandError,
-    machine::{Adopts, Command, Event, Refusal, ReleaseDraft, Trigger},
+    machine::{Adopts, Command, ReleaseDraft, Trigger},
     pipelines::release,
-    telling,
 };
 
 /// Take over a stack that is there already
@@ -63,9 +60,8 @@ pub(super) async fn adopt(
     }
     let again = app.journal.state(&definition.id).last_number().next();
     let otherwise = || format!("adopt {} {stack} {again}", definition.id);
-    let identity = given.0.as_deref().map_or_else(otherwise, str::to_owned);
     let sender = format!("adoption:{}:{}", definition.id, caller.by);
-    let key = key(&definition.id.pipeline, &sender, Identity::Delivery(&identity), &body);
+    let key = given.of_deployment(&definition.id.pipeline, &sender, otherwise, &body);
     let release = release::adopted(&definition, Adopts { stack, output }, version);
     let command = Command::Deploy {
         key,
@@ -76,17 +72,6 @@ pub(super) async fn adopt(
     };
     let command = command.because(reason);
     let before = app.journal.state(&definition.id);
-    match app.journal.command(&definition.id, &caller.by, app.clock.now(), command).await {
-        Ok(accepted) => match accepted.event {
-            ref event @ Event::Accepted { number, .. } => {
-                let said = telling::done(&definition.id, &before, event);
-                Ok(hooks::answer(&definition.id, number, "queued", said))
-            }
-            other => Err(Problem::new(500, format!("an adoption was recorded as {other:?}; report this"))),
-        },
-        Err(CommandError::Refused(Refusal::Duplicate(number))) => {
-            Ok(hooks::known(&app.journal.state(&definition.id), &definition.id, number))
-        }
-        Err(error) => Err(Problem::refused(&definition.id, error)),
-    }
+    let recorded = app.journal.command(&definition.id, &caller.by, app.clock.now(), command).await;
+    hooks::deployment(&app, &definition.id, &before, recorded)
 }

@@ -19,7 +19,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use super::{App, Problem, guard::LARGEST};
-use crate::{access::Caller, machine::Millis};
+use crate::{
+    access::Caller,
+    intake,
+    machine::{self, Millis},
+};
 
 /// The header.
 pub(super) const HEADER: &str = "idempotency-key";
@@ -88,6 +92,21 @@ impl Answers {
 /// The key that a request carries: for what the journal is to know it by.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Key(pub Option<Arc<str>>);
+
+impl Key {
+    /// By what the journal knows the deployment that is asked for. `otherwise`: what makes it the same wish where the request
+    /// carries no key.
+    pub(super) fn of_deployment(
+        &self,
+        pipeline: &machine::Name,
+        sender: &str,
+        otherwise: impl FnOnce() -> String,
+        body: &[u8],
+    ) -> machine::Key {
+        let identity = self.0.as_deref().map_or_else(otherwise, str::to_owned);
+        intake::key(pipeline, sender, intake::Identity::Delivery(&identity), body)
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for Key {
     type Rejection = Infallible;

@@ -25,7 +25,7 @@ use crate::{
         signature::{self, Verifier},
     },
     journal::{Accepted, CommandError},
-    machine::{Command, EnvironmentId, Event, Key, Name, Number, Refusal, ReleaseDraft, Trigger},
+    machine::{Command, Environment, EnvironmentId, Event, Key, Name, Number, Refusal, ReleaseDraft, Trigger},
     pipelines::{
         EnvironmentDefinition, Pipeline,
         release::{self, Refused},
@@ -229,12 +229,6 @@ pub(super) async fn deploy(
     let command = Command::Deploy { key, order, release, plan: entry.plan.clone(), trigger };
     let before = app.journal.state(&entry.id);
     match app.journal.command(&entry.id, by, app.clock.now(), command).await {
-        // Not the last number of the state: that may be a later build's, made safe by the same flush.
-        Ok(Accepted { event: event @ Event::Accepted { number, .. }, .. }) => {
-            let said = telling::done(&entry.id, &before, &event);
-            Ok(answer(&entry.id, number, "queued", said))
-        }
-        Ok(other) => Err(Problem::new(500, format!("a build was recorded as {:?}; report this", other.event))),
         Err(CommandError::Refused(Refusal::Duplicate(number))) => Ok(known_build(app, entry, (&key, order), number)),
         Err(CommandError::Refused(Refusal::Stale { order, newest })) => {
             let by = app.journal.state(&entry.id).deployment_of_build(newest);
@@ -252,7 +246,25 @@ pub(super) async fn deploy(
             let ignored = format!("superseded: {why}; {how}; if the job counts from 1 again: {reset}");
             Ok(axum::Json(Ignored { ignored, superseded_by: by }).into_response())
         }
-        Err(error) => Err(Problem::refused(&entry.id, error)),
+        recorded => deployment(app, &entry.id, &before, recorded),
+    }
+}
+
+/// The answer to a wish for a deployment. One that was recorded before is answered with that.
+pub(super) fn deployment(
+    app: &App,
+    id: &EnvironmentId,
+    before: &Environment,
+    recorded: Result<Accepted, CommandError>,
+) -> Result<Response, Problem> {
+    match recorded {
+        // Not the last number of the state: that may be a later one's, made safe by the same flush.
+        Ok(Accepted { event: event @ Event::Accepted { number, .. }, .. }) => {
+            Ok(answer(id, number, "queued", telling::done(id, before, &event)))
+        }
+        Ok(other) => Err(Problem::new(500, format!("a deployment was recorded as {:?}; report this", other.event))),
+        Err(CommandError::Refused(Refusal::Duplicate(number))) => Ok(known(&app.journal.state(id), id, number)),
+        Err(error) => Err(Problem::refused(id, error)),
     }
 }
 
@@ -262,7 +274,7 @@ fn refused(why: &Refused) -> Problem {
 }
 
 /// The answer to what was recorded before.
-pub(super) fn known(state: &crate::machine::Environment, id: &EnvironmentId, number: Number) -> Response {
+pub(super) fn known(state: &Environment, id: &EnvironmentId, number: Number) -> Response {
     let name = state.deployment_state(number).map_or("ended".to_owned(), |(s, _)| s.to_string());
     answer(id, number, &name, String::new())
 }

@@ -12,9 +12,8 @@ use axum::{
 use super::{App, Problem, again::Key, hooks, place::Place, shape::Accepted, wish};
 use crate::{
     access::Caller,
-    intake::{Identity, key},
     journal::CommandError,
-    machine::{Adopts, Command, Event, Number, Refusal, Release, StackName},
+    machine::{Adopts, Command, Number, Refusal, Release, StackName},
     pipelines::{EnvironmentDefinition, release},
     telling,
 };
@@ -29,7 +28,7 @@ use crate::{
     request_body(content = wish::AdoptStack, content_type = "application/json"),
     responses(
         (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
-        (status = 409, description = "It is no stranger, something else is under way, its release is vetoed, or the `Idempotency-Key` was used before", body = super::problem::Told, content_type = "application/problem+json"),
+        (status = 409, description = "It is not a stranger, something else is under way, its release is vetoed, or the `Idempotency-Key` was used before", body = super::problem::Told, content_type = "application/problem+json"),
         (status = 422, description = "Its provider does not keep what it was made from, and the version is not said", body = super::problem::Told, content_type = "application/problem+json"),
         (status = 428, description = "The body does not name the stack", body = super::problem::Told, content_type = "application/problem+json"),
         (status = 503, description = "Its provider cannot be asked now", body = super::problem::Told, content_type = "application/problem+json"),
@@ -52,9 +51,7 @@ pub(super) async fn adopt(
     let reason = wish::reason(wish.reason.as_ref())?;
     let before = app.journal.state(id);
     let otherwise = || format!("adopt stack {id} {number} {}", before.seq().0);
-    let identity = given.0.as_deref().map_or_else(otherwise, str::to_owned);
-    let sender = format!("stranger:{id}:{}", caller.by);
-    let key = key(&id.pipeline, &sender, Identity::Delivery(&identity), &body);
+    let key = given.of_deployment(&id.pipeline, &format!("stranger:{id}:{}", caller.by), otherwise, &body);
     let command = |release| {
         let plan = definition.plan.clone();
         Command::AdoptStranger { number, key, release, plan }.because(Some(reason.clone()))
@@ -65,19 +62,12 @@ pub(super) async fn adopt(
     }
     let release = made_from(&app, &definition, number, version).await?;
     match app.journal.command(id, &caller.by, app.clock.now(), command(release)).await {
-        Ok(accepted) => {
-            let said = telling::done(id, &before, &accepted.event);
-            match accepted.event {
-                Event::Accepted { number, .. } => Ok(hooks::answer(id, number, "queued", said)),
-                other => Err(Problem::new(500, format!("an adoption was recorded as {other:?}; report this"))),
-            }
-        }
         Err(CommandError::Refused(refusal)) => refused(&app, &definition, refusal),
-        Err(error) => Err(Problem::refused(id, error)),
+        recorded => hooks::deployment(&app, id, &before, recorded),
     }
 }
 
-/// The answer to what was recorded before, or is not granted, with what strangers there are.
+/// The same for what was recorded before, or is not granted, with what strangers there are.
 fn refused(app: &App, definition: &EnvironmentDefinition, refusal: Refusal) -> Result<Response, Problem> {
     let (id, state) = (&definition.id, app.journal.state(&definition.id));
     if let Refusal::Duplicate(number) = refusal {
