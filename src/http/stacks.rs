@@ -135,7 +135,7 @@ fn part(state: &machine::Environment, number: Number) -> Part {
     request_body(content = wish::RetireStack, content_type = "application/json"),
     responses(
         (status = 200, description = "It is recorded", body = Done),
-        (status = 409, description = "It is no stranger, or users are sent to it", body = super::problem::Told, content_type = "application/problem+json"),
+        (status = 409, description = "It is not a stranger, or users are sent to it", body = super::problem::Told, content_type = "application/problem+json"),
         (status = 428, description = "The body does not name the stack", body = super::problem::Told, content_type = "application/problem+json"),
     ),
 )]

@@ -1,6 +1,6 @@
-//! Stacks that bear our mark and that the journal does not know: after an older journal was put back, or a journal was begun
-//! anew. They are left alone until a person ends them, or adopts them: then a stranger is the candidate of a deployment with
-//! the number that it carries, and stays a stranger until it was found good.
+//! Stacks that bear our mark and that the journal does not know: after an older journal was put back, or a new one was begun.
+//! They are left alone until a person ends them, or adopts them: then a stranger is the candidate of a deployment with the
+//! number that it carries, and stays a stranger until it was found good.
 
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ impl Environment {
         known.find(same).cloned()
     }
 
-    /// Refuses what is no stranger (rule R58), or is somebody else's (rule R59).
+    /// Refuses what is not a stranger (rule R58), or is somebody else's (rule R59).
     fn named_stranger(&self, number: Number) -> Result<(), Refusal> {
         if let Some(what) = self.known_as(number).filter(|_| self.rules.r58()) {
             return Err(Refusal::NotAStranger { number, what });
@@ -147,10 +147,10 @@ impl Environment {
         }
     }
 
-    /// Refuses an event about what is no stranger.
+    /// Refuses an event about what is not a stranger.
     pub(super) fn a_stranger(&self, event: &'static str, number: Number) -> Result<(), Illegal> {
         let known = self.known_as(number).is_some() && self.rules.r58();
-        if known { Err(Illegal { event, number, why: "it is no stranger" }) } else { Ok(()) }
+        if known { Err(Illegal { event, number, why: "it is not a stranger" }) } else { Ok(()) }
     }
 
     pub(super) fn stranger_dismissed(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {

@@ -75,7 +75,7 @@ fn three_instances_are_started_again_and_no_user_notices() {
     assert_eq!((asked.len(), ended.len()), (1, 1));
     assert_eq!((&asked[0]["reason"], &ended[0]["reason"]), (&"it leaks".into(), &Value::Null));
     assert_eq!(asked[0]["order"], ended[0]["order"]);
-    // What was wanted is no trouble, and no end by itself.
+    // What was wanted is not trouble, and not an end by itself.
     assert_eq!(of_kind(&house, "live_down"), Vec::<Value>::new());
     let state: Value = serde_json::from_slice(&fs::read(state(&house)).expect("a state")).expect("JSON");
     assert!(state["instances"].as_array().expect("a list").iter().all(|entry| entry["exits"] == 0), "{state}");

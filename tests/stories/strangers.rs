@@ -1,4 +1,4 @@
-//! An older journal is put back, or one begins anew: stacks that were made since are shown, left alone, and adopted or ended by
+//! An older journal is put back, or a new one is begun: stacks that were made since are shown, left alone, and adopted or ended by
 //! a person only.
 
 use std::fs;
@@ -117,7 +117,7 @@ fn what_was_live_before_a_restore_is_adopted_and_no_request_fails() {
     let stacks = |all: &[crate::support::processes::Process]| {
         all.iter().filter(|p| p.stack.is_some()).map(|p| p.pid).collect::<Vec<_>>()
     };
-    assert_eq!(stacks(&before), stacks(&house.processes()), "nothing was made anew");
+    assert_eq!(stacks(&before), stacks(&house.processes()), "nothing was made again");
     let history = said(&house.run(&["history", "shop/live", "--records"]));
     assert!(history.contains(&format!("adopting stack {two}, a stranger")), "{history}");
     // It is live like any other: the next number is a new one, and what is live is kept alive.
@@ -190,7 +190,7 @@ fn a_stranger_that_fails_its_checks_is_left_alone_and_what_is_no_stranger_is_ref
 }
 
 #[test]
-fn a_journal_that_was_lost_is_begun_anew_with_what_users_have() {
+fn after_a_journal_was_lost_a_new_one_begins_with_what_users_have() {
     let house = House::with_v1_live(TERMS);
     let hammer = house.hammer();
     assert!(house.stop().success());

@@ -156,7 +156,7 @@ async fn a_front_that_is_found_on_another_host_than_the_last_cutover_is_told_unt
     t.push("v1").await;
     t.settle().await;
     t.until_front_trouble(None).await;
-    // DNS has moved, and nothing was set anew; the machine there even serves the same.
+    // DNS has moved, and no setting was changed; the machine there even serves the same.
     t.front.is_on("web2 (identity b)");
     let moved = FrontTrouble::OtherHost { host: "web2 (identity b)".into(), before: "web1 (identity a)".into() };
     t.until_front_trouble(Some(&moved)).await;

@@ -17,7 +17,7 @@ pub(super) type Id = u8;
 /// A stack that no journal knows: somebody else's, or from before a journal that was lost.
 pub(super) const UNKNOWN: Id = 7;
 
-/// The stack of an installation's own that its journal, which was put back or began anew, does not know.
+/// The stack of an installation's own that its journal, which was put back or was begun again, does not know.
 pub(super) const STRANGER: Id = 2;
 
 /// A set of numbers.

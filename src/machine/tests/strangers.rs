@@ -18,7 +18,7 @@ fn restored() -> Story {
 }
 
 /// Nothing is live, and users have 7 from before.
-fn begun_anew() -> Story {
+fn journal_lost() -> Story {
     let mut story = Story::new();
     (story.front().serves, story.front().generation) = (Some(n(7)), Generation(40));
     story.stacks(&[well(7)]);
@@ -164,24 +164,24 @@ fn only_a_stranger_is_adopted_and_only_while_nothing_else_goes_on() {
 
 #[test]
 fn with_nothing_live_users_keep_it_while_it_is_adopted_and_when_that_fails() {
-    let story = adopted(begun_anew());
+    let story = adopted(journal_lost());
     assert_eq!((story.env.live().unwrap().number, story.env.standby().is_none()), (n(7), true));
     // Queued behind a pin, checked, in doubt: no look takes it from users.
-    let mut story = begun_anew();
+    let mut story = journal_lost();
     story.ask(&Command::Pin(9)).unwrap();
     story.ask(&adopt(7, 7, &Plan::default())).unwrap();
     assert_eq!((story.tick(), story.effects()), (None, vec![]));
     story.ask(&Command::Unpin).unwrap();
     story.ask(&Command::Abort(n(7), text("no"))).unwrap();
     is_left_alone(&mut story);
-    let mut story = begun_anew();
+    let mut story = journal_lost();
     story.ask(&adopt(7, 7, &Plan::default())).unwrap();
     story.tick().unwrap();
     story.tick().unwrap();
     story.at(1_000);
     assert!(matches!(story.tick(), Some(Event::Ended { outcome: Outcome::Failed, .. })));
     is_left_alone(&mut story);
-    let mut story = begun_anew();
+    let mut story = journal_lost();
     cutting_over(&mut story);
     assert!(matches!(story.ask(&Command::Abort(n(7), text("no"))), Ok(Event::Ended { .. })), "users stay");
     is_left_alone(&mut story);
@@ -189,7 +189,7 @@ fn with_nothing_live_users_keep_it_while_it_is_adopted_and_when_that_fails() {
 
 #[test]
 fn a_late_order_to_one_that_is_ended_is_overtaken_first() {
-    let mut story = begun_anew();
+    let mut story = journal_lost();
     story.front().serves = None;
     cutting_over(&mut story);
     story.ask(&Command::Abort(n(7), text("no"))).unwrap();
