@@ -5,17 +5,16 @@ use std::sync::Arc;
 use axum::{
     body::Bytes,
     extract::{Path, State},
-    response::{IntoResponse, Response},
 };
 
 use super::{
     App, Problem,
-    again::Key,
-    hooks,
+    deploy::{self, Recorded},
+    idempotency::Key,
     place::{OfDeployment, Place},
-    shape::{Accepted, Done},
+    requests,
+    responses::{Accepted, Done},
     shown::{Action, IfMatch, Look},
-    wish,
 };
 use crate::{
     access::Caller,
@@ -28,7 +27,7 @@ use crate::{
     telling,
 };
 
-/// How often a wish is looked at again because the environment moved for reasons of its own.
+/// How often a request is looked at again because the environment moved for reasons of its own.
 const LOOKS: usize = 32;
 
 /// Deploy a build
@@ -37,7 +36,7 @@ const LOOKS: usize = 32;
 /// refused when a newer one was accepted before; without one it is deployed deliberately.
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/deploy", tag = "acting", params(Place),
-    request_body(content = wish::Build, content_type = "application/json"),
+    request_body(content = requests::Build, content_type = "application/json"),
     responses(
         (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
         (status = 422, description = "The stack definition is read from git, and the commit is missing or not named in full", body = super::problem::Told, content_type = "application/problem+json"),
@@ -50,7 +49,7 @@ pub(super) async fn deploy(
     caller: Caller,
     given: Key,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let definition = place.find(&app)?;
     let entry = app.pipelines.get(&definition.id.pipeline).and_then(|p| p.entry());
     if entry.is_none_or(|entry| entry.id != definition.id) {
@@ -60,10 +59,10 @@ pub(super) async fn deploy(
         return Err(Problem::new(409, why));
     }
     let build = json::parse(&body).map_err(|e| Problem::new(400, e.to_string()))?;
-    // Without a name of its own, two wishes of the same moment are still two when they say different things.
+    // Without a name of its own, two requests of the same moment are still two when they say different things.
     let otherwise = || format!("{} {}", app.clock.now().0, String::from_utf8_lossy(&body));
     let key = given.of_deployment(&definition.id.pipeline, &format!("person:{}", caller.by), otherwise, &body);
-    hooks::deploy(&app, &definition, key, build, &caller.by, Trigger::Person).await
+    deploy::deploy(&app, &definition, key, build, &caller.by, Trigger::Person).await
 }
 
 /// Promote the release that is live in the environment before
@@ -72,7 +71,7 @@ pub(super) async fn deploy(
 /// `ETag` goes into `If-Match`.
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/promote", tag = "acting", params(Place),
-    request_body(content = wish::Promote, content_type = "application/json"),
+    request_body(content = requests::Promote, content_type = "application/json"),
     responses(
         (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
         (status = 409, description = "It is no longer what was shown (`changed`), there is nothing to promote, it is being rolled back in the environment before, or it is vetoed on either side", body = super::problem::Told, content_type = "application/problem+json"),
@@ -85,17 +84,17 @@ pub(super) async fn promote(
     given: Key,
     shown: IfMatch,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let definition = place.find(&app)?;
-    let wish: wish::Promote = wish::read(&body)?;
-    let reason = wish::said(wish.reason.as_ref())?;
+    let asked: requests::Promote = requests::read(&body)?;
+    let reason = requests::said(asked.reason.as_ref())?;
     let make = |look: &Look| {
         let release = look.promoted.clone().map_err(|why| Problem::new(409, why))?;
-        if wish.release.is_some_and(|wanted| wanted != release.number) {
+        if asked.release.is_some_and(|wanted| wanted != release.number) {
             let why = format!("release {} would be promoted now; look again before you confirm", release.number);
             return Err(Problem::new(409, format!("{why} (`pointsman promote {}`)", definition.id)));
         }
-        if let Some(wanted) = wish.version.as_deref().filter(|wanted| !release.is_called(wanted)) {
+        if let Some(wanted) = asked.version.as_deref().filter(|wanted| !release.is_called(wanted)) {
             let name = format!("{} (release {})", release.version, release.number);
             let why = format!("{name} would be promoted to {}, not {}", definition.id, telling::shown(wanted));
             return Err(Problem::new(
@@ -103,7 +102,7 @@ pub(super) async fn promote(
                 format!("{why}; nothing was promoted (`pointsman status {}`)", definition.id.pipeline),
             ));
         }
-        // Without a key, the next one of this release is another wish as soon as this one is recorded.
+        // Without a key, the next one of this release is another one as soon as this one is recorded.
         let again = look.state.last_number().next();
         let (sender, identity) = match &given.0 {
             Some(key) => (format!("promotion:{}:{}", definition.id, caller.by), key.to_string()),
@@ -146,7 +145,7 @@ pub(super) fn barred(look: &Look, release: u32) -> Option<String> {
 /// Holds the environment and vetoes the release, so that nothing automatic brings it back.
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/rollback", tag = "acting", params(Place),
-    request_body(content = wish::Rollback, content_type = "application/json"),
+    request_body(content = requests::Rollback, content_type = "application/json"),
     responses(
         (status = 200, description = "It is recorded: the stack before gets the traffic back", body = Done),
         (status = 202, description = "It is recorded: an earlier release is stood up again", body = Accepted, headers(("location" = String, description = "The deployment"))),
@@ -160,12 +159,12 @@ pub(super) async fn rollback(
     caller: Caller,
     shown: IfMatch,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let definition = place.find(&app)?;
-    let wish: wish::Rollback = wish::read(&body)?;
-    let number = wish.number.ok_or_else(|| Problem::new(428, "name the deployment you mean: {\"number\": N}"))?;
-    let command = Command::Rollback(Number(number), wish::reason(wish.reason.as_ref())?);
-    let make = |look: &Look| match wish.to.as_deref() {
+    let asked: requests::Rollback = requests::read(&body)?;
+    let number = asked.number.ok_or_else(|| Problem::new(428, "name the deployment you mean: {\"number\": N}"))?;
+    let command = Command::Rollback(Number(number), requests::reason(asked.reason.as_ref())?);
+    let make = |look: &Look| match asked.to.as_deref() {
         Some(to) => goes_to(&definition.id, look, &command, to).map(|()| command.clone()),
         None => Ok(command.clone()),
     };
@@ -197,7 +196,7 @@ fn goes_to(id: &EnvironmentId, look: &Look, command: &Command, wanted: &str) -> 
 /// Open the gate that a deployment waits at
 #[utoipa::path(
     post, path = "/v1/deployments/{pipeline}/{environment}/{number}/approve", tag = "acting", params(OfDeployment),
-    request_body(content = wish::Approve, content_type = "application/json"),
+    request_body(content = requests::Approve, content_type = "application/json"),
     responses(
         (status = 200, description = "It is recorded", body = Done),
         (status = 409, description = "It is no longer what was shown (`changed`), or does not wait at that gate", body = super::problem::Told, content_type = "application/problem+json"),
@@ -209,12 +208,12 @@ pub(super) async fn approve(
     caller: Caller,
     shown: IfMatch,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let (definition, number) = place.find(&app)?;
-    let wish: wish::Approve = wish::read(&body)?;
-    let number = wish::same(number, wish.number)?;
-    let reason = wish::said(wish.reason.as_ref())?;
-    let named = wish.gate.map(GateName::from);
+    let asked: requests::Approve = requests::read(&body)?;
+    let number = requests::same(number, asked.number)?;
+    let reason = requests::said(asked.reason.as_ref())?;
+    let named = asked.gate.map(GateName::from);
     let make = |look: &Look| {
         let at = look.state.active().filter(|d| d.number == number).and_then(|d| d.gate());
         let pinned = look.state.pin().filter(|pin| at.is_some() && look.release_of(number) != Some(*pin));
@@ -241,7 +240,7 @@ pub(super) async fn approve(
 /// Stop a deployment before users see it
 #[utoipa::path(
     post, path = "/v1/deployments/{pipeline}/{environment}/{number}/abort", tag = "acting", params(OfDeployment),
-    request_body(content = wish::Abort, content_type = "application/json"),
+    request_body(content = requests::Abort, content_type = "application/json"),
     responses(
         (status = 200, description = "It is recorded", body = Done),
         (status = 409, description = "It is no longer what was shown (`changed`), or is live already", body = super::problem::Told, content_type = "application/problem+json"),
@@ -253,10 +252,10 @@ pub(super) async fn abort(
     caller: Caller,
     shown: IfMatch,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let (definition, number) = place.find(&app)?;
-    let wish: wish::Abort = wish::read(&body)?;
-    let command = Command::Abort(wish::same(number, wish.number)?, wish::reason(wish.reason.as_ref())?);
+    let asked: requests::Abort = requests::read(&body)?;
+    let command = Command::Abort(requests::same(number, asked.number)?, requests::reason(asked.reason.as_ref())?);
     record(&app, &definition.id, &caller, (&shown, Action::Abort), |_| Ok(command.clone())).await
 }
 
@@ -268,7 +267,7 @@ async fn record(
     caller: &Caller,
     (shown, action): (&IfMatch, Action),
     make: impl Fn(&Look) -> Result<Command, Problem>,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     for _ in 0..LOOKS {
         let look = Look::at(app, id);
         let still = shown.still(&look.shown, action);
@@ -292,7 +291,7 @@ async fn record(
                 let mine = make(&now).ok().and_then(|command| known(&now, id, &command, &caller.by));
                 return match (mine, shown.still(&now.shown, action)) {
                     (None, Err(problem)) => Err(problem),
-                    (mine, _) => Ok(mine.unwrap_or_else(|| hooks::known(&now.state, id, number))),
+                    (mine, _) => Ok(mine.unwrap_or_else(|| deploy::known(&now.state, id, number))),
                 };
             }
             Err(error) => return Err(Problem::refused(id, error)),
@@ -316,10 +315,10 @@ impl Look {
     }
 }
 
-/// The answer to what this very wish came to, if it was recorded before.
-fn known(look: &Look, id: &EnvironmentId, command: &Command, by: &str) -> Option<Response> {
+/// The answer to what this very request came to, if it was recorded before.
+fn known(look: &Look, id: &EnvironmentId, command: &Command, by: &str) -> Option<Recorded> {
     match look.state.command(command, by) {
-        Err(Refusal::Duplicate(number)) => Some(hooks::known(&look.state, id, number)),
+        Err(Refusal::Duplicate(number)) => Some(deploy::known(&look.state, id, number)),
         _ => None,
     }
 }
@@ -330,7 +329,7 @@ pub(super) async fn record_plain(
     id: &EnvironmentId,
     caller: &Caller,
     command: Command,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let before = app.journal.state(id);
     let accepted = app.journal.command(id, &caller.by, app.clock.now(), command).await;
     let accepted = accepted.map_err(|error| Problem::refused(id, error))?;
@@ -338,15 +337,15 @@ pub(super) async fn record_plain(
 }
 
 /// `before`: how the environment was when it was asked for.
-fn answer(id: &EnvironmentId, before: &machine::Environment, event: Event) -> Response {
+fn answer(id: &EnvironmentId, before: &machine::Environment, event: Event) -> Recorded {
     let said = telling::done(id, before, &event);
     match event {
-        Event::Accepted { number, .. } => hooks::answer(id, number, "queued", said),
-        Event::RollbackWentCold { by, .. } => hooks::mindful(id, by, "queued", (said, telling::one_way(before))),
+        Event::Accepted { number, .. } => deploy::answer(id, number, "queued", said),
+        Event::RollbackWentCold { by, .. } => deploy::mindful(id, by, "queued", (said, telling::one_way(before))),
         event => {
             let goes_back = matches!(event, Event::RollbackRequested { .. });
             let one_way = if goes_back { telling::one_way(before) } else { Vec::new() };
-            axum::Json(Done { environment: id.to_string(), event, said, one_way }).into_response()
+            Recorded::Done(Done { environment: id.to_string(), event, said, one_way })
         }
     }
 }

@@ -5,10 +5,16 @@ use std::sync::Arc;
 use axum::{
     body::Bytes,
     extract::{Path, State},
-    response::Response,
 };
 
-use super::{App, Problem, again::Key, hooks, place::Place, shape::Accepted, wish};
+use super::{
+    App, Problem,
+    deploy::{self, Recorded},
+    idempotency::Key,
+    place::Place,
+    requests,
+    responses::Accepted,
+};
 use crate::{
     access::Caller,
     machine::{Adopts, Command, ReleaseDraft, Trigger},
@@ -22,7 +28,7 @@ use crate::{
 /// Pointsman's, which also means that it is torn down when its time is over; an adoption that fails leaves it alone.
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/adopt", tag = "acting", params(Place),
-    request_body(content = wish::Adopt, content_type = "application/json"),
+    request_body(content = requests::Adopt, content_type = "application/json"),
     responses(
         (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
         (status = 409, description = "Something is live, queued or under way, or the `Idempotency-Key` was used before", body = super::problem::Told, content_type = "application/problem+json"),
@@ -35,14 +41,14 @@ pub(super) async fn adopt(
     caller: Caller,
     given: Key,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let definition = place.find(&app)?;
-    let wish: wish::Adopt = wish::read(&body)?;
+    let asked: requests::Adopt = requests::read(&body)?;
     let no_stack = || Problem::new(400, "name the stack you mean: {\"stack\": \"NAME\"}");
-    let stack = wish::named("stack", wish.stack.as_deref().ok_or_else(no_stack)?)?;
-    let output = wish.output.as_deref().map(|output| wish::named("output", output)).transpose()?;
-    let version = wish.version.as_deref().map_or(Ok(stack.clone()), |version| wish::named("version", version))?;
-    let reason = wish::said(wish.reason.as_ref())?;
+    let stack = requests::named("stack", asked.stack.as_deref().ok_or_else(no_stack)?)?;
+    let output = asked.output.as_deref().map(|output| requests::named("output", output)).transpose()?;
+    let version = asked.version.as_deref().map_or(Ok(stack.clone()), |version| requests::named("version", version))?;
+    let reason = requests::said(asked.reason.as_ref())?;
     if !definition.stack.can_adopt {
         let driver = &definition.stack.driver;
         let why = format!(
@@ -73,5 +79,5 @@ pub(super) async fn adopt(
     let command = command.because(reason);
     let before = app.journal.state(&definition.id);
     let recorded = app.journal.command(&definition.id, &caller.by, app.clock.now(), command).await;
-    hooks::deployment(&app, &definition.id, &before, recorded)
+    deploy::deployment(&app, &definition.id, &before, recorded)
 }

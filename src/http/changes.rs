@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::{
     App, Problem, act,
     place::Place,
-    shape::{Gate, PlannedHook, Release},
+    responses::{Gate, PlannedHook, Release},
     shown::Look,
     view,
 };

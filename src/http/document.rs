@@ -11,7 +11,7 @@ use utoipa::{
     },
 };
 
-use super::{again, problem::Told, shape};
+use super::{idempotency, problem::Told, responses};
 
 /// What holds for the whole.
 #[derive(utoipa::OpenApi)]
@@ -27,7 +27,7 @@ use super::{again, problem::Told, shape};
         (name = "builds", description = "What build servers announce"),
         (name = "service", description = "The service itself"),
     ),
-    components(schemas(Told, shape::Record, shape::Event, shape::State, shape::Why, shape::End)),
+    components(schemas(Told, responses::Record, responses::Event, responses::State, responses::Why, responses::End)),
 )]
 struct Whole;
 
@@ -92,8 +92,8 @@ pub(super) fn asked_once(api: &mut OpenApi) {
         let what =
             "Any text of your own: the same request with the same key is done once, and answered with the same answer";
         let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
-        let schema = schema.max_length(Some(again::LONGEST)).pattern(Some("^[!-~]+$")).build();
-        header(operation, again::HEADER, what, schema);
+        let schema = schema.max_length(Some(idempotency::LONGEST)).pattern(Some("^[!-~]+$")).build();
+        header(operation, idempotency::HEADER, what, schema);
         add(operation, &[("507", "Full")]);
     });
 }

@@ -3,30 +3,31 @@
 
 mod act;
 mod adopt;
-mod again;
-mod caller;
+mod authentication;
 mod changes;
+mod deploy;
 mod document;
 mod events;
 mod guard;
-mod hooks;
+mod idempotency;
 pub(crate) mod identity;
 mod logs;
 mod place;
 mod problem;
 mod read;
 mod releases;
+mod requests;
+mod responses;
 mod restart;
 mod rules;
 mod server;
-mod shape;
 mod shown;
 mod stacks;
 mod strangers;
 #[cfg(test)]
 mod tests;
 mod view;
-mod wish;
+mod webhook;
 
 use std::{any::Any, collections::HashMap, sync::Arc};
 
@@ -41,7 +42,7 @@ use http::header;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use again::Answers;
+pub use idempotency::Answers;
 pub use problem::Problem;
 pub use server::serve;
 
@@ -59,7 +60,7 @@ use crate::{
 
 /// What the handlers work with.
 pub struct App {
-    /// Where wishes are recorded and states are read.
+    /// Where requests are recorded and states are read.
     pub journal: Journal,
     /// The pipelines there are.
     pub pipelines: Arc<Pipelines>,
@@ -137,7 +138,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(restart::restart))
         .routes(routes!(stacks::retire))
         .routes(routes!(strangers::adopt))
-        .layer(from_fn_with_state(app.clone(), again::once));
+        .layer(from_fn_with_state(app.clone(), idempotency::once));
     document::asked_once(acting.get_openapi_mut());
     let mut asked = acting
         .routes(routes!(read::environments))
@@ -150,7 +151,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(events::events))
         .routes(routes!(logs::logs))
         .layer(from_fn(guard::arrived))
-        .layer(from_fn_with_state(app.clone(), caller::authorised));
+        .layer(from_fn_with_state(app.clone(), authentication::authorised));
     document::asks_who(asked.get_openapi_mut());
     let mut all = OpenApiRouter::with_openapi(document::empty())
         .routes(routes!(healthz))
@@ -158,7 +159,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(identity::identity))
         .layer(from_fn(guard::arrived))
         // It reads its body itself: of most deliveries nothing is kept.
-        .routes(routes!(hooks::hook))
+        .routes(routes!(webhook::webhook))
         .merge(asked);
     document::finish(all.get_openapi_mut());
     all

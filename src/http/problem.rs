@@ -116,7 +116,7 @@ impl Problem {
         Self::not_found(&format!("there is no environment {shown}{guess}; {listed} (`pointsman status` shows them)"))
     }
 
-    /// A wish about that environment was not granted.
+    /// A request about that environment was not granted.
     pub(super) fn refused(id: &EnvironmentId, error: CommandError) -> Self {
         let detail = match &error {
             CommandError::Refused(refusal) => telling::refusal(id, refusal),

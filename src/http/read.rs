@@ -15,7 +15,7 @@ use super::{
     App, Problem,
     events::READERS,
     place::{OfDeployment, Place},
-    shape::{Deployment, Environment, Environments, History},
+    responses::{Deployment, Environment, Environments, History},
     shown::Look,
     view,
 };

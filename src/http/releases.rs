@@ -14,7 +14,7 @@ use super::{
     App, Problem,
     events::READERS,
     place::Place,
-    shape::{State as Name, Why},
+    responses::{State as Name, Why},
 };
 use crate::{
     machine::{DeploymentState, EnvironmentId, Event, Trigger},

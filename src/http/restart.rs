@@ -5,10 +5,9 @@ use std::sync::Arc;
 use axum::{
     body::Bytes,
     extract::{Path, State},
-    response::Response,
 };
 
-use super::{App, Problem, act::record_plain, place::Place, shape::Done, wish};
+use super::{App, Problem, act::record_plain, deploy::Recorded, place::Place, requests, responses::Done};
 use crate::{
     access::Caller,
     machine::{Command, EnvironmentId, Number},
@@ -21,7 +20,7 @@ use crate::{
 /// its end is the record `restart_ended`, with the reason where it came to nothing.
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/restart", tag = "acting", params(Place),
-    request_body(content = wish::RestartLive, content_type = "application/json"),
+    request_body(content = requests::RestartLive, content_type = "application/json"),
     responses(
         (status = 200, description = "It is recorded", body = Done),
         (status = 409, description = "That deployment is not live, users are being moved or a deployment is watched, a restart is going already, there is no such instance, or the stack driver cannot do it", body = super::problem::Told, content_type = "application/problem+json"),
@@ -33,20 +32,20 @@ pub(super) async fn restart(
     Path(place): Path<Place>,
     caller: Caller,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let definition = place.find(&app)?;
-    let (id, wish): (_, wish::RestartLive) = (&definition.id, wish::read(&body)?);
-    let number = wish.number.ok_or_else(|| Problem::new(428, "name the deployment you mean: {\"number\": N}"))?;
-    let (number, reason) = (Number(number), wish::said(wish.reason.as_ref())?);
+    let (id, asked): (_, requests::RestartLive) = (&definition.id, requests::read(&body)?);
+    let number = asked.number.ok_or_else(|| Problem::new(428, "name the deployment you mean: {\"number\": N}"))?;
+    let (number, reason) = (Number(number), requests::said(asked.reason.as_ref())?);
     if !definition.stack.can_restart {
         let why = format!("stack driver {} cannot restart instances; deploy again", definition.stack.driver);
         let deploy = format!("`pointsman deploy {id} --version VERSION --artifact ARTIFACT`");
         return Err(Problem::new(409, format!("{why}: {deploy}")));
     }
-    if let Some(instance) = wish.instance {
+    if let Some(instance) = asked.instance {
         known(&app, id, number, instance)?;
     }
-    let command = Command::Restart { number, instance: wish.instance, at: app.clock.now(), reason };
+    let command = Command::Restart { number, instance: asked.instance, at: app.clock.now(), reason };
     record_plain(&app, id, &caller, command).await
 }
 

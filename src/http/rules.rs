@@ -5,16 +5,15 @@ use std::sync::Arc;
 use axum::{
     body::Bytes,
     extract::{Path, State},
-    response::Response,
 };
 
-use super::{App, Problem, act::record_plain, place::Place, releases, shape::Done, wish};
+use super::{App, Problem, act::record_plain, deploy::Recorded, place::Place, releases, requests, responses::Done};
 use crate::{access::Caller, machine::Command};
 
 /// Stop automatic deployments
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/hold", tag = "acting", params(Place),
-    request_body(content = wish::Because, content_type = "application/json"),
+    request_body(content = requests::Because, content_type = "application/json"),
     responses(
         (status = 200, description = "It is recorded", body = Done),
         (status = 409, description = "The `Idempotency-Key` was used before for another request", body = super::problem::Told, content_type = "application/problem+json"),
@@ -25,16 +24,16 @@ pub(super) async fn hold(
     Path(place): Path<Place>,
     caller: Caller,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let id = &place.find(&app)?.id;
-    let wish: wish::Because = wish::read(&body)?;
-    record_plain(&app, id, &caller, Command::Hold(wish::reason(wish.reason.as_ref())?)).await
+    let asked: requests::Because = requests::read(&body)?;
+    record_plain(&app, id, &caller, Command::Hold(requests::reason(asked.reason.as_ref())?)).await
 }
 
 /// Let automatic deployments go on
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/resume", tag = "acting", params(Place),
-    request_body(content = wish::Because, content_type = "application/json"),
+    request_body(content = requests::Because, content_type = "application/json"),
     responses(
         (status = 200, description = "It is recorded", body = Done),
         (status = 409, description = "Nothing is held", body = super::problem::Told, content_type = "application/problem+json"),
@@ -45,17 +44,17 @@ pub(super) async fn resume(
     Path(place): Path<Place>,
     caller: Caller,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let id = &place.find(&app)?.id;
-    let wish: wish::Because = wish::read(&body)?;
-    let command = Command::Resume.because(wish::said(wish.reason.as_ref())?);
+    let asked: requests::Because = requests::read(&body)?;
+    let command = Command::Resume.because(requests::said(asked.reason.as_ref())?);
     record_plain(&app, id, &caller, command).await
 }
 
 /// Keep to one release
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/pin", tag = "acting", params(Place),
-    request_body(content = wish::Pin, content_type = "application/json"),
+    request_body(content = requests::Pin, content_type = "application/json"),
     responses(
         (status = 200, description = "It is recorded", body = Done),
         (status = 409, description = "Nothing is pinned that could be lifted", body = super::problem::Told, content_type = "application/problem+json"),
@@ -66,13 +65,13 @@ pub(super) async fn pin(
     Path(place): Path<Place>,
     caller: Caller,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let id = &place.find(&app)?.id;
-    let wish: wish::Pin = wish::read(&body)?;
-    let reason = wish::said(wish.reason.as_ref())?;
-    let command = match wish.lift {
+    let asked: requests::Pin = requests::read(&body)?;
+    let reason = requests::said(asked.reason.as_ref())?;
+    let command = match asked.lift {
         true => Command::Unpin,
-        false => Command::Pin(releases::meant(&app, id, wish.release, wish.version.as_deref()).await?),
+        false => Command::Pin(releases::meant(&app, id, asked.release, asked.version.as_deref()).await?),
     };
     record_plain(&app, id, &caller, command.because(reason)).await
 }
@@ -80,7 +79,7 @@ pub(super) async fn pin(
 /// Ban a release
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/veto", tag = "acting", params(Place),
-    request_body(content = wish::Ban, content_type = "application/json"),
+    request_body(content = requests::Ban, content_type = "application/json"),
     responses(
         (status = 200, description = "It is recorded", body = Done),
         (status = 409, description = "That release is not vetoed and cannot be lifted", body = super::problem::Told, content_type = "application/problem+json"),
@@ -91,13 +90,13 @@ pub(super) async fn veto(
     Path(place): Path<Place>,
     caller: Caller,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let id = &place.find(&app)?.id;
-    let wish: wish::Ban = wish::read(&body)?;
-    let release = releases::meant(&app, id, wish.release, wish.version.as_deref()).await?;
-    let command = match wish.lift {
-        true => Command::Unveto(release).because(wish::said(wish.reason.as_ref())?),
-        false => Command::Veto(release, wish::reason(wish.reason.as_ref())?),
+    let asked: requests::Ban = requests::read(&body)?;
+    let release = releases::meant(&app, id, asked.release, asked.version.as_deref()).await?;
+    let command = match asked.lift {
+        true => Command::Unveto(release).because(requests::said(asked.reason.as_ref())?),
+        false => Command::Veto(release, requests::reason(asked.reason.as_ref())?),
     };
     record_plain(&app, id, &caller, command).await
 }
@@ -108,7 +107,7 @@ pub(super) async fn veto(
 /// announced is the newest, whatever its number.
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/builds/reset", tag = "acting", params(Place),
-    request_body(content = wish::Because, content_type = "application/json"),
+    request_body(content = requests::Because, content_type = "application/json"),
     responses(
         (status = 200, description = "It is recorded", body = Done),
         (status = 409, description = "No build with a number was accepted there", body = super::problem::Told, content_type = "application/problem+json"),
@@ -119,8 +118,8 @@ pub(super) async fn reset_builds(
     Path(place): Path<Place>,
     caller: Caller,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let id = &place.find(&app)?.id;
-    let wish: wish::Because = wish::read(&body)?;
-    record_plain(&app, id, &caller, Command::ResetBuilds(wish::reason(wish.reason.as_ref())?)).await
+    let asked: requests::Because = requests::read(&body)?;
+    record_plain(&app, id, &caller, Command::ResetBuilds(requests::reason(asked.reason.as_ref())?)).await
 }

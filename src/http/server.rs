@@ -20,7 +20,7 @@ use tokio::{
 };
 use tower::Layer;
 
-use super::{caller::Peer, guard::Activity, identity::Local};
+use super::{authentication::Peer, guard::Activity, identity::Local};
 use crate::descriptors::{AcceptErrors, is_shortage};
 
 /// How long a client may take to send the head of a request.

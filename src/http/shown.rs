@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, header, request::Parts};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{App, Problem, problem::Difference, shape::GateName};
+use super::{App, Problem, problem::Difference, responses::GateName};
 use crate::{
     machine::{Environment, EnvironmentId, Plan, Release},
     pipelines::release,

@@ -7,12 +7,11 @@ use axum::{
     Json,
     body::Bytes,
     extract::{Path, State},
-    response::Response,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{App, Problem, act::record_plain, place::Place, shape::Done, wish};
+use super::{App, Problem, act::record_plain, deploy::Recorded, place::Place, requests, responses::Done};
 use crate::{
     access::Caller,
     machine::{self, Command, EnvironmentId, Number},
@@ -132,7 +131,7 @@ fn part(state: &machine::Environment, number: Number) -> Part {
 /// what the front serves is refused.
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/stacks/retire", tag = "acting", params(Place),
-    request_body(content = wish::RetireStack, content_type = "application/json"),
+    request_body(content = requests::RetireStack, content_type = "application/json"),
     responses(
         (status = 200, description = "It is recorded", body = Done),
         (status = 409, description = "It is not a stranger, or users are sent to it", body = super::problem::Told, content_type = "application/problem+json"),
@@ -144,11 +143,11 @@ pub(super) async fn retire(
     Path(place): Path<Place>,
     caller: Caller,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let id = &place.find(&app)?.id;
-    let wish: wish::RetireStack = wish::read(&body)?;
-    let number = wish.number.ok_or_else(|| Problem::new(428, "name the stack you mean: {\"number\": N}"))?;
-    let reason = wish::reason(wish.reason.as_ref())?;
+    let asked: requests::RetireStack = requests::read(&body)?;
+    let number = asked.number.ok_or_else(|| Problem::new(428, "name the stack you mean: {\"number\": N}"))?;
+    let reason = requests::reason(asked.reason.as_ref())?;
     let (state, sight) = (app.journal.state(id), app.board.sight(id));
     served(id, &state, &sight, Number(number))?;
     let recorded = record_plain(&app, id, &caller, Command::DismissStranger(Number(number), reason)).await;

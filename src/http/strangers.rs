@@ -6,10 +6,16 @@ use std::sync::Arc;
 use axum::{
     body::Bytes,
     extract::{Path, State},
-    response::Response,
 };
 
-use super::{App, Problem, again::Key, hooks, place::Place, shape::Accepted, wish};
+use super::{
+    App, Problem,
+    deploy::{self, Recorded},
+    idempotency::Key,
+    place::Place,
+    requests,
+    responses::Accepted,
+};
 use crate::{
     access::Caller,
     journal::CommandError,
@@ -25,7 +31,7 @@ use crate::{
 /// else is queued or under way it is refused. A stranger that fails is left as it is, and is a stranger again.
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/stacks/adopt", tag = "acting", params(Place),
-    request_body(content = wish::AdoptStack, content_type = "application/json"),
+    request_body(content = requests::AdoptStack, content_type = "application/json"),
     responses(
         (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
         (status = 409, description = "It is not a stranger, something else is under way, its release is vetoed, or the `Idempotency-Key` was used before", body = super::problem::Told, content_type = "application/problem+json"),
@@ -41,14 +47,14 @@ pub(super) async fn adopt(
     caller: Caller,
     given: Key,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Recorded, Problem> {
     let definition = place.find(&app)?;
     let id = &definition.id;
-    let wish: wish::AdoptStack = wish::read(&body)?;
+    let asked: requests::AdoptStack = requests::read(&body)?;
     let number =
-        wish.number.map(Number).ok_or_else(|| Problem::new(428, "name the stack you mean: {\"number\": N}"))?;
-    let version = wish.version.as_deref().map(|version| wish::named("version", version)).transpose()?;
-    let reason = wish::reason(wish.reason.as_ref())?;
+        asked.number.map(Number).ok_or_else(|| Problem::new(428, "name the stack you mean: {\"number\": N}"))?;
+    let version = asked.version.as_deref().map(|version| requests::named("version", version)).transpose()?;
+    let reason = requests::reason(asked.reason.as_ref())?;
     let before = app.journal.state(id);
     let otherwise = || format!("adopt stack {id} {number} {}", before.seq().0);
     let key = given.of_deployment(&id.pipeline, &format!("stranger:{id}:{}", caller.by), otherwise, &body);
@@ -63,15 +69,15 @@ pub(super) async fn adopt(
     let release = made_from(&app, &definition, number, version).await?;
     match app.journal.command(id, &caller.by, app.clock.now(), command(release)).await {
         Err(CommandError::Refused(refusal)) => refused(&app, &definition, refusal),
-        recorded => hooks::deployment(&app, id, &before, recorded),
+        recorded => deploy::deployment(&app, id, &before, recorded),
     }
 }
 
 /// The same for what was recorded before, or is not granted, with what strangers there are.
-fn refused(app: &App, definition: &EnvironmentDefinition, refusal: Refusal) -> Result<Response, Problem> {
+fn refused(app: &App, definition: &EnvironmentDefinition, refusal: Refusal) -> Result<Recorded, Problem> {
     let (id, state) = (&definition.id, app.journal.state(&definition.id));
     if let Refusal::Duplicate(number) = refusal {
-        return Ok(hooks::known(&state, id, number));
+        return Ok(deploy::known(&state, id, number));
     }
     let there_are = telling::strangers(id, &state, &app.board.sight(id).outlook());
     Err(Problem::refused(id, CommandError::Refused(refusal)).and(&there_are))

@@ -2,7 +2,7 @@
 
 use super::{
     App,
-    shape::{
+    responses::{
         Candidate, Down, Ended, Environment, Gate, GateName, Hold, Hook, HookState, Otherwise, PlannedHook, Release,
         Restart, RunningHook, Seen, Stack, Standby, Straying, Taken, Trouble, Veto,
     },

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use http::{Request, StatusCode};
 
 use super::{
-    super::caller::Peer,
+    super::authentication::Peer,
     kit::{KEY, Shop, Told, signed},
 };
 use crate::{access::Role, machine::Number};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
-use super::{Problem, shape::GateName};
+use super::{Problem, responses::GateName};
 use crate::{intake::build::LONGEST_NAME, machine::Number};
 
 /// The longest reason, in characters.

@@ -7,30 +7,25 @@ use axum::{
     extract::{Path, Request, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     App, Problem,
-    caller::Peer,
+    authentication::Peer,
+    deploy::{Recorded, deploy},
     guard::{self, Activity, Pieces},
-    shape::Ignored,
+    responses::Ignored,
 };
 use crate::{
     access::limits::Origin,
     intake::{
         self, Announced, Announcement, Delivery,
-        build::Build,
         keys::Keys,
         signature::{self, Verifier},
     },
-    journal::{Accepted, CommandError},
-    machine::{Command, Environment, EnvironmentId, Event, Key, Name, Number, Refusal, ReleaseDraft, Trigger},
-    pipelines::{
-        EnvironmentDefinition, Pipeline,
-        release::{self, Refused},
-    },
-    telling,
+    machine::{Key, Name, Trigger},
+    pipelines::Pipeline,
 };
 
 /// Announce a build
@@ -49,16 +44,16 @@ use crate::{
         ("x-pointsman-timestamp" = Option<String>, Header, description = "Seconds since 1970"),
         ("x-pointsman-signature" = Option<String>, Header, description = "`sha256=HEX` of the HMAC-SHA256 of `timestamp.body`"),
     ),
-    request_body(content = super::wish::Build, content_type = "application/json"),
+    request_body(content = super::requests::Build, content_type = "application/json"),
     responses(
         (status = 200, description = "Nothing to deploy, and why: another event or branch, a build that failed, one that a newer build superseded", body = Ignored),
-        (status = 202, description = "It is recorded, or was before", body = super::shape::Accepted, headers(("location" = String, description = "The deployment"))),
+        (status = 202, description = "It is recorded, or was before", body = super::responses::Accepted, headers(("location" = String, description = "The deployment"))),
         (status = 422, description = "A field is missing or wrong; the detail names each", body = super::problem::Told, content_type = "application/problem+json"),
         (status = 409, description = "The release is vetoed, or the delivery was used for another build", body = super::problem::Told, content_type = "application/problem+json"),
     ),
     security((), ("webhook" = [])),
 )]
-pub(super) async fn hook(
+pub(super) async fn webhook(
     State(app): State<Arc<App>>,
     Path(pipeline): Path<String>,
     peer: Peer,
@@ -73,7 +68,7 @@ pub(super) async fn hook(
         Err(refused) => refused,
         Ok(arrived) => {
             activity.inspect(|activity| activity.arrived());
-            taken(&app, arrived).await.unwrap_or_else(IntoResponse::into_response)
+            taken(&app, arrived).await.into_response()
         }
     }
 }
@@ -190,127 +185,12 @@ impl Kept {
 }
 
 /// Answers a delivery.
-async fn taken(app: &App, arrived: Arrived<'_>) -> Result<Response, Problem> {
+async fn taken(app: &App, arrived: Arrived<'_>) -> Result<Recorded, Problem> {
     match arrived {
-        Arrived::Ignored(ignored) => Ok(axum::Json(Ignored { ignored, superseded_by: None }).into_response()),
+        Arrived::Ignored(ignored) => Ok(Recorded::Ignored(Ignored { ignored, superseded_by: None })),
         Arrived::Build(pipeline, said, key) => {
             let entry = pipeline.entry().ok_or_else(|| Problem::not_found("the pipeline takes no builds"))?;
             deploy(app, entry, key, said.build, said.by, Trigger::Build).await
         }
     }
-}
-
-/// Records a new build; one that was recorded before is answered with its deployment.
-pub(super) async fn deploy(
-    app: &App,
-    entry: &EnvironmentDefinition,
-    key: Key,
-    build: Build,
-    by: &str,
-    trigger: Trigger,
-) -> Result<Response, Problem> {
-    let pipeline =
-        app.pipelines.get(&entry.id.pipeline).ok_or_else(|| Problem::not_found("there is no such pipeline"))?;
-    // A number counts whoever says it: build servers deploy by the command line as well. The counts of several jobs say
-    // nothing about which build is older; an announced one has lost its number by now.
-    let order = build.number.filter(|_| trigger == Trigger::Build || pipeline.webhook.jobs.len() <= 1);
-    let release = release::of_build(pipeline, entry, &build, &app.secrets);
-    let release = match release {
-        Ok(release) => ReleaseDraft::New(release),
-        Err(why) => {
-            let state = app.journal.state(&entry.id);
-            // What was recorded before is answered as it was, though the artifact may be gone by now.
-            return match state.deployment_of(&key).filter(|_| matches!(why, Refused::Artifact(_))) {
-                Some(number) => Ok(known(&state, &entry.id, number)),
-                None => Err(refused(&why)),
-            };
-        }
-    };
-    let command = Command::Deploy { key, order, release, plan: entry.plan.clone(), trigger };
-    let before = app.journal.state(&entry.id);
-    match app.journal.command(&entry.id, by, app.clock.now(), command).await {
-        Err(CommandError::Refused(Refusal::Duplicate(number))) => Ok(known_build(app, entry, (&key, order), number)),
-        Err(CommandError::Refused(Refusal::Stale { order, newest })) => {
-            let by = app.journal.state(&entry.id).deployment_of_build(newest);
-            let by = by.map(|number| format!("{}/{number}", entry.id));
-            let named = by.as_ref().map_or_else(String::new, |by| format!(" as {by}"));
-            let why = format!("build {order} is older than build {newest}, which was accepted before{named}");
-            let reset = format!("`pointsman builds reset {} --reason REASON`", entry.id);
-            if trigger != Trigger::Build {
-                let how = "leave out `build` (`--build`) to deploy it deliberately";
-                return Err(Problem::new(409, format!("{why}; {how}; if the job counts from 1 again: {reset}")));
-            }
-            // No mistake of the build server's: two of its builds ran side by side, and this one took longer.
-            tracing::info!(environment = %entry.id, why, "an announced build is superseded");
-            let how = "if it is wanted, deploy it by hand, without its number";
-            let ignored = format!("superseded: {why}; {how}; if the job counts from 1 again: {reset}");
-            Ok(axum::Json(Ignored { ignored, superseded_by: by }).into_response())
-        }
-        recorded => deployment(app, &entry.id, &before, recorded),
-    }
-}
-
-/// The answer to a wish for a deployment. One that was recorded before is answered with that.
-pub(super) fn deployment(
-    app: &App,
-    id: &EnvironmentId,
-    before: &Environment,
-    recorded: Result<Accepted, CommandError>,
-) -> Result<Response, Problem> {
-    match recorded {
-        // Not the last number of the state: that may be a later one's, made safe by the same flush.
-        Ok(Accepted { event: event @ Event::Accepted { number, .. }, .. }) => {
-            Ok(answer(id, number, "queued", telling::done(id, before, &event)))
-        }
-        Ok(other) => Err(Problem::new(500, format!("a deployment was recorded as {:?}; report this", other.event))),
-        Err(CommandError::Refused(Refusal::Duplicate(number))) => Ok(known(&app.journal.state(id), id, number)),
-        Err(error) => Err(Problem::refused(id, error)),
-    }
-}
-
-fn refused(why: &Refused) -> Problem {
-    let status = if matches!(why, Refused::Parameters(_)) { 400 } else { 422 };
-    Problem::new(status, why.to_string())
-}
-
-/// The answer to what was recorded before.
-pub(super) fn known(state: &Environment, id: &EnvironmentId, number: Number) -> Response {
-    let name = state.deployment_state(number).map_or("ended".to_owned(), |(s, _)| s.to_string());
-    answer(id, number, &name, String::new())
-}
-
-/// The same for a build, by its name or by its number. Who gave it another name is told how it is deployed again.
-fn known_build(
-    app: &App,
-    entry: &EnvironmentDefinition,
-    (key, order): (&Key, Option<u64>),
-    number: Number,
-) -> Response {
-    let (state, id) = (app.journal.state(&entry.id), &entry.id);
-    let said = match order.filter(|_| state.deployment_of(key).is_none()) {
-        Some(order) => format!(
-            "build {order} is deployed already, as {id}/{number}; leave out `build` (`--build`) to deploy it once more"
-        ),
-        None => String::new(),
-    };
-    let name = state.deployment_state(number).map_or("ended".to_owned(), |(s, _)| s.to_string());
-    answer(id, number, &name, said)
-}
-
-/// 202 and where to look.
-pub(super) fn answer(id: &EnvironmentId, number: Number, state: &str, said: String) -> Response {
-    mindful(id, number, state, (said, Vec::new()))
-}
-
-/// The same, with what a rollback does not undo.
-pub(super) fn mindful(
-    id: &EnvironmentId,
-    number: Number,
-    state: &str,
-    (said, one_way): (String, Vec<String>),
-) -> Response {
-    let location = format!("/v1/deployments/{id}/{number}");
-    let deployment = format!("{id}/{number}");
-    let body = super::shape::Accepted { deployment, number: number.0, state: state.to_owned(), said, one_way };
-    (StatusCode::ACCEPTED, [(header::LOCATION, location)], axum::Json(body)).into_response()
 }
