@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    machine::{EnvironmentId, Millis},
+    machine::{Condition, EnvironmentId, Health, Millis},
     text::{format_duration, parse_time},
 };
 
@@ -117,8 +117,8 @@ struct Row {
     part: String,
     version: Option<String>,
     driver: String,
-    condition: String,
-    health: String,
+    condition: Condition,
+    health: Health,
     made: Option<String>,
     endpoints: Vec<String>,
     reached: Option<bool>,
@@ -207,7 +207,7 @@ impl Row {
             harmless(&self.part.replace('_', " ")),
             self.version.as_deref().map_or("-".to_owned(), harmless),
             users.to_owned(),
-            harmless(&format!("{}, {}", self.condition, self.health)),
+            format!("{}, {}", self.condition, self.health),
             age.unwrap_or("-".to_owned()),
             harmless(&self.driver),
             harmless(&self.endpoints.join(" ")),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    machine::{DeploymentState, Outcome, Trigger},
+    machine::{Condition, DeploymentState, Health, Outcome, Trigger},
     telling::{Readiness, Situation, WaitsFor},
 };
 
@@ -336,10 +336,8 @@ pub(super) struct Straying {
 /// What was seen of a stack a moment ago.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Seen {
-    /// `creating`, `ready`, `failed` or `deleting`.
-    pub condition: &'static str,
-    /// `passing`, `failing` or `unknown`.
-    pub health: &'static str,
+    pub condition: Condition,
+    pub health: Health,
     /// Where it serves.
     #[schema(value_type = Vec<String>)]
     pub endpoints: Vec<std::net::SocketAddr>,

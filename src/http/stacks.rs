@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::{App, Problem, act::record_plain, deploy::Recorded, place::Place, requests, responses::Done};
 use crate::{
     access::Caller,
-    machine::{self, Command, EnvironmentId, Number},
+    machine::{self, Command, Condition, EnvironmentId, Health, Number},
     runner::Sight,
     telling,
     text::format_time,
@@ -53,10 +53,8 @@ struct StackThere {
     version: Option<String>,
     #[schema(example = "process")]
     driver: String,
-    #[schema(example = "ready")]
-    condition: &'static str,
-    #[schema(example = "passing")]
-    health: &'static str,
+    condition: Condition,
+    health: Health,
     /// When it was made, where its provider tells.
     #[schema(required)]
     made: Option<String>,

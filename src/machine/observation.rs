@@ -1,6 +1,9 @@
 //! What was seen of the world at one moment: the only thing, besides people, that makes the machine move.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     hook::{HookState, HookView},
@@ -147,12 +150,13 @@ pub struct StackView {
     pub remark: Option<Arc<str>>,
 }
 
-/// How far a stack is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// How far a stack is: the one type for it, from what a driver shows to the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Condition {
     /// On its way.
     Creating,
-    /// All of it is there.
+    /// All of it is there; whether it is well is for the checks to say.
     Ready,
     /// It will not become complete by waiting.
     Failed,
@@ -160,8 +164,9 @@ pub enum Condition {
     Deleting,
 }
 
-/// What the checks say, thresholds and grace already taken into account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// What the checks say, thresholds and grace already taken into account: the one type for it, from a check to the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Health {
     /// Not enough was seen.
     #[default]
@@ -170,6 +175,34 @@ pub enum Health {
     Passing,
     /// The last checks failed.
     Failing,
+}
+
+impl Condition {
+    /// Returns whether a stack that is so far and in that health can take traffic.
+    pub fn is_good(self, health: Health) -> bool {
+        (self, health) == (Self::Ready, Health::Passing)
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Creating => "creating",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Deleting => "deleting",
+        })
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::Passing => "passing",
+            Self::Failing => "failing",
+        })
+    }
 }
 
 /// The front as seen.

@@ -63,10 +63,10 @@ const AGAIN: Millis = Millis(86_400_000);
 pub struct StackSight {
     /// Number of the deployment that owns the stack.
     pub number: Number,
-    /// `creating`, `ready`, `failed` or `deleting`.
-    pub condition: &'static str,
-    /// `passing`, `failing` or `unknown`.
-    pub health: &'static str,
+    /// How far it is.
+    pub condition: Condition,
+    /// What its checks say.
+    pub health: Health,
     /// When it was made, where its provider tells.
     pub made: Option<Millis>,
     /// Where it serves.
@@ -184,17 +184,8 @@ impl StackSight {
     pub(super) fn new(stack: &StackView, endpoints: Option<&Vec<SocketAddr>>, made: Option<Millis>) -> Self {
         Self {
             number: stack.number,
-            condition: match stack.condition {
-                Condition::Creating => "creating",
-                Condition::Ready => "ready",
-                Condition::Failed => "failed",
-                Condition::Deleting => "deleting",
-            },
-            health: match stack.health {
-                Health::Unknown => "unknown",
-                Health::Passing => "passing",
-                Health::Failing => "failing",
-            },
+            condition: stack.condition,
+            health: stack.health,
             made,
             endpoints: endpoints.cloned().unwrap_or_default(),
             remark: stack.remark.as_deref().map(str::to_owned),

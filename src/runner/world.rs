@@ -25,7 +25,7 @@ use crate::{
         frozen::{self, Frozen},
     },
     secrets::Secrets,
-    stacks::{SeenStack, StackSpec, StackStatus, StepError},
+    stacks::{SeenStack, StackSpec, StepError},
     telling,
     web_front::{CutOver, Endpoint, FrontDriver, FrontTrouble, Route, SeenFront, Target},
 };
@@ -405,18 +405,12 @@ fn ended_too_often(seen: &SeenStack, allowed: u64) -> Option<String> {
 
 /// `ended`: why it counts as failing for what ended of it.
 fn stack_view(seen: SeenStack, verdicts: &Verdicts, ended: Option<String>) -> StackView {
-    let condition = match seen.status {
-        StackStatus::Creating => Condition::Creating,
-        StackStatus::Ready => Condition::Ready,
-        StackStatus::Failed => Condition::Failed,
-        StackStatus::Deleting => Condition::Deleting,
-    };
     let (health, remark) = verdicts.get(&seen.name.number).cloned().unwrap_or_default();
     let health = if ended.is_some() { Health::Failing } else { health };
     // Of what is not whole, its provider knows more than a probe, which finds that nobody answers.
-    let remark = match condition {
+    let remark = match seen.condition {
         Condition::Ready => ended.or(remark).or(seen.remark),
         _ => ended.or(seen.remark).or(remark),
     };
-    StackView { number: seen.name.number, condition, health, remark: remark.map(Into::into) }
+    StackView { number: seen.name.number, condition: seen.condition, health, remark: remark.map(Into::into) }
 }

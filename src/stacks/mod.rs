@@ -19,6 +19,7 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 
 pub use self::logs::{BadPosition, Begin, LogLine, LogPage, Logs, LogsFrom, Position, Spot, Stream};
+pub use crate::machine::Condition;
 use crate::machine::{EnvironmentId, Millis, Release, RetirePermit, StackName};
 
 /// What a stack driver is asked to bring about.
@@ -45,26 +46,13 @@ pub struct MadeFrom {
     pub definition: String,
 }
 
-/// How far a stack is, as its provider says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StackStatus {
-    /// On its way.
-    Creating,
-    /// All of it is there; whether it is well is for the checks to say.
-    Ready,
-    /// It will not come up by waiting.
-    Failed,
-    /// On its way out.
-    Deleting,
-}
-
 /// A stack that we own, as observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenStack {
     /// Whose it is.
     pub name: StackName,
     /// How far it is.
-    pub status: StackStatus,
+    pub condition: Condition,
     /// Where it serves; empty until it is known.
     pub endpoints: Vec<SocketAddr>,
     /// In one sentence, why it failed, or what stands out ("restarted 3 times, exit status 1").
@@ -96,8 +84,8 @@ pub struct SeenInstance {
 
 impl SeenStack {
     /// A stack of which nothing stands out.
-    pub fn new(name: StackName, status: StackStatus, endpoints: Vec<SocketAddr>) -> Self {
-        Self { name, status, endpoints, remark: None, exits: 0, made: None, last_exit: None, instances: Vec::new() }
+    pub fn new(name: StackName, condition: Condition, endpoints: Vec<SocketAddr>) -> Self {
+        Self { name, condition, endpoints, remark: None, exits: 0, made: None, last_exit: None, instances: Vec::new() }
     }
 
     /// The same with a remark.

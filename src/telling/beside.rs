@@ -71,7 +71,7 @@ pub(super) fn stuck(state: &Environment) -> impl Iterator<Item = String> {
 }
 
 fn is_good(live: &Stack, seen: &Outlook<'_>) -> bool {
-    seen.stack(live.number).is_some_and(|stack| stack.condition == "ready" && stack.health == "passing")
+    seen.stack(live.number).is_some_and(|stack| stack.is_good())
 }
 
 #[cfg(test)]
@@ -80,7 +80,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        machine::{Entry, Event, Generation, Key, Matter, Millis, Number, Plan, Recover, RecoverTo, Release, Trigger},
+        machine::{
+            Condition, Entry, Event, Generation, Health, Key, Matter, Millis, Number, Plan, Recover, RecoverTo,
+            Release, Trigger,
+        },
         telling::{Glimpse, WaitsFor, situation, waits},
     };
 
@@ -135,7 +138,12 @@ mod tests {
     }
 
     fn good(numbers: &[u32]) -> Outlook<'static> {
-        let glimpse = |n: &u32| Glimpse { number: Number(*n), condition: "ready", health: "passing", remark: None };
+        let glimpse = |n: &u32| Glimpse {
+            number: Number(*n),
+            condition: Condition::Ready,
+            health: Health::Passing,
+            remark: None,
+        };
         Outlook { looked: Some(Millis(1)), stacks: numbers.iter().map(glimpse).collect(), ..Outlook::default() }
     }
 

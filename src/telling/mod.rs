@@ -26,7 +26,7 @@ pub(crate) use wait::{
 };
 
 use crate::{
-    machine::{Millis, Number},
+    machine::{Condition, Health, Millis, Number},
     web_front::FrontTrouble,
 };
 
@@ -50,10 +50,10 @@ pub(crate) struct Outlook<'a> {
 pub(crate) struct Glimpse<'a> {
     /// The deployment that made it.
     pub number: Number,
-    /// `creating`, `ready`, `failed` or `deleting`.
-    pub condition: &'a str,
-    /// `passing`, `failing` or `unknown`.
-    pub health: &'a str,
+    /// How far it is.
+    pub condition: Condition,
+    /// What its checks say.
+    pub health: Health,
     /// What stands out.
     pub remark: Option<&'a str>,
 }
@@ -67,6 +67,13 @@ pub(crate) struct Hindrance<'a> {
     pub why: &'a str,
     /// Since when.
     pub since: Millis,
+}
+
+impl Glimpse<'_> {
+    /// Returns whether it is up and passes its checks.
+    pub(crate) fn is_good(&self) -> bool {
+        self.condition.is_good(self.health)
+    }
 }
 
 impl Outlook<'_> {

@@ -11,7 +11,9 @@ use super::{
     wait::{Readiness, rollback, sentence},
 };
 use crate::{
-    machine::{Deployment, Down, Ended, Environment, EnvironmentId, Outcome, Phase, RecoverTo, Restart, Stack},
+    machine::{
+        Condition, Deployment, Down, Ended, Environment, EnvironmentId, Outcome, Phase, RecoverTo, Restart, Stack,
+    },
     text::{format_duration, format_time},
 };
 
@@ -85,7 +87,7 @@ fn users(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String 
     match seen.stack(live.number) {
         _ if seen.looked.is_none() => not_known("nothing was looked at since the controller started".to_owned()),
         None => not_known(format!("the stack of {name}, which is live, was not seen at the last look")),
-        Some(stack) if stack.condition == "ready" && stack.health == "passing" => {
+        Some(stack) if stack.is_good() => {
             format!("Users see {name}; it is up and passes its checks.")
         }
         Some(stack) => {
@@ -112,11 +114,11 @@ fn users_of_what_is_down(name: &str, live: &Stack, down: &Down, seen: &Outlook<'
     let since = format_time(down.since);
     let why = down.reason.trim_end_matches('.');
     let may = match seen.stack(live.number) {
-        Some(stack) if stack.condition == "ready" && stack.health == "passing" => {
+        Some(stack) if stack.is_good() => {
             return format!("Users see {name}, which is up again; it was down since {since}: {why}.");
         }
         _ if seen.looked.is_none() => "What users see is not known",
-        Some(stack) if stack.condition == "ready" => "Users may get errors",
+        Some(stack) if stack.condition == Condition::Ready => "Users may get errors",
         _ => "Users get errors",
     };
     format!("{may}: {name}, which is live, is down since {since}: {why}.")
@@ -230,7 +232,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        machine::{Entry, Event, Generation, Key, Millis, Number, Plan, Release, Trigger},
+        machine::{Entry, Event, Generation, Health, Key, Millis, Number, Plan, Release, Trigger},
         telling::Glimpse,
         web_front::FrontTrouble,
     };
@@ -264,8 +266,8 @@ mod tests {
         );
     }
 
-    fn looked(stacks: &[(u32, &'static str, &'static str)]) -> Outlook<'static> {
-        let glimpse = |&(number, condition, health): &(u32, &'static str, &'static str)| Glimpse {
+    fn looked(stacks: &[(u32, Condition, Health)]) -> Outlook<'static> {
+        let glimpse = |&(number, condition, health): &(u32, Condition, Health)| Glimpse {
             number: Number(number),
             condition,
             health,
@@ -284,7 +286,7 @@ mod tests {
         );
         live(&mut state, 1);
         let says = |seen: &Outlook<'_>| situation(&id, &state, seen).users;
-        let good = looked(&[(1, "ready", "passing")]);
+        let good = looked(&[(1, Condition::Ready, Health::Passing)]);
         assert_eq!(says(&good), "Users see 1.4.1 (deployment 1); it is up and passes its checks.");
         for (unknown, why) in [
             (Outlook::default(), "nothing was looked at since the controller started"),
@@ -304,20 +306,24 @@ mod tests {
         let down = |number| Event::LiveDown { number: Number(number), reason: "exit status 42.".into() };
         let mut first = state.clone();
         told(&mut first, [down(1)]);
-        let said = situation(&id, &first, &looked(&[(1, "failed", "failing")]));
+        let said = situation(&id, &first, &looked(&[(1, Condition::Failed, Health::Failing)]));
         let why = "1.4.1 (deployment 1), which is live, is down since 1970-01-01T00:00:01.000Z: exit status 42.";
         assert_eq!(said.users, format!("Users get errors: {why}"));
         let doing = "Pointsman starts it again, with growing pauses, until it passes its checks. If it stays down until \
                      1970-01-01T00:00:31.000Z, a person is called.";
         assert_eq!(said.doing, doing);
         assert_eq!(said.command.as_deref(), Some("pointsman history shop/prod"));
-        let said = situation(&id, &first, &looked(&[(1, "ready", "failing")])).users;
+        let said = situation(&id, &first, &looked(&[(1, Condition::Ready, Health::Failing)])).users;
         assert_eq!(said, format!("Users may get errors: {why}"), "one of its instances may answer");
         let said = situation(&id, &first, &Outlook::default()).users;
         assert_eq!(said, format!("What users see is not known: {why}"));
         live(&mut state, 2);
         told(&mut state, [down(2)]);
-        let said = situation(&id, &state, &looked(&[(2, "failed", "failing"), (1, "ready", "passing")]));
+        let said = situation(
+            &id,
+            &state,
+            &looked(&[(2, Condition::Failed, Health::Failing), (1, Condition::Ready, Health::Passing)]),
+        );
         assert_eq!(said.command.as_deref(), Some("pointsman rollback shop/prod"));
     }
 
@@ -331,7 +337,7 @@ mod tests {
         let seen = |hours: u64, trouble| Outlook {
             looked: Some(Millis(hours * hour)),
             front: vec![trouble],
-            ..looked(&[(1, "ready", "passing")])
+            ..looked(&[(1, Condition::Ready, Health::Passing)])
         };
         let soon = situation(&id, &state, &seen(60, &ends));
         assert_eq!(

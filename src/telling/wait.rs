@@ -60,7 +60,7 @@ pub(crate) fn rollback(state: &Environment, seen: &Outlook<'_>) -> Readiness {
     let standby = state.standby().and_then(|s| seen.stack(s.stack.number));
     let live = state.live().map(|s| s.release.number);
     match standby {
-        Some(seen) if seen.condition == "ready" && seen.health == "passing" => Readiness::Ready,
+        Some(seen) if seen.is_good() => Readiness::Ready,
         _ if live.is_some() && state.proven().any(|release| Some(release.number) != live) => Readiness::Cold,
         _ => Readiness::None,
     }

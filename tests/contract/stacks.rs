@@ -4,7 +4,7 @@ use std::{any::Any, collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use pointsman::{
     machine::{Release, StackName},
-    stacks::{DRIVERS, SeenStack, StackDriver, StackSpec, StackStatus, StepError, process::Process},
+    stacks::{Condition, DRIVERS, SeenStack, StackDriver, StackSpec, StepError, process::Process},
 };
 
 use super::{GIVEN_UP_AFTER, PROGRAM, given_up, heat, stack, until};
@@ -98,7 +98,7 @@ async fn names(driver: &dyn StackDriver) -> Vec<StackName> {
 /// Asks as the runner does, until it is there.
 async fn stand_up(driver: &dyn StackDriver, spec: &StackSpec) -> SeenStack {
     until("the stack is ready", || async {
-        let ready = |s: &SeenStack| s.name == spec.name && s.status == StackStatus::Ready;
+        let ready = |s: &SeenStack| s.name == spec.name && s.condition == Condition::Ready;
         let there = see(driver).await.iter().any(ready);
         if !there {
             driver.ensure(spec).await.expect("it is taken up");

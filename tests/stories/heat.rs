@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use futures_util::future::join_all;
 use pointsman::{
     clock::Stopwatch,
-    stacks::{StackDriver, StackStatus, StepError},
+    stacks::{Condition, StackDriver, StepError},
 };
 use secrecy::SecretString;
 use serde_json::Value;
@@ -92,7 +92,7 @@ async fn twenty_that_wait_at_once_cost_no_more_lists_than_one() {
     project
         .until("all are there", async || {
             let seen = project.see().await;
-            (seen.iter().filter(|s| s.status == StackStatus::Ready).count() == 21).then_some(())
+            (seen.iter().filter(|s| s.condition == Condition::Ready).count() == 21).then_some(())
         })
         .await;
     let twenty = lists(&project.asked());
@@ -175,7 +175,7 @@ async fn a_stack_that_a_race_made_twice_is_had_once() {
         .until("there is one", async || {
             let seen = project.seen(2).await?;
             let left = project.left().iter().filter(|s| s.starts_with(&project.name(2).to_string())).count();
-            (seen.status == StackStatus::Ready && left == 1).then_some(seen)
+            (seen.condition == Condition::Ready && left == 1).then_some(seen)
         })
         .await;
     assert_eq!(one.endpoints.len(), 1);
@@ -205,7 +205,7 @@ async fn what_would_not_fit_is_said_before_it_is_made() {
         assert!(why.contains(what), "{why}");
     }
     assert!(!project.asked().iter().any(|asked| asked.starts_with("POST /stacks")));
-    assert_eq!(project.see().await[0].status, StackStatus::Failed);
+    assert_eq!(project.see().await[0].condition, Condition::Failed);
     project.order(&project.spec(1)).await;
     project.stand_up(&project.spec(1)).await;
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use pointsman::{
     machine::{Adopts, Release},
-    stacks::{StackDriver, StackSpec, StackStatus, StepError},
+    stacks::{Condition, StackDriver, StackSpec, StepError},
 };
 use serde_json::{Value, json};
 
@@ -67,7 +67,7 @@ async fn refused(project: &Project, spec: &StackSpec) -> String {
     let Err(StepError::Refused(why)) = answer else { panic!("{answer:?}") };
     let seen = project.see().await;
     let shown = seen.iter().find(|stack| stack.name == spec.name).expect("it is shown");
-    assert!(shown.status == StackStatus::Failed && shown.remark.as_ref() == Some(&why), "{shown:?}");
+    assert!(shown.condition == Condition::Failed && shown.remark.as_ref() == Some(&why), "{shown:?}");
     why
 }
 

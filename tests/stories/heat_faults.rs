@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use pointsman::{
     clock::Stopwatch,
-    stacks::{StackDriver, StackStatus, StepError},
+    stacks::{Condition, StackDriver, StepError},
 };
 use serde_json::json;
 
@@ -186,7 +186,7 @@ async fn a_failed_stack_is_kept_until_its_reason_is_known_down_to_the_resource()
     let mut project = Project::of(cloud);
     project.mood(r#"{"fail": "No valid host was found. There are not enough hosts available."}"#);
     let seen = project.ends(&project.spec(1)).await;
-    assert_eq!(seen.status, StackStatus::Failed);
+    assert_eq!(seen.condition, Condition::Failed);
     let why = seen.remark.expect("why");
     assert!(why.starts_with("web (OS::Nova::Server): ") && why.contains("No valid host was found."), "{why}");
     assert_eq!(project.left().len(), 1, "it is there until it is torn down");
@@ -203,7 +203,7 @@ async fn what_heat_refuses_ends_the_deployment_with_its_own_words() {
     let spec = project.spec_of(1, &spec.definition.replace("OS::Nova::Server", "OS::Nova::Sever"));
     let seen = project.ends(&spec).await;
     let why = seen.remark.expect("why");
-    assert!(seen.status == StackStatus::Failed && why.contains("OS::Nova::Sever"), "{why}");
+    assert!(seen.condition == Condition::Failed && why.contains("OS::Nova::Sever"), "{why}");
     project.tear_down(1).await;
 }
 
@@ -219,7 +219,7 @@ async fn a_stack_that_can_not_be_deleted_is_tried_again_and_names_what_blocks_it
     let why = project
         .until("it says what blocks it", async || {
             let seen = project.seen(1).await?;
-            (seen.status == StackStatus::Failed).then_some(seen.remark).flatten()
+            (seen.condition == Condition::Failed).then_some(seen.remark).flatten()
         })
         .await;
     assert!(why.contains("web (OS::Nova::Server): ") && why.contains("Volume is still attached."), "{why}");
@@ -235,7 +235,7 @@ async fn a_stack_that_heat_forgets_counts_as_failed_and_says_what_it_waited_for(
     let mut project = Project::of(cloud);
     project.mood(r#"{"boot_seconds": "1000"}"#);
     project.order(&project.spec(1)).await;
-    assert_eq!(project.seen(1).await.map(|s| s.status), Some(StackStatus::Creating));
+    assert_eq!(project.seen(1).await.map(|s| s.condition), Some(Condition::Creating));
     project.proxy.let_pass(Duration::from_secs(150));
     let waits = project
         .until("it says what it waits for", async || {
@@ -248,11 +248,11 @@ async fn a_stack_that_heat_forgets_counts_as_failed_and_says_what_it_waited_for(
     let seen = project
         .until("it is given up", async || {
             project.look_again(1).await;
-            project.seen(1).await.filter(|seen| seen.status != StackStatus::Creating)
+            project.seen(1).await.filter(|seen| seen.condition != Condition::Creating)
         })
         .await;
     let why = seen.remark.expect("why");
-    assert!(seen.status == StackStatus::Failed, "{why}");
+    assert!(seen.condition == Condition::Failed, "{why}");
     assert!(why.contains("within 5 min, its own limit") && why.contains("web (OS::Nova::Server)"), "{why}");
     project.tear_down(1).await;
     assert_eq!(project.left(), [""; 0]);
@@ -276,10 +276,10 @@ async fn an_engine_that_is_killed_on_the_way_leaves_nothing_for_ever() {
     let seen = project
         .until("it is given up", async || {
             project.look_again(1).await;
-            project.seen(1).await.filter(|seen| seen.status != StackStatus::Creating)
+            project.seen(1).await.filter(|seen| seen.condition != Condition::Creating)
         })
         .await;
-    assert!(seen.status == StackStatus::Failed && seen.remark.is_some(), "{seen:?}");
+    assert!(seen.condition == Condition::Failed && seen.remark.is_some(), "{seen:?}");
     project.tear_down(1).await;
     assert_eq!(project.left(), [""; 0]);
     project.proxy.let_pass(Duration::ZERO);
@@ -304,7 +304,7 @@ async fn an_application_credential_that_may_not_hand_on_its_rights_is_told_so() 
         Ok(()) => project.tear_down(1).await,
         Err(StepError::Refused(why)) => {
             assert!(why.contains("An application credential may not hand its rights on to Heat"), "{why}");
-            assert_eq!(project.see().await[0].status, StackStatus::Failed);
+            assert_eq!(project.see().await[0].condition, Condition::Failed);
         }
         Err(other) => panic!("{other}"),
     }

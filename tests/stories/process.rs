@@ -12,7 +12,7 @@ use std::{
 use pointsman::{
     checks::{Check, Subject, probe},
     machine::{Number, Release, StackName},
-    stacks::{SeenStack, StackDriver, StackSpec, StackStatus, StepError, process::Process},
+    stacks::{Condition, SeenStack, StackDriver, StackSpec, StepError, process::Process},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use secrecy::SecretString;
@@ -94,8 +94,8 @@ impl Host {
         panic!("it never came to that; seen last: {seen:?}");
     }
 
-    pub(super) async fn until_status(&self, number: u32, status: StackStatus) -> SeenStack {
-        self.until(number, |seen| seen.is_some_and(|s| s.status == status)).await.expect("it is there")
+    pub(super) async fn until_condition(&self, number: u32, condition: Condition) -> SeenStack {
+        self.until(number, |seen| seen.is_some_and(|s| s.condition == condition)).await.expect("it is there")
     }
 
     pub(super) async fn retired(&self, number: u32) {
@@ -175,7 +175,7 @@ pub(super) fn shell(script: &str) -> String {
 async fn a_stack_comes_up_serves_and_goes_without_a_trace() {
     let host = Host::new();
     host.ensure(1, &format!("{SAMPLE}\ninstances = 2")).await.expect("started");
-    let seen = host.until_status(1, StackStatus::Ready).await;
+    let seen = host.until_condition(1, Condition::Ready).await;
     assert_eq!(seen.endpoints.len(), 2);
     for endpoint in seen.endpoints {
         assert_eq!(asked(endpoint, "http = { path = \"/\", headers = { x-version = \"v1\" } }").await, Ok(()));
@@ -218,7 +218,7 @@ async fn every_mistake_of_a_definition_is_named_at_its_place() {
 async fn a_command_that_does_not_exist_fails_at_once_and_says_so() {
     let host = Host::new();
     host.ensure(1, "command = [\"/no/such/program\"]").await.expect("taken up");
-    let remark = host.until_status(1, StackStatus::Failed).await.remark.expect("a reason");
+    let remark = host.until_condition(1, Condition::Failed).await.remark.expect("a reason");
     assert!(remark.contains("cannot start /no/such/program: No such file"), "{remark}");
     host.retired(1).await;
 }
@@ -227,7 +227,7 @@ async fn a_command_that_does_not_exist_fails_at_once_and_says_so() {
 async fn one_that_exits_at_once_is_restarted_so_often_and_no_more() {
     let host = Host::new();
     host.ensure(1, &shell("echo no database >&2; exit 3")).await.expect("taken up");
-    let remark = host.until_status(1, StackStatus::Failed).await.remark.expect("a reason");
+    let remark = host.until_condition(1, Condition::Failed).await.remark.expect("a reason");
     assert!(remark.contains("more than 2 times within 1m, at last: exit status 3: no database"), "{remark}");
     let lines = fs::read_to_string(host.file(1, "logs/0.err")).expect("a log");
     assert_eq!(lines.lines().count(), 3);
@@ -240,7 +240,7 @@ async fn a_crash_is_mended_and_remarked() {
     host.ensure(1, &shell("if [ -e once ]; then exec sleep 1000; fi; touch once; kill -SEGV $$"))
         .await
         .expect("started");
-    let remark = host.until_status(1, StackStatus::Ready).await.remark.expect("it stands out");
+    let remark = host.until_condition(1, Condition::Ready).await.remark.expect("it stands out");
     assert!(remark.contains("was restarted once") && remark.contains("signal 11"), "{remark}");
     host.retired(1).await;
 }
@@ -249,11 +249,11 @@ async fn a_crash_is_mended_and_remarked() {
 async fn a_new_controller_finds_it_again_and_so_does_a_late_ensure() {
     let mut host = Host::new();
     host.ensure(1, SAMPLE).await.expect("started");
-    let before = host.until_status(1, StackStatus::Ready).await;
+    let before = host.until_condition(1, Condition::Ready).await;
     let supervisor = host.supervisor(1);
     host.restart_controller();
     host.ensure(1, SAMPLE).await.expect("there already");
-    assert_eq!(host.until_status(1, StackStatus::Ready).await, before);
+    assert_eq!(host.until_condition(1, Condition::Ready).await, before);
     assert_eq!(host.supervisor(1), supervisor);
     host.retired(1).await;
 }
@@ -262,12 +262,12 @@ async fn a_new_controller_finds_it_again_and_so_does_a_late_ensure() {
 async fn a_killed_supervisor_is_noticed_and_the_stack_comes_back_where_it_was() {
     let host = Host::new();
     host.ensure(1, SAMPLE).await.expect("started");
-    let before = host.until_status(1, StackStatus::Ready).await;
+    let before = host.until_condition(1, Condition::Ready).await;
     kill(host.supervisor(1), Signal::KILL);
-    let lost = host.until_status(1, StackStatus::Creating).await;
+    let lost = host.until_condition(1, Condition::Creating).await;
     assert!(lost.remark.is_some_and(|said| said.contains("supervisor ended")));
     host.ensure(1, SAMPLE).await.expect("started again");
-    assert_eq!(host.until_status(1, StackStatus::Ready).await.endpoints, before.endpoints);
+    assert_eq!(host.until_condition(1, Condition::Ready).await.endpoints, before.endpoints);
     kill(host.supervisor(1), Signal::KILL);
     host.retired(1).await;
 }
@@ -300,13 +300,13 @@ async fn a_secret_reaches_the_processes_and_is_written_nowhere() {
 
     host.secrets.insert("db".into(), canary.into());
     host.ensure(1, &definition).await.expect("it is taken up");
-    host.until_status(1, StackStatus::Ready).await;
+    host.until_condition(1, Condition::Ready).await;
     // Started again by its supervisor, which remembers; a new controller needs to do nothing for it.
     host.restart_controller();
     let text = fs::read(host.file(1, "state.json")).expect("a state");
     let state: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
     kill(i32::try_from(state["instances"][0]["pid"][0].as_i64().expect("it runs")).expect("a pid"), Signal::KILL);
-    host.until(1, |s| s.is_some_and(|s| s.status == StackStatus::Ready && s.remark.is_some())).await;
+    host.until(1, |s| s.is_some_and(|s| s.condition == Condition::Ready && s.remark.is_some())).await;
 
     let supervisor = host.supervisor(1);
     let mut open = Vec::new();
@@ -319,9 +319,9 @@ async fn a_secret_reaches_the_processes_and_is_written_nowhere() {
 
     // A supervisor that is gone takes the secret with it, and the next one is handed it anew.
     kill(supervisor, Signal::KILL);
-    host.until(1, |s| s.is_some_and(|s| s.status == StackStatus::Creating)).await;
+    host.until(1, |s| s.is_some_and(|s| s.condition == Condition::Creating)).await;
     host.ensure(1, &definition).await.expect("it is taken up");
-    host.until_status(1, StackStatus::Ready).await;
+    host.until_condition(1, Condition::Ready).await;
     host.retired(1).await;
     assert!(!has(&contents(host.folder.path()), "canary-5b1d"));
 }
@@ -332,7 +332,7 @@ async fn a_daemon_that_slipped_away_is_found_and_ended() {
     host.ensure(1, &shell("setsid sh -c 'trap \"\" TERM; echo $$ > daemon; while :; do sleep 1; done' & sleep 1000"))
         .await
         .expect("started");
-    host.until_status(1, StackStatus::Ready).await;
+    host.until_condition(1, Condition::Ready).await;
     host.until(1, |_| host.file(1, "work/daemon").exists()).await;
     kill(host.supervisor(1), Signal::KILL);
     host.retired(1).await;
@@ -342,7 +342,7 @@ async fn a_daemon_that_slipped_away_is_found_and_ended() {
 async fn one_that_does_not_hear_is_killed_after_its_grace() {
     let host = Host::new();
     host.ensure(1, &shell("trap '' TERM; while :; do sleep 1; done")).await.expect("started");
-    host.until_status(1, StackStatus::Ready).await;
+    host.until_condition(1, Condition::Ready).await;
     host.retired(1).await;
 }
 
@@ -350,9 +350,9 @@ async fn one_that_does_not_hear_is_killed_after_its_grace() {
 async fn a_foreign_process_with_the_number_of_ours_is_left_alone() {
     let host = Host::new();
     host.ensure(1, SAMPLE).await.expect("started");
-    host.until_status(1, StackStatus::Ready).await;
+    host.until_condition(1, Condition::Ready).await;
     kill(host.supervisor(1), Signal::KILL);
-    host.until_status(1, StackStatus::Creating).await;
+    host.until_condition(1, Condition::Creating).await;
     let mut foreign = std::process::Command::new("sleep").arg("1000").spawn().expect("sleep");
     let state = format!(
         "{{\"pid\":{0},\"instances\":[{{\"phase\":\"running\",\"pid\":[{0},1],\"restarts\":0,\"last_exit\":null}}]}}",
@@ -369,7 +369,7 @@ async fn memory_beyond_the_limit_is_refused_and_said() {
     let host = Host::new();
     let hungry = format!("{}\nlimits = {{ memory = \"64MB\" }}", shell("head -c 500M /dev/zero | tail"));
     host.ensure(1, &hungry).await.expect("started");
-    let remark = host.until_status(1, StackStatus::Failed).await.remark.expect("a reason");
+    let remark = host.until_condition(1, Condition::Failed).await.remark.expect("a reason");
     assert!(remark.contains("memory exhausted"), "{remark}");
     host.retired(1).await;
 }
@@ -384,11 +384,11 @@ async fn a_port_in_use_is_not_given_out_and_named_when_it_is_taken_later() {
     assert!(refused.contains(&format!("no free port left on 127.0.0.1 in {port}-{port}")), "{refused}");
     drop(taken);
     host.ensure(1, &only).await.expect("free now");
-    host.until_status(1, StackStatus::Ready).await;
+    host.until_condition(1, Condition::Ready).await;
     host.until(1, |_| host.is_kept(1)).await;
     let instance = host.instance(1, 0).expect("it runs");
     kill(host.supervisor(1), Signal::KILL);
-    host.until_status(1, StackStatus::Creating).await;
+    host.until_condition(1, Condition::Creating).await;
     kill(instance, Signal::KILL);
     let mut taken = None;
     host.until(1, |_| {
@@ -406,7 +406,7 @@ async fn a_port_in_use_is_not_given_out_and_named_when_it_is_taken_later() {
     })
     .await;
     drop(taken);
-    host.until_status(1, StackStatus::Ready).await;
+    host.until_condition(1, Condition::Ready).await;
     host.retired(1).await;
 }
 
@@ -428,7 +428,7 @@ async fn what_runs_but_is_not_well_is_for_the_checks_to_say() {
     host.ensure(2, &SAMPLE.replace("{address}:{port}", "127.0.0.9:{port}")).await.expect("started");
     host.ensure(3, &sample("\"--sick-after\", \"1s\"")).await.expect("started");
     let healthz = "http = { path = \"/healthz\" }";
-    let [broken, elsewhere, sick] = [1, 2, 3].map(|n| host.until_status(n, StackStatus::Ready));
+    let [broken, elsewhere, sick] = [1, 2, 3].map(|n| host.until_condition(n, Condition::Ready));
     let (broken, elsewhere, sick) = (broken.await.endpoints[0], elsewhere.await.endpoints[0], sick.await.endpoints[0]);
     let seen = asked(broken, healthz).await;
     assert_eq!(seen, Err(format!("GET /healthz on {broken}: expected 200, got 503")));
@@ -457,7 +457,7 @@ async fn fifty_stacks_are_seen_at_one_glance() {
     }
     let mut endpoints = std::collections::BTreeSet::new();
     for number in 1..=50 {
-        endpoints.extend(host.until_status(number, StackStatus::Ready).await.endpoints);
+        endpoints.extend(host.until_condition(number, Condition::Ready).await.endpoints);
     }
     assert_eq!(endpoints.len(), 50, "each has its own port");
     assert_eq!(host.driver.observe().await.expect("seen").len(), 50);

@@ -3,7 +3,7 @@
 
 use std::{fs, time::Duration};
 
-use pointsman::stacks::{SeenStack, StackDriver, StackStatus};
+use pointsman::stacks::{Condition, SeenStack, StackDriver};
 use rustix::process::Signal;
 
 use super::process::{Host, SAMPLE, asked, kill, name, shell};
@@ -26,7 +26,7 @@ async fn what_was_up_is_started_again_for_ever_and_serves_when_its_database_is_b
     let mut host = Host::new();
     let definition = wants("test ! -e database-is-away");
     host.ensure(1, &definition).await.expect("taken up");
-    host.until_status(1, StackStatus::Ready).await;
+    host.until_condition(1, Condition::Ready).await;
     host.until(1, |_| host.is_kept(1)).await;
 
     fs::write(host.file(1, "work/database-is-away"), "").expect("written");
@@ -35,7 +35,7 @@ async fn what_was_up_is_started_again_for_ever_and_serves_when_its_database_is_b
     let seen = host.until(1, |seen| remark(seen).contains("ended 6 times in a row")).await.expect("it is there");
     let said = seen.remark.clone().expect("it is said");
     assert!(said.contains("is tried again every") && said.contains("exit status 3: no database"), "{said}");
-    assert_eq!(seen.status, StackStatus::Creating, "{said}");
+    assert_eq!(seen.condition, Condition::Creating, "{said}");
     assert!(seen.exits >= 6, "{seen:?}");
 
     // Neither a new controller nor a new supervisor gives it up.
@@ -46,7 +46,7 @@ async fn what_was_up_is_started_again_for_ever_and_serves_when_its_database_is_b
     host.until(1, |seen| remark(seen).contains("ended 8 times in a row")).await;
 
     fs::remove_file(host.file(1, "work/database-is-away")).expect("it is there");
-    let seen = host.until_status(1, StackStatus::Ready).await;
+    let seen = host.until_condition(1, Condition::Ready).await;
     assert_eq!(asked(seen.endpoints[0], WELL).await, Ok(()));
     host.retired(1).await;
 }
@@ -56,11 +56,11 @@ async fn one_that_never_came_up_is_given_up_and_started_again_when_it_is_wanted_
     let host = Host::new();
     let definition = wants("test -e database");
     host.ensure(1, &definition).await.expect("taken up");
-    let seen = host.until_status(1, StackStatus::Failed).await;
+    let seen = host.until_condition(1, Condition::Failed).await;
     assert_eq!(seen.exits, 0, "it is for the deployment to say that it does not come up");
     fs::write(host.file(1, "work/database"), "").expect("written");
     host.ensure(1, &definition).await.expect("taken up");
-    host.until_status(1, StackStatus::Ready).await;
+    host.until_condition(1, Condition::Ready).await;
     host.retired(1).await;
 }
 
@@ -71,7 +71,7 @@ async fn instances_outlive_their_supervisor_and_the_next_one_goes_on_with_them()
     let definition =
         shell(chatty) + "\ninstances = 2\nenvironment = { PROGRAM = \"{pointsman}\", LISTEN = \"{address}:{port}\" }\n";
     host.ensure(1, &definition).await.expect("taken up");
-    let before = host.until_status(1, StackStatus::Ready).await;
+    let before = host.until_condition(1, Condition::Ready).await;
     let instances = [0, 1].map(|nth| host.instance(1, nth).expect("it runs"));
 
     kill(host.supervisor(1), Signal::KILL);
@@ -80,7 +80,7 @@ async fn instances_outlive_their_supervisor_and_the_next_one_goes_on_with_them()
         assert_eq!(asked(*endpoint, WELL).await, Ok(()), "it serves without a supervisor");
     }
     host.ensure(1, &definition).await.expect("taken up");
-    let after = host.until_status(1, StackStatus::Ready).await;
+    let after = host.until_condition(1, Condition::Ready).await;
     assert_eq!([0, 1].map(|nth| host.instance(1, nth).expect("it runs")), instances, "the same processes");
     assert_eq!((after.exits, after.remark), (0, None));
 
@@ -89,7 +89,7 @@ async fn instances_outlive_their_supervisor_and_the_next_one_goes_on_with_them()
     let read_so_far = lines();
     host.until(1, |_| lines() > read_so_far + 5).await;
     kill(instances[0], Signal::KILL);
-    let seen = host.until(1, |seen| seen.is_some_and(|s| s.exits == 1 && s.status == StackStatus::Ready)).await;
+    let seen = host.until(1, |seen| seen.is_some_and(|s| s.exits == 1 && s.condition == Condition::Ready)).await;
     let last = seen.and_then(|seen| seen.last_exit).expect("it is said");
     assert!(last.contains("instance 0 ended by itself") && last.contains("exit status is not known"), "{last}");
     assert!(last.contains(": error "), "its last line: {last}");
@@ -101,13 +101,13 @@ async fn instances_outlive_their_supervisor_and_the_next_one_goes_on_with_them()
 async fn a_supervisor_that_is_told_to_end_leaves_its_instances_running() {
     let host = Host::new();
     host.ensure(1, SAMPLE).await.expect("taken up");
-    let before = host.until_status(1, StackStatus::Ready).await;
+    let before = host.until_condition(1, Condition::Ready).await;
     let instance = host.instance(1, 0);
     kill(host.supervisor(1), Signal::TERM);
     host.until(1, |seen| remark(seen).contains("supervisor ended")).await;
     assert_eq!(asked(before.endpoints[0], WELL).await, Ok(()));
     host.ensure(1, SAMPLE).await.expect("taken up");
-    host.until_status(1, StackStatus::Ready).await;
+    host.until_condition(1, Condition::Ready).await;
     assert_eq!(host.instance(1, 0), instance);
     host.retired(1).await;
 }
@@ -135,7 +135,7 @@ async fn whoever_waits_is_told_of_a_change_at_once() {
     let environment = name(1).environment;
     let mut bell = host.driver.changes(&environment).expect("this driver tells");
     host.ensure(1, SAMPLE).await.expect("taken up");
-    host.until_status(1, StackStatus::Ready).await;
+    host.until_condition(1, Condition::Ready).await;
     // Nobody looks but when it rings.
     let rings_until = async |bell: &mut tokio::sync::watch::Receiver<u64>, what: &dyn Fn(&SeenStack) -> bool| {
         let rung = async {
@@ -149,9 +149,9 @@ async fn whoever_waits_is_told_of_a_change_at_once() {
         tokio::time::timeout(Duration::from_secs(10), rung).await.expect("nobody was told");
     };
     kill(host.supervisor(1), Signal::KILL);
-    rings_until(&mut bell, &|seen| seen.status == StackStatus::Creating).await;
+    rings_until(&mut bell, &|seen| seen.condition == Condition::Creating).await;
     host.ensure(1, SAMPLE).await.expect("taken up");
-    rings_until(&mut bell, &|seen| seen.status == StackStatus::Ready).await;
+    rings_until(&mut bell, &|seen| seen.condition == Condition::Ready).await;
     kill(host.instance(1, 0).expect("it runs"), Signal::KILL);
     rings_until(&mut bell, &|seen| seen.exits == 1).await;
     host.retired(1).await;

@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener, path::PathBuf};
 
-use pointsman::stacks::{StackStatus, process::Process};
+use pointsman::stacks::{Condition, process::Process};
 use rustix::process::Signal;
 
 use super::process::{Host, asked, kill, shell};
@@ -28,7 +28,7 @@ async fn a_worker_that_hides_ends_with_its_leader_so_that_the_port_is_free_for_t
     for way in WAYS {
         let host = Host::new();
         host.ensure(1, &hiding(way)).await.expect("taken up");
-        let endpoint = host.until_status(1, StackStatus::Ready).await.endpoints[0];
+        let endpoint = host.until_condition(1, Condition::Ready).await.endpoints[0];
         let mut serves = false;
         for nth in 1..=2 {
             for _ in 0..500 {
@@ -40,7 +40,7 @@ async fn a_worker_that_hides_ends_with_its_leader_so_that_the_port_is_free_for_t
             }
             assert!(serves, "{way}: it never served");
             kill(host.instance(1, 0).expect("it runs"), Signal::KILL);
-            let again = host.until(1, |s| s.is_some_and(|s| s.exits == nth && s.status == StackStatus::Ready)).await;
+            let again = host.until(1, |s| s.is_some_and(|s| s.exits == nth && s.condition == Condition::Ready)).await;
             let remark = again.and_then(|seen| seen.remark).expect("it stands out");
             assert!(!remark.contains("in use"), "{way}: {remark}");
         }
@@ -54,7 +54,7 @@ async fn a_worker_that_hides_is_found_by_the_next_supervisor_too() {
     for way in WAYS {
         let host = Host::new();
         host.ensure(1, &hiding(way)).await.expect("taken up");
-        let endpoint = host.until_status(1, StackStatus::Ready).await.endpoints[0];
+        let endpoint = host.until_condition(1, Condition::Ready).await.endpoints[0];
         // Until the supervisor has looked at all there are.
         host.until(1, |_| fs::read_to_string(host.file(1, "family.json")).is_ok_and(|text| text.contains("\"pid\"")))
             .await;
@@ -69,7 +69,7 @@ async fn a_worker_that_hides_is_found_by_the_next_supervisor_too() {
 async fn a_stack_is_not_gone_while_somebody_holds_its_port_and_says_who() {
     let host = Host::new();
     host.ensure(1, &shell("exec sleep 1000")).await.expect("taken up");
-    let endpoint = host.until_status(1, StackStatus::Ready).await.endpoints[0];
+    let endpoint = host.until_condition(1, Condition::Ready).await.endpoints[0];
     // Whoever it is came after the stack was made, and carries no mark at all.
     let mut holder = std::process::Command::new(env!("CARGO_BIN_EXE_pointsman"));
     let mut holder = holder.arg("sample").arg("--listen").arg(endpoint.to_string()).spawn().expect("it starts");
@@ -77,7 +77,7 @@ async fn a_stack_is_not_gone_while_somebody_holds_its_port_and_says_who() {
     host.retire(1).await;
     let said = format!("{endpoint} is in use by process {} (pointsman)", holder.id());
     host.until(1, |s| {
-        s.is_some_and(|s| s.status == StackStatus::Deleting && s.remark.as_deref() == Some(said.as_str()))
+        s.is_some_and(|s| s.condition == Condition::Deleting && s.remark.as_deref() == Some(said.as_str()))
     })
     .await;
     assert!(matches!(holder.try_wait(), Ok(None)), "what is not proven to be of the stack is left alone");
@@ -99,7 +99,7 @@ async fn signals_that_were_ignored_around_the_controller_are_heard_by_its_stacks
     host.ensure(1, "command = [\"sleep\", \"1000\"]\nstop = { signal = \"INT\", grace = \"1h\" }")
         .await
         .expect("taken up");
-    host.until_status(1, StackStatus::Ready).await;
+    host.until_condition(1, Condition::Ready).await;
     let status =
         fs::read_to_string(format!("/proc/{}/status", host.instance(1, 0).expect("it runs"))).expect("it runs");
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).expect("it is said");

@@ -12,7 +12,7 @@ use std::{
 
 use pointsman::{
     machine::{Fencing, Generation, RetirePermit, StackName},
-    stacks::{ReadBeside, SeenStack, StackDriver, StackSpec, StackStatus, StepError},
+    stacks::{Condition, ReadBeside, SeenStack, StackDriver, StackSpec, StepError},
     web_front::{CutOver, FrontDriver, Route, SeenFront, Target},
 };
 use tokio::{
@@ -58,7 +58,7 @@ impl Faults {
 /// One stack: a listener that answers 200 while it is well.
 struct Stack {
     version: Arc<str>,
-    status: StackStatus,
+    condition: Condition,
     address: SocketAddr,
     well: Arc<AtomicBool>,
     server: Option<AbortHandle>,
@@ -109,45 +109,48 @@ impl MemoryStacks {
 
     /// A stack of ours turns up that nobody remembers, as after a late request.
     pub fn conjure(&self, name: StackName) {
-        let stack = Stack::serving("ghost".into(), StackStatus::Ready, true);
+        let stack = Stack::serving("ghost".into(), Condition::Ready, true);
         self.stacks.lock().unwrap().insert(name, stack);
     }
 
     fn make(&self, spec: &StackSpec) {
         let listed = |list: &Mutex<Vec<String>>| list.lock().unwrap().iter().any(|v| **v == *spec.release.version);
-        let status = if listed(&self.failing) {
-            StackStatus::Failed
+        let condition = if listed(&self.failing) {
+            Condition::Failed
         } else if listed(&self.stuck) {
-            StackStatus::Creating
+            Condition::Creating
         } else {
-            StackStatus::Ready
+            Condition::Ready
         };
         let mut stacks = self.stacks.lock().unwrap();
         if !stacks.contains_key(&spec.name) {
             self.made.fetch_add(1, Ordering::SeqCst);
             let well = !listed(&self.sick);
             let version = spec.release.version.clone();
-            let stack =
-                if self.silent { Stack::silent(version, status, well) } else { Stack::serving(version, status, well) };
+            let stack = if self.silent {
+                Stack::silent(version, condition, well)
+            } else {
+                Stack::serving(version, condition, well)
+            };
             stacks.insert(spec.name.clone(), stack);
         }
     }
 }
 
 impl Stack {
-    fn silent(version: Arc<str>, status: StackStatus, well: bool) -> Self {
+    fn silent(version: Arc<str>, condition: Condition, well: bool) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        Self { version, status, address, well: Arc::new(AtomicBool::new(well)), server: None }
+        Self { version, condition, address, well: Arc::new(AtomicBool::new(well)), server: None }
     }
 
-    fn serving(version: Arc<str>, status: StackStatus, well: bool) -> Self {
+    fn serving(version: Arc<str>, condition: Condition, well: bool) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let listener = TcpListener::from_std(listener).unwrap();
         let well = Arc::new(AtomicBool::new(well));
         let server = tokio::task::spawn(answer(listener, well.clone()));
-        Self { version, status, address, well, server: Some(server.abort_handle()) }
+        Self { version, condition, address, well, server: Some(server.abort_handle()) }
     }
 
     fn end(&self) {
@@ -186,8 +189,8 @@ impl StackDriver for MemoryStacks {
         self.listings.fetch_add(1, Ordering::SeqCst);
         let stacks = self.stacks.lock().unwrap();
         let see = |(name, stack): (&StackName, &Stack)| {
-            let remark = (stack.status == StackStatus::Failed).then(|| "quota exceeded".to_owned());
-            SeenStack::new(name.clone(), stack.status, vec![stack.address]).remarked(remark)
+            let remark = (stack.condition == Condition::Failed).then(|| "quota exceeded".to_owned());
+            SeenStack::new(name.clone(), stack.condition, vec![stack.address]).remarked(remark)
         };
         Ok(stacks.iter().map(see).collect())
     }

@@ -14,7 +14,7 @@ use std::{
 use pointsman::{
     clock::{Clock, Stopwatch},
     machine::{EnvironmentId, Number, Release, StackName},
-    stacks::{SeenStack, StackDriver, StackSpec, StackStatus, StepError, heat::Heat},
+    stacks::{Condition, SeenStack, StackDriver, StackSpec, StepError, heat::Heat},
 };
 use secrecy::SecretString;
 use serde_json::Value;
@@ -152,7 +152,7 @@ impl Project {
     pub async fn stand_up(&self, spec: &StackSpec) -> (SeenStack, Duration) {
         let began = Stopwatch::start();
         let seen = self.ends(spec).await;
-        assert_eq!(seen.status, StackStatus::Ready, "{seen:?}");
+        assert_eq!(seen.condition, Condition::Ready, "{seen:?}");
         (seen, began.elapsed())
     }
 
@@ -161,7 +161,7 @@ impl Project {
         let number = spec.name.number.0;
         self.until("it is there or has failed", async || {
             match self.seen(number).await {
-                Some(seen) if matches!(seen.status, StackStatus::Ready | StackStatus::Failed) => return Some(seen),
+                Some(seen) if matches!(seen.condition, Condition::Ready | Condition::Failed) => return Some(seen),
                 Some(_) => {}
                 None => drop(self.driver.ensure(spec).await),
             }
@@ -179,7 +179,7 @@ impl Project {
         self.until("it is gone", async || {
             match self.seen(number).await {
                 None => return Some(()),
-                Some(seen) if seen.status == StackStatus::Deleting => {}
+                Some(seen) if seen.condition == Condition::Deleting => {}
                 Some(_) => drop(self.retire(number).await),
             }
             None

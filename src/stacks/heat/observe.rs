@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock::Stopwatch,
     machine::{Millis, StackName},
-    stacks::{SeenStack, StackStatus, StepError},
+    stacks::{Condition, SeenStack, StepError},
 };
 
 /// What Heat may take beyond its own limit, before a stack that it forgot counts as failed.
@@ -53,7 +53,7 @@ impl Heat {
         let refused = self.state().refused.clone();
         for (name, why) in refused {
             if !seen.iter().any(|stack| stack.name == name) {
-                seen.push(SeenStack::new(name, StackStatus::Failed, Vec::new()).remarked(Some(why)));
+                seen.push(SeenStack::new(name, Condition::Failed, Vec::new()).remarked(Some(why)));
             }
         }
         Ok(seen)
@@ -87,11 +87,11 @@ impl Heat {
     }
 
     async fn seen(&self, ours: &Ours, now: Option<Millis>) -> SeenStack {
-        let of = |status, endpoints, remark| SeenStack {
+        let of = |condition, endpoints, remark| SeenStack {
             made: ours.created,
-            ..SeenStack::new(ours.tagged.name.clone(), status, endpoints).remarked(remark)
+            ..SeenStack::new(ours.tagged.name.clone(), condition, endpoints).remarked(remark)
         };
-        let failed = |remark| of(StackStatus::Failed, Vec::new(), Some(remark));
+        let failed = |remark| of(Condition::Failed, Vec::new(), Some(remark));
         match ours.status.as_str() {
             "CREATE_IN_PROGRESS" | "INIT_COMPLETE" | "INIT_IN_PROGRESS" => {
                 let age = ours.age(now);
@@ -103,7 +103,7 @@ impl Heat {
                         "Heat has not ended it within {limit} min, its own limit, nor after that: {waits}"
                     ));
                 }
-                of(StackStatus::Creating, Vec::new(), waits)
+                of(Condition::Creating, Vec::new(), waits)
             }
             "CREATE_FAILED" => failed(self.why(ours, "CREATE").await),
             "DELETE_FAILED" => {
@@ -113,7 +113,7 @@ impl Heat {
             }
             "DELETE_IN_PROGRESS" => {
                 let before = self.state().stuck.get(&ours.id).map(|why| format!("it is tried again; before, {why}"));
-                of(StackStatus::Deleting, Vec::new(), before)
+                of(Condition::Deleting, Vec::new(), before)
             }
             status => {
                 // Somebody has changed it by hand since: whether it still serves is for the checks to say.
@@ -123,9 +123,9 @@ impl Heat {
                 let usual = usual && !status.ends_with("_FAILED");
                 let remark = (!usual).then(|| format!("Heat says {status}: {}", one_line(&ours.reason)));
                 match self.endpoints(ours).await {
-                    Ok(Ok(endpoints)) => of(StackStatus::Ready, endpoints, remark),
+                    Ok(Ok(endpoints)) => of(Condition::Ready, endpoints, remark),
                     Ok(Err(why)) => failed(why),
-                    Err(why) => of(StackStatus::Creating, Vec::new(), Some(why.to_string())),
+                    Err(why) => of(Condition::Creating, Vec::new(), Some(why.to_string())),
                 }
             }
         }

@@ -48,7 +48,7 @@ use self::{
     folder::{Durable, InstancePhase, RestartOrder, Spec, StackFolder, State, replace},
     identity::Mark,
 };
-use super::{Logs, LogsFrom, MadeFrom, Needs, SeenStack, StackDriver, StackSpec, StackStatus, StepError};
+use super::{Condition, Logs, LogsFrom, MadeFrom, Needs, SeenStack, StackDriver, StackSpec, StepError};
 use crate::{
     log_file::for_last_words,
     machine::{EnvironmentId, RetirePermit, StackName},
@@ -362,7 +362,7 @@ impl Inner {
         let mut seen = Vec::new();
         for (name, folder) in StackFolder::all(&self.folder).map_err(failed)? {
             if let Err(why) = self.is_here(&folder, &name) {
-                seen.push(SeenStack::new(name, StackStatus::Creating, Vec::new()).remarked(Some(why.to_string())));
+                seen.push(SeenStack::new(name, Condition::Creating, Vec::new()).remarked(Some(why.to_string())));
                 continue;
             }
             if !folder.is_retiring() {

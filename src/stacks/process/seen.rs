@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use super::{
-    super::{SeenInstance, SeenStack, StackStatus},
+    super::{Condition, SeenInstance, SeenStack},
     Left,
     folder::{InstancePhase, InstanceState, StackFolder, State},
 };
@@ -15,20 +15,20 @@ pub(super) fn look(name: StackName, folder: &StackFolder) -> SeenStack {
         Ok(spec) => spec,
         Err(error) => {
             let remark = Some(format!("what it is cannot be read: {error}"));
-            return SeenStack::new(name, StackStatus::Failed, Vec::new()).remarked(remark);
+            return SeenStack::new(name, Condition::Failed, Vec::new()).remarked(remark);
         }
     };
     let state = folder.state();
-    let (status, remark) = match (folder.is_supervised(), &state) {
+    let (condition, remark) = match (folder.is_supervised(), &state) {
         (Ok(true), Some(state)) => judge(state),
-        (Ok(true), None) => (StackStatus::Creating, None),
-        (Ok(false), None) => (StackStatus::Creating, last_words(folder)),
+        (Ok(true), None) => (Condition::Creating, None),
+        (Ok(false), None) => (Condition::Creating, last_words(folder)),
         (Ok(false), Some(_)) => {
-            (StackStatus::Creating, Some("its supervisor ended: it waits to be started again".to_owned()))
+            (Condition::Creating, Some("its supervisor ended: it waits to be started again".to_owned()))
         }
-        (Err(error), _) => (StackStatus::Creating, Some(format!("its lock cannot be read: {error}"))),
+        (Err(error), _) => (Condition::Creating, Some(format!("its lock cannot be read: {error}"))),
     };
-    let mut seen = SeenStack::new(name, status, spec.endpoints).remarked(remark);
+    let mut seen = SeenStack::new(name, condition, spec.endpoints).remarked(remark);
     seen.made = folder.made();
     if let Some(state) = state {
         seen.exits = state.instances.iter().map(|entry| entry.exits).sum();
@@ -48,14 +48,14 @@ fn instance(entry: &InstanceState) -> SeenInstance {
     }
 }
 
-fn judge(state: &State) -> (StackStatus, Option<String>) {
+fn judge(state: &State) -> (Condition, Option<String>) {
     let instances = || state.instances.iter().enumerate();
     let failed = instances().find(|(_, entry)| entry.phase == InstancePhase::Failed);
     if let Some((index, entry)) = failed {
-        return (StackStatus::Failed, Some(format!("instance {index} failed: {}", why(entry))));
+        return (Condition::Failed, Some(format!("instance {index} failed: {}", why(entry))));
     }
     let running = instances().all(|(_, entry)| entry.phase == InstancePhase::Running);
-    let status = if running { StackStatus::Ready } else { StackStatus::Creating };
+    let condition = if running { Condition::Ready } else { Condition::Creating };
     // What is down says more than what was.
     let down = |entry: &InstanceState| match entry.phase {
         InstancePhase::Pausing => true,
@@ -79,7 +79,7 @@ fn judge(state: &State) -> (StackStatus, Option<String>) {
         let times = if entry.restarts == 1 { "once".to_owned() } else { format!("{} times", entry.restarts) };
         Some(format!("instance {index} was restarted {times}, at last: {}", entry.last_exit.as_deref()?))
     };
-    (status, down.or_else(restarted))
+    (condition, down.or_else(restarted))
 }
 
 fn why(entry: &InstanceState) -> &str {
@@ -95,7 +95,7 @@ pub(super) fn leaving(name: StackName, folder: &StackFolder, left: &Left) -> See
         parts.insert(0, format!("{} of its processes still run", left.processes));
     }
     let remark = (!parts.is_empty()).then(|| parts.join("; "));
-    SeenStack { made: folder.made(), ..SeenStack::new(name, StackStatus::Deleting, endpoints).remarked(remark) }
+    SeenStack { made: folder.made(), ..SeenStack::new(name, Condition::Deleting, endpoints).remarked(remark) }
 }
 
 /// Why a supervisor ended before it could say anything else.
