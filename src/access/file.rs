@@ -16,7 +16,7 @@ use rustix::{
     process::geteuid,
 };
 
-use super::{Digest, Role, Scope, name};
+use super::{Digest, Grant, Role, Scope, name};
 use crate::{
     machine::Millis,
     text::{format_time, parse_time},
@@ -46,6 +46,18 @@ pub struct Token {
     pub expires: Option<Millis>,
     /// Where it is good; `None`: everywhere.
     pub only: Option<Arc<[Scope]>>,
+}
+
+impl Token {
+    /// Returns what it allows, and where.
+    pub fn grant(&self) -> Grant {
+        Grant { role: self.role, only: self.only.clone() }
+    }
+
+    /// Returns whether it has not expired at this time.
+    pub fn is_good(&self, now: Millis) -> bool {
+        self.expires.is_none_or(|at| now < at)
+    }
 }
 
 /// Why the file cannot be read or changed.

@@ -3,11 +3,12 @@
 use std::{fs, sync::Arc, thread};
 
 use super::{
+    caller::Credential,
     file::{self, Error, Token},
     limits::{Limit, Limits, Origin, Rate, Rates, Wait},
     *,
 };
-use crate::machine::Millis;
+use crate::machine::{EnvironmentId, Millis};
 
 fn token(name: &str) -> Token {
     let digest = Digest::of(name.as_bytes());
@@ -152,6 +153,57 @@ fn roles_and_scopes_are_read_as_they_are_shown() {
     for bad in ["", "/", "shop/", "/qa", "shop/qa/1", "Shop", "*"] {
         assert!(bad.parse::<Scope>().is_err(), "{bad:?}");
     }
+}
+
+fn grants(texts: &[&str]) -> Arc<[Grant]> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_person_has_in_each_environment_the_greatest_role_that_was_given_there() {
+    let caller = Caller {
+        by: "ann".into(),
+        grants: grants(&["deployer=shop", "approver=shop/prod"]),
+        credential: Credential::Local,
+    };
+    let id = |text: &str| text.parse::<EnvironmentId>().unwrap();
+    assert_eq!(caller.role_in(&id("shop/qa")), Some(Role::Deployer));
+    assert_eq!(caller.role_in(&id("shop/prod")), Some(Role::Approver));
+    assert_eq!(caller.role_in(&id("stock/qa")), None);
+    assert_eq!((caller.sees(&id("shop/qa")), caller.sees(&id("stock/qa"))), (true, false));
+    assert_eq!(caller.may(Role::Approver, &id("shop/prod")), Ok(()));
+    let refused = |outcome: Result<(), Refused>| outcome.unwrap_err().to_string();
+    assert!(refused(caller.may(Role::Approver, &id("shop/qa"))).contains("`ann` is deployer"));
+    assert!(refused(caller.may(Role::Viewer, &id("stock/qa"))).contains("not for stock/qa, only for shop, shop/prod"));
+    assert!(refused(caller.may_everywhere(Role::Viewer)).contains("not for everything"));
+    let both = Caller { grants: grants(&["admin=shop", "viewer"]), ..caller };
+    assert_eq!((both.may_everywhere(Role::Viewer), both.may(Role::Admin, &id("shop/qa"))), (Ok(()), Ok(())));
+    assert!(refused(both.may_everywhere(Role::Deployer)).contains("`ann` is viewer"));
+    for bad in ["", "root", "admin=", "admin=shop,", "deployer=*", "=shop"] {
+        assert!(bad.parse::<Grant>().is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn those_who_may_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = |name: &str, role, only: &[&str]| Token {
+        role,
+        only: (!only.is_empty()).then(|| only.iter().map(|scope| scope.parse().unwrap()).collect()),
+        ..token(name)
+    };
+    for token in [
+        one("zoe", Role::Approver, &[]),
+        one("ann", Role::Admin, &["shop"]),
+        one("bob", Role::Approver, &["stock"]),
+        one("dora", Role::Deployer, &[]),
+        Token { expires: Some(Millis(9)), ..one("old", Role::Admin, &[]) },
+    ] {
+        file::add(folder.path(), token).unwrap();
+    }
+    let access = Access::new(b"local".to_vec().into(), Tokens::at(folder.path().join(file::FILE)));
+    let who = access.who_may(Role::Approver, &"shop/prod".parse().unwrap(), Millis(10)).unwrap();
+    assert_eq!(who.iter().map(|name| &**name).collect::<Vec<_>>(), ["ann", "zoe"]);
 }
 
 #[test]

@@ -7,15 +7,19 @@ use std::{
     net::SocketAddr,
     os::unix::fs::MetadataExt,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::{Caller, Refused, Role, file};
-use crate::{machine::Millis, random, toml_file::Mistake};
+use super::{Caller, Grant, Refused, Role, caller::Credential, file, role_in};
+use crate::{
+    machine::{EnvironmentId, Millis},
+    random,
+    toml_file::Mistake,
+};
 
 /// What every token begins with, so that one that leaked is found by a search.
 const PREFIX: &str = "pm_";
@@ -195,7 +199,8 @@ impl Access {
             let user = user.unwrap_or(b"someone");
             let good = (1..=64).contains(&user.len()) && user.iter().all(|b| b.is_ascii_graphic() && *b != b':');
             let user = std::str::from_utf8(user).ok().filter(|_| good).ok_or(Refused::BadUser)?;
-            return Ok(Caller { by: format!("local:{user}").into(), role: Role::Admin, only: None, token: None });
+            let grants = [Grant { role: Role::Admin, only: None }].into();
+            return Ok(Caller { by: format!("local:{user}").into(), grants, credential: Credential::Local });
         }
         if shown.len() != LENGTH || !shown.starts_with(PREFIX.as_bytes()) {
             return Err(Refused::Unknown);
@@ -206,19 +211,32 @@ impl Access {
             if let Some(at) = token.expires.filter(|at| *at <= now) {
                 return Err(Refused::Expired { by: token.name.clone(), at });
             }
-            let (by, only) = (token.name.clone(), token.only.clone());
-            Ok(Caller { by, role: token.role, only, token: Some(digest) })
+            let (by, grants) = (token.name.clone(), [token.grant()].into());
+            Ok(Caller { by, grants, credential: Credential::Token(digest) })
         })
     }
 
     /// Whether the caller of a request that goes on for long is still one; known within a second.
     pub fn still(&self, caller: &Caller, now: Millis) -> bool {
-        let Some(digest) = caller.token else { return true };
-        let good = |token: &file::Token| token.expires.is_none_or(|at| now < at);
-        let same = |token: &file::Token| token.role == caller.role && token.only == caller.only;
-        let looked =
-            self.tokens.with(now, STREAM, |tokens| Ok(find(tokens, digest).is_some_and(|t| good(t) && same(t))));
+        let Credential::Token(digest) = caller.credential else { return true };
+        let same = |token: &file::Token| token.is_good(now) && *caller.grants == [token.grant()];
+        let looked = self.tokens.with(now, STREAM, |tokens| Ok(find(tokens, digest).is_some_and(same)));
         looked.unwrap_or(false)
+    }
+
+    /// Names those who have this role, or a greater one, in the environment: each once, in the order of the alphabet.
+    ///
+    /// # Errors
+    /// That the file of tokens cannot be used.
+    pub fn who_may(&self, needs: Role, id: &EnvironmentId, now: Millis) -> Result<Vec<Arc<str>>, Refused> {
+        let may = |grants: &[Grant]| role_in(grants, id).is_some_and(|role| role >= needs);
+        let mut names = self.tokens.with(now, Millis(0), |tokens| {
+            let good = tokens.iter().filter(|token| token.is_good(now) && may(&[token.grant()]));
+            Ok(good.map(|token| token.name.clone()).collect::<Vec<_>>())
+        })?;
+        names.sort();
+        names.dedup();
+        Ok(names)
     }
 }
 
