@@ -1,5 +1,5 @@
-//! Who asks, and whether they may: every request to the API passes here before a handler sees it. The one table of which
-//! action takes which role; what is not in it takes the greatest. Must not know what the actions do.
+//! Who asks, and whether they may: every request to the API passes here before a handler sees it. Must not know what the
+//! actions do.
 
 use std::{
     convert::Infallible,
@@ -8,13 +8,14 @@ use std::{
 };
 
 use axum::{
+    Extension,
     extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Method, header, request::Parts};
+use http::{HeaderMap, header, request::Parts};
 
-use super::{App, Problem};
+use super::{App, Problem, roles::Roles};
 use crate::{
     access::{Caller, Refused, Role, limits::Origin},
     machine::EnvironmentId,
@@ -44,21 +45,10 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// What an action takes.
-fn needs(method: &Method, action: &str) -> Role {
-    match (method, action) {
-        // What applications write may be more than everybody who may look is to read.
-        (&Method::GET | &Method::HEAD, "logs") => Role::Deployer,
-        (&Method::GET | &Method::HEAD, _) => Role::Viewer,
-        (&Method::POST, "deploy" | "promote" | "abort" | "rollback" | "restart" | "hold") => Role::Deployer,
-        (&Method::POST, "approve" | "resume" | "reset" | "retire") => Role::Approver,
-        _ => Role::Admin,
-    }
-}
-
 /// Lets pass who may do what the request asks for. Lists show each caller what it may see: that is the handlers' part.
 pub(super) async fn authorised(
     State(app): State<Arc<App>>,
+    Extension(roles): Extension<Arc<Roles>>,
     peer: Peer,
     path: MatchedPath,
     params: RawPathParams,
@@ -69,7 +59,11 @@ pub(super) async fn authorised(
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };
-    if let Err(problem) = allowed(&caller, request.method(), path.as_str(), &params) {
+    let needs = match roles.of(request.method(), path.as_str()) {
+        Ok(role) => role,
+        Err(refused) => return refused,
+    };
+    if let Err(problem) = allowed(&caller, needs, &params) {
         return problem.into_response();
     }
     let param = |wanted: &str| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
@@ -110,11 +104,8 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(shown.trim_ascii())
 }
 
-/// `path` is the route, with its parameters by name.
-fn allowed(caller: &Caller, method: &Method, path: &str, params: &RawPathParams) -> Result<(), Problem> {
+fn allowed(caller: &Caller, needs: Role, params: &RawPathParams) -> Result<(), Problem> {
     let param = |wanted: &str| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
-    let action = param("action").or(path.rsplit('/').next()).unwrap_or_default();
-    let needs = needs(method, action);
     match (param("pipeline"), param("environment")) {
         (Some(pipeline), Some(environment)) => {
             let id = format!("{pipeline}/{environment}").parse::<EnvironmentId>();

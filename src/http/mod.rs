@@ -19,6 +19,7 @@ mod releases;
 mod requests;
 mod responses;
 mod restart;
+mod roles;
 mod rules;
 mod server;
 mod shown;
@@ -46,8 +47,14 @@ pub use idempotency::Answers;
 pub use problem::Problem;
 pub use server::serve;
 
+use roles::Roles;
+
 use crate::{
-    access::{Access, Caller, limits::Limits},
+    access::{
+        Access, Caller,
+        Role::{Admin, Approver, Deployer, Viewer},
+        limits::Limits,
+    },
     clock::Clock,
     git::Mirror,
     intake::keys::Keys,
@@ -106,13 +113,15 @@ impl App {
 
 /// All routes. Each handler says what it takes and answers, and each layer what it adds: so the document is the code's.
 pub fn router(app: Arc<App>) -> Router {
-    let (routes, document) = routes(&app).split_for_parts();
+    let (routes, roles) = routes(&app);
+    let (routes, document) = routes.split_for_parts();
     let document = serde_json::to_vec(&document).expect("a document of texts and numbers serialises");
     let (document, identity) = (Document(document.into()), identity::header(&app));
     routes
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::new(405, "this address does not take this method") })
         .layer(Extension(document))
+        .layer(Extension(Arc::new(roles)))
         .layer(DefaultBodyLimit::disable()) // The guard has one for all that read a body.
         .layer(from_fn(guard::guard))
         .layer(CatchPanicLayer::custom(panicked))
@@ -120,36 +129,39 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
+/// The routes, and the role that each of them takes. A new one says its role here, or is refused to everybody.
+fn routes(app: &Arc<App>) -> (OpenApiRouter<Arc<App>>, Roles) {
+    let mut roles = Roles::default();
     let mut held = OpenApiRouter::new()
-        .routes(routes!(act::promote))
-        .routes(routes!(act::rollback))
-        .routes(routes!(act::approve))
-        .routes(routes!(act::abort));
+        .routes(roles.need(Deployer, routes!(act::promote)))
+        .routes(roles.need(Deployer, routes!(act::rollback)))
+        .routes(roles.need(Approver, routes!(act::approve)))
+        .routes(roles.need(Deployer, routes!(act::abort)));
     document::held_to_what_was_shown(held.get_openapi_mut());
     let mut acting = held
-        .routes(routes!(act::deploy))
-        .routes(routes!(adopt::adopt))
-        .routes(routes!(rules::hold))
-        .routes(routes!(rules::resume))
-        .routes(routes!(rules::pin))
-        .routes(routes!(rules::veto))
-        .routes(routes!(rules::reset_builds))
-        .routes(routes!(restart::restart))
-        .routes(routes!(stacks::retire))
-        .routes(routes!(strangers::adopt))
+        .routes(roles.need(Deployer, routes!(act::deploy)))
+        .routes(roles.need(Admin, routes!(adopt::adopt)))
+        .routes(roles.need(Deployer, routes!(rules::hold)))
+        .routes(roles.need(Approver, routes!(rules::resume)))
+        .routes(roles.need(Admin, routes!(rules::pin)))
+        .routes(roles.need(Admin, routes!(rules::veto)))
+        .routes(roles.need(Approver, routes!(rules::reset_builds)))
+        .routes(roles.need(Deployer, routes!(restart::restart)))
+        .routes(roles.need(Approver, routes!(stacks::retire)))
+        .routes(roles.need(Admin, routes!(strangers::adopt)))
         .layer(from_fn_with_state(app.clone(), idempotency::once));
     document::asked_once(acting.get_openapi_mut());
     let mut asked = acting
-        .routes(routes!(read::environments))
-        .routes(routes!(read::environment))
-        .routes(routes!(changes::changes))
-        .routes(routes!(stacks::stacks))
-        .routes(routes!(read::deployment))
-        .routes(routes!(releases::deployments))
-        .routes(routes!(read::history))
-        .routes(routes!(events::events))
-        .routes(routes!(logs::logs))
+        .routes(roles.need(Viewer, routes!(read::environments)))
+        .routes(roles.need(Viewer, routes!(read::environment)))
+        .routes(roles.need(Viewer, routes!(changes::changes)))
+        .routes(roles.need(Viewer, routes!(stacks::stacks)))
+        .routes(roles.need(Viewer, routes!(read::deployment)))
+        .routes(roles.need(Viewer, routes!(releases::deployments)))
+        .routes(roles.need(Viewer, routes!(read::history)))
+        .routes(roles.need(Viewer, routes!(events::events)))
+        // What applications write may be more than everybody who may look is to read.
+        .routes(roles.need(Deployer, routes!(logs::logs)))
         .layer(from_fn(guard::arrived))
         .layer(from_fn_with_state(app.clone(), authentication::authorised));
     document::asks_who(asked.get_openapi_mut());
@@ -162,7 +174,7 @@ fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(webhook::webhook))
         .merge(asked);
     document::finish(all.get_openapi_mut());
-    all
+    (all, roles)
 }
 
 #[derive(Clone)]

@@ -6,7 +6,8 @@ use super::kit::Shop;
 use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 24] = [
+const TABLE: [(&str, &str, Role); 25] = [
+    ("GET", "/v1/environments/shop/qa/deployments", Viewer),
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
     ("POST", "/v1/environments/shop/qa/stacks/adopt", Admin),
@@ -71,6 +72,43 @@ async fn each_role_may_what_the_table_says_and_nothing_else() {
         assert!(matches!(status, 401 | 429), "nobody: {method} {path} was answered {status}");
     }
     assert_eq!(shop.state("shop/qa").seq().0, 0);
+}
+
+/// The table above holds every route, so that nobody adds one without saying whose it is.
+#[test]
+fn every_route_that_takes_a_role_is_in_the_table() {
+    let shop = Shop::new();
+    let (_, roles) = super::super::routes(&shop.app);
+    let concrete = |route: &str| {
+        let environment = if route.ends_with("/promote") || route.ends_with("/changes") { "prod" } else { "qa" };
+        route.replace("{pipeline}", "shop").replace("{environment}", environment).replace("{number}", "1")
+    };
+    let mut said: Vec<_> =
+        roles.all().map(|(method, route, role)| (method.to_string(), concrete(route), role)).collect();
+    let asked = TABLE.iter().filter(|(method, path, _)| *method != "HEAD" && !path.contains('?'));
+    let mut listed: Vec<_> =
+        asked.map(|(method, path, role)| ((*method).to_owned(), (*path).to_owned(), *role)).collect();
+    said.sort();
+    listed.sort();
+    assert_eq!(said, listed);
+}
+
+#[test]
+fn a_route_without_a_role_is_refused_to_everybody() {
+    let shop = Shop::new();
+    let (routes, roles) = super::super::routes(&shop.app);
+    let (_, document) = routes.split_for_parts();
+    for (path, item) in &document.paths.paths {
+        for (method, operation) in [(http::Method::GET, &item.get), (http::Method::POST, &item.post)] {
+            let asks = operation.as_ref().is_some_and(|o| {
+                o.security.iter().flatten().any(|s| serde_json::to_string(s).unwrap().contains("\"token\""))
+            });
+            assert_eq!(roles.of(&method, path).is_ok(), asks, "{method} {path}");
+        }
+    }
+    assert_eq!(roles.of(&http::Method::GET, "/v1/new").unwrap_err().status(), 500);
+    let refused = roles.of(&http::Method::DELETE, "/v1/history").unwrap_err();
+    assert_eq!((refused.status().as_u16(), &refused.headers()["allow"]), (405, &"GET,HEAD".parse().unwrap()));
 }
 
 #[tokio::test]
