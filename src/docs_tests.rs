@@ -3,16 +3,33 @@
 
 use std::collections::BTreeMap;
 
+/// A row of a page's tables that explains a key.
+pub(crate) struct Row<'p> {
+    /// The heading above it.
+    pub(crate) heading: &'p str,
+    /// The first column.
+    pub(crate) key: &'p str,
+    /// The third column: what kind of value the key has.
+    pub(crate) kind: &'p str,
+}
+
+/// The rows of a page that explain a key.
+pub(crate) fn rows(page: &str) -> impl Iterator<Item = Row<'_>> {
+    let mut heading = "";
+    page.lines().filter_map(move |line| {
+        if line.starts_with("##") {
+            heading = line.trim_start_matches('#').trim();
+        }
+        let (key, rest) = line.strip_prefix("| `")?.split_once("` |")?;
+        Some(Row { heading, key, kind: rest.split(" | ").nth(1).unwrap_or_default() })
+    })
+}
+
 /// The keys that stand in the first column of a page's tables, by the heading above them.
 pub(crate) fn explained(page: &str) -> BTreeMap<&str, Vec<&str>> {
     let mut sections: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    let mut heading = "";
-    for line in page.lines() {
-        if line.starts_with("##") {
-            heading = line.trim_start_matches('#').trim();
-        } else if let Some((key, _)) = line.strip_prefix("| `").and_then(|row| row.split_once("` |")) {
-            sections.entry(heading).or_default().push(key);
-        }
+    for row in rows(page) {
+        sections.entry(row.heading).or_default().push(row.key);
     }
     sections
 }

@@ -10,6 +10,7 @@ use crate::{
     access::limits::Rates,
     pipelines::{Program, SecretSource, program, secret},
     toml_file::{Document, Mistake, Table},
+    units::{parse_address, parse_ip},
 };
 
 /// The name of the file, in the folder where a command is run.
@@ -136,9 +137,7 @@ impl Server {
             self.token = secret(&value, folder);
         }
         if let Some(value) = table.get("listen")
-            && let Some(address) = value.parsed(|text| {
-                text.parse().map_err(|_| "it must be an address with a port, for example \"127.0.0.1:7070\"")
-            })
+            && let Some(address) = value.parsed(parse_address)
         {
             self.listen = address;
             if !self.listen.ip().is_loopback() && table.get("token").is_none() {
@@ -152,9 +151,7 @@ impl Server {
             self.connections = usize::try_from(count).unwrap_or(self.connections);
         }
         for proxy in table.get("proxies").and_then(|v| v.list()).unwrap_or_default() {
-            let why = "it must be an address without a port, for example \"127.0.0.1\"";
-            self.proxies
-                .extend(proxy.parsed(|text| text.parse::<IpAddr>().map_err(|_| why)).map(|ip| ip.to_canonical()));
+            self.proxies.extend(proxy.parsed(parse_ip).map(|ip| ip.to_canonical()));
         }
         if let Some(limits) = table.get("limits").and_then(|v| v.table()) {
             limits.only(LIMITS);
@@ -225,7 +222,9 @@ mod tests {
                     "{file}:3:10: `listen` can be reached from other hosts: name a token, `token = {{ file = \"...\" }}`, or listen at 127.0.0.1 behind a TLS proxy"
                 ),
                 format!("{file}:4:15: `connections` is the number 3; it must be a whole number from 16 to 65536"),
-                format!("{file}:5:12: `proxies`: it must be an address without a port, for example \"127.0.0.1\""),
+                format!(
+                    "{file}:5:12: `proxies`: invalid IP address \"proxy\": write it without a port, for example \"127.0.0.1\""
+                ),
                 format!("{file}:6:23: `webhooks`: \"lots\" {rate}"),
                 format!("{file}:6:42: `failures`: \"0/s\" {rate}"),
                 format!("{file}:6:49: unknown key `api`; accepted here: webhooks, failures"),

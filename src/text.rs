@@ -1,25 +1,7 @@
-//! Texts that people write and read: lengths of time, points in time, guesses at what was meant. It must not know what
+//! Texts that people read, and points in time that they write: durations in words, guesses at what was meant. It must not know what
 //! they are used for, and must not read a clock.
 
 use crate::machine::Millis;
-
-/// Why a text is no length of time.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no length of time: write a number with its unit, \"500ms\", \"5s\", \"30m\" or \"6h\"")]
-pub struct BadDuration(String);
-
-/// The units of lengths of time in milliseconds, the smallest first.
-pub(crate) const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-
-/// Reads `500ms`, `5s`, `30m`, `6h`, `2d`. Nothing else: no bare number, of which nobody knows the unit.
-pub fn parse_duration(text: &str) -> Result<Millis, BadDuration> {
-    let bad = || BadDuration(text.chars().take(40).collect());
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let factor = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(bad)?.1;
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    number.checked_mul(factor).filter(|ms| *ms <= 366 * 86_400_000).map(Millis).ok_or_else(bad)
-}
 
 /// Whether it looks like a key of ours, so that it can be repeated. What does not may be a secret that slipped there.
 pub(crate) fn is_key_like(key: &str) -> bool {
@@ -37,7 +19,7 @@ pub fn escaped(text: &str) -> String {
     text.chars().map(one).collect()
 }
 
-/// A length of time as people say it: `140 ms`, `3.2 s`, `12 min`, `5 h 10 min`, `3 d 4 h`.
+/// Says a duration as people do: `140 ms`, `3.2 s`, `12 min`, `5 h 10 min`, `3 d 4 h`.
 pub fn format_duration(length: Millis) -> String {
     let ms = length.0;
     match ms {
@@ -175,16 +157,6 @@ mod tests {
             ("line%0Abreak", "line%0Abreak"),
         ] {
             assert_eq!(percent_decoded(text), decoded, "{text}");
-        }
-    }
-
-    #[test]
-    fn lengths_of_time_are_read_with_their_unit_only() {
-        for (text, ms) in [("500ms", 500), ("5s", 5000), ("30m", 1_800_000), ("6h", 21_600_000), ("2d", 172_800_000)] {
-            assert_eq!(parse_duration(text), Ok(Millis(ms)));
-        }
-        for bad in ["", "5", "s", "5 s", "-5s", "5.5s", "5S", "99999999999999999999s", "400d", "１s"] {
-            assert!(parse_duration(bad).is_err(), "{bad:?}");
         }
     }
 

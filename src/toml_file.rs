@@ -1,6 +1,8 @@
 //! Reading TOML written by people: every mistake is collected with its line and column, none stops the reading. It must
 //! not know what the files mean.
 
+pub(crate) mod filled;
+
 use std::{cell::RefCell, fmt, ops::Range};
 
 use toml::{
@@ -10,7 +12,8 @@ use toml::{
 
 use crate::{
     machine::Millis,
-    text::{did_you_mean, excerpt, is_key_like, parse_duration},
+    text::{did_you_mean, excerpt, is_key_like},
+    units::parse_duration,
 };
 
 /// Something wrong in a file: what, why, and what would be accepted.
@@ -58,7 +61,7 @@ impl<'t> Document<'t> {
         let mut document = Self { file, text, broken_lines: Vec::new(), mistakes: RefCell::default() };
         for error in errors {
             let at = error.span().map_or(0, |span| span.start);
-            document.mistake(at, format!("this is no TOML: {}", error.message()));
+            document.mistake(at, format!("not valid TOML: {}", error.message()));
             document.broken_lines.push(document.place(at).0);
         }
         (document, root)
@@ -96,6 +99,30 @@ pub(crate) fn shown(key: &str) -> String {
     if is_key_like(key) { format!(" `{key}`") } else { " (not repeated here: it may be a secret)".to_owned() }
 }
 
+/// What to write instead of a key that nobody knows.
+fn instead(key: &str, accepted: &[&str]) -> String {
+    match did_you_mean(key, accepted.iter().copied()) {
+        Some(guess) => format!("did you mean `{guess}`?"),
+        None => format!("accepted here: {}", accepted.join(", ")),
+    }
+}
+
+/// Says what a value is, by the name of its type in TOML and as it is written. Does not repeat texts, which may be secrets.
+fn what_it_is(kind: &str, written: &str) -> String {
+    match kind {
+        "integer" => format!("the number {}", excerpt(written)),
+        "float" => "a floating-point number".to_owned(),
+        "boolean" => written.to_owned(),
+        "datetime" => "a date".to_owned(),
+        "array" => "a list".to_owned(),
+        "table" => "a table".to_owned(),
+        _ => "a text".to_owned(),
+    }
+}
+
+const DURATION: &str = "a duration such as \"30s\"";
+const LONGER_THAN_ZERO: &str = "must be longer than zero, for example \"30s\"";
+
 /// A table of a document.
 #[derive(Clone)]
 pub struct Table<'d, 't> {
@@ -111,11 +138,7 @@ impl<'d, 't> Table<'d, 't> {
             if accepted.contains(&key.get_ref().as_ref()) {
                 continue;
             }
-            let guess = did_you_mean(key.get_ref(), accepted.iter().copied());
-            let hint = match guess {
-                Some(guess) => format!("did you mean `{guess}`?"),
-                None => format!("accepted here: {}", accepted.join(", ")),
-            };
+            let hint = instead(key.get_ref(), accepted);
             self.wrong_key(key, &format!("unknown key{}; {hint}", shown(key.get_ref())));
         }
     }
@@ -218,17 +241,17 @@ impl<'d, 't> Value<'d, 't> {
         parse(self.text()?).map_err(|error| self.wrong(&format!("`{}`: {error}", self.name))).ok()
     }
 
-    /// A length of time.
+    /// A duration.
     pub fn duration(&self) -> Option<Millis> {
-        let text = self.expect(self.value.get_ref().as_str(), "a length of time such as \"30s\"")?;
+        let text = self.expect(self.value.get_ref().as_str(), DURATION)?;
         parse_duration(text).map_err(|error| self.wrong(&format!("`{}`: {error}", self.name))).ok()
     }
 
-    /// A length of time that is not nothing.
+    /// A duration longer than zero.
     pub fn some_duration(&self) -> Option<Millis> {
         let length = self.duration()?;
         if length.0 == 0 {
-            self.wrong(&format!("`{}` is nothing; give it some time, for example \"30s\"", self.name));
+            self.wrong(&format!("`{}` {LONGER_THAN_ZERO}", self.name));
             return None;
         }
         Some(length)
@@ -321,15 +344,13 @@ impl<'d, 't> Value<'d, 't> {
 
     fn expect<T>(&self, found: Option<T>, wanted: &str) -> Option<T> {
         if found.is_none() {
-            let is = match self.value.get_ref() {
-                DeValue::Integer(n) => format!("the number {}", excerpt(n.as_str())),
-                DeValue::String(_) => "a text".to_owned(),
-                DeValue::Float(_) => "a number with a point".to_owned(),
-                DeValue::Boolean(yes) => yes.to_string(),
-                DeValue::Datetime(_) => "a date".to_owned(),
-                DeValue::Array(_) => "a list".to_owned(),
-                DeValue::Table(_) => "a table".to_owned(),
+            let value = self.value.get_ref();
+            let written = match value {
+                DeValue::Integer(number) => number.as_str(),
+                DeValue::Boolean(true) => "true",
+                _ => "false",
             };
+            let is = what_it_is(value.type_str(), written);
             self.wrong(&format!("`{}` is {is}; it must be {wanted}", self.name));
         }
         found

@@ -129,7 +129,7 @@ impl TryFrom<Draft> for Check {
             return Err("`every` is too short: 50ms is the least".to_owned());
         }
         if timeout.is_zero() {
-            return Err("`timeout` must be more than nothing, such as \"2s\"".to_owned());
+            return Err("`timeout` must be longer than zero, for example \"2s\"".to_owned());
         }
         if passes == 0 || fails == 0 || warm_up.is_some_and(|warm_up| warm_up.requests == 0) {
             return Err("`passes`, `fails` and `warm_up.requests` count from 1".to_owned());

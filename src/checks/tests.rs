@@ -47,7 +47,7 @@ fn bad() -> Result<Duration, String> {
 fn a_check_says_what_it_lacks() {
     assert!(wrong("every = \"1s\"").contains("exactly one of"));
     assert!(wrong("tcp = {}\nhttp = { path = \"/\" }").contains("exactly one of"));
-    assert!(wrong("tcp = {}\nevery = \"1\"").contains("no length of time"));
+    assert!(wrong("tcp = {}\nevery = \"1\"").contains("invalid duration \"1\""));
     assert!(wrong("tcp = {}\nevry = \"1s\"").contains("evry"));
     assert!(wrong("http = { path = \"healthz\" }").contains("begins with /"));
     assert!(wrong("http = { path = \"/\", status = 99 }").contains("no status"));

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     machine::{EnvironmentId, Millis},
-    text::{format_duration, parse_duration},
+    text::format_duration,
+    units::parse_duration,
 };
 
 /// What the exit code says when the time was over.

@@ -22,7 +22,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{clock::after, units::parse_duration};
+use crate::{clock::after, units::parse_timer};
 
 /// What the sample is to be like.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,16 +37,16 @@ pub struct Args {
     #[arg(long, default_value = "Hello")]
     greeting: String,
     /// Is not healthy before.
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = parse_timer)]
     ready_after: Option<Duration>,
     /// Is never healthy.
     #[arg(long, env = "SAMPLE_BROKEN", value_parser = clap::builder::FalseyValueParser::new())]
     broken: bool,
     /// Is not healthy from then on.
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = parse_timer)]
     sick_after: Option<Duration>,
     /// Ends with status 3 then.
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_parser = parse_timer)]
     crash_after: Option<Duration>,
     /// Answers each request after so many milliseconds.
     #[arg(long, default_value_t = 0)]

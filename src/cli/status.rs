@@ -17,7 +17,8 @@ use crate::{
     clock::Clock,
     machine::{self, EnvironmentId, Millis, Name},
     telling,
-    text::{did_you_mean, parse_duration},
+    text::did_you_mean,
+    units::parse_duration,
 };
 
 /// What is looked at.

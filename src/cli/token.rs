@@ -18,7 +18,8 @@ use crate::{
     clock::Clock,
     machine::Millis,
     settings::Settings,
-    text::{format_time, parse_duration},
+    text::format_time,
+    units::parse_duration,
 };
 
 /// What to do with the tokens.

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     access::{Caller, Role},
     machine::{self, DeploymentState, EnvironmentId, Number},
-    text::parse_duration,
+    units::parse_duration,
 };
 
 /// All environments

@@ -6,7 +6,6 @@
 pub mod builtin;
 pub mod command;
 pub mod nginx;
-mod reading;
 mod trouble;
 
 use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};

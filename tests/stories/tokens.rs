@@ -104,7 +104,7 @@ fn what_is_wrong_with_a_wish_for_a_token_is_said() {
         (&["new", "Alice", "--role", "viewer"][..], "use 1 to 64 of a-z, 0-9"),
         (&["new", "alice", "--role", "root"], "a role is viewer, deployer, approver or admin"),
         (&["new", "alice"], "--role"),
-        (&["new", "alice", "--role", "viewer", "--expires", "soon"], "no length of time"),
+        (&["new", "alice", "--role", "viewer", "--expires", "soon"], "invalid duration"),
         (&["new", "alice", "--role", "viewer", "--expires", "0s"], "good for nothing"),
         (&["new", "alice", "--role", "viewer", "--only", "shop/*"], "is no name"),
         (&["revoke", "alice"], "there is no token `alice`; `pointsman token list` shows them all"),

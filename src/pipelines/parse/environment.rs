@@ -44,17 +44,22 @@ pub(super) fn order(list: &[Value<'_, '_>], environments: &[(Arc<EnvironmentDefi
     }
 }
 
-/// Shows what a driver says of its settings: at the key with which a message begins, where it does.
+/// Shows what a driver says of its settings: at the key that a message names first, where it does.
 pub(super) fn at_their_keys(table: &Table<'_, '_>, prefix: &str, found: &[String]) {
     for text in found {
-        let path = text.trim_start_matches('`');
-        let path = path.strip_prefix(prefix).unwrap_or(path);
-        let key = path.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').next();
-        match key.and_then(|key| table.get(key)) {
+        let path = text.split('`').nth(1).unwrap_or_default();
+        match deepest(table, path.strip_prefix(prefix).unwrap_or(path).split('.')) {
             Some(value) => value.wrong(text),
             None => table.wrong(text),
         }
     }
+}
+
+/// The value to which the keys lead, or the last that is there.
+fn deepest<'d, 't, 'k>(table: &Table<'d, 't>, mut keys: impl Iterator<Item = &'k str>) -> Option<Value<'d, 't>> {
+    let value = table.get(keys.next()?)?;
+    let inner = if value.is_table() { value.table() } else { None };
+    inner.and_then(|inner| deepest(&inner, keys)).or(Some(value))
 }
 
 impl Reader<'_, '_> {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::super::keys;
 use crate::{
     machine::{Gate, Millis, Otherwise, Plan, Recover, RecoverTo, Retain, promotion::PromotionRule},
-    text::{excerpt, parse_duration},
+    text::excerpt,
     toml_file::{Table, Value},
+    units::parse_duration,
 };
 
 pub(super) fn plan(table: &Table<'_, '_>) -> Plan {
@@ -55,7 +56,7 @@ pub(super) fn promotion(table: &Table<'_, '_>) -> Option<PromotionRule> {
     Some(PromotionRule { after })
 }
 
-/// A word, or a table with the word and a length of time.
+/// A word, or a table with the word and a duration.
 fn recover(value: &Value<'_, '_>) -> Option<Recover> {
     let words = [("restart", RecoverTo::Restart), ("standby", RecoverTo::Standby)];
     let usual = Recover::default();
@@ -76,14 +77,12 @@ fn retain(value: &Value<'_, '_>) -> Option<Retain> {
         text => match parse_duration(text) {
             Ok(length) if length.0 > 0 => Some(Retain::For(length)),
             Ok(_) => {
-                value.wrong("`retain` is nothing; write \"none\" if the previous stack shall not be kept");
+                value
+                    .wrong("`retain` must be longer than zero; write \"none\" if the previous stack shall not be kept");
                 None
             }
-            Err(_) => {
-                let is = excerpt(text);
-                value.wrong(&format!(
-                    "`retain` is \"{is}\"; accepted: \"none\", \"until-next\" or a length of time such as \"30m\""
-                ));
+            Err(why) => {
+                value.wrong(&format!("`retain`: {why}, \"none\" or \"until-next\""));
                 None
             }
         },

@@ -33,7 +33,7 @@ fn accepted() -> Vec<(&'static str, Vec<String>)> {
     for (heading, driver, text, more) in FRONTS {
         let (_, open) = web_front::DRIVERS.iter().find(|(name, _)| name == driver).unwrap();
         let told = open(&text.parse().unwrap(), Path::new("/"), Path::new("/")).err().unwrap().join("\n");
-        let (_, known) = told.split_once("nonsense is unknown; known are ").unwrap();
+        let (_, known) = told.split_once("nonsense`; accepted here: ").unwrap();
         let known = known.lines().next().unwrap().split(", ").chain(more.iter().copied());
         sections.push((heading, known.map(str::to_owned).collect()));
     }

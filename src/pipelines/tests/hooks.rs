@@ -83,7 +83,7 @@ fn what_makes_no_hook_is_told_at_its_place() {
         let lines = format!("name = \"a\"\nat = \"after-checks\"\ncommand = [\"{program}\", \"up\"]");
         refused(&lines, &format!("12:12: {why}"));
     }
-    refused(&format!("{good}timeout = \"0s\""), "13:11: `timeout` is nothing");
+    refused(&format!("{good}timeout = \"0s\""), "13:11: `timeout` must be longer than zero");
     refused(&format!("{good}comand = 1"), "13:1: unknown key `comand`; did you mean `command`?");
     refused(&format!("{good}[[environments.hooks]]\n{good}"), "14:8: there is a hook \"a\" already");
     for at in ["on-rollback", "on-retire"] {

@@ -1,6 +1,7 @@
 //! Pipeline files, good and bad.
 
 mod docs;
+mod durations;
 mod hooks;
 mod keys;
 mod recovery;
@@ -46,16 +47,20 @@ fn a_mistake_is_told_with_its_place_and_what_would_be_accepted() {
             "nowhere.toml",
             "5:44: the stack definition pipelines/../stacks/process/nowhere.toml cannot be read",
         ),
-        ("\"127.0.0.1:8080\"", "\"here\"", "6:40: front.listen: an address such as 127.0.0.1:8080 is wanted"),
+        (
+            "\"127.0.0.1:8080\"",
+            "\"here\"",
+            "6:40: `front.listen`: invalid address \"here\": write an IP address and a port",
+        ),
         ("\"builtin\"", "\"apache\"", "6:20: there is no front driver \"apache\"; there are: builtin, command, nginx"),
+        ("8080\" }\n", "8080\" }\nbake = 5\n", "7:8: `bake` is the number 5; it must be a duration such as \"30s\""),
+        ("8080\" }\n", "8080\" }\nretain = \"0s\"\n", "7:10: `retain` must be longer than zero; write \"none\""),
+        ("8080\" }\n", "8080\" }\ndeadlines = { chek = \"5s\" }\n", "7:15: unknown key `chek`; did you mean `check`?"),
         (
             "8080\" }\n",
-            "8080\" }\nbake = 5\n",
-            "7:8: `bake` is the number 5; it must be a length of time such as \"30s\"",
+            "8080\" }\nwatch = \"soon\"\n",
+            "7:9: `watch`: invalid duration \"soon\": write a number and a unit",
         ),
-        ("8080\" }\n", "8080\" }\nretain = \"0s\"\n", "7:10: `retain` is nothing; write \"none\""),
-        ("8080\" }\n", "8080\" }\ndeadlines = { chek = \"5s\" }\n", "7:15: unknown key `chek`; did you mean `check`?"),
-        ("8080\" }\n", "8080\" }\nwatch = \"soon\"\n", "7:9: `watch`: \"soon\" is no length of time"),
         ("[[env", "[webhook]\nsecrets = [\"s3cret\"]\n[[env", "3:12: a secret is not written here"),
         ("[[env", "[[env\n[[env", "2:"),
     ] {

@@ -13,6 +13,7 @@ use super::{
     clouds::{Said, entry, entry_of_variables, variables},
     credentials::{Credentials, Parts, User, overlay},
 };
+use crate::toml_file::filled::{Reader, text};
 
 /// The keys of `cloud`.
 pub const KEYS: &[&str] = &[
@@ -72,7 +73,7 @@ impl Settings {
             None => {}
             Some(toml::Value::String(name)) => new.source = Source::Entry { name: name.clone(), file: None },
             Some(toml::Value::Table(table)) => new.table(table, &mut mistakes),
-            Some(_) => mistakes.push("`cloud`: name an entry of clouds.yaml, or write a table".to_owned()),
+            Some(_) => mistakes.push("`cloud` must be the name of an entry of clouds.yaml, or a table".to_owned()),
         }
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -83,26 +84,15 @@ impl Settings {
     }
 
     fn table(&mut self, table: &toml::Table, mistakes: &mut Vec<String>) {
-        for (key, value) in table {
-            match (key.as_str(), value) {
-                ("secret", value) => match secret(value, &self.folder) {
-                    Some(secret) => self.secret = Some(secret),
-                    None => mistakes.push(
-                        "`cloud.secret` is not written here, only where it is kept: { file = \"...\" } or { env = \"...\" }"
-                            .to_owned(),
-                    ),
-                },
-                (key, toml::Value::String(text)) if KEYS.contains(&key) && !text.is_empty() => {
-                    self.written.insert(key.to_owned(), text.clone());
-                }
-                (key, _) if KEYS.contains(&key) => mistakes.push(format!("`cloud.{key}` is a text that is not empty")),
-                (key, _) => mistakes.push(format!(
-                    "`cloud` has an unknown key{}; known are {}",
-                    crate::toml_file::shown(key),
-                    KEYS.join(", ")
-                )),
+        let mut cloud = Reader::new(table, "cloud", mistakes);
+        for key in KEYS {
+            if *key == "secret" {
+                self.secret = cloud.optional(key, |value| secret(value, &self.folder));
+            } else if let Some(text) = cloud.optional(key, text) {
+                self.written.insert((*key).to_owned(), text);
             }
         }
+        cloud.refuse_the_rest();
         if let Some(path) = self.written.get_mut("cacert") {
             *path = self.folder.join(&path).display().to_string();
         }
@@ -188,14 +178,12 @@ impl Settings {
     }
 }
 
-fn secret(value: &toml::Value, folder: &Path) -> Option<Secret> {
-    let table = value.as_table().filter(|table| table.len() == 1)?;
-    let (key, value) = table.iter().next()?;
-    let text = value.as_str().filter(|text| !text.is_empty())?;
-    match key.as_str() {
-        "file" => Some(Secret::File(folder.join(text))),
-        "env" => Some(Secret::Env(text.to_owned())),
-        _ => None,
+fn secret(value: &toml::Value, folder: &Path) -> Result<Secret, String> {
+    let kept = value.as_table().filter(|table| table.len() == 1).and_then(|table| table.iter().next());
+    match kept.and_then(|(key, value)| Some((key.as_str(), value.as_str().filter(|text| !text.is_empty())?))) {
+        Some(("file", path)) => Ok(Secret::File(folder.join(path))),
+        Some(("env", name)) => Ok(Secret::Env(name.to_owned())),
+        _ => Err(" is not written here, only where it is kept: { file = \"...\" } or { env = \"...\" }".to_owned()),
     }
 }
 

@@ -157,18 +157,34 @@ struct Draft {
     parameters: Option<BTreeMap<String, String>>,
     working_folder: Option<Spanned<String>>,
     instances: Option<Spanned<u16>>,
-    address: Option<Spanned<OneOrMore>>,
+    address: Option<Spanned<Addresses>>,
     ports: Option<Spanned<String>>,
     limits: Option<Limits>,
     stop: Option<Stop>,
     restart: Option<Restart>,
 }
 
+/// One address or a list of them.
+#[derive(Deserialize)]
+#[serde(try_from = "OneOrMore")]
+struct Addresses(Vec<IpAddr>);
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum OneOrMore {
-    One(IpAddr),
-    More(Vec<IpAddr>),
+    One(String),
+    More(Vec<String>),
+}
+
+impl TryFrom<OneOrMore> for Addresses {
+    type Error = units::BadUnit;
+    fn try_from(written: OneOrMore) -> Result<Self, Self::Error> {
+        let list = match written {
+            OneOrMore::One(one) => vec![one],
+            OneOrMore::More(more) => more,
+        };
+        list.iter().map(|text| units::parse_ip(text)).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 /// All mistakes of one text, with their places.
@@ -203,7 +219,7 @@ impl Definition {
         let mut mistakes = Mistakes { text, found: Vec::new() };
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
-            mistakes.add(error.span().map_or(0, |span| span.start), format!("not TOML: {}", error.message()));
+            mistakes.add(error.span().map_or(0, |span| span.start), format!("not valid TOML: {}", error.message()));
         }
         if !errors.is_empty() {
             return Err(mistakes.into_messages());
@@ -221,12 +237,12 @@ impl Definition {
         })
     }
 
-    /// What it is to be filled with.
     /// What a build could do with it that people may not expect.
     pub(super) fn notes(&self) -> Vec<String> {
         crate::program::shell_notes("the stack definition's `command`", &self.command)
     }
 
+    /// What it is to be filled with.
     pub(super) fn needs(&self) -> Needs {
         let mut parameters: BTreeSet<String> = self.parameters.keys().cloned().collect();
         let texts = self.command.iter().chain(self.environment.values()).chain(&self.working_folder);
@@ -349,13 +365,10 @@ fn check_instances(n: Spanned<u16>, mistakes: &mut Mistakes<'_>) -> u16 {
     n.into_inner()
 }
 
-fn check_addresses(address: Option<Spanned<OneOrMore>>, mistakes: &mut Mistakes<'_>) -> Vec<IpAddr> {
+fn check_addresses(address: Option<Spanned<Addresses>>, mistakes: &mut Mistakes<'_>) -> Vec<IpAddr> {
     let Some(address) = address else { return vec![IpAddr::from([127, 0, 0, 1])] };
     let at = address.span().start;
-    let list = match address.into_inner() {
-        OneOrMore::One(one) => vec![one],
-        OneOrMore::More(more) => more,
-    };
+    let list = address.into_inner().0;
     if list.is_empty() {
         mistakes.add(at, "`address` is empty: give one address, or leave it out for 127.0.0.1");
     }

@@ -17,8 +17,7 @@ use super::{
 use crate::{
     descriptors::Shares,
     machine::Millis,
-    text::parse_duration,
-    web_front::reading::{Reader, boolean, duration, number, path, shown, text},
+    toml_file::filled::{Reader, address, boolean, duration, made, number, other, path, text},
 };
 
 /// Everything that can be said about a built-in front.
@@ -96,7 +95,7 @@ pub struct Preview {
     pub host: Option<String>,
 }
 
-/// Lengths of patience.
+/// How long the front waits for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// From the first byte of a request (or the connection's start) to the end of its head; TLS handshakes too.
@@ -136,7 +135,7 @@ impl Settings {
         let mut mistakes = Vec::new();
         let mut top = Reader::new(table, "front", &mut mistakes);
         let listen = top.required("listen", addresses).unwrap_or_default();
-        let threads = top.optional("threads", |v| number(v, 1, 64)).unwrap_or(2);
+        let threads = top.optional("threads", |v| number(v, 1..=64)).unwrap_or(2);
         let maintenance_page = top.optional("maintenance_page", path);
         let no_route_page = top.optional("no_route_page", path);
         let retry_after = top.optional("retry_after", duration).unwrap_or(Duration::from_secs(5));
@@ -146,7 +145,7 @@ impl Settings {
         let tls = top.table("tls", |t| {
             let (certificate, key) = (t.required("certificate", path), t.required("key", path));
             let names = t.optional("names", hosts).unwrap_or_default();
-            let warn_before = t.optional("warn_before", days).unwrap_or(WARN_BEFORE);
+            let warn_before = t.optional("warn_before", warn_before).unwrap_or(WARN_BEFORE);
             Some(TlsFiles { certificate: certificate?, key: key?, names, warn_before })
         });
         let preview = top.table("preview", |t| Preview {
@@ -154,12 +153,12 @@ impl Settings {
             host: t.optional("host", |v| text(v).map(|h| h.to_ascii_lowercase())),
         });
         let limits = top.table("limits", |t| Limits {
-            connections: t.optional("connections", |v| number(v, 1, 1_000_000)),
-            per_stack: t.optional("stack_connections", |v| number(v, 1, 1_000_000)),
-            queue: t.optional("queue", |v| number(v, 0, 1_000_000)),
-            streams: t.optional("streams", |v| number(v, 1, 1000)).and_then(|n| u32::try_from(n).ok()),
-            header_bytes: t.optional("header_bytes", |v| number(v, 8192, 1 << 20)),
-            header_fields: t.optional("header_fields", |v| number(v, 100, 1 << 14)),
+            connections: t.optional("connections", |v| number(v, 1..=1_000_000)),
+            per_stack: t.optional("stack_connections", |v| number(v, 1..=1_000_000)),
+            queue: t.optional("queue", |v| number(v, 0..=1_000_000)),
+            streams: t.optional("streams", |v| number(v, 1..=1000)).and_then(|n| u32::try_from(n).ok()),
+            header_bytes: t.optional("header_bytes", |v| number(v, 8192..=1 << 20)),
+            header_fields: t.optional("header_fields", |v| number(v, 100..=1 << 14)),
         });
         let timeouts = top.table("timeouts", |t| {
             let usual = Timeouts::default();
@@ -268,42 +267,39 @@ pub fn anchored(table: &toml::Table, written_in: &Path) -> toml::Table {
 }
 
 fn header_name(value: &Value) -> Result<HeaderName, String> {
-    text(value)?.parse().map_err(|_| format!("{} is no header name", shown(value)))
+    made(value, "the name of a header", |text| text.parse().ok())
 }
 
 fn hosts(value: &Value) -> Result<Vec<String>, String> {
-    let wanted = || format!("host names without a port, in a list of texts, are wanted, not {}", shown(value));
-    let names = value.as_array().ok_or_else(wanted)?.iter().map(|v| v.as_str().filter(|name| is_host(name)));
-    names.map(|name| name.map(str::to_ascii_lowercase).ok_or_else(wanted)).collect()
+    const WANTED: &str = "a list of host names without a port";
+    let one = |name: &Value| made(name, "a host name without a port", |n| is_host(n).then(|| n.to_ascii_lowercase()));
+    value.as_array().ok_or_else(|| other(value, WANTED))?.iter().map(one).collect()
 }
 
-fn days(value: &Value) -> Result<Millis, String> {
-    let wanted = || format!("a length of time from \"1h\" to \"400d\" is wanted, not {}", shown(value));
-    let length = parse_duration(value.as_str().ok_or_else(wanted)?).map_err(|_| wanted())?;
-    if (3_600_000..=400 * 86_400_000).contains(&length.0) { Ok(length) } else { Err(wanted()) }
+fn warn_before(value: &Value) -> Result<Millis, String> {
+    let length = duration(value)?;
+    if length < Duration::from_secs(3600) {
+        return Err(" is too short: the least is 1h".to_owned());
+    }
+    Ok(Millis(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)))
 }
 
 fn probe_path(value: &Value) -> Result<String, String> {
-    let path = text(value)?;
-    let fits = path.starts_with('/') && path.parse::<hyper::Uri>().is_ok();
-    if fits { Ok(path) } else { Err(format!("a path beginning with / is wanted, not {}", shown(value))) }
+    let fits = |path: &str| path.starts_with('/') && path.parse::<hyper::Uri>().is_ok();
+    made(value, "a path beginning with /", |path| fits(path).then(|| path.to_owned()))
 }
 
 fn addresses(value: &Value) -> Result<Vec<SocketAddr>, String> {
-    let one = |v: &Value| {
-        let wanted = || format!("an address such as 127.0.0.1:8080 is wanted, not {}", shown(v));
-        v.as_str().ok_or_else(wanted)?.parse::<SocketAddr>().map_err(|_| wanted())
-    };
     let all = match value {
-        Value::Array(several) => several.iter().map(one).collect::<Result<Vec<_>, _>>()?,
-        single => vec![one(single)?],
+        Value::Array(several) => several.iter().map(address).collect::<Result<Vec<_>, _>>()?,
+        single => vec![address(single)?],
     };
     let mut distinct = all.clone();
     distinct.sort_unstable();
     distinct.dedup();
     match (all.is_empty(), distinct.len() == all.len()) {
-        (true, _) => Err("at least one address is wanted".to_owned()),
-        (_, false) => Err("an address is there twice".to_owned()),
+        (true, _) => Err(" is empty; name one address at least".to_owned()),
+        (_, false) => Err(" has an address twice".to_owned()),
         _ => Ok(all),
     }
 }
@@ -345,7 +341,7 @@ mod tests {
             let table = format!("listen = '127.0.0.1:1'\ntls = {{ certificate = 'c', key = 'k', {wrong} }}");
             let mistakes = Settings::read(&table.parse().unwrap()).unwrap_err();
             let key = wrong.split(' ').next().unwrap();
-            assert!(mistakes.len() == 1 && mistakes[0].starts_with(&format!("front.tls.{key}: ")), "{mistakes:?}");
+            assert!(mistakes.len() == 1 && mistakes[0].starts_with(&format!("`front.tls.{key}`")), "{mistakes:?}");
         }
     }
 

@@ -11,10 +11,8 @@ use toml::Value;
 use crate::{
     machine::Generation,
     text::did_you_mean,
-    web_front::{
-        Target,
-        reading::{Reader, absolute, duration, words},
-    },
+    toml_file::filled::{Reader, absolute, duration, words},
+    web_front::Target,
 };
 
 /// What can stand in braces in `cut_over`.
@@ -73,7 +71,7 @@ impl Words {
                     } else {
                         format!("known are {known}")
                     };
-                    return Err(format!("{{{name}}} is unknown; {known}{guess}"));
+                    return Err(format!(": {{{name}}} is unknown; {known}{guess}"));
                 }
             }
         }

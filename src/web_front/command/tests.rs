@@ -108,15 +108,15 @@ fn mistakes_name_their_key_and_the_word_that_was_meant() {
         let table = text.parse().unwrap();
         Settings::read(&table, Path::new("/p")).unwrap_err().join("\n")
     };
-    assert!(wrong("").contains("front.cut_over is missing"));
+    assert!(wrong("").contains("`front.cut_over` is missing"));
     let said = wrong("cut_over = ['./x', '{adress}']\nobserve = ['{ip}']\noff = 'x'\ntimeout = 3\nlisten = 'x'");
     for part in [
-        "front.cut_over: {adress} is unknown; known are {address}, {addresses}, {ip}, {port}, {stack}, {generation}; did \
+        "`front.cut_over`: {adress} is unknown; known are {address}, {addresses}, {ip}, {port}, {stack}, {generation}; did \
          you mean {address}?",
-        "front.observe: {ip} is unknown; nothing is filled in here",
-        "front.off: a program and its arguments",
-        "front.timeout: ",
-        "front.listen is unknown; known are cut_over, observe, off, timeout",
+        "`front.observe`: {ip} is unknown; nothing is filled in here",
+        "`front.off` is a text; it must be a list of texts",
+        "`front.timeout`",
+        "unknown key `front.listen`; accepted here: cut_over, observe, off, timeout",
     ] {
         assert!(said.contains(part), "{part}\n{said}");
     }

@@ -9,7 +9,7 @@ use std::{
 use reqwest::Url;
 use toml::Value;
 
-use crate::web_front::reading::{Reader, absolute, boolean, duration, number, path, shown, text, word, words};
+use crate::toml_file::filled::{Reader, absolute, address, boolean, duration, made, number, path, unfit, word, words};
 
 /// Everything that can be said about an nginx front.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub struct Public {
     pub insecure_tls: bool,
 }
 
-/// Lengths of patience.
+/// How long the front waits for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// To reach nginx's host, its read-back or its public address.
@@ -97,7 +97,7 @@ impl Settings {
         let ssh = top.table("ssh", |t| SshSettings {
             host: t.required("host", word).unwrap_or_default(),
             user: t.optional("user", word),
-            port: t.optional("port", |v| number(v, 1, 65_535)).and_then(|port| u16::try_from(port).ok()),
+            port: t.optional("port", |v| number(v, 1..=65_535)).and_then(|port| u16::try_from(port).ok()),
             key: t.optional("key", here),
             known_hosts: t.optional("known_hosts", here),
             config: t.optional("config", here),
@@ -168,44 +168,35 @@ fn name(include: &str) -> String {
 
 /// A path of nginx's host. It goes into its configuration and through a shell, so nothing is let in that means more.
 fn place(value: &Value) -> Result<String, String> {
-    let path = text(value)?;
     let fits = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
-    if path.starts_with('/') && path.chars().all(fits) && !path.contains("/../") && !path.ends_with('/') {
-        Ok(path)
-    } else {
-        Err(format!("an absolute path of nginx's host, of letters, digits and /._-+@, is wanted, not {}", shown(value)))
-    }
+    let is_good =
+        |path: &str| path.starts_with('/') && path.chars().all(fits) && !path.contains("/../") && !path.ends_with('/');
+    let wanted = "an absolute path of nginx's host, of letters, digits and /._-+@";
+    made(value, wanted, |path| is_good(path).then(|| path.to_owned()))
 }
 
 fn include(value: &Value) -> Result<String, String> {
     let path = place(value)?;
-    if path.ends_with(".conf") && !path.ends_with("/.conf") {
-        Ok(path)
-    } else {
-        Err(format!("a file whose name ends in .conf is wanted, not {}", shown(value)))
-    }
-}
-
-fn address(value: &Value) -> Result<SocketAddr, String> {
-    let wanted = || format!("an address such as 10.0.0.9:443 is wanted, not {}", shown(value));
-    value.as_str().and_then(|text| text.parse().ok()).ok_or_else(wanted)
+    let is_good = path.ends_with(".conf") && !path.ends_with("/.conf");
+    if is_good { Ok(path) } else { Err(unfit(&path, "a file whose name ends in .conf")) }
 }
 
 fn loopback(value: &Value) -> Result<SocketAddr, String> {
     let address = address(value)?;
     let ours = matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback()) || address.ip().is_loopback();
-    if ours && (1..u16::MAX).contains(&address.port()) {
-        Ok(address)
-    } else {
-        Err(format!("an address of loopback with a free port, such as 127.0.0.1:8099, is wanted, not {}", shown(value)))
-    }
+    let is_good = ours && (1..u16::MAX).contains(&address.port());
+    let wanted = "an address of loopback with a free port, for example \"127.0.0.1:8099\"";
+    if is_good { Ok(address) } else { Err(unfit(&address.to_string(), wanted)) }
 }
 
 fn url(value: &Value) -> Result<Url, String> {
-    let wanted = || format!("an address such as https://shop.example/ is wanted, not {}", shown(value));
-    let url: Url = text(value)?.parse().map_err(|_| wanted())?;
-    let plain = url.username().is_empty() && url.password().is_none();
-    (matches!(url.scheme(), "http" | "https") && plain).then_some(url).ok_or_else(wanted)
+    let is_good =
+        |url: &Url| matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
+    let url = value.as_str().and_then(|text| text.parse().ok()).filter(is_good);
+    // Not repeated: it may hold a password.
+    url.ok_or_else(|| {
+        " must be an address without a user or password, for example \"https://shop.example/\"".to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -242,19 +233,19 @@ mod tests {
         )
         .unwrap_err();
         for part in [
-            "front.include: an absolute path",
-            "front.folder: an absolute path",
-            "front.read_back: an address of loopback",
-            "front.nginx: ",
-            "front.ssh.host is missing",
-            "front.ssh.user: ",
-            "front.ssh.hots is unknown; known are host, user, port, key, known_hosts, config",
-            "front.public.url: ",
-            "front.timeouts.connect: ",
-            "front.listen is unknown; known are include, folder, read_back, nginx, sudo, ssh, public, timeouts",
+            "`front.include` is \"shop.conf\"; it must be an absolute path",
+            "`front.folder` is \"/x y\"; it must be an absolute path",
+            "`front.read_back` is \"10.0.0.1:80\"; it must be an address of loopback",
+            "`front.nginx` must be a list of texts",
+            "`front.ssh.host` is missing",
+            "`front.ssh.user` is \"-x\"; it must be one word",
+            "unknown key `front.ssh.hots`; did you mean `host`?",
+            "`front.public.url` must be an address",
+            "`front.timeouts.connect` is the number 5; it must be a duration",
+            "unknown key `front.listen`; accepted here: include, folder, read_back, nginx, sudo, ssh, public, timeouts",
         ] {
             assert!(said.contains(part), "{part}\n{said}");
         }
-        assert!(read("").unwrap_err().contains("front.include is missing"));
+        assert!(read("").unwrap_err().contains("`front.include` is missing"));
     }
 }

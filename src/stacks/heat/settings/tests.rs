@@ -68,7 +68,7 @@ fn an_entry_is_read_and_what_is_written_out_goes_before_it() {
 #[test]
 fn what_is_wrong_is_said_at_its_key() {
     let wrong = |settings: &str| read(settings).map(drop).unwrap_err();
-    assert!(wrong("cloud = { nam = \"qa\" }").contains("unknown key `nam`"));
+    assert!(wrong("cloud = { nam = \"qa\" }").contains("unknown key `cloud.nam`; did you mean `name`?"));
     assert!(wrong("cloud = { name = \"live\", file = \"clouds.yaml\" }").contains("there are: qa"));
     assert!(wrong("cloud = { file = \"clouds.yaml\" }").contains("needs `name`"));
     assert!(wrong("cloud = { auth_url = \"http://k\", username = \"u\" }").contains("`project_name` is missing"));

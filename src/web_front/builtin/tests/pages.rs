@@ -78,8 +78,13 @@ fn mistakes_in_settings_are_told_all_at_once() {
                  [tls]\ncertificate = 'a.pem'\n[timeouts]\nidle = 3\n[preview]\nheader = 'a b'";
     let mistakes = builtin::open(&table.parse().unwrap(), "/etc".as_ref(), "/nowhere".as_ref()).err().unwrap();
     let all = mistakes.join("\n");
-    let told = ["front.listen:", "front.threads:", "front.colour is unknown; known are listen", "front.retry_after:"];
-    let nested = ["front.tls.key is missing", "front.timeouts.idle:", "front.preview.header:"];
+    let told = [
+        "`front.listen`",
+        "`front.threads`",
+        "unknown key `front.colour`; accepted here: listen",
+        "`front.retry_after`",
+    ];
+    let nested = ["`front.tls.key` is missing", "`front.timeouts.idle`", "`front.preview.header`"];
     for place in told.iter().chain(&nested) {
         assert!(all.contains(place), "{place} is missing in:\n{all}");
     }
