@@ -14,7 +14,7 @@ use std::{
 
 use pointsman::{
     journal::{Journal, Options},
-    machine::{Command, EnvironmentId, Key, Millis, Plan, Release, ReleaseDraft, Trigger},
+    machine::{Ask, EnvironmentId, Key, Millis, Plan, Release, ReleaseDraft, Trigger},
 };
 
 const MILLION: u64 = 1_000_000;
@@ -38,10 +38,10 @@ fn bare(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn deploy(key: u64) -> Command {
+fn deploy(key: u64) -> Ask {
     let (key, plan) = (Key(u128::from(key).to_be_bytes()), Arc::new(Plan::default()));
     let release = ReleaseDraft::New(Release { artifact: "/srv/builds/shop/1.4.0".into(), ..Release::draft("1.4.0") });
-    Command::Deploy { key, order: None, release, plan, trigger: Trigger::Build }
+    Ask::Deploy { key, order: None, release, plan, trigger: Trigger::Build }
 }
 
 /// All to one environment, which is the worst case: each is decided on the one before.
@@ -96,7 +96,7 @@ async fn start(folder: &Path) -> anyhow::Result<()> {
                 let key = task * 1000 + n;
                 let accepted = journal.command(&place, "webhook:jenkins", Millis(key), deploy(key)).await?;
                 drop(accepted);
-                journal.command(&place, "cli:ann", Millis(key), Command::Hold("a look at the numbers".into())).await?;
+                journal.command(&place, "cli:ann", Millis(key), Ask::Hold("a look at the numbers".into())).await?;
             }
             anyhow::Ok(())
         });

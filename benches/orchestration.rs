@@ -24,7 +24,7 @@ use pointsman::{
     checks::Checks,
     clock::Clock,
     journal::{Journal, Options},
-    machine::{Command, EnvironmentId, Key, Millis, Plan, Release, ReleaseDraft, Trigger},
+    machine::{Ask, EnvironmentId, Key, Millis, Plan, Release, ReleaseDraft, Trigger},
     pipelines::{Pipelines, frozen::Frozen},
     runner::{self, Board, Hooks, SharedStacks, World},
     secrets::Secrets,
@@ -77,7 +77,7 @@ impl Yard {
     async fn deploy(&self, id: &EnvironmentId, version: &str, key: u8) {
         let release = ReleaseDraft::New(Release { definition: self.digest.clone(), ..Release::draft(version) });
         let plan = Arc::new(Plan { bake: Millis(0), ..Plan::default() });
-        let deploy = Command::Deploy { key: Key([key; 16]), order: None, release, plan, trigger: Trigger::Build };
+        let deploy = Ask::Deploy { key: Key([key; 16]), order: None, release, plan, trigger: Trigger::Build };
         self.journal.command(id, "bench", self.clock.now(), deploy).await.unwrap();
     }
 

@@ -28,7 +28,7 @@ use pointsman::{
     http::{Answers, App, router, serve},
     journal::{Journal, Options},
     machine::{
-        Command, Entry, EnvironmentId, Event, Key, Millis, Number, Plan, Release, ReleaseDraft, Retain, Trigger,
+        Ask, Command, Entry, EnvironmentId, Event, Key, Millis, Number, Plan, Release, ReleaseDraft, Retain, Trigger,
     },
     pipelines::{Registry, frozen::Frozen, load},
     runner::{Board, Instances},
@@ -115,7 +115,7 @@ async fn go_live(journal: &Journal, id: &EnvironmentId, n: u8) {
     let artifact = format!("/srv/builds/{id}/{n}").into();
     let release = Release { number: u32::from(n), artifact, definition: "none".into(), ..Release::draft(&version) };
     let plan = Plan { retain: Retain::For(Millis(3_600_000)), ..Plan::default() };
-    let deploy = Command::Deploy {
+    let deploy = Ask::Deploy {
         key: Key([n; 16]),
         order: None,
         release: ReleaseDraft::New(release),

@@ -21,7 +21,7 @@ use crate::{
     intake::{Identity, json, key},
     journal::CommandError,
     machine::{
-        self, Command, EnvironmentId, Event, GateName, Number, Refusal, ReleaseDraft, Seq, Trigger,
+        self, Ask, Command, EnvironmentId, Event, GateName, Number, Refusal, ReleaseDraft, Seq, Trigger,
         promotion::{Why, is_going_back},
     },
     telling,
@@ -114,7 +114,7 @@ pub(super) async fn promote(
         if let Some(why) = barred(look, release.number).filter(|_| !look.state.knows(&key)) {
             return Err(Problem::new(409, why));
         }
-        let command = Command::Deploy {
+        let command = Ask::Deploy {
             key,
             order: None,
             release: ReleaseDraft::Existing(release),
@@ -163,7 +163,7 @@ pub(super) async fn rollback(
     let definition = place.find(&app)?;
     let asked: requests::Rollback = requests::read(&body)?;
     let number = asked.number.ok_or_else(|| Problem::new(428, "name the deployment you mean: {\"number\": N}"))?;
-    let command = Command::Rollback(Number(number), requests::reason(asked.reason.as_ref())?);
+    let command = Command::from(Ask::Rollback(Number(number), requests::reason(asked.reason.as_ref())?));
     let make = |look: &Look| match asked.to.as_deref() {
         Some(to) => goes_to(&definition.id, look, &command, to).map(|()| command.clone()),
         None => Ok(command.clone()),
@@ -232,7 +232,7 @@ pub(super) async fn approve(
         }
         // Who does not say which gate means the one that stands now; at none, the answer is the same refusal.
         let gate = named.or(at).unwrap_or(GateName::BeforeCutover);
-        Ok(Command::Approve(number, gate).because(reason.clone()))
+        Ok(Ask::Approve(number, gate).because(reason.clone()))
     };
     record(&app, &definition.id, &caller, (&shown, Action::Approve), make).await
 }
@@ -255,7 +255,8 @@ pub(super) async fn abort(
 ) -> Result<Recorded, Problem> {
     let (definition, number) = place.find(&app)?;
     let asked: requests::Abort = requests::read(&body)?;
-    let command = Command::Abort(requests::same(number, asked.number)?, requests::reason(asked.reason.as_ref())?);
+    let command =
+        Command::from(Ask::Abort(requests::same(number, asked.number)?, requests::reason(asked.reason.as_ref())?));
     record(&app, &definition.id, &caller, (&shown, Action::Abort), |_| Ok(command.clone())).await
 }
 
@@ -328,7 +329,7 @@ pub(super) async fn record_plain(
     app: &App,
     id: &EnvironmentId,
     caller: &Caller,
-    command: Command,
+    command: impl Into<Command>,
 ) -> Result<Recorded, Problem> {
     let before = app.journal.state(id);
     let accepted = app.journal.command(id, &caller.by, app.clock.now(), command).await;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     access::Caller,
-    machine::{Adopts, Command, ReleaseDraft, Trigger},
+    machine::{Adopts, Ask, ReleaseDraft, Trigger},
     pipelines::release,
 };
 
@@ -69,7 +69,7 @@ pub(super) async fn adopt(
     let sender = format!("adoption:{}:{}", definition.id, caller.by);
     let key = given.of_deployment(&definition.id.pipeline, &sender, otherwise, &body);
     let release = release::adopted(&definition, Adopts { stack, output }, version);
-    let command = Command::Deploy {
+    let command = Ask::Deploy {
         key,
         order: None,
         release: ReleaseDraft::New(release),

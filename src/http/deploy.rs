@@ -11,7 +11,7 @@ use super::{
 use crate::{
     intake::build::Build,
     journal::{Accepted, CommandError},
-    machine::{Command, Environment, EnvironmentId, Event, Key, Number, Refusal, ReleaseDraft, Trigger},
+    machine::{Ask, Environment, EnvironmentId, Event, Key, Number, Refusal, ReleaseDraft, Trigger},
     pipelines::{
         EnvironmentDefinition,
         release::{self, Refused},
@@ -68,7 +68,7 @@ pub(super) async fn deploy(
             };
         }
     };
-    let command = Command::Deploy { key, order, release, plan: entry.plan.clone(), trigger };
+    let command = Ask::Deploy { key, order, release, plan: entry.plan.clone(), trigger };
     let before = app.journal.state(&entry.id);
     match app.journal.command(&entry.id, by, app.clock.now(), command).await {
         Err(CommandError::Refused(Refusal::Duplicate(number))) => Ok(known_build(app, entry, (&key, order), number)),

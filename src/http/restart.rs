@@ -10,7 +10,7 @@ use axum::{
 use super::{App, Problem, act::record_plain, deploy::Recorded, place::Place, requests, responses::Done};
 use crate::{
     access::Caller,
-    machine::{Command, EnvironmentId, Number},
+    machine::{Ask, EnvironmentId, Number},
 };
 
 /// Start what is live again
@@ -45,7 +45,7 @@ pub(super) async fn restart(
     if let Some(instance) = asked.instance {
         known(&app, id, number, instance)?;
     }
-    let command = Command::Restart { number, instance: asked.instance, at: app.clock.now(), reason };
+    let command = Ask::Restart { number, instance: asked.instance, at: app.clock.now() }.because(reason);
     record_plain(&app, id, &caller, command).await
 }
 

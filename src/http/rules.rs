@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{App, Problem, act::record_plain, deploy::Recorded, place::Place, releases, requests, responses::Done};
-use crate::{access::Caller, machine::Command};
+use crate::{access::Caller, machine::Ask};
 
 /// Stop automatic deployments
 #[utoipa::path(
@@ -27,7 +27,7 @@ pub(super) async fn hold(
 ) -> Result<Recorded, Problem> {
     let id = &place.find(&app)?.id;
     let asked: requests::Because = requests::read(&body)?;
-    record_plain(&app, id, &caller, Command::Hold(requests::reason(asked.reason.as_ref())?)).await
+    record_plain(&app, id, &caller, Ask::Hold(requests::reason(asked.reason.as_ref())?)).await
 }
 
 /// Let automatic deployments go on
@@ -47,7 +47,7 @@ pub(super) async fn resume(
 ) -> Result<Recorded, Problem> {
     let id = &place.find(&app)?.id;
     let asked: requests::Because = requests::read(&body)?;
-    let command = Command::Resume.because(requests::said(asked.reason.as_ref())?);
+    let command = Ask::Resume.because(requests::said(asked.reason.as_ref())?);
     record_plain(&app, id, &caller, command).await
 }
 
@@ -70,8 +70,8 @@ pub(super) async fn pin(
     let asked: requests::Pin = requests::read(&body)?;
     let reason = requests::said(asked.reason.as_ref())?;
     let command = match asked.lift {
-        true => Command::Unpin,
-        false => Command::Pin(releases::meant(&app, id, asked.release, asked.version.as_deref()).await?),
+        true => Ask::Unpin,
+        false => Ask::Pin(releases::meant(&app, id, asked.release, asked.version.as_deref()).await?),
     };
     record_plain(&app, id, &caller, command.because(reason)).await
 }
@@ -95,8 +95,8 @@ pub(super) async fn veto(
     let asked: requests::Ban = requests::read(&body)?;
     let release = releases::meant(&app, id, asked.release, asked.version.as_deref()).await?;
     let command = match asked.lift {
-        true => Command::Unveto(release).because(requests::said(asked.reason.as_ref())?),
-        false => Command::Veto(release, requests::reason(asked.reason.as_ref())?),
+        true => Ask::Unveto(release).because(requests::said(asked.reason.as_ref())?),
+        false => Ask::Veto(release, requests::reason(asked.reason.as_ref())?).into(),
     };
     record_plain(&app, id, &caller, command).await
 }
@@ -121,5 +121,5 @@ pub(super) async fn reset_builds(
 ) -> Result<Recorded, Problem> {
     let id = &place.find(&app)?.id;
     let asked: requests::Because = requests::read(&body)?;
-    record_plain(&app, id, &caller, Command::ResetBuilds(requests::reason(asked.reason.as_ref())?)).await
+    record_plain(&app, id, &caller, Ask::ResetBuilds(requests::reason(asked.reason.as_ref())?)).await
 }

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::{App, Problem, act::record_plain, deploy::Recorded, place::Place, requests, responses::Done};
 use crate::{
     access::Caller,
-    machine::{self, Command, Condition, EnvironmentId, Health, Number},
+    machine::{self, Ask, Condition, EnvironmentId, Health, Number},
     runner::Sight,
     telling,
     text::format_time,
@@ -148,7 +148,7 @@ pub(super) async fn retire(
     let reason = requests::reason(asked.reason.as_ref())?;
     let (state, sight) = (app.journal.state(id), app.board.sight(id));
     served(id, &state, &sight, Number(number))?;
-    let recorded = record_plain(&app, id, &caller, Command::DismissStranger(Number(number), reason)).await;
+    let recorded = record_plain(&app, id, &caller, Ask::DismissStranger(Number(number), reason)).await;
     recorded.map_err(|problem| problem.and(&telling::strangers(id, &state, &sight.outlook())))
 }
 

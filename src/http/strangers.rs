@@ -19,7 +19,7 @@ use super::{
 use crate::{
     access::Caller,
     journal::CommandError,
-    machine::{Adopts, Command, Number, Refusal, Release, StackName},
+    machine::{Adopts, Ask, Number, Refusal, Release, StackName},
     pipelines::{EnvironmentDefinition, release},
     telling,
 };
@@ -60,7 +60,7 @@ pub(super) async fn adopt(
     let key = given.of_deployment(&id.pipeline, &format!("stranger:{id}:{}", caller.by), otherwise, &body);
     let command = |release| {
         let plan = definition.plan.clone();
-        Command::AdoptStranger { number, key, release, plan }.because(Some(reason.clone()))
+        Ask::AdoptStranger { number, key, release, plan }.because(Some(reason.clone()))
     };
     // What is refused whatever the stack runs needs no look at it.
     if let Err(refusal) = before.command(&command(Release::draft("")), &caller.by) {

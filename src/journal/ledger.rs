@@ -16,7 +16,7 @@ use super::{
     snapshot,
     storage::{Appender, Storage, is_full, segment_name, snapshot_name},
 };
-use crate::machine::{Command, Entry, Environment, EnvironmentId, Event, Illegal, Millis, Name, Refusal, Seq};
+use crate::machine::{Ask, Command, Entry, Environment, EnvironmentId, Event, Illegal, Millis, Name, Refusal, Seq};
 
 /// What is to be recorded.
 pub(super) struct Request {
@@ -38,11 +38,11 @@ impl Request {
     fn is_essential(&self) -> bool {
         match &self.wish {
             Wish::Append(..) => true,
-            Wish::Command(command, _) => matches!(command.bare(), Command::Abort(..) | Command::Rollback(..)),
+            Wish::Command(command, _) => matches!(command.what, Ask::Abort(..) | Ask::Rollback(..)),
         }
     }
     fn is_intake(&self) -> bool {
-        matches!(&self.wish, Wish::Command(command, _) if matches!(command.bare(), Command::Deploy { .. }))
+        matches!(&self.wish, Wish::Command(command, _) if matches!(command.what, Ask::Deploy { .. }))
     }
 }
 

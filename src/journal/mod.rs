@@ -186,7 +186,7 @@ impl Journal {
         environment: &EnvironmentId,
         by: &str,
         at: Millis,
-        command: Command,
+        command: impl Into<Command>,
     ) -> Result<Accepted, CommandError> {
         self.command_on(environment, by, at, command, &[]).await
     }
@@ -199,11 +199,11 @@ impl Journal {
         environment: &EnvironmentId,
         by: &str,
         at: Millis,
-        command: Command,
+        command: impl Into<Command>,
         looked_at: &[(EnvironmentId, Seq)],
     ) -> Result<Accepted, CommandError> {
         let (environment, by) = (environment.clone(), by.into());
-        let wish = Wish::Command(command, looked_at.to_vec());
+        let wish = Wish::Command(command.into(), looked_at.to_vec());
         let answer = self.ask(Request { environment, by, at, wish }).await;
         match answer.ok_or(CommandError::Stopped)? {
             Ok((record, state)) => Ok(Accepted { seq: record.seq, event: record.event.clone(), state }),

@@ -11,9 +11,18 @@ use super::{
     state::{Deployment, Environment, Phase},
 };
 
-/// A wish.
+/// What somebody asks for, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub struct Command {
+    /// What is to happen.
+    pub what: Ask,
+    /// Why, for the history; what cannot do without a reason carries its own.
+    pub reason: Option<Arc<str>>,
+}
+
+/// What can be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
     /// Make a release live.
     Deploy {
         /// What makes it the same if it is asked for again.
@@ -68,28 +77,19 @@ pub enum Command {
         instance: Option<u32>,
         /// The time, of which the number of the order is made.
         at: Millis,
-        /// Why, where whoever asked said so.
-        reason: Option<Arc<str>>,
     },
-    /// Any of these that has no reason of its own, and why, for the history.
-    Because(Box<Command>, Arc<str>),
 }
 
-impl Command {
-    /// The same for that reason, if there is one.
-    pub fn because(self, reason: Option<Arc<str>>) -> Self {
-        match reason {
-            Some(reason) => Self::Because(Box::new(self), reason),
-            None => self,
-        }
+impl Ask {
+    /// Makes a command of it, for that reason if there is one.
+    pub fn because(self, reason: Option<Arc<str>>) -> Command {
+        Command { what: self, reason }
     }
+}
 
-    /// What is wanted, whatever the reason.
-    pub fn bare(&self) -> &Self {
-        match self {
-            Self::Because(command, _) => command.bare(),
-            command => command,
-        }
+impl From<Ask> for Command {
+    fn from(what: Ask) -> Self {
+        what.because(None)
     }
 }
 
@@ -102,7 +102,7 @@ pub enum ReleaseDraft {
     Existing(Arc<Release>),
 }
 
-/// Why a wish was not granted.
+/// Why a command was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It was granted before: the same deployment answers.
@@ -198,7 +198,7 @@ pub enum Refusal {
 pub(super) const STAYS_ON: &str = "the front cannot be pointed at nobody, so traffic stays where it is";
 
 impl Environment {
-    /// The answer to a wish.
+    /// Answers a command.
     pub fn command(&self, command: &Command, by: &str) -> Result<Event, Refusal> {
         self.command_above(0, command, by)
     }
@@ -206,47 +206,45 @@ impl Environment {
     /// The same, where the pipeline's other environments have releases up to the number `floor`: a new one is numbered
     /// higher, so that one number means one release wherever it goes.
     pub fn command_above(&self, floor: u32, command: &Command, by: &str) -> Result<Event, Refusal> {
-        match command {
-            Command::Deploy { key, order, release, plan, trigger } => {
+        let reason = command.reason.as_ref();
+        match &command.what {
+            Ask::Deploy { key, order, release, plan, trigger } => {
                 let last = self.last_release.max(floor);
-                self.accept(*key, *order, (release, last), plan, *trigger)
+                self.accept((*key, *order), (release, last), plan, *trigger, reason)
             }
-            Command::Because(command, reason) => Ok(self.command_above(floor, command, by)?.because(reason)),
-            Command::Approve(number, gate) => self.approve_command(*number, *gate, by),
-            Command::Abort(number, reason) => self.abort(*number, reason),
-            Command::Rollback(number, reason) => self.rollback(*number, reason),
-            Command::Hold(reason) => Ok(Event::Held { reason: reason.clone() }),
-            Command::Resume if self.hold.is_none() => Err(Refusal::Already("nothing is held")),
-            Command::Resume => Ok(Event::Resumed { reason: None }),
-            Command::Pin(release) => Ok(Event::Pinned { release: *release, reason: None }),
-            Command::Unpin if self.pin.is_none() => Err(Refusal::Already("nothing is pinned")),
-            Command::Unpin => Ok(Event::Unpinned { reason: None }),
-            Command::Veto(release, reason) => Ok(Event::Vetoed { release: *release, reason: reason.clone() }),
-            Command::ResetBuilds(_) if self.last_order.is_none() && self.orders.is_empty() => {
+            Ask::Approve(number, gate) => self.approve_command(*number, *gate, by, reason),
+            Ask::Abort(number, reason) => self.abort(*number, reason),
+            Ask::Rollback(number, reason) => self.rollback(*number, reason),
+            Ask::Hold(reason) => Ok(Event::Held { reason: reason.clone() }),
+            Ask::Resume if self.hold.is_none() => Err(Refusal::Already("nothing is held")),
+            Ask::Resume => Ok(Event::Resumed { reason: reason.cloned() }),
+            Ask::Pin(release) => Ok(Event::Pinned { release: *release, reason: reason.cloned() }),
+            Ask::Unpin if self.pin.is_none() => Err(Refusal::Already("nothing is pinned")),
+            Ask::Unpin => Ok(Event::Unpinned { reason: reason.cloned() }),
+            Ask::Veto(release, reason) => Ok(Event::Vetoed { release: *release, reason: reason.clone() }),
+            Ask::ResetBuilds(_) if self.last_order.is_none() && self.orders.is_empty() => {
                 Err(Refusal::Already("no build with a number was accepted here, so there is nothing to reset"))
             }
-            Command::ResetBuilds(reason) => Ok(Event::BuildsReset { reason: reason.clone() }),
-            Command::DismissStranger(number, reason) => self.dismiss_stranger(*number, reason),
-            Command::AdoptStranger { number, key, release, plan } => {
-                self.adopt_stranger(*number, *key, (release, self.last_release.max(floor)), plan)
+            Ask::ResetBuilds(reason) => Ok(Event::BuildsReset { reason: reason.clone() }),
+            Ask::DismissStranger(number, reason) => self.dismiss_stranger(*number, reason),
+            Ask::AdoptStranger { number, key, release, plan } => {
+                self.adopt_stranger(*number, *key, (release, self.last_release.max(floor)), plan, reason)
             }
-            Command::Restart { number, instance, at, reason } => {
-                self.restart_command((*number, *instance, *at), reason.as_ref())
-            }
-            Command::Unveto(release) if !self.vetoes.iter().any(|v| v.release == *release) => {
+            Ask::Restart { number, instance, at } => self.restart_command((*number, *instance, *at), reason),
+            Ask::Unveto(release) if !self.vetoes.iter().any(|v| v.release == *release) => {
                 Err(Refusal::Already("that release is not vetoed"))
             }
-            Command::Unveto(release) => Ok(Event::Unvetoed { release: *release, reason: None }),
+            Ask::Unveto(release) => Ok(Event::Unvetoed { release: *release, reason: reason.cloned() }),
         }
     }
 
     fn accept(
         &self,
-        key: Key,
-        order: Option<u64>,
+        (key, order): (Key, Option<u64>),
         (release, last_release): (&ReleaseDraft, u32),
         plan: &Arc<Plan>,
         trigger: Trigger,
+        reason: Option<&Arc<str>>,
     ) -> Result<Event, Refusal> {
         self.asked_before(key)?;
         if let Some(number) = self.same_build(order, trigger).filter(|_| self.rules.r66()) {
@@ -267,7 +265,7 @@ impl Environment {
             return Err(vetoed);
         }
         let number = self.last_number.next();
-        Ok(Event::Accepted { number, key, order, release, plan, trigger, reason: None, stranger: false })
+        Ok(Event::Accepted { number, key, order, release, plan, trigger, reason: reason.cloned(), stranger: false })
     }
 
     /// Refuses what was granted before under this key (rule R3).
@@ -296,7 +294,13 @@ impl Environment {
         found.ok_or_else(|| Refusal::NotUnderWay { number, ended: self.deployment_state(number).map(|(s, _)| s) })
     }
 
-    fn approve_command(&self, number: Number, gate: GateName, by: &str) -> Result<Event, Refusal> {
+    fn approve_command(
+        &self,
+        number: Number,
+        gate: GateName,
+        by: &str,
+        reason: Option<&Arc<str>>,
+    ) -> Result<Event, Refusal> {
         let deployment = self.find(number)?;
         if let Some(question) = deployment.question().filter(|_| self.rules.r25()) {
             if !question.by.is_empty() && !question.by.iter().any(|name| **name == *by) {
@@ -311,7 +315,7 @@ impl Environment {
         }
         match deployment.gate() {
             Some(at) if at == gate || !self.rules.r13() => {
-                Ok(Event::Approved { number: deployment.number, reason: None })
+                Ok(Event::Approved { number: deployment.number, reason: reason.cloned() })
             }
             Some(_) => Err(refused(deployment, "it waits at another gate than the one named; look again")),
             None => Err(refused(deployment, "it does not wait for an approval")),

@@ -339,22 +339,6 @@ fn nothing() -> Arc<str> {
     "".into()
 }
 
-impl Event {
-    /// The same for that reason, where it has none of its own.
-    pub(super) fn because(mut self, why: &Arc<str>) -> Self {
-        if let Self::Accepted { reason, .. }
-        | Self::Approved { reason, .. }
-        | Self::Resumed { reason }
-        | Self::Pinned { reason, .. }
-        | Self::Unpinned { reason }
-        | Self::Unvetoed { reason, .. } = &mut self
-        {
-            *reason = Some(why.clone());
-        }
-        self
-    }
-}
-
 /// Why a deployment was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

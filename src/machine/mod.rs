@@ -35,7 +35,7 @@ mod tick;
 
 pub use alive::{Down, Flaps, Taken};
 pub use apply::Illegal;
-pub use command::{Command, Refusal, ReleaseDraft};
+pub use command::{Ask, Command, Refusal, ReleaseDraft};
 pub use deployment_state::DeploymentState;
 pub use effect::{Effect, RetirePermit};
 pub use event::{Entry, Event, Matter, Outcome, Trigger};

@@ -422,7 +422,7 @@ impl Environment {
     pub fn deployment_of(&self, key: &Key) -> Option<Number> {
         self.keys.iter().rev().find(|(known, _)| known == key).map(|(_, number)| *number)
     }
-    /// Whether a wish with this key was granted before, as far as the last [`Environment::KEYS_KEPT`] tell.
+    /// Whether a command with this key was granted before, as far as the last [`Environment::KEYS_KEPT`] tell.
     pub fn knows(&self, key: &Key) -> bool {
         self.keys.iter().any(|(known, _)| known.same_name(*key))
     }

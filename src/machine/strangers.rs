@@ -65,6 +65,7 @@ impl Environment {
         key: Key,
         (release, last_release): (&Release, u32),
         plan: &Arc<Plan>,
+        reason: Option<&Arc<str>>,
     ) -> Result<Event, Refusal> {
         self.asked_before(key)?;
         self.named_stranger(number)?;
@@ -81,7 +82,16 @@ impl Environment {
             return Err(vetoed);
         }
         let (plan, trigger) = (in_order(of_what_is_there(plan)), Trigger::Person);
-        Ok(Event::Accepted { number, key, order: None, release, plan, trigger, reason: None, stranger: true })
+        Ok(Event::Accepted {
+            number,
+            key,
+            order: None,
+            release,
+            plan,
+            trigger,
+            reason: reason.cloned(),
+            stranger: true,
+        })
     }
 
     /// The release of the same content that is remembered here.

@@ -10,7 +10,7 @@ use super::{spawn::blocking, world::World};
 use crate::{
     journal::{CommandError, Journal},
     machine::{
-        Command, Environment, EnvironmentId, Plan, Release, ReleaseDraft, Trigger,
+        Ask, Environment, EnvironmentId, Plan, Release, ReleaseDraft, Trigger,
         promotion::{Due, PromotionRule, RULE, due, key},
     },
     stacks::StepError,
@@ -104,7 +104,7 @@ async fn ask(
         Some(Err(why)) => return troubled(format!("release {number} cannot come here: {why}")),
         None => return troubled(format!("what release {number} is here could not be found out")),
     };
-    let command = Command::Deploy {
+    let command = Ask::Deploy {
         key: key(number),
         // The order is the sender's count of its builds, which this environment may have seen; a release is not one.
         order: None,

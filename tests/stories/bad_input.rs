@@ -10,7 +10,7 @@ use std::{
 use pointsman::{
     clock::Clock,
     journal::{Journal, Options},
-    machine::{Command, EnvironmentId, Millis},
+    machine::{Ask, EnvironmentId, Millis},
 };
 
 use crate::support::{house::House, peers};
@@ -204,8 +204,8 @@ async fn a_host_clock_that_went_back_a_day_keeps_nobody_from_deploying() {
     let id: EnvironmentId = "shop/live".parse().expect("a name");
     let tomorrow = Clock::real().now().plus(Millis(86_400_000));
     let (journal, _) = Journal::open(&house.path("state/journal"), Options::default()).expect("it is good");
-    journal.command(&id, "story", tomorrow, Command::Hold("the clock is wrong".into())).await.expect("held");
-    journal.command(&id, "story", tomorrow, Command::Resume).await.expect("resumed");
+    journal.command(&id, "story", tomorrow, Ask::Hold("the clock is wrong".into())).await.expect("held");
+    journal.command(&id, "story", tomorrow, Ask::Resume).await.expect("resumed");
     journal.close().await;
     drop(journal);
     house.start();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pointsman::machine::{Command, DeploymentState, Gate, Millis, Otherwise, Refusal, Retain};
+use pointsman::machine::{Ask, DeploymentState, Gate, Millis, Otherwise, Refusal, Retain};
 
 use crate::support::yard::Yard;
 
@@ -93,11 +93,11 @@ async fn nobody_approves_and_the_default_answer_is_given() {
 #[tokio::test]
 async fn a_hold_stops_builds_and_a_resume_lets_them_go_on() {
     let mut t = Yard::new().await;
-    t.command(Command::Hold("the database is being moved".into())).await.unwrap();
+    t.command(Ask::Hold("the database is being moved".into())).await.unwrap();
     let number = t.push("v1").await;
     t.pass(HOUR);
     t.until_state(number, DeploymentState::Queued).await;
-    t.command(Command::Resume).await.unwrap();
+    t.command(Ask::Resume).await.unwrap();
     t.settle().await;
     t.assert_live("v1");
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use pointsman::{
-    machine::{Command, DeploymentState, Millis, Number, Plan, Release, Retain, promotion::PromotionRule},
+    machine::{Ask, DeploymentState, Millis, Number, Plan, Release, Retain, promotion::PromotionRule},
     runner::{Adapt, Promotion},
 };
 
@@ -73,7 +73,7 @@ async fn what_is_rolled_back_while_it_is_asked_for_stays_out_of_prod() {
     let adapt = move |release: &Release| {
         // The rule has made up its mind, and has not asked yet.
         if &*release.version == "v2" {
-            let (id, back) = ("shop/qa".parse().unwrap(), Command::Rollback(live, "broken".into()));
+            let (id, back) = ("shop/qa".parse().unwrap(), Ask::Rollback(live, "broken".into()));
             let asked = journal.command(&id, "alice", clock.now(), back);
             tokio::runtime::Handle::current().block_on(asked).unwrap();
         }
@@ -104,7 +104,7 @@ async fn a_pipeline_that_gets_a_new_first_environment_goes_on_counting() {
 #[tokio::test]
 async fn a_held_prod_shows_what_waits_and_takes_it_when_resumed() {
     let (mut qa, prod) = pair().await;
-    prod.command(Command::Hold("the holidays".into())).await.unwrap();
+    prod.command(Ask::Hold("the holidays".into())).await.unwrap();
     qa.push("v1").await;
     qa.settle().await;
     prod.pass(2 * HOUR);
@@ -114,7 +114,7 @@ async fn a_held_prod_shows_what_waits_and_takes_it_when_resumed() {
     prod.pass(2 * HOUR);
     prod.until_state(Number(2), DeploymentState::Queued).await;
     prod.assert_ended(Number(1), DeploymentState::Superseded, "newer");
-    prod.command(Command::Resume).await.unwrap();
+    prod.command(Ask::Resume).await.unwrap();
     prod.settle().await;
     prod.assert_live("v2");
 }
@@ -133,7 +133,7 @@ async fn a_restart_in_between_loses_nothing_and_does_nothing_twice() {
     prod.start_controller();
     prod.pass(2 * HOUR);
     prod.settle().await;
-    prod.command(Command::Hold("a later event".into())).await.unwrap();
+    prod.command(Ask::Hold("a later event".into())).await.unwrap();
     assert_eq!(prod.now().last_number(), Number(1));
     prod.assert_live("v1");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pointsman::machine::{Command, DeploymentState, Millis, Number, Refusal, Retain};
+use pointsman::machine::{Ask, DeploymentState, Millis, Number, Refusal, Retain};
 
 use crate::support::yard::Yard;
 
@@ -37,7 +37,7 @@ async fn a_rollback_holds_what_would_undo_it() {
     t.pass(Duration::from_secs(60));
     t.until_state(next, DeploymentState::Queued).await;
     t.assert_live("v1");
-    t.command(Command::Resume).await.unwrap();
+    t.command(Ask::Resume).await.unwrap();
     t.settle().await;
     t.assert_live("v3");
 }
@@ -93,7 +93,7 @@ async fn a_rollback_names_what_it_means() {
     assert_eq!(t.rollback().await, Err(Refusal::NothingToGoBackTo));
     t.push("v2").await;
     t.settle().await;
-    let late = Command::Rollback(Number(1), "I saw version 1".into());
+    let late = Ask::Rollback(Number(1), "I saw version 1".into());
     assert_eq!(t.command(late).await, Err(Refusal::NotLive { number: Number(1), live: Some(Number(2)) }));
     t.assert_live("v2");
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pointsman::machine::{
-    Command, Condition, Effect, Entry, Environment, FrontView, Health, Key, Millis, Number, Observation, Plan, Release,
+    Ask, Condition, Effect, Entry, Environment, FrontView, Health, Key, Millis, Number, Observation, Plan, Release,
     ReleaseDraft, RetirePermit, StackView, Trigger,
 };
 
@@ -15,14 +15,14 @@ pub fn permit(number: u32) -> RetirePermit {
             environment.apply(&Entry { at: Millis(0), by: "test".into(), event }).expect("legal");
         };
         let release = Release { number: n, ..Release::draft("v") };
-        let deploy = Command::Deploy {
+        let deploy = Ask::Deploy {
             key: Key([u8::try_from(n).expect("few"); 16]),
             order: None,
             release: ReleaseDraft::New(release),
             plan: Arc::new(Plan::default()),
             trigger: Trigger::Build,
         };
-        let event = environment.command(&deploy, "someone").expect("accepted");
+        let event = environment.command(&deploy.into(), "someone").expect("accepted");
         apply(&mut environment, event);
         let seen = |environment: &Environment, stacks| Observation {
             as_of: environment.seq(),
@@ -34,7 +34,8 @@ pub fn permit(number: u32) -> RetirePermit {
         while let Some(event) = environment.tick(&seen(&environment, vec![]), Millis(0)) {
             apply(&mut environment, event);
         }
-        let event = environment.command(&Command::Abort(Number(n), "test".into()), "someone").expect("it is under way");
+        let event =
+            environment.command(&Ask::Abort(Number(n), "test".into()).into(), "someone").expect("it is under way");
         apply(&mut environment, event);
         if n == number {
             let view =

@@ -8,7 +8,7 @@ use pointsman::{
     clock::Clock,
     journal::{CommandError, Journal},
     machine::{
-        Command, DeploymentState, Environment, EnvironmentId, Generation, Key, Number, Plan, Refusal, Release,
+        Ask, DeploymentState, Environment, EnvironmentId, Generation, Key, Number, Plan, Refusal, Release,
         ReleaseDraft, Trigger,
     },
     pipelines::{Pipelines, frozen::Frozen},
@@ -156,7 +156,7 @@ impl Yard {
         let mut key = [0; 16];
         key[..8].copy_from_slice(&order.to_le_bytes());
         let plan = Arc::new(self.plan.clone());
-        let deploy = Command::Deploy { key: Key(key), order: Some(order), release, plan, trigger: Trigger::Build };
+        let deploy = Ask::Deploy { key: Key(key), order: Some(order), release, plan, trigger: Trigger::Build };
         self.command(deploy).await?;
         Ok(self.now().last_number())
     }
@@ -203,7 +203,7 @@ impl Yard {
     }
 
     /// What a person or a webhook asks.
-    pub async fn command(&self, command: Command) -> Result<(), Refusal> {
+    pub async fn command(&self, command: Ask) -> Result<(), Refusal> {
         match self.journal.command(&self.id, "story", self.clock.now(), command).await {
             Ok(_) => Ok(()),
             Err(CommandError::Refused(why)) => Err(why),
@@ -213,16 +213,16 @@ impl Yard {
 
     pub async fn rollback(&self) -> Result<(), Refusal> {
         let live = self.now().live().map_or(Number(0), |s| s.number);
-        self.command(Command::Rollback(live, "the story wants it".into())).await
+        self.command(Ask::Rollback(live, "the story wants it".into())).await
     }
 
     pub async fn approve(&self, number: Number) -> Result<(), Refusal> {
         let gate = self.now().active().and_then(|d| d.gate()).expect("nothing waits at a gate");
-        self.command(Command::Approve(number, gate)).await
+        self.command(Ask::Approve(number, gate)).await
     }
 
     pub async fn abort(&self, number: Number) -> Result<(), Refusal> {
-        self.command(Command::Abort(number, "the story wants it".into())).await
+        self.command(Ask::Abort(number, "the story wants it".into())).await
     }
 
     pub fn now(&self) -> Arc<Environment> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::kit::Shop;
 use crate::{
     access::Role,
-    machine::{Command, Event, Gate, Key, Millis, Number, Otherwise, Plan, Release, ReleaseDraft, Trigger},
+    machine::{Ask, Event, Gate, Key, Millis, Number, Otherwise, Plan, Release, ReleaseDraft, Trigger},
     text::format_time,
 };
 
@@ -65,7 +65,7 @@ async fn each_step_says_what_it_waits_for_and_until_when() {
 async fn a_gate_that_opens_by_itself_says_what_keeps_it_shut() {
     let shop = Shop::new();
     let gate = Gate { timeout: Millis(60_000), otherwise: Otherwise::Approve, by: Vec::new(), not_the_asker: false };
-    let deploy = Command::Deploy {
+    let deploy = Ask::Deploy {
         key: Key([1; 16]),
         order: None,
         release: ReleaseDraft::New(Release::draft("v1")),

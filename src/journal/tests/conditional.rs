@@ -8,23 +8,23 @@ use crate::{
         Record,
         ledger::{Ledger, No, Request, Wish},
     },
-    machine::{Command, Event, Number, Refusal, Seq},
+    machine::{Ask, Event, Number, Refusal, Seq},
 };
 
-fn on(expected: u64, command: Command) -> Request {
+fn on(expected: u64, command: Ask) -> Request {
     on_all(&[("shop/live", expected)], command)
 }
 
 /// A command for the live shop, on what was seen of several environments.
-fn on_all(looked_at: &[(&str, u64)], command: Command) -> Request {
+fn on_all(looked_at: &[(&str, u64)], command: Ask) -> Request {
     let looked_at = looked_at.iter().map(|(id, seq)| (environment(id), Seq(*seq))).collect();
-    Request { wish: Wish::Command(command, looked_at), ..ask(&environment("shop/live"), Command::Resume) }
+    Request { wish: Wish::Command(command.into(), looked_at), ..ask(&environment("shop/live"), Ask::Resume) }
 }
 
 #[test]
 fn a_command_on_a_state_that_has_moved_on_changes_nothing() {
     let mut ledger = ledger(&SimDisk::default(), options(1000));
-    let hold = || Command::Hold("freeze".into());
+    let hold = || Ask::Hold("freeze".into());
     let answers = ledger.commit(&[on(0, deploy(1)), on(0, hold()), on(1, hold()), on(1, hold())]).unwrap().answers;
     let taken: Vec<bool> = answers.iter().map(Result::is_ok).collect();
     assert_eq!(taken, [true, false, true, false], "each within the batch sees what came before it");
@@ -39,7 +39,7 @@ fn a_command_on_a_state_that_has_moved_on_changes_nothing() {
 #[test]
 fn what_was_judged_on_two_environments_holds_for_both() {
     let mut ledger = ledger(&SimDisk::default(), options(1000));
-    let hold = || Command::Hold("freeze".into());
+    let hold = || Ask::Hold("freeze".into());
     let both = |qa, live| on_all(&[("shop/qa", qa), ("shop/live", live)], hold());
     // Also within a batch: what moves the one before it is seen.
     let moves = ask(&environment("shop/qa"), hold());

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command as Process, sync::Arc};
 use super::kit::{deploy, environment};
 use crate::{
     journal::{CommandError, Journal, OpenError, Options, verify},
-    machine::{Command, Millis, Refusal},
+    machine::{Ask, Millis, Refusal},
 };
 
 fn open(folder: &Path) -> Journal {
@@ -117,7 +117,7 @@ async fn a_disk_that_fills_up_refuses_and_still_lets_a_person_abort() {
     };
     assert!(matches!(full, CommandError::NoSpace), "{full}");
     let newest = journal.state(&place).queue()[0].number;
-    let abort = Command::Abort(newest, "no room".into());
+    let abort = Ask::Abort(newest, "no room".into());
     let aborted = journal.command(&place, "cli:ann", Millis(2), abort).await.unwrap();
     assert_eq!(aborted.seq, accepted.len() as u64 + 1);
     let state: Arc<_> = journal.state(&place);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::kit::{SimDisk, ask, environment, ledger, options};
 use crate::{
     journal::history::{Wish, last},
-    machine::{Command, EnvironmentId},
+    machine::{Ask, EnvironmentId},
 };
 
 /// A busy environment after a quiet one with three records, on a disk whose oldest line cannot be read at all.
@@ -13,11 +13,11 @@ fn with_a_bad_beginning() -> SimDisk {
     let disk = SimDisk::default();
     let mut ledger = ledger(&disk, options(100));
     for _ in 0..3 {
-        ledger.commit(&[ask(&environment("shop/quiet"), Command::Hold("audit".into()))]).unwrap();
+        ledger.commit(&[ask(&environment("shop/quiet"), Ask::Hold("audit".into()))]).unwrap();
     }
     for _ in 0..400 {
         let reason = "x".repeat(500);
-        ledger.commit(&[ask(&environment("shop/busy"), Command::Hold(reason.as_str().into()))]).unwrap();
+        ledger.commit(&[ask(&environment("shop/busy"), Ask::Hold(reason.as_str().into()))]).unwrap();
     }
     let mut content: BTreeMap<String, Vec<u8>> = disk.content();
     assert!(content.contains_key("journal-000003.jsonl"), "it is about several segments");

@@ -15,7 +15,7 @@ use crate::{
         storage::{Appender, Reader, Storage},
     },
     machine::{
-        Command, Entry, EnvironmentId, Event, Gate, Generation, Hook, HookPoint, Key, Matter, Millis, Number,
+        Ask, Command, Entry, EnvironmentId, Event, Gate, Generation, Hook, HookPoint, Key, Matter, Millis, Number,
         Otherwise, Outcome, Plan, Recover, RecoverTo, Release, ReleaseDraft, Seq, Trigger,
     },
 };
@@ -192,18 +192,18 @@ pub(super) fn environment(name: &str) -> EnvironmentId {
     name.parse().unwrap()
 }
 
-pub(super) fn deploy(key: u64) -> Command {
+pub(super) fn deploy(key: u64) -> Ask {
     let (key, plan) = (Key((u128::from(key)).to_be_bytes()), Arc::new(Plan::default()));
     let release = ReleaseDraft::New(Release::draft("v1"));
-    Command::Deploy { key, order: None, release, plan, trigger: Trigger::Build }
+    Ask::Deploy { key, order: None, release, plan, trigger: Trigger::Build }
 }
 
-pub(super) fn ask(environment: &EnvironmentId, command: Command) -> Request {
+pub(super) fn ask(environment: &EnvironmentId, command: impl Into<Command>) -> Request {
     Request {
         environment: environment.clone(),
         by: "webhook:test".into(),
         at: Millis(1000),
-        wish: Wish::Command(command, Vec::new()),
+        wish: Wish::Command(command.into(), Vec::new()),
     }
 }
 

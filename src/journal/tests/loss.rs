@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::kit::{Faults, Random, SimDisk, append, ask, deploy, environment, ledger, options, story, told};
 use crate::{
     journal::{history, ledger::No, open},
-    machine::{Command, Event, Number, Refusal},
+    machine::{Ask, Event, Number, Refusal},
 };
 
 #[test]
@@ -69,8 +69,7 @@ fn a_full_disk_takes_the_batch_back_and_lets_essential_records_use_the_ballast()
     ledger = super::kit::ledger(&disk, room);
 
     let fresh = environment("shop/qa");
-    let batch =
-        [ask(&fresh, deploy(1)), ask(&fresh, deploy(2)), ask(&place, Command::Rollback(Number(1), "bad".into()))];
+    let batch = [ask(&fresh, deploy(1)), ask(&fresh, deploy(2)), ask(&place, Ask::Rollback(Number(1), "bad".into()))];
     let answers = ledger.commit(&batch).unwrap().answers;
     assert!(matches!(answers[..2], [Err(No::Full), Err(No::Full)]), "{answers:?}");
     // Decided on the state without the batch: this one is refused for its own reason, not for want of room.
@@ -79,7 +78,7 @@ fn a_full_disk_takes_the_batch_back_and_lets_essential_records_use_the_ballast()
 
     let entry = story().into_iter().find(|entry| matches!(entry.event, Event::Held { .. })).unwrap();
     let seq = before.states[&place].seq().0;
-    let answers = ledger.commit(&[append(&place, seq, entry), ask(&place, Command::Unpin)]).unwrap().answers;
+    let answers = ledger.commit(&[append(&place, seq, entry), ask(&place, Ask::Unpin)]).unwrap().answers;
     assert!(matches!(answers[..], [Ok(_), Err(No::Full)]), "{answers:?}");
     assert_eq!(open::read(&disk).unwrap().folded, *ledger.folded());
 
@@ -93,7 +92,7 @@ fn below_the_low_water_mark_only_deployments_are_refused() {
     disk.fail(Faults { capacity: Some(10_000), ..Faults::default() });
     let low = super::super::Options { low_water_bytes: 20_000, ..options(100) };
     let mut ledger = ledger(&disk, low);
-    let batch = [ask(&place, deploy(1)), ask(&place, Command::Hold("wait".into()))];
+    let batch = [ask(&place, deploy(1)), ask(&place, Ask::Hold("wait".into()))];
     let answers = ledger.commit(&batch).unwrap().answers;
     assert!(matches!(answers[..], [Err(No::Full), Ok(_)]), "{answers:?}");
 }

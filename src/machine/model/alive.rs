@@ -7,7 +7,7 @@ use super::{
     promises::Promise,
     world::{Id, Look, Request, STRANGER, UNKNOWN, World},
 };
-use crate::machine::{Command, Condition, Environment, Event, Health, Millis, Outcome, Phase, Straying};
+use crate::machine::{Ask, Condition, Environment, Event, Health, Millis, Outcome, Phase, Straying};
 
 impl Look {
     /// How far a stack was in it, and how it was.
@@ -140,8 +140,8 @@ pub(super) struct Rest {
 
 pub(super) fn rest(env: &Environment) -> Rest {
     let ends = |n| {
-        let abort = env.command(&Command::Abort(n, text()), "someone");
-        abort.is_ok() || env.command(&Command::Rollback(n, text()), "someone").is_ok()
+        let abort = env.command(&Ask::Abort(n, text()).into(), "someone");
+        abort.is_ok() || env.command(&Ask::Rollback(n, text()).into(), "someone").is_ok()
     };
     Rest {
         live_is_down: env.down().is_some_and(|down| down.operator_needed),

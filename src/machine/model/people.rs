@@ -7,7 +7,7 @@ use super::{
     promises::Promise,
     world::{Id, Person, Request, Wish, World},
 };
-use crate::machine::{Command, Event, GateName, Key, Millis, Number, Phase};
+use crate::machine::{Ask, Event, GateName, Key, Millis, Number, Phase};
 
 /// Who asks for every deployment.
 pub(super) const ASKER: &str = "asker";
@@ -75,32 +75,30 @@ impl Config {
         w.wishes.remove(wish);
         let number = |id: Id| Number(id.into());
         let command = match wish {
-            Wish::Approve(id, gate) | Wish::Meddle(_, id, gate) => Command::Approve(number(id), gate),
-            Wish::Abort(id) => Command::Abort(number(id), text()),
-            Wish::Rollback(id) => Command::Rollback(number(id), text()),
-            Wish::Hold => Command::Hold(text()),
-            Wish::Resume => Command::Resume,
-            Wish::Pin(release) => Command::Pin(release.into()),
-            Wish::Unpin => Command::Unpin,
-            Wish::Veto(release) => Command::Veto(release.into(), text()),
-            Wish::Unveto(release) => Command::Unveto(release.into()),
-            Wish::Dismiss(id) => Command::DismissStranger(number(id), text()),
+            Wish::Approve(id, gate) | Wish::Meddle(_, id, gate) => Ask::Approve(number(id), gate),
+            Wish::Abort(id) => Ask::Abort(number(id), text()),
+            Wish::Rollback(id) => Ask::Rollback(number(id), text()),
+            Wish::Hold => Ask::Hold(text()),
+            Wish::Resume => Ask::Resume,
+            Wish::Pin(release) => Ask::Pin(release.into()),
+            Wish::Unpin => Ask::Unpin,
+            Wish::Veto(release) => Ask::Veto(release.into(), text()),
+            Wish::Unveto(release) => Ask::Unveto(release.into()),
+            Wish::Dismiss(id) => Ask::DismissStranger(number(id), text()),
             Wish::Adopt(id) => {
                 // Each is another one, though it may be of the same stack.
                 let key = Key([ADOPTIONS + u8::try_from(w.core.env.keys.len()).unwrap(); 16]);
                 let (release, plan) = (canon::draft(self), self.plan());
-                Command::AdoptStranger { number: number(id), key, release, plan }
+                Ask::AdoptStranger { number: number(id), key, release, plan }
             }
-            Wish::Restart(id, one) => {
-                Command::Restart { number: number(id), instance: one.then_some(1), at: Millis(0), reason: None }
-            }
+            Wish::Restart(id, one) => Ask::Restart { number: number(id), instance: one.then_some(1), at: Millis(0) },
         };
         if let Wish::Abort(id) = wish
             && !self.on(22)
         {
             w.net.add(Request::Retire { id, patient: false });
         }
-        let Ok(event) = self.base(w, c).env.command(&command, wish.by()) else { return };
+        let Ok(event) = self.base(w, c).env.command(&command.into(), wish.by()) else { return };
         let meant = match wish {
             Wish::Approve(id, _) | Wish::Meddle(_, id, _) => named(&event) == Some(id),
             Wish::Abort(id) | Wish::Rollback(id) | Wish::Dismiss(id) | Wish::Adopt(id) | Wish::Restart(id, _) => {

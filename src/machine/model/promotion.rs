@@ -13,8 +13,8 @@ use super::{
     worlds::PLAIN,
 };
 use crate::machine::{
-    Command, Condition, Deployment, Event, FrontView, Health, Key, Millis, Number, Observation, Outcome, Phase,
-    Release, ReleaseDraft, Retain, StackView, Trigger,
+    Ask, Condition, Deployment, Event, FrontView, Health, Key, Millis, Number, Observation, Outcome, Phase, Release,
+    ReleaseDraft, Retain, StackView, Trigger,
     promotion::{Due, PromotionRule, due, key},
 };
 
@@ -116,11 +116,11 @@ impl Pair {
         Config { off: self.off, retain: Retain::UntilNext, ..PLAIN }
     }
 
-    fn deploy(&self, key: Key, release: ReleaseDraft, trigger: Trigger) -> Command {
-        Command::Deploy { key, order: None, release, plan: self.config().plan(), trigger }
+    fn deploy(&self, key: Key, release: ReleaseDraft, trigger: Trigger) -> Ask {
+        Ask::Deploy { key, order: None, release, plan: self.config().plan(), trigger }
     }
 
-    fn wish(&self, s: &State, action: Action) -> (Place, Command) {
+    fn wish(&self, s: &State, action: Action) -> (Place, Ask) {
         let live = |core: &Core| core.env.live().map_or(Number(0), |stack| stack.number);
         match action {
             Action::Build => {
@@ -132,11 +132,11 @@ impl Pair {
                 let key = Key([100 + s.wishes; 16]);
                 (Place::To, self.deploy(key, ReleaseDraft::Existing(release), Trigger::Person))
             }
-            Action::Rollback(Place::From) => (Place::From, Command::Rollback(live(&s.from), text())),
-            Action::Rollback(Place::To) => (Place::To, Command::Rollback(live(&s.to), text())),
-            Action::Resume => (Place::To, Command::Resume),
-            Action::Unveto(release) => (Place::To, Command::Unveto(release)),
-            _ => (Place::To, Command::Hold(text())),
+            Action::Rollback(Place::From) => (Place::From, Ask::Rollback(live(&s.from), text())),
+            Action::Rollback(Place::To) => (Place::To, Ask::Rollback(live(&s.to), text())),
+            Action::Resume => (Place::To, Ask::Resume),
+            Action::Unveto(release) => (Place::To, Ask::Unveto(release)),
+            _ => (Place::To, Ask::Hold(text())),
         }
     }
 
@@ -173,7 +173,7 @@ impl Pair {
         let trigger = if self.in_disguise { Trigger::Person } else { Trigger::Rule };
         let draft = ReleaseDraft::Existing(wanted.clone());
         let command = self.deploy(key(number), draft, trigger);
-        let event = s.to.env.command(&command, "rule").ok()?;
+        let event = s.to.env.command(&command.into(), "rule").ok()?;
         let (id, live) = (release(&wanted), s.to.env.live().map_or(0, |stack| stack.release.number));
         let newer = s.told.promoted.iter().all(|known| known <= id) && number >= live;
         let before = &s.from.env;
@@ -255,7 +255,7 @@ impl Model for Pair {
             _ => {
                 let (place, command) = self.wish(s, action);
                 let core = if place == Place::From { &s.from } else { &s.to };
-                let event = core.env.command(&command, "someone").ok()?;
+                let event = core.env.command(&command.into(), "someone").ok()?;
                 if action == Action::Build {
                     s.builds -= 1
                 } else {

@@ -10,7 +10,7 @@ use super::{
     source::Repository,
     world::{Cloud, Controller, Front, Hand, Ids, Look, Request, STRANGER, Thing, Told, UNKNOWN, World},
 };
-use crate::machine::{Command, Condition, Event, Health, Key, Number, Phase, Refusal, Release, ReleaseDraft, Trigger};
+use crate::machine::{Ask, Condition, Event, Health, Key, Number, Phase, Refusal, Release, ReleaseDraft, Trigger};
 
 impl Config {
     pub(super) fn start(&self) -> World {
@@ -162,14 +162,14 @@ impl Config {
             // The first byte is the build, and this one is of its name.
             key[15] = u8::MAX;
         }
-        let command = Command::Deploy {
+        let command = Ask::Deploy {
             key: Key(key),
             order,
             release: ReleaseDraft::New(Release { adopts, ..canon::draft(self) }),
             plan: self.plan(),
             trigger: if by_hand { Trigger::Person } else { Trigger::Build },
         };
-        match self.base(w, c).env.command(&command, ASKER) {
+        match self.base(w, c).env.command(&command.into(), ASKER) {
             Ok(event) => self.commit(w, c, &event, None, self.on(2)),
             Err(Refusal::Duplicate(_)) => {}
             Err(_) => return,

@@ -3,17 +3,17 @@
 use super::{hooks::plan as with_hooks, *};
 use crate::machine::promotion::{Due, PromotionRule, Why, due};
 
-fn adopt(name: u8, plan: &Plan) -> Command {
+fn adopt(name: u8, plan: &Plan) -> Ask {
     let adopts = Some(Arc::new(Adopts { stack: text("classic"), output: None }));
     let release = ReleaseDraft::New(Release { adopts, ..Release::draft("v0") });
     let (key, plan) = (Key([name; 16]), Arc::new(plan.clone()));
-    Command::Deploy { key, order: None, release, plan, trigger: Trigger::Person }
+    Ask::Deploy { key, order: None, release, plan, trigger: Trigger::Person }
 }
 
 /// As far as the order to the front.
 fn cutting_over(plan: &Plan) -> Story {
     let mut story = Story::new();
-    story.ask(&adopt(1, plan)).unwrap();
+    story.ask(adopt(1, plan)).unwrap();
     story.tick().unwrap();
     assert_eq!(story.effects(), [Effect::Ensure(n(1))]);
     story.stacks(&[well(1)]).tick().unwrap();
@@ -44,7 +44,7 @@ fn a_stack_is_taken_over_and_is_the_way_back_of_the_first_deployment() {
     assert_eq!(story.env.live().unwrap().plan.hooks.len(), 1, "of its hooks those are left that run on its end");
     story.live(2, &Plan::default());
     assert_eq!(story.env.standby().unwrap().stack.number, n(1));
-    story.ask(&Command::Rollback(n(2), text("slow"))).unwrap();
+    story.ask(Ask::Rollback(n(2), text("slow"))).unwrap();
     assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), .. })));
 }
 
@@ -60,13 +60,13 @@ fn once_found_good_it_is_torn_down_like_any_other() {
 #[test]
 fn it_is_adopted_only_where_nothing_is_live_queued_or_under_way() {
     let mut story = Story::new();
-    story.ask(&build(7, &Plan::default())).unwrap();
-    story.refuses(&adopt(1, &Plan::default()), "under way or being torn down; deployment 1 is");
+    story.ask(build(7, &Plan::default())).unwrap();
+    story.refuses(adopt(1, &Plan::default()), "under way or being torn down; deployment 1 is");
     story.tick();
-    story.refuses(&adopt(1, &Plan::default()), "deployment 1 is");
+    story.refuses(adopt(1, &Plan::default()), "deployment 1 is");
     let mut story = adopted(&Plan::default());
-    story.refuses(&adopt(2, &Plan::default()), "deployment 1 is");
-    story.ask(&adopt(1, &Plan::default())).unwrap_err();
+    story.refuses(adopt(2, &Plan::default()), "deployment 1 is");
+    story.ask(adopt(1, &Plan::default())).unwrap_err();
 }
 
 #[test]
@@ -75,10 +75,10 @@ fn what_was_adopted_is_never_stood_up_again() {
     let release = story.env.release_of(n(1)).unwrap().clone();
     assert_eq!(story.env.proven().count(), 0);
     story.live(2, &Plan { retain: Retain::None, ..Plan::default() });
-    story.refuses(&Command::Rollback(n(2), text("slow")), "no earlier release");
-    let Command::Deploy { key, order, plan, trigger, .. } = build(3, &Plan::default()) else { unreachable!() };
-    let again = Command::Deploy { key, order, release: ReleaseDraft::Existing(release), plan, trigger };
-    story.refuses(&again, "release 1 was adopted with its stack");
+    story.refuses(Ask::Rollback(n(2), text("slow")), "no earlier release");
+    let Ask::Deploy { key, order, plan, trigger, .. } = build(3, &Plan::default()) else { unreachable!() };
+    let again = Ask::Deploy { key, order, release: ReleaseDraft::Existing(release), plan, trigger };
+    story.refuses(again.clone(), "release 1 was adopted with its stack");
     let rule = PromotionRule { after: Millis(0) };
     let said = due(&adopted(&Plan::default()).env, &Environment::default(), rule, Millis(1_000_000));
     assert_eq!(said, Due::Nothing(Why::Adopted(1)));
@@ -89,7 +89,7 @@ fn what_was_adopted_is_never_stood_up_again() {
 fn an_adoption_that_fails_or_is_aborted_lets_the_stack_go() {
     let started = || {
         let mut story = Story::new();
-        story.ask(&adopt(1, &Plan::default())).unwrap();
+        story.ask(adopt(1, &Plan::default())).unwrap();
         story.tick().unwrap();
         story
     };
@@ -100,10 +100,10 @@ fn an_adoption_that_fails_or_is_aborted_lets_the_stack_go() {
     story.stacks(&[well(1)]);
     is_let_go(&mut story);
     let mut story = started();
-    story.ask(&Command::Abort(n(1), text("no"))).unwrap();
+    story.ask(Ask::Abort(n(1), text("no"))).unwrap();
     is_let_go(story.stacks(&[well(1)]));
     // Another try is another number.
-    story.ask(&adopt(2, &Plan::default())).unwrap();
+    story.ask(adopt(2, &Plan::default())).unwrap();
     assert_eq!(story.tick(), Some(Event::Started { number: n(2) }));
 }
 
@@ -117,7 +117,7 @@ fn an_adoption_in_doubt_is_let_go_and_the_front_stays_as_it_is() {
                 story.seen.public = None;
             }
             if by_hand {
-                let event = story.ask(&Command::Abort(n(1), text("no"))).unwrap();
+                let event = story.ask(Ask::Abort(n(1), text("no"))).unwrap();
                 assert!(matches!(event, Event::Ended { outcome: Outcome::Aborted, .. }));
             } else {
                 story.at(60);
@@ -125,9 +125,9 @@ fn an_adoption_in_doubt_is_let_go_and_the_front_stays_as_it_is() {
             }
             is_let_go(&mut story);
             // A build that comes to nothing is torn down all the same.
-            story.ask(&build(2, &Plan::default())).unwrap();
+            story.ask(build(2, &Plan::default())).unwrap();
             story.tick().unwrap();
-            story.ask(&Command::Abort(n(2), text("no"))).unwrap();
+            story.ask(Ask::Abort(n(2), text("no"))).unwrap();
             story.stacks(&[well(1), well(2)]);
             assert!(matches!(&story.effects()[..], [Effect::Retire(permit)] if permit.number() == n(2)));
         }
@@ -153,7 +153,7 @@ fn one_that_was_not_found_good_is_let_go_by_its_successor() {
 #[test]
 fn a_front_that_shows_something_else_is_left_to_it_while_nothing_is_live() {
     let mut story = cutting_over(&Plan::default());
-    story.ask(&Command::Abort(n(1), text("no"))).unwrap();
+    story.ask(Ask::Abort(n(1), text("no"))).unwrap();
     (story.front().serves, story.front().generation) = (Some(n(9)), Generation(3));
     assert_eq!((story.tick(), story.effects()), (None, vec![]));
 }
@@ -173,7 +173,7 @@ fn one_that_was_there_is_never_looked_for_again() {
         assert!(story.stacks(&[]).effects().contains(&Effect::Ensure(n(2))));
     }
     let mut story = Story::new();
-    story.ask(&adopt(1, &Plan::default())).unwrap();
+    story.ask(adopt(1, &Plan::default())).unwrap();
     story.tick().unwrap();
     assert!(asks(story.stacks(std::slice::from_ref(&half))), "it is not there yet");
     story.stacks(&[well(1)]).tick().unwrap();

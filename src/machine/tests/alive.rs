@@ -51,7 +51,7 @@ fn what_takes_the_place_of_what_was_down_is_not_down() {
     story.stacks(&[]);
     assert!(matches!(story.tick(), Some(Event::LiveDown { .. })));
     assert_eq!(story.effects(), [Effect::Ensure(n(1))], "it is started again");
-    story.ask(&build(2, &Plan::default())).unwrap();
+    story.ask(build(2, &Plan::default())).unwrap();
     assert_eq!(story.tick(), Some(Event::Started { number: n(2) }));
     story.stacks(&[well(2)]);
     story.tick();
@@ -98,7 +98,7 @@ fn users_go_to_the_standby_when_what_is_live_stays_down() {
     let Some(Event::OperatorNeeded { about: Some(Matter::Live), .. }) = story.tick() else { unreachable!() };
     assert_eq!((story.tick(), story.effects()), (None, vec![Effect::Ensure(n(1))]));
     // A person may; what stood in has done no wrong.
-    story.ask(&Command::Rollback(n(1), text("2 is mended"))).unwrap();
+    story.ask(Ask::Rollback(n(1), text("2 is mended"))).unwrap();
     assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(2)), .. })));
     story.obey();
     assert_eq!(story.tick(), Some(Event::Undone { number: n(1), host: None }));

@@ -8,7 +8,7 @@ fn asked_by(asker: &str, by: &[&str], not_the_asker: bool) -> Story {
     let by = by.iter().map(|name| text(name)).collect();
     let gate = Gate { timeout: Millis(60_000), otherwise: Otherwise::Approve, by, not_the_asker };
     let command = build(1, &Plan { before_provisioning: Some(gate), ..Plan::default() });
-    let event = story.env.command(&command, asker).unwrap();
+    let event = story.env.command(&command.into(), asker).unwrap();
     story.env.apply(&Entry { at: story.now, by: text(asker), event }).unwrap();
     story.seen.as_of = story.env.seq();
     story.tick().unwrap();
@@ -17,8 +17,8 @@ fn asked_by(asker: &str, by: &[&str], not_the_asker: bool) -> Story {
 }
 
 fn approve(story: &Story, by: &str) -> Result<Event, String> {
-    let command = Command::Approve(n(1), GateName::BeforeProvisioning);
-    story.env.command(&command, by).map_err(|refusal| refusal.to_string())
+    let command = Ask::Approve(n(1), GateName::BeforeProvisioning);
+    story.env.command(&command.into(), by).map_err(|refusal| refusal.to_string())
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn restarts(story: &mut Story) {
 #[test]
 fn a_candidate_has_its_time_again_after_an_absence() {
     let mut story = Story::new();
-    story.ask(&build(1, &Plan::default())).unwrap();
+    story.ask(build(1, &Plan::default())).unwrap();
     story.tick().unwrap();
     story.stacks(&[view(1, Condition::Creating, Health::Unknown)]).at(HOUR);
     restarts(&mut story);
@@ -64,7 +64,7 @@ fn an_order_that_was_never_given_is_not_late() {
 fn a_hook_that_was_ordered_and_never_begun_has_its_time() {
     let hook = Hook { name: "h".into(), at: HookPoint::BeforeProvisioning, within: Millis(10_000), one_way: false };
     let mut story = Story::new();
-    story.ask(&build(1, &Plan { hooks: vec![hook], ..Plan::default() })).unwrap();
+    story.ask(build(1, &Plan { hooks: vec![hook], ..Plan::default() })).unwrap();
     story.tick().unwrap();
     assert!(matches!(story.tick(), Some(Event::HookOrdered { .. })));
     story.at(HOUR);
@@ -89,7 +89,7 @@ fn a_gate_and_a_retention_are_over_by_the_clock_once_somebody_could_have_acted()
 
     let gate = Gate { timeout: Millis(60_000), otherwise: Otherwise::Abort, by: Vec::new(), not_the_asker: false };
     let mut story = Story::new();
-    story.ask(&build(1, &Plan { before_provisioning: Some(gate), ..Plan::default() })).unwrap();
+    story.ask(build(1, &Plan { before_provisioning: Some(gate), ..Plan::default() })).unwrap();
     story.tick().unwrap();
     story.at(HOUR);
     restarts(&mut story);
@@ -101,7 +101,7 @@ fn a_gate_and_a_retention_are_over_by_the_clock_once_somebody_could_have_acted()
 #[test]
 fn the_time_in_which_the_process_was_stopped_does_not_count() {
     let mut story = Story::new();
-    story.ask(&build(1, &Plan::default())).unwrap();
+    story.ask(build(1, &Plan::default())).unwrap();
     story.tick().unwrap();
     story.stacks(&[view(1, Condition::Creating, Health::Unknown)]).at(700);
     story.seen.looked.breaks = [(Millis(100_000), Millis(300_000)), (Millis(650_000), Millis(690_000))].into();
@@ -131,7 +131,7 @@ fn lives(story: &mut Story, began: u64, length: u64, until: u64) -> Option<(u64,
 fn a_deployment_ends_although_the_controller_is_killed_again_and_again() {
     for (length, latest) in [(20, 660), (5, 1900)] {
         let mut story = Story::new();
-        story.ask(&build(1, &Plan::default())).unwrap();
+        story.ask(build(1, &Plan::default())).unwrap();
         story.tick().unwrap();
         story.stacks(&[view(1, Condition::Creating, Health::Unknown)]);
         let (at, event) = lives(&mut story, 10, length, 10_000).expect("it ends");
@@ -163,7 +163,7 @@ fn a_life_that_has_just_begun_judges_nothing_by_what_earlier_ones_watched() {
 fn a_gate_is_not_over_at_the_end_of_a_long_absence_whatever_was_watched_before() {
     let gate = Gate { timeout: Millis(3_600_000), otherwise: Otherwise::Abort, by: Vec::new(), not_the_asker: false };
     let mut story = Story::new();
-    story.ask(&build(1, &Plan { before_provisioning: Some(gate), ..Plan::default() })).unwrap();
+    story.ask(build(1, &Plan { before_provisioning: Some(gate), ..Plan::default() })).unwrap();
     story.tick().unwrap();
     let before = [(Millis(0), Millis(1_800_000))];
     story.seen.looked = Looked { since: Millis(HOUR * 9000), before: before.into(), ..Looked::default() };
@@ -174,7 +174,7 @@ fn a_gate_is_not_over_at_the_end_of_a_long_absence_whatever_was_watched_before()
     // A short one is nobody's reason to wait.
     let mut story = Story::new();
     let gate = Gate { timeout: Millis(3_600_000), otherwise: Otherwise::Abort, by: Vec::new(), not_the_asker: false };
-    story.ask(&build(1, &Plan { before_provisioning: Some(gate), ..Plan::default() })).unwrap();
+    story.ask(build(1, &Plan { before_provisioning: Some(gate), ..Plan::default() })).unwrap();
     story.tick().unwrap();
     let before = [(Millis(0), Millis(HOUR * 1000 - 60_000))];
     story.seen.looked = Looked { since: Millis(HOUR * 1000), before: before.into(), ..Looked::default() };

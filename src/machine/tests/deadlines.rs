@@ -9,7 +9,7 @@ fn ends(story: &mut Story, words: &str) {
 
 fn started(plan: &Plan) -> Story {
     let mut story = Story::new();
-    story.ask(&build(1, plan)).unwrap();
+    story.ask(build(1, plan)).unwrap();
     story.tick().unwrap();
     story
 }
@@ -110,7 +110,7 @@ fn an_undo_goes_on_until_the_front_shows_it_and_a_person_is_called() {
     let mut story = Story::new();
     story.live(1, &Plan::default());
     let two = story.up_to_cutover(2, &Plan::default());
-    story.ask(&Command::Abort(two, text("no"))).unwrap();
+    story.ask(Ask::Abort(two, text("no"))).unwrap();
     assert_eq!(story.state(two), DeploymentState::Aborting);
     assert_eq!(story.tick(), None);
     story.at(60 + 60);

@@ -34,7 +34,7 @@ fn an_abort_of_it_sends_nobody_anywhere_and_what_users_reach_is_kept() {
     let mut story = Story::new();
     let one = story.up_to_cutover(1, &always_on());
     (story.front().serves, story.front().generation) = (Some(one), Generation(1));
-    let event = story.ask(&Command::Abort(one, text("no"))).unwrap();
+    let event = story.ask(Ask::Abort(one, text("no"))).unwrap();
     assert!(matches!(event, Event::Ended { outcome: Outcome::Aborted, .. }));
     assert_eq!((story.tick(), story.effects()), (None, vec![]));
     story.at(700);
@@ -49,15 +49,15 @@ fn a_refusal_is_undone_at_once_and_a_way_back_that_is_refused_can_be_given_up() 
     let mut story = Story::new();
     story.live(1, &Plan::default());
     let two = story.up_to_cutover(2, &Plan::default());
-    story.refuses(&Command::Rollback(n(1), text("")), "abort it");
+    story.refuses(Ask::Rollback(n(1), text("")), "abort it");
     says(&mut story, "permission denied", true);
     let Some(Event::UndoOrdered { to: Some(Number(1)), reason, .. }) = story.tick() else { unreachable!() };
     assert!(reason.contains("the front refused the order: permission denied"), "{reason}");
-    story.refuses(&Command::Abort(two, text("")), "going back already");
+    story.refuses(Ask::Abort(two, text("")), "going back already");
     says(&mut story, "permission denied", true);
     let Some(Event::OperatorNeeded { reason, .. }) = story.tick() else { unreachable!() };
     assert!(reason.contains("permission denied"), "{reason}");
-    let event = story.ask(&Command::Abort(two, text("enough"))).unwrap();
+    let event = story.ask(Ask::Abort(two, text("enough"))).unwrap();
     assert!(matches!(event, Event::Ended { outcome: Outcome::Aborted, .. }));
     // What is live stays live, the front is still to be pointed at it, and nothing is torn down before that.
     assert_eq!((story.env.live().unwrap().number, story.env.drift()), (n(1), Some(Generation(4))));
@@ -130,6 +130,6 @@ fn who_repoints_again_and_again_is_answered_ever_more_seldom_then_held() {
     story.obey();
     assert_eq!(story.tick(), Some(Event::DriftMended));
     assert!(story.env.needs_operator(), "that it is right now is not the end of it");
-    story.ask(&Command::Resume).unwrap();
+    story.ask(Ask::Resume).unwrap();
     assert!(!story.env.needs_operator() && story.env.straying().is_none());
 }

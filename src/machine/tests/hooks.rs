@@ -46,7 +46,7 @@ impl Story {
 
     fn asked(plan: &Plan) -> Self {
         let mut story = Self::new();
-        story.ask(&build(1, plan)).unwrap();
+        story.ask(build(1, plan)).unwrap();
         story.tick().unwrap();
         story
     }
@@ -117,11 +117,11 @@ fn the_question_to_a_person_comes_after_the_hooks_after_the_checks_and_before_th
     let terms = Plan { before_cutover: Some(gate), ..plan(&[AfterChecks, BeforeCutover]) };
     let mut story = Story::asked(&terms);
     story.up();
-    story.refuses(&Command::Approve(n(1), GateName::BeforeCutover), "does not wait for an approval");
+    story.refuses(Ask::Approve(n(1), GateName::BeforeCutover), "does not wait for an approval");
     story.hook_passes(1, AfterChecks);
     assert_eq!(story.phase(), &Phase::AwaitingCutover);
     assert_eq!((story.tick(), story.effects()), (None, vec![]));
-    story.ask(&Command::Approve(n(1), GateName::BeforeCutover)).unwrap();
+    story.ask(Ask::Approve(n(1), GateName::BeforeCutover)).unwrap();
     story.hook_passes(1, BeforeCutover);
 }
 
@@ -291,8 +291,8 @@ fn a_stack_keeps_its_release_for_its_last_hooks() {
     story.live(1, &plan);
     story.live(2, &plan);
     for name in 3..3 + u8::try_from(Environment::ENDED_KEPT).unwrap() {
-        let Event::Accepted { number, .. } = story.ask(&build(name, &plan)).unwrap() else { unreachable!() };
-        story.ask(&Command::Abort(number, text("no"))).unwrap();
+        let Event::Accepted { number, .. } = story.ask(build(name, &plan)).unwrap() else { unreachable!() };
+        story.ask(Ask::Abort(number, text("no"))).unwrap();
     }
     assert!(story.env.ended().iter().all(|e| e.number > n(2)));
     story.up_to_baking(20, &plan);
@@ -326,7 +326,7 @@ fn what_was_sent_back_is_told_so_and_is_torn_down_after_its_hooks() {
     let mut story = Story::new();
     story.live(1, &Plan::default());
     story.up_to_baking(2, &plan(&[OnRollback, OnRetire]));
-    story.ask(&Command::Rollback(n(2), text("slow"))).unwrap();
+    story.ask(Ask::Rollback(n(2), text("slow"))).unwrap();
     story.tick().unwrap();
     story.obey();
     story.front().busy = vec![n(2)];
@@ -345,7 +345,7 @@ fn what_was_sent_back_is_told_so_and_is_torn_down_after_its_hooks() {
 fn a_stack_that_is_gone_owes_only_the_hooks_on_its_rollback() {
     let mut story = Story::new();
     story.up_to_cutover(1, &plan(&[OnRollback, OnRetire]));
-    story.ask(&Command::Abort(n(1), text("no"))).unwrap();
+    story.ask(Ask::Abort(n(1), text("no"))).unwrap();
     story.obey();
     story.tick().unwrap();
     story.stacks(&[]);
@@ -360,7 +360,7 @@ fn what_a_cold_rollback_displaces_was_sent_back_too() {
     story.live(1, &terms);
     story.live(2, &terms);
     story.stacks(&[well(2)]).tick().unwrap();
-    story.ask(&Command::Rollback(n(2), text("slow"))).unwrap();
+    story.ask(Ask::Rollback(n(2), text("slow"))).unwrap();
     assert_eq!(story.tick(), Some(Event::Started { number: n(3) }));
     story.stacks(&[well(2), well(3)]).tick().unwrap();
     story.front().staged = Some(n(3));
@@ -401,7 +401,7 @@ fn what_one_way_hooks_have_done_is_said_where_a_deployment_ends_without_being_se
         story
     };
     let aborted = |mut story: Story| {
-        let event = story.ask(&Command::Abort(n(1), text("no"))).unwrap();
+        let event = story.ask(Ask::Abort(n(1), text("no"))).unwrap();
         let (Event::Ended { reason, .. } | Event::UndoOrdered { reason, .. }) = event else { unreachable!() };
         reason.to_string()
     };

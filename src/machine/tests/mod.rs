@@ -44,15 +44,9 @@ pub(super) fn well(number: u32) -> StackView {
     view(number, Condition::Ready, Health::Passing)
 }
 
-pub(super) fn build(name: u8, plan: &Plan) -> Command {
+pub(super) fn build(name: u8, plan: &Plan) -> Ask {
     let release = ReleaseDraft::New(Release::draft("v"));
-    Command::Deploy {
-        key: Key([name; 16]),
-        order: None,
-        release,
-        plan: Arc::new(plan.clone()),
-        trigger: Trigger::Build,
-    }
+    Ask::Deploy { key: Key([name; 16]), order: None, release, plan: Arc::new(plan.clone()), trigger: Trigger::Build }
 }
 
 impl Story {
@@ -83,14 +77,14 @@ impl Story {
         self.apply(event).unwrap();
     }
 
-    pub(super) fn ask(&mut self, command: &Command) -> Result<Event, Refusal> {
-        let event = self.env.command(command, "test")?;
+    pub(super) fn ask(&mut self, command: impl Into<Command>) -> Result<Event, Refusal> {
+        let event = self.env.command(&command.into(), "test")?;
         self.happens(event.clone());
         Ok(event)
     }
 
-    pub(super) fn refuses(&self, command: &Command, words: &str) {
-        let refusal = self.env.command(command, "test").unwrap_err().to_string();
+    pub(super) fn refuses(&self, command: impl Into<Command>, words: &str) {
+        let refusal = self.env.command(&command.into(), "test").unwrap_err().to_string();
         assert!(refusal.contains(words), "{refusal}");
     }
 
@@ -140,7 +134,7 @@ impl Story {
 
     /// Deploys a build up to the cutover's order.
     pub(super) fn up_to_cutover(&mut self, name: u8, plan: &Plan) -> Number {
-        let Event::Accepted { number, .. } = self.ask(&build(name, plan)).unwrap() else { unreachable!() };
+        let Event::Accepted { number, .. } = self.ask(build(name, plan)).unwrap() else { unreachable!() };
         assert_eq!(self.tick(), Some(Event::Started { number }));
         assert_eq!(self.effects(), [Effect::Ensure(number)]);
         let mut stacks = self.seen.stacks.clone().unwrap();

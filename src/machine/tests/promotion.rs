@@ -19,7 +19,7 @@ fn ask(to: &mut Story, from: &Story, trigger: Trigger) -> Number {
     let release = from.env.live().unwrap().release.clone();
     let key = if trigger == Trigger::Rule { key(release.number) } else { Key([99; 16]) };
     let (release, plan) = (ReleaseDraft::Existing(release), Arc::new(Plan::default()));
-    to.ask(&Command::Deploy { key, order: None, release, plan, trigger }).unwrap();
+    to.ask(Ask::Deploy { key, order: None, release, plan, trigger }).unwrap();
     to.env.last_number()
 }
 
@@ -42,7 +42,7 @@ fn a_release_goes_on_once_whatever_became_of_it() {
     from.live(1, &Plan::default());
     let number = ask(&mut to, &from, Trigger::Rule);
     refuses(&from, &to, Why::NotNewer(1));
-    to.ask(&Command::Abort(number, text("not now"))).unwrap();
+    to.ask(Ask::Abort(number, text("not now"))).unwrap();
     refuses(&from, &to, Why::NotNewer(1));
     assert!(to.env.knows(&key(1)) && !to.env.knows(&key(2)));
 }
@@ -53,7 +53,7 @@ fn nothing_goes_on_while_it_is_taken_back() {
     let plan = Plan { retain: Retain::UntilNext, ..Plan::default() };
     from.live(1, &plan);
     from.live(2, &plan);
-    from.ask(&Command::Rollback(n(2), text("bad"))).unwrap();
+    from.ask(Ask::Rollback(n(2), text("bad"))).unwrap();
     refuses(&from, &to, Why::RollingBack);
     from.tick().unwrap();
     refuses(&from, &to, Why::RollingBack);
@@ -66,10 +66,10 @@ fn nothing_goes_on_while_it_is_taken_back() {
 fn a_veto_on_either_side_stops_it() {
     let (mut from, mut to) = (Story::new(), Story::new());
     from.live(1, &Plan::default());
-    to.ask(&Command::Veto(1, text("leak"))).unwrap();
+    to.ask(Ask::Veto(1, text("leak"))).unwrap();
     refuses(&from, &to, Why::Vetoed(1));
-    to.ask(&Command::Unveto(1)).unwrap();
-    from.ask(&Command::Veto(1, text("leak"))).unwrap();
+    to.ask(Ask::Unveto(1)).unwrap();
+    from.ask(Ask::Veto(1, text("leak"))).unwrap();
     refuses(&from, &to, Why::Vetoed(1));
 }
 
@@ -81,12 +81,12 @@ fn what_a_person_rolled_back_stays_away_even_when_its_veto_is_lifted() {
     from.live(1, &plan);
     from.live(2, &plan);
     to.live(2, &plan);
-    to.ask(&Command::Rollback(n(2), text("bad"))).unwrap();
+    to.ask(Ask::Rollback(n(2), text("bad"))).unwrap();
     to.tick().unwrap();
     to.obey();
     to.tick().unwrap();
     refuses(&from, &to, Why::Vetoed(2));
-    to.ask(&Command::Unveto(2)).unwrap();
+    to.ask(Ask::Unveto(2)).unwrap();
     refuses(&from, &to, Why::NotNewer(2));
 }
 
@@ -97,7 +97,7 @@ fn a_person_goes_first_and_then_the_rule_goes_on() {
     let number = ask(&mut to, &from, Trigger::Person);
     from.live(2, &Plan::default());
     refuses(&from, &to, Why::PersonAtWork(number));
-    to.ask(&Command::Abort(number, text("no"))).unwrap();
+    to.ask(Ask::Abort(number, text("no"))).unwrap();
     assert!(matches!(says(&from, &to, 3600), Due::Now(release) if release.number == 2));
 }
 
@@ -105,11 +105,11 @@ fn a_person_goes_first_and_then_the_rule_goes_on() {
 fn a_hold_lets_it_queue_and_wait() {
     let (mut from, mut to) = (Story::new(), Story::new());
     from.live(1, &Plan::default());
-    to.ask(&Command::Hold(text("freeze"))).unwrap();
+    to.ask(Ask::Hold(text("freeze"))).unwrap();
     assert!(matches!(says(&from, &to, 3600), Due::Now(_)));
     let number = ask(&mut to, &from, Trigger::Rule);
     assert_eq!((to.tick(), to.state(number)), (None, DeploymentState::Queued));
-    to.ask(&Command::Resume).unwrap();
+    to.ask(Ask::Resume).unwrap();
     assert_eq!(to.tick(), Some(Event::Started { number }));
 }
 
@@ -124,8 +124,8 @@ fn each_reason_is_a_sentence() {
 #[test]
 fn what_ci_counted_here_once_is_no_order_of_releases() {
     let (mut from, mut to) = (Story::new(), Story::new());
-    let Command::Deploy { key, release, plan, trigger, .. } = build(1, &Plan::default()) else { unreachable!() };
-    to.ask(&Command::Deploy { key, order: Some(5000), release, plan, trigger }).unwrap();
+    let Ask::Deploy { key, release, plan, trigger, .. } = build(1, &Plan::default()) else { unreachable!() };
+    to.ask(Ask::Deploy { key, order: Some(5000), release, plan, trigger }).unwrap();
     from.live(1, &Plan::default());
     from.live(2, &Plan::default());
     assert!(matches!(says(&from, &to, 3600), Due::Now(release) if release.number == 2));
@@ -139,11 +139,11 @@ fn a_new_release_is_numbered_above_those_of_the_pipelines_other_environments() {
         Ok(Event::Accepted { release, .. }) => release.number,
         other => panic!("{other:?}"),
     };
-    assert_eq!(number(story.env.command_above(7, &build(1, &Plan::default()), "test")), 8);
-    story.ask(&build(1, &Plan::default())).unwrap();
-    assert_eq!(number(story.env.command_above(0, &build(2, &Plan::default()), "test")), 2);
+    assert_eq!(number(story.env.command_above(7, &build(1, &Plan::default()).into(), "test")), 8);
+    story.ask(build(1, &Plan::default())).unwrap();
+    assert_eq!(number(story.env.command_above(0, &build(2, &Plan::default()).into(), "test")), 2);
     let release = Arc::new(Release { number: 3, ..Release::draft("v") });
     let (key, plan, trigger) = (Key([3; 16]), Arc::new(Plan::default()), Trigger::Person);
-    let there = Command::Deploy { key, order: None, release: ReleaseDraft::Existing(release), plan, trigger };
-    assert_eq!(number(story.env.command_above(7, &there, "test")), 3, "what has a number keeps it");
+    let there = Ask::Deploy { key, order: None, release: ReleaseDraft::Existing(release), plan, trigger };
+    assert_eq!(number(story.env.command_above(7, &there.into(), "test")), 3, "what has a number keeps it");
 }

@@ -42,7 +42,7 @@ fn steps_can_not_be_skipped_or_taken_twice() {
     ] {
         assert!(story.apply(event).is_err());
     }
-    let accepted = story.env.command(&build(2, &Plan::default()), "someone").unwrap();
+    let accepted = story.env.command(&build(2, &Plan::default()).into(), "someone").unwrap();
     story.happens(accepted.clone());
     assert!(story.apply(accepted).is_err(), "a number was used twice");
 }
@@ -65,9 +65,9 @@ fn the_same_release_is_found_good_only_once() {
     let mut story = Story::new();
     story.live(1, &Plan::default());
     let release = ReleaseDraft::Existing(story.env.release_of(n(1)).unwrap().clone());
-    let Command::Deploy { order, plan, trigger, .. } = build(2, &Plan::default()) else { unreachable!() };
-    let again = Command::Deploy { key: Key([2; 16]), order, release, plan, trigger };
-    story.ask(&again).unwrap();
+    let Ask::Deploy { order, plan, trigger, .. } = build(2, &Plan::default()) else { unreachable!() };
+    let again = Ask::Deploy { key: Key([2; 16]), order, release, plan, trigger };
+    story.ask(again.clone()).unwrap();
     story.tick().unwrap();
     story.stacks(&[well(1), well(2)]).tick().unwrap();
     story.front().staged = Some(n(2));
@@ -94,7 +94,7 @@ fn a_state_says_whether_it_is_final_and_reads_as_the_glossary_has_it() {
 #[test]
 fn every_phase_is_shown_and_watched() {
     let mut story = Story::new();
-    story.ask(&build(1, &Plan::default())).unwrap();
+    story.ask(build(1, &Plan::default())).unwrap();
     assert_eq!((story.state(n(1)), story.env.must_probe()), (DeploymentState::Queued, None));
     story.tick().unwrap();
     assert_eq!((story.state(n(1)), story.env.watched()), (DeploymentState::Provisioning, vec![]));

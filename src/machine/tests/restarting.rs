@@ -5,7 +5,7 @@ use super::*;
 const ORDER: u64 = 900_000;
 
 fn wish(number: u32, instance: Option<u32>) -> Command {
-    Command::Restart { number: n(number), instance, at: Millis(ORDER), reason: Some(text("it leaks")) }
+    Ask::Restart { number: n(number), instance, at: Millis(ORDER) }.because(Some(text("it leaks")))
 }
 
 fn before() -> InstanceView {
@@ -34,7 +34,7 @@ fn live() -> Story {
 
 fn asked(instance: Option<u32>) -> Story {
     let mut story = live();
-    let event = story.ask(&wish(1, instance)).unwrap();
+    let event = story.ask(wish(1, instance)).unwrap();
     assert_eq!(event, Event::RestartAsked { number: n(1), instance, order: ORDER, reason: Some(text("it leaks")) });
     story.seen.instances = vec![before(), before()];
     story
@@ -147,10 +147,10 @@ fn a_rollback_ends_no_more_instances_and_then_the_restart() {
     story.live(1, &plan);
     story.live(2, &plan);
     let order = story.now.0;
-    story.ask(&Command::Restart { number: two, instance: None, at: story.now, reason: None }).unwrap();
+    story.ask(Ask::Restart { number: two, instance: None, at: story.now }).unwrap();
     story.instances([before(), before()]);
     assert!(story.effects().contains(&Effect::Restart { number: two, instance: 0, order }));
-    story.ask(&Command::Rollback(two, text("slow"))).unwrap();
+    story.ask(Ask::Rollback(two, text("slow"))).unwrap();
     assert_eq!(story.effects(), [], "the way back is not waited for, and nothing more is ended");
     assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), .. })));
     story.obey();
@@ -165,16 +165,16 @@ fn a_rollback_ends_no_more_instances_and_then_the_restart() {
 
 #[test]
 fn what_cannot_be_is_refused() {
-    Story::new().refuses(&wish(1, None), "deployment 1 is not live");
+    Story::new().refuses(wish(1, None), "deployment 1 is not live");
     let story = asked(None);
-    story.refuses(&wish(1, None), "stack 1 is being started again already");
+    story.refuses(wish(1, None), "stack 1 is being started again already");
     let mut story = live();
-    story.refuses(&wish(2, None), "deployment 2 is not live, 1 is");
+    story.refuses(wish(2, None), "deployment 2 is not live, 1 is");
     story.up_to_cutover(2, &Plan::default());
-    story.refuses(&wish(1, None), "users are being moved");
+    story.refuses(wish(1, None), "users are being moved");
     story.obey();
     assert_eq!(story.tick(), Some(Event::WentLive { number: n(2), host: None }));
-    story.refuses(&wish(2, None), "while it is watched, a restart would count against it");
+    story.refuses(wish(2, None), "while it is watched, a restart would count against it");
     let (number, instance, reason) = (n(2), None, None);
     assert!(story.apply(Event::RestartAsked { number: n(1), instance, order: 1, reason: reason.clone() }).is_err());
     story.happens(Event::RestartAsked { number, instance, order: 5, reason: reason.clone() });

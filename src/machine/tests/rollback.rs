@@ -13,7 +13,7 @@ fn two_live(retain: Retain) -> Story {
 #[test]
 fn rollback_to_a_warm_standby_is_one_cutover_and_holds_and_vetoes() {
     let mut story = two_live(Retain::UntilNext);
-    story.ask(&Command::Rollback(n(2), text("slow"))).unwrap();
+    story.ask(Ask::Rollback(n(2), text("slow"))).unwrap();
     assert_eq!(story.env.must_probe(), Some(n(1)));
     assert_eq!(story.state(n(2)), DeploymentState::RollingBack);
     assert_eq!(story.effects(), []);
@@ -35,22 +35,22 @@ fn without_a_standby_the_last_good_release_is_deployed_again_before_anything_els
     assert_eq!(story.retiring(), [1]);
     story.stacks(&[well(2)]);
     assert_eq!(story.tick(), Some(Event::Retired { number: n(1) }));
-    story.ask(&build(3, &Plan::default())).unwrap();
-    let event = story.ask(&Command::Rollback(n(2), text("slow"))).unwrap();
+    story.ask(build(3, &Plan::default())).unwrap();
+    let event = story.ask(Ask::Rollback(n(2), text("slow"))).unwrap();
     assert!(matches!(event, Event::RollbackWentCold { by: Number(4), release, .. } if release.number == 1));
     assert_eq!(story.env.queue().iter().map(|d| d.number.0).collect::<Vec<_>>(), [4, 3]);
     assert!(!story.env.live().unwrap().proven && story.env.hold().is_some());
-    story.refuses(&Command::Rollback(n(2), text("")), "no earlier");
-    story.ask(&Command::Pin(3)).unwrap();
+    story.refuses(Ask::Rollback(n(2), text("")), "no earlier");
+    story.ask(Ask::Pin(3)).unwrap();
     assert_eq!(story.tick(), Some(Event::Started { number: n(4) }));
 }
 
 #[test]
 fn a_rollback_aborts_what_has_not_reached_its_cutover() {
     let mut story = two_live(Retain::UntilNext);
-    story.ask(&build(3, &Plan::default())).unwrap();
+    story.ask(build(3, &Plan::default())).unwrap();
     story.tick();
-    story.ask(&Command::Rollback(n(2), text("slow"))).unwrap();
+    story.ask(Ask::Rollback(n(2), text("slow"))).unwrap();
     assert_eq!(story.state(n(3)), DeploymentState::Aborted);
     assert_eq!(story.retiring(), [3]);
 }
@@ -58,18 +58,18 @@ fn a_rollback_aborts_what_has_not_reached_its_cutover() {
 #[test]
 fn a_rollback_that_names_what_is_not_live_is_refused() {
     let story = two_live(Retain::UntilNext);
-    story.refuses(&Command::Rollback(n(1), text("")), "deployment 1 is not live, 2 is; look again");
-    Story::new().refuses(&Command::Rollback(n(1), text("")), "deployment 1 is not live; look again");
+    story.refuses(Ask::Rollback(n(1), text("")), "deployment 1 is not live, 2 is; look again");
+    Story::new().refuses(Ask::Rollback(n(1), text("")), "deployment 1 is not live; look again");
 }
 
 #[test]
 fn a_rollback_during_a_cutover_says_to_abort_and_one_going_back_says_so() {
     let mut story = two_live(Retain::UntilNext);
     story.up_to_cutover(3, &Plan::default());
-    story.refuses(&Command::Rollback(n(2), text("")), "abort it");
-    story.ask(&Command::Abort(n(3), text(""))).unwrap();
-    story.refuses(&Command::Rollback(n(2), text("")), "going back already");
-    story.refuses(&Command::Abort(n(3), text("")), "going back already");
+    story.refuses(Ask::Rollback(n(2), text("")), "abort it");
+    story.ask(Ask::Abort(n(3), text(""))).unwrap();
+    story.refuses(Ask::Rollback(n(2), text("")), "going back already");
+    story.refuses(Ask::Abort(n(3), text("")), "going back already");
     assert!(story.apply(Event::RollbackRequested { number: n(2), reason: text("") }).is_err());
 }
 
@@ -126,7 +126,7 @@ fn a_standby_that_broke_is_started_again_and_one_that_is_sick_makes_a_rollback_c
     assert!(matches!(story.tick(), Some(Event::StandbyReleased { .. })));
 
     let mut story = two_live(Retain::UntilNext);
-    story.ask(&Command::Rollback(n(2), text("slow"))).unwrap();
+    story.ask(Ask::Rollback(n(2), text("slow"))).unwrap();
     story.stacks(&[view(1, Condition::Ready, Health::Unknown), well(2)]);
     assert_eq!(story.tick(), None);
     story.stacks(&[view(1, Condition::Ready, Health::Failing), well(2)]);
@@ -137,7 +137,7 @@ fn a_standby_that_broke_is_started_again_and_one_that_is_sick_makes_a_rollback_c
 #[test]
 fn a_silent_provider_does_not_cost_the_warm_standby() {
     let mut story = two_live(Retain::UntilNext);
-    story.ask(&Command::Rollback(n(2), text("slow"))).unwrap();
+    story.ask(Ask::Rollback(n(2), text("slow"))).unwrap();
     story.seen.stacks = None;
     assert_eq!(story.tick(), None);
     story.at(120 + 300);

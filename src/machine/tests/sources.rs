@@ -7,14 +7,14 @@ fn from_git(version: &str) -> Release {
     Release { source: Some(text("deploy/stack.toml")), commit: Some(text("3f2c1e")), ..Release::draft(version) }
 }
 
-fn announce(name: u8, plan: Plan) -> Command {
+fn announce(name: u8, plan: Plan) -> Ask {
     let release = ReleaseDraft::New(from_git("v"));
-    Command::Deploy { key: Key([name; 16]), order: None, release, plan: Arc::new(plan), trigger: Trigger::Build }
+    Ask::Deploy { key: Key([name; 16]), order: None, release, plan: Arc::new(plan), trigger: Trigger::Build }
 }
 
 fn awaiting(name: u8) -> Story {
     let mut story = Story::new();
-    story.ask(&announce(name, Plan::default())).unwrap();
+    story.ask(announce(name, Plan::default())).unwrap();
     story.tick().unwrap();
     story
 }
@@ -64,7 +64,7 @@ fn a_definition_is_frozen_only_while_its_stack_is_to_be_stood_up() {
     let frozen = Event::DefinitionFrozen { number: n(1), definition: text("d") };
     assert!(story.apply(frozen.clone()).is_err());
     let gate = Gate { timeout: Millis(1), otherwise: Otherwise::Abort, by: Vec::new(), not_the_asker: false };
-    story.ask(&announce(1, Plan { before_provisioning: Some(gate), ..Plan::default() })).unwrap();
+    story.ask(announce(1, Plan { before_provisioning: Some(gate), ..Plan::default() })).unwrap();
     story.tick().unwrap();
     assert_eq!(story.effects(), [], "nobody agreed to it yet");
     assert!(story.apply(frozen).is_err());
@@ -99,7 +99,7 @@ fn a_definition_that_is_not_there_ends_the_deployment_at_once_with_that_reason()
 #[test]
 fn an_abort_does_not_wait_for_the_repository() {
     let mut story = awaiting(1);
-    story.ask(&Command::Abort(n(1), text("no"))).unwrap();
+    story.ask(Ask::Abort(n(1), text("no"))).unwrap();
     assert_eq!((story.state(n(1)), story.effects()), (DeploymentState::Aborted, vec![]));
     story.seen.definition = DefinitionView::Kept(text("late"));
     assert_eq!(story.tick(), Some(Event::Retired { number: n(1) }));
@@ -112,10 +112,10 @@ fn a_warm_rollback_goes_before_a_deployment_that_waits_for_the_repository() {
     let plan = Plan { retain: Retain::UntilNext, ..Plan::default() };
     story.live(1, &plan);
     story.live(2, &plan);
-    story.ask(&announce(3, Plan::default())).unwrap();
+    story.ask(announce(3, Plan::default())).unwrap();
     story.tick().unwrap();
     assert_eq!(story.effects(), [Effect::Freeze(n(3))]);
-    story.ask(&Command::Rollback(n(2), text("bad"))).unwrap();
+    story.ask(Ask::Rollback(n(2), text("bad"))).unwrap();
     assert_eq!(story.state(n(3)), DeploymentState::Aborted);
     assert!(matches!(story.tick(), Some(Event::Retired { .. })));
     assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), .. })));
@@ -126,12 +126,12 @@ fn a_cold_rollback_brings_the_frozen_definition_back_without_the_repository() {
     let mut story = Story::new();
     let plan = || Plan { retain: Retain::None, ..Plan::default() };
     for (name, digest) in [(1, "d1"), (2, "d2")] {
-        story.ask(&announce(name, plan())).unwrap();
+        story.ask(announce(name, plan())).unwrap();
         story.tick().unwrap();
         kept(&mut story, digest);
         goes_live(&mut story);
     }
-    story.ask(&Command::Rollback(n(2), text("bad"))).unwrap();
+    story.ask(Ask::Rollback(n(2), text("bad"))).unwrap();
     story.stacks(&[well(2)]);
     while story.env.active().is_none() {
         story.tick().unwrap();
@@ -147,7 +147,7 @@ fn a_promoted_release_awaits_the_definition_of_its_new_environment() {
     let mut story = Story::new();
     let (key, plan) = (Key([1; 16]), Arc::new(Plan::default()));
     let release = ReleaseDraft::Existing(Arc::new(release));
-    story.ask(&Command::Deploy { key, order: None, release, plan, trigger: Trigger::Person }).unwrap();
+    story.ask(Ask::Deploy { key, order: None, release, plan, trigger: Trigger::Person }).unwrap();
     story.tick().unwrap();
     assert_eq!(story.effects(), [Effect::Freeze(n(1))]);
     kept(&mut story, "prod's");
