@@ -21,7 +21,7 @@ use std::{
 
 use pointsman::{
     access::{
-        Access, Tokens,
+        Access,
         limits::{Limits, Rates},
     },
     clock::Clock,
@@ -100,7 +100,7 @@ async fn app(folder: &Path) -> Arc<App> {
         board: Board::default(),
         instances: Instances::default(),
         clock: Clock::real(),
-        access: Access::new(TOKEN.as_bytes().to_vec().into(), Tokens::at(folder.join("tokens.toml"))),
+        access: Access::new(TOKEN.as_bytes().to_vec().into(), folder),
         limits: Limits::new(Rates::default(), Vec::new()),
         mirrors: HashMap::new(),
         answers: Answers::default(),

@@ -9,6 +9,20 @@ use std::{fs::File, io::Read};
 /// When the system gives none; nothing that needs a secret may go on then.
 pub(crate) fn hex_of(bytes: usize) -> std::io::Result<String> {
     let mut random = vec![0; bytes];
-    File::open("/dev/urandom")?.read_exact(&mut random)?;
+    fill(&mut random)?;
     Ok(hex::encode(random))
+}
+
+/// So many random bytes.
+///
+/// # Errors
+/// As [`hex_of`].
+pub(crate) fn bytes<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut random = [0; N];
+    fill(&mut random)?;
+    Ok(random)
+}
+
+fn fill(bytes: &mut [u8]) -> std::io::Result<()> {
+    File::open("/dev/urandom")?.read_exact(bytes)
 }

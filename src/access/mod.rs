@@ -5,20 +5,26 @@
 mod caller;
 pub mod file;
 pub mod folder;
+mod gate;
 mod grants;
+pub mod kept;
 pub mod limits;
+pub mod password;
 pub mod proof;
 #[cfg(test)]
 mod tests;
 mod tokens;
+pub mod users;
+mod watched;
 
 use std::sync::Arc;
 
 use crate::{machine::Millis, text::format_time};
 
 pub use caller::Caller;
+pub use gate::Access;
 pub use grants::{Grant, Role, Scope, list, role_in};
-pub use tokens::{Access, Digest, Tokens, make};
+pub use tokens::{Digest, make};
 
 /// Why somebody may not do what they ask. Never says what a right token would look like.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +42,12 @@ pub enum Refused {
         /// Since when.
         at: Millis,
     },
-    /// The file of tokens is damaged, so that nobody but the holder of the local token is believed.
+    /// No user has this name and this password.
+    #[error(
+        "user or password is wrong; an admin sets a new one with `pointsman user password NAME` on the controller's host"
+    )]
+    WrongPassword,
+    /// The file of tokens or users is damaged, so that nobody but the holder of the local token is believed.
     #[error("no token can be checked at the moment; the controller's log says why, and `pointsman token list` as well")]
     Unreadable,
     /// The name that comes with the local token is none.
@@ -69,14 +80,14 @@ pub enum Refused {
 impl Refused {
     /// Whether nobody is known to ask: such attempts are counted.
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Unknown | Self::Expired { .. })
+        matches!(self, Self::Unknown | Self::Expired { .. } | Self::WrongPassword)
     }
 }
 
 /// What the journal calls those who are no person.
 const RESERVED: [&str; 2] = ["pointsman", "rule"];
 
-/// Reads the name of a token: 1 to 64 of `a-z 0-9 - . _ @`.
+/// Reads the name of a token or user: 1 to 64 of `a-z 0-9 - . _ @`.
 ///
 /// # Errors
 /// What is wrong with it and what would be accepted.
@@ -84,7 +95,7 @@ pub fn name(text: &str) -> Result<Arc<str>, String> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._@".contains(&b);
     if !(1..=64).contains(&text.len()) || !text.bytes().all(plain) {
         let text = crate::text::excerpt(text);
-        return Err(format!("\"{text}\" is no name of a token: use 1 to 64 of a-z, 0-9, '-', '.', '_' and '@'"));
+        return Err(format!("\"{text}\" is not a name: use 1 to 64 of a-z, 0-9, '-', '.', '_' and '@'"));
     }
     if RESERVED.contains(&text) {
         return Err(format!("\"{text}\" is what pointsman calls itself; choose another name"));

@@ -4,8 +4,11 @@ use std::{fs, sync::Arc, thread};
 
 use super::{
     caller::Credential,
-    file::{self, Error, Token},
+    file::Token,
+    kept::{self, Error, Row},
     limits::{Limit, Limits, Origin, Rate, Rates, Wait},
+    password::PasswordHash,
+    users::User,
     *,
 };
 use crate::machine::{EnvironmentId, Millis};
@@ -16,7 +19,7 @@ fn token(name: &str) -> Token {
 }
 
 fn mistakes(text: &str) -> Vec<String> {
-    file::parse("tokens.toml", text).unwrap_err().iter().map(ToString::to_string).collect()
+    Token::parse("tokens.toml", text).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -24,7 +27,7 @@ fn what_is_written_is_read_again_and_readable_by_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
-    assert_eq!(file::read(&state).unwrap(), []);
+    assert_eq!(kept::read::<Token>(&state).unwrap(), []);
     let all = [
         Token { expires: Some(Millis(90_000)), ..token("a.b-c_d@e") },
         Token {
@@ -34,14 +37,14 @@ fn what_is_written_is_read_again_and_readable_by_its_owner_alone() {
         },
     ];
     for token in &all {
-        file::add(&state, token.clone()).unwrap();
+        kept::add(&state, token.clone()).unwrap();
     }
-    assert_eq!(file::read(&state).unwrap(), all);
-    let mode = fs::metadata(state.join(file::FILE)).unwrap().permissions().mode();
+    assert_eq!(kept::read::<Token>(&state).unwrap(), all);
+    let mode = fs::metadata(state.join(Token::FILE)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert!(matches!(file::add(&state, token("7")), Err(Error::Taken(_))));
-    assert!(matches!(file::remove(&state, "8"), Err(Error::Missing(_))));
-    assert_eq!(file::read(&state).unwrap(), all);
+    assert!(matches!(kept::add(&state, token("7")), Err(Error::Taken { .. })));
+    assert!(matches!(kept::remove::<Token>(&state, "8"), Err(Error::Missing { .. })));
+    assert_eq!(kept::read::<Token>(&state).unwrap(), all);
 }
 
 #[test]
@@ -53,13 +56,13 @@ fn editors_at_once_lose_nothing() {
         for n in 0..8 {
             let state = folder.path();
             scope.spawn(move || {
-                file::add(state, token(&format!("kept-{n}"))).unwrap();
-                file::add(state, token(&format!("gone-{n}"))).unwrap();
-                file::remove(state, &format!("gone-{n}")).unwrap();
+                kept::add(state, token(&format!("kept-{n}"))).unwrap();
+                kept::add(state, token(&format!("gone-{n}"))).unwrap();
+                kept::remove::<Token>(state, &format!("gone-{n}")).unwrap();
             });
         }
     });
-    let mut names: Vec<_> = file::read(folder.path()).unwrap().iter().map(|t| t.name.to_string()).collect();
+    let mut names: Vec<_> = kept::read::<Token>(folder.path()).unwrap().iter().map(|t| t.name.to_string()).collect();
     names.sort();
     assert_eq!(names, (0..8).map(|n| format!("kept-{n}")).collect::<Vec<_>>());
 }
@@ -71,12 +74,12 @@ fn a_link_in_the_place_of_the_lock_is_not_followed() {
     fs::create_dir(&state).unwrap();
     fs::write(&other, "of somebody else").unwrap();
     std::os::unix::fs::symlink(&other, state.join("tokens.lock")).unwrap();
-    let error = file::add(&state, token("alice")).unwrap_err().to_string();
+    let error = kept::add(&state, token("alice")).unwrap_err().to_string();
     assert!(error.contains("locking") && error.contains("tokens.lock"), "{error}");
     // A draft is made anew, whatever stands there.
     fs::remove_file(state.join("tokens.lock")).unwrap();
     std::os::unix::fs::symlink(&other, state.join("tokens.toml.new")).unwrap();
-    file::add(&state, token("alice")).unwrap();
+    kept::add(&state, token("alice")).unwrap();
     assert_eq!(fs::read_to_string(&other).unwrap(), "of somebody else");
 }
 
@@ -87,7 +90,7 @@ fn what_root_makes_belongs_to_the_owner_of_the_folder() {
     // Only root can give a folder away; as anybody else there is nothing to see.
     let other =
         if chown(folder.path(), Some(4711), Some(4712)).is_ok() { 4711 } else { rustix::process::geteuid().as_raw() };
-    file::add(folder.path(), token("alice")).unwrap();
+    kept::add(folder.path(), token("alice")).unwrap();
     for name in ["tokens.toml", "tokens.lock"] {
         assert_eq!(fs::metadata(folder.path().join(name)).unwrap().uid(), other, "{name}");
     }
@@ -96,9 +99,9 @@ fn what_root_makes_belongs_to_the_owner_of_the_folder() {
 #[test]
 fn a_damaged_file_is_not_written_over() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(file::FILE);
+    let path = folder.path().join(Token::FILE);
     fs::write(&path, "[[tokens]]\nname = \"alice\"\n").unwrap();
-    let error = file::add(folder.path(), token("bob")).unwrap_err().to_string();
+    let error = kept::add(folder.path(), token("bob")).unwrap_err().to_string();
     assert!(error.contains("tokens.toml:1:1: `role` is missing"), "{error}");
     assert_eq!(fs::read_to_string(path).unwrap(), "[[tokens]]\nname = \"alice\"\n");
 }
@@ -111,12 +114,12 @@ fn every_mistake_of_the_file_is_told_with_its_place() {
         mistakes(text),
         [
             "tokens.toml:1:1: unknown key `colour`; accepted here: tokens",
-            "tokens.toml:3:8: `name`: \"Alice\" is no name of a token: use 1 to 64 of a-z, 0-9, '-', '.', '_' and '@'",
+            "tokens.toml:3:8: `name`: \"Alice\" is not a name: use 1 to 64 of a-z, 0-9, '-', '.', '_' and '@'",
             "tokens.toml:4:8: `role` is \"root\"; accepted: \"viewer\" or \"deployer\" or \"approver\" or \"admin\"",
             "tokens.toml:5:10: `sha256`: it must be a SHA-256 in 64 hexadecimal digits",
             "tokens.toml:6:11: `created`: it must be a time such as \"2026-11-21T10:14:00.000Z\"",
             "tokens.toml:7:11: `expires` is the number 7; it must be a text in quotes",
-            "tokens.toml:8:8: `only` is empty, so the token would be good for nothing; leave it out where it is for everything",
+            "tokens.toml:8:8: `only` is empty, so it would be good for nothing; leave it out where it is for everything",
             "tokens.toml:9:1: `created` is missing, for example `created = \"2026-11-21T10:14:00.000Z\"`",
             "tokens.toml:9:1: `sha256` is missing, for example `sha256 = \"<64 hexadecimal digits>\"`",
             "tokens.toml:10:8: `name`: \"rule\" is what pointsman calls itself; choose another name",
@@ -199,11 +202,81 @@ fn those_who_may_are_named() {
         one("dora", Role::Deployer, &[]),
         Token { expires: Some(Millis(9)), ..one("old", Role::Admin, &[]) },
     ] {
-        file::add(folder.path(), token).unwrap();
+        kept::add(folder.path(), token).unwrap();
     }
-    let access = Access::new(b"local".to_vec().into(), Tokens::at(folder.path().join(file::FILE)));
+    let access = Access::new(b"local".to_vec().into(), folder.path());
     let who = access.who_may(Role::Approver, &"shop/prod".parse().unwrap(), Millis(10)).unwrap();
     assert_eq!(who.iter().map(|name| &**name).collect::<Vec<_>>(), ["ann", "zoe"]);
+}
+
+fn user(name: &str, password: &str, given: &[&str]) -> User {
+    let password = PasswordHash::of(password.as_bytes()).unwrap();
+    User { name: name.into(), password, grants: grants(given), created: Millis(1000) }
+}
+
+#[test]
+fn a_user_is_known_by_name_and_password_and_by_nothing_less() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = Access::new(b"local".to_vec().into(), folder.path());
+    assert!(!access.has_users(Millis(1)).unwrap());
+    let ann = user("ann", "correct horse battery", &["deployer=shop", "approver=shop/prod,stock"]);
+    kept::add(folder.path(), ann.clone()).unwrap();
+    kept::add(folder.path(), user("bob", "another long one", &["admin"])).unwrap();
+    assert!(access.has_users(Millis(1)).unwrap());
+    assert_eq!(kept::read::<User>(folder.path()).unwrap()[0], ann, "what is written is read again");
+    assert_eq!(access.user("ann", b"correct horse battery", Millis(2)).unwrap(), ann);
+    for (name, password) in [("ann", "another long one"), ("ann", ""), ("eve", "correct horse battery"), ("", "")] {
+        assert_eq!(access.user(name, password.as_bytes(), Millis(2)), Err(Refused::WrongPassword), "{name}");
+    }
+    let who = access.who_may(Role::Approver, &"shop/prod".parse().unwrap(), Millis(2)).unwrap();
+    assert_eq!(who.iter().map(|name| &**name).collect::<Vec<_>>(), ["ann", "bob"]);
+
+    let stamp = ann.stamp();
+    kept::change(folder.path(), "ann", |user: &mut User| user.grants = grants(&["viewer"])).unwrap();
+    let changed = access.user("ann", b"correct horse battery", Millis(3)).unwrap();
+    assert!(changed.stamp() != stamp && changed.grants == grants(&["viewer"]));
+    kept::remove::<User>(folder.path(), "ann").unwrap();
+    assert_eq!(access.user("ann", b"correct horse battery", Millis(4)), Err(Refused::WrongPassword));
+    let missing = kept::remove::<User>(folder.path(), "ann").unwrap_err().to_string();
+    assert_eq!(missing, "there is no user `ann`; `pointsman user list` shows them all");
+}
+
+#[test]
+fn a_damaged_file_of_users_lets_no_user_in_and_every_mistake_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[[users]]\nname = \"Ann\"\npassword = \"secret\"\ngrants = []\n[[users]]\nname = \"bob\"\npassword = \
+                \"$argon2id$v=19$m=99999999,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"\n\
+                created = \"2026-11-21T10:14:00.000Z\"\ngrants = [{ role = \"root\" }, { role = \"admin\", only = [\"*\"] }]\n";
+    let told: Vec<_> = User::parse("users.toml", text).unwrap_err().iter().map(ToString::to_string).collect();
+    for part in [
+        ":1:1: `created` is missing",
+        ":2:8: `name`: \"Ann\" is not a name",
+        ":3:12: `password`: it must be an argon2id hash",
+        ":4:10: `grants` is empty",
+        "with at most 256 MiB",
+        "`role` is \"root\"",
+        "`only`: \"*\" is no name",
+    ] {
+        assert!(told.iter().any(|mistake| mistake.contains(part)), "{part}: {told:#?}");
+    }
+    fs::write(folder.path().join(User::FILE), text).unwrap();
+    let access = Access::new(b"local".to_vec().into(), folder.path());
+    assert_eq!(access.user("bob", b"whatever it is", Millis(2)), Err(Refused::Unreadable));
+    assert!(access.caller(b"local", None, Millis(2)).is_ok());
+}
+
+#[test]
+fn a_password_is_long_enough_and_never_shown() {
+    for (bad, why) in [("short", "needs 12"), (&"x".repeat(2000), "at most 1024"), ("with a\nnew line", "control")] {
+        assert!(password::check(bad).unwrap_err().contains(why));
+    }
+    assert_eq!(password::check("twelve bytes"), Ok(()));
+    let (one, two) = (PasswordHash::of(b"twelve bytes").unwrap(), PasswordHash::of(b"twelve bytes").unwrap());
+    assert!(one != two, "each has a salt of its own");
+    assert!(one.to_string().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
+    assert_eq!(one.to_string().parse(), Ok(one.clone()));
+    assert!(!format!("{one:?}").contains("argon"));
+    assert!(!PasswordHash::nobody().is_of(b""));
 }
 
 #[test]

@@ -10,10 +10,7 @@ use super::{
     screen::say,
 };
 use crate::{
-    access::{
-        Role,
-        file::{self, Token},
-    },
+    access::{Role, file::Token, kept},
     checks::{Check, Kind},
     hooks::{Call, HookDefinition, not_runnable},
     intake::keys,
@@ -50,7 +47,7 @@ fn read(args: &Args) -> anyhow::Result<(Settings, Loaded)> {
 /// Every mistake of every file, or how many files are good.
 pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
     let (settings, mut loaded) = read(args)?;
-    let tokens = file::read(&settings.state)?;
+    let tokens = kept::read::<Token>(&settings.state)?;
     let found = loaded.pipelines.environments().flat_map(|environment| unable_approvers(environment, &tokens));
     let found: Vec<Mistake> = found.chain(loaded.pipelines.iter().flat_map(|p| unusable_secrets(p))).collect();
     loaded.mistakes.extend(found);

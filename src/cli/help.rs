@@ -140,6 +140,14 @@ Example:
   (umask 077; pointsman token new jenkins --role deployer --only shop > jenkins.token)
 
 Needs no controller, and may be used while one runs, which knows of the change at once.";
+pub(super) const USER: &str = "\
+Examples:
+  pointsman user add alice --grant deployer=shop --grant approver=shop/prod
+  pointsman user grant alice --grant admin
+  pointsman user remove alice
+
+Needs no controller, and may be used while one runs, which knows of the change at once. A password is asked for, or read from
+a file; it is never an argument, which every user of the host could read. Programs get tokens: `pointsman token`.";
 pub(super) const COMPLETION: &str = "\
 Examples:
   source <(pointsman completion bash)

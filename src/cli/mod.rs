@@ -35,6 +35,7 @@ mod table;
 pub mod token;
 mod told;
 pub mod unit;
+pub mod user;
 pub(crate) mod way_back;
 
 use std::{io::Write, process::ExitCode};
@@ -103,6 +104,9 @@ enum Command {
     /// Say who may do what: make, list and revoke tokens
     #[command(subcommand, after_long_help = help::TOKEN)]
     Token(token::Verb),
+    /// Say who may sign in: add, list and remove people with a password
+    #[command(subcommand, after_long_help = help::USER)]
+    User(user::Verb),
     /// Write what a shell needs to complete commands
     #[command(after_long_help = help::COMPLETION)]
     Completion(completion::Completion),
@@ -254,6 +258,7 @@ fn done(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plan { environment, args, build } => check::plan(&args, &environment, &build),
         Command::Journal(verb) => journal::run(verb),
         Command::Token(verb) => token::run(verb),
+        Command::User(verb) => user::run(verb),
         Command::Front(args) => front::run(&args).map(|()| ExitCode::SUCCESS),
         Command::FrontRun(args) => front_run::run(&args).map(|()| ExitCode::SUCCESS),
         Command::StackRun(args) => stack_run::run(args).map(|()| ExitCode::SUCCESS),

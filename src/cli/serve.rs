@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    access::{self, Access, Tokens, limits::Limits},
+    access::{self, Access, file::Token, kept::Row, limits::Limits, users::User},
     clock::Clock,
     descriptors,
     git::{Mirror, Mirrors},
@@ -78,8 +78,8 @@ impl Args {
 /// How the process ends when the state file cannot be written any more: it must be read again.
 const READ_AGAIN: u8 = 75;
 
-/// What goes along, of the state folder, when the journal is copied before an upgrade: tokens, keys and frozen definitions.
-const BESIDE: [&str; 4] = [access::file::FILE, "token", "fingerprint-key", "definitions"];
+/// What goes along, of the state folder, when the journal is copied before an upgrade: tokens, users, keys and frozen definitions.
+const BESIDE: [&str; 5] = [Token::FILE, User::FILE, "token", "fingerprint-key", "definitions"];
 
 /// Open files that the controller needs for other things than connections, and for each environment.
 const FILES: usize = 128;
@@ -125,8 +125,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
         board,
         instances: Instances::of(&worlds),
         clock: clock.clone(),
-        access: Access::new(token(&settings)?, Tokens::at(settings.state.join(access::file::FILE)))
-            .made_here(settings.server.token.is_none()),
+        access: Access::new(token(&settings)?, &settings.state).made_here(settings.server.token.is_none()),
         limits: Limits::new(settings.server.limits, settings.server.proxies.clone()),
         answers: http::Answers::default(),
         mirrors,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::screen::say;
 use crate::{
-    access::{self, Digest, Role, Scope, file, list},
+    access::{self, Digest, Role, Scope, file::Token, kept, list},
     clock::Clock,
     machine::Millis,
     settings::Settings,
@@ -86,7 +86,8 @@ pub struct Place {
 }
 
 impl Place {
-    fn state(&self) -> anyhow::Result<PathBuf> {
+    /// Returns its state folder.
+    pub(super) fn state(&self) -> anyhow::Result<PathBuf> {
         Ok(Settings::load(self.config.as_deref()).map_err(super::mistakes)?.state)
     }
 }
@@ -103,7 +104,7 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::New(wish) => new(wish, now)?,
         Verb::List(wish) => show(&wish.place.state()?, wish.json, now)?,
         Verb::Revoke(Revoke { name, place }) => {
-            file::remove(&place.state()?, &name)?;
+            kept::remove::<Token>(&place.state()?, &name)?;
             hint(format!("`{name}` is refused from now on"));
         }
     }
@@ -112,7 +113,7 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
 
 fn new(wish: New, now: Millis) -> anyhow::Result<()> {
     let (state, text) = (wish.place.state()?, access::make().context("the system gives no randomness")?);
-    let token = file::Token {
+    let token = Token {
         name: wish.name.clone(),
         role: wish.role,
         digest: Digest::of(text.expose_secret().as_bytes()),
@@ -121,11 +122,11 @@ fn new(wish: New, now: Millis) -> anyhow::Result<()> {
         only: (!wish.only.is_empty()).then(|| wish.only.into()),
     };
     let terms = terms(&token);
-    file::add(&state, token)?;
+    kept::add(&state, token)?;
     // Alone on its line, so that it can be piped; a token that did not arrive is of no use to anybody.
     let printed = writeln!(std::io::stdout(), "{}", text.expose_secret());
     if let Err(error) = printed.and_then(|()| std::io::stdout().flush()) {
-        file::remove(&state, &wish.name).context("taking back a token that could not be printed")?;
+        kept::remove::<Token>(&state, &wish.name).context("taking back a token that could not be printed")?;
         return Err(error).context("the token could not be printed, and is not good");
     }
     let keep = if std::io::stdout().is_terminal() { "; it is shown only now" } else { "" };
@@ -133,17 +134,17 @@ fn new(wish: New, now: Millis) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn terms(token: &file::Token) -> String {
+fn terms(token: &Token) -> String {
     let only = token.only.as_ref().map(|only| format!(" of {}", list(only))).unwrap_or_default();
     let until = token.expires.map_or("until it is revoked".to_owned(), |at| format!("until {}", format_time(at)));
     format!("{}{only}, {until}", token.role)
 }
 
 fn show(state: &Path, as_json: bool, now: Millis) -> anyhow::Result<()> {
-    let tokens = file::read(state)?;
-    let expired = |token: &file::Token| token.expires.is_some_and(|at| at <= now);
+    let tokens = kept::read::<Token>(state)?;
+    let expired = |token: &Token| token.expires.is_some_and(|at| at <= now);
     if as_json {
-        let row = |token: &file::Token| {
+        let row = |token: &Token| {
             let only: Option<Vec<_>> = token.only.as_ref().map(|only| only.iter().map(ToString::to_string).collect());
             json!({ "name": token.name, "role": token.role.to_string(), "created": format_time(token.created),
                 "expires": token.expires.map(format_time), "expired": expired(token), "only": only })

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 
 use super::super::*;
 use crate::{
-    access::{self, Digest, Role, Scope, Tokens, file, limits::Rates},
+    access::{self, Digest, Role, Scope, file, kept, limits::Rates},
     journal::Options,
     machine::{Event, Millis, Number},
     pipelines::{Pipeline, Registry, artifacts::Artifacts, load},
@@ -82,7 +82,7 @@ impl Shop {
             board: Board::default(),
             instances: Instances::default(),
             clock: Clock::real(),
-            access: Access::new(local, Tokens::at(folder.path().join("tokens.toml"))),
+            access: Access::new(local, folder.path()),
             limits: limits("1000/s"),
             answers: Answers::default(),
             mirrors: HashMap::new(),
@@ -130,7 +130,7 @@ impl Shop {
         let digest = Digest::of(text.as_bytes());
         let only = (!only.is_empty()).then(|| only.into());
         let token = file::Token { name: name.into(), role, digest, created, expires: Some(created.plus(day)), only };
-        file::add(self.folder(), token).unwrap();
+        kept::add(self.folder(), token).unwrap();
         text
     }
 

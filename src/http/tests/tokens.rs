@@ -13,7 +13,11 @@ use http::StatusCode;
 use tower::ServiceExt;
 
 use super::kit::{Shop, bearer};
-use crate::access::{Role, file};
+use crate::access::{
+    Role,
+    file::Token,
+    kept::{self, Row},
+};
 
 const ALL: &str = "/v1/environments";
 const HOLD: &str = "/v1/environments/shop/qa/hold";
@@ -53,7 +57,7 @@ async fn a_token_that_expired_is_told_since_when() {
     assert_eq!(shop.ask(&token, "GET", ALL, "").await.status, 200);
     shop.app.clock.let_pass(Duration::from_secs(86_400));
     let told = shop.ask(&token, "GET", ALL, "").await;
-    let expired = file::read(shop.folder()).unwrap()[0].expires.unwrap();
+    let expired = kept::read::<Token>(shop.folder()).unwrap()[0].expires.unwrap();
     let since = format!("the token `erin` expired at {}", crate::text::format_time(expired));
     told.refused(StatusCode::UNAUTHORIZED, &since);
     assert_eq!(told.headers["www-authenticate"], "Bearer");
@@ -66,7 +70,7 @@ async fn a_token_that_is_revoked_is_refused_from_then_on() {
     for _ in 0..3 {
         assert_eq!(shop.ask(&rose, "GET", ALL, "").await.status, 200);
     }
-    file::remove(shop.folder(), "rose").unwrap();
+    kept::remove::<Token>(shop.folder(), "rose").unwrap();
     let told = shop.ask(&rose, "POST", HOLD, "").await;
     told.refused(StatusCode::UNAUTHORIZED, "the token is missing or wrong");
     assert!(shop.state("shop/qa").hold().is_none());
@@ -100,7 +104,7 @@ async fn a_stream_ends_when_its_token_does() {
     shop.post(HOLD, "").await;
     let first = String::from_utf8(stream.next().await.unwrap().unwrap().to_vec()).unwrap();
     assert!(first.contains("shop/qa") && !first.contains("shop/prod"), "{first}");
-    file::remove(shop.folder(), "sam").unwrap();
+    kept::remove::<Token>(shop.folder(), "sam").unwrap();
     shop.app.clock.let_pass(Duration::from_secs(1));
     shop.post("/v1/environments/shop/qa/resume", "").await;
     assert!(stream.next().await.is_none());
@@ -115,7 +119,7 @@ async fn a_silent_stream_ends_with_its_token_as_well() {
     assert_eq!(stream.next().await.unwrap().unwrap(), "id: 0\n\n");
     let silent = tokio::time::timeout(Duration::from_secs(12), stream.next());
     assert!(silent.await.is_err(), "it goes on while the token is good");
-    file::remove(shop.folder(), "sam").unwrap();
+    kept::remove::<Token>(shop.folder(), "sam").unwrap();
     shop.app.clock.let_pass(Duration::from_secs(1));
     let end = tokio::time::timeout(Duration::from_secs(6), stream.next());
     assert!(end.await.expect("it goes on without a token").is_none());
@@ -127,7 +131,7 @@ async fn a_damaged_file_lets_nobody_in_but_the_local_token_and_is_told_once() {
     let shop = Shop::new();
     let token = shop.token("dana", Role::Admin, &[]);
     assert_eq!(shop.ask(&token, "GET", ALL, "").await.status, 200);
-    let path = shop.folder().join(file::FILE);
+    let path = shop.folder().join(Token::FILE);
     let good = fs::read_to_string(&path).unwrap();
     fs::write(&path, good.replace("expires = ", "expire = ")).unwrap();
     for _ in 0..5 {
@@ -157,9 +161,9 @@ async fn the_text_of_a_token_stands_nowhere() {
     for (method, path) in [("GET", ALL), ("POST", HOLD), ("POST", "/v1/environments/shop/qa/pin"), ("GET", "/no")] {
         told += &shop.ask(&token, method, path, "").await.body.to_string();
     }
-    fs::write(shop.folder().join(file::FILE), "[[tokens]]\nname = 7\n").unwrap();
+    fs::write(shop.folder().join(Token::FILE), "[[tokens]]\nname = 7\n").unwrap();
     told += &shop.ask(&token, "GET", ALL, "").await.body.to_string();
-    fs::remove_file(shop.folder().join(file::FILE)).unwrap();
+    fs::remove_file(shop.folder().join(Token::FILE)).unwrap();
     told += &shop.ask(&token, "GET", ALL, "").await.body.to_string();
     told += &serde_json::to_string(&shop.app.journal.history(None, 100).unwrap()).unwrap();
     told += &log.said();

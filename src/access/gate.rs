@@ -1,0 +1,129 @@
+//! Everybody who may ask for something, and how they prove it: the local token, tokens, sessions, passwords. Must not keep
+//! the text of a token.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use secrecy::{ExposeSecret, SecretSlice};
+use subtle::ConstantTimeEq;
+
+use super::{
+    Caller, Digest, Grant, Refused, Role,
+    caller::Credential,
+    file::Token,
+    password::PasswordHash,
+    role_in,
+    tokens::{LENGTH, PREFIX},
+    users::User,
+    watched::Watched,
+};
+use crate::machine::{EnvironmentId, Millis};
+
+/// How long a stream believes its token without looking again.
+const STREAM: Millis = Millis(1000);
+
+/// Everybody who may ask for something.
+pub struct Access {
+    local: SecretSlice<u8>,
+    /// The local token was made by this program: 32 random bytes, which cannot be guessed from a proof.
+    made_here: bool,
+    tokens: Watched<Token>,
+    users: Watched<User>,
+}
+
+impl Access {
+    /// Knows the holder of the local token, and the tokens and users of this state folder.
+    pub fn new(local: SecretSlice<u8>, state: &Path) -> Self {
+        Self { local, made_here: false, tokens: Watched::at(state), users: Watched::at(state) }
+    }
+
+    /// The same, where the local token is the one that this program made for itself.
+    #[must_use]
+    pub fn made_here(self, made_here: bool) -> Self {
+        Self { made_here, ..self }
+    }
+
+    /// Returns the proof that this controller made the local token; `None` where somebody else chose it.
+    pub fn proof(&self, nonce: &str, address: SocketAddr) -> Option<String> {
+        self.made_here.then(|| super::proof::proof(self.local.expose_secret(), nonce, address))
+    }
+
+    /// Who shows this token. `user`: the name that whoever holds the local token gives. `now`: by the host's clock.
+    ///
+    /// # Errors
+    /// That nobody is known by it, or not any more.
+    pub fn caller(&self, shown: &[u8], user: Option<&[u8]>, now: Millis) -> Result<Caller, Refused> {
+        if self.local.expose_secret().ct_eq(shown).into() {
+            let user = user.unwrap_or(b"someone");
+            let good = (1..=64).contains(&user.len()) && user.iter().all(|b| b.is_ascii_graphic() && *b != b':');
+            let user = std::str::from_utf8(user).ok().filter(|_| good).ok_or(Refused::BadUser)?;
+            let grants = [Grant { role: Role::Admin, only: None }].into();
+            return Ok(Caller { by: format!("local:{user}").into(), grants, credential: Credential::Local });
+        }
+        if shown.len() != LENGTH || !shown.starts_with(PREFIX.as_bytes()) {
+            return Err(Refused::Unknown);
+        }
+        let digest = Digest::of(shown);
+        self.tokens.with(now, Millis(0), |tokens| {
+            let token = find(tokens, digest).ok_or(Refused::Unknown)?;
+            if let Some(at) = token.expires.filter(|at| *at <= now) {
+                return Err(Refused::Expired { by: token.name.clone(), at });
+            }
+            let (by, grants) = (token.name.clone(), [token.grant()].into());
+            Ok(Caller { by, grants, credential: Credential::Token(digest) })
+        })
+    }
+
+    /// Returns the user who has this name and this password. Takes a while, the same for every name and password: not for the
+    /// threads that serve requests.
+    ///
+    /// # Errors
+    /// That there is none, or the file of users cannot be used.
+    pub fn user(&self, name: &str, password: &[u8], now: Millis) -> Result<User, Refused> {
+        let known =
+            self.users.with(now, Millis(0), |users| Ok(users.iter().find(|user| *user.name == *name).cloned()))?;
+        let good = match &known {
+            Some(user) => user.password.is_of(password),
+            None => PasswordHash::nobody().is_of(password),
+        };
+        known.filter(|_| good).ok_or(Refused::WrongPassword)
+    }
+
+    /// Returns whether there is any user.
+    ///
+    /// # Errors
+    /// That the file of users cannot be used.
+    pub fn has_users(&self, now: Millis) -> Result<bool, Refused> {
+        self.users.with(now, Millis(0), |users| Ok(!users.is_empty()))
+    }
+
+    /// Whether the caller of a request that goes on for long is still one; known within a second.
+    pub fn still(&self, caller: &Caller, now: Millis) -> bool {
+        let Credential::Token(digest) = caller.credential else { return true };
+        let same = |token: &Token| token.is_good(now) && *caller.grants == [token.grant()];
+        let looked = self.tokens.with(now, STREAM, |tokens| Ok(find(tokens, digest).is_some_and(same)));
+        looked.unwrap_or(false)
+    }
+
+    /// Names those who have this role, or a greater one, in the environment: each once, in the order of the alphabet.
+    ///
+    /// # Errors
+    /// That the file of tokens or that of users cannot be used.
+    pub fn who_may(&self, needs: Role, id: &EnvironmentId, now: Millis) -> Result<Vec<Arc<str>>, Refused> {
+        let may = |grants: &[Grant]| role_in(grants, id).is_some_and(|role| role >= needs);
+        let mut names = self.tokens.with(now, Millis(0), |tokens| {
+            let good = tokens.iter().filter(|token| token.is_good(now) && may(&[token.grant()]));
+            Ok(good.map(|token| token.name.clone()).collect::<Vec<_>>())
+        })?;
+        names.extend(self.users.with(now, Millis(0), |users| {
+            Ok(users.iter().filter(|user| may(&user.grants)).map(|user| user.name.clone()).collect::<Vec<_>>())
+        })?);
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+}
+
+/// Looks at every token, however early one fits.
+fn find(tokens: &[Token], digest: Digest) -> Option<&Token> {
+    tokens.iter().fold(None, |found, token| if token.digest.0.ct_eq(&digest.0).into() { Some(token) } else { found })
+}
