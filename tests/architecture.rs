@@ -226,6 +226,32 @@ fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
     }
 }
 
+/// What outside of the registries may name a driver: files for it are written there.
+const WRITES_FILES_FOR_A_DRIVER: [&str; 3] = ["src/cli/demo", "src/cli/import", "src/cli/init"];
+
+#[test]
+fn no_driver_is_named_outside_of_its_registry() {
+    let all = sources();
+    // What is a word of its own anywhere else, a driver's name or not.
+    let common = ["command", "process"];
+    let may = |hit: &String| !WRITES_FILES_FOR_A_DRIVER.iter().any(|place| hit.starts_with(place));
+    for registry in ["stacks", "web_front"] {
+        let place = format!("src/{registry}");
+        let outside = |hit: &String| !hit.starts_with(&place) && may(hit);
+        for driver in registered(&place) {
+            let path = format!("crate::{registry}::{driver}");
+            let hits = named(&all, "src", &[&path]).into_iter().filter(outside).collect::<Vec<_>>();
+            assert_none("a driver is known outside of its registry", &hits);
+            let written = [format!("driver = \\\"{driver}\\\""), format!("{registry}/{driver}"), driver.clone()];
+            let written = if common.contains(&driver.as_str()) { &written[..2] } else { &written[..] };
+            let written: Vec<&str> = written.iter().map(String::as_str).collect();
+            let at_home = |hit: &String| hit.starts_with("src/stacks") || hit.starts_with("src/web_front");
+            let hits = lines_with("src", &written).into_iter().filter(|hit| !at_home(hit) && may(hit));
+            assert_none("a driver's name is written outside of its registry", &hits.collect::<Vec<_>>());
+        }
+    }
+}
+
 #[test]
 fn checks_reach_only_the_addresses_that_are_handed_in() {
     let all = sources();

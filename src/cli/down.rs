@@ -15,8 +15,8 @@ use crate::{
     installation,
     journal::{self, OpenError},
     settings::Settings,
-    stacks::{self, process},
-    web_front::builtin::supervisor,
+    stacks,
+    web_front::own_supervisor,
 };
 
 /// What is to be ended.
@@ -44,8 +44,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         other => other.into(),
     })?;
     installation::is_at_home(&state, || stacks::elsewhere(&state.join("stacks")))?;
-    let (fronts, driver) = (fronts(&state)?, state.join("stacks").join("process"));
-    let names = process::stacks(&driver).with_context(|| format!("reading {}", driver.display()))?;
+    let (fronts, made) = (fronts(&state)?, state.join("stacks"));
+    let names = stacks::of_this_host(&made).with_context(|| format!("reading {}", made.display()))?;
     let program = std::env::current_exe().context("our own program cannot be found")?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         if !args.yes
@@ -54,11 +54,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             return Ok(code);
         }
         for (name, folder) in &fronts {
-            supervisor::end(folder).await.with_context(|| format!("ending the front of {name}"))?;
+            own_supervisor::end(folder).await.with_context(|| format!("ending the front of {name}"))?;
             say(format!("front of {name}: ended"));
         }
         for name in &names {
-            process::down(&driver, &program, name).await.with_context(|| format!("ending the stack {name}"))?;
+            stacks::end(&made, &program, name).await.with_context(|| format!("ending the stack {name}"))?;
             say(format!("stack {name}: ended"));
         }
         say("Nothing of it runs on this host. `pointsman serve` starts all of it again.");

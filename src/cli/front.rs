@@ -12,7 +12,7 @@ use anyhow::Context;
 use crate::{
     clock::Clock,
     log_file,
-    web_front::builtin::process::{self, Start},
+    web_front::own_front::{self, Start},
 };
 
 /// Runs the built-in front whose folder this is, until it is told to stop (SIGTERM) or hands over to another.
@@ -40,7 +40,7 @@ pub fn run(args: &FrontArgs) -> anyhow::Result<()> {
         let stop = super::told_to_end()?;
         let kept = if args.kept { Some(UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?)) } else { None };
         let start = Start { take_over: args.take_over, kept, clock: Clock::real() };
-        let ran = process::run(&args.folder, start, stop).await;
+        let ran = own_front::run(&args.folder, start, stop).await;
         Ok(ran.inspect_err(|error| tracing::error!(%error, "the front ends"))?)
     })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use crate::{log_file, web_front::builtin::supervisor};
+use crate::{log_file, web_front::own_supervisor};
 
 /// Keeps the built-in front of a folder running, and its listening sockets open, until it is told to stop (SIGTERM). The
 /// front goes on then.
@@ -27,7 +27,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let shown = args.folder.display().to_string();
     if args.end {
-        let ended = runtime.block_on(supervisor::end(&args.folder));
+        let ended = runtime.block_on(own_supervisor::end(&args.folder));
         return ended.with_context(|| format!("the front in {shown} cannot be ended"));
     }
     // A session of its own, so that what ends the controller's terminal does not end this. Refused when we lead one
@@ -36,7 +36,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     log_file::install(&args.folder)?;
     runtime.block_on(async {
         let stop = super::told_to_end()?;
-        let ran = supervisor::run(&args.folder, stop).await;
+        let ran = own_supervisor::run(&args.folder, stop).await;
         let ran = ran.inspect_err(|error| tracing::error!(%error, "the supervisor of the front ends"));
         ran.with_context(|| format!("the front in {shown} cannot be supervised"))
     })

@@ -50,8 +50,8 @@ Put back what was there before:
 /// Of `down`.
 pub(super) const DOWN: &str = "\
 Stop the controller first: as long as it runs it starts again what is ended. Open requests may finish, and each
-application has the grace period of its definition. Stacks at OpenStack and an nginx go on. Nothing is forgotten:
-`pointsman serve` starts all of it again.
+application has the grace period of its definition. Stacks of a cloud, and fronts that Pointsman does not run,
+go on. Nothing is forgotten: `pointsman serve` starts all of it again.
 
 Examples:
   pointsman down                            asks first

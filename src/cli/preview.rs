@@ -49,8 +49,8 @@ pub(super) enum Told {
 /// Returns the front's driver, opened for what it says about itself.
 pub(super) fn front(environment: &EnvironmentDefinition) -> Option<Arc<dyn FrontDriver>> {
     let front = &environment.front;
-    let (_, open) = web_front::DRIVERS.iter().find(|(name, _)| *name == front.driver)?;
-    open(&front.settings, &front.folder, Path::new("")).ok()
+    let driver = web_front::driver(&front.driver)?;
+    (driver.open)(&front.settings, &front.folder, Path::new("")).ok()
 }
 
 /// Returns what the front's driver says about itself, and what is wrong beside the front, which is asked where somebody may be.
@@ -106,9 +106,9 @@ pub(super) fn preview(
     let name = StackName { environment: environment.id.clone(), number: Number(0) };
     let (release, definition) = (release.into(), definition.text.clone());
     let spec = StackSpec { name, release, definition, secrets: values, stranger: false };
-    let open = stacks::DRIVERS.iter().find(|(name, _)| *name == stack.driver).map(|(_, open)| open);
-    let open = open.ok_or_else(|| anyhow::anyhow!("there is no stack driver {:?}", stack.driver))?;
-    let driver = open(&stack.settings, &stack.folder, &state.join("stacks").join(&stack.driver));
+    let driver = stacks::driver(&stack.driver);
+    let driver = driver.ok_or_else(|| anyhow::anyhow!("there is no stack driver {:?}", stack.driver))?;
+    let driver = (driver.open)(&stack.settings, &stack.folder, &state.join("stacks").join(&stack.driver));
     let driver = driver.map_err(|why| anyhow::anyhow!("{}", why.join("\n")))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(match runtime.block_on(driver.preview(&spec)) {

@@ -6,7 +6,7 @@
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
-use crate::{log_file, stacks::process};
+use crate::{log_file, stacks};
 
 /// Keeps the processes of one stack running.
 #[derive(Debug, clap::Args)]
@@ -44,7 +44,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     let shown = args.folder.display().to_string();
     log_file::install(&args.folder)?;
     tracing::info!(pid = std::process::id(), "the supervisor of the stack begins");
-    let ran = process::run(args.folder);
+    let ran = stacks::supervise(args.folder);
     ran.inspect_err(|error| tracing::error!(%error, "the supervisor of the stack ends"))
         .map_err(|error| anyhow::anyhow!("the stack in {shown} cannot be run: {error}"))
 }
@@ -52,7 +52,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 /// Returns only when the command could not be started.
 pub fn exec(args: ExecArgs) -> ExitCode {
     let ExecArgs { parent, memory, files, processes, command } = args;
-    let why = process::exec(&process::Exec { parent, memory, files, processes, command });
+    let why = stacks::exec(&stacks::Exec { parent, memory, files, processes, command });
     // The supervisor reads this line; there is nobody to tell that it could not be written.
     let _ = writeln!(std::io::stderr(), "{why}");
     ExitCode::from(127)

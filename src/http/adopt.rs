@@ -49,14 +49,12 @@ pub(super) async fn adopt(
     let output = asked.output.as_deref().map(|output| requests::named("output", output)).transpose()?;
     let version = asked.version.as_deref().map_or(Ok(stack.clone()), |version| requests::named("version", version))?;
     let reason = requests::said(asked.reason.as_ref())?;
-    if !definition.stack.can_adopt {
-        let driver = &definition.stack.driver;
-        let why = format!(
-            "stacks of the driver {driver:?} cannot be taken over, only those of the driver \"heat\"; a first deployment needs no \
-             adoption: deploy, and what is new goes live beside what was there"
-        );
+    if let Some(why) = definition.stack.cannot_adopt() {
         let deploy = format!("`pointsman deploy {} --version VERSION --artifact ARTIFACT`", definition.id);
-        return Err(Problem::new(422, format!("{why} ({deploy})")));
+        return Err(Problem::new(
+            422,
+            format!("{why}; a first deployment needs no adoption: {deploy} goes live beside what was there"),
+        ));
     }
     if output.is_none() && definition.stack.file().is_none() {
         let why =

@@ -51,7 +51,6 @@ struct StackThere {
     /// The version that it runs, where the journal knows it.
     #[schema(required)]
     version: Option<String>,
-    #[schema(example = "process")]
     driver: String,
     condition: Condition,
     health: Health,

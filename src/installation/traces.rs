@@ -4,9 +4,10 @@ use std::{fs, path::Path};
 
 use super::record::Record;
 
-/// What cannot be there unless a journal had records: stacks, runs of hooks, what was adopted.
+/// What cannot be there unless a journal had records: in the folder of a driver of stacks those that it made, tore down or
+/// adopted; and runs of hooks. `*` stands for every folder.
 const AFTER_A_RECORD: [(&str, usize); 4] =
-    [("stacks/process/stacks", 3), ("stacks/process/retired", 3), ("stacks/heat/adopted", 1), ("hooks", 3)];
+    [("stacks/*/stacks", 3), ("stacks/*/retired", 3), ("stacks/*/adopted", 1), ("hooks", 3)];
 /// What a first start makes, also before any record.
 const AFTER_A_START: [(&str, usize); 5] =
     [("journal", 0), ("fronts", 2), ("token", 0), ("fingerprint-key", 0), ("definitions", 1)];
@@ -41,14 +42,24 @@ pub(super) fn beside_the_journal(state: &Path, known: Option<&Record>) -> Vec<St
 
 /// The first thing so deep below a folder of this name, by its path from the state folder.
 fn first(state: &Path, name: &str, depth: usize) -> Option<String> {
+    if let Some((above, below)) = name.split_once("/*/") {
+        return names(&state.join(above))?
+            .iter()
+            .find_map(|one| first(state, &format!("{above}/{one}/{below}"), depth));
+    }
     let path = state.join(name);
     if depth == 0 {
         return path.exists().then(|| name.to_owned());
     }
-    let entries = fs::read_dir(path).ok()?.filter_map(Result::ok);
+    names(&path)?.iter().find_map(|below| first(state, &format!("{name}/{below}"), depth - 1))
+}
+
+/// What is in a folder, by name.
+fn names(folder: &Path) -> Option<Vec<String>> {
+    let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
-    names.iter().find_map(|below| first(state, &format!("{name}/{below}"), depth - 1))
+    Some(names)
 }
 
 /// Fronts, stacks and hooks that run for a folder below this one, each in words: their command lines name it.

@@ -33,10 +33,8 @@ pub const ENVIRONMENT: &[&str] = &[
 ];
 /// `promotion`.
 pub const PROMOTION: &[&str] = &["rule", "after"];
-/// `stack`: what every driver has ...
-pub const STACK: &[&str] = &["driver", "definition", "parameters", "secrets", "cloud"];
-/// ... and what only some have: their settings.
-pub const STACK_SETTINGS: &[&str] = &["cloud"];
+/// `stack`: the keys that every driver has. Its own are in its entry of the registry.
+pub const STACK: &[&str] = &["driver", "definition", "parameters", "secrets"];
 /// A `definition` that is in the source repository.
 pub const DEFINITION: &[&str] = &["git"];
 /// `deadlines`.
@@ -52,7 +50,7 @@ pub const HOOK: &[&str] = &["name", "at", "command", "http", "environment", "sec
 /// `http` of a hook.
 pub const HOOK_HTTP: &[&str] = &["url", "method", "headers", "body", "status"];
 
-/// All of them, by the heading under which the documentation explains them.
+/// All of them but those of drivers, by the heading under which the documentation explains them.
 pub const SECTIONS: &[(&str, &[&str])] = &[
     ("The file", FILE),
     ("source", SOURCE),
@@ -61,8 +59,6 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("variables", VARIABLE),
     ("environments", ENVIRONMENT),
     ("promotion", PROMOTION),
-    ("stack", STACK),
-    ("cloud", crate::stacks::heat::CLOUD_KEYS),
     ("definition in git", DEFINITION),
     ("deadlines", DEADLINES),
     ("recover", RECOVER),

@@ -23,8 +23,8 @@ const LARGEST_FILE: u64 = 256 << 10;
 
 /// The drivers that pipeline files may name.
 pub struct Registry {
-    stacks: Vec<(&'static str, stacks::Open)>,
-    fronts: Vec<(&'static str, web_front::Open)>,
+    stacks: &'static [stacks::Driver],
+    fronts: &'static [web_front::Driver],
     state: PathBuf,
     /// Files that belong to the installation wherever they are.
     own: Vec<PathBuf>,
@@ -33,7 +33,7 @@ pub struct Registry {
 impl Registry {
     /// All drivers there are. `state`: the state folder; the drivers' own folders lie below it.
     pub fn all(state: &Path) -> Self {
-        Self::of(stacks::DRIVERS, web_front::DRIVERS, state)
+        Self { stacks: stacks::DRIVERS, fronts: web_front::DRIVERS, state: state.to_owned(), own: Vec::new() }
     }
 
     /// The same, where these files are the installation's own too: no build may name them.
@@ -42,21 +42,19 @@ impl Registry {
         Self { own, ..self }
     }
 
-    /// Only these drivers.
-    pub fn of(
-        stacks: &[(&'static str, stacks::Open)],
-        fronts: &[(&'static str, web_front::Open)],
-        state: &Path,
-    ) -> Self {
-        Self { stacks: stacks.to_vec(), fronts: fronts.to_vec(), state: state.to_owned(), own: Vec::new() }
+    /// Returns the driver of stacks of this name.
+    pub(super) fn stack_driver(&self, name: &str) -> Option<&'static stacks::Driver> {
+        self.stacks.iter().find(|driver| driver.name == name)
     }
 
-    pub(super) fn stack_names(&self) -> Vec<&'static str> {
-        self.stacks.iter().map(|(name, _)| *name).collect()
+    /// The drivers of stacks, the example of messages first.
+    pub(super) fn stack_drivers(&self) -> &'static [stacks::Driver] {
+        self.stacks
     }
 
-    pub(super) fn front_names(&self) -> Vec<&'static str> {
-        self.fronts.iter().map(|(name, _)| *name).collect()
+    /// The drivers of fronts, the example of messages first.
+    pub(super) fn front_drivers(&self) -> &'static [web_front::Driver] {
+        self.fronts
     }
 
     /// The driver of an environment, for questions about its definition. `None`: there is no such driver.
@@ -66,8 +64,8 @@ impl Registry {
         settings: &toml::Table,
         written_in: &Path,
     ) -> Option<Result<Arc<dyn StackDriver>, Vec<String>>> {
-        let (name, open) = self.stacks.iter().find(|(name, _)| *name == driver)?;
-        Some(open(settings, written_in, &self.state.join("stacks").join(name)))
+        let driver = self.stack_driver(driver)?;
+        Some((driver.open)(settings, written_in, &self.state.join("stacks").join(driver.name)))
     }
 
     /// What the front would need for itself alone, and whether it can be pointed at nobody, unless something is wrong with its
@@ -78,9 +76,9 @@ impl Registry {
         settings: &toml::Table,
         written_in: &Path,
     ) -> Result<(Vec<Claim>, bool), Vec<String>> {
-        match self.fronts.iter().find(|(name, _)| *name == driver) {
-            Some((_, open)) => {
-                let front = open(settings, written_in, &self.state.join("check"))?;
+        match self.fronts.iter().find(|known| known.name == driver) {
+            Some(driver) => {
+                let front = (driver.open)(settings, written_in, &self.state.join("check"))?;
                 Ok((front.claims(), front.can_be_off()))
             }
             None => Ok((Vec::new(), true)),

@@ -24,7 +24,7 @@ pub(crate) use parse::{program, secret};
 use crate::checks::Checks;
 use crate::hooks::HookDefinition;
 use crate::machine::{EnvironmentId, Name, Plan, promotion::PromotionRule};
-use crate::stacks::Needs;
+use crate::stacks::{self, Needs};
 
 /// One application and its environments.
 #[derive(Debug, Clone)]
@@ -159,8 +159,6 @@ pub struct StackDefinition {
     pub parameters: BTreeMap<Arc<str>, Arc<str>>,
     /// The secrets that it is given: what its definition calls each, and what [`Pipeline::secrets`] does.
     pub secrets: BTreeMap<Arc<str>, Arc<str>>,
-    /// Whether the driver can take a stack over that somebody else made.
-    pub can_adopt: bool,
     /// Whether the driver can start instances again.
     pub can_restart: bool,
     /// Whether its stacks read files of this host, so that an artifact may be a path.
@@ -192,6 +190,17 @@ pub struct DefinitionFile {
 }
 
 impl StackDefinition {
+    /// Says why the driver cannot take over a stack that somebody else made, where it cannot.
+    pub fn cannot_adopt(&self) -> Option<String> {
+        let adopting = || stacks::DRIVERS.iter().filter(|driver| driver.adopts).map(|driver| driver.name);
+        if adopting().any(|name| name == self.driver) {
+            return None;
+        }
+        let names: Vec<String> = adopting().map(|name| format!("{name:?}")).collect();
+        let (driver, names) = (&self.driver, names.join(" or "));
+        Some(format!("stacks of the driver {driver:?} cannot be taken over, only those of the driver {names}"))
+    }
+
     /// The definition, if it is in a file of this host.
     pub fn file(&self) -> Option<&DefinitionFile> {
         match &self.definition {

@@ -61,17 +61,16 @@ fn open_one(
     // What says the same is the same provider, and is looked at once for all.
     let provider = format!("{name} {} {}", definition.stack.settings, definition.stack.folder.display());
     if !providers.contains_key(&provider) {
-        let open = stacks::DRIVERS.iter().find(|(n, _)| n == name).map(|(_, open)| open);
-        let open = open.ok_or_else(|| one(format!("there is no stack driver {name:?}")))?;
+        let driver = stacks::driver(name).ok_or_else(|| one(format!("there is no stack driver {name:?}")))?;
         let folder = place.state.join("stacks").join(name);
         make_folder(&folder)?;
-        let driver = open(&definition.stack.settings, &definition.stack.folder, &folder)?;
+        let driver = (driver.open)(&definition.stack.settings, &definition.stack.folder, &folder)?;
         providers.insert(provider.clone(), Arc::new(SharedStacks::new(driver)));
     }
     let stacks = providers.get(&provider).cloned().ok_or_else(|| one(format!("the stack driver {name:?} is gone")))?;
     let front = &definition.front;
-    let open = web_front::DRIVERS.iter().find(|(n, _)| *n == front.driver).map(|(_, open)| open);
-    let open = open.ok_or_else(|| one(format!("there is no front driver {:?}", front.driver)))?;
+    let driver = web_front::driver(&front.driver);
+    let driver = driver.ok_or_else(|| one(format!("there is no front driver {:?}", front.driver)))?;
     let id = definition.id.clone();
     let folder = place.state.join("fronts").join(id.pipeline.as_str()).join(id.environment.as_str());
     make_folder(&folder)?;
@@ -81,7 +80,7 @@ fn open_one(
     Ok(World {
         id,
         stacks,
-        front: open(&front.settings, &front.folder, &folder)?,
+        front: (driver.open)(&front.settings, &front.folder, &folder)?,
         artifacts: pipeline.artifacts.clone(),
         checks: Arc::new(definition.checks.clone()),
         hooks: Hooks::new(&definition.hooks, runs),

@@ -10,7 +10,7 @@ pub mod process;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -19,6 +19,7 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 
 pub use self::logs::{BadPosition, Begin, LogLine, LogPage, Logs, LogsFrom, Position, Spot, Stream};
+pub(crate) use self::process::{Exec, exec, run as supervise};
 pub use crate::machine::Condition;
 use crate::machine::{EnvironmentId, Millis, Release, RetirePermit, StackName};
 
@@ -184,12 +185,6 @@ pub trait StackDriver: Send + Sync {
         None
     }
 
-    /// Whether [`StackDriver::ensure`] of a release that [adopts](Release::adopts) takes a stack over that somebody else
-    /// made. It makes none then, and changes nothing of it but whose it is.
-    fn can_adopt(&self) -> bool {
-        false
-    }
-
     /// What a stack that is there was made from, so that it can be made again. `None`: its provider does not keep that.
     async fn made_from(&self, name: &StackName) -> Result<Option<MadeFrom>, StepError> {
         let _ = name;
@@ -229,12 +224,37 @@ pub trait StackDriver: Send + Sync {
     }
 }
 
-/// The drivers there are, by the name a pipeline file uses. Adding one is one new file and one line here.
-pub const DRIVERS: &[(&str, Open)] = &[("heat", heat::open), ("process", process::open)];
+/// Everything that others must know of a driver before it is opened: nobody outside of this folder names one.
+#[derive(Clone, Copy)]
+pub struct Driver {
+    /// Its name in pipeline files, and the name of its folder below `stacks` of the state folder.
+    pub name: &'static str,
+    /// Opens it.
+    pub open: Open,
+    /// An example of `definition`, for messages.
+    pub definition: &'static str,
+    /// Its own keys of `stack` with the keys of the table that each may hold, explained in `docs/pipeline-file.md` under a
+    /// heading of that name.
+    pub settings: &'static [(&'static str, &'static [&'static str])],
+    /// Whether [`StackDriver::ensure`] of a release that [adopts](Release::adopts) takes over a stack that somebody else made.
+    /// It makes none then, and changes nothing of it but whose it is.
+    pub adopts: bool,
+}
+
+/// The drivers there are. Adding one is one new module and one line here. The first one is the example of messages.
+///
+/// What a driver keeps of stacks that were made lies in its folder below `stacks`, `retired` or `adopted`: that tells an
+/// installation that lost its journal from a new one.
+pub const DRIVERS: &[Driver] = &[process::DRIVER, heat::DRIVER];
+
+/// Returns the driver of this name.
+pub fn driver(name: &str) -> Option<&'static Driver> {
+    DRIVERS.iter().find(|driver| driver.name == name)
+}
 
 /// What runs of the stacks in this folder for another one, each in words. `folder`: that of all drivers.
 pub fn elsewhere(folder: &Path) -> Vec<String> {
-    process::elsewhere(&folder.join("process"))
+    process::elsewhere(&process::DRIVER.below(folder))
 }
 
 /// Makes the stacks in this folder its own, after it was moved. `folder`: that of all drivers.
@@ -242,7 +262,30 @@ pub fn elsewhere(folder: &Path) -> Vec<String> {
 /// # Errors
 /// When the folder of a stack cannot be written.
 pub fn settle(folder: &Path) -> std::io::Result<()> {
-    process::settle(&folder.join("process"))
+    process::settle(&process::DRIVER.below(folder))
+}
+
+/// Lists the stacks in this folder that run on this host. `folder`: that of all drivers.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn of_this_host(folder: &Path) -> std::io::Result<Vec<StackName>> {
+    process::stacks(&process::DRIVER.below(folder))
+}
+
+/// Ends such a stack, while no controller runs. A controller that is started again starts it again.
+///
+/// # Errors
+/// When it cannot be told, or does not end.
+pub async fn end(folder: &Path, program: &Path, name: &StackName) -> std::io::Result<()> {
+    process::down(&process::DRIVER.below(folder), program, name).await
+}
+
+impl Driver {
+    /// The driver's own folder, in that of all drivers.
+    fn below(&self, folder: &Path) -> PathBuf {
+        folder.join(self.name)
+    }
 }
 
 /// Opens a driver. `settings` is the `stack` table of an environment without the keys that all drivers have; file names in it

@@ -10,6 +10,7 @@ mod trouble;
 
 use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+pub(crate) use self::builtin::{process as own_front, supervisor as own_supervisor};
 use serde::{Deserialize, Serialize};
 pub use trouble::FrontTrouble;
 
@@ -193,8 +194,27 @@ pub trait FrontDriver: Send + Sync {
     }
 }
 
-/// The drivers there are, by the name a pipeline file uses. Adding one is one new file and one line here.
-pub const DRIVERS: &[(&str, Open)] = &[("builtin", builtin::open), ("command", command::open), ("nginx", nginx::open)];
+/// Everything that others must know of a driver before it is opened: nobody outside of this folder names one.
+#[derive(Clone, Copy)]
+pub struct Driver {
+    /// Its name in pipeline files.
+    pub name: &'static str,
+    /// Opens it.
+    pub open: Open,
+    /// An example of a setting that it needs, for messages.
+    pub example: &'static str,
+    /// The tables of its settings that have headings of their own in `docs/pipeline-file.md`: the heading, and the key of the
+    /// table; an empty key for the settings themselves.
+    pub tables: &'static [(&'static str, &'static str)],
+}
+
+/// The drivers there are. Adding one is one new module and one line here. The first one is the example of messages.
+pub const DRIVERS: &[Driver] = &[builtin::DRIVER, command::DRIVER, nginx::DRIVER];
+
+/// Returns the driver of this name.
+pub fn driver(name: &str) -> Option<&'static Driver> {
+    DRIVERS.iter().find(|driver| driver.name == name)
+}
 
 /// Has what faces users for fronts below this folder make way: the installation was moved away from there. Returns how
 /// many processes were told.

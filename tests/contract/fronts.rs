@@ -124,7 +124,7 @@ async fn assert_serves(driver: &dyn FrontDriver, route: &Route) {
 }
 
 async fn for_each_driver<F: Future<Output = ()>>(story: impl Fn(Box<dyn Fixture>, Target, Target) -> F) {
-    for (name, _) in DRIVERS {
+    for name in DRIVERS.iter().map(|driver| driver.name) {
         for fixture in fixtures(name) {
             println!("front driver {name}");
             fixture.open().ensure_running().await.expect("it comes up");

@@ -122,7 +122,7 @@ async fn tear_down(fixture: &dyn Fixture, driver: &dyn StackDriver, number: u32)
 }
 
 async fn for_each_driver<F: Future<Output = ()>>(story: impl Fn(Box<dyn Fixture>) -> F) {
-    for (name, _) in DRIVERS {
+    for name in DRIVERS.iter().map(|driver| driver.name) {
         println!("stack driver {name}");
         let Some(fixture) = fixture(name) else { continue };
         let _turn = fixture.turn().await;
@@ -182,7 +182,7 @@ async fn a_call_whose_answer_was_lost_can_be_made_again() {
 
 #[tokio::test]
 async fn only_what_is_ours_is_listed() {
-    for (name, _) in DRIVERS {
+    for name in DRIVERS.iter().map(|driver| driver.name) {
         let (Some(ours), Some(theirs)) = (fixture(name), fixture(name)) else { continue };
         let _turn = ours.turn().await;
         let (a, b) = (ours.open(), theirs.open());

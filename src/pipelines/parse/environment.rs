@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{DeployOn, EnvironmentDefinition, FrontDefinition, keys},
-    Claims, Places, Reader, known_driver,
+    Claims, Places, Reader, example, known_driver,
     programs::program,
     terms,
 };
@@ -74,9 +74,16 @@ impl Reader<'_, '_> {
             table
                 .wrong_at("promotion", "nothing is promoted to an environment with `deploy = \"on-build\"`; remove it");
         }
-        let example = "stack = { driver = \"process\", definition = \"../stacks/process/NAME.toml\" }";
-        let stack = table.require("stack", example).and_then(|v| self.stack(&v.table()?));
-        let front_value = table.require("front", "front = { driver = \"builtin\", listen = \"127.0.0.1:8080\" }");
+        let wanted = self.registry.stack_drivers().first().map_or_else(String::new, |d| {
+            format!("stack = {{ driver = \"{}\", definition = \"{}\" }}", d.name, d.definition)
+        });
+        let stack = table.require("stack", &wanted).and_then(|v| self.stack(&v.table()?));
+        let wanted = self
+            .registry
+            .front_drivers()
+            .first()
+            .map_or_else(String::new, |d| format!("front = {{ driver = \"{}\", {} }}", d.name, d.example));
+        let front_value = table.require("front", &wanted);
         let front = front_value.as_ref().and_then(|v| self.front(&v.table()?));
         let checks = table.get("checks").and_then(|v| v.list()).unwrap_or_default();
         let restarts_allowed = table.get("restarts_allowed").and_then(|v| v.integer(0..=1000)).unwrap_or(0);
@@ -105,8 +112,9 @@ impl Reader<'_, '_> {
 
     /// The front, what it needs for itself alone, and whether it can be pointed at nobody.
     fn front(&self, table: &Table<'_, '_>) -> Option<(FrontDefinition, Claims, bool)> {
-        let driver = table.require("driver", "driver = \"builtin\"");
-        let driver = driver.and_then(|v| known_driver(&v, &self.registry.front_names(), "front"));
+        let names: Vec<_> = self.registry.front_drivers().iter().map(|driver| driver.name).collect();
+        let driver = table.require("driver", &example("driver", names.first()));
+        let driver = driver.and_then(|v| known_driver(&v, &names, "front"));
         let settings = self.variables.fill(table, &["driver"], &self.secrets.names());
         let (driver, settings) = (driver?, settings?);
         let checked = self.registry.check_front(&driver, &settings, &self.folder);

@@ -132,6 +132,11 @@ fn allowed_parameters(stack: &super::StackDefinition, list: &Value<'_, '_>) {
     }
 }
 
+/// How a key with a text is written.
+fn example(key: &str, value: Option<&&str>) -> String {
+    format!("{key} = \"{}\"", value.copied().unwrap_or("..."))
+}
+
 fn known_driver(value: &Value<'_, '_>, known: &[&str], kind: &str) -> Option<String> {
     let name = value.text()?;
     if known.contains(&name) {

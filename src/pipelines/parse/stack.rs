@@ -11,7 +11,7 @@ use super::{
     super::{DefinitionFile, DefinitionSource, StackDefinition, frozen::digest, keys},
     Reader,
     environment::at_their_keys,
-    known_driver, meant, placed,
+    example, known_driver, meant, placed,
 };
 use crate::{
     stacks::{Needs, StackDriver},
@@ -24,9 +24,13 @@ const LARGEST_DEFINITION: u64 = 256 << 10;
 
 impl Reader<'_, '_> {
     pub(super) fn stack(&mut self, table: &Table<'_, '_>) -> Option<StackDefinition> {
-        table.only(keys::STACK);
-        let driver = table.require("driver", "driver = \"process\"");
-        let driver = driver.and_then(|v| known_driver(&v, &self.registry.stack_names(), "stack"));
+        let drivers = self.registry.stack_drivers();
+        let own = drivers.iter().flat_map(|driver| driver.settings).map(|(key, _)| *key);
+        table.only(&keys::STACK.iter().copied().chain(own).collect::<Vec<_>>());
+        let names: Vec<_> = drivers.iter().map(|driver| driver.name).collect();
+        let driver = table.require("driver", &example("driver", names.first()));
+        let driver = driver.and_then(|v| known_driver(&v, &names, "stack"));
+        let entry = driver.as_deref().and_then(|name| self.registry.stack_driver(name));
         let parameters = table.get("parameters").and_then(|v| v.table());
         let values = parameters.as_ref().map(|t| self.parameters(t)).unwrap_or_default();
         let list = table.get("secrets");
@@ -34,7 +38,8 @@ impl Reader<'_, '_> {
         let settings = self.settings(table)?;
         let opened = driver.as_deref().and_then(|d| self.registry.open_stack(d, &settings, &self.folder));
         let opened = opened.and_then(|o| o.map_err(|found| at_their_keys(table, "stack.", &found)).ok());
-        let value = table.require("definition", "definition = \"../stacks/process/NAME.toml\"")?;
+        let definition = entry.or(drivers.first()).map(|driver| driver.definition);
+        let value = table.require("definition", &example("definition", definition.as_ref()))?;
         let definition = self.definition(&value, opened.as_deref())?;
         if let DefinitionSource::File(DefinitionFile { needs: Some(needs), .. }) = &definition {
             for (name, _) in parameters.iter().flat_map(Table::entries) {
@@ -48,7 +53,6 @@ impl Reader<'_, '_> {
             }
         }
         let folder = self.folder.clone();
-        let can_adopt = opened.as_ref().is_some_and(|driver| driver.can_adopt());
         let can_restart = opened.as_ref().is_some_and(|driver| driver.can_restart());
         let reads_this_host = opened.as_ref().is_some_and(|driver| driver.reads_this_host());
         let mut notes = opened.as_ref().map(|driver| driver.settings_notes()).unwrap_or_default();
@@ -63,7 +67,6 @@ impl Reader<'_, '_> {
             definition,
             parameters,
             secrets,
-            can_adopt,
             can_restart,
             reads_this_host,
             notes,
@@ -81,9 +84,10 @@ impl Reader<'_, '_> {
 
     /// What of the table is the driver's own.
     fn settings(&self, table: &Table<'_, '_>) -> Option<toml::Table> {
-        let common: Vec<&str> = keys::STACK.iter().filter(|k| !keys::STACK_SETTINGS.contains(*k)).copied().collect();
-        let mut settings = self.variables.fill(table, &common, &self.secrets.names())?;
-        settings.retain(|key, _| keys::STACK_SETTINGS.contains(&key));
+        let own =
+            |key: &str| self.registry.stack_drivers().iter().any(|d| d.settings.iter().any(|(own, _)| *own == key));
+        let mut settings = self.variables.fill(table, keys::STACK, &self.secrets.names())?;
+        settings.retain(|key, _| own(key));
         Some(settings)
     }
 

@@ -3,25 +3,20 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
-use super::super::{Registry, keys::SECTIONS, parse::parse};
+use super::super::{
+    Registry,
+    keys::{self, SECTIONS},
+    parse::parse,
+};
 use crate::{
     checks::Check,
     docs_tests::{assert_explained, examples, explained, keys_of},
-    web_front,
+    stacks, web_front,
 };
 
 const PAGE: &str = include_str!("../../../docs/pipeline-file.md");
 const HOOKS: &str = include_str!("../../../docs/hooks.md");
 const SAMPLE: &str = include_str!("../../../pipelines/demo.toml");
-
-/// The tables of fronts: the heading, the driver, what it must refuse, and what stands beside the keys that it knows.
-const FRONTS: &[(&str, &str, &str, &[&str])] = &[
-    ("front", "builtin", "nonsense = 1", &["driver"]),
-    ("nginx front", "nginx", "nonsense = 1", &["driver"]),
-    ("ssh", "nginx", "ssh = { nonsense = 1 }", &[]),
-    ("public", "nginx", "public = { nonsense = 1 }", &[]),
-    ("command front", "command", "nonsense = 1", &["driver"]),
-];
 
 /// The keys of every table, by the heading under which the page explains them.
 fn accepted() -> Vec<(&'static str, Vec<String>)> {
@@ -30,14 +25,26 @@ fn accepted() -> Vec<(&'static str, Vec<String>)> {
     let mut sections: Vec<(&str, Vec<String>)> = SECTIONS.iter().map(section).collect();
     sections.push(("checks", keys_of::<Check>("nonsense = 1")));
     sections.push(("http", keys_of::<Check>("http = { nonsense = 1 }")));
-    for (heading, driver, text, more) in FRONTS {
-        let (_, open) = web_front::DRIVERS.iter().find(|(name, _)| name == driver).unwrap();
-        let told = open(&text.parse().unwrap(), Path::new("/"), Path::new("/")).err().unwrap().join("\n");
-        let (_, known) = told.split_once("nonsense`; accepted here: ").unwrap();
-        let known = known.lines().next().unwrap().split(", ").chain(more.iter().copied());
-        sections.push((heading, known.map(str::to_owned).collect()));
+    for (driver, (heading, table)) in web_front::DRIVERS.iter().flat_map(|d| d.tables.iter().map(move |t| (d, t))) {
+        let mut known = keys_of_front(driver, table);
+        if table.is_empty() {
+            known.push("driver".to_owned());
+        }
+        sections.push((heading, known));
     }
+    let own = stacks::DRIVERS.iter().flat_map(|driver| driver.settings);
+    let stack = keys::STACK.iter().copied().chain(own.clone().map(|(key, _)| *key));
+    sections.push(("stack", stack.map(str::to_owned).collect()));
+    sections.extend(own.map(section));
     sections
+}
+
+/// The keys of a table of a front's settings, as its driver names them when it is given another one.
+pub(super) fn keys_of_front(driver: &web_front::Driver, table: &str) -> Vec<String> {
+    let text = if table.is_empty() { "nonsense = 1".to_owned() } else { format!("{table} = {{ nonsense = 1 }}") };
+    let told = (driver.open)(&text.parse().unwrap(), Path::new("/"), Path::new("/")).err().unwrap().join("\n");
+    let (_, known) = told.split_once("nonsense`; accepted here: ").unwrap();
+    known.lines().next().unwrap().split(", ").map(str::to_owned).collect()
 }
 
 #[test]

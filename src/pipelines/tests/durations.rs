@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::{super::Registry, parse};
+use super::{super::Registry, docs::keys_of_front, parse};
 use crate::{docs_tests::rows, stacks, web_front};
 
 const PAGE: &str = include_str!("../../../docs/pipeline-file.md");
@@ -54,12 +54,8 @@ const ZERO_IS_GOOD: &[&str] = &["bake", "drain", "after", "grace", "within", "ba
 
 /// The keys of a front's `timeouts`, as its driver names them.
 fn timeouts(heading: &str) -> Vec<String> {
-    let driver = if heading == "front" { "builtin" } else { "nginx" };
-    let (_, open) = web_front::DRIVERS.iter().find(|(name, _)| *name == driver).unwrap();
-    let settings = "timeouts = { nonsense = 1 }".parse().unwrap();
-    let told = open(&settings, Path::new("/"), Path::new("/")).err().unwrap().join("\n");
-    let (_, known) = told.split_once("timeouts.nonsense`; accepted here: ").unwrap();
-    known.lines().next().unwrap().split(", ").map(str::to_owned).collect()
+    let driver = web_front::DRIVERS.iter().find(|driver| driver.tables.iter().any(|(named, _)| *named == heading));
+    keys_of_front(driver.unwrap(), "timeouts")
 }
 
 /// What is wrong with a pipeline file that has this in its only environment, or in its second.
@@ -81,9 +77,8 @@ fn mistakes(more: &str) -> Vec<String> {
 
 /// What is wrong with the definition of a process stack that has this.
 fn mistakes_of_definition(more: &str) -> Vec<String> {
-    let (_, open) = stacks::DRIVERS.iter().find(|(name, _)| *name == "process").unwrap();
     let state = tempfile::tempdir().unwrap();
-    let driver = open(&toml::Table::new(), Path::new("/"), state.path()).unwrap();
+    let driver = (stacks::process::DRIVER.open)(&toml::Table::new(), Path::new("/"), state.path()).unwrap();
     driver.check_definition(&format!("command = [\"true\"]\n{more}")).err().unwrap_or_default()
 }
 

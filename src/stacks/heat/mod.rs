@@ -48,7 +48,7 @@ use self::{
     observe::Detail,
     settings::Settings,
 };
-use super::{Logs, LogsFrom, Needs, ReadBeside, SeenStack, StackDriver, StackSpec, StepError};
+use super::{Driver, Logs, LogsFrom, Needs, ReadBeside, SeenStack, StackDriver, StackSpec, StepError};
 use crate::{
     machine::{RetirePermit, StackName},
     random::hex_of,
@@ -63,6 +63,15 @@ pub fn openrc(variables: &[(String, String)]) -> Result<BTreeMap<String, String>
     credentials::Parts::of(&facts)?;
     Ok(facts)
 }
+
+/// What others must know of the driver.
+pub const DRIVER: Driver = Driver {
+    name: "heat",
+    open,
+    definition: "../stacks/heat/NAME.toml",
+    settings: &[("cloud", CLOUD_KEYS)],
+    adopts: true,
+};
 
 /// Opens the driver for the cloud that the settings name. Connects to nothing.
 ///
@@ -214,10 +223,6 @@ impl StackDriver for Heat {
             "the driver heat keeps no output: the servers of {name} have it; find them with `openstack stack resource list \
              --filter type=OS::Nova::Server {name}`, then look with `openstack console log show SERVER`"
         )))
-    }
-
-    fn can_adopt(&self) -> bool {
-        true
     }
 
     fn settings_notes(&self) -> Vec<String> {

@@ -48,7 +48,7 @@ use self::{
     folder::{Durable, InstancePhase, RestartOrder, Spec, StackFolder, State, replace},
     identity::Mark,
 };
-use super::{Condition, Logs, LogsFrom, MadeFrom, Needs, SeenStack, StackDriver, StackSpec, StepError};
+use super::{Condition, Driver, Logs, LogsFrom, MadeFrom, Needs, SeenStack, StackDriver, StackSpec, StepError};
 use crate::{
     log_file::for_last_words,
     machine::{EnvironmentId, RetirePermit, StackName},
@@ -57,6 +57,10 @@ use crate::{
 
 /// How many retired stacks of an environment keep their folder with its logs.
 const RETIRED_KEPT: usize = 5;
+
+/// What others must know of the driver.
+pub const DRIVER: Driver =
+    Driver { name: "process", open, definition: "../stacks/process/NAME.toml", settings: &[], adopts: false };
 
 /// Opens the driver; its supervisors run our own program. It has no settings.
 ///

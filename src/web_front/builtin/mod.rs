@@ -31,7 +31,7 @@ use self::{
     settings::Settings,
     supervisor::{Link, Status},
 };
-use super::{Claim, Claimed, CutOver, FrontDriver, FrontTrouble, Route, SeenFront, Target};
+use super::{Claim, Claimed, CutOver, Driver, FrontDriver, FrontTrouble, Route, SeenFront, Target};
 use crate::{
     machine::{Fencing, Millis, StackName},
     stacks::StepError,
@@ -39,6 +39,10 @@ use crate::{
 
 /// For one order: a flush to the disk and word to a front that is leaving fit in.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What others must know of the driver.
+pub const DRIVER: Driver =
+    Driver { name: "builtin", open, example: "listen = \"127.0.0.1:8080\"", tables: &[("front", "")] };
 
 /// Opens the driver; nothing is started before [`FrontDriver::ensure_running`].
 pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {

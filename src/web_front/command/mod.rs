@@ -24,7 +24,7 @@ use self::{
     record::Record,
     settings::{Settings, Words},
 };
-use super::{CutOver, Endpoint, FrontDriver, Route, SEEN, SeenFront, Target};
+use super::{CutOver, Driver, Endpoint, FrontDriver, Route, SEEN, SeenFront, Target};
 use crate::{
     machine::{Fencing, StackName},
     program::{Input, NoEnd, run},
@@ -33,6 +33,14 @@ use crate::{
 
 /// Between two tries to be the only one.
 const PACE: Duration = Duration::from_millis(20);
+
+/// What others must know of the driver.
+pub const DRIVER: Driver = Driver {
+    name: "command",
+    open,
+    example: "cut_over = [\"./point\", \"{address}\"]",
+    tables: &[("command front", "")],
+};
 
 /// Opens the driver; nothing is run.
 pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {

@@ -30,7 +30,7 @@ use self::{
     slots::{Place, Slots, key, mark},
     ssh::Ssh,
 };
-use super::{Claim, Claimed, CutOver, FrontDriver, Route, SeenFront, Target};
+use super::{Claim, Claimed, CutOver, Driver, FrontDriver, Route, SeenFront, Target};
 use crate::{
     machine::{Fencing, Generation, StackName},
     stacks::StepError,
@@ -40,6 +40,14 @@ use crate::{
 const TRIES: usize = 4;
 /// Between two looks.
 const PACE: Duration = Duration::from_millis(10);
+
+/// What others must know of the driver.
+pub const DRIVER: Driver = Driver {
+    name: "nginx",
+    open,
+    example: "include = \"/etc/nginx/pointsman/NAME.conf\"",
+    tables: &[("nginx front", ""), ("ssh", "ssh"), ("public", "public")],
+};
 
 /// Opens the driver; nothing is touched.
 pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
