@@ -41,7 +41,7 @@ fn bare(folder: &Path) -> anyhow::Result<()> {
 fn deploy(key: u64) -> Ask {
     let (key, plan) = (Key(u128::from(key).to_be_bytes()), Arc::new(Plan::default()));
     let release = ReleaseDraft::New(Release { artifact: "/srv/builds/shop/1.4.0".into(), ..Release::draft("1.4.0") });
-    Ask::Deploy { key, order: None, release, plan, trigger: Trigger::Build }
+    Ask::Deploy { key, build_number: None, release, plan, trigger: Trigger::Build }
 }
 
 /// All to one environment, which is the worst case: each is decided on the one before.

@@ -77,7 +77,7 @@ impl Yard {
     async fn deploy(&self, id: &EnvironmentId, version: &str, key: u8) {
         let release = ReleaseDraft::New(Release { definition: self.digest.clone(), ..Release::draft(version) });
         let plan = Arc::new(Plan { bake: Millis(0), ..Plan::default() });
-        let deploy = Ask::Deploy { key: Key([key; 16]), order: None, release, plan, trigger: Trigger::Build };
+        let deploy = Ask::Deploy { key: Key([key; 16]), build_number: None, release, plan, trigger: Trigger::Build };
         self.journal.command(id, "bench", self.clock.now(), deploy).await.unwrap();
     }
 

@@ -27,9 +27,7 @@ use pointsman::{
     clock::Clock,
     http::{Answers, App, router, serve},
     journal::{Journal, Options},
-    machine::{
-        Ask, Command, Entry, EnvironmentId, Event, Key, Millis, Number, Plan, Release, ReleaseDraft, Retain, Trigger,
-    },
+    machine::{Ask, Entry, EnvironmentId, Event, Key, Millis, Number, Plan, Release, ReleaseDraft, Retain, Trigger},
     pipelines::{Registry, frozen::Frozen, load},
     runner::{Board, Instances},
     secrets::Secrets,
@@ -117,7 +115,7 @@ async fn go_live(journal: &Journal, id: &EnvironmentId, n: u8) {
     let plan = Plan { retain: Retain::For(Millis(3_600_000)), ..Plan::default() };
     let deploy = Ask::Deploy {
         key: Key([n; 16]),
-        order: None,
+        build_number: None,
         release: ReleaseDraft::New(release),
         plan: Arc::new(plan),
         trigger: Trigger::Build,

@@ -116,7 +116,7 @@ pub(super) async fn promote(
         }
         let command = Ask::Deploy {
             key,
-            order: None,
+            build_number: None,
             release: ReleaseDraft::Existing(release),
             plan: definition.plan.clone(),
             trigger: Trigger::Person,

@@ -69,7 +69,7 @@ pub(super) async fn adopt(
     let release = release::adopted(&definition, Adopts { stack, output }, version);
     let command = Ask::Deploy {
         key,
-        order: None,
+        build_number: None,
         release: ReleaseDraft::New(release),
         plan: definition.plan.clone(),
         trigger: Trigger::Person,

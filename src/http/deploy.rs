@@ -55,7 +55,7 @@ pub(super) async fn deploy(
         app.pipelines.get(&entry.id.pipeline).ok_or_else(|| Problem::not_found("there is no such pipeline"))?;
     // A number counts whoever says it: build servers deploy by the command line as well. The counts of several jobs say
     // nothing about which build is older; an announced one has lost its number by now.
-    let order = build.number.filter(|_| trigger == Trigger::Build || pipeline.webhook.jobs.len() <= 1);
+    let build_number = build.number.filter(|_| trigger == Trigger::Build || pipeline.webhook.jobs.len() <= 1);
     let release = release::of_build(pipeline, entry, &build, &app.secrets);
     let release = match release {
         Ok(release) => ReleaseDraft::New(release),
@@ -68,15 +68,17 @@ pub(super) async fn deploy(
             };
         }
     };
-    let command = Ask::Deploy { key, order, release, plan: entry.plan.clone(), trigger };
+    let command = Ask::Deploy { key, build_number, release, plan: entry.plan.clone(), trigger };
     let before = app.journal.state(&entry.id);
     match app.journal.command(&entry.id, by, app.clock.now(), command).await {
-        Err(CommandError::Refused(Refusal::Duplicate(number))) => Ok(known_build(app, entry, (&key, order), number)),
-        Err(CommandError::Refused(Refusal::Stale { order, newest })) => {
+        Err(CommandError::Refused(Refusal::Duplicate(number))) => {
+            Ok(known_build(app, entry, (&key, build_number), number))
+        }
+        Err(CommandError::Refused(Refusal::Stale { build_number, newest })) => {
             let by = app.journal.state(&entry.id).deployment_of_build(newest);
             let by = by.map(|number| format!("{}/{number}", entry.id));
             let named = by.as_ref().map_or_else(String::new, |by| format!(" as {by}"));
-            let why = format!("build {order} is older than build {newest}, which was accepted before{named}");
+            let why = format!("build {build_number} is older than build {newest}, which was accepted before{named}");
             let reset = format!("`pointsman builds reset {} --reason REASON`", entry.id);
             if trigger != Trigger::Build {
                 let how = "leave out `build` (`--build`) to deploy it deliberately";
@@ -125,13 +127,14 @@ pub(super) fn known(state: &Environment, id: &EnvironmentId, number: Number) -> 
 fn known_build(
     app: &App,
     entry: &EnvironmentDefinition,
-    (key, order): (&Key, Option<u64>),
+    (key, build_number): (&Key, Option<u64>),
     number: Number,
 ) -> Recorded {
     let (state, id) = (app.journal.state(&entry.id), &entry.id);
-    let said = match order.filter(|_| state.deployment_of(key).is_none()) {
-        Some(order) => format!(
-            "build {order} is deployed already, as {id}/{number}; leave out `build` (`--build`) to deploy it once more"
+    let said = match build_number.filter(|_| state.deployment_of(key).is_none()) {
+        Some(build_number) => format!(
+            "build {build_number} is deployed already, as {id}/{number}; leave out `build` (`--build`) to deploy it once \
+             more"
         ),
         None => String::new(),
     };

@@ -24,7 +24,7 @@ pub(super) const FIRST: u32 = 1;
 /// The level of `event`, which comes upon the state `before`.
 pub(super) fn of(event: &Event, before: &Environment) -> u32 {
     match event {
-        Event::Accepted { number: _, key: _, order: _, release, plan, trigger, reason: _, stranger } => {
+        Event::Accepted { number: _, key: _, build_number: _, release, plan, trigger, reason: _, stranger } => {
             let terms = of_release(release).max(of_plan(plan)).max(of_trigger(*trigger));
             // The first release would refuse a number that was skipped.
             terms.max(if *stranger { 2 } else { FIRST })

@@ -29,10 +29,10 @@ impl Environment {
     pub fn apply(&mut self, entry: &Entry) -> Result<(), Illegal> {
         let at = entry.at;
         match &entry.event {
-            Event::Accepted { number, key, order, release, plan, trigger, stranger, .. } => {
+            Event::Accepted { number, key, build_number, release, plan, trigger, stranger, .. } => {
                 self.free(*number, *stranger)?;
                 self.supersede_queue(*number, at);
-                self.remember(*key, *number, *order, (release.number, *trigger));
+                self.remember(*key, *number, *build_number, (release.number, *trigger));
                 self.enqueue(*number, release, plan, *trigger, entry);
             }
             Event::Started { number } => self.start(*number, at)?,
@@ -146,8 +146,8 @@ impl Environment {
         }
     }
 
-    fn remember(&mut self, key: super::Key, number: Number, order: Option<u64>, what: (u32, Trigger)) {
-        self.count(order, number, what);
+    fn remember(&mut self, key: super::Key, number: Number, build_number: Option<u64>, what: (u32, Trigger)) {
+        self.count(build_number, number, what);
         if self.keys.len() >= Self::KEYS_KEPT {
             self.keys.drain(..Self::KEYS_KEPT / 8);
         }

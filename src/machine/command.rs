@@ -28,7 +28,7 @@ pub enum Ask {
         /// What makes it the same if it is asked for again.
         key: Key,
         /// The sender's own count of its builds, where it has one.
-        order: Option<u64>,
+        build_number: Option<u64>,
         /// What to make live.
         release: ReleaseDraft,
         /// Under which terms.
@@ -112,10 +112,12 @@ pub enum Refusal {
     #[error("this delivery was used before for another build, deployment {0}; give each build a name of its own")]
     OtherContent(Number),
     /// A newer build was accepted before.
-    #[error("build {order} is older than build {newest}, which was accepted before; deploy it by hand if it is wanted")]
+    #[error(
+        "build {build_number} is older than build {newest}, which was accepted before; deploy it by hand if it is wanted"
+    )]
     Stale {
         /// The build announced.
-        order: u64,
+        build_number: u64,
         /// The newest so far.
         newest: u64,
     },
@@ -208,9 +210,9 @@ impl Environment {
     pub fn command_above(&self, floor: u32, command: &Command, by: &str) -> Result<Event, Refusal> {
         let reason = command.reason.as_ref();
         match &command.what {
-            Ask::Deploy { key, order, release, plan, trigger } => {
+            Ask::Deploy { key, build_number, release, plan, trigger } => {
                 let last = self.last_release.max(floor);
-                self.accept((*key, *order), (release, last), plan, *trigger, reason)
+                self.accept((*key, *build_number), (release, last), plan, *trigger, reason)
             }
             Ask::Approve(number, gate) => self.approve_command(*number, *gate, by, reason),
             Ask::Abort(number, reason) => self.abort(*number, reason),
@@ -222,7 +224,7 @@ impl Environment {
             Ask::Unpin if self.pin.is_none() => Err(Refusal::Already("nothing is pinned")),
             Ask::Unpin => Ok(Event::Unpinned { reason: reason.cloned() }),
             Ask::Veto(release, reason) => Ok(Event::Vetoed { release: *release, reason: reason.clone() }),
-            Ask::ResetBuilds(_) if self.last_order.is_none() && self.orders.is_empty() => {
+            Ask::ResetBuilds(_) if self.last_build_number.is_none() && self.counted_builds.is_empty() => {
                 Err(Refusal::Already("no build with a number was accepted here, so there is nothing to reset"))
             }
             Ask::ResetBuilds(reason) => Ok(Event::BuildsReset { reason: reason.clone() }),
@@ -240,20 +242,20 @@ impl Environment {
 
     fn accept(
         &self,
-        (key, order): (Key, Option<u64>),
+        (key, build_number): (Key, Option<u64>),
         (release, last_release): (&ReleaseDraft, u32),
         plan: &Arc<Plan>,
         trigger: Trigger,
         reason: Option<&Arc<str>>,
     ) -> Result<Event, Refusal> {
         self.asked_before(key)?;
-        if let Some(number) = self.same_build(order, trigger).filter(|_| self.rules.r66()) {
+        if let Some(number) = self.same_build(build_number, trigger).filter(|_| self.rules.r66()) {
             return Err(Refusal::Duplicate(number));
         }
-        if let (Some(order), Some(newest)) = (order, self.newest_build())
-            && order < newest
+        if let (Some(build_number), Some(newest)) = (build_number, self.newest_build())
+            && build_number < newest
         {
-            return Err(Refusal::Stale { order, newest });
+            return Err(Refusal::Stale { build_number, newest });
         }
         let is_new = matches!(release, ReleaseDraft::New(_));
         let release = match release {
@@ -265,7 +267,16 @@ impl Environment {
             return Err(vetoed);
         }
         let number = self.last_number.next();
-        Ok(Event::Accepted { number, key, order, release, plan, trigger, reason: reason.cloned(), stranger: false })
+        Ok(Event::Accepted {
+            number,
+            key,
+            build_number,
+            release,
+            plan,
+            trigger,
+            reason: reason.cloned(),
+            stranger: false,
+        })
     }
 
     /// Refuses what was granted before under this key (rule R3).

@@ -32,8 +32,8 @@ pub enum Event {
         /// What makes it the same if it is asked for again.
         key: Key,
         /// The sender's own count, by which an older build is known.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        order: Option<u64>,
+        #[serde(rename = "order", default, skip_serializing_if = "Option::is_none")]
+        build_number: Option<u64>,
         /// What is to go live.
         release: Arc<Release>,
         /// Under which terms.

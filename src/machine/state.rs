@@ -24,11 +24,12 @@ pub struct Environment {
     pub(super) last_number: Number,
     pub(super) last_release: u32,
     /// The newest build announced, by the sender's own count: nothing that is numbered otherwise may raise it.
-    pub(super) last_order: Option<u64>,
+    #[serde(rename = "last_order")]
+    pub(super) last_build_number: Option<u64>,
     /// The newest builds that were accepted since: the sender's count, the deployment, its release. One that failed is
     /// taken out, and one whose release is vetoed does not count.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) orders: Vec<(u64, Number, u32)>,
+    #[serde(rename = "orders", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) counted_builds: Vec<(u64, Number, u32)>,
     /// Those of their counts that people gave: an announced build with one of these is the same build.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) by_hand: Vec<u64>,
@@ -85,10 +86,10 @@ pub struct Environment {
 
 impl Environment {
     /// How many builds back a repeated announcement is still recognised by its key. An older one is refused by its
-    /// order where the sender counts its builds.
+    /// number where the sender counts its builds.
     pub const KEYS_KEPT: usize = 1024;
     /// How many builds are remembered by their sender's count.
-    pub(super) const ORDERS_KEPT: usize = 16;
+    pub(super) const BUILDS_KEPT: usize = 16;
     /// How many ended deployments are kept at hand; the journal has them all.
     pub const ENDED_KEPT: usize = 10;
     /// How many releases are kept for cold rollbacks.

@@ -85,7 +85,7 @@ impl Environment {
         Ok(Event::Accepted {
             number,
             key,
-            order: None,
+            build_number: None,
             release,
             plan,
             trigger,

@@ -27,7 +27,7 @@ async fn records(more: Vec<Event>) -> Vec<(Arc<Record>, Arc<Environment>)> {
     let mut heard = journal.follow();
     let release = ReleaseDraft::New(Release::draft("1.4.2"));
     let (key, plan, trigger) = (Key([1; 16]), Arc::new(Plan::default()), Trigger::Person);
-    let deploy = Ask::Deploy { key, order: None, release, plan, trigger };
+    let deploy = Ask::Deploy { key, build_number: None, release, plan, trigger };
     journal.command(&id(), "ann", Millis(1000), deploy).await.expect("accepted");
     let (number, generation) = (Number(1), Generation(1));
     let before = [

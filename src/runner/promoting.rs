@@ -107,7 +107,7 @@ async fn ask(
     let command = Ask::Deploy {
         key: key(number),
         // The order is the sender's count of its builds, which this environment may have seen; a release is not one.
-        order: None,
+        build_number: None,
         release,
         plan: promotion.plan.clone(),
         trigger: Trigger::Rule,

@@ -104,7 +104,7 @@ mod tests {
                 told.happens(Event::Accepted {
                     number,
                     key,
-                    order: None,
+                    build_number: None,
                     release,
                     plan,
                     trigger,

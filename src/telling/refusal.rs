@@ -43,7 +43,7 @@ mod tests {
         vec![
             Refusal::Duplicate(number),
             Refusal::OtherContent(number),
-            Refusal::Stale { order: 16, newest: 17 },
+            Refusal::Stale { build_number: 16, newest: 17 },
             Refusal::NotUnderWay { number, ended: Some(DeploymentState::Failed) },
             Refusal::NotUnderWay { number, ended: None },
             wrong("it is live; roll it back instead"),

@@ -262,7 +262,16 @@ mod tests {
         let (number, trigger) = (Number(number), Trigger::Person);
         told(
             state,
-            [Event::Accepted { number, key, order: None, release, plan, trigger, reason: None, stranger: false }],
+            [Event::Accepted {
+                number,
+                key,
+                build_number: None,
+                release,
+                plan,
+                trigger,
+                reason: None,
+                stranger: false,
+            }],
         );
     }
 

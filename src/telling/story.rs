@@ -146,7 +146,7 @@ mod tests {
             Event::Accepted {
                 number,
                 key,
-                order: None,
+                build_number: None,
                 release,
                 plan,
                 trigger: Trigger::Build,

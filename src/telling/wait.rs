@@ -329,7 +329,7 @@ mod tests {
         let (generation, trigger) = (Generation(number.into()), Trigger::Person);
         let number = Number(number);
         for event in [
-            Event::Accepted { number, key, order: None, release, plan, trigger, reason: None, stranger: false },
+            Event::Accepted { number, key, build_number: None, release, plan, trigger, reason: None, stranger: false },
             Event::Started { number },
             Event::Provisioned { number },
             Event::Checked { number },

@@ -69,7 +69,7 @@ async fn the_same_build_announced_again_is_the_same_deployment() {
     assert_eq!(t.announce("v1", 7).await, Err(Refusal::Duplicate(first)));
     t.settle().await;
     assert_eq!(t.announce("v1", 7).await, Err(Refusal::Duplicate(first)));
-    assert_eq!(t.announce("v0", 6).await, Err(Refusal::Stale { order: 6, newest: 7 }));
+    assert_eq!(t.announce("v0", 6).await, Err(Refusal::Stale { build_number: 6, newest: 7 }));
     t.assert_live("v1");
 }
 

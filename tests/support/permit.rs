@@ -17,7 +17,7 @@ pub fn permit(number: u32) -> RetirePermit {
         let release = Release { number: n, ..Release::draft("v") };
         let deploy = Ask::Deploy {
             key: Key([u8::try_from(n).expect("few"); 16]),
-            order: None,
+            build_number: None,
             release: ReleaseDraft::New(release),
             plan: Arc::new(Plan::default()),
             trigger: Trigger::Build,

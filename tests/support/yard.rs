@@ -152,11 +152,12 @@ impl Yard {
         self.deploy(ReleaseDraft::Existing(release), self.pushed).await.unwrap()
     }
 
-    async fn deploy(&self, release: ReleaseDraft, order: u64) -> Result<Number, Refusal> {
+    async fn deploy(&self, release: ReleaseDraft, build_number: u64) -> Result<Number, Refusal> {
         let mut key = [0; 16];
-        key[..8].copy_from_slice(&order.to_le_bytes());
+        key[..8].copy_from_slice(&build_number.to_le_bytes());
         let plan = Arc::new(self.plan.clone());
-        let deploy = Ask::Deploy { key: Key(key), order: Some(order), release, plan, trigger: Trigger::Build };
+        let deploy =
+            Ask::Deploy { key: Key(key), build_number: Some(build_number), release, plan, trigger: Trigger::Build };
         self.command(deploy).await?;
         Ok(self.now().last_number())
     }

@@ -49,7 +49,7 @@ async fn an_adoption_under_way_names_its_stack() {
     let accepted = Event::Accepted {
         number,
         key,
-        order: None,
+        build_number: None,
         release,
         plan,
         trigger: Trigger::Person,

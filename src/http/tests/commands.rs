@@ -37,7 +37,7 @@ fn every_refusal_names_a_command_that_there_is() {
     let all = [
         Refusal::Duplicate(number),
         Refusal::OtherContent(number),
-        Refusal::Stale { order: 1, newest: 2 },
+        Refusal::Stale { build_number: 1, newest: 2 },
         Refusal::NotUnderWay { number, ended: None },
         wrong("it is live; roll it back instead"),
         wrong("abort it: that puts the traffic back"),

@@ -67,7 +67,7 @@ async fn a_gate_that_opens_by_itself_says_what_keeps_it_shut() {
     let gate = Gate { timeout: Millis(60_000), otherwise: Otherwise::Approve, by: Vec::new(), not_the_asker: false };
     let deploy = Ask::Deploy {
         key: Key([1; 16]),
-        order: None,
+        build_number: None,
         release: ReleaseDraft::New(Release::draft("v1")),
         plan: Arc::new(Plan { before_provisioning: Some(gate), ..Plan::default() }),
         trigger: Trigger::Build,

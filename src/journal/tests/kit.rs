@@ -195,7 +195,7 @@ pub(super) fn environment(name: &str) -> EnvironmentId {
 pub(super) fn deploy(key: u64) -> Ask {
     let (key, plan) = (Key((u128::from(key)).to_be_bytes()), Arc::new(Plan::default()));
     let release = ReleaseDraft::New(Release::draft("v1"));
-    Ask::Deploy { key, order: None, release, plan, trigger: Trigger::Build }
+    Ask::Deploy { key, build_number: None, release, plan, trigger: Trigger::Build }
 }
 
 pub(super) fn ask(environment: &EnvironmentId, command: impl Into<Command>) -> Request {
@@ -234,11 +234,11 @@ fn accepted(number: u32, gate: bool) -> Event {
     let parameters = [("greeting".into(), "h\u{e4}llo \"you\"\n".into())].into();
     let (commit, link) = (Some("3f2c1e".into()), Some("https://ci.example/job/7".into()));
     let release = Release { number, parameters, commit, link, ..Release::draft(&format!("v{number}")) };
-    let (key, order, trigger) = (Key([number as u8; 16]), Some(u64::from(number)), Trigger::Build);
+    let (key, build_number, trigger) = (Key([number as u8; 16]), Some(u64::from(number)), Trigger::Build);
     Event::Accepted {
         number: Number(number),
         key,
-        order,
+        build_number,
         release: Arc::new(release),
         plan,
         trigger,
@@ -261,7 +261,7 @@ fn goes_live(number: u32, generation: u64, gate: bool) -> Vec<Event> {
 fn stranger(number: u32) -> Event {
     match accepted(number, false) {
         Event::Accepted { number, key, release, plan, trigger, reason, .. } => {
-            Event::Accepted { number, key, order: None, release, plan, trigger, reason, stranger: true }
+            Event::Accepted { number, key, build_number: None, release, plan, trigger, reason, stranger: true }
         }
         other => other,
     }
@@ -289,7 +289,7 @@ fn from_git(number: u32) -> Vec<Event> {
     let (key, trigger, release) = (Key([number as u8; 16]), Trigger::Rule, Arc::new(release));
     let number = Number(number);
     vec![
-        Event::Accepted { number, key, order: Some(10), release, plan, trigger, reason: None, stranger: false },
+        Event::Accepted { number, key, build_number: Some(10), release, plan, trigger, reason: None, stranger: false },
         Event::Started { number },
         Event::DefinitionFrozen { number, definition: "ab".repeat(32).into() },
         Event::Provisioned { number },

@@ -138,7 +138,7 @@ pub(super) fn start(config: &Config) -> Arc<Core> {
             Event::Accepted {
                 number,
                 key,
-                order: None,
+                build_number: None,
                 release,
                 plan,
                 trigger: Trigger::Build,

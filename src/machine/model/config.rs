@@ -88,7 +88,7 @@ pub(super) struct Config {
     pub(super) controllers: usize,
     pub(super) builds: u8,
     /// Webhooks carry the sender's own count.
-    pub(super) ordered: bool,
+    pub(super) numbered: bool,
     /// Which delivery of a build is a person's instead, under a name of its own, counted from the last one; 0: none.
     pub(super) by_hand: u8,
     /// Deployment 1 is live at the start.

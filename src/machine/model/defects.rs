@@ -330,14 +330,14 @@ const DEFECTS: [Defect; 67] = [
         "R66 a build that a person deployed by its number is the one that is announced with it",
         "4. an ack",
         &[66],
-        Config { ordered: true, by_hand: 2, ..PLAIN },
+        Config { numbered: true, by_hand: 2, ..PLAIN },
         Budget { hooks: [2, 0, 0], ..B },
     ),
     defect(
         "R66 ... and the other way round",
         "4. an ack",
         &[66],
-        Config { ordered: true, by_hand: 1, ..PLAIN },
+        Config { numbered: true, by_hand: 1, ..PLAIN },
         Budget { hooks: [2, 0, 0], ..B },
     ),
     defect(

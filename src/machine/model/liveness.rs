@@ -92,7 +92,7 @@ fn every_run_ends_cleanly() {
             away: one(b.away),
             ..NOTHING_WRONG
         };
-        let builds = if world.ordered { world.builds } else { 1 };
+        let builds = if world.numbered { world.builds } else { 1 };
         let (states, longest) = every_run_ends(&Config { budget, builds, ..world });
         println!("{}: {states} states, the longest run has {longest} steps", world.name);
     }

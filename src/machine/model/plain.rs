@@ -32,7 +32,7 @@ pub(super) const PLAIN: Config = Config {
     name: "plain",
     controllers: 1,
     builds: 1,
-    ordered: false,
+    numbered: false,
     by_hand: 0,
     live_at_start: true,
     unknown_at_start: false,

@@ -117,7 +117,7 @@ impl Pair {
     }
 
     fn deploy(&self, key: Key, release: ReleaseDraft, trigger: Trigger) -> Ask {
-        Ask::Deploy { key, order: None, release, plan: self.config().plan(), trigger }
+        Ask::Deploy { key, build_number: None, release, plan: self.config().plan(), trigger }
     }
 
     fn wish(&self, s: &State, action: Action) -> (Place, Ask) {

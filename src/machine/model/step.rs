@@ -154,7 +154,7 @@ impl Config {
 
     fn hook(&self, w: &mut World, c: usize, build: u8) {
         w.left.hooks[usize::from(build)] -= 1;
-        let order = self.ordered.then(|| u64::from(build) + 1);
+        let build_number = self.numbered.then(|| u64::from(build) + 1);
         let adopts = (build < self.adopts).then(canon::adopts);
         let by_hand = self.by_hand == w.left.hooks[usize::from(build)] + 1;
         let mut key = [build + 1; 16];
@@ -164,7 +164,7 @@ impl Config {
         }
         let command = Ask::Deploy {
             key: Key(key),
-            order,
+            build_number,
             release: ReleaseDraft::New(Release { adopts, ..canon::draft(self) }),
             plan: self.plan(),
             trigger: if by_hand { Trigger::Person } else { Trigger::Build },

@@ -38,7 +38,7 @@ const SMALL: [Config; 27] = [
     Config { fenced: false, long_requests: true, budget: Budget { blind: 1, repeat: 1, ..B }, ..PLAIN },
     Config {
         builds: 2,
-        ordered: true,
+        numbered: true,
         gate_cutover: Some(Otherwise::Abort),
         budget: Budget { hooks: [2, 1, 0], ..B },
         ..PLAIN

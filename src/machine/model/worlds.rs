@@ -78,7 +78,7 @@ pub(super) const WORLDS: [Config; 65] = [
     Config {
         name: "two builds at gates",
         builds: 2,
-        ordered: true,
+        numbered: true,
         people: People::All,
         gate_cutover: Some(Otherwise::Abort),
         budget: Budget { wishes: 0, ..NOTHING_WRONG },
@@ -86,7 +86,7 @@ pub(super) const WORLDS: [Config; 65] = [
     },
     Config {
         name: "a build that is announced and deployed by hand",
-        ordered: true,
+        numbered: true,
         by_hand: 2,
         budget: Budget { hooks: [2, 0, 0], ..NOTHING_WRONG },
         ..PLAIN
@@ -183,7 +183,7 @@ pub(super) const WORLDS: [Config; 65] = [
         name: "definitions from git, two builds",
         source: Repository::Answers,
         builds: 2,
-        ordered: true,
+        numbered: true,
         retain: Retain::None,
         budget: Budget { wishes: 0, ..NOTHING_WRONG },
         ..PLAIN
@@ -199,7 +199,7 @@ pub(super) const WORLDS: [Config; 65] = [
         name: "definitions from a repository that never answers",
         source: Repository::Silent,
         builds: 2,
-        ordered: true,
+        numbered: true,
         retain: Retain::None,
         budget: Budget { wishes: 1, crash: 1, ..NOTHING_WRONG },
         ..PLAIN
@@ -392,7 +392,7 @@ pub(super) const WORLDS: [Config; 65] = [
         fenced: false,
         always_on: true,
         builds: 2,
-        ordered: true,
+        numbered: true,
         budget: Budget { wishes: 1, ..NOTHING_WRONG },
         ..PLAIN
     },

@@ -7,7 +7,7 @@ fn adopt(name: u8, plan: &Plan) -> Ask {
     let adopts = Some(Arc::new(Adopts { stack: text("classic"), output: None }));
     let release = ReleaseDraft::New(Release { adopts, ..Release::draft("v0") });
     let (key, plan) = (Key([name; 16]), Arc::new(plan.clone()));
-    Ask::Deploy { key, order: None, release, plan, trigger: Trigger::Person }
+    Ask::Deploy { key, build_number: None, release, plan, trigger: Trigger::Person }
 }
 
 /// As far as the order to the front.
@@ -76,8 +76,8 @@ fn what_was_adopted_is_never_stood_up_again() {
     assert_eq!(story.env.proven().count(), 0);
     story.live(2, &Plan { retain: Retain::None, ..Plan::default() });
     story.refuses(Ask::Rollback(n(2), text("slow")), "no earlier release");
-    let Ask::Deploy { key, order, plan, trigger, .. } = build(3, &Plan::default()) else { unreachable!() };
-    let again = Ask::Deploy { key, order, release: ReleaseDraft::Existing(release), plan, trigger };
+    let Ask::Deploy { key, build_number, plan, trigger, .. } = build(3, &Plan::default()) else { unreachable!() };
+    let again = Ask::Deploy { key, build_number, release: ReleaseDraft::Existing(release), plan, trigger };
     story.refuses(again.clone(), "release 1 was adopted with its stack");
     let rule = PromotionRule { after: Millis(0) };
     let said = due(&adopted(&Plan::default()).env, &Environment::default(), rule, Millis(1_000_000));

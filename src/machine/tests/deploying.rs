@@ -48,15 +48,18 @@ fn a_newer_build_takes_the_place_of_one_that_waits() {
 #[test]
 fn a_build_announced_twice_or_too_late_is_refused() {
     let mut story = Story::new();
-    let numbered = |name, order| match build(name, &Plan::default()) {
+    let numbered = |name, build_number| match build(name, &Plan::default()) {
         Ask::Deploy { key, release, plan, trigger, .. } => {
-            Ask::Deploy { key, order: Some(order), release, plan, trigger }
+            Ask::Deploy { key, build_number: Some(build_number), release, plan, trigger }
         }
         other => other,
     };
     story.ask(numbered(1, 7)).unwrap();
     assert_eq!(story.env.command(&numbered(1, 7).into(), "someone"), Err(Refusal::Duplicate(n(1))));
-    assert_eq!(story.env.command(&numbered(2, 6).into(), "someone"), Err(Refusal::Stale { order: 6, newest: 7 }));
+    assert_eq!(
+        story.env.command(&numbered(2, 6).into(), "someone"),
+        Err(Refusal::Stale { build_number: 6, newest: 7 })
+    );
     assert!(story.env.command(&numbered(2, 7).into(), "someone").is_ok());
 }
 
@@ -79,19 +82,19 @@ fn the_host_on_which_a_cutover_was_seen_is_recorded_with_it_and_stays_until_the_
     assert_eq!(story.env.front_host(), on("web2 (identity b)").as_ref());
 }
 
-fn numbered(name: u8, order: u64) -> Ask {
+fn numbered(name: u8, build_number: u64) -> Ask {
     match build(name, &Plan::default()) {
         Ask::Deploy { key, release, plan, trigger, .. } => {
-            Ask::Deploy { key, order: Some(order), release, plan, trigger }
+            Ask::Deploy { key, build_number: Some(build_number), release, plan, trigger }
         }
         other => other,
     }
 }
 
-fn by_hand(name: u8, order: u64) -> Ask {
-    match numbered(name, order) {
-        Ask::Deploy { key, order, release, plan, .. } => {
-            Ask::Deploy { key, order, release, plan, trigger: Trigger::Person }
+fn by_hand(name: u8, build_number: u64) -> Ask {
+    match numbered(name, build_number) {
+        Ask::Deploy { key, build_number, release, plan, .. } => {
+            Ask::Deploy { key, build_number, release, plan, trigger: Trigger::Person }
         }
         other => other,
     }
@@ -131,7 +134,10 @@ fn a_build_that_failed_or_is_vetoed_makes_no_other_too_old_and_a_reset_counts_fr
     assert!(matches!(story.env.command(&numbered(3, 8).into(), "someone"), Err(Refusal::Stale { .. })));
     story.ask(Ask::Veto(2, "a slip".into())).unwrap();
     assert_eq!(story.env.newest_build(), Some(7));
-    assert_eq!(story.env.command(&numbered(3, 6).into(), "someone"), Err(Refusal::Stale { order: 6, newest: 7 }));
+    assert_eq!(
+        story.env.command(&numbered(3, 6).into(), "someone"),
+        Err(Refusal::Stale { build_number: 6, newest: 7 })
+    );
     story.ask(Ask::Unveto(2)).unwrap();
     assert_eq!(story.env.newest_build(), Some(999_999_999_999_999));
     story.ask(Ask::ResetBuilds("the job was made again".into())).unwrap();

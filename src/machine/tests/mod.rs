@@ -46,7 +46,13 @@ pub(super) fn well(number: u32) -> StackView {
 
 pub(super) fn build(name: u8, plan: &Plan) -> Ask {
     let release = ReleaseDraft::New(Release::draft("v"));
-    Ask::Deploy { key: Key([name; 16]), order: None, release, plan: Arc::new(plan.clone()), trigger: Trigger::Build }
+    Ask::Deploy {
+        key: Key([name; 16]),
+        build_number: None,
+        release,
+        plan: Arc::new(plan.clone()),
+        trigger: Trigger::Build,
+    }
 }
 
 impl Story {

@@ -82,8 +82,8 @@ fn hold_stops_builds_but_not_people() {
     assert_eq!((&*hold.by, &*hold.reason), ("test", "freeze"));
     story.ask(build(1, &Plan::default())).unwrap();
     assert_eq!(story.tick(), None);
-    let Ask::Deploy { order, release, plan, .. } = build(2, &Plan::default()) else { unreachable!() };
-    story.ask(Ask::Deploy { key: Key([2; 16]), order, release, plan, trigger: Trigger::Person }).unwrap();
+    let Ask::Deploy { build_number, release, plan, .. } = build(2, &Plan::default()) else { unreachable!() };
+    story.ask(Ask::Deploy { key: Key([2; 16]), build_number, release, plan, trigger: Trigger::Person }).unwrap();
     assert_eq!(story.tick(), Some(Event::Started { number: n(2) }));
     story.ask(Ask::Resume).unwrap();
     assert!(story.env.hold().is_none());
@@ -106,8 +106,8 @@ fn a_pin_lets_only_its_release_pass() {
 fn a_pin_stops_people_too() {
     let mut story = Story::new();
     story.ask(Ask::Pin(9)).unwrap();
-    let Ask::Deploy { order, release, plan, .. } = build(1, &Plan::default()) else { unreachable!() };
-    story.ask(Ask::Deploy { key: Key([1; 16]), order, release, plan, trigger: Trigger::Person }).unwrap();
+    let Ask::Deploy { build_number, release, plan, .. } = build(1, &Plan::default()) else { unreachable!() };
+    story.ask(Ask::Deploy { key: Key([1; 16]), build_number, release, plan, trigger: Trigger::Person }).unwrap();
     assert_eq!(story.tick(), None);
 }
 
@@ -121,8 +121,9 @@ fn a_vetoed_release_is_refused_and_taken_out_of_the_queue() {
     story.ask(Ask::Veto(2, text("big leak"))).unwrap();
     assert_eq!(story.env.vetoes().len(), 1);
     let release = story.env.release_of(n(2)).unwrap().clone();
-    let Ask::Deploy { order, plan, trigger, .. } = build(3, &Plan::default()) else { unreachable!() };
-    let again = Ask::Deploy { key: Key([3; 16]), order, release: ReleaseDraft::Existing(release), plan, trigger };
+    let Ask::Deploy { build_number, plan, trigger, .. } = build(3, &Plan::default()) else { unreachable!() };
+    let again =
+        Ask::Deploy { key: Key([3; 16]), build_number, release: ReleaseDraft::Existing(release), plan, trigger };
     story.refuses(again.clone(), "release 2 is vetoed: big leak");
     story.ask(Ask::Unveto(2)).unwrap();
     story.refuses(Ask::Unveto(2), "not vetoed");

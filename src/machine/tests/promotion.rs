@@ -19,7 +19,7 @@ fn ask(to: &mut Story, from: &Story, trigger: Trigger) -> Number {
     let release = from.env.live().unwrap().release.clone();
     let key = if trigger == Trigger::Rule { key(release.number) } else { Key([99; 16]) };
     let (release, plan) = (ReleaseDraft::Existing(release), Arc::new(Plan::default()));
-    to.ask(Ask::Deploy { key, order: None, release, plan, trigger }).unwrap();
+    to.ask(Ask::Deploy { key, build_number: None, release, plan, trigger }).unwrap();
     to.env.last_number()
 }
 
@@ -125,7 +125,7 @@ fn each_reason_is_a_sentence() {
 fn what_ci_counted_here_once_is_no_order_of_releases() {
     let (mut from, mut to) = (Story::new(), Story::new());
     let Ask::Deploy { key, release, plan, trigger, .. } = build(1, &Plan::default()) else { unreachable!() };
-    to.ask(Ask::Deploy { key, order: Some(5000), release, plan, trigger }).unwrap();
+    to.ask(Ask::Deploy { key, build_number: Some(5000), release, plan, trigger }).unwrap();
     from.live(1, &Plan::default());
     from.live(2, &Plan::default());
     assert!(matches!(says(&from, &to, 3600), Due::Now(release) if release.number == 2));
@@ -144,6 +144,6 @@ fn a_new_release_is_numbered_above_those_of_the_pipelines_other_environments() {
     assert_eq!(number(story.env.command_above(0, &build(2, &Plan::default()).into(), "test")), 2);
     let release = Arc::new(Release { number: 3, ..Release::draft("v") });
     let (key, plan, trigger) = (Key([3; 16]), Arc::new(Plan::default()), Trigger::Person);
-    let there = Ask::Deploy { key, order: None, release: ReleaseDraft::Existing(release), plan, trigger };
+    let there = Ask::Deploy { key, build_number: None, release: ReleaseDraft::Existing(release), plan, trigger };
     assert_eq!(number(story.env.command_above(7, &there.into(), "test")), 3, "what has a number keeps it");
 }

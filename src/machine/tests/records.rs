@@ -65,8 +65,8 @@ fn the_same_release_is_found_good_only_once() {
     let mut story = Story::new();
     story.live(1, &Plan::default());
     let release = ReleaseDraft::Existing(story.env.release_of(n(1)).unwrap().clone());
-    let Ask::Deploy { order, plan, trigger, .. } = build(2, &Plan::default()) else { unreachable!() };
-    let again = Ask::Deploy { key: Key([2; 16]), order, release, plan, trigger };
+    let Ask::Deploy { build_number, plan, trigger, .. } = build(2, &Plan::default()) else { unreachable!() };
+    let again = Ask::Deploy { key: Key([2; 16]), build_number, release, plan, trigger };
     story.ask(again.clone()).unwrap();
     story.tick().unwrap();
     story.stacks(&[well(1), well(2)]).tick().unwrap();

@@ -9,7 +9,7 @@ fn from_git(version: &str) -> Release {
 
 fn announce(name: u8, plan: Plan) -> Ask {
     let release = ReleaseDraft::New(from_git("v"));
-    Ask::Deploy { key: Key([name; 16]), order: None, release, plan: Arc::new(plan), trigger: Trigger::Build }
+    Ask::Deploy { key: Key([name; 16]), build_number: None, release, plan: Arc::new(plan), trigger: Trigger::Build }
 }
 
 fn awaiting(name: u8) -> Story {
@@ -147,7 +147,7 @@ fn a_promoted_release_awaits_the_definition_of_its_new_environment() {
     let mut story = Story::new();
     let (key, plan) = (Key([1; 16]), Arc::new(Plan::default()));
     let release = ReleaseDraft::Existing(Arc::new(release));
-    story.ask(Ask::Deploy { key, order: None, release, plan, trigger: Trigger::Person }).unwrap();
+    story.ask(Ask::Deploy { key, build_number: None, release, plan, trigger: Trigger::Person }).unwrap();
     story.tick().unwrap();
     assert_eq!(story.effects(), [Effect::Freeze(n(1))]);
     kept(&mut story, "prod's");

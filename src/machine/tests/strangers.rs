@@ -156,7 +156,7 @@ fn only_a_stranger_is_adopted_and_only_while_nothing_else_goes_on() {
     let adopts = Some(Arc::new(Adopts { stack: text("classic"), output: None }));
     let release = ReleaseDraft::New(Release { adopts, ..Release::draft("v0") });
     let (key, plan, trigger) = (Key([1; 16]), Arc::new(plan), Trigger::Person);
-    story.ask(Ask::Deploy { key, order: None, release, plan, trigger }).unwrap();
+    story.ask(Ask::Deploy { key, build_number: None, release, plan, trigger }).unwrap();
     story.tick().unwrap();
     story.ask(Ask::Abort(n(1), text("no"))).unwrap();
     story.refuses(adopt(1, 7, &Plan::default()), "was let go, so it is somebody else's");

@@ -27,7 +27,7 @@ fn accepted(number: u32, plan: Plan) -> Event {
     let release = Arc::new(Release { number, ..Release::draft(&format!("1.4.{number}")) });
     let (key, number) = (Key([u8::try_from(number).expect("small"); 16]), Number(number));
     let (plan, trigger) = (Arc::new(plan), Trigger::Person);
-    Event::Accepted { number, key, order: None, release, plan, trigger, reason: None, stranger: false }
+    Event::Accepted { number, key, build_number: None, release, plan, trigger, reason: None, stranger: false }
 }
 
 /// Deployment 2, up to the order to the front of generation 2.
