@@ -17,6 +17,7 @@ pub mod journal;
 mod log_file;
 pub mod machine;
 pub mod notify;
+mod outgoing;
 pub mod pipelines;
 mod program;
 mod random;

@@ -200,6 +200,7 @@ fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
         "descriptors",
         "holder",
         "log_file",
+        "outgoing",
         "random",
         "signals",
         "text",
@@ -255,7 +256,7 @@ fn no_driver_is_named_outside_of_its_registry() {
 #[test]
 fn checks_reach_only_the_addresses_that_are_handed_in() {
     let all = sources();
-    let known = ["checks", "machine", "clock", "text", "units", "program"];
+    let known = ["checks", "machine", "clock", "text", "units", "program", "outgoing"];
     assert_none("a check knows where else to ask", &foreign(&all, "src/checks", &known));
     let names = ["lookup_host", "ToSocketAddrs", "to_socket_addrs"];
     assert_none("a check looks names up", &lines_with("src/checks", &names));
@@ -264,7 +265,7 @@ fn checks_reach_only_the_addresses_that_are_handed_in() {
 #[test]
 fn hooks_know_what_they_run_and_nothing_else() {
     let all = sources();
-    let known = ["hooks", "machine", "clock", "program", "text", "checks::StatusSet"];
+    let known = ["hooks", "machine", "clock", "program", "text", "checks::StatusSet", "outgoing"];
     assert_none("a hook looks up", &foreign(&all, "src/hooks", &known));
     let words = ["HookOrdered", "HookFinished", "hooks_ordered", ".effects("];
     assert_none("a hook decides when it is due", &lines_with("src/hooks", &words));
@@ -318,7 +319,15 @@ fn sentences_know_the_machine_and_the_facts_of_a_front_only() {
 #[test]
 fn texts_know_not_what_they_are_used_for() {
     let all = sources();
-    for place in ["src/text.rs", "src/units.rs", "src/toml_file", "src/clock.rs", "src/random.rs", "src/program.rs"] {
+    for place in [
+        "src/text.rs",
+        "src/units.rs",
+        "src/toml_file",
+        "src/clock.rs",
+        "src/random.rs",
+        "src/program.rs",
+        "src/outgoing.rs",
+    ] {
         let tools = ["machine::Millis", "text", "units", "toml_file"];
         assert_none("a tool looks up", &foreign(&all, place, &tools));
     }

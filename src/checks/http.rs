@@ -6,8 +6,10 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::OnceLock, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use reqwest::{Client, Response, redirect};
+use reqwest::{Client, Response};
 use serde::Deserialize;
+
+use crate::outgoing;
 
 /// The most of a body that is looked at.
 const BODY: usize = 64 << 10;
@@ -189,7 +191,10 @@ impl HttpCheck {
     }
 
     async fn ask(&self, endpoint: SocketAddr, limit: Duration) -> Result<(), Miss> {
-        let failed = |error: &dyn std::error::Error| Miss { expected: self.status.to_string(), got: root(error) };
+        let failed = |error: &dyn std::error::Error| Miss {
+            expected: self.status.to_string(),
+            got: short(&outgoing::root_cause(error)),
+        };
         let scheme = if self.scheme == Scheme::Https { "https" } else { "http" };
         let client = client().ok_or_else(|| Miss { expected: "a client".to_owned(), got: "none".to_owned() })?;
         // A client has one limit for connecting; a shorter one is kept by looking first.
@@ -258,15 +263,6 @@ async fn read(mut response: Response) -> Result<String, reqwest::Error> {
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-/// The innermost cause: "connection refused" says more than "error sending request".
-fn root(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    short(&cause.to_string())
-}
-
 fn short(text: &str) -> String {
     let cut: String = text.trim().chars().filter(|c| !c.is_control()).take(80).collect();
     if cut.len() < text.trim().len() { format!("{cut}...") } else { cut }
@@ -277,9 +273,7 @@ fn client() -> Option<&'static Client> {
     static CLIENT: OnceLock<Option<Client>> = OnceLock::new();
     CLIENT
         .get_or_init(|| {
-            // An error means that somebody chose one before.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            let builder = Client::builder().no_proxy().redirect(redirect::Policy::none()).referer(false).http1_only();
+            let builder = outgoing::client().no_proxy().http1_only();
             let builder =
                 builder.pool_max_idle_per_host(0).user_agent(concat!("pointsman-check/", env!("CARGO_PKG_VERSION")));
             builder.tls_danger_accept_invalid_certs(true).timeout(Duration::from_secs(300)).build().ok()

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use http::HeaderValue;
-use reqwest::{Certificate, ClientBuilder, redirect};
+use reqwest::{Certificate, ClientBuilder};
 use secrecy::SecretString;
 
 pub use self::{
@@ -22,7 +22,10 @@ pub use self::{
     connection::{Connection, Terms},
     events::{Events, Heard},
 };
-use crate::settings::{FILE, Settings};
+use crate::{
+    outgoing,
+    settings::{FILE, Settings},
+};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -68,12 +71,7 @@ impl Server {
                 "the server {base:?} is no address: write http://HOST:PORT or https://HOST, for example `pointsman status --server https://pointsman.example`"
             );
         }
-        let builder = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .http1_only()
-            .connect_timeout(CONNECT)
-            .timeout(WHOLE);
+        let builder = outgoing::client().no_proxy().http1_only().connect_timeout(CONNECT).timeout(WHOLE);
         let authority = std::env::var_os("POINTSMAN_CA_FILE").map(PathBuf::from);
         let client = if secure { trusting(builder, authority.as_deref())? } else { plain(builder)? };
         let client = client.build().context("the client cannot be made")?;
@@ -141,8 +139,6 @@ fn is_this_host(base: &str) -> bool {
 
 /// Trusts whom this host trusts, or the authority of `POINTSMAN_CA_FILE` alone.
 fn trusting(builder: ClientBuilder, authority: Option<&Path>) -> anyhow::Result<ClientBuilder> {
-    // Another one is there already only in tests, and as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let Some(file) = authority else { return Ok(builder) };
     let named = || format!("POINTSMAN_CA_FILE, {}", file.display());
     let authorities = Certificate::from_pem_bundle(&fs::read(file).with_context(named)?).with_context(named)?;

@@ -7,7 +7,7 @@ use futures_util::{
     FutureExt,
     future::{Fuse, FusedFuture},
 };
-use reqwest::{Client, redirect};
+use reqwest::Client;
 use rustix::{
     io::Errno,
     process::{Pid, Signal, WaitId, WaitIdOptions, waitid},
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     clock::after,
+    outgoing,
     program::{Group, keep_the_end, passed_on},
 };
 
@@ -171,7 +172,7 @@ async fn ask(request: &Request, redactor: &Redactor) -> Answer {
     let failed = |why: String| Answer::Final(Outcome { failed: Some(why), said: String::new() });
     let client = match client() {
         Ok(client) => client,
-        Err(error) => return failed(format!("no request can be made: {}", root(&error))),
+        Err(error) => return failed(format!("no request can be made: {}", cause(&error))),
     };
     let mut asked = client.request(method(request), &request.url);
     for (name, value) in &request.headers {
@@ -183,8 +184,8 @@ async fn ask(request: &Request, redactor: &Redactor) -> Answer {
     let mut response = match asked.send().await {
         Ok(response) => response,
         // Nothing was sent, so nothing was done.
-        Err(error) if error.is_connect() => return Answer::Again(format!("no connection: {}", root(&error))),
-        Err(error) => return failed(format!("it was asked, and gave no answer: {}", root(&error))),
+        Err(error) if error.is_connect() => return Answer::Again(format!("no connection: {}", cause(&error))),
+        Err(error) => return failed(format!("it was asked, and gave no answer: {}", cause(&error))),
     };
     let status = response.status();
     let mut said = format!("{status}\n").into_bytes();
@@ -209,17 +210,11 @@ fn method(request: &Request) -> reqwest::Method {
 }
 
 fn client() -> Result<Client, reqwest::Error> {
-    // An error means that somebody chose one before.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder().no_proxy().redirect(redirect::Policy::none()).referer(false);
-    builder.connect_timeout(CONNECT).user_agent(concat!("pointsman-hook/", env!("CARGO_PKG_VERSION"))).build()
+    let builder = outgoing::client().no_proxy().connect_timeout(CONNECT);
+    builder.user_agent(concat!("pointsman-hook/", env!("CARGO_PKG_VERSION"))).build()
 }
 
-/// The innermost cause: "connection refused" says more than "error sending request".
-fn root(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string().chars().filter(|c| !c.is_control()).take(200).collect()
+/// The innermost cause, short.
+fn cause(error: &dyn Error) -> String {
+    outgoing::root_cause(error).chars().filter(|c| !c.is_control()).take(200).collect()
 }

@@ -13,7 +13,7 @@ use super::{
     answer::{Answer, Anything, ClientError, Raw, Told},
     events::Events,
 };
-use crate::{access::proof::proves, clock::Clock, random};
+use crate::{access::proof::proves, clock::Clock, outgoing::root_cause, random};
 
 /// The pauses before a request is sent again of which it is not known whether it arrived.
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1500)];
@@ -182,18 +182,10 @@ impl Connection {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> ClientError {
-        self.broken(&if error.is_timeout() { "no answer in time".to_owned() } else { innermost(error) })
+        self.broken(&if error.is_timeout() { "no answer in time".to_owned() } else { root_cause(error) })
     }
 
     fn broken(&self, why: &str) -> ClientError {
         ClientError::Unreachable { base: self.base.clone(), why: why.to_owned() }
     }
-}
-
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

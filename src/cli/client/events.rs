@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{answer::ClientError, connection::innermost};
+use super::answer::ClientError;
+use crate::outgoing::root_cause;
 
 /// The controller says something at least every 15 s: after so long it is gone.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -48,7 +49,7 @@ impl Events {
             }
             let chunk = tokio::time::timeout(SILENCE, self.response.chunk()).await;
             let chunk = chunk.map_err(|_| broken(format!("silent for {} s", SILENCE.as_secs())))?;
-            match chunk.map_err(|error| broken(innermost(&error)))? {
+            match chunk.map_err(|error| broken(root_cause(&error)))? {
                 Some(bytes) => self.buffer.extend_from_slice(&bytes),
                 None => return Ok(None),
             }

@@ -17,7 +17,7 @@ use super::{
     keystone::{Session, sign_in},
     settings::Settings,
 };
-use crate::{clock::Stopwatch, machine::Millis, stacks::StepError, text::excerpt};
+use crate::{clock::Stopwatch, machine::Millis, outgoing::root_cause, stacks::StepError, text::excerpt};
 
 /// How long connecting may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
@@ -254,13 +254,9 @@ fn pause(said: &str, now: Option<Millis>) -> Option<Duration> {
     seconds.or_else(until).map(|pause| pause.min(PEACE))
 }
 
-/// The innermost cause: "Connection refused" says more than "error sending request".
+/// The innermost cause in one line, or that time was over.
 pub(super) fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    if error.is_timeout() { "no answer in time".to_owned() } else { one_line(&cause.to_string()) }
+    if error.is_timeout() { "no answer in time".to_owned() } else { one_line(&root_cause(error)) }
 }
 
 /// People and the journal get one line.

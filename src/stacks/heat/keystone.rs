@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use reqwest::{Certificate, Client as Http, ClientBuilder, Identity, StatusCode, Url, redirect::Policy};
+use reqwest::{Certificate, Client as Http, Identity, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use super::{
     client::{ACT, CONNECT, Failure, cause, message},
     credentials::{Credentials, Domain, Named, Project, Tls, User, Way},
 };
+use crate::outgoing;
 
 /// A token, and what came with it.
 pub(super) struct Session {
@@ -110,12 +111,10 @@ fn are_those(user: &User, told: &Known, project: &Known) -> Result<(), Failure> 
 }
 
 fn client(tls: &Tls) -> Result<Http, String> {
-    // An error means that somebody chose one before.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let read = |path: &Path| fs::read(path).map_err(|cause| format!("{} cannot be read: {cause}", path.display()));
     let bad = |path: &Path, error: &reqwest::Error| format!("{}: {}", path.display(), cause(error));
     // A redirect would turn a DELETE into a GET that succeeds.
-    let mut http = ClientBuilder::new().connect_timeout(CONNECT).timeout(ACT).redirect(Policy::none());
+    let mut http = outgoing::client().connect_timeout(CONNECT).timeout(ACT);
     if let Some(path) = &tls.cacert {
         let found = Certificate::from_pem_bundle(&read(path)?).map_err(|error| bad(path, &error))?;
         if found.is_empty() {

@@ -2,19 +2,17 @@
 
 use std::{fs, time::Duration};
 
-use reqwest::{Certificate, Client, redirect};
+use reqwest::Certificate;
 
 use super::{settings::Public, slots::parse_label};
-use crate::{machine::StackName, stacks::StepError};
+use crate::{machine::StackName, outgoing, stacks::StepError};
 
 /// Which stack answers. Everything that is no answer of a stack is an error that says what came instead.
 pub(super) async fn ask(public: &Public, limit: Duration) -> Result<StackName, StepError> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let url = &public.url;
     let no_client = |error: reqwest::Error| StepError::Refused(format!("front.public: {error}"));
-    let mut client = Client::builder()
+    let mut client = outgoing::client()
         .user_agent("pointsman")
-        .redirect(redirect::Policy::none())
         .no_proxy()
         .pool_max_idle_per_host(0)
         .tls_danger_accept_invalid_certs(public.insecure_tls)
@@ -29,7 +27,7 @@ pub(super) async fn ask(public: &Public, limit: Duration) -> Result<StackName, S
         client = client.tls_certs_only(list);
     }
     let request = client.build().map_err(no_client)?.get(url.clone()).header("x-pointsman-probe", "1");
-    let answer = request.send().await.map_err(|error| unanswered(url, public, &innermost(&error)))?;
+    let answer = request.send().await.map_err(|error| unanswered(url, public, &outgoing::root_cause(&error)))?;
     let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
     header("x-pointsman-stack").and_then(parse_label).ok_or_else(|| {
         let status = answer.status().as_u16();
@@ -56,12 +54,4 @@ fn unanswered(url: &reqwest::Url, public: &Public, why: &str) -> StepError {
         ));
     }
     StepError::Unavailable(format!("the front's public address {url} does not answer: {why}"))
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
