@@ -98,7 +98,7 @@ async fn app(folder: &Path) -> Arc<App> {
         board: Board::default(),
         instances: Instances::default(),
         clock: Clock::real(),
-        access: Access::new(TOKEN.as_bytes().to_vec().into(), folder),
+        access: Access::new(TOKEN.as_bytes().to_vec().into(), folder, Default::default()),
         limits: Limits::new(Rates::default(), Vec::new()),
         mirrors: HashMap::new(),
         answers: Answers::default(),

@@ -1,13 +1,14 @@
 //! `pointsman.toml`: how the controller itself is run. It must not know what is in the pipelines.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use crate::{
-    access::limits::Rates,
+    access::{limits::Rates, sessions::Ends},
     pipelines::{Program, SecretSource, program, secret},
     toml_file::{Document, Mistake, Table},
     units::{parse_address, parse_ip},
@@ -18,8 +19,9 @@ pub const FILE: &str = "pointsman.toml";
 
 /// The keys of the file and of its tables; `docs/running.md` explains each.
 const KEYS: &[&str] = &["pipelines", "state", "on_trouble", "server", "log"];
-const SERVER: &[&str] = &["listen", "token", "connections", "limits", "proxies"];
+const SERVER: &[&str] = &["listen", "token", "connections", "limits", "proxies", "public", "sessions"];
 const LIMITS: &[&str] = &["webhooks", "failures"];
+const SESSIONS: &[&str] = &["idle", "after"];
 const LOG: &[&str] = &["format", "filter"];
 
 /// How the controller is run. Paths are meant from the folder of the file.
@@ -51,6 +53,39 @@ pub struct Server {
     pub limits: Rates,
     /// Proxies before this server, whose `X-Forwarded-For` is believed when failures are counted.
     pub proxies: Vec<IpAddr>,
+    /// Where people reach the page, by TLS: its host, and its port where that is not 443. `None`: on this host only.
+    pub public: Option<Public>,
+    /// When a session ends by itself.
+    pub sessions: Ends,
+}
+
+/// The address of the page for people, `https://HOST` or `https://HOST:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Public(String);
+
+impl Public {
+    /// Returns host and port as a browser's `Host` header has them.
+    pub fn authority(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Public {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "it must be an address without a path, for example \"https://pointsman.example\"";
+        let authority = text.strip_prefix("https://").ok_or(wrong)?.trim_end_matches('/');
+        let authority = authority.strip_suffix(":443").unwrap_or(authority);
+        let whole = authority.parse::<http::uri::Authority>().map_err(|_| wrong)?;
+        if whole.host().is_empty() || authority.contains('@') { Err(wrong) } else { Ok(Self(authority.to_lowercase())) }
+    }
+}
+
+impl fmt::Display for Public {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "https://{}", self.0)
+    }
 }
 
 /// How the log is written.
@@ -84,6 +119,8 @@ impl Settings {
                 connections: 1024,
                 limits: Rates::default(),
                 proxies: Vec::new(),
+                public: None,
+                sessions: Ends::default(),
             },
             log: Log { format: LogFormat::Text, filter: "info".to_owned() },
         }
@@ -153,6 +190,15 @@ impl Server {
         for proxy in table.get("proxies").and_then(|v| v.list()).unwrap_or_default() {
             self.proxies.extend(proxy.parsed(parse_ip).map(|ip| ip.to_canonical()));
         }
+        if let Some(value) = table.get("public") {
+            self.public = value.parsed(str::parse);
+        }
+        if let Some(sessions) = table.get("sessions").and_then(|v| v.table()) {
+            sessions.only(SESSIONS);
+            let length = |key: &str| sessions.get(key).and_then(|v| v.some_duration());
+            self.sessions.idle = length("idle").unwrap_or(self.sessions.idle);
+            self.sessions.after = length("after").unwrap_or(self.sessions.after);
+        }
         if let Some(limits) = table.get("limits").and_then(|v| v.table()) {
             limits.only(LIMITS);
             let rate = |key: &str| limits.get(key).and_then(|v| v.parsed(str::parse));
@@ -181,7 +227,9 @@ mod tests {
     #[test]
     fn the_page_explains_every_key_and_no_other() {
         let mut page = explained(include_str!("../docs/running.md"));
-        for (heading, keys) in [("Settings", KEYS), ("server", SERVER), ("limits", LIMITS), ("log", LOG)] {
+        for (heading, keys) in
+            [("Settings", KEYS), ("server", SERVER), ("limits", LIMITS), ("sessions", SESSIONS), ("log", LOG)]
+        {
             assert_explained(&mut page, heading, keys);
         }
     }
@@ -231,6 +279,27 @@ mod tests {
                 format!("{file}:8:10: `format` is \"xml\"; accepted: \"text\" or \"json\""),
             ]
         );
+    }
+
+    #[test]
+    fn the_public_address_is_a_host_that_speaks_tls() {
+        let public = |text: &str| parse(&format!("[server]\npublic = \"{text}\"")).map(|s| s.server.public);
+        for (text, host) in [
+            ("https://Deploy.example", "deploy.example"),
+            ("https://deploy.example:443/", "deploy.example"),
+            ("https://10.0.0.5:8443", "10.0.0.5:8443"),
+        ] {
+            assert_eq!(public(text).unwrap().unwrap().authority(), host);
+        }
+        for bad in ["http://deploy.example", "deploy.example", "https://", "https://a/b", "https://me@host"] {
+            assert!(public(bad).unwrap_err()[0].contains("an address without a path"), "{bad}");
+        }
+        let sessions = parse("[server]\nsessions = { idle = \"0s\", longest = \"1d\" }").unwrap_err();
+        assert!(
+            sessions.iter().any(|m| m.contains("unknown key `longest`; accepted here: idle, after")),
+            "{sessions:?}"
+        );
+        assert!(sessions.iter().any(|m| m.contains("`idle`")), "{sessions:?}");
     }
 
     #[test]

@@ -23,9 +23,24 @@ pub(super) enum Credential {
     Local,
     /// A token of the file.
     Token(Digest),
+    /// A session.
+    Session(Digest),
 }
 
 impl Caller {
+    /// Returns whether the local token itself proved it.
+    pub fn has_local_token(&self) -> bool {
+        self.credential == Credential::Local
+    }
+
+    /// Returns the session that proved it.
+    pub fn session(&self) -> Option<Digest> {
+        match self.credential {
+            Credential::Session(digest) => Some(digest),
+            Credential::Local | Credential::Token(_) => None,
+        }
+    }
+
     /// Allows what takes this role in this environment, or refuses it.
     ///
     /// # Errors

@@ -109,7 +109,7 @@ pub(super) fn time(value: &Value<'_, '_>) -> Option<Millis> {
     value.parsed(|text| parse_time(text).ok_or("it must be a time such as \"2026-11-21T10:14:00.000Z\""))
 }
 
-fn read_digest(text: &str) -> Result<Digest, &'static str> {
+pub(super) fn read_digest(text: &str) -> Result<Digest, &'static str> {
     let mut bytes = [0; 32];
     hex::decode_to_slice(text, &mut bytes).map_err(|_| "it must be a SHA-256 in 64 hexadecimal digits")?;
     Ok(Digest(bytes))

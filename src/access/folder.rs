@@ -8,7 +8,8 @@ use std::{
 };
 
 /// What is as secret as the folder itself.
-const SECRET: [&str; 6] = ["token", "fingerprint-key", "tokens.toml", "tokens.lock", "users.toml", "users.lock"];
+const SECRET: [&str; 7] =
+    ["token", "fingerprint-key", "tokens.toml", "tokens.lock", "users.toml", "users.lock", super::sessions::FILE];
 /// The rights of everybody but the owner.
 const OTHERS: u32 = 0o077;
 

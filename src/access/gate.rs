@@ -3,7 +3,9 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
+use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::{
@@ -12,6 +14,7 @@ use super::{
     file::Token,
     password::PasswordHash,
     role_in,
+    sessions::{Ends, Holder, Session, Sessions},
     tokens::{LENGTH, PREFIX},
     users::User,
     watched::Watched,
@@ -28,12 +31,14 @@ pub struct Access {
     made_here: bool,
     tokens: Watched<Token>,
     users: Watched<User>,
+    sessions: Sessions,
 }
 
 impl Access {
-    /// Knows the holder of the local token, and the tokens and users of this state folder.
-    pub fn new(local: SecretSlice<u8>, state: &Path) -> Self {
-        Self { local, made_here: false, tokens: Watched::at(state), users: Watched::at(state) }
+    /// Knows the holder of the local token, and the tokens, users and sessions of this state folder.
+    pub fn new(local: SecretSlice<u8>, state: &Path, ends: Ends) -> Self {
+        let (tokens, users, sessions) = (Watched::at(state), Watched::at(state), Sessions::open(state, ends));
+        Self { local, made_here: false, tokens, users, sessions }
     }
 
     /// The same, where the local token is the one that this program made for itself.
@@ -88,6 +93,48 @@ impl Access {
         known.filter(|_| good).ok_or(Refused::WrongPassword)
     }
 
+    /// Returns the sessions there are.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Returns whose session of the local token it would be. It ends when that token is another one.
+    pub fn local_holder(&self, name: &str) -> Holder {
+        Holder::Local { name: name.into(), stamp: self.local_stamp() }
+    }
+
+    /// Returns who has the session with this secret, and whether the file of sessions is to be written.
+    ///
+    /// # Errors
+    /// That there is none, or that it has ended: by time, by a person, by a change of the user's password or grants.
+    pub fn signed_in(&self, secret: &[u8], from: &str, now: Millis) -> Result<(Caller, bool), Refused> {
+        let (session, due) = self.sessions.find(secret, from, now).ok_or(Refused::Ended)?;
+        let grants = self.grants(&session, Millis(0), now)?;
+        let caller = Caller { by: session.holder.by(), grants, credential: Credential::Session(session.digest) };
+        Ok((caller, due))
+    }
+
+    /// What a session allows at this moment, going by files that were looked at at most `old` ago.
+    fn grants(&self, session: &Session, old: Millis, now: Millis) -> Result<Arc<[Grant]>, Refused> {
+        match &session.holder {
+            Holder::User { name, stamp } => self.users.with(now, old, |users| {
+                let user = users.iter().find(|user| user.name == *name && user.stamp() == *stamp);
+                user.map(|user| user.grants.clone()).ok_or(Refused::Ended)
+            }),
+            Holder::Local { stamp, .. } if *stamp == self.local_stamp() => {
+                Ok([Grant { role: Role::Admin, only: None }].into())
+            }
+            Holder::Local { .. } => Err(Refused::Ended),
+        }
+    }
+
+    /// Keyed with the token, so that nobody can guess a token that a person chose from the file of sessions.
+    fn local_stamp(&self) -> Digest {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.local.expose_secret()).expect("any length is a key");
+        mac.update(b"pointsman-session");
+        Digest(mac.finalize().into_bytes().into())
+    }
+
     /// Returns whether there is any user.
     ///
     /// # Errors
@@ -98,10 +145,18 @@ impl Access {
 
     /// Whether the caller of a request that goes on for long is still one; known within a second.
     pub fn still(&self, caller: &Caller, now: Millis) -> bool {
-        let Credential::Token(digest) = caller.credential else { return true };
-        let same = |token: &Token| token.is_good(now) && *caller.grants == [token.grant()];
-        let looked = self.tokens.with(now, STREAM, |tokens| Ok(find(tokens, digest).is_some_and(same)));
-        looked.unwrap_or(false)
+        match caller.credential {
+            Credential::Local => true,
+            Credential::Token(digest) => {
+                let same = |token: &Token| token.is_good(now) && *caller.grants == [token.grant()];
+                let looked = self.tokens.with(now, STREAM, |tokens| Ok(find(tokens, digest).is_some_and(same)));
+                looked.unwrap_or(false)
+            }
+            Credential::Session(digest) => {
+                let session = self.sessions.still(digest, now);
+                session.is_some_and(|session| self.grants(&session, STREAM, now).is_ok_and(|g| g == caller.grants))
+            }
+        }
     }
 
     /// Names those who have this role, or a greater one, in the environment: each once, in the order of the alphabet.

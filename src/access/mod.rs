@@ -12,6 +12,9 @@ pub mod limits;
 pub mod password;
 pub mod proof;
 #[cfg(test)]
+mod session_tests;
+pub mod sessions;
+#[cfg(test)]
 mod tests;
 mod tokens;
 pub mod users;
@@ -47,6 +50,9 @@ pub enum Refused {
         "user or password is wrong; an admin sets a new one with `pointsman user password NAME` on the controller's host"
     )]
     WrongPassword,
+    /// There is no such session, or not any more.
+    #[error("the session has ended; sign in again")]
+    Ended,
     /// The file of tokens or users is damaged, so that nobody but the holder of the local token is believed.
     #[error("no token can be checked at the moment; the controller's log says why, and `pointsman token list` as well")]
     Unreadable,

@@ -8,6 +8,7 @@ use super::{
     kept::{self, Error, Row},
     limits::{Limit, Limits, Origin, Rate, Rates, Wait},
     password::PasswordHash,
+    sessions::Ends,
     users::User,
     *,
 };
@@ -134,7 +135,7 @@ fn every_mistake_of_the_file_is_told_with_its_place() {
     assert!(mistakes(&(one("a", "1") + &one("a", "2")))[0].contains("two tokens named `a`"));
     assert!(mistakes(&(one("a", "1") + &one("b", "1")))[0].contains("`b` is the same token as one above"));
     assert!(mistakes("tokens = 7")[0].contains("must be a list"));
-    assert!(mistakes("[[tokens]\n")[0].contains("this is no TOML"));
+    assert!(mistakes("[[tokens]\n")[0].contains("not valid TOML"));
 }
 
 #[test]
@@ -204,7 +205,7 @@ fn those_who_may_are_named() {
     ] {
         kept::add(folder.path(), token).unwrap();
     }
-    let access = Access::new(b"local".to_vec().into(), folder.path());
+    let access = Access::new(b"local".to_vec().into(), folder.path(), Ends::default());
     let who = access.who_may(Role::Approver, &"shop/prod".parse().unwrap(), Millis(10)).unwrap();
     assert_eq!(who.iter().map(|name| &**name).collect::<Vec<_>>(), ["ann", "zoe"]);
 }
@@ -217,7 +218,7 @@ fn user(name: &str, password: &str, given: &[&str]) -> User {
 #[test]
 fn a_user_is_known_by_name_and_password_and_by_nothing_less() {
     let folder = tempfile::tempdir().unwrap();
-    let access = Access::new(b"local".to_vec().into(), folder.path());
+    let access = Access::new(b"local".to_vec().into(), folder.path(), Ends::default());
     assert!(!access.has_users(Millis(1)).unwrap());
     let ann = user("ann", "correct horse battery", &["deployer=shop", "approver=shop/prod,stock"]);
     kept::add(folder.path(), ann.clone()).unwrap();
@@ -260,7 +261,7 @@ fn a_damaged_file_of_users_lets_no_user_in_and_every_mistake_is_told() {
         assert!(told.iter().any(|mistake| mistake.contains(part)), "{part}: {told:#?}");
     }
     fs::write(folder.path().join(User::FILE), text).unwrap();
-    let access = Access::new(b"local".to_vec().into(), folder.path());
+    let access = Access::new(b"local".to_vec().into(), folder.path(), Ends::default());
     assert_eq!(access.user("bob", b"whatever it is", Millis(2)), Err(Refused::Unreadable));
     assert!(access.caller(b"local", None, Millis(2)).is_ok());
 }

@@ -8,6 +8,7 @@ use super::{
     kept::Row,
     name,
     password::PasswordHash,
+    sessions::Holder,
 };
 use crate::{
     machine::Millis,
@@ -29,6 +30,11 @@ pub struct User {
 }
 
 impl User {
+    /// Returns whose session it would be.
+    pub fn holder(&self) -> Holder {
+        Holder::User { name: self.name.clone(), stamp: self.stamp() }
+    }
+
     /// Returns what is another one as soon as password or grants are: a session ends with it.
     pub fn stamp(&self) -> Digest {
         let Self { name, password, grants, created } = self;

@@ -125,7 +125,8 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
         board,
         instances: Instances::of(&worlds),
         clock: clock.clone(),
-        access: Access::new(token(&settings)?, &settings.state).made_here(settings.server.token.is_none()),
+        access: Access::new(token(&settings)?, &settings.state, settings.server.sessions)
+            .made_here(settings.server.token.is_none()),
         limits: Limits::new(settings.server.limits, settings.server.proxies.clone()),
         answers: http::Answers::default(),
         mirrors,

@@ -156,7 +156,7 @@ impl From<CommandError> for Problem {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let status = match &refused {
-            Refused::Unknown | Refused::Expired { .. } | Refused::WrongPassword => 401,
+            Refused::Unknown | Refused::Expired { .. } | Refused::WrongPassword | Refused::Ended => 401,
             Refused::BadUser => 400,
             Refused::TooSmall { .. } | Refused::Outside { .. } => 403,
             Refused::Unreadable => 503,

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 
 use super::super::*;
 use crate::{
-    access::{self, Digest, Role, Scope, file, kept, limits::Rates},
+    access::{self, Digest, Role, Scope, file, kept, limits::Rates, sessions::Ends},
     journal::Options,
     machine::{Event, Millis, Number},
     pipelines::{Pipeline, Registry, artifacts::Artifacts, load},
@@ -82,7 +82,7 @@ impl Shop {
             board: Board::default(),
             instances: Instances::default(),
             clock: Clock::real(),
-            access: Access::new(local, folder.path()),
+            access: Access::new(local, folder.path(), Ends::default()),
             limits: limits("1000/s"),
             answers: Answers::default(),
             mirrors: HashMap::new(),
