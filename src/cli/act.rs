@@ -46,7 +46,7 @@ pub struct Under {
 /// The wish to go back.
 #[derive(Args)]
 #[group(skip)]
-pub struct Back {
+pub struct Rollback {
     #[command(flatten)]
     one: One,
     /// The version, or the number, of the release to go back to; refused when a rollback goes elsewhere
@@ -121,7 +121,7 @@ pub async fn reset_builds(server: &Server, wish: Reset) -> anyhow::Result<ExitCo
 }
 
 /// `rollback`. What it does not undo is said before it is asked for.
-pub async fn back(server: &Server, wish: Back) -> anyhow::Result<ExitCode> {
+pub async fn rollback(server: &Server, wish: Rollback) -> anyhow::Result<ExitCode> {
     one(server, "rollback", wish.one, (wish.to, wish.yes)).await
 }
 

@@ -161,7 +161,7 @@ client! {
     Promote { #[command(flatten)] wish: promote::Promote, },
     /// Put the previous stack back
     #[command(after_long_help = help::ROLLBACK)]
-    Rollback { #[command(flatten)] wish: act::Back, },
+    Rollback { #[command(flatten)] wish: act::Rollback, },
     /// Start what is live again, one instance after the other
     ///
     /// Each instance is ended and started, and only when it is up and passes the checks is the next one ended.
@@ -277,7 +277,7 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
         Client::Deploy { wish, server } => deploy::deploy(&server, wish).await,
         Client::Adopt { wish, server } => adopt::adopt(&server, wish).await,
         Client::Promote { wish, server } => promote::promote(&server, wish).await,
-        Client::Rollback { wish, server } => act::back(&server, wish).await,
+        Client::Rollback { wish, server } => act::rollback(&server, wish).await,
         Client::Restart { wish, server } => restart::restart(&server, wish).await,
         Client::Abort { wish, server } => act::under(&server, "abort", wish).await,
         Client::Approve { wish, server } => act::under(&server, "approve", wish).await,

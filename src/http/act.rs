@@ -22,7 +22,7 @@ use crate::{
     journal::CommandError,
     machine::{
         self, Ask, Command, EnvironmentId, Event, GateName, Number, Refusal, ReleaseDraft, Seq, Trigger,
-        promotion::{Why, is_going_back},
+        promotion::{Why, is_reverting},
     },
     telling,
 };
@@ -134,7 +134,7 @@ pub(super) fn barred(look: &Look, release: u32) -> Option<String> {
         Some(Refusal::Vetoed(veto.release, veto.reason.clone()).to_string())
     };
     let before = look.before.as_deref();
-    if before.is_some_and(is_going_back) {
+    if before.is_some_and(is_reverting) {
         return Some(format!("{}; look again when that has ended (`pointsman status`)", Why::RollingBack));
     }
     before.and_then(veto).map(|why| format!("in the environment before, {why}")).or_else(|| veto(&look.state))
@@ -175,7 +175,7 @@ pub(super) async fn rollback(
 fn goes_to(id: &EnvironmentId, look: &Look, command: &Command, wanted: &str) -> Result<(), Problem> {
     let release = match look.state.command(command, "") {
         Ok(Event::RollbackRequested { .. }) => look.state.standby().map(|standby| standby.stack.release.clone()),
-        Ok(Event::RollbackWentCold { release, .. }) => Some(release),
+        Ok(Event::ColdRollbackQueued { release, .. }) => Some(release),
         Ok(_) | Err(_) => None,
     };
     let Some(release) = release.filter(|release| !release.is_called(wanted)) else { return Ok(()) };
@@ -342,7 +342,7 @@ fn answer(id: &EnvironmentId, before: &machine::Environment, event: Event) -> Re
     let said = telling::done(id, before, &event);
     match event {
         Event::Accepted { number, .. } => deploy::answer(id, number, "queued", said),
-        Event::RollbackWentCold { by, .. } => deploy::mindful(id, by, "queued", (said, telling::one_way(before))),
+        Event::ColdRollbackQueued { by, .. } => deploy::mindful(id, by, "queued", (said, telling::one_way(before))),
         event => {
             let goes_back = matches!(event, Event::RollbackRequested { .. });
             let one_way = if goes_back { telling::one_way(before) } else { Vec::new() };

@@ -39,7 +39,7 @@ async fn known(app: &Arc<App>, id: &EnvironmentId, all: bool) -> Result<BTreeMap
         let (journal, pipeline) = (app.journal.clone(), id.pipeline.clone());
         let records = reading(move || journal.history_where(&|other| other.pipeline == pipeline, MOST, 0)).await?;
         for record in records {
-            if let Event::Accepted { release, .. } | Event::RollbackWentCold { release, .. } = record.event {
+            if let Event::Accepted { release, .. } | Event::ColdRollbackQueued { release, .. } = record.event {
                 found.entry(release.number).or_insert_with(|| release.version.to_string());
             }
         }

@@ -29,18 +29,18 @@ pub(super) fn of(event: &Event, before: &Environment) -> u32 {
             // The first release would refuse a number that was skipped.
             terms.max(if *stranger { 2 } else { FIRST })
         }
-        Event::RollbackWentCold { number: _, by: _, release, plan, reason: _ } => {
+        Event::ColdRollbackQueued { number: _, by: _, release, plan, reason: _ } => {
             of_release(release).max(of_plan(plan))
         }
         Event::HookOrdered { number: _, hook: _, point }
         | Event::HookFinished { number: _, hook: _, point, reason: _, said: _ } => of_point(*point),
         // The first release refuses an end amid a way back; what it lets end in doubt (an adoption) counts as the rest.
         Event::Ended { number: _, outcome, reason: _ } => {
-            let doubt = |phase: &Phase| matches!(phase, Phase::CuttingOver { .. } | Phase::Undoing { .. });
+            let doubt = |phase: &Phase| matches!(phase, Phase::CuttingOver { .. } | Phase::Reverting { .. });
             let amid = before.active().is_some_and(|active| doubt(&active.phase));
             of_outcome(*outcome).max(if amid { 2 } else { FIRST })
         }
-        Event::UndoOrdered { number: _, to: _, generation: _, outcome, reason: _ } => of_outcome(*outcome),
+        Event::RevertOrdered { number: _, to: _, generation: _, outcome, reason: _ } => of_outcome(*outcome),
         Event::OperatorNeeded { number: _, reason: _, about } => about.map_or(FIRST, |matter| match matter {
             Matter::Live | Matter::Front => 2,
         }),
@@ -64,7 +64,7 @@ pub(super) fn of(event: &Event, before: &Environment) -> u32 {
         | Event::WentLive { number: _, host: _ }
         | Event::Succeeded { number: _ }
         | Event::RollbackRequested { number: _, reason: _ }
-        | Event::Undone { number: _, host: _ }
+        | Event::Reverted { number: _, host: _ }
         | Event::StandbyReleased { number: _, reason: _ }
         | Event::Retired { number: _ }
         | Event::OrphanFound { number: _ }

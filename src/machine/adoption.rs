@@ -13,12 +13,12 @@ use super::{
     state::{Deployment, Environment, Phase, Retiring, Stack},
 };
 
-/// What becomes of a stack that is done with.
-pub(super) enum Farewell {
-    /// It is torn down.
+/// How a stack is done with; it is torn down either way.
+pub(super) enum Exit {
+    /// Nothing was sent back from it: its hooks `on_retire` run.
     Plain,
-    /// The same, and the traffic was sent back from it.
-    SentBack,
+    /// The traffic was sent back from it: its hooks `on_rollback` run first.
+    Reverted,
 }
 
 impl Environment {
@@ -51,7 +51,7 @@ impl Environment {
         release.adopts.is_none() || !self.rules.r39()
     }
 
-    /// Whether a deployment ends without its order to the front being undone: to undo it would be to send users to nobody,
+    /// Whether a deployment ends without its order to the front being reverted: to revert it would be to send users to nobody,
     /// who have a stack that was adopted (rule R40), or whose front cannot do that (rule R49).
     pub(super) fn ends_in_doubt(&self, d: &Deployment) -> bool {
         let ordered = matches!(d.phase, Phase::CuttingOver { .. });
@@ -107,17 +107,17 @@ impl Environment {
     }
 
     /// The end of a candidate that never had the traffic by an order that was seen done.
-    pub(super) fn discard(&mut self, d: &Deployment, farewell: Farewell, at: Millis) {
+    pub(super) fn discard(&mut self, d: &Deployment, exit: Exit, at: Millis) {
         let at_the_front = d.release.adopts.is_some() || matches!(d.phase, Phase::CuttingOver { .. });
         if self.takes_over(d.number, &d.release) && self.live.is_none() && at_the_front && self.rules.r40() {
             self.let_go = Some(self.generation);
         }
-        self.part_with(d.number, (&d.release, &d.plan), false, farewell, at);
+        self.part_with(d.number, (&d.release, &d.plan), false, exit, at);
     }
 
     /// The end of a stack that has, or had, the traffic.
-    pub(super) fn dismiss(&mut self, stack: &Stack, farewell: Farewell, at: Millis) {
-        self.part_with(stack.number, (&stack.release, &stack.plan), stack.proven, farewell, at);
+    pub(super) fn dismiss(&mut self, stack: &Stack, exit: Exit, at: Millis) {
+        self.part_with(stack.number, (&stack.release, &stack.plan), stack.proven, exit, at);
     }
 
     fn part_with(
@@ -125,7 +125,7 @@ impl Environment {
         number: Number,
         (release, plan): (&Arc<Release>, &Plan),
         proven: bool,
-        farewell: Farewell,
+        exit: Exit,
         at: Millis,
     ) {
         if self.is_stranger(number) && !proven {
@@ -140,9 +140,9 @@ impl Environment {
             }
             return;
         }
-        let hooks = match farewell {
-            Farewell::Plain => of_point(plan, &[HookPoint::OnRetire]),
-            Farewell::SentBack => of_point(plan, &[HookPoint::OnRollback, HookPoint::OnRetire]),
+        let hooks = match exit {
+            Exit::Plain => of_point(plan, &[HookPoint::OnRetire]),
+            Exit::Reverted => of_point(plan, &[HookPoint::OnRollback, HookPoint::OnRetire]),
         };
         // Its own deployment may be too long ago to be at hand.
         let release = (!hooks.is_empty()).then(|| release.clone());

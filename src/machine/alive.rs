@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    adoption::Farewell,
+    adoption::Exit,
     apply::Illegal,
     effect::shown,
     event::{Entry, Event, Matter},
@@ -173,7 +173,7 @@ impl Environment {
         if former.proven {
             self.standby = Some(Standby { stack: former, promise: Promise::UntilNext, suspect: true, taken });
         } else {
-            self.dismiss(&former, Farewell::SentBack, at);
+            self.dismiss(&former, Exit::Reverted, at);
         }
         if self.hold.is_none() {
             let why = format!("users were taken from release {}: {reason}", release.version).into();

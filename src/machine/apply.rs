@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    adoption::Farewell,
+    adoption::Exit,
     event::{Entry, Event, Outcome, Trigger},
     hook::HookProgress,
     ids::{Generation, Millis, Number, Seq},
@@ -52,15 +52,15 @@ impl Environment {
             Event::WentLive { number, host } => self.went_live(*number, host.as_ref(), at)?,
             Event::Succeeded { number } => self.succeeded(*number, at)?,
             Event::Ended { number, outcome, reason } => self.end_early(*number, *outcome, reason, at)?,
-            Event::RollbackRequested { number, reason } => self.ask_rollback(*number, reason, entry)?,
-            Event::UndoOrdered { number, to, generation, outcome, reason } => {
+            Event::RollbackRequested { number, reason } => self.request_rollback(*number, reason, entry)?,
+            Event::RevertOrdered { number, to, generation, outcome, reason } => {
                 let (to, generation, outcome, reason) = (*to, *generation, *outcome, reason.clone());
-                self.undo_ordered(*number, Phase::Undoing { to, generation, outcome, reason }, generation, at)?;
+                self.revert_ordered(*number, Phase::Reverting { to, generation, outcome, reason }, generation, at)?;
             }
-            Event::Undone { number, host } => self.undone(*number, host.as_ref(), at, &entry.by)?,
-            Event::RollbackWentCold { number, by, release, plan, reason } => {
+            Event::Reverted { number, host } => self.reverted(*number, host.as_ref(), at, &entry.by)?,
+            Event::ColdRollbackQueued { number, by, release, plan, reason } => {
                 self.unused("rollback_went_cold", *by)?;
-                self.went_cold(*number, reason, at, &entry.by)?;
+                self.cold_rollback_queued(*number, reason, at, &entry.by)?;
                 self.enqueue(*by, release, plan, Trigger::Rollback, entry);
             }
             Event::StandbyReleased { number, .. } => self.release_standby(*number, at)?,
@@ -244,18 +244,18 @@ impl Environment {
         let former = self.live.replace(Stack { number, release, plan, since: at, proven: false, adopted });
         self.front_host = host.cloned();
         self.forget_down();
-        let (displaced, farewell) = match former {
+        let (displaced, exit) = match former {
             Some(stack) if stack.proven => {
                 let standby = Standby { stack, promise: Promise::WhileBaking, suspect: false, taken: None };
-                (self.standby.replace(standby).map(|s| s.stack), Farewell::Plain)
+                (self.standby.replace(standby).map(|s| s.stack), Exit::Plain)
             }
-            unproven => (unproven, if trigger == Trigger::Rollback { Farewell::SentBack } else { Farewell::Plain }),
+            unproven => (unproven, if trigger == Trigger::Rollback { Exit::Reverted } else { Exit::Plain }),
         };
         if let Some(standby) = &mut self.standby {
             standby.promise = Promise::WhileBaking;
         }
         if let Some(stack) = displaced {
-            self.dismiss(&stack, farewell, at);
+            self.dismiss(&stack, exit, at);
         }
         Ok(())
     }
@@ -305,8 +305,8 @@ impl Environment {
             return Ok(());
         }
         let active = self.active_mut("ended", number)?.clone();
-        let looked_away = matches!(active.phase, Phase::CuttingOver { .. } | Phase::Undoing { .. });
-        let given_up = self.may_give_up(&active) && matches!(active.phase, Phase::Undoing { .. });
+        let looked_away = matches!(active.phase, Phase::CuttingOver { .. } | Phase::Reverting { .. });
+        let given_up = self.may_give_up(&active) && matches!(active.phase, Phase::Reverting { .. });
         let made = !matches!(active.phase, Phase::AwaitingStart);
         let live = self.live.as_ref().is_some_and(|s| s.number == number);
         if looked_away && self.rules.r8() && !self.ends_in_doubt(&active) && !given_up {
@@ -314,7 +314,7 @@ impl Environment {
         }
         self.active = None;
         if made && !live && self.rules.r19() {
-            self.discard(&active, Farewell::Plain, at);
+            self.discard(&active, Exit::Plain, at);
         }
         if let Some(standby) = self.standby.as_mut().filter(|_| live) {
             standby.promise = Promise::UntilNext;
@@ -329,7 +329,7 @@ impl Environment {
         Ok(())
     }
 
-    fn ask_rollback(&mut self, number: Number, reason: &Arc<str>, entry: &Entry) -> Result<(), Illegal> {
+    fn request_rollback(&mut self, number: Number, reason: &Arc<str>, entry: &Entry) -> Result<(), Illegal> {
         let at = entry.at;
         let illegal = |why| Illegal { event: "rollback_requested", number, why };
         if self.standby.is_none() {
@@ -337,7 +337,7 @@ impl Environment {
         }
         let live = self.live.clone().filter(|s| s.number == number).ok_or_else(|| illegal("it is not live"))?;
         self.clear_the_way(number, at)?;
-        let phase = Phase::RollbackAsked { reason: reason.clone() };
+        let phase = Phase::RollbackRequested { reason: reason.clone() };
         match &mut self.active {
             Some(active) => (active.phase, active.since, active.operator_needed) = (phase, at, false),
             None => {
@@ -375,7 +375,13 @@ impl Environment {
         self.end_early(other, Outcome::Aborted, &reason, at)
     }
 
-    fn undo_ordered(&mut self, number: Number, next: Phase, generation: Generation, at: Millis) -> Result<(), Illegal> {
+    fn revert_ordered(
+        &mut self,
+        number: Number,
+        next: Phase,
+        generation: Generation,
+        at: Millis,
+    ) -> Result<(), Illegal> {
         let event = "undo_ordered";
         self.higher(event, number, generation)?;
         if self.active.as_ref().is_some_and(|d| d.number == number && self.ends_in_doubt(d)) {
@@ -386,9 +392,9 @@ impl Environment {
         Ok(())
     }
 
-    fn undone(&mut self, number: Number, host: Option<&Arc<str>>, at: Millis, by: &Arc<str>) -> Result<(), Illegal> {
+    fn reverted(&mut self, number: Number, host: Option<&Arc<str>>, at: Millis, by: &Arc<str>) -> Result<(), Illegal> {
         let active = self.active_mut("undone", number)?;
-        let Phase::Undoing { to, outcome, reason, .. } = active.phase.clone() else {
+        let Phase::Reverting { to, outcome, reason, .. } = active.phase.clone() else {
             return Err(Illegal { event: "undone", number, why: "it is not in the right phase" });
         };
         let active = active.clone();
@@ -400,9 +406,9 @@ impl Environment {
             let back = standby.ok_or(Illegal { event: "undone", number, why: "it goes back to no standby" })?;
             let former = self.live.replace(Stack { since: at, ..back.stack });
             self.forget_down();
-            former.iter().for_each(|stack| self.dismiss(stack, Farewell::SentBack, at));
+            former.iter().for_each(|stack| self.dismiss(stack, Exit::Reverted, at));
         } else {
-            self.discard(&active, Farewell::SentBack, at);
+            self.discard(&active, Exit::Reverted, at);
         }
         (self.active, self.front_host) = (None, host.cloned());
         self.end(number, &release, outcome, &reason, at);
@@ -417,7 +423,13 @@ impl Environment {
         Ok(())
     }
 
-    fn went_cold(&mut self, number: Number, reason: &Arc<str>, at: Millis, by: &Arc<str>) -> Result<(), Illegal> {
+    fn cold_rollback_queued(
+        &mut self,
+        number: Number,
+        reason: &Arc<str>,
+        at: Millis,
+        by: &Arc<str>,
+    ) -> Result<(), Illegal> {
         let why = "it is not live";
         let live = self.live.as_ref().filter(|s| s.number == number);
         let release = live.ok_or(Illegal { event: "rollback_went_cold", number, why })?.release.clone();
@@ -442,7 +454,7 @@ impl Environment {
         if self.rules.r11() {
             self.standby = None;
         }
-        self.dismiss(&stack, Farewell::Plain, at);
+        self.dismiss(&stack, Exit::Plain, at);
         Ok(())
     }
 

@@ -60,7 +60,7 @@ impl Environment {
             let reason = if stays { format!("{what}; {STAYS_ON}") } else { what }.into();
             return Some(Event::Ended { number, outcome: Outcome::Failed, reason });
         }
-        Some(Event::UndoOrdered {
+        Some(Event::RevertOrdered {
             number,
             to: self.live.as_ref().map(|s| s.number),
             generation: self.next_generation(seen),
@@ -88,15 +88,15 @@ impl Environment {
         if late && waited_for { Order::Late(said) } else { Order::Open }
     }
 
-    pub(super) fn undoing(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
-        let Phase::Undoing { to, generation, outcome, reason } = &d.phase else { return None };
+    pub(super) fn reverting(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
+        let Phase::Reverting { to, generation, outcome, reason } = &d.phase else { return None };
         let number = d.number;
         if shown(seen, *to, *generation) {
-            return Some(Event::Undone { number, host: host(seen) });
+            return Some(Event::Reverted { number, host: host(seen) });
         }
         if overtaken(seen, *to, *generation) {
             let (generation, reason) = (self.next_generation(seen), reason.clone());
-            return Some(Event::UndoOrdered { number, to: *to, generation, outcome: *outcome, reason });
+            return Some(Event::RevertOrdered { number, to: *to, generation, outcome: *outcome, reason });
         }
         let order = self.order_is(d, *generation, false, seen, now);
         if d.operator_needed || matches!(order, Order::Open) {
@@ -170,7 +170,7 @@ impl Environment {
     ) -> Option<Event> {
         let number = d.number;
         match self.standby.as_ref().map(|s| s.stack.number) {
-            Some(back) if seen.ready(back, Health::Passing) => Some(Event::UndoOrdered {
+            Some(back) if seen.ready(back, Health::Passing) => Some(Event::RevertOrdered {
                 number,
                 to: Some(back),
                 generation: self.next_generation(seen),
@@ -191,7 +191,7 @@ impl Environment {
         }
     }
 
-    pub(super) fn rollback_asked(
+    pub(super) fn rollback_requested(
         &self,
         d: &Deployment,
         reason: &Arc<str>,
@@ -202,7 +202,7 @@ impl Environment {
         let standby = self.standby.as_ref().map(|s| s.stack.number)?;
         if seen.ready(standby, Health::Passing) {
             let (to, generation, outcome) = (Some(standby), self.next_generation(seen), Outcome::RolledBack);
-            return Some(Event::UndoOrdered { number, to, generation, outcome, reason: reason.clone() });
+            return Some(Event::RevertOrdered { number, to, generation, outcome, reason: reason.clone() });
         }
         if seen.stacks.is_none() {
             // A warm stack is not given up because its provider is silent.
@@ -222,7 +222,7 @@ impl Environment {
         }
         let reason: Arc<str> = format!("{reason}; the standby {standby} is not well").into();
         // With nothing else either, what is live stays, and the person is told.
-        self.go_cold(number, &reason).or(Some(Event::Ended { number, outcome: Outcome::Failed, reason }))
+        self.cold_rollback(number, &reason).or(Some(Event::Ended { number, outcome: Outcome::Failed, reason }))
     }
 }
 

@@ -345,7 +345,7 @@ impl Environment {
             // Whether the order arrived cannot be known by looking (rule R8).
             Phase::CuttingOver { .. } if self.rules.r8() && !self.ends_in_doubt(deployment) => {
                 let (to, generation) = (self.live.as_ref().map(|s| s.number), self.generation.next());
-                Ok(Event::UndoOrdered { number, to, generation, outcome, reason })
+                Ok(Event::RevertOrdered { number, to, generation, outcome, reason })
             }
             Phase::CuttingOver { .. } if self.stays_on(deployment) => {
                 let reason = format!("{reason}; {STAYS_ON}").into();
@@ -362,7 +362,7 @@ impl Environment {
     /// Whether a way back is stuck and a person was called, so that a person may give it up (rule R51). What is live then stays
     /// live, and the front is still to be pointed at it.
     pub(super) fn may_give_up(&self, d: &Deployment) -> bool {
-        let back = matches!(d.phase, Phase::RollbackAsked { .. } | Phase::Undoing { .. });
+        let back = matches!(d.phase, Phase::RollbackRequested { .. } | Phase::Reverting { .. });
         back && d.operator_needed && self.rules.r51()
     }
 
@@ -382,18 +382,18 @@ impl Environment {
         if self.standby.is_some() {
             return Ok(Event::RollbackRequested { number, reason: reason.clone() });
         }
-        self.go_cold(number, reason).ok_or(Refusal::NothingToGoBackTo)
+        self.cold_rollback(number, reason).ok_or(Refusal::NothingToGoBackTo)
     }
 
     /// Brings back, by a new deployment, the last release that was found good before the live one. One that is already
     /// on its way is enough.
-    pub(super) fn go_cold(&self, number: Number, reason: &Arc<str>) -> Option<Event> {
+    pub(super) fn cold_rollback(&self, number: Number, reason: &Arc<str>) -> Option<Event> {
         let live = self.live.as_ref()?.release.number;
         if self.queue.iter().any(|d| d.trigger == Trigger::Rollback) {
             return None;
         }
         let (release, plan) = self.proven.iter().rev().find(|(r, _)| r.number != live)?.clone();
-        Some(Event::RollbackWentCold { number, by: self.last_number.next(), release, plan, reason: reason.clone() })
+        Some(Event::ColdRollbackQueued { number, by: self.last_number.next(), release, plan, reason: reason.clone() })
     }
 }
 

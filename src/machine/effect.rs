@@ -92,7 +92,7 @@ impl Environment {
     pub(super) fn front_order(&self) -> Option<(Option<Number>, Generation)> {
         match self.active.as_ref().map(|d| (d.number, &d.phase)) {
             Some((number, Phase::CuttingOver { generation })) => Some((Some(number), *generation)),
-            Some((_, Phase::Undoing { to, generation, .. })) => Some((*to, *generation)),
+            Some((_, Phase::Reverting { to, generation, .. })) => Some((*to, *generation)),
             _ => self.drift.map(|generation| (self.live.as_ref().map(|s| s.number), generation)),
         }
     }

@@ -138,29 +138,32 @@ pub enum Event {
         /// Reason, in the words of whoever or whatever gave it.
         reason: Arc<str>,
     },
-    /// The traffic is to go where it was before.
-    UndoOrdered {
-        /// The deployment that is undone.
+    /// The front is to send the traffic back to where it was before: for a rollback, an abort, or a cutover that failed.
+    #[serde(rename = "undo_ordered")]
+    RevertOrdered {
+        /// The deployment that loses the traffic.
         number: Number,
         /// Where the traffic goes; nobody had it before the first deployment.
         to: Option<Number>,
-        /// The order's number, higher than that of the order it undoes.
+        /// The order's number, higher than that of the order it reverts.
         generation: Generation,
         /// How the deployment will have ended.
         outcome: Outcome,
         /// Reason, in the words of whoever or whatever gave it.
         reason: Arc<str>,
     },
-    /// The front was seen where it was sent by [`Event::UndoOrdered`].
-    Undone {
-        /// The deployment that is undone.
+    /// The front was seen where it was sent by [`Event::RevertOrdered`].
+    #[serde(rename = "undone")]
+    Reverted {
+        /// The deployment that lost the traffic.
         number: Number,
         /// The host on which the front was seen, by name and identity, where it tells.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         host: Option<Arc<str>>,
     },
     /// There is no warm stack to go back to: an earlier release is deployed again, before anything else.
-    RollbackWentCold {
+    #[serde(rename = "rollback_went_cold")]
+    ColdRollbackQueued {
         /// The deployment that is live and shall not be.
         number: Number,
         /// The number of the deployment that replaces it.

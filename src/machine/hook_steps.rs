@@ -59,7 +59,7 @@ impl Deployment {
     /// The same event, which is its end before anybody saw it, with what stays of it all the same.
     pub(super) fn with_what_stays(&self, mut event: Event) -> Event {
         let unseen = self.phase.before_cutover() || matches!(self.phase, Phase::CuttingOver { .. });
-        if let Event::Ended { reason, .. } | Event::UndoOrdered { reason, .. } = &mut event
+        if let Event::Ended { reason, .. } | Event::RevertOrdered { reason, .. } = &mut event
             && unseen
         {
             *reason = self.what_stays(reason);

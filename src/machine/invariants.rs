@@ -47,10 +47,10 @@ impl Environment {
             hold(standby != Some(number), "the active deployment's stack is the rollback target")?;
             match &active.phase {
                 Phase::Baking => hold(is_live, "what is being watched is not live")?,
-                Phase::RollbackAsked { .. } => {
+                Phase::RollbackRequested { .. } => {
                     hold(is_live && standby.is_some(), "a rollback has nothing to go from or to")?;
                 }
-                Phase::Undoing { to, generation, .. } => {
+                Phase::Reverting { to, generation, .. } => {
                     hold(*to == if is_live { standby } else { live }, "an undo goes to what is not kept")?;
                     hold(*generation == self.generation, "an undo is not the last order")?;
                 }

@@ -97,7 +97,7 @@ pub fn due(from: &Environment, to: &Environment, rule: PromotionRule, now: Milli
 fn candidate<'a>(from: &'a Environment, to: &Environment) -> Result<&'a Stack, Why> {
     let live = from.live().ok_or(Why::NothingLive)?;
     let release = live.release.number;
-    if is_going_back(from) {
+    if is_reverting(from) {
         return Err(Why::RollingBack);
     }
     if live.release.adopts.is_some() && from.rules.r39() {
@@ -122,12 +122,12 @@ fn candidate<'a>(from: &'a Environment, to: &Environment) -> Result<&'a Stack, W
     }
 }
 
-/// Whether something is being taken back there, or is about to be.
-pub fn is_going_back(environment: &Environment) -> bool {
-    let back = |d: &Deployment| {
-        d.trigger == Trigger::Rollback || matches!(d.phase, Phase::RollbackAsked { .. } | Phase::Undoing { .. })
+/// Returns whether an earlier release is being brought back there, or the front is being sent back.
+pub fn is_reverting(environment: &Environment) -> bool {
+    let reverts = |d: &Deployment| {
+        d.trigger == Trigger::Rollback || matches!(d.phase, Phase::RollbackRequested { .. } | Phase::Reverting { .. })
     };
-    environment.active().into_iter().chain(environment.queue()).any(back)
+    environment.active().into_iter().chain(environment.queue()).any(reverts)
 }
 
 /// What a person wants and has not got yet: the rule's newer release would take its place.

@@ -29,7 +29,7 @@ rules! {
     r3 = 3,
     /// An observation begun before the last event is thrown away.
     r5 = 5,
-    /// A cutover in doubt is undone by a new, higher generation, never by looking.
+    /// A cutover in doubt is reverted by a new, higher generation, never by looking.
     r8 = 8,
     /// Tear-down only of what is not live, not promised, and seen not to be at the front, at the last generation.
     r9 = 9,
@@ -82,7 +82,7 @@ rules! {
     /// What was adopted is never stood up again, nor looked for by its name once it was there; a stranger is not as long as it was
     /// not found good.
     r39 = 39,
-    /// An adoption in doubt is let go, not undone: users stay where they are.
+    /// An adoption in doubt is let go, not reverted: users stay where they are.
     r40 = 40,
     /// Only time in which somebody looked counts against anybody.
     r41 = 41,
@@ -94,7 +94,7 @@ rules! {
     r44 = 44,
     /// No automatic way back to what users were taken from because it was down.
     r45 = 45,
-    /// Recovery waits while an order is open, or a cutover, a bake or an undo is under way.
+    /// Recovery waits while an order is open, or a cutover, a bake or a revert is under way.
     r46 = 46,
     /// Recovery only onto a standby that was seen good in that very look.
     r47 = 47,

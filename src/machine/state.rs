@@ -161,12 +161,15 @@ pub enum Phase {
     /// It is live and watched.
     Baking,
     /// A person wants the standby back; its health is read first.
-    RollbackAsked {
+    #[serde(rename = "rollback_asked")]
+    RollbackRequested {
         /// Reason, in the words of whoever or whatever gave it.
         reason: Arc<str>,
     },
-    /// The front was told to go back, and is watched until it shows it.
-    Undoing {
+    /// The front was told to send the traffic back to where it was, for whatever `outcome` says, and is watched until it
+    /// shows it.
+    #[serde(rename = "undoing")]
+    Reverting {
         /// Where to.
         to: Option<Number>,
         /// The order's number.
@@ -331,8 +334,8 @@ impl Deployment {
             Phase::Checking | Phase::AfterChecks | Phase::Verifying => DeploymentState::Checking,
             Phase::CuttingOver { .. } => DeploymentState::CuttingOver,
             Phase::Baking => DeploymentState::Baking,
-            Phase::Undoing { outcome: Outcome::Aborted, .. } => DeploymentState::Aborting,
-            Phase::RollbackAsked { .. } | Phase::Undoing { .. } => DeploymentState::RollingBack,
+            Phase::Reverting { outcome: Outcome::Aborted, .. } => DeploymentState::Aborting,
+            Phase::RollbackRequested { .. } | Phase::Reverting { .. } => DeploymentState::RollingBack,
         }
     }
 }
@@ -482,7 +485,7 @@ impl Environment {
         let standby = || self.standby.as_ref().map(|s| s.stack.number);
         match self.active.as_ref().map(|d| (d, &d.phase)) {
             Some((d, Phase::Verifying)) => Some(d.number).filter(|_| d.is_past_hooks(self.rules)),
-            Some((_, Phase::RollbackAsked { .. })) => standby(),
+            Some((_, Phase::RollbackRequested { .. })) => standby(),
             None => self.down.as_ref().and_then(|_| standby()),
             Some(_) => None,
         }

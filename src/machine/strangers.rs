@@ -133,9 +133,9 @@ impl Environment {
     /// The same end of a deployment, said with what becomes of a stranger that it was to make live.
     pub(super) fn with_what_is_left(&self, d: &Deployment, mut event: Event) -> Event {
         let stays = matches!(event, Event::Ended { .. }) && self.live.as_ref().is_some_and(|s| s.number == d.number);
-        if let Event::Ended { reason, .. } | Event::UndoOrdered { reason, .. } = &mut event
+        if let Event::Ended { reason, .. } | Event::RevertOrdered { reason, .. } = &mut event
             && self.is_stranger(d.number)
-            && !matches!(d.phase, Phase::Undoing { .. })
+            && !matches!(d.phase, Phase::Reverting { .. })
             && !stays
         {
             *reason = format!("{reason}; stack {} is left as it is, a stranger again", d.number).into();

@@ -79,7 +79,7 @@ impl Environment {
 
     /// Whether a deployment has an order of its own at the front.
     fn ordered_elsewhere(&self) -> bool {
-        self.active.as_ref().is_some_and(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Undoing { .. }))
+        self.active.as_ref().is_some_and(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Reverting { .. }))
     }
 
     fn astray(&self, front: &FrontView, seen: &Observation, now: Millis) -> Event {

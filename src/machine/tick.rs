@@ -65,7 +65,10 @@ impl Environment {
     fn standby_due(&self, seen: &Observation, now: Millis) -> Option<Event> {
         let standby = self.standby.as_ref()?;
         let number = standby.stack.number;
-        if self.active.as_ref().is_some_and(|d| matches!(d.phase, Phase::RollbackAsked { .. } | Phase::Undoing { .. }))
+        if self
+            .active
+            .as_ref()
+            .is_some_and(|d| matches!(d.phase, Phase::RollbackRequested { .. } | Phase::Reverting { .. }))
             || self.retiring.iter().any(|r| r.number == number)
         {
             return None;
@@ -119,8 +122,8 @@ impl Environment {
             Phase::Verifying => self.verifying(d, seen, now),
             Phase::CuttingOver { generation } => self.cutting_over(d, *generation, seen, now),
             Phase::Baking => self.baking(d, seen, now),
-            Phase::RollbackAsked { reason } => self.rollback_asked(d, reason, seen, now),
-            Phase::Undoing { .. } => self.undoing(d, seen, now),
+            Phase::RollbackRequested { reason } => self.rollback_requested(d, reason, seen, now),
+            Phase::Reverting { .. } => self.reverting(d, seen, now),
         }
     }
 

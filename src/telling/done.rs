@@ -23,7 +23,7 @@ pub(crate) fn done(id: &EnvironmentId, before: &Environment, event: &Event) -> S
             format!("{} is approved in {id}; follow it: `pointsman status {id} --watch`", deployment(*number))
         }
         Event::Ended { number, .. } => format!("{} is aborted in {id}; what is live stays", deployment(*number)),
-        Event::UndoOrdered { number, .. } => {
+        Event::RevertOrdered { number, .. } => {
             format!("{} is being aborted in {id}: the front is sent back to what was live", deployment(*number))
         }
         Event::RollbackRequested { number, .. } => {
@@ -35,7 +35,7 @@ pub(crate) fn done(id: &EnvironmentId, before: &Environment, event: &Event) -> S
                 cleared(before)
             )
         }
-        Event::RollbackWentCold { number, by, release, .. } => format!(
+        Event::ColdRollbackQueued { number, by, release, .. } => format!(
             "{} is being rolled back in {id}: {} is stood up again{}; follow it: `pointsman status {id} --watch`",
             deployment(*number),
             named(release, *by),

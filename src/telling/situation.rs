@@ -64,11 +64,11 @@ fn users(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String 
         return users_of_a_stray(state);
     }
     if let Some(active) =
-        state.active().filter(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Undoing { .. }))
+        state.active().filter(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Reverting { .. }))
     {
         let live = state.live().map_or("what was there before".to_owned(), named);
         return match &active.phase {
-            Phase::Undoing { to: Some(to), .. } => {
+            Phase::Reverting { to: Some(to), .. } => {
                 format!("Users see {live} or deployment {to}: the front was told to go back and has not shown it yet.")
             }
             _ => format!(
@@ -214,7 +214,7 @@ fn command(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> Optio
 fn for_a_stuck(id: &EnvironmentId, active: &Deployment) -> String {
     match active.phase {
         Phase::Baking => format!("rollback {id}"),
-        Phase::RollbackAsked { .. } | Phase::Undoing { .. } => format!("history {id}"),
+        Phase::RollbackRequested { .. } | Phase::Reverting { .. } => format!("history {id}"),
         Phase::Queued
         | Phase::AwaitingStart
         | Phase::Provisioning

@@ -24,7 +24,7 @@ pub(crate) struct Story {
     /// Who asked for its rollback.
     pub rolled_back_by: Option<Arc<str>>,
     started: bool,
-    undo: Option<(Outcome, Arc<str>)>,
+    revert: Option<(Outcome, Arc<str>)>,
 }
 
 /// How a deployment ended.
@@ -65,7 +65,7 @@ fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
         end: None,
         rolled_back_by: None,
         started: false,
-        undo: None,
+        revert: None,
     };
     let end = |outcome, why: &Arc<str>| Some(End { outcome, at, why: why.clone() });
     match event {
@@ -75,7 +75,7 @@ fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
             told.iter_mut().filter(waiting).for_each(|story| story.end = end(Outcome::Superseded, &why));
             told.push(new(*number, release, *trigger, reason.as_ref()));
         }
-        Event::RollbackWentCold { number, by: next, release, reason, .. } => {
+        Event::ColdRollbackQueued { number, by: next, release, reason, .. } => {
             clear_the_way(told, *number, at);
             if let Some(story) = told.iter_mut().find(|s| s.number == *number) {
                 (story.rolled_back_by, story.end) = (Some(by.clone()), end(Outcome::RolledBack, reason));
@@ -100,9 +100,9 @@ fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
                 Event::Succeeded { .. } => story.end = end(Outcome::Succeeded, &"".into()),
                 Event::Ended { outcome, reason, .. } => story.end = end(*outcome, reason),
                 Event::RollbackRequested { .. } => story.rolled_back_by = Some(by.clone()),
-                Event::UndoOrdered { outcome, reason, .. } => story.undo = Some((*outcome, reason.clone())),
-                Event::Undone { .. } => {
-                    story.end = story.undo.take().and_then(|(outcome, why)| end(outcome, &why)).or(story.end.take());
+                Event::RevertOrdered { outcome, reason, .. } => story.revert = Some((*outcome, reason.clone())),
+                Event::Reverted { .. } => {
+                    story.end = story.revert.take().and_then(|(outcome, why)| end(outcome, &why)).or(story.end.take());
                 }
                 _ => {}
             }
@@ -126,8 +126,8 @@ fn about(event: &Event) -> Option<Number> {
         | Event::Succeeded { number }
         | Event::Ended { number, .. }
         | Event::RollbackRequested { number, .. }
-        | Event::UndoOrdered { number, .. }
-        | Event::Undone { number, .. } => Some(*number),
+        | Event::RevertOrdered { number, .. }
+        | Event::Reverted { number, .. } => Some(*number),
         _ => None,
     }
 }
@@ -164,14 +164,14 @@ mod tests {
             accepted(3),
             Event::Started { number: three },
             Event::RollbackRequested { number: one, reason: "orders fail".into() },
-            Event::UndoOrdered {
+            Event::RevertOrdered {
                 number: one,
                 to: None,
                 generation: crate::machine::Generation(2),
                 outcome: Outcome::RolledBack,
                 reason: "orders fail".into(),
             },
-            Event::Undone { number: one, host: None },
+            Event::Reverted { number: one, host: None },
         ];
         let by: Arc<str> = "ann".into();
         let records = events.iter().enumerate().map(|(at, event)| (Millis(at as u64), &by, event));

@@ -104,7 +104,7 @@ pub(crate) fn waits(state: &Environment) -> Waits {
             Phase::Checking | Phase::AfterChecks | Phase::Verifying => WaitsFor::Checks,
             Phase::CuttingOver { .. } => WaitsFor::Cutover,
             Phase::Baking => WaitsFor::Bake,
-            Phase::RollbackAsked { .. } | Phase::Undoing { .. } => WaitsFor::Rollback,
+            Phase::RollbackRequested { .. } | Phase::Reverting { .. } => WaitsFor::Rollback,
         };
         let who = match what {
             WaitsFor::Operator => Some("an operator".to_owned()),
@@ -158,7 +158,7 @@ pub(crate) fn deadline(deployment: &Deployment) -> Option<Millis> {
         Phase::Checking | Phase::AfterChecks => plan.check_within,
         Phase::CuttingOver { .. } => plan.cut_over_within,
         Phase::Baking => plan.bake,
-        Phase::Queued | Phase::Verifying | Phase::RollbackAsked { .. } | Phase::Undoing { .. } => return None,
+        Phase::Queued | Phase::Verifying | Phase::RollbackRequested { .. } | Phase::Reverting { .. } => return None,
     };
     let since = if deployment.phase == Phase::Baking { deployment.since } else { deployment.waits_since() };
     Some(since.plus(length))
@@ -248,8 +248,8 @@ fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, seen:
         Phase::Baking => {
             format!("{name} is live and watched until {until}; `pointsman rollback {id}` puts back what was before.")
         }
-        Phase::RollbackAsked { reason } => format!("{name} is about to be rolled back ({reason})."),
-        Phase::Undoing { reason, .. } => {
+        Phase::RollbackRequested { reason } => format!("{name} is about to be rolled back ({reason})."),
+        Phase::Reverting { reason, .. } => {
             format!("{name} is undone ({reason}); it waits for the front to show what was before.")
         }
     }

@@ -322,8 +322,8 @@ pub(super) fn story() -> Vec<Entry> {
     let (outcome, to) = (Outcome::RolledBack, Some(Number(1)));
     events.extend([
         Event::RollbackRequested { number: Number(2), reason: r() },
-        Event::UndoOrdered { number: Number(2), to, generation: Generation(3), outcome, reason: r() },
-        Event::Undone { number: Number(2), host: None },
+        Event::RevertOrdered { number: Number(2), to, generation: Generation(3), outcome, reason: r() },
+        Event::Reverted { number: Number(2), host: None },
         Event::Retired { number: Number(2) },
         Event::Resumed { reason: None },
         Event::Unvetoed { release: 2, reason: None },
@@ -341,7 +341,7 @@ pub(super) fn story() -> Vec<Entry> {
     events.extend([
         Event::StandbyReleased { number: Number(1), reason: r() },
         Event::Retired { number: Number(1) },
-        Event::RollbackWentCold { number: Number(4), by: Number(5), release, plan, reason: r() },
+        Event::ColdRollbackQueued { number: Number(4), by: Number(5), release, plan, reason: r() },
         Event::OrphanFound { number: Number(3) },
         Event::StrangerFound { number: Number(9) },
         Event::DriftSeen { shown: None, generation: Generation(5), in_a_row: 1, words: None },

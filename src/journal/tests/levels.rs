@@ -283,7 +283,7 @@ fn an_end_amid_a_way_back_is_of_the_level_that_allows_it() {
     }
     assert_eq!(state.active().map(|d| d.number), Some(Number(2)));
     let number = Number(2);
-    let undo = Event::UndoOrdered {
+    let undo = Event::RevertOrdered {
         number,
         to: Some(Number(1)),
         generation: Generation(9),

@@ -37,8 +37,8 @@ fn judges(event: &Event) -> bool {
     let failed = |outcome: &Outcome| *outcome != Outcome::Superseded;
     match event {
         Ended { outcome, .. } => failed(outcome),
-        Succeeded { .. } | UndoOrdered { .. } | HookFinished { .. } | OperatorNeeded { .. } => true,
-        StandbyReleased { .. } | Recovered { .. } | RollbackWentCold { .. } => true,
+        Succeeded { .. } | RevertOrdered { .. } | HookFinished { .. } | OperatorNeeded { .. } => true,
+        StandbyReleased { .. } | Recovered { .. } | ColdRollbackQueued { .. } => true,
         _ => false,
     }
 }
@@ -54,10 +54,10 @@ impl Config {
     pub(super) fn judge_alive(&self, w: &mut World, base: &Core, event: &Event, look: Option<&Look>) {
         let told = &mut w.told;
         let phase = base.env.active().map(|d| &d.phase);
-        if matches!(event, Event::WentLive { .. } | Event::Undone { .. }) {
+        if matches!(event, Event::WentLive { .. } | Event::Reverted { .. }) {
             told.left = Default::default();
         }
-        if let (Event::Ended { number, .. }, Some(Phase::Undoing { .. })) = (event, phase) {
+        if let (Event::Ended { number, .. }, Some(Phase::Reverting { .. })) = (event, phase) {
             told.given_up.add(id(*number));
         }
         let Some(look) = look else { return };
@@ -82,12 +82,12 @@ impl Config {
                 }
                 told.left.add(id(*number));
             }
-            Event::RollbackWentCold { .. } | Event::Ended { outcome: Outcome::Failed, .. }
-                if starting && matches!(phase, Some(Phase::RollbackAsked { .. } | Phase::Baking)) =>
+            Event::ColdRollbackQueued { .. } | Event::Ended { outcome: Outcome::Failed, .. }
+                if starting && matches!(phase, Some(Phase::RollbackRequested { .. } | Phase::Baking)) =>
             {
                 told.broken = Some(Promise::StandbyGivenUp);
             }
-            Event::Ended { .. } | Event::UndoOrdered { .. } => {
+            Event::Ended { .. } | Event::RevertOrdered { .. } => {
                 let Some(Phase::CuttingOver { generation }) = phase else { return };
                 let front = &look.cloud.front;
                 let elsewhere = u64::from(front.generation) >= generation.0;
@@ -103,7 +103,7 @@ impl Config {
     pub(super) fn judge_order(&self, w: &mut World, c: usize, look: &Look) {
         let env = &self.base(w, c).env;
         let of_a_deployment =
-            env.active().is_some_and(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Undoing { .. }));
+            env.active().is_some_and(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Reverting { .. }));
         let hand = w.controllers[c].hand;
         let mut orders = hand.iter().filter_map(|r| match r {
             Request::CutOver(to, _) => Some(to),

@@ -75,7 +75,7 @@ pub(super) fn text() -> Arc<str> {
 fn canonical(env: &mut Environment) {
     env.seq = Seq(0);
     for deployment in env.active.iter_mut().chain(&mut env.queue) {
-        if let Phase::RollbackAsked { reason } | Phase::Undoing { reason, .. } = &mut deployment.phase {
+        if let Phase::RollbackRequested { reason } | Phase::Reverting { reason, .. } = &mut deployment.phase {
             *reason = text();
         }
         if deployment.progress.failed.is_some() {

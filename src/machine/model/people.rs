@@ -178,8 +178,8 @@ fn named(event: &Event) -> Option<Id> {
         Event::Approved { number, .. }
         | Event::Ended { number, .. }
         | Event::RollbackRequested { number, .. }
-        | Event::UndoOrdered { number, .. }
-        | Event::RollbackWentCold { number, .. }
+        | Event::RevertOrdered { number, .. }
+        | Event::ColdRollbackQueued { number, .. }
         | Event::Accepted { number, stranger: true, .. }
         | Event::RestartAsked { number, .. }
         | Event::StrangerDismissed { number, .. } => Some(id(*number)),

@@ -257,14 +257,14 @@ impl Config {
                 }
             }
             Event::RollbackRequested { .. } => told.rollback = 1,
-            Event::UndoOrdered { .. } if told.rollback > 0 => {
+            Event::RevertOrdered { .. } if told.rollback > 0 => {
                 told.rollback += 1;
                 if told.rollback > 2 {
                     told.broken = Some(Promise::NotOneCutover);
                 }
             }
             Event::DefinitionFrozen { number, definition } => source::record(told, id(*number), definition),
-            Event::RollbackWentCold { by, release, .. } => {
+            Event::ColdRollbackQueued { by, release, .. } => {
                 source::record(told, id(*by), &release.definition);
                 if self.source.is_there() && release.awaits_definition() {
                     told.broken = Some(Promise::WaitsForSource);
@@ -276,7 +276,7 @@ impl Config {
                 told.may_start.add(id(*by));
                 told.may_serve.add(id(*by));
             }
-            Event::Undone { .. } | Event::Ended { .. } => told.rollback = 0,
+            Event::Reverted { .. } | Event::Ended { .. } => told.rollback = 0,
             _ => {}
         }
     }

@@ -148,7 +148,7 @@ impl Pair {
         let told = &mut s.told;
         match (place, event) {
             (Place::From, Event::Succeeded { .. }) => told.good.add(release(&core.env.live().unwrap().release)),
-            (Place::To, Event::RollbackRequested { .. } | Event::RollbackWentCold { .. }) => {
+            (Place::To, Event::RollbackRequested { .. } | Event::ColdRollbackQueued { .. }) => {
                 told.rolled_back.add(release(&before.env.live().unwrap().release));
             }
             (Place::To, Event::Started { number })
@@ -178,7 +178,7 @@ impl Pair {
         let newer = s.told.promoted.iter().all(|known| known <= id) && number >= live;
         let before = &s.from.env;
         let live_before = before.live().is_some_and(|stack| stack.release.number == number && stack.proven);
-        let going_back = |d: &Deployment| matches!(d.phase, Phase::RollbackAsked { .. } | Phase::Undoing { .. });
+        let going_back = |d: &Deployment| matches!(d.phase, Phase::RollbackRequested { .. } | Phase::Reverting { .. });
         let wanted_before = live_before && !before.active().is_some_and(going_back);
         let persons = s.to.env.queue().iter().any(|d| d.trigger == Trigger::Person);
         s.told.broken = match () {

@@ -130,7 +130,7 @@ impl Config {
                     told.hooked.add(id(*number));
                 }
             }
-            Event::RollbackWentCold { by, release, plan, .. } => {
+            Event::ColdRollbackQueued { by, release, plan, .. } => {
                 if release.adopts.is_some() {
                     told.broken = Some(Promise::AdoptedStoodUp);
                 }

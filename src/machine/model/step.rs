@@ -277,7 +277,9 @@ impl Config {
             (Request::CutOver(..), Some(Phase::CuttingOver { .. })) => {
                 Event::WentLive { number: active(base), host: None }
             }
-            (Request::CutOver(..), Some(Phase::Undoing { .. })) => Event::Undone { number: active(base), host: None },
+            (Request::CutOver(..), Some(Phase::Reverting { .. })) => {
+                Event::Reverted { number: active(base), host: None }
+            }
             (Request::Ensure(_), Some(Phase::Provisioning)) => Event::Provisioned { number: active(base) },
             (Request::Retire { id, .. }, _) => Event::Retired { number: Number(id.into()) },
             _ => return,

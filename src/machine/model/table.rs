@@ -109,9 +109,9 @@ fn words(core: &Core) -> String {
     let mut say = |what: std::fmt::Arguments<'_>| out.write_fmt(what).unwrap();
     if let Some(d) = env.active() {
         let phase = match &d.phase {
-            Phase::Undoing { to, outcome, .. } => format!("Undoing {outcome:?} to {}", to.map_or(0, |n| n.0)),
+            Phase::Reverting { to, outcome, .. } => format!("Reverting {outcome:?} to {}", to.map_or(0, |n| n.0)),
             Phase::CuttingOver { .. } => "CuttingOver".to_owned(),
-            Phase::RollbackAsked { .. } => "RollbackAsked".to_owned(),
+            Phase::RollbackRequested { .. } => "RollbackRequested".to_owned(),
             phase => format!("{phase:?}"),
         };
         let called = if d.operator_needed { "!" } else { "" };

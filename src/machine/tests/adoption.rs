@@ -45,7 +45,7 @@ fn a_stack_is_taken_over_and_is_the_way_back_of_the_first_deployment() {
     story.live(2, &Plan::default());
     assert_eq!(story.env.standby().unwrap().stack.number, n(1));
     story.ask(Ask::Rollback(n(2), text("slow"))).unwrap();
-    assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), .. })));
+    assert!(matches!(story.tick(), Some(Event::RevertOrdered { to: Some(Number(1)), .. })));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn an_adoption_in_doubt_is_let_go_and_the_front_stays_as_it_is() {
     }
     let mut story = cutting_over(&Plan::default());
     let (number, outcome) = (n(1), Outcome::Failed);
-    let undo = Event::UndoOrdered { number, to: None, generation: Generation(2), outcome, reason: text("") };
+    let undo = Event::RevertOrdered { number, to: None, generation: Generation(2), outcome, reason: text("") };
     assert!(story.apply(undo).is_err(), "the traffic was to be sent to nobody");
 }
 

@@ -99,9 +99,9 @@ fn users_go_to_the_standby_when_what_is_live_stays_down() {
     assert_eq!((story.tick(), story.effects()), (None, vec![Effect::Ensure(n(1))]));
     // A person may; what stood in has done no wrong.
     story.ask(Ask::Rollback(n(1), text("2 is mended"))).unwrap();
-    assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(2)), .. })));
+    assert!(matches!(story.tick(), Some(Event::RevertOrdered { to: Some(Number(2)), .. })));
     story.obey();
-    assert_eq!(story.tick(), Some(Event::Undone { number: n(1), host: None }));
+    assert_eq!(story.tick(), Some(Event::Reverted { number: n(1), host: None }));
     assert_eq!(story.env.vetoes().iter().map(|v| v.release).collect::<Vec<_>>(), [2]);
 }
 

@@ -41,7 +41,7 @@ fn a_bake_is_decided_by_fresh_looks() {
     assert_eq!(story.tick(), Some(Event::Succeeded { number: n(2) }));
     let mut story = baking(Health::Failing);
     story.falls();
-    assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), .. })));
+    assert!(matches!(story.tick(), Some(Event::RevertOrdered { to: Some(Number(1)), .. })));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn an_order_that_was_never_given_is_not_late() {
     story.seen.order = Some(OrderView { generation: Generation(1), said: Some(text("no route")), refused: false });
     assert_eq!(story.tick(), None, "it was given a moment ago");
     story.at(HOUR + 60);
-    let Some(Event::UndoOrdered { reason, .. }) = story.tick() else { unreachable!() };
+    let Some(Event::RevertOrdered { reason, .. }) = story.tick() else { unreachable!() };
     assert!(reason.contains("did not take the order in time: no route"), "{reason}");
 }
 

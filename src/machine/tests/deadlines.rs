@@ -98,7 +98,8 @@ fn a_cutover_that_is_not_seen_in_time_is_undone_by_a_higher_order() {
         story.at(59);
         assert_eq!(story.tick(), None);
         story.at(60);
-        let Some(Event::UndoOrdered { to: None, generation: Generation(2), outcome, reason, .. }) = story.tick() else {
+        let Some(Event::RevertOrdered { to: None, generation: Generation(2), outcome, reason, .. }) = story.tick()
+        else {
             unreachable!()
         };
         assert!(outcome == Outcome::Failed && reason.contains(words), "{reason}");
@@ -119,9 +120,9 @@ fn an_undo_goes_on_until_the_front_shows_it_and_a_person_is_called() {
     assert_eq!((story.tick(), story.state(two)), (None, DeploymentState::NeedsOperator));
     // Somebody else gave the same number to another order: it has to be a higher one.
     (story.front().serves, story.front().generation) = (Some(two), Generation(3));
-    assert!(matches!(story.tick(), Some(Event::UndoOrdered { generation: Generation(4), to: Some(Number(1)), .. })));
+    assert!(matches!(story.tick(), Some(Event::RevertOrdered { generation: Generation(4), to: Some(Number(1)), .. })));
     story.obey();
-    assert_eq!(story.tick(), Some(Event::Undone { number: two, host: None }));
+    assert_eq!(story.tick(), Some(Event::Reverted { number: two, host: None }));
     assert_eq!((story.retiring(), story.env.live().unwrap().number), (vec![2], n(1)));
 }
 

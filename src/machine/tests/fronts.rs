@@ -51,7 +51,7 @@ fn a_refusal_is_undone_at_once_and_a_way_back_that_is_refused_can_be_given_up() 
     let two = story.up_to_cutover(2, &Plan::default());
     story.refuses(Ask::Rollback(n(1), text("")), "abort it");
     says(&mut story, "permission denied", true);
-    let Some(Event::UndoOrdered { to: Some(Number(1)), reason, .. }) = story.tick() else { unreachable!() };
+    let Some(Event::RevertOrdered { to: Some(Number(1)), reason, .. }) = story.tick() else { unreachable!() };
     assert!(reason.contains("the front refused the order: permission denied"), "{reason}");
     story.refuses(Ask::Abort(two, text("")), "going back already");
     says(&mut story, "permission denied", true);

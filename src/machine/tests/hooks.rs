@@ -217,7 +217,7 @@ fn a_hook_that_fails_after_the_cutover_sends_the_traffic_back() {
     story.live(1, &Plan::default());
     story.up_to_baking(2, &plan(&[AfterCutover]));
     story.hook_fails(2, AfterCutover);
-    let Some(Event::UndoOrdered { to, outcome, reason, .. }) = story.tick() else { unreachable!() };
+    let Some(Event::RevertOrdered { to, outcome, reason, .. }) = story.tick() else { unreachable!() };
     assert_eq!((to, outcome), (Some(n(1)), Outcome::RolledBack));
     assert_eq!(&*reason, "hook after-cutover failed: exit 1");
 }
@@ -235,7 +235,7 @@ fn one_that_failed_after_the_cutover_waits_for_news_of_the_standby() {
     };
     let mut story = failed_after_bake();
     story.stacks(&[well(1), well(2)]);
-    let Some(Event::UndoOrdered { to, reason, .. }) = story.tick() else { unreachable!() };
+    let Some(Event::RevertOrdered { to, reason, .. }) = story.tick() else { unreachable!() };
     assert_eq!((to, &*reason), (Some(n(1)), "hook after-cutover failed: exit 1"));
     let mut story = failed_after_bake();
     story.at(60 + 70 + 299);
@@ -317,7 +317,7 @@ fn a_stack_that_is_sick_goes_back_at_once_whatever_runs() {
     story.up_to_baking(2, &plan(&[AfterCutover]));
     story.orders(2, AfterCutover);
     story.stacks(&[well(1), view(2, Condition::Ready, Health::Failing)]).falls();
-    assert!(matches!(story.tick(), Some(Event::UndoOrdered { .. })));
+    assert!(matches!(story.tick(), Some(Event::RevertOrdered { .. })));
     assert_eq!((story.env.hooks_ordered().count(), story.env.active().unwrap().hook()), (0, None));
 }
 
@@ -330,7 +330,7 @@ fn what_was_sent_back_is_told_so_and_is_torn_down_after_its_hooks() {
     story.tick().unwrap();
     story.obey();
     story.front().busy = vec![n(2)];
-    assert_eq!(story.tick(), Some(Event::Undone { number: n(2), host: None }));
+    assert_eq!(story.tick(), Some(Event::Reverted { number: n(2), host: None }));
     story.hook_passes(2, OnRollback);
     // Requests are still in flight on it.
     assert_eq!((story.tick(), story.effects()), (None, vec![]));
@@ -402,7 +402,7 @@ fn what_one_way_hooks_have_done_is_said_where_a_deployment_ends_without_being_se
     };
     let aborted = |mut story: Story| {
         let event = story.ask(Ask::Abort(n(1), text("no"))).unwrap();
-        let (Event::Ended { reason, .. } | Event::UndoOrdered { reason, .. }) = event else { unreachable!() };
+        let (Event::Ended { reason, .. } | Event::RevertOrdered { reason, .. }) = event else { unreachable!() };
         reason.to_string()
     };
     assert_eq!(aborted(Story::asked(&one_way(BeforeProvisioning))), "no");

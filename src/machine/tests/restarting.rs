@@ -152,9 +152,9 @@ fn a_rollback_ends_no_more_instances_and_then_the_restart() {
     assert!(story.effects().contains(&Effect::Restart { number: two, instance: 0, order }));
     story.ask(Ask::Rollback(two, text("slow"))).unwrap();
     assert_eq!(story.effects(), [], "the way back is not waited for, and nothing more is ended");
-    assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), .. })));
+    assert!(matches!(story.tick(), Some(Event::RevertOrdered { to: Some(Number(1)), .. })));
     story.obey();
-    assert_eq!(story.tick(), Some(Event::Undone { number: two, host: None }));
+    assert_eq!(story.tick(), Some(Event::Reverted { number: two, host: None }));
     let ended = story.tick();
     assert!(
         matches!(&ended, Some(Event::RestartEnded { number: Number(2), reason: Some(why), .. }) if why.contains("no longer live")),

@@ -17,10 +17,10 @@ fn rollback_to_a_warm_standby_is_one_cutover_and_holds_and_vetoes() {
     assert_eq!(story.env.must_probe(), Some(n(1)));
     assert_eq!(story.state(n(2)), DeploymentState::RollingBack);
     assert_eq!(story.effects(), []);
-    assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), generation: Generation(3), .. })));
+    assert!(matches!(story.tick(), Some(Event::RevertOrdered { to: Some(Number(1)), generation: Generation(3), .. })));
     assert_eq!(story.effects(), [Effect::CutOver { to: Some(n(1)), generation: Generation(3) }]);
     story.obey();
-    assert_eq!(story.tick(), Some(Event::Undone { number: n(2), host: None }));
+    assert_eq!(story.tick(), Some(Event::Reverted { number: n(2), host: None }));
     assert_eq!(story.env.live().unwrap().number, n(1));
     assert_eq!(story.state(n(2)), DeploymentState::RolledBack);
     assert_eq!(story.retiring(), [2]);
@@ -37,7 +37,7 @@ fn without_a_standby_the_last_good_release_is_deployed_again_before_anything_els
     assert_eq!(story.tick(), Some(Event::Retired { number: n(1) }));
     story.ask(build(3, &Plan::default())).unwrap();
     let event = story.ask(Ask::Rollback(n(2), text("slow"))).unwrap();
-    assert!(matches!(event, Event::RollbackWentCold { by: Number(4), release, .. } if release.number == 1));
+    assert!(matches!(event, Event::ColdRollbackQueued { by: Number(4), release, .. } if release.number == 1));
     assert_eq!(story.env.queue().iter().map(|d| d.number.0).collect::<Vec<_>>(), [4, 3]);
     assert!(!story.env.live().unwrap().proven && story.env.hold().is_some());
     story.refuses(Ask::Rollback(n(2), text("")), "no earlier");
@@ -81,7 +81,7 @@ fn checks_that_fail_while_it_bakes_send_the_traffic_back_at_once() {
     let sick = StackView { remark: Some(text("500s")), ..view(2, Condition::Ready, Health::Failing) };
     story.stacks(&[well(1), sick]);
     story.falls();
-    let Some(Event::UndoOrdered { to, outcome, reason, .. }) = story.tick() else { unreachable!() };
+    let Some(Event::RevertOrdered { to, outcome, reason, .. }) = story.tick() else { unreachable!() };
     assert_eq!((to, outcome, &*reason), (Some(n(1)), Outcome::RolledBack, "500s"));
 }
 
@@ -93,7 +93,7 @@ fn a_stack_that_is_gone_or_failed_while_it_bakes_is_bad_too() {
         story.up_to_baking(2, &Plan::default());
         story.stacks(&stacks);
         story.falls();
-        assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), .. })));
+        assert!(matches!(story.tick(), Some(Event::RevertOrdered { to: Some(Number(1)), .. })));
     }
 }
 
@@ -130,7 +130,7 @@ fn a_standby_that_broke_is_started_again_and_one_that_is_sick_makes_a_rollback_c
     story.stacks(&[view(1, Condition::Ready, Health::Unknown), well(2)]);
     assert_eq!(story.tick(), None);
     story.stacks(&[view(1, Condition::Ready, Health::Failing), well(2)]);
-    assert!(matches!(story.tick(), Some(Event::RollbackWentCold { by: Number(3), .. })));
+    assert!(matches!(story.tick(), Some(Event::ColdRollbackQueued { by: Number(3), .. })));
     assert_eq!((story.state(n(2)), story.retiring()), (DeploymentState::Failed, vec![1]));
 }
 
@@ -144,7 +144,7 @@ fn a_silent_provider_does_not_cost_the_warm_standby() {
     assert!(matches!(story.tick(), Some(Event::OperatorNeeded { .. })));
     assert_eq!((story.tick(), story.state(n(2))), (None, DeploymentState::NeedsOperator));
     story.stacks(&[well(1), well(2)]);
-    assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), .. })));
+    assert!(matches!(story.tick(), Some(Event::RevertOrdered { to: Some(Number(1)), .. })));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_bake_that_failed_waits_for_a_standby_of_which_nothing_is_known_yet() {
         }
         assert_eq!(story.tick(), None);
         story.stacks(&[well(1), view(2, Condition::Ready, Health::Failing)]);
-        assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), .. })));
+        assert!(matches!(story.tick(), Some(Event::RevertOrdered { to: Some(Number(1)), .. })));
     }
     // It does not for one that is known to be bad, nor for ever.
     let ends = |story: &mut Story| matches!(story.tick(), Some(Event::Ended { outcome: Outcome::Failed, .. }));
@@ -191,5 +191,5 @@ fn a_bake_that_failed_waits_for_a_standby_of_which_nothing_is_known_yet() {
     let Some(Event::OperatorNeeded { reason, .. }) = story.tick() else { unreachable!() };
     assert!(reason.contains("the standby 1 is not seen good either"), "{reason}");
     story.stacks(&[well(1), view(2, Condition::Ready, Health::Failing)]);
-    assert!(matches!(story.tick(), Some(Event::UndoOrdered { .. })));
+    assert!(matches!(story.tick(), Some(Event::RevertOrdered { .. })));
 }

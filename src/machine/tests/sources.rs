@@ -118,7 +118,7 @@ fn a_warm_rollback_goes_before_a_deployment_that_waits_for_the_repository() {
     story.ask(Ask::Rollback(n(2), text("bad"))).unwrap();
     assert_eq!(story.state(n(3)), DeploymentState::Aborted);
     assert!(matches!(story.tick(), Some(Event::Retired { .. })));
-    assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), .. })));
+    assert!(matches!(story.tick(), Some(Event::RevertOrdered { to: Some(Number(1)), .. })));
 }
 
 #[test]

@@ -65,9 +65,9 @@ fn it_is_live_under_its_own_number_and_what_was_live_is_the_way_back() {
     story.stacks(&[well(1)]).falls();
     assert_eq!(story.effects(), [Effect::Ensure(n(7))]);
     story.ask(Ask::Rollback(n(7), text("slow"))).unwrap();
-    assert!(matches!(story.tick(), Some(Event::UndoOrdered { to: Some(Number(1)), .. })));
+    assert!(matches!(story.tick(), Some(Event::RevertOrdered { to: Some(Number(1)), .. })));
     story.obey();
-    assert_eq!(story.tick(), Some(Event::Undone { number: n(7), host: None }));
+    assert_eq!(story.tick(), Some(Event::Reverted { number: n(7), host: None }));
     assert_eq!(story.retiring(), [7]);
 }
 
@@ -98,10 +98,10 @@ fn one_that_turns_bad_while_it_is_watched_gives_the_traffic_back_and_is_left_alo
     story.obey();
     story.tick().unwrap();
     story.stacks(&[well(1), view(7, Condition::Ready, Health::Failing)]).at(1_000).falls();
-    let Some(Event::UndoOrdered { to, outcome, .. }) = story.tick() else { panic!("it stays") };
+    let Some(Event::RevertOrdered { to, outcome, .. }) = story.tick() else { panic!("it stays") };
     assert_eq!((to, outcome), (Some(n(1)), Outcome::RolledBack));
     story.obey();
-    assert_eq!(story.tick(), Some(Event::Undone { number: n(7), host: None }));
+    assert_eq!(story.tick(), Some(Event::Reverted { number: n(7), host: None }));
     is_left_alone(&mut story);
 }
 
@@ -110,9 +110,9 @@ fn an_abort_amid_the_cutover_sends_users_back_to_what_is_live_and_leaves_it_alon
     let mut story = restored();
     cutting_over(&mut story);
     let undo = story.ask(Ask::Abort(n(7), text("no"))).unwrap();
-    assert!(matches!(undo, Event::UndoOrdered { to: Some(Number(1)), .. }), "{undo:?}");
+    assert!(matches!(undo, Event::RevertOrdered { to: Some(Number(1)), .. }), "{undo:?}");
     story.obey();
-    assert_eq!(story.tick(), Some(Event::Undone { number: n(7), host: None }));
+    assert_eq!(story.tick(), Some(Event::Reverted { number: n(7), host: None }));
     is_left_alone(&mut story);
 }
 

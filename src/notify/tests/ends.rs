@@ -48,7 +48,7 @@ fn drift(generation: u64, in_a_row: u32) -> Event {
 
 fn undo(number: Number, to: Number, generation: u64, outcome: Outcome) -> Event {
     let generation = Generation(generation);
-    Event::UndoOrdered { number, to: Some(to), generation, outcome, reason: "sick".into() }
+    Event::RevertOrdered { number, to: Some(to), generation, outcome, reason: "sick".into() }
 }
 
 /// Two stacks that were found good, 2 of them live.
@@ -66,7 +66,7 @@ fn of_what_is_live() -> Vec<Row> {
     let two_needed = needed(TWO, Some(Matter::Live));
     let recovered =
         Event::Recovered { number: TWO, to: ONE, generation: Generation(3), reason: "stack 2 is down".into() };
-    let cold = Event::RollbackWentCold {
+    let cold = Event::ColdRollbackQueued {
         number: TWO,
         by: Number(3),
         release: Arc::new(Release { number: 1, ..Release::draft("1.4.1") }),
@@ -101,7 +101,7 @@ fn of_what_is_live() -> Vec<Row> {
             ]
             .concat(),
             vec![LiveDown],
-            Event::Undone { number: TWO, host: None },
+            Event::Reverted { number: TWO, host: None },
             vec![LiveDown],
         ),
         (
@@ -170,7 +170,7 @@ fn of_a_deployment() -> Vec<Row> {
         ("it was found good", baking(), one(), Event::Succeeded { number }, one()),
         ("it ended", until(3), one(), gone.clone(), one()),
         ("it is undone", until(5), one(), undo(TWO, ONE, 3, Outcome::Failed), one()),
-        ("it was undone", undoing(), one(), Event::Undone { number, host: None }, one()),
+        ("it was undone", undoing(), one(), Event::Reverted { number, host: None }, one()),
         ("its rollback goes on", asked(), one(), undo(TWO, ONE, 3, Outcome::RolledBack), one()),
         (
             "a rollback is asked for",
