@@ -19,7 +19,7 @@ use super::{
 use crate::{
     access::Caller,
     intake::{Identity, json, key},
-    journal::CommandError,
+    journal::NotRecorded,
     machine::{
         self, Ask, Command, EnvironmentId, Event, GateName, Number, Refusal, ReleaseDraft, Seq, Trigger,
         promotion::{Why, is_reverting},
@@ -285,8 +285,8 @@ async fn record(
         let looked_at = if said { look.at_which(app, id, action) } else { Vec::new() };
         match app.journal.command_on(id, &caller.by, app.clock.now(), command, &looked_at).await {
             Ok(accepted) => return Ok(answer(id, &look.state, accepted.event)),
-            Err(CommandError::Moved) => {}
-            Err(CommandError::Refused(Refusal::Duplicate(number))) => {
+            Err(NotRecorded::Moved) => {}
+            Err(NotRecorded::Refused(Refusal::Duplicate(number))) => {
                 let now = Look::at(app, id);
                 // Somebody else may have asked for the same on the same look: then it has changed for this one.
                 let mine = make(&now).ok().and_then(|command| known(&now, id, &command, &caller.by));

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     intake::build::Build,
-    journal::{Accepted, CommandError},
+    journal::{Accepted, NotRecorded},
     machine::{Ask, Environment, EnvironmentId, Event, Key, Number, Refusal, ReleaseDraft, Trigger},
     pipelines::{
         EnvironmentDefinition,
@@ -71,10 +71,10 @@ pub(super) async fn deploy(
     let command = Ask::Deploy { key, build_number, release, plan: entry.plan.clone(), trigger };
     let before = app.journal.state(&entry.id);
     match app.journal.command(&entry.id, by, app.clock.now(), command).await {
-        Err(CommandError::Refused(Refusal::Duplicate(number))) => {
+        Err(NotRecorded::Refused(Refusal::Duplicate(number))) => {
             Ok(known_build(app, entry, (&key, build_number), number))
         }
-        Err(CommandError::Refused(Refusal::Stale { build_number, newest })) => {
+        Err(NotRecorded::Refused(Refusal::Stale { build_number, newest })) => {
             let by = app.journal.state(&entry.id).deployment_of_build(newest);
             let by = by.map(|number| format!("{}/{number}", entry.id));
             let named = by.as_ref().map_or_else(String::new, |by| format!(" as {by}"));
@@ -99,7 +99,7 @@ pub(super) fn deployment(
     app: &App,
     id: &EnvironmentId,
     before: &Environment,
-    recorded: Result<Accepted, CommandError>,
+    recorded: Result<Accepted, NotRecorded>,
 ) -> Result<Recorded, Problem> {
     match recorded {
         // Not the last number of the state: that may be a later one's, made safe by the same flush.
@@ -107,7 +107,7 @@ pub(super) fn deployment(
             Ok(answer(id, number, "queued", telling::done(id, before, &event)))
         }
         Ok(other) => Err(Problem::new(500, format!("a deployment was recorded as {:?}; report this", other.event))),
-        Err(CommandError::Refused(Refusal::Duplicate(number))) => Ok(known(&app.journal.state(id), id, number)),
+        Err(NotRecorded::Refused(Refusal::Duplicate(number))) => Ok(known(&app.journal.state(id), id, number)),
         Err(error) => Err(Problem::refused(id, error)),
     }
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::{
     access::{Refused, limits::Wait},
-    journal::CommandError,
+    journal::NotRecorded,
     machine::{EnvironmentId, Refusal},
     telling,
     text::did_you_mean,
@@ -117,11 +117,11 @@ impl Problem {
     }
 
     /// A request about that environment was not granted.
-    pub(super) fn refused(id: &EnvironmentId, error: CommandError) -> Self {
+    pub(super) fn refused(id: &EnvironmentId, error: NotRecorded) -> Self {
         let detail = match &error {
-            CommandError::Refused(refusal) => telling::refusal(id, refusal),
-            CommandError::Moved => format!("{error}; `pointsman status {id}`"),
-            CommandError::NoSpace | CommandError::Stopped | CommandError::Illegal(_) => error.to_string(),
+            NotRecorded::Refused(refusal) => telling::refusal(id, refusal),
+            NotRecorded::Moved => format!("{error}; `pointsman status {id}`"),
+            NotRecorded::NoSpace | NotRecorded::Stopped | NotRecorded::Illegal(_) => error.to_string(),
         };
         Self { detail, ..error.into() }
     }
@@ -139,15 +139,15 @@ impl Problem {
     }
 }
 
-impl From<CommandError> for Problem {
-    fn from(error: CommandError) -> Self {
+impl From<NotRecorded> for Problem {
+    fn from(error: NotRecorded) -> Self {
         let status = match &error {
-            CommandError::Refused(Refusal::NotUnderWay { ended: None, .. }) => 404,
-            CommandError::Refused(Refusal::NotTheirs { .. } | Refusal::OwnWish(_)) => 403,
-            CommandError::Refused(_) | CommandError::Moved => 409,
-            CommandError::NoSpace => 507,
-            CommandError::Stopped => 503,
-            CommandError::Illegal(_) => 500,
+            NotRecorded::Refused(Refusal::NotUnderWay { ended: None, .. }) => 404,
+            NotRecorded::Refused(Refusal::NotTheirs { .. } | Refusal::SelfApproval(_)) => 403,
+            NotRecorded::Refused(_) | NotRecorded::Moved => 409,
+            NotRecorded::NoSpace => 507,
+            NotRecorded::Stopped => 503,
+            NotRecorded::Illegal(_) => 500,
         };
         Self::new(status, error.to_string())
     }

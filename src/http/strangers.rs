@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     access::Caller,
-    journal::CommandError,
+    journal::NotRecorded,
     machine::{Adopts, Ask, Number, Refusal, Release, StackName},
     pipelines::{EnvironmentDefinition, release},
     telling,
@@ -68,7 +68,7 @@ pub(super) async fn adopt(
     }
     let release = made_from(&app, &definition, number, version).await?;
     match app.journal.command(id, &caller.by, app.clock.now(), command(release)).await {
-        Err(CommandError::Refused(refusal)) => refused(&app, &definition, refusal),
+        Err(NotRecorded::Refused(refusal)) => refused(&app, &definition, refusal),
         recorded => deploy::deployment(&app, id, &before, recorded),
     }
 }
@@ -80,7 +80,7 @@ fn refused(app: &App, definition: &EnvironmentDefinition, refusal: Refusal) -> R
         return Ok(deploy::known(&state, id, number));
     }
     let there_are = telling::strangers(id, &state, &app.board.sight(id).outlook());
-    Err(Problem::refused(id, CommandError::Refused(refusal)).and(&there_are))
+    Err(Problem::refused(id, NotRecorded::Refused(refusal)).and(&there_are))
 }
 
 /// What the stack runs: as its provider keeps it, or as far as the person says.

@@ -17,7 +17,7 @@ use crate::machine::EnvironmentId;
 const BLOCK: u64 = 64 << 10;
 
 /// Which records are read back.
-pub(super) struct Wish<'a> {
+pub(super) struct Query<'a> {
     /// Of these environments.
     pub wanted: &'a dyn Fn(&EnvironmentId) -> bool,
     /// So many at most.
@@ -31,30 +31,30 @@ pub(super) struct Wish<'a> {
 }
 
 /// The last records of those that are wanted, oldest first. Reads from the end of the newest segment back to what
-/// answers the wish, and no further.
-pub(super) fn last(storage: &dyn Storage, wish: &Wish<'_>) -> io::Result<Vec<Record>> {
+/// answers the query, and no further.
+pub(super) fn last(storage: &dyn Storage, query: &Query<'_>) -> io::Result<Vec<Record>> {
     let (segments, _) = numbers(&storage.names()?);
-    let (mut found, mut left) = (Vec::new(), wish.all);
+    let (mut found, mut left) = (Vec::new(), query.all);
     'segments: for number in segments.into_iter().rev() {
-        if found.len() >= wish.most || left == 0 || wish.newest <= wish.after {
+        if found.len() >= query.most || left == 0 || query.newest <= query.after {
             break;
         }
         let name = segment_name(number);
         let mut lines = Backwards::from_end(storage.reader(&name)?)?;
-        while found.len() < wish.most && left > 0 {
+        while found.len() < query.most && left > 0 {
             let Some(line) = lines.previous()? else { continue 'segments };
-            if record::seq(&line).is_some_and(|seq| seq <= wish.after) {
+            if record::seq(&line).is_some_and(|seq| seq <= query.after) {
                 break 'segments;
             }
             // Most lines need not be parsed: where it happened stands near their start.
-            if line.is_empty() || record::environment(&line).is_some_and(|id| !(wish.wanted)(&id)) {
+            if line.is_empty() || record::environment(&line).is_some_and(|id| !(query.wanted)(&id)) {
                 continue;
             }
             let record = record::parse(&line).map_err(|error| io::Error::other(format!("{name}: {error}")))?;
-            if record.seq <= wish.after {
+            if record.seq <= query.after {
                 break 'segments;
             }
-            if record.seq <= wish.newest && (wish.wanted)(&record.environment) {
+            if record.seq <= query.newest && (query.wanted)(&record.environment) {
                 left -= 1;
                 found.push(record);
             }

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, io, sync::Arc, thread::JoinHandle};
 
 use super::{
-    Options,
+    NotRecorded, Options,
     aside::Before,
     fold::{Folded, States},
     level,
@@ -23,12 +23,13 @@ pub(super) struct Request {
     pub environment: EnvironmentId,
     pub by: Arc<str>,
     pub at: Millis,
-    pub wish: Wish,
+    pub change: Change,
 }
 
-pub(super) enum Wish {
+/// What a request brings.
+pub(super) enum Change {
     /// Decided here; only while each of these environments is in the state after that many events.
-    Command(Command, Vec<(EnvironmentId, Seq)>),
+    Decide(Command, Vec<(EnvironmentId, Seq)>),
     /// Decided elsewhere, on the state after that many events.
     Append(Seq, Event),
 }
@@ -36,30 +37,21 @@ pub(super) enum Wish {
 impl Request {
     /// What puts things right or goes on with what was begun: it may use the ballast.
     fn is_essential(&self) -> bool {
-        match &self.wish {
-            Wish::Append(..) => true,
-            Wish::Command(command, _) => matches!(command.what, Ask::Abort(..) | Ask::Rollback(..)),
+        match &self.change {
+            Change::Append(..) => true,
+            Change::Decide(command, _) => matches!(command.what, Ask::Abort(..) | Ask::Rollback(..)),
         }
     }
     fn is_intake(&self) -> bool {
-        matches!(&self.wish, Wish::Command(command, _) if matches!(command.what, Ask::Deploy { .. }))
+        matches!(&self.change, Change::Decide(command, _) if matches!(command.what, Ask::Deploy { .. }))
     }
-}
-
-/// Why a request was not recorded.
-#[derive(Debug)]
-pub(super) enum No {
-    Refused(Refusal),
-    Moved,
-    Illegal(Illegal),
-    Full,
 }
 
 /// A batch that is safe.
 #[derive(Default)]
 pub(super) struct Committed {
     /// One for each request, in their order.
-    pub answers: Vec<Result<Arc<Record>, No>>,
+    pub answers: Vec<Result<Arc<Record>, NotRecorded>>,
     /// The new states.
     pub states: HashMap<EnvironmentId, Arc<Environment>>,
 }
@@ -172,7 +164,7 @@ impl Ledger {
             return Ok(committed);
         }
         self.take_back(undo)?;
-        let answers = requests.iter().map(|_| Err(No::Full)).collect();
+        let answers = requests.iter().map(|_| Err(NotRecorded::NoSpace)).collect();
         Ok(Committed { answers, ..Committed::default() })
     }
 
@@ -201,7 +193,7 @@ impl Ledger {
         };
         let mut answers = Vec::with_capacity(requests.len());
         for request in requests {
-            answers.push(if admitted(request) { self.decide(request, &mut undo) } else { Err(No::Full) });
+            answers.push(if admitted(request) { self.decide(request, &mut undo) } else { Err(NotRecorded::NoSpace) });
         }
         let now =
             |environment: &EnvironmentId| Some((environment.clone(), self.folded.states.get(environment)?.clone()));
@@ -209,22 +201,24 @@ impl Ledger {
         (Committed { answers, states }, undo)
     }
 
-    fn decide(&mut self, request: &Request, undo: &mut Undo) -> Result<Arc<Record>, No> {
-        let Request { environment, by, at, wish } = request;
+    fn decide(&mut self, request: &Request, undo: &mut Undo) -> Result<Arc<Record>, NotRecorded> {
+        let Request { environment, by, at, change } = request;
         let floor = if request.is_intake() { self.last_release(environment) } else { 0 };
         let states = &mut self.folded.states;
         let event = {
             let fresh = Arc::default();
             let state = states.get(environment).unwrap_or(&fresh);
-            match wish {
-                Wish::Command(command, looked_at) => match state.command_above(floor, command, by) {
-                    // Asked again, it is not the wish that has moved the state on.
-                    Err(again @ Refusal::Duplicate(_)) => return Err(No::Refused(again)),
-                    _ if looked_at.iter().any(|(id, seq)| seq_of(states, id) != *seq) => return Err(No::Moved),
-                    answer => answer.map_err(No::Refused)?,
+            match change {
+                Change::Decide(command, looked_at) => match state.command_above(floor, command, by) {
+                    // Asked again, it is not the command that has moved the state on.
+                    Err(again @ Refusal::Duplicate(_)) => return Err(NotRecorded::Refused(again)),
+                    _ if looked_at.iter().any(|(id, seq)| seq_of(states, id) != *seq) => {
+                        return Err(NotRecorded::Moved);
+                    }
+                    answer => answer.map_err(NotRecorded::Refused)?,
                 },
-                Wish::Append(expected, _) if state.seq() != *expected => return Err(No::Moved),
-                Wish::Append(_, event) => event.clone(),
+                Change::Append(expected, _) if state.seq() != *expected => return Err(NotRecorded::Moved),
+                Change::Append(_, event) => event.clone(),
             }
         };
         let entry = Entry { at: *at, by: by.clone(), event };
@@ -239,12 +233,13 @@ impl Ledger {
         let mut state = before.unwrap_or_default();
         let length = self.buffer.len();
         let level = level::of(&entry.event, &state);
-        let record = Arc::make_mut(&mut state).apply(&entry).map_err(No::Illegal).and_then(|()| {
+        let record = Arc::make_mut(&mut state).apply(&entry).map_err(NotRecorded::Illegal).and_then(|()| {
             let (seq, before) = (self.folded.seq + 1, self.folded.sum);
             let written = Record::write(&mut self.buffer, seq, environment, &entry, (level, before));
             // Only a map with keys that are no texts can fail here, and no event has one.
-            written
-                .map_err(|_| No::Illegal(Illegal { event: "any", number: Default::default(), why: "it has no JSON" }))
+            written.map_err(|_| {
+                NotRecorded::Illegal(Illegal { event: "any", number: Default::default(), why: "it has no JSON" })
+            })
         });
         match record {
             Ok(record) => {
@@ -253,12 +248,12 @@ impl Ledger {
                 self.folded.level = self.folded.level.max(record.v);
                 Ok(Arc::new(record))
             }
-            Err(no) => {
+            Err(not_recorded) => {
                 self.buffer.truncate(length);
                 if state.seq() > Seq(0) {
                     states.insert(environment.clone(), state);
                 }
-                Err(no)
+                Err(not_recorded)
             }
         }
     }

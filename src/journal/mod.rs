@@ -33,9 +33,9 @@ use std::{fs::File, io, path::Path, sync::Arc};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use self::{
-    ledger::{Ledger, No, Request, Wish},
+    ledger::{Change, Ledger, Request},
     storage::Storage,
-    writer::{Answer, Parcel, Published},
+    writer::{Answer, Message, Published},
 };
 use crate::machine::{Command, Entry, Environment, EnvironmentId, Event, Illegal, Millis, Refusal, Seq};
 
@@ -100,10 +100,10 @@ pub struct Accepted {
     pub state: Arc<Environment>,
 }
 
-/// Why a command was not recorded.
+/// Why a command or an event was not recorded: the one type for it, from the ledger to the answer of the API.
 #[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// The state does not allow it.
+pub enum NotRecorded {
+    /// The state does not allow it: a command only.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// Other events came first, in an environment that was looked at: look again.
@@ -112,36 +112,18 @@ pub enum CommandError {
     /// The disk is full, or nearly.
     #[error("the disk with the state folder is full; free some space and ask again")]
     NoSpace,
-    /// The journal is closed, or its writer died. Whether the command was recorded is not known: ask again after the
-    /// restart.
+    /// The journal is closed, or its writer died. Whether it was recorded is not known: ask again after the restart.
     #[error("the state file is closed; ask again when the controller is back")]
     Stopped,
-    /// A defect: the answer to the command does not fit the state.
-    #[error(transparent)]
-    Illegal(#[from] Illegal),
-}
-
-/// Why an entry was not appended.
-#[derive(Debug, thiserror::Error)]
-pub enum AppendError {
-    /// Other events came first: look again.
-    #[error("the environment has moved on")]
-    Moved,
     /// A defect: the event does not fit the state.
     #[error(transparent)]
     Illegal(#[from] Illegal),
-    /// The disk is full, and the ballast is used up.
-    #[error("the disk with the state folder is full; free some space")]
-    NoSpace,
-    /// The journal is closed, or its writer died.
-    #[error("the state file is closed")]
-    Stopped,
 }
 
 /// A handle to the state file. Clones share it.
 #[derive(Clone)]
 pub struct Journal {
-    requests: mpsc::Sender<Parcel>,
+    requests: mpsc::Sender<Message>,
     published: Arc<Published>,
     storage: Arc<dyn Storage>,
 }
@@ -187,7 +169,7 @@ impl Journal {
         by: &str,
         at: Millis,
         command: impl Into<Command>,
-    ) -> Result<Accepted, CommandError> {
+    ) -> Result<Accepted, NotRecorded> {
         self.command_on(environment, by, at, command, &[]).await
     }
 
@@ -201,17 +183,11 @@ impl Journal {
         at: Millis,
         command: impl Into<Command>,
         looked_at: &[(EnvironmentId, Seq)],
-    ) -> Result<Accepted, CommandError> {
+    ) -> Result<Accepted, NotRecorded> {
         let (environment, by) = (environment.clone(), by.into());
-        let wish = Wish::Command(command.into(), looked_at.to_vec());
-        let answer = self.ask(Request { environment, by, at, wish }).await;
-        match answer.ok_or(CommandError::Stopped)? {
-            Ok((record, state)) => Ok(Accepted { seq: record.seq, event: record.event.clone(), state }),
-            Err(No::Refused(refusal)) => Err(refusal.into()),
-            Err(No::Illegal(illegal)) => Err(illegal.into()),
-            Err(No::Full) => Err(CommandError::NoSpace),
-            Err(No::Moved) => Err(CommandError::Moved),
-        }
+        let change = Change::Decide(command.into(), looked_at.to_vec());
+        let (record, state) = self.ask(Request { environment, by, at, change }).await?;
+        Ok(Accepted { seq: record.seq, event: record.event.clone(), state })
     }
 
     /// Appends an entry that was decided on the state after `expected` events, and only on that one. The state returned
@@ -221,22 +197,18 @@ impl Journal {
         environment: &EnvironmentId,
         expected: Seq,
         entry: Entry,
-    ) -> Result<Arc<Environment>, AppendError> {
+    ) -> Result<Arc<Environment>, NotRecorded> {
         let Entry { at, by, event } = entry;
         let environment = environment.clone();
-        let answer = self.ask(Request { environment, by, at, wish: Wish::Append(expected, event) }).await;
-        match answer.ok_or(AppendError::Stopped)? {
-            Ok((_, state)) => Ok(state),
-            Err(No::Moved | No::Refused(_)) => Err(AppendError::Moved),
-            Err(No::Illegal(illegal)) => Err(illegal.into()),
-            Err(No::Full) => Err(AppendError::NoSpace),
-        }
+        let (_, state) = self.ask(Request { environment, by, at, change: Change::Append(expected, event) }).await?;
+        Ok(state)
     }
 
-    async fn ask(&self, request: Request) -> Option<Answer> {
+    async fn ask(&self, request: Request) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Parcel::Ask(request, answer)).await.ok()?;
-        answered.await.ok()
+        let sent = self.requests.send(Message::Record(request, answer)).await;
+        sent.map_err(|_| NotRecorded::Stopped)?;
+        answered.await.map_err(|_| NotRecorded::Stopped)?
     }
 
     /// The state of an environment, as far as it is safe; the empty one when it has no events.
@@ -275,7 +247,7 @@ impl Journal {
         // In this order: of what is recorded in between too many may be looked for, never too few.
         let newest = self.published.newest();
         let all = self.environments().into_iter().filter(wanted).map(|id| self.state(&id).seq().0).sum();
-        history::last(&*self.storage, &history::Wish { wanted, most: last, after: since, newest, all })
+        history::last(&*self.storage, &history::Query { wanted, most: last, after: since, newest, all })
     }
 
     /// The place of the last record that is safe; 0 when there is none.
@@ -308,7 +280,7 @@ impl Journal {
     /// Ends the writer after what was asked before. Comes back when the lock is free.
     pub async fn close(&self) {
         let (done, ended) = oneshot::channel();
-        if self.requests.send(Parcel::Stop(done)).await.is_ok() {
+        if self.requests.send(Message::Stop(done)).await.is_ok() {
             let _ = ended.await;
         }
     }

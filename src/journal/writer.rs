@@ -12,16 +12,18 @@ use std::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
-    ledger::{Committed, Ledger, No, Request},
+    NotRecorded,
+    ledger::{Committed, Ledger, Request},
     record::Record,
 };
 use crate::machine::{Environment, EnvironmentId};
 
-pub(super) type Answer = Result<(Arc<Record>, Arc<Environment>), No>;
+pub(super) type Answer = Result<(Arc<Record>, Arc<Environment>), NotRecorded>;
 
+/// What the writer is sent.
 #[expect(clippy::large_enum_variant, reason = "the small one comes once")]
-pub(super) enum Parcel {
-    Ask(Request, oneshot::Sender<Answer>),
+pub(super) enum Message {
+    Record(Request, oneshot::Sender<Answer>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -100,9 +102,9 @@ impl Published {
 }
 
 /// Tells of the thread's death, also by a panic.
-struct Watchman(Arc<Published>, Option<Arc<str>>);
+struct DeathNotice(Arc<Published>, Option<Arc<str>>);
 
-impl Drop for Watchman {
+impl Drop for DeathNotice {
     fn drop(&mut self) {
         let panicked = std::thread::panicking().then(|| "the writer panicked".into());
         if let Some(reason) = self.1.take().or(panicked) {
@@ -115,24 +117,24 @@ impl Drop for Watchman {
 /// Runs until all handles are gone, one says stop, or the disk fails; then lets go of the lock.
 pub(super) fn run(
     mut ledger: Ledger,
-    mut inbox: mpsc::Receiver<Parcel>,
+    mut inbox: mpsc::Receiver<Message>,
     published: &Arc<Published>,
     max_batch: usize,
     lock: Option<File>,
 ) {
-    let mut watchman = Watchman(published.clone(), None);
+    let mut notice = DeathNotice(published.clone(), None);
     let mut stop = None;
     while stop.is_none() {
         let Some(first) = inbox.blocking_recv() else { break };
         let (mut requests, mut waiting) = (Vec::new(), Vec::new());
         let mut next = Some(first);
-        while let Some(parcel) = next.take() {
-            match parcel {
-                Parcel::Ask(request, answer) => {
+        while let Some(message) = next.take() {
+            match message {
+                Message::Record(request, answer) => {
                     requests.push(request);
                     waiting.push(answer);
                 }
-                Parcel::Stop(done) => stop = Some(done),
+                Message::Stop(done) => stop = Some(done),
             }
             if requests.len() < max_batch && stop.is_none() {
                 next = inbox.try_recv().ok();
@@ -144,7 +146,7 @@ pub(super) fn run(
                 answer(committed, &requests, waiting, published);
             }
             Err(dead) => {
-                watchman.1 = Some(dead.to_string().into());
+                notice.1 = Some(dead.to_string().into());
                 break; // Nobody in this batch is answered: their channels close.
             }
         }

@@ -163,7 +163,7 @@ pub enum Refusal {
     },
     /// Whoever asks does not answer.
     #[error("{0} asked for this deployment; someone else has to approve it")]
-    OwnWish(Arc<str>),
+    SelfApproval(Arc<str>),
     /// Whether a stack that is there has the traffic is a question only where nothing else has it, or will.
     #[error("a stack is adopted only where nothing is live, queued, under way or being torn down; deployment {0} is")]
     NotTheFirst(Number),
@@ -318,7 +318,7 @@ impl Environment {
                 return Err(Refusal::NotTheirs { by: by.into(), may: question.by.join(", ") });
             }
             if question.not_the_asker && person(&deployment.asked_by) == person(by) {
-                return Err(Refusal::OwnWish(by.into()));
+                return Err(Refusal::SelfApproval(by.into()));
             }
         }
         if let Some(vetoed) = self.banned(deployment) {

@@ -15,7 +15,7 @@ use super::{
     world::{Look, World},
 };
 use crate::{
-    journal::{AppendError, Journal},
+    journal::{Journal, NotRecorded},
     machine::{Effect, Entry, Environment, Event, Generation, Looked, Millis, Number, OrderView, Promise, Seq},
     stacks::StepError,
 };
@@ -186,14 +186,14 @@ impl Loop {
                 self.world.note(WRITING, &Ok(()));
                 Round::Again
             }
-            Err(AppendError::Moved) => Round::Again,
-            Err(AppendError::NoSpace) => {
+            Err(NotRecorded::Moved | NotRecorded::Refused(_)) => Round::Again,
+            Err(NotRecorded::NoSpace) => {
                 let full: Result<(), _> = Err(StepError::Unavailable("the disk is full".into()));
                 self.world.note(WRITING, &full);
                 Round::Rest(now.plus(Millis(1000)))
             }
-            Err(AppendError::Stopped) => Round::Over,
-            Err(AppendError::Illegal(why)) => {
+            Err(NotRecorded::Stopped) => Round::Over,
+            Err(NotRecorded::Illegal(why)) => {
                 tracing::error!(environment = %id, %why, "{id}: an event does not fit the state: {why}");
                 Round::Broken
             }

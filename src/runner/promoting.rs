@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{spawn::blocking, world::World};
 use crate::{
-    journal::{CommandError, Journal},
+    journal::{Journal, NotRecorded},
     machine::{
         Ask, Environment, EnvironmentId, Plan, Release, ReleaseDraft, Trigger,
         promotion::{Due, PromotionRule, RULE, due, key},
@@ -118,8 +118,8 @@ async fn ask(
             world.note(STEP, &Ok(()));
             Asked::Again
         }
-        Err(CommandError::Moved) => Asked::Again,
-        Err(CommandError::Stopped) => Asked::Over,
+        Err(NotRecorded::Moved) => Asked::Again,
+        Err(NotRecorded::Stopped) => Asked::Over,
         Err(why) => troubled(format!("release {number} was not taken: {why}")),
     }
 }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use pointsman::{
     checks::Checks,
     clock::Clock,
-    journal::{CommandError, Journal},
+    journal::{Journal, NotRecorded},
     machine::{
         Ask, DeploymentState, Environment, EnvironmentId, Generation, Key, Number, Plan, Refusal, Release,
         ReleaseDraft, Trigger,
@@ -207,7 +207,7 @@ impl Yard {
     pub async fn command(&self, command: Ask) -> Result<(), Refusal> {
         match self.journal.command(&self.id, "story", self.clock.now(), command).await {
             Ok(_) => Ok(()),
-            Err(CommandError::Refused(why)) => Err(why),
+            Err(NotRecorded::Refused(why)) => Err(why),
             Err(other) => panic!("{other}"),
         }
     }

@@ -46,7 +46,7 @@ fn every_refusal_names_a_command_that_there_is() {
         Refusal::NothingToGoBackTo,
         Refusal::Vetoed(7, "loses orders".into()),
         Refusal::NotTheirs { by: "ann".into(), may: "bob".into() },
-        Refusal::OwnWish("ann".into()),
+        Refusal::SelfApproval("ann".into()),
         Refusal::NotTheFirst(number),
         Refusal::WasAdopted(7),
         Refusal::NotAStranger { number, what: "is live" },

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::kit::{SimDisk, ask, deploy, environment, ledger, options};
 use crate::{
     journal::{
-        Record,
-        ledger::{Ledger, No, Request, Wish},
+        NotRecorded, Record,
+        ledger::{Change, Ledger, Request},
     },
     machine::{Ask, Event, Number, Refusal, Seq},
 };
@@ -18,7 +18,7 @@ fn on(expected: u64, command: Ask) -> Request {
 /// A command for the live shop, on what was seen of several environments.
 fn on_all(looked_at: &[(&str, u64)], command: Ask) -> Request {
     let looked_at = looked_at.iter().map(|(id, seq)| (environment(id), Seq(*seq))).collect();
-    Request { wish: Wish::Command(command.into(), looked_at), ..ask(&environment("shop/live"), Ask::Resume) }
+    Request { change: Change::Decide(command.into(), looked_at), ..ask(&environment("shop/live"), Ask::Resume) }
 }
 
 #[test]
@@ -28,12 +28,15 @@ fn a_command_on_a_state_that_has_moved_on_changes_nothing() {
     let answers = ledger.commit(&[on(0, deploy(1)), on(0, hold()), on(1, hold()), on(1, hold())]).unwrap().answers;
     let taken: Vec<bool> = answers.iter().map(Result::is_ok).collect();
     assert_eq!(taken, [true, false, true, false], "each within the batch sees what came before it");
-    assert!(matches!(answers[1], Err(No::Moved)) && matches!(answers[3], Err(No::Moved)));
+    assert!(matches!(answers[1], Err(NotRecorded::Moved)) && matches!(answers[3], Err(NotRecorded::Moved)));
     assert_eq!(ledger.folded().seq, 2);
     let answers = ledger.commit(&[on(3, hold()), on(2, hold())]).unwrap().answers;
     assert!(answers[0].is_err() && answers[1].is_ok());
     let again = ledger.commit(&[on(0, deploy(1))]).unwrap().answers;
-    assert!(matches!(again[0], Err(No::Refused(Refusal::Duplicate(Number(1))))), "what was granted is granted");
+    assert!(
+        matches!(again[0], Err(NotRecorded::Refused(Refusal::Duplicate(Number(1))))),
+        "what was granted is granted"
+    );
 }
 
 #[test]
@@ -46,7 +49,7 @@ fn what_was_judged_on_two_environments_holds_for_both() {
     let answers = ledger.commit(&[both(0, 0), moves, both(0, 1), both(1, 1)]).unwrap().answers;
     let taken: Vec<bool> = answers.iter().map(Result::is_ok).collect();
     assert_eq!(taken, [true, true, false, true]);
-    assert!(matches!(answers[2], Err(No::Moved)));
+    assert!(matches!(answers[2], Err(NotRecorded::Moved)));
     let answers = ledger.commit(&[both(1, 1), both(2, 2), both(1, 2)]).unwrap().answers;
     assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, false, true]);
 }
@@ -56,7 +59,7 @@ fn releases_are_numbered_across_the_environments_of_a_pipeline() {
     let disk = SimDisk::default();
     let numbers = |ledger: &mut Ledger, asked: &[(&str, u64)]| -> Vec<u32> {
         let requests: Vec<_> = asked.iter().map(|(id, key)| ask(&environment(id), deploy(*key))).collect();
-        let given = |record: Result<Arc<Record>, No>| match &record.unwrap().event {
+        let given = |record: Result<Arc<Record>, NotRecorded>| match &record.unwrap().event {
             Event::Accepted { release, .. } => release.number,
             event => panic!("{event:?}"),
         };

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command as Process, sync::Arc};
 
 use super::kit::{deploy, environment};
 use crate::{
-    journal::{CommandError, Journal, OpenError, Options, verify},
+    journal::{Journal, NotRecorded, OpenError, Options, verify},
     machine::{Ask, Millis, Refusal},
 };
 
@@ -28,11 +28,11 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     assert_eq!(records.recv().await.unwrap().seq, 1);
     watched.wait_for(|state| state.seq().0 == 250).await.unwrap();
     let again = journal.command(&place, "webhook:test", Millis(1), deploy(7)).await;
-    assert!(matches!(again, Err(CommandError::Refused(Refusal::Duplicate(_)))), "{again:?}");
+    assert!(matches!(again, Err(NotRecorded::Refused(Refusal::Duplicate(_)))), "{again:?}");
     let state = journal.state(&place);
     journal.close().await;
     let closed = journal.command(&place, "webhook:test", Millis(1), deploy(999)).await;
-    assert!(matches!(closed, Err(CommandError::Stopped)), "{closed:?}");
+    assert!(matches!(closed, Err(NotRecorded::Stopped)), "{closed:?}");
 
     let journal = open(folder.path());
     assert_eq!((journal.state(&place), journal.environments()), (state, vec![place.clone()]));
@@ -115,7 +115,7 @@ async fn a_disk_that_fills_up_refuses_and_still_lets_a_person_abort() {
         }
         assert!(accepted.len() < 10_000, "1 MiB never fills up");
     };
-    assert!(matches!(full, CommandError::NoSpace), "{full}");
+    assert!(matches!(full, NotRecorded::NoSpace), "{full}");
     let newest = journal.state(&place).queue()[0].number;
     let abort = Ask::Abort(newest, "no room".into());
     let aborted = journal.command(&place, "cli:ann", Millis(2), abort).await.unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::kit::{SimDisk, ask, environment, ledger, options};
 use crate::{
-    journal::history::{Wish, last},
+    journal::history::{Query, last},
     machine::{Ask, EnvironmentId},
 };
 
@@ -28,8 +28,8 @@ fn with_a_bad_beginning() -> SimDisk {
 
 fn seqs(disk: &SimDisk, place: &str, (most, after, all): (usize, u64, u64)) -> std::io::Result<Vec<u64>> {
     let wanted = |id: &EnvironmentId| *id == environment(place);
-    let wish = Wish { wanted: &wanted, most, after, newest: 403, all };
-    Ok(last(disk, &wish)?.iter().map(|record| record.seq).collect())
+    let query = Query { wanted: &wanted, most, after, newest: 403, all };
+    Ok(last(disk, &query)?.iter().map(|record| record.seq).collect())
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     journal::{
         Options,
-        ledger::{Ledger, Request, Wish},
+        ledger::{Change, Ledger, Request},
         open,
         storage::{Appender, Reader, Storage},
     },
@@ -203,13 +203,13 @@ pub(super) fn ask(environment: &EnvironmentId, command: impl Into<Command>) -> R
         environment: environment.clone(),
         by: "webhook:test".into(),
         at: Millis(1000),
-        wish: Wish::Command(command.into(), Vec::new()),
+        change: Change::Decide(command.into(), Vec::new()),
     }
 }
 
 pub(super) fn append(environment: &EnvironmentId, expected: u64, entry: Entry) -> Request {
-    let (at, by, wish) = (entry.at, entry.by, Wish::Append(Seq(expected), entry.event));
-    Request { environment: environment.clone(), by, at, wish }
+    let (at, by, change) = (entry.at, entry.by, Change::Append(Seq(expected), entry.event));
+    Request { environment: environment.clone(), by, at, change }
 }
 
 /// A ledger that was told the story, and the disk it is on.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::kit::{Faults, Random, SimDisk, append, ask, deploy, environment, ledger, options, story, told};
 use crate::{
-    journal::{history, ledger::No, open},
+    journal::{NotRecorded, history, open},
     machine::{Ask, Event, Number, Refusal},
 };
 
@@ -30,7 +30,7 @@ fn a_loss_of_power_at_any_moment_loses_nothing_acknowledged_and_doubles_nothing(
             disk.lose_power(&mut random);
         }
         let start = open::read(&disk).unwrap_or_else(|problem| panic!("{problem}; run {run}, seed {seed}"));
-        let all = history::Wish { wanted: &|_| true, most: usize::MAX, after: 0, newest: u64::MAX, all: u64::MAX };
+        let all = history::Query { wanted: &|_| true, most: usize::MAX, after: 0, newest: u64::MAX, all: u64::MAX };
         let records = history::last(&disk, &all).unwrap();
         let keys: Vec<u64> = records
             .iter()
@@ -71,15 +71,15 @@ fn a_full_disk_takes_the_batch_back_and_lets_essential_records_use_the_ballast()
     let fresh = environment("shop/qa");
     let batch = [ask(&fresh, deploy(1)), ask(&fresh, deploy(2)), ask(&place, Ask::Rollback(Number(1), "bad".into()))];
     let answers = ledger.commit(&batch).unwrap().answers;
-    assert!(matches!(answers[..2], [Err(No::Full), Err(No::Full)]), "{answers:?}");
+    assert!(matches!(answers[..2], [Err(NotRecorded::NoSpace), Err(NotRecorded::NoSpace)]), "{answers:?}");
     // Decided on the state without the batch: this one is refused for its own reason, not for want of room.
-    assert!(matches!(answers[2], Err(No::Refused(_))), "{answers:?}");
+    assert!(matches!(answers[2], Err(NotRecorded::Refused(_))), "{answers:?}");
     assert_eq!(ledger.folded(), &before);
 
     let entry = story().into_iter().find(|entry| matches!(entry.event, Event::Held { .. })).unwrap();
     let seq = before.states[&place].seq().0;
     let answers = ledger.commit(&[append(&place, seq, entry), ask(&place, Ask::Unpin)]).unwrap().answers;
-    assert!(matches!(answers[..], [Ok(_), Err(No::Full)]), "{answers:?}");
+    assert!(matches!(answers[..], [Ok(_), Err(NotRecorded::NoSpace)]), "{answers:?}");
     assert_eq!(open::read(&disk).unwrap().folded, *ledger.folded());
 
     disk.fail(Faults { capacity: Some(1 << 20), ..Faults::default() });
@@ -94,7 +94,7 @@ fn below_the_low_water_mark_only_deployments_are_refused() {
     let mut ledger = ledger(&disk, low);
     let batch = [ask(&place, deploy(1)), ask(&place, Ask::Hold("wait".into()))];
     let answers = ledger.commit(&batch).unwrap().answers;
-    assert!(matches!(answers[..], [Err(No::Full), Ok(_)]), "{answers:?}");
+    assert!(matches!(answers[..], [Err(NotRecorded::NoSpace), Ok(_)]), "{answers:?}");
 }
 
 #[test]
@@ -113,8 +113,14 @@ fn one_batch_decides_each_request_on_those_before_it() {
     ];
     let committed = ledger.commit(&batch).unwrap();
     let answers = &committed.answers[..];
-    let [Ok(_), Err(No::Refused(Refusal::Duplicate(_))), Ok(_), Err(No::Moved), Err(No::Illegal(_)), Ok(last)] =
-        answers
+    let [
+        Ok(_),
+        Err(NotRecorded::Refused(Refusal::Duplicate(_))),
+        Ok(_),
+        Err(NotRecorded::Moved),
+        Err(NotRecorded::Illegal(_)),
+        Ok(last),
+    ] = answers
     else {
         panic!("{answers:?}")
     };
