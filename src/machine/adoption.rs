@@ -27,7 +27,7 @@ impl Environment {
         if release.adopts.is_none() {
             return Ok(plan.clone());
         }
-        if !is_new && self.rules.r39() {
+        if !is_new && self.rules.never_remake_adopted() {
             return Err(Refusal::WasAdopted(release.number));
         }
         let live = self.live.as_ref().map(|s| s.number);
@@ -48,28 +48,28 @@ impl Environment {
     /// Whether a stack that was there and is lost is brought back. One that was adopted is not: it would be looked for by
     /// its name, and another one of that name is a stranger's (rule R39).
     pub(super) fn makes(&self, release: &Release) -> bool {
-        release.adopts.is_none() || !self.rules.r39()
+        release.adopts.is_none() || !self.rules.never_remake_adopted()
     }
 
     /// Whether a deployment ends without its order to the front being reverted: to revert it would be to send users to nobody,
     /// who have a stack that was adopted (rule R40), or whose front cannot do that (rule R49).
     pub(super) fn ends_in_doubt(&self, d: &Deployment) -> bool {
         let ordered = matches!(d.phase, Phase::CuttingOver { .. });
-        let left = self.takes_over(d.number, &d.release) && self.live.is_none() && self.rules.r40();
+        let left = self.takes_over(d.number, &d.release) && self.live.is_none() && self.rules.let_go_in_doubt();
         ordered && (left || self.stays_on(d))
     }
 
     /// Whether users stay where they are for want of an order to nobody.
     pub(super) fn stays_on(&self, d: &Deployment) -> bool {
-        self.live.is_none() && d.plan.always_on && self.rules.r49()
+        self.live.is_none() && d.plan.always_on && self.rules.never_to_nobody()
     }
 
     /// The order that the front has to have obeyed before it counts as settled. One that cannot be pointed at nobody compares
     /// no orders: what may still change it is waited out (rule R10). The order of an adoption that was let go leads to a stranger
     /// at most, so only strangers wait for it.
     pub(super) fn owed(&self, retiring: &Retiring) -> Generation {
-        let compares_none = self.live.is_none() && self.always_on && self.rules.r49();
-        let let_go = self.let_go == Some(self.generation) && !(retiring.stranger && self.rules.r64());
+        let compares_none = self.live.is_none() && self.always_on && self.rules.never_to_nobody();
+        let let_go = self.let_go == Some(self.generation) && !(retiring.stranger && self.rules.adopt_stranger_late());
         if let_go || compares_none { Generation(0) } else { self.generation }
     }
 
@@ -85,7 +85,9 @@ impl Environment {
                 // What was to be adopted and was let go is no riddle: a late order has brought users back to it.
                 || self.not_ours.contains(&number)
         };
-        self.live.is_none() && self.rules.r54() && front.serves.is_some_and(|number| stranger(number) || !known(number))
+        self.live.is_none()
+            && self.rules.leave_unknown_front()
+            && front.serves.is_some_and(|number| stranger(number) || !known(number))
     }
 
     /// Whether the front may stay as it is, since users may reach by it what is, or was, to be adopted: to put it right
@@ -94,7 +96,7 @@ impl Environment {
         if self.serves_unknown(front) {
             return true;
         }
-        if self.live.is_none() && self.always_on && self.rules.r49() {
+        if self.live.is_none() && self.always_on && self.rules.never_to_nobody() {
             return true;
         }
         let adopting = self.active.as_ref().filter(|d| self.takes_over(d.number, &d.release)).map(|d| d.number);
@@ -103,13 +105,14 @@ impl Environment {
         // What is torn down must not be sent users by an order that comes late: it is overtaken by a newer one.
         let late = self.retiring.iter().any(|r| r.stranger && front.generation < self.owed(r));
         let stays = front.serves.map_or(!late, theirs);
-        self.live.is_none() && adoption && self.rules.r40() && stays
+        self.live.is_none() && adoption && self.rules.let_go_in_doubt() && stays
     }
 
     /// The end of a candidate that never had the traffic by an order that was seen done.
     pub(super) fn discard(&mut self, d: &Deployment, exit: Exit, at: Millis) {
         let at_the_front = d.release.adopts.is_some() || matches!(d.phase, Phase::CuttingOver { .. });
-        if self.takes_over(d.number, &d.release) && self.live.is_none() && at_the_front && self.rules.r40() {
+        if self.takes_over(d.number, &d.release) && self.live.is_none() && at_the_front && self.rules.let_go_in_doubt()
+        {
             self.let_go = Some(self.generation);
         }
         self.part_with(d.number, (&d.release, &d.plan), false, exit, at);
@@ -131,7 +134,7 @@ impl Environment {
         if self.is_stranger(number) && !proven {
             return;
         }
-        if release.adopts.is_some() && !proven && self.rules.r38() {
+        if release.adopts.is_some() && !proven && self.rules.keep_unproven_adopted() {
             if !self.strangers.contains(&number) {
                 self.strangers.push(number);
             }

@@ -106,7 +106,8 @@ impl Environment {
             None if self.is_restarting(seen) => None,
             None => why_down(number, seen).map(|reason| Event::LiveDown { number, reason }),
             Some(_) => {
-                let settle = self.flaps.as_ref().filter(|_| self.rules.r61()).map_or(Millis(0), Flaps::settle);
+                let settle =
+                    self.flaps.as_ref().filter(|_| self.rules.settle_after_flap()).map_or(Millis(0), Flaps::settle);
                 let up = seen.ready(number, Health::Passing) && seen.good_for(now) >= settle;
                 up.then_some(Event::LiveUp { number })
             }
@@ -125,10 +126,10 @@ impl Environment {
         let at_the_front = |d: &Deployment| !d.phase.before_cutover();
         let busy = self.active.as_ref().is_some_and(at_the_front);
         let settled = self.drift.is_none() && shown(seen, Some(live.number), self.generation);
-        let free = !busy && settled || !self.rules.r46();
+        let free = !busy && settled || !self.rules.recover_when_idle();
         let standby = self.standby.as_ref().filter(|_| live.plan.recover.to == RecoverTo::Standby);
-        let standby = standby.filter(|s| !s.suspect || !self.rules.r45()).map(|s| s.stack.number);
-        let good = |n: &Number| seen.ready(*n, Health::Passing) || !self.rules.r47();
+        let standby = standby.filter(|s| !s.suspect || !self.rules.never_back_to_suspect()).map(|s| s.stack.number);
+        let good = |n: &Number| seen.ready(*n, Health::Passing) || !self.rules.recover_onto_good();
         let down_for = |what: &str| {
             let seconds = length.all.0.div_ceil(1000);
             let times =
@@ -140,7 +141,7 @@ impl Environment {
             let (generation, reason) = (self.next_generation(seen), down_for("users are sent to the standby"));
             return Some(Event::Recovered { number: live.number, to, generation, reason });
         }
-        if down.operator_needed || busy || !self.rules.r50() {
+        if down.operator_needed || busy || !self.rules.call_operator() {
             return None;
         }
         let reason = down_for("it is started again and again, and users are not sent elsewhere");
@@ -158,7 +159,7 @@ impl Environment {
         let event = "recovered";
         self.is_live(event, number)?;
         self.higher(event, number, generation)?;
-        if self.active.as_ref().is_some_and(|d| !d.phase.before_cutover()) && self.rules.r46() {
+        if self.active.as_ref().is_some_and(|d| !d.phase.before_cutover()) && self.rules.recover_when_idle() {
             return Err(Illegal { event, number, why: "a deployment is at the front" });
         }
         let why = "it goes to no standby";

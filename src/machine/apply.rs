@@ -156,7 +156,7 @@ impl Environment {
 
     fn start(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
         let illegal = |why| Illegal { event: "started", number, why };
-        if self.active.is_some() && self.rules.r18() {
+        if self.active.is_some() && self.rules.one_active() {
             return Err(illegal("another deployment is active"));
         }
         let place = self.queue.iter().position(|d| d.number == number).ok_or_else(|| illegal("it is not queued"))?;
@@ -208,7 +208,11 @@ impl Environment {
     fn defined(&self, number: Number) -> Result<(), Illegal> {
         let awaits = self.active.as_ref().is_some_and(|d| d.number == number && d.release.awaits_definition());
         let why = "its stack definition was not read";
-        if awaits && self.rules.r26() { Err(Illegal { event: "provisioned", number, why }) } else { Ok(()) }
+        if awaits && self.rules.definition_first() {
+            Err(Illegal { event: "provisioned", number, why })
+        } else {
+            Ok(())
+        }
     }
 
     fn approve(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
@@ -289,7 +293,7 @@ impl Environment {
     /// Where a cold rollback can go, which is not to what only ever was taken over (rule R39).
     fn keep_proven(&mut self, release: &Arc<Release>, plan: &Arc<Plan>) {
         self.proven.retain(|(r, _)| r.number != release.number);
-        if release.adopts.is_some() && self.rules.r39() {
+        if release.adopts.is_some() && self.rules.never_remake_adopted() {
             return;
         }
         if self.proven.len() >= Self::PROVEN_KEPT {
@@ -309,11 +313,11 @@ impl Environment {
         let given_up = self.may_give_up(&active) && matches!(active.phase, Phase::Reverting { .. });
         let made = !matches!(active.phase, Phase::AwaitingStart);
         let live = self.live.as_ref().is_some_and(|s| s.number == number);
-        if looked_away && self.rules.r8() && !self.ends_in_doubt(&active) && !given_up {
+        if looked_away && self.rules.revert_in_doubt() && !self.ends_in_doubt(&active) && !given_up {
             return Err(Illegal { event: "ended", number, why: "its cutover has to be undone first" });
         }
         self.active = None;
-        if made && !live && self.rules.r19() {
+        if made && !live && self.rules.retire_what_failed() {
             self.discard(&active, Exit::Plain, at);
         }
         if let Some(standby) = self.standby.as_mut().filter(|_| live) {
@@ -451,7 +455,7 @@ impl Environment {
     fn release_standby(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
         let illegal = Illegal { event: "standby_released", number, why: "it is not the standby" };
         let stack = self.standby.as_ref().filter(|s| s.stack.number == number).ok_or(illegal)?.stack.clone();
-        if self.rules.r11() {
+        if self.rules.unpromise_first() {
             self.standby = None;
         }
         self.dismiss(&stack, Exit::Plain, at);
@@ -462,7 +466,7 @@ impl Environment {
         let why = "it was not being retired";
         let place = self.retiring.iter().position(|r| r.number == number);
         self.retiring.remove(place.ok_or(Illegal { event: "retired", number, why })?);
-        if !self.rules.r11() {
+        if !self.rules.unpromise_first() {
             self.standby.take_if(|s| s.stack.number == number);
         }
         Ok(())

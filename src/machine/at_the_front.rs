@@ -84,7 +84,7 @@ impl Environment {
             return Order::Refused(said.unwrap_or("it does not say why"));
         }
         let late = seen.watched(d.since, now, self.rules).reaches(d.plan.cut_over_within);
-        let waited_for = given.is_some() || there || !self.rules.r42();
+        let waited_for = given.is_some() || there || !self.rules.late_only_if_given();
         if late && waited_for { Order::Late(said) } else { Order::Open }
     }
 
@@ -146,7 +146,7 @@ impl Environment {
             let what = "the front is not where it was sent, so its hooks do not begin; it is still tried";
             return (!d.progress.ordered && late && !d.operator_needed).then(|| called(number, what));
         }
-        if seen.stacks.is_none() && !bad && self.rules.r41() {
+        if seen.stacks.is_none() && !bad && self.rules.only_watched_time() {
             let most = d.plan.bake.plus(d.plan.check_within);
             let late = seen.watched(d.since, now, self.rules).reaches(most);
             return (late && !d.operator_needed).then(|| called(number, SILENT));
@@ -178,7 +178,7 @@ impl Environment {
                 reason: why,
             }),
             // After a restart, or while the provider is silent, nobody knows yet that it is well.
-            Some(back) if !known_bad(back, seen) && (!patience_over || self.rules.r48()) => {
+            Some(back) if !known_bad(back, seen) && (!patience_over || self.rules.wait_for_standby()) => {
                 let what = format!("{why}; the standby {back} is not seen good either, and is waited for");
                 (patience_over && !d.operator_needed).then(|| called(number, what))
             }
@@ -215,7 +215,7 @@ impl Environment {
         let sick = seen.stack(standby).is_some_and(bad);
         let lost = seen.lacks(standby);
         // What is lost is being started again, and what is started may yet come up (rule R48).
-        let hopeless = sick || lost && patience_over || (lost || patience_over) && !self.rules.r48();
+        let hopeless = sick || lost && patience_over || (lost || patience_over) && !self.rules.wait_for_standby();
         if !hopeless {
             let why = format!("the standby {standby} is not up yet; it is waited for, until the rollback is aborted");
             return (patience_over && !d.operator_needed).then(|| called(number, why));

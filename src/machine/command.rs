@@ -249,7 +249,7 @@ impl Environment {
         reason: Option<&Arc<str>>,
     ) -> Result<Event, Refusal> {
         self.asked_before(key)?;
-        if let Some(number) = self.same_build(build_number, trigger).filter(|_| self.rules.r66()) {
+        if let Some(number) = self.same_build(build_number, trigger).filter(|_| self.rules.one_build_by_hand()) {
             return Err(Refusal::Duplicate(number));
         }
         if let (Some(build_number), Some(newest)) = (build_number, self.newest_build())
@@ -281,7 +281,7 @@ impl Environment {
 
     /// Refuses what was granted before under this key (rule R3).
     pub(super) fn asked_before(&self, key: Key) -> Result<(), Refusal> {
-        let known = self.keys.iter().rev().find(|(k, _)| k.same_name(key)).filter(|_| self.rules.r3());
+        let known = self.keys.iter().rev().find(|(k, _)| k.same_name(key)).filter(|_| self.rules.one_for_each_key());
         match known {
             Some((known, number)) if *known == key => Err(Refusal::Duplicate(*number)),
             Some((_, number)) => Err(Refusal::OtherContent(*number)),
@@ -296,11 +296,12 @@ impl Environment {
 
     /// Why a deployment that is before its cutover must not come to it (rule R30).
     pub(super) fn banned(&self, d: &Deployment) -> Option<Refusal> {
-        (d.phase.before_cutover() && self.rules.r30()).then(|| self.vetoed(d.release.number)).flatten()
+        (d.phase.before_cutover() && self.rules.veto_stops()).then(|| self.vetoed(d.release.number)).flatten()
     }
 
     fn find(&self, number: Number) -> Result<&Deployment, Refusal> {
-        let number = if self.rules.r13() { number } else { self.active.as_ref().map_or(number, |d| d.number) };
+        let number =
+            if self.rules.named_deployment() { number } else { self.active.as_ref().map_or(number, |d| d.number) };
         let found = self.active.iter().chain(&self.queue).find(|d| d.number == number);
         found.ok_or_else(|| Refusal::NotUnderWay { number, ended: self.deployment_state(number).map(|(s, _)| s) })
     }
@@ -313,7 +314,7 @@ impl Environment {
         reason: Option<&Arc<str>>,
     ) -> Result<Event, Refusal> {
         let deployment = self.find(number)?;
-        if let Some(question) = deployment.question().filter(|_| self.rules.r25()) {
+        if let Some(question) = deployment.question().filter(|_| self.rules.named_approvers()) {
             if !question.by.is_empty() && !question.by.iter().any(|name| **name == *by) {
                 return Err(Refusal::NotTheirs { by: by.into(), may: question.by.join(", ") });
             }
@@ -325,7 +326,7 @@ impl Environment {
             return Err(vetoed);
         }
         match deployment.gate() {
-            Some(at) if at == gate || !self.rules.r13() => {
+            Some(at) if at == gate || !self.rules.named_deployment() => {
                 Ok(Event::Approved { number: deployment.number, reason: reason.cloned() })
             }
             Some(_) => Err(refused(deployment, "it waits at another gate than the one named; look again")),
@@ -343,7 +344,7 @@ impl Environment {
         let outcome = Outcome::Aborted;
         match &deployment.phase {
             // Whether the order arrived cannot be known by looking (rule R8).
-            Phase::CuttingOver { .. } if self.rules.r8() && !self.ends_in_doubt(deployment) => {
+            Phase::CuttingOver { .. } if self.rules.revert_in_doubt() && !self.ends_in_doubt(deployment) => {
                 let (to, generation) = (self.live.as_ref().map(|s| s.number), self.generation.next());
                 Ok(Event::RevertOrdered { number, to, generation, outcome, reason })
             }
@@ -363,12 +364,12 @@ impl Environment {
     /// live, and the front is still to be pointed at it.
     pub(super) fn may_give_up(&self, d: &Deployment) -> bool {
         let back = matches!(d.phase, Phase::RollbackRequested { .. } | Phase::Reverting { .. });
-        back && d.operator_needed && self.rules.r51()
+        back && d.operator_needed && self.rules.give_up_stuck()
     }
 
     fn rollback(&self, number: Number, reason: &Arc<str>) -> Result<Event, Refusal> {
         let live = self.live.as_ref().ok_or(Refusal::NotLive { number, live: None })?;
-        if live.number != number && self.rules.r13() {
+        if live.number != number && self.rules.named_deployment() {
             return Err(Refusal::NotLive { number, live: Some(live.number) });
         }
         let number = live.number;

@@ -69,7 +69,7 @@ impl RetirePermit {
 impl Environment {
     /// All that is due now. Nothing when the observation is older than the state (rule R5).
     pub fn effects(&self, seen: &Observation, now: Millis) -> Vec<Effect> {
-        if self.rules.r5() && seen.as_of != self.seq {
+        if self.rules.fresh_look() && seen.as_of != self.seq {
             return Vec::new();
         }
         let mut due = Vec::new();
@@ -100,7 +100,7 @@ impl Environment {
     fn stacks_to_ensure(&self, seen: &Observation) -> impl Iterator<Item = Number> {
         let unfinished = |n| seen.stack(n).is_some_and(|s| s.condition == Condition::Creating);
         let candidate = self.active.as_ref().filter(|d| match d.phase {
-            Phase::Provisioning if d.release.awaits_definition() && self.rules.r26() => false,
+            Phase::Provisioning if d.release.awaits_definition() && self.rules.definition_first() => false,
             Phase::Provisioning if !d.is_past_hooks(self.rules) => false,
             Phase::Provisioning => unfinished(d.number) || seen.stack(d.number).is_none() && self.may_make(d.number),
             // Something of it died, and it has not come back by itself.
@@ -110,7 +110,7 @@ impl Environment {
         // A host that was restarted has forgotten its processes: what is live or promised is brought back.
         let kept = self.live.iter().chain(self.standby.iter().map(|s| &s.stack));
         let kept = kept.filter(|s| self.makes(&s.release)).map(|s| s.number);
-        let for_ever = self.rules.r53();
+        let for_ever = self.rules.restart_for_ever();
         let whole = move |n| {
             seen.stack(n).is_some_and(|s| match s.condition {
                 Condition::Ready | Condition::Deleting => true,
@@ -137,7 +137,7 @@ impl Environment {
     }
 
     fn permit(&self, retiring: &Retiring, seen: &Observation, now: Millis) -> Option<RetirePermit> {
-        let hooks_are_over = retiring.hook().is_none() || !self.rules.r34();
+        let hooks_are_over = retiring.hook().is_none() || !self.rules.hooks_before_retirement();
         let drained = self.drained(retiring, seen, now).filter(|_| hooks_are_over)?;
         Some(RetirePermit { number: retiring.number, drained })
     }
@@ -151,9 +151,9 @@ impl Environment {
         }
         let front = seen.front.as_ref()?;
         let live = self.live.as_ref().is_some_and(|s| s.number == number);
-        let promised = self.rules.r11() && self.standby.as_ref().is_some_and(|s| s.stack.number == number);
+        let promised = self.rules.unpromise_first() && self.standby.as_ref().is_some_and(|s| s.stack.number == number);
         let at_front = front.serves == Some(number) || front.generation < self.owed(retiring);
-        if self.rules.r9() && (live || promised || at_front) {
+        if self.rules.retire_only_unused() && (live || promised || at_front) {
             return None;
         }
         if !seen.quiet {
@@ -161,7 +161,7 @@ impl Environment {
         }
         let drained = !front.busy.contains(&number);
         let patience_over = seen.watched(retiring.since, now, self.rules).reaches(retiring.drain_within);
-        (drained || patience_over || !self.rules.r24()).then_some(drained)
+        (drained || patience_over || !self.rules.drain_first()).then_some(drained)
     }
 }
 

@@ -41,7 +41,7 @@ impl Deployment {
     /// Whether nothing of its hooks stands in its way: those of a point come before whatever is beyond it (rule R32), and
     /// those after the cutover before its success (rule R33).
     pub(super) fn is_past_hooks(&self, rules: Rules) -> bool {
-        let needed = if self.phase == Phase::Baking { rules.r33() } else { rules.r32() };
+        let needed = if self.phase == Phase::Baking { rules.hooks_before_success() } else { rules.hooks_first() };
         !needed || self.progress.failed.is_none() && self.hook().is_none()
     }
 
@@ -118,7 +118,7 @@ impl Environment {
 
     /// The same for a stack that is done with.
     pub(super) fn hook_of_retiring(&self, r: &Retiring, seen: &Observation, now: Millis) -> Option<Event> {
-        let hook = r.hook().filter(|_| self.rules.r34())?;
+        let hook = r.hook().filter(|_| self.rules.hooks_before_retirement())?;
         let may = r.owes_rollback_hooks() || self.drained(r, seen, now).is_some();
         self.hook_turn((r.number, hook), &r.progress, may, seen, now)
     }
@@ -135,7 +135,7 @@ impl Environment {
         let (hook, point) = (name.clone(), *point);
         if !progress.ordered {
             // What it would reach by the front's address might not be what it is for (rule R36).
-            let astray = self.drift.is_some() && self.rules.r36();
+            let astray = self.drift.is_some() && self.rules.no_hook_astray();
             return (may && !astray).then_some(Event::HookOrdered { number, hook, point });
         }
         let late = seen.watched(progress.since, now, self.rules).reaches(*within);
@@ -144,7 +144,7 @@ impl Environment {
             Some(HookState::Passed { said }) => over(None, said.clone()),
             Some(HookState::Failed { reason, said }) => over(Some(reason.clone()), said.clone()),
             // Whatever became of the run, a deployment does not wait for it for ever (rule R35).
-            Some(HookState::Running) | None if late && self.rules.r35() => {
+            Some(HookState::Running) | None if late && self.rules.hook_time_limit() => {
                 over(Some(format!("it gave no result in time ({} s)", within.0.div_ceil(1000)).into()), "".into())
             }
             Some(HookState::Running) | None => None,
@@ -153,7 +153,7 @@ impl Environment {
 
     /// The runs to begin: those that were ordered and are not there.
     pub(super) fn hooks_to_run(&self, seen: &Observation) -> impl Iterator<Item = (Number, Arc<str>)> {
-        let settled = self.drift.is_none() || !self.rules.r36();
+        let settled = self.drift.is_none() || !self.rules.no_hook_astray();
         let ordered = self.hooks_ordered().filter(move |_| settled);
         ordered.filter(|(n, hook)| seen.hook(*n, &hook.name).is_none()).map(|(n, hook)| (n, hook.name.clone()))
     }

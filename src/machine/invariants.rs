@@ -28,7 +28,7 @@ impl Environment {
         let undefined = kept.chain(self.proven()).any(|r| r.awaits_definition());
         hold(!undefined, "what was live, or can be again, has no stack definition")?;
         hold(
-            !self.proven().any(|r| r.adopts.is_some()) || !self.rules.r39(),
+            !self.proven().any(|r| r.adopts.is_some()) || !self.rules.never_remake_adopted(),
             "what was adopted is to be stood up again",
         )?;
         let proven = self.live.as_ref().is_some_and(|s| s.proven);
@@ -87,7 +87,7 @@ impl Environment {
             _ => return Ok(()),
         };
         let missed = plan.hooks.iter().skip(progress.done).any(|hook| hook.at < point);
-        if missed && self.rules.r32() {
+        if missed && self.rules.hooks_first() {
             return Err(Violation("a deployment is past hooks that have not run"));
         }
         if progress.done > plan.hooks.len() || plan.hooks.get(progress.done).is_none() && progress.ordered {

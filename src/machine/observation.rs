@@ -247,14 +247,14 @@ impl Observation {
     }
 
     fn outside(&self, (since, now): (Millis, Millis), rules: Rules, gaps: &[&[(Millis, Millis)]]) -> Watched {
-        if !rules.r41() {
+        if !rules.only_watched_time() {
             let all = now.since(since);
             return Watched { life: all, all };
         }
         let life = outside(since.max(self.looked.since), now, gaps);
         let within = |(begin, end): &(Millis, Millis)| (*end).min(now).since((*begin).max(since)).0;
         let earlier = self.looked.before.iter().map(within).fold(0, u64::saturating_add);
-        Watched { life, all: if rules.r62() { life.plus(Millis(earlier)) } else { life } }
+        Watched { life, all: if rules.add_up_lives() { life.plus(Millis(earlier)) } else { life } }
     }
 
     /// Whether a long time is over by the clock, and enough of it was watched at its end for somebody to have acted.
@@ -271,7 +271,7 @@ impl Observation {
             }
             from = *begin;
         }
-        let from = if rules.r41() { from.max(since) } else { since };
+        let from = if rules.only_watched_time() { from.max(since) } else { since };
         self.watched(from, now, rules).all
     }
 

@@ -100,23 +100,25 @@ fn candidate<'a>(from: &'a Environment, to: &Environment) -> Result<&'a Stack, W
     if is_reverting(from) {
         return Err(Why::RollingBack);
     }
-    if live.release.adopts.is_some() && from.rules.r39() {
+    if live.release.adopts.is_some() && from.rules.never_remake_adopted() {
         return Err(Why::Adopted(release));
     }
     if live.adopted {
         return Err(Why::WasAStranger(release));
     }
-    if !live.proven && from.rules.r27() {
+    if !live.proven && from.rules.promote_only_good() {
         return Err(Why::NotFoundGood(release));
     }
     if [from, to].iter().any(|e| e.vetoes().iter().any(|veto| veto.release == release)) {
         return Err(Why::Vetoed(release));
     }
     // Whatever a person took back, stopped or went past is not newer either.
-    if release <= to.last_release && to.rules.r28() || to.knows(&key(release)) && to.rules.r3() {
+    if release <= to.last_release && to.rules.promote_only_newer()
+        || to.knows(&key(release)) && to.rules.one_for_each_key()
+    {
         return Err(Why::NotNewer(release));
     }
-    match persons(to).filter(|_| to.rules.r29()) {
+    match persons(to).filter(|_| to.rules.person_first()) {
         Some(theirs) => Err(Why::PersonAtWork(theirs.number)),
         None => Ok(live),
     }

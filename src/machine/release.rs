@@ -209,7 +209,7 @@ impl Fencing {
     pub fn quiet(self, last_order: Millis, now: Millis, rules: Rules) -> bool {
         match self {
             Self::CompareAndSet => true,
-            Self::WaitOut(wait) => !rules.r10() || now.since(last_order) >= wait,
+            Self::WaitOut(wait) => !rules.wait_out_unfenced() || now.since(last_order) >= wait,
         }
     }
 }

@@ -144,7 +144,8 @@ impl Environment {
         let started: Vec<_> = restart.wanted(seen).filter(|(_, i)| i.was_started(order)).collect();
         let wanted = restart.wanted(seen).count();
         let stays_good = self.down.is_some() || seen.ready(number, Health::Passing);
-        let all = started.len() == wanted && started.iter().all(|(_, i)| i.is_well()) || !self.rules.r63();
+        let all =
+            started.len() == wanted && started.iter().all(|(_, i)| i.is_well()) || !self.rules.one_instance_at_a_time();
         if wanted > 0 && all && stays_good {
             return Some(ended(None));
         }
@@ -174,7 +175,8 @@ impl Environment {
         let restart = self.restart.as_ref().filter(|r| self.restarts_now(r))?;
         let (number, order) = (restart.number, restart.order);
         let whole = seen.stack(number).is_some_and(|s| s.condition != Condition::Deleting);
-        let waits = restart.wanted(seen).any(|(_, i)| i.was_started(order) && !i.is_well()) && self.rules.r63();
+        let waits = restart.wanted(seen).any(|(_, i)| i.was_started(order) && !i.is_well())
+            && self.rules.one_instance_at_a_time();
         let (instance, _) = restart.wanted(seen).find(|(_, i)| !i.was_started(order)).filter(|_| whole && !waits)?;
         Some(Effect::Restart { number, instance, order })
     }

@@ -18,19 +18,19 @@ use super::{
 impl Environment {
     /// Whether a stack is not ours to tear down: nobody adopted it, or it was not found good yet (rule R64).
     pub fn is_stranger(&self, number: Number) -> bool {
-        self.strangers.contains(&number) && self.rules.r64()
+        self.strangers.contains(&number) && self.rules.adopt_stranger_late()
     }
 
     /// Whether a stack that is not there is made: not a stranger, which is adopted as it is (rule R39).
     pub fn may_make(&self, number: Number) -> bool {
-        !self.strangers.contains(&number) || !self.rules.r39()
+        !self.strangers.contains(&number) || !self.rules.never_remake_adopted()
     }
 
     /// A stack that bears our mark and is in no record: its number was not given out yet, or to a deployment that has not begun.
     pub(super) fn strangers_seen(&self, seen: &Observation) -> Option<Event> {
         let given =
             |number: &Number| self.queue.iter().any(|d| d.number == *number && !self.strangers.contains(number));
-        let unknown = |n: &Number| *n > self.last_number || given(n) && self.rules.r65();
+        let unknown = |n: &Number| *n > self.last_number || given(n) && self.rules.skip_used_numbers();
         let number = seen.stacks.as_ref()?.iter().map(|s| s.number).filter(unknown).min()?;
         Some(Event::StrangerFound { number })
     }
@@ -104,10 +104,10 @@ impl Environment {
 
     /// Refuses what is not a stranger (rule R58), or is somebody else's (rule R59).
     fn named_stranger(&self, number: Number) -> Result<(), Refusal> {
-        if let Some(what) = self.known_as(number).filter(|_| self.rules.r58()) {
+        if let Some(what) = self.known_as(number).filter(|_| self.rules.end_only_strangers()) {
             return Err(Refusal::NotAStranger { number, what });
         }
-        if self.not_ours.contains(&number) && self.rules.r59() {
+        if self.not_ours.contains(&number) && self.rules.let_go_is_not_ours() {
             let what = "was to be adopted and was let go, so it is somebody else's";
             return Err(Refusal::NotAStranger { number, what });
         }
@@ -159,7 +159,7 @@ impl Environment {
 
     /// Refuses an event about what is not a stranger.
     pub(super) fn a_stranger(&self, event: &'static str, number: Number) -> Result<(), Illegal> {
-        let known = self.known_as(number).is_some() && self.rules.r58();
+        let known = self.known_as(number).is_some() && self.rules.end_only_strangers();
         if known { Err(Illegal { event, number, why: "it is not a stranger" }) } else { Ok(()) }
     }
 

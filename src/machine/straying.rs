@@ -60,7 +60,7 @@ impl Straying {
 impl Environment {
     /// Nothing else is safe while the front is not where the journal says, or may yet move (rule R15).
     pub(super) fn drift_seen(&self, seen: &Observation, now: Millis) -> Option<Event> {
-        if self.ordered_elsewhere() || !self.rules.r15() {
+        if self.ordered_elsewhere() || !self.rules.mend_drift() {
             return None;
         }
         if let Some(called) = self.fought_over() {
@@ -97,14 +97,15 @@ impl Environment {
     /// Whether the front is left as it is for now, since somebody repoints it again and again (rule R52).
     fn pauses(&self, now: Millis) -> bool {
         let pauses = |s: &Straying| now.since(s.since) < s.pause();
-        self.straying.as_ref().is_some_and(pauses) && self.rules.r52()
+        self.straying.as_ref().is_some_and(pauses) && self.rules.mend_more_seldom()
     }
 
     /// Whether the front may be put right now: what is live was seen good in this look (rule R43), and where nothing is live, the
     /// front was seen to take nobody's users away by it (rule R54).
     pub(super) fn may_mend(&self, seen: &Observation, now: Millis) -> bool {
         let harmless = |front: &FrontView| !self.serves_unknown(front);
-        let seen_harmless = self.live.is_some() || seen.front.as_ref().is_some_and(harmless) || !self.rules.r54();
+        let seen_harmless =
+            self.live.is_some() || seen.front.as_ref().is_some_and(harmless) || !self.rules.leave_unknown_front();
         self.live_is_good(seen) && seen_harmless && !self.pauses(now)
     }
 
@@ -115,12 +116,13 @@ impl Environment {
 
     fn live_is_good(&self, seen: &Observation) -> bool {
         let good = |n: Number| seen.ready(n, Health::Passing);
-        self.live.as_ref().is_none_or(|s| good(s.number)) || !self.rules.r43()
+        self.live.as_ref().is_none_or(|s| good(s.number)) || !self.rules.mend_onto_good()
     }
 
     /// Two who point the front at different stacks never end by themselves.
     fn fought_over(&self) -> Option<Event> {
-        let straying = self.straying.as_ref().filter(|s| s.too_often() && !s.operator_needed && self.rules.r52())?;
+        let straying =
+            self.straying.as_ref().filter(|s| s.too_often() && !s.operator_needed && self.rules.mend_more_seldom())?;
         let reason = format!(
             "somebody else repointed the front {} times in a row, at last to {}; it is put right ever more seldom; \
              find out who does that, then resume",
@@ -131,7 +133,7 @@ impl Environment {
 
     /// A front that cannot be put right calls a person (rule R50).
     fn front_is_stuck(&self, seen: &Observation, now: Millis) -> Option<Event> {
-        let straying = self.straying.as_ref().filter(|s| !s.operator_needed && self.rules.r50())?;
+        let straying = self.straying.as_ref().filter(|s| !s.operator_needed && self.rules.call_operator())?;
         let ordered = self.drift?;
         let within = self.live.as_ref().map_or(Plan::default().cut_over_within, |s| s.plan.cut_over_within);
         let limit = straying.pause().plus(within);

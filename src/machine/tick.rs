@@ -16,7 +16,7 @@ impl Environment {
     /// The next event, if the world as seen calls for one. Nothing when the observation is older than the state
     /// (rule R5).
     pub fn tick(&self, seen: &Observation, now: Millis) -> Option<Event> {
-        if self.rules.r5() && seen.as_of != self.seq {
+        if self.rules.fresh_look() && seen.as_of != self.seq {
             return None;
         }
         self.strangers_seen(seen)
@@ -75,12 +75,12 @@ impl Environment {
         }
         // It may be what users need next (rule R44).
         let well = self.live.as_ref().is_some_and(|s| seen.ready(s.number, Health::Passing)) && self.down.is_none();
-        if !well && self.rules.r44() {
+        if !well && self.rules.keep_standby_while_down() {
             return None;
         }
         let lost = |condition| match condition {
             Condition::Deleting => true,
-            Condition::Failed => !self.rules.r44(),
+            Condition::Failed => !self.rules.keep_standby_while_down(),
             Condition::Creating | Condition::Ready => false,
         };
         let broken = seen.stack(number).is_some_and(|s| lost(s.condition));
@@ -111,7 +111,9 @@ impl Environment {
         match &d.phase {
             Phase::Queued => None,
             Phase::AwaitingStart | Phase::AwaitingCutover => self.wait_at_gate(d, seen, now),
-            Phase::Provisioning if d.release.awaits_definition() && self.rules.r26() => self.freezing(d, seen, now),
+            Phase::Provisioning if d.release.awaits_definition() && self.rules.definition_first() => {
+                self.freezing(d, seen, now)
+            }
             Phase::Provisioning if !d.is_past_hooks(self.rules) => {
                 let late = "its hooks could not begin in time";
                 self.hook_of(d, true, seen, now).or_else(|| self.overdue(d, seen, now, d.plan.provision_within, late))
@@ -138,7 +140,7 @@ impl Environment {
         match gate.otherwise {
             _ if !seen.is_over(d.since, gate.timeout, now, self.rules) => None,
             // The question stands, as a build that came now would wait: a person answers it or lifts what stops it.
-            Otherwise::Approve if !self.lets(d) && self.rules.r31() => None,
+            Otherwise::Approve if !self.lets(d) && self.rules.stopped_stays_asked() => None,
             Otherwise::Approve => Some(Event::Approved { number, reason: None }),
             Otherwise::Abort => {
                 Some(Event::Ended { number, outcome: Outcome::Aborted, reason: "nobody approved it in time".into() })
@@ -148,7 +150,7 @@ impl Environment {
 
     fn checking(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
         let known_to_front = seen.front.as_ref().is_some_and(|f| f.staged == Some(d.number));
-        if !self.rules.r20() || known_to_front && seen.ready(d.number, Health::Passing) {
+        if !self.rules.recorded_pass() || known_to_front && seen.ready(d.number, Health::Passing) {
             return Some(Event::Checked { number: d.number });
         }
         let passed = seen.ready(d.number, Health::Passing);
@@ -170,7 +172,7 @@ impl Environment {
 
     fn verifying(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
         let known_to_front = seen.front.as_ref().is_some_and(|f| f.staged == Some(d.number));
-        let well = seen.ready(d.number, Health::Passing) || !self.rules.r12();
+        let well = seen.ready(d.number, Health::Passing) || !self.rules.recheck_before_cutover();
         if !d.is_past_hooks(self.rules) {
             return self.before_hook(d, well && known_to_front, seen, now);
         }
@@ -213,7 +215,7 @@ impl Environment {
     /// The end of a candidate whose time is over; what was last said of its stack is why. While its provider is silent nobody
     /// can say that of it, and a person is called instead.
     fn overdue(&self, d: &Deployment, seen: &Observation, now: Millis, limit: Millis, reason: &str) -> Option<Event> {
-        if seen.stacks.is_none() && self.rules.r41() {
+        if seen.stacks.is_none() && self.rules.only_watched_time() {
             let late = seen.watched(d.waits_since(), now, self.rules).reaches(limit) && !d.operator_needed;
             return late.then(|| called(d.number, SILENT));
         }
@@ -230,7 +232,7 @@ impl Environment {
                 || self.strangers.contains(&n)
         };
         let number = seen.stacks.as_ref()?.iter().map(|s| s.number).find(|n| !known(*n))?;
-        self.rules.r14().then_some(Event::OrphanFound { number })
+        self.rules.sweep_orphans().then_some(Event::OrphanFound { number })
     }
 
     /// The deployment whose turn it would be if nothing were active.
@@ -249,7 +251,7 @@ impl Environment {
     }
 
     fn start_next(&self) -> Option<Event> {
-        let free = self.active.is_none() || !self.rules.r18();
+        let free = self.active.is_none() || !self.rules.one_active();
         let number = free.then(|| self.startable()).flatten()?;
         Some(Event::Started { number })
     }
