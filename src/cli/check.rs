@@ -17,7 +17,7 @@ use crate::{
     machine::{EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
     pipelines::{DefinitionSource, DeployOn, EnvironmentDefinition, Loaded, Pipeline, Registry, SecretSource, load},
     program::variable_notes,
-    secrets::Secrets,
+    secrets::{Secrets, source},
     settings::Settings,
     telling::no_way_back,
     text::format_duration,
@@ -80,9 +80,12 @@ pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
 /// Secrets that are there and are not what was meant. One that is not there may be so on the host of the controller.
 fn unusable_secrets(pipeline: &Pipeline) -> Vec<Mistake> {
     let plain = pipeline.secrets.values().chain(pipeline.source.iter().filter_map(|source| source.password.as_ref()));
-    let read = pipeline.webhook.secrets.iter().map(keys::read_key).chain(plain.map(keys::read));
-    let wrong = read.filter_map(Result::err).filter(keys::Error::is_of_the_content);
-    wrong.map(|why| Mistake::of_file(pipeline.file.display().to_string(), why.to_string())).collect()
+    let plain = plain.filter_map(|secret| source::read(secret).err()).map(keys::Error::from);
+    let keys = pipeline.webhook.secrets.iter().filter_map(|key| keys::read_key(key).err());
+    keys.chain(plain)
+        .filter(keys::Error::is_of_the_content)
+        .map(|why| Mistake::of_file(pipeline.file.display().to_string(), why.to_string()))
+        .collect()
 }
 
 /// Approvers who are named and whose token of this host does not let them approve.

@@ -32,7 +32,7 @@ pub struct Wish {
     reason: Option<String>,
 }
 
-/// `restart`.
+/// Starts the instances of what is live again, one after the other.
 pub async fn restart(server: &Server, wish: Wish) -> anyhow::Result<ExitCode> {
     let (connection, id) = (server.connect()?, &wish.environment);
     let none = || {

@@ -27,14 +27,14 @@ use crate::{
     holder,
     http::{self, App, router, serve as serve_http},
     installation::{self, Told, ToldOfJournal, ToldOfPlace},
-    intake::keys::{self, Keys},
+    intake::keys::Keys,
     journal::{self, Aside, Journal, Options},
     machine::{Millis, Name},
     notify::{self, Notifier},
     pipelines::{EnvironmentDefinition, Pipelines, Registry, frozen::Frozen, load},
     random,
     runner::{self, Board, Instances, Place},
-    secrets::Secrets,
+    secrets::{Secrets, source},
     settings::{LogFormat, Settings},
     stacks, web_front,
 };
@@ -325,13 +325,13 @@ fn webhook_keys(pipelines: &Pipelines) -> anyhow::Result<HashMap<Name, Keys>> {
 /// The token that is configured, or the one that was made at the first start.
 fn token(settings: &Settings) -> anyhow::Result<SecretSlice<u8>> {
     if let Some(source) = &settings.server.token {
-        return Ok(keys::read(source)?);
+        return Ok(source::read(source)?);
     }
     let path = settings.state.join("token");
     if !path.exists() {
         make_token(&path).with_context(|| format!("making the token {}", path.display()))?;
     }
-    Ok(keys::read(&crate::pipelines::SecretSource::File(path))?)
+    Ok(source::read(&crate::pipelines::SecretSource::File(path))?)
 }
 
 fn make_token(path: &Path) -> std::io::Result<()> {

@@ -177,7 +177,7 @@ pub enum Entry {
 /// What was recorded: a deployment that is on its way.
 #[derive(Debug, Deserialize)]
 pub struct Accepted {
-    /// `pipeline/environment/number`.
+    /// The deployment, as `pipeline/environment/number`.
     pub deployment: String,
     /// Its number.
     pub number: u64,

@@ -1,41 +1,30 @@
-//! Secrets, read from where a file says they are kept. Their values are shown nowhere.
-
-use std::{fs, io::Read};
+//! The keys by which webhooks are signed. Must not show one.
 
 use secrecy::{ExposeSecret, SecretSlice};
 
-use crate::pipelines::SecretSource;
+use crate::{
+    pipelines::SecretSource,
+    secrets::source::{Unread, read},
+};
 
-/// The largest secret, in bytes.
-const LARGEST: u64 = 4096;
-
-/// Why a secret cannot be had. Names its place, never its value.
+/// Why a key cannot be had. Names its place, never its value.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read.
-    #[error("the secret file {0} cannot be read: {1}")]
-    Unreadable(String, std::io::Error),
-    /// There is no such variable.
-    #[error("the secret variable {0} is not set, or is no text")]
-    Unset(String),
-    /// It is there and says nothing.
-    #[error("the secret in {0} is empty")]
-    Empty(String),
-    /// It is no secret.
-    #[error("{0} is larger than {LARGEST} bytes: that is no secret")]
-    TooLarge(String),
-    /// It is not what was meant, by how an editor or a tool has written it.
-    #[error("the secret in {0} {1}")]
-    Misread(String, &'static str),
-    /// It is no key that a sender could have.
+    /// The secret cannot be read.
+    #[error(transparent)]
+    Unread(#[from] Unread),
+    /// No sender could have this key.
     #[error("the key in {0} {1}")]
     NoKey(String, String),
 }
 
 impl Error {
-    /// Whether it is the content that is wrong. What is missing may be there on another host, or later.
+    /// Whether the content is wrong. A key that is missing may be there on another host, or later.
     pub fn is_of_the_content(&self) -> bool {
-        !matches!(self, Self::Unreadable(..) | Self::Unset(_))
+        match self {
+            Self::Unread(why) => why.is_of_the_content(),
+            Self::NoKey(..) => true,
+        }
     }
 }
 
@@ -89,7 +78,7 @@ impl Keys {
 /// Webhooks tools do, is decoded.
 ///
 /// # Errors
-/// As [`read`], and why no sender can have this key.
+/// Says why it cannot be read, or why no sender can have this key.
 pub fn read_key(source: &SecretSource) -> Result<SecretSlice<u8>, Error> {
     let secret = read(source)?;
     let no_key = |why: String| Error::NoKey(source.place(), why);
@@ -108,46 +97,6 @@ pub fn read_key(source: &SecretSource) -> Result<SecretSlice<u8>, Error> {
     match key.expose_secret().len() {
         SHORTEST_KEY.. => Ok(key),
         length => Err(no_key(format!("has {length} bytes; {SHORTEST_KEY} at least: {MAKE}"))),
-    }
-}
-
-/// Reads one secret as it is written, for those who are to get the very text. Line ends behind it are none of it: editors
-/// put them there.
-///
-/// # Errors
-/// Why it cannot be had, or what an editor or a tool has made of it that nobody meant.
-pub fn read(source: &SecretSource) -> Result<SecretSlice<u8>, Error> {
-    let place = source.place();
-    let bytes = match source {
-        SecretSource::File(path) => {
-            let mut bytes = Vec::new();
-            fs::File::open(path)
-                .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
-                .map_err(|cause| Error::Unreadable(place.clone(), cause))?;
-            bytes
-        }
-        SecretSource::Env(name) => std::env::var(name).map_err(|_| Error::Unset(name.clone()))?.into_bytes(),
-    };
-    if bytes.len() as u64 > LARGEST {
-        return Err(Error::TooLarge(place));
-    }
-    if let Some(why) = misread(&bytes) {
-        return Err(Error::Misread(place, why));
-    }
-    let secret = SecretSlice::from(bytes.trim_ascii_end().to_vec());
-    if secret.expose_secret().is_empty() { Err(Error::Empty(place)) } else { Ok(secret) }
-}
-
-/// What an editor has put around a text, or made of it.
-fn misread(bytes: &[u8]) -> Option<&'static str> {
-    const UTF_16: &str = "is written in UTF-16; save it as UTF-8 without a byte order mark";
-    let every_other = |from: usize| bytes.len() >= 4 && bytes.iter().skip(from).step_by(2).all(|byte| *byte == 0);
-    if bytes.starts_with(b"\xef\xbb\xbf") {
-        Some("begins with a byte order mark; save it as UTF-8 without one")
-    } else if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || every_other(0) || every_other(1) {
-        Some(UTF_16)
-    } else {
-        None
     }
 }
 
@@ -171,20 +120,9 @@ fn decoded(text: &str) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
 
-    #[test]
-    fn a_secret_is_the_content_without_its_last_line_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key");
-        let source = SecretSource::File(path.clone());
-        fs::write(&path, "s3cret\n").unwrap();
-        assert_eq!(read(&source).unwrap().expose_secret(), b"s3cret");
-        fs::write(&path, "s3cret\r\n\r\n").unwrap();
-        assert_eq!(read(&source).unwrap().expose_secret(), b"s3cret");
-        fs::write(&path, "whsec_AQID\n").unwrap();
-        assert_eq!(read(&source).unwrap().expose_secret(), b"whsec_AQID");
-    }
+    use super::*;
 
     #[test]
     fn a_key_is_one_line_of_text_that_a_sender_can_have() {
@@ -227,20 +165,5 @@ mod tests {
             assert!(told.contains(why) && told.contains("key ") && error.is_of_the_content(), "{why}: {told}");
             assert!(!told.contains("canary") && !told.contains("0123"), "{told}");
         }
-    }
-
-    #[test]
-    fn what_is_missing_empty_or_huge_is_named_without_its_value() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key");
-        let source = SecretSource::File(path.clone());
-        assert!(matches!(read(&source), Err(Error::Unreadable(..))));
-        fs::write(&path, "\n").unwrap();
-        assert!(matches!(read(&source), Err(Error::Empty(_))));
-        fs::write(&path, "canary".repeat(2000)).unwrap();
-        let error = read(&source).unwrap_err().to_string();
-        assert!(error.contains("larger than 4096") && !error.contains("canary"), "{error}");
-        let unset = read(&SecretSource::Env("POINTSMAN_NOT_SET".into())).unwrap_err();
-        assert!(matches!(unset, Error::Unset(_)) && !unset.is_of_the_content());
     }
 }

@@ -3,16 +3,16 @@
 
 /// The file itself.
 pub const FILE: &[&str] = &["description", "artifacts", "source", "webhook", "variables", "secrets", "environments"];
-/// `[source]`.
+/// The keys of `[source]`.
 pub const SOURCE: &[&str] = &["git", "user", "password", "web"];
-/// `[webhook]`.
+/// The keys of `[webhook]`.
 pub const WEBHOOK: &[&str] =
     &["secrets", "artifact", "version", "branches", "jobs", "parameters", "triggers", "largest"];
 /// Where a secret is kept.
 pub const SECRET: &[&str] = &["file", "env"];
 /// A variable that is no text.
 pub const VARIABLE: &[&str] = &["env"];
-/// `[[environments]]`.
+/// The keys of `[[environments]]`.
 pub const ENVIRONMENT: &[&str] = &[
     "name",
     "deploy",
@@ -31,21 +31,21 @@ pub const ENVIRONMENT: &[&str] = &[
     "hooks",
     "on_trouble",
 ];
-/// `promotion`.
+/// The keys of `promotion`.
 pub const PROMOTION: &[&str] = &["rule", "after"];
 /// `stack`: the keys that every driver has. Its own are in its entry of the registry.
 pub const STACK: &[&str] = &["driver", "definition", "parameters", "secrets"];
 /// A `definition` that is in the source repository.
 pub const DEFINITION: &[&str] = &["git"];
-/// `deadlines`.
+/// The keys of `deadlines`.
 pub const DEADLINES: &[&str] = &["provision", "check", "cutover", "retire"];
 /// `recover`, where it is a table.
 pub const RECOVER: &[&str] = &["to", "after"];
-/// `approval`.
+/// The keys of `approval`.
 pub const APPROVAL: &[&str] = &["before_provisioning", "before_cutover"];
 /// One gate of `approval`.
 pub const GATE: &[&str] = &["timeout", "otherwise", "by", "not_the_asker"];
-/// `[[environments.hooks]]`.
+/// The keys of `[[environments.hooks]]`.
 pub const HOOK: &[&str] = &["name", "at", "command", "http", "environment", "secrets", "timeout", "one_way"];
 /// `http` of a hook.
 pub const HOOK_HTTP: &[&str] = &["url", "method", "headers", "body", "status"];

@@ -13,19 +13,19 @@ const LONGEST: Millis = Millis(10_000);
 /// What is tried: the generation of a cutover belongs to it, because a new order must not wait for an old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Slot {
-    /// [`Effect::Freeze`].
+    /// The slot of [`Effect::Freeze`].
     Freeze(Number),
-    /// [`Effect::Ensure`].
+    /// The slot of [`Effect::Ensure`].
     Ensure(Number),
     /// [`Effect::RunHook`]: a deployment has one at a time.
     RunHook(Number),
-    /// [`Effect::Stage`].
+    /// The slot of [`Effect::Stage`].
     Stage(Number),
     /// [`Effect::Restart`]: an instance, for an order.
     Restart(usize, u64),
-    /// [`Effect::CutOver`].
+    /// The slot of [`Effect::CutOver`].
     CutOver(u64),
-    /// [`Effect::Retire`].
+    /// The slot of [`Effect::Retire`].
     Retire(Number),
     /// Bringing up a front that does not answer.
     Front,

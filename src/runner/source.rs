@@ -13,7 +13,6 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{spawn::blocking, world::World};
 use crate::{
     git::{self, FileError, Mirror, Mirrors, Remote},
-    intake::keys,
     machine::{DefinitionView, Deployment, Environment, Number, Phase, Release},
     pipelines::{Pipeline, release},
     stacks::{StackDriver, StepError},
@@ -39,7 +38,7 @@ pub fn mirror(pipeline: &Pipeline, mirrors: &Mirrors) -> Result<Option<Mirror>, 
     let Some(source) = &pipeline.source else { return Ok(None) };
     let password = source.password.clone().map(|secret| {
         git::Password::kept_at(secret.place(), move || {
-            let bytes = keys::read(&secret).map_err(|why| why.to_string())?;
+            let bytes = crate::secrets::source::read(&secret).map_err(|why| why.to_string())?;
             let text = std::str::from_utf8(bytes.expose_secret());
             text.map(SecretString::from).map_err(|_| "the password of the source is no text in UTF-8".to_owned())
         })

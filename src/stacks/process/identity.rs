@@ -32,7 +32,7 @@ pub(super) const SUPERVISES: &str = "POINTSMAN_SUPERVISES";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mark {
     pub(super) installation: String,
-    /// `pipeline/environment#number`.
+    /// The stack, as `pipeline/environment#number`.
     pub(super) stack: String,
     /// The identity of the stack's folder, by [`place`]. Empty: made by a version that did not know it.
     #[serde(default)]
