@@ -124,6 +124,80 @@ fn every_command_line_is_one_that_the_program_takes() {
     assert!(count > 20, "only {count} were found: are they still looked for where they are?");
 }
 
+/// The texts of the program: its sources and the templates of its pages, each as one line, so that a command that is
+/// broken over lines is whole.
+fn texts() -> Vec<(String, String)> {
+    let mut folders = vec![root().join("src"), root().join("templates")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(&folder).into_iter().flatten().map(|entry| entry.expect("an entry").path()) {
+            let is_text =
+                path.extension().is_some_and(|end| ["rs", "html", "txt", "md", "toml"].iter().any(|e| end == *e));
+            if path.is_dir() {
+                folders.push(path);
+            } else if is_text {
+                let text = fs::read_to_string(&path).expect("text");
+                let lines = text.lines().map(|line| {
+                    let line = line.trim().trim_start_matches("//!").trim_start_matches('/').trim();
+                    line.strip_suffix('\\').unwrap_or(line).trim_end().to_owned()
+                });
+                found.push((
+                    path.strip_prefix(root()).expect("ours").display().to_string(),
+                    lines.collect::<Vec<_>>().join(" "),
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// What `{...}` of a message may stand for in a command.
+const FILLED: [&str; 3] = ["shop/prod", "1", "shop"];
+
+/// Why the program does not take a command of a message. Nothing where it does with one of the fillings.
+fn untaken(command: &str) -> Option<String> {
+    let mut why = None;
+    for filling in FILLED {
+        let (mut text, mut depth) = (String::new(), 0_usize);
+        for c in command.replace("{{", "(").replace("}}", ")").chars() {
+            match c {
+                '{' => depth += 1,
+                '}' => {
+                    depth = depth.saturating_sub(1);
+                    text += filling;
+                }
+                _ if depth == 0 => text.push(c),
+                _ => {}
+            }
+        }
+        let words: Vec<String> = shell_words(&text.replace("\\\"", "\"")).iter().map(|word| filled(word)).collect();
+        let Err(error) = Cli::try_parse_from(&words) else { return None };
+        // A name alone, or a value that another filling has.
+        let unknown = [ErrorKind::UnknownArgument, ErrorKind::InvalidSubcommand, ErrorKind::ArgumentConflict];
+        if !unknown.contains(&error.kind()) {
+            return None;
+        }
+        why = Some(error.to_string().lines().next().unwrap_or_default().to_owned());
+    }
+    why
+}
+
+#[test]
+fn every_command_that_a_message_names_exists() {
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for (file, text) in texts() {
+        let quoted =
+            between(&text, "`pointsman ", "`").filter(|rest| !rest.starts_with(['{', '…']) && !rest.contains('…'));
+        for command in quoted.map(|rest| format!("pointsman {rest}")) {
+            count += 1;
+            wrong.extend(untaken(&command).map(|why| format!("{file}: {command}: {why}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count > 150, "only {count} were found: are they still looked for where they are?");
+    assert!(untaken("pointsman undo {id}").is_some() && untaken("pointsman hold {id} --becuase x").is_some());
+}
+
 /// The words of a line that runs the program; what a shell does with its output is left out.
 fn command(line: &str) -> Option<Vec<String>> {
     let mut words = shell_words(line.trim_start().trim_start_matches("$ "));
