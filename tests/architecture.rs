@@ -1,6 +1,7 @@
 //! Reads the sources and fails when one of the things that must never be has come to be.
 
 mod paths;
+mod prose;
 mod silence;
 
 use std::{

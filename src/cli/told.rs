@@ -150,16 +150,16 @@ pub enum Entry {
     },
     /// A line.
     Line {
-        /// Who wrote it.
+        /// The instance that wrote it.
         instance: u64,
-        /// Where to.
+        /// Its output or its errors.
         stream: String,
         /// The text.
         text: String,
     },
     /// An instance was started again.
     Started {
-        /// Which one.
+        /// Its number.
         instance: u64,
     },
     /// Lines were removed before they could be read.

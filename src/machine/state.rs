@@ -170,7 +170,7 @@ pub enum Phase {
     /// shows it.
     #[serde(rename = "undoing")]
     Reverting {
-        /// Where to.
+        /// The deployment that gets the traffic back; `None`: nobody.
         to: Option<Number>,
         /// The order's number.
         generation: Generation,
