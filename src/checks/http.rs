@@ -97,7 +97,7 @@ impl TryFrom<Statuses> for StatusSet {
     type Error = String;
     fn try_from(statuses: Statuses) -> Result<Self, String> {
         let wrong =
-            |what: &dyn std::fmt::Debug| format!("{what:?} is no status: use 200, \"200-299\" or a list of them");
+            |what: &dyn std::fmt::Debug| format!("{what:?} is not a status: write 200, \"200-299\" or a list of them");
         let valid = |n: u16| (100..=599).contains(&n);
         match statuses {
             Statuses::One(n) if valid(n) => Ok(Self(vec![(n, n)])),

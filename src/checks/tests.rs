@@ -50,7 +50,7 @@ fn a_check_says_what_it_lacks() {
     assert!(wrong("tcp = {}\nevery = \"1\"").contains("invalid duration \"1\""));
     assert!(wrong("tcp = {}\nevry = \"1s\"").contains("evry"));
     assert!(wrong("http = { path = \"healthz\" }").contains("begins with /"));
-    assert!(wrong("http = { path = \"/\", status = 99 }").contains("no status"));
+    assert!(wrong("http = { path = \"/\", status = 99 }").contains("not a status"));
     assert!(wrong("http = { path = \"/\", scheme = \"https\" }").contains("insecure_tls"));
     assert!(wrong("http = { path = \"/\", host = \"user@host\" }").contains("host name"));
     assert!(wrong("command = []").contains("empty"));

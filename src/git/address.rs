@@ -9,7 +9,7 @@ use reqwest::Url;
 pub enum BadAddress {
     /// Nothing that is known.
     #[error(
-        "this is no address of a repository: write https://host/path without user, `?` and `#`, ssh://user@host/path \
+        "not the address of a repository: write https://host/path without user, `?` and `#`, ssh://user@host/path \
          without `%`, user@host:path, file:///path or an absolute path"
     )]
     Unknown,

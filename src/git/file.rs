@@ -10,7 +10,7 @@ use crate::text::excerpt;
 pub enum FileError {
     /// No path in a repository.
     #[error(
-        "{0:?} is no path in a repository: write it from the top of the repository, as in \"deploy/stack.toml\", without . and .."
+        "{0:?} is not a path in a repository: write it from the top of the repository, as in \"deploy/stack.toml\", without . and .."
     )]
     Path(String),
     /// Nothing of that name.
@@ -43,7 +43,7 @@ pub enum FileError {
         limit: usize,
     },
     /// Not UTF-8.
-    #[error("{0} is no text in UTF-8")]
+    #[error("{0} is not text in UTF-8")]
     NotText(String),
     /// The content is elsewhere.
     #[error("{0} is kept in Git LFS, which is not read: keep it in the repository itself")]

@@ -104,7 +104,7 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// What was given is no commit's id.
-    #[error("{0} is no commit: give its id, 7 to 64 hexadecimal digits")]
+    #[error("{0} is not a commit: write its id, 7 to 64 hexadecimal digits")]
     NotACommit(String),
     /// Several objects begin like this.
     #[error("several objects begin with {0}: give the whole id of the commit")]

@@ -172,7 +172,7 @@ async fn ask(request: &Request, redactor: &Redactor) -> Answer {
     let failed = |why: String| Answer::Final(Outcome { failed: Some(why), said: String::new() });
     let client = match client() {
         Ok(client) => client,
-        Err(error) => return failed(format!("no request can be made: {}", cause(&error))),
+        Err(error) => return failed(format!("the request cannot be made: {}", cause(&error))),
     };
     let mut asked = client.request(method(request), &request.url);
     for (name, value) in &request.headers {
@@ -185,7 +185,7 @@ async fn ask(request: &Request, redactor: &Redactor) -> Answer {
         Ok(response) => response,
         // Nothing was sent, so nothing was done.
         Err(error) if error.is_connect() => return Answer::Again(format!("no connection: {}", cause(&error))),
-        Err(error) => return failed(format!("it was asked, and gave no answer: {}", cause(&error))),
+        Err(error) => return failed(format!("the request was sent, but no answer came: {}", cause(&error))),
     };
     let status = response.status();
     let mut said = format!("{status}\n").into_bytes();

@@ -129,9 +129,9 @@ pub fn not_runnable(program: &str, folder: &Path) -> Option<String> {
     match fs::metadata(&path) {
         _ if !program.contains('/') => None,
         Err(error) => Some(format!("the program {shown} cannot be run: {error}")),
-        Ok(found) if !found.is_file() => Some(format!("{shown} is no program: it is no file")),
+        Ok(found) if !found.is_file() => Some(format!("{shown} is not a program: it is not a file")),
         Ok(found) if found.permissions().mode() & 0o111 == 0 => {
-            Some(format!("the program {shown} may not be run by anybody; say `chmod +x {shown}`"))
+            Some(format!("the program {shown} is not executable; run `chmod +x {shown}`"))
         }
         Ok(_) => None,
     }

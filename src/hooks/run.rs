@@ -56,15 +56,15 @@ pub fn run(folder: PathBuf) -> io::Result<()> {
         tracing::info!("the hook begins; it may take {}", format_duration(job.limit));
         let outcome = carry_out(&folder, job).await;
         match &outcome.failed {
-            None => tracing::info!("the hook is over and has succeeded"),
-            Some(why) => tracing::warn!("the hook is over and has failed: {why}"),
+            None => tracing::info!("the hook succeeded"),
+            Some(why) => tracing::warn!("the hook failed: {why}"),
         }
         for _ in 0..WRITES {
             match folder.end(&outcome) {
                 Ok(()) => return Ok(()),
                 Err(error) if folder.is_given_up() => return Err(error),
                 Err(error) => {
-                    tracing::error!(%error, "what came of it cannot be written down; trying again");
+                    tracing::error!(%error, "the outcome of the hook cannot be recorded; trying again");
                     after(WRITE_AGAIN).await;
                 }
             }
@@ -82,7 +82,7 @@ fn begin(folder: Folder) -> io::Result<Option<(Folder, Job, std::fs::File)>> {
     io::stdin().read_to_end(&mut text)?;
     // The message of the reader might repeat what it read.
     let job =
-        serde_json::from_slice(&text).map_err(|e| io::Error::other(format!("no order: column {}", e.column())))?;
+        serde_json::from_slice(&text).map_err(|e| io::Error::other(format!("invalid order: column {}", e.column())))?;
     for _ in 0..TRIES {
         let Some(lock) = folder.lock()? else {
             std::thread::sleep(PAUSE);
@@ -119,7 +119,7 @@ async fn stop(folder: &Folder, limit: Duration, shown: String) -> String {
     };
     tokio::select! {
         () = after(limit) => format!("it was ended because its timeout of {shown} was over"),
-        () = given_up => "it was ended because nobody waits for it any more".to_owned(),
+        () = given_up => "it was ended because its deployment does not wait for it any more".to_owned(),
         () = told(SignalKind::terminate()) => "it was ended because this host told it to stop".to_owned(),
         () = told(SignalKind::interrupt()) => "it was ended because somebody interrupted it".to_owned(),
     }

@@ -32,13 +32,13 @@ use crate::{
 /// What of our own environment the process of a run gets; the program that it runs gets less.
 const PASSED_ON: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "USER", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 /// What is said of a run that came to no end.
-const INTERRUPTED: &str = "its run was interrupted and nobody knows how far it came";
+const INTERRUPTED: &str = "its run was interrupted, and how far it came is unknown";
 
 /// How long nothing begins beside a run that was told to end and does not. Whoever runs it ends within seconds; this is for
 /// what it has left running when it was killed itself, which nobody can tell anything.
 const LEFT_BEHIND: Duration = Duration::from_secs(600);
 /// What is said of a run that was never begun.
-const GIVEN_UP: &str = "it was given up before it had begun";
+const GIVEN_UP: &str = "it was abandoned before it began";
 
 /// One hook of one deployment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,7 +135,7 @@ impl Runs {
                 Ok(Found::Interrupted) => (Known::Over, failed(INTERRUPTED)),
                 Ok(Found::GivenUp) => (Known::Over, failed(GIVEN_UP)),
                 // It may run still: it is told to end when this has come to an end.
-                Err(error) => (Known::Running, failed(&format!("what came of it cannot be told: {error}"))),
+                Err(error) => (Known::Running, failed(&format!("its outcome is unknown: {error}"))),
             };
             known.insert(run.clone(), how);
             seen.push(Seen { run: run.clone(), state });
@@ -245,7 +245,7 @@ fn end(folder: &Folder, how: Known) -> Known {
     let shown = folder.0.display();
     match folder.look() {
         Ok(Found::Running) if since.elapsed() >= LEFT_BEHIND => {
-            tracing::warn!("what a hook has left running does not end: {shown}; it is waited for no longer");
+            tracing::warn!("what a hook left running did not end: {shown}; Pointsman does not wait for it any longer");
             Known::Over
         }
         // There is no folder, so it was never started.
@@ -254,13 +254,13 @@ fn end(folder: &Folder, how: Known) -> Known {
         Ok(Found::Running | Found::Absent) => match folder.give_up() {
             Ok(()) => Known::Ending(since),
             Err(error) => {
-                tracing::warn!(%error, "a hook that nobody waits for cannot be told to end: {shown}");
+                tracing::warn!(%error, "an abandoned hook cannot be told to end: {shown}");
                 how
             }
         },
         Ok(Found::Interrupted | Found::GivenUp | Found::Done(_)) => Known::Over,
         Err(error) => {
-            tracing::warn!(%error, "nobody can tell what came of a hook that nobody waits for: {shown}");
+            tracing::warn!(%error, "the outcome of an abandoned hook is unknown: {shown}");
             Known::Over
         }
     }

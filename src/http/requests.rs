@@ -225,7 +225,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Prob
     let no = |why: &dyn std::fmt::Display| Problem::new(400, format!("the body cannot be read: {why}"));
     // A list in the order of the fields would be taken as well.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(no(&"it is no JSON object"));
+        return Err(no(&"it is not a JSON object"));
     }
     serde_json::from_slice(body).map_err(|e| no(&e))
 }

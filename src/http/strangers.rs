@@ -111,7 +111,7 @@ async fn made_from(
             let (frozen, text) = (app.frozen.clone(), made.definition);
             let kept = tokio::task::spawn_blocking(move || frozen.freeze(&text)).await;
             let kept =
-                kept.map_err(|error| Problem::new(503, format!("the work was cut short: {error}; ask again")))?;
+                kept.map_err(|error| Problem::new(503, format!("the task was cancelled: {error}; ask again")))?;
             let digest = kept.map_err(|error| Problem::new(507, error.to_string()))?;
             Ok(Release { definition: digest, ..made.release })
         }

@@ -87,7 +87,7 @@ impl Build {
             bad.push(BadField { field: "parameters".to_owned(), why });
         }
         if self.link.as_ref().is_some_and(|link| !is_web_address(link)) {
-            let why = "is no http:// or https:// address".to_owned();
+            let why = "is not an http:// or https:// address".to_owned();
             bad.push(BadField { field: "link".to_owned(), why });
         }
         if bad.is_empty() { Ok(()) } else { Err(bad) }

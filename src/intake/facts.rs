@@ -155,7 +155,7 @@ impl Facts {
         filled.map(Arc::from).map_err(|NoValue(name)| {
             let needs = format!("`webhook.{key}` of the pipeline needs it for {{{}}}", excerpt(name));
             if !PLACEHOLDERS.contains(&name) {
-                let why = format!("of the pipeline has a placeholder that there is not: {{{}}}", excerpt(name));
+                let why = format!("of the pipeline has the unknown placeholder {{{}}}", excerpt(name));
                 return BadField { field: format!("webhook.{key}"), why };
             }
             let fact = if name == "short_commit" { "commit" } else { name };
@@ -163,7 +163,7 @@ impl Facts {
                 Some((_, place)) => BadField { field: (*place).to_owned(), why: format!("is missing, and {needs}") },
                 None => BadField {
                     field: fact.to_owned(),
-                    why: format!("is said by no announcement of this kind, and {needs}"),
+                    why: format!("is not in announcements of this kind, and {needs}"),
                 },
             }
         })

@@ -203,7 +203,7 @@ pub(super) fn release(message: &Message<'_>, mut fields: Fields<'_>, by: &'stati
 /// Returns why what happened then is not taken any more.
 pub(super) fn stale(at: &str, now: Millis) -> Option<String> {
     match parse_offset_time(at) {
-        None => Some("is no time as in 2026-11-21T10:14:00Z".to_owned()),
+        None => Some("is not a time such as 2026-11-21T10:14:00Z".to_owned()),
         Some(at) if now.since(at) > DELIVERS_FOR => {
             let ago = format_duration(now.since(at));
             Some(format!("is {ago} ago, longer than a sender delivers again; deploy it by hand"))

@@ -126,7 +126,7 @@ fn artifact<'a>(fields: &mut Fields<'a>) -> Result<&'a str, String> {
     let place = ["s3", "archive"].into_iter().find_map(|name| places.get(name).filter(|place| !place.is_null()));
     match place {
         Some(Value::String(address)) if is_web_address(address) => Ok(address),
-        Some(Value::String(_)) => Err("has an entry that is no http:// or https:// address".to_owned()),
+        Some(Value::String(_)) => Err("has an entry that is not an http:// or https:// address".to_owned()),
         Some(other) => Err(format!("has an entry that is {}; it must be an address", kind(other))),
         None => Err("has an entry with neither `s3` nor `archive`".to_owned()),
     }

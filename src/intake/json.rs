@@ -89,7 +89,7 @@ pub(super) fn slow(tree: &Value, webhook: &Webhook) -> Facts {
     };
     for key in tree.as_object().into_iter().flat_map(|map| map.keys()).filter(|key| !KEYS.contains(&key.as_str())) {
         let meant = did_you_mean(key, KEYS).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
-        let known = format!("is no field of a build{meant} There are {}", KEYS.join(", "));
+        let known = format!("is not a field of a build{meant} There are {}", KEYS.join(", "));
         // The answer ends up in the log of whoever sent it.
         fields.bad(if is_key_like(key) { key } else { "…" }, known.replace("build There", "build; there"));
     }
@@ -141,8 +141,8 @@ mod tests {
         let long = "x".repeat(10_000);
         for (body, reason) in [
             ("", "EOF"),
-            ("[]", "it is no JSON object"),
-            (r#"["v1","a",null,null,{},null]"#, "it is no JSON object"),
+            ("[]", "it is not a JSON object"),
+            (r#"["v1","a",null,null,{},null]"#, "it is not a JSON object"),
             ("{}", "`version` is missing; send it, or set `webhook.version`"),
             (r#"{"version":"v1"}"#, "`artifact` is missing"),
             (r#"{"version":1,"artifact":"a"}"#, "`version` is a number; it must be a text"),
@@ -160,12 +160,12 @@ mod tests {
             (r#"{"version":"v1","artifact":"a","parameters":{"":"x"}}"#, "`parameters` is empty"),
             (
                 r#"{"version":"v1","artifact":"a","artefact":"a"}"#,
-                "`artefact` is no field of a build; did you mean `artifact`?",
+                "`artefact` is not a field of a build; did you mean `artifact`?",
             ),
             (r#"{"version":"v1","version":"v2","artifact":"a"}"#, "the key `version` stands twice"),
-            (r#"{"version":"v1","artifact":"a","link":"javascript:alert(1)"}"#, "`link` is no http"),
-            (r#"{"version":"v1","artifact":"a","link":"/17"}"#, "`link` is no http"),
-            (r#"{"version":"v1","artifact":"a","link":"file:///etc/passwd"}"#, "`link` is no http"),
+            (r#"{"version":"v1","artifact":"a","link":"javascript:alert(1)"}"#, "`link` is not an http"),
+            (r#"{"version":"v1","artifact":"a","link":"/17"}"#, "`link` is not an http"),
+            (r#"{"version":"v1","artifact":"a","link":"file:///etc/passwd"}"#, "`link` is not an http"),
             (r#"{"version":"v1\u001b[2J","artifact":"a"}"#, "control character \\u{1b}"),
             (r#"{"version":"v1\u202e","artifact":"a"}"#, "control character \\u{202e}"),
             (r#"{"version":"v1","artifact":"a\n"}"#, "control character \\u{a}"),

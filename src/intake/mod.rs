@@ -56,8 +56,8 @@ pub struct Announced {
 /// Why an announcement cannot be taken. Says nothing of the body but names and places.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It is no JSON object.
-    #[error("the body is not what it must be: {0}")]
+    /// It is not a JSON object.
+    #[error("invalid body: {0}")]
     Syntax(String),
     /// Fields that are missing or cannot be taken; all of them, in the order of their reading.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]

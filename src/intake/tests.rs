@@ -224,12 +224,12 @@ fn bytes_that_are_no_such_text_are_refused() {
         let unread = matches!(key, "repository");
         let nested = format!("{}{}", format!("{{\"{key}\":").repeat(40_000), "1");
         for (body, why) in [
-            (no_text, "body is not what it must be"),
+            (no_text, "invalid body"),
             (format!("\u{feff}{text}").into_bytes(), "byte order mark"),
             (doubled.into_bytes(), "stands twice"),
             (nested.into_bytes(), "recursion limit"),
             (text.as_bytes()[..text.len() / 2].to_vec(), "EOF"),
-            (format!("[{text}]").into_bytes(), "no JSON object"),
+            (format!("[{text}]").into_bytes(), "not a JSON object"),
             (Vec::new(), "EOF"),
         ] {
             let error = match sample.read(&body, &webhook()) {
@@ -341,7 +341,7 @@ fn what_a_template_needs_is_named_by_its_path() {
             format!("`workflow_run.head_branch` {missing}"),
         ),
         ("gitlab-pipeline", "/user", "{tag}", format!("`object_attributes.ref` {missing} {{tag}}")),
-        ("gitlab-release", "/user", "{branch}", "`branch` is said by no announcement of this kind".to_owned()),
+        ("gitlab-release", "/user", "{branch}", "`branch` is not in announcements of this kind".to_owned()),
         ("json", "/artifact", "{tag}", format!("`tag` {missing} {{tag}}")),
     ] {
         let mut tree = sample(file).tree();

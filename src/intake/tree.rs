@@ -38,7 +38,7 @@ fn read_part(body: &[u8], wanted: &[&str], names: bool) -> Result<Value, Error> 
         return Err(Error::Syntax("it begins with a byte order mark; send it without".to_owned()));
     }
     if body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
-        return Err(Error::Syntax("it is no JSON object".to_owned()));
+        return Err(Error::Syntax("it is not a JSON object".to_owned()));
     }
     let (mut json, left) = (serde_json::Deserializer::from_slice(body), Cell::new(MOST_KEPT));
     let part = Part { wanted: wanted.to_vec(), names, left: &left };
@@ -283,7 +283,7 @@ mod tests {
         for (body, why) in [
             (&b""[..], "EOF"),
             (b"\xef\xbb\xbf{}", "byte order mark"),
-            (b"[]", "no JSON object"),
+            (b"[]", "not a JSON object"),
             (b"{\"a\":1,\"a\":2}", "`a` stands twice"),
             (b"{\"a\":{\"b\":1,\"b\":1}}", "`b` stands twice"),
             (b"{\"a\":\"\xff\"}", "invalid unicode"),

@@ -35,7 +35,7 @@ pub enum Error {
     )]
     Changed(PathBuf),
     /// No digest.
-    #[error("{0:?} is no digest of a stack definition")]
+    #[error("{0:?} is not the digest of a stack definition")]
     NoDigest(String),
 }
 

@@ -204,7 +204,7 @@ fn read(file: &Path) -> Result<String, String> {
     }
     let bytes = fs::read(file).map_err(|cause| format!("it cannot be read: {cause}"))?;
     String::from_utf8(bytes)
-        .map_err(|error| format!("it is no text in UTF-8: byte {} does not fit", error.utf8_error().valid_up_to()))
+        .map_err(|error| format!("it is not text in UTF-8: byte {} does not fit", error.utf8_error().valid_up_to()))
 }
 
 /// Two environments whose stacks would be called the same, and two fronts that both need what only one can have.

@@ -151,7 +151,7 @@ pub fn unmet(needs: &Needs, release: &Release, takes_builds: bool) -> Vec<String
     let missing = needs.secrets.iter().filter(|name| !release.secrets.contains_key(name.as_str()));
     let missing = missing.map(|name| {
         format!(
-            "the definition wants the secret `{}`, which the environment does not hand over: name it in `[secrets]` and \
+            "the definition needs the secret `{}`, which the environment does not hand over: name it in `[secrets]` and \
              in `stack.secrets`",
             excerpt(name)
         )

@@ -47,7 +47,7 @@ impl Instances {
         };
         let (secrets, pipeline) = (of.secrets.clone(), name.environment.pipeline.clone());
         let clean = tokio::task::spawn_blocking(move || clean(page, &secrets.hidden(&pipeline)));
-        let clean = clean.await.map_err(|error| StepError::Unavailable(format!("the work was cut short: {error}")))?;
+        let clean = clean.await.map_err(|error| StepError::Unavailable(format!("the task was cancelled: {error}")))?;
         Ok(Logs::Page(clean))
     }
 

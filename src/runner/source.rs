@@ -40,7 +40,7 @@ pub fn mirror(pipeline: &Pipeline, mirrors: &Mirrors) -> Result<Option<Mirror>, 
         git::Password::kept_at(secret.place(), move || {
             let bytes = crate::secrets::source::read(&secret).map_err(|why| why.to_string())?;
             let text = std::str::from_utf8(bytes.expose_secret());
-            text.map(SecretString::from).map_err(|_| "the password of the source is no text in UTF-8".to_owned())
+            text.map(SecretString::from).map_err(|_| "the password of the source is not text in UTF-8".to_owned())
         })
     });
     let remote = Remote::new(&source.git, source.user.clone(), password);

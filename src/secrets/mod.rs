@@ -42,7 +42,7 @@ pub enum Error {
         cause: source::Unread,
     },
     /// It is no text.
-    #[error("the secret {name} of {pipeline} cannot be read: it is no text in UTF-8, or has a zero byte")]
+    #[error("the secret {name} of {pipeline} cannot be read: it is not text in UTF-8, or has a zero byte")]
     NoText {
         /// Name of the secret.
         name: Arc<str>,

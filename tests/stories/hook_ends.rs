@@ -108,7 +108,7 @@ async fn what_did_not_say_in_time_that_it_has_begun_is_known_and_ended() {
     begin(&runs, 6, here, "true").await.expect_err("5 runs");
     until_over(&runs).await;
     let outcome = outcome(&runs, 5).await;
-    assert_eq!(outcome.failed.as_deref(), Some("it was ended because nobody waits for it any more"));
+    assert_eq!(outcome.failed.as_deref(), Some("it was ended because its deployment does not wait for it any more"));
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn one_whose_process_was_killed_runs_until_all_that_it_started_has_ended()
     begin(&runs, 6, here, "true").await.expect_err("what it has left still works");
     fs::write(here.join("go"), "").expect("written");
     let failed = outcome(&runs, 5).await.failed;
-    assert_eq!(failed.as_deref(), Some("its run was interrupted and nobody knows how far it came"));
+    assert_eq!(failed.as_deref(), Some("its run was interrupted, and how far it came is unknown"));
     begin(&runs, 6, here, "true").await.expect("nothing is in the way");
     assert_eq!(outcome(&runs, 6).await.failed, None);
 }

@@ -182,7 +182,7 @@ async fn what_nobody_finished_is_told_and_not_begun_again() {
     let (above, own) = (process(&desk, "above").await, process(&desk, "own").await);
     kill_process(above, Signal::KILL).expect("it is ours");
     let failed = desk.outcome().await.failed.expect("nobody knows");
-    assert_eq!(failed, "its run was interrupted and nobody knows how far it came");
+    assert_eq!(failed, "its run was interrupted, and how far it came is unknown");
     until_gone(own).await;
     desk.begin(&hook).await.expect("that is no mistake");
     assert_eq!(desk.text("count"), "once\n");

@@ -171,7 +171,7 @@ fn what_can_not_become_a_stack_fails_at_once_and_says_why() {
     let good = origin.commit("Good", &[(STACK, &whole)]);
     failed(&good, "color", "knows no parameter `color`; did you mean `colour`?");
     let greedy = origin.commit("Greedy", &[(STACK, &whole.replace("\"db\"", "\"mail\""))]);
-    failed(&greedy, "colour", "the definition wants the secret `mail`, which the environment does not hand over");
+    failed(&greedy, "colour", "the definition needs the secret `mail`, which the environment does not hand over");
     let large = origin.commit("Large", &[(STACK, &"#".repeat(300_000))]);
     failed(&large, "colour", "has 300000 bytes: at most 262144 are read");
 

@@ -154,8 +154,8 @@ async fn a_field_that_is_missing_or_wrong_is_named() {
         ("7", "-7", "negative"),
         ("7}", r#"7,"commit":{}}"#, "`commit` is an object"),
         ("7}", r#"7,"parameters":[1]}"#, "`parameters` is a list; it must be an object"),
-        ("7}", r#"7,"link":"javascript:1"}"#, "`link` is no http"),
-        ("7}", r#"7,"colour":"green"}"#, "`colour` is no field"),
+        ("7}", r#"7,"link":"javascript:1"}"#, "`link` is not an http"),
+        ("7}", r#"7,"colour":"green"}"#, "`colour` is not a field"),
         ("7}", "7", "EOF"),
     ] {
         assert!(BUILD.contains(good), "{good}");

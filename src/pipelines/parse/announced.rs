@@ -45,7 +45,7 @@ fn triggers(value: &Value<'_, '_>) -> Vec<String> {
     for (text, item) in value.some_texts().into_iter().flatten() {
         if !known.contains(&text) {
             let hint = meant(text, known.iter().copied(), "docs/webhooks.md has the triggers of each sender");
-            item.wrong(&format!("\"{}\" starts no run of any sender; {hint}", excerpt(text)));
+            item.wrong(&format!("\"{}\" is not a trigger of any sender; {hint}", excerpt(text)));
         }
         named.push(text.to_owned());
     }
@@ -72,8 +72,8 @@ fn template(value: &Value<'_, '_>, known: &[&str]) -> Option<String> {
             other => {
                 let names: Vec<_> = known.iter().map(|name| format!("{{{name}}}")).collect();
                 let what = other.map_or_else(
-                    || "a single brace is no placeholder".to_owned(),
-                    |(name, _)| format!("{{{}}} is no placeholder here", excerpt(name)),
+                    || "a single brace is not a placeholder".to_owned(),
+                    |(name, _)| format!("{{{}}} is not a placeholder here", excerpt(name)),
                 );
                 value.wrong(&format!("{what}; there are {}", names.join(", ")));
                 return None;
@@ -128,7 +128,7 @@ fn address(value: &Value<'_, '_>, folder: &Path) -> Option<(String, bool)> {
         None
     };
     if text.chars().any(|c| c.is_control()) || text.starts_with('-') {
-        return wrong(&format!("this is no address of a repository; {ADDRESSES}"));
+        return wrong(&format!("not the address of a repository; {ADDRESSES}"));
     }
     if let Some((scheme, rest)) = text.split_once("://") {
         return match scheme {
@@ -147,7 +147,7 @@ fn address(value: &Value<'_, '_>, folder: &Path) -> Option<(String, bool)> {
             let good = !parts.0.is_empty() && !parts.1.is_empty() && !path.is_empty() && !before.contains(' ');
             // Something like user:password@host:path.
             if path.split('/').next().is_some_and(|start| start.contains('@')) {
-                return wrong("no password is written here; say where it is kept: `password = { file = \"...\" }`");
+                return wrong("a password is not written here, only where it is kept: `password = { file = \"...\" }`");
             }
             if good { Some((text.to_owned(), true)) } else { wrong(&format!("this is incomplete; {ADDRESSES}")) }
         }
@@ -164,14 +164,16 @@ fn host(rest: &str, scheme: &str) -> Result<(), String> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
     if user.is_some_and(|user| user.contains(':')) {
-        return Err("no password is written here; remove it, and say where it is kept: \
+        return Err("a password is not written here; remove it, and write where it is kept: \
              `password = { file = \"...\" }` or `{ env = \"...\" }`"
             .to_owned());
     }
     if user.is_some() && scheme != "ssh" {
-        return Err("no user or token is written into this address; say `user = \"...\"`, and `password = { file = \
+        return Err(
+            "a user or token is not written into this address; write `user = \"...\"`, and `password = { file = \
              \"...\" }`"
-            .to_owned());
+                .to_owned(),
+        );
     }
     let good =
         format!("http://{host}/").parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some_and(|h| !h.is_empty()));

@@ -50,7 +50,7 @@ impl Reader<'_, '_> {
         let secrets = table.get("secrets").map(|v| self.secrets.handed_over(&v)).unwrap_or_default();
         let called: Vec<Arc<str>> = secrets.keys().cloned().collect();
         for odd in called.iter().filter(|name| !is_name(name)) {
-            let why = format!("\"{}\" is no name for a secret of a hook: letters, digits, `_`, `-`", excerpt(odd));
+            let why = format!("\"{}\" is not a name for a secret of a hook: letters, digits, `_`, `-`", excerpt(odd));
             table.wrong_at("secrets", &why);
         }
         let timeout = table.get("timeout").map_or(Some(TIMEOUT), |v| v.some_duration());
@@ -84,7 +84,8 @@ impl Reader<'_, '_> {
         if let Some(variables) = table.get("environment").and_then(|v| v.table()) {
             for (name, value) in variables.entries() {
                 if name.is_empty() || name.contains(['=', '\0']) || name.starts_with(FACTS) {
-                    let why = "is no name for a variable of a hook: not empty, without `=`, and not one of POINTSMAN_*";
+                    let why =
+                        "is not a name for a variable of a hook: not empty, without `=`, and not one of POINTSMAN_*";
                     variables.wrong_at(name, &format!("\"{}\" {why}", excerpt(name)));
                 }
                 environment.extend(self.filled(&value).map(|text| (name.to_owned(), text)));
@@ -144,7 +145,7 @@ impl Reader<'_, '_> {
             }
             for unknown in placeholders(&text).filter(|name| !secrets.iter().any(|secret| **secret == **name)) {
                 let hint = meant(unknown, secrets.iter().map(|s| &**s), "name it in the `secrets` of the hook");
-                value.wrong(&format!("{{{}}} is none of the hook's secrets; {hint}", excerpt(unknown)));
+                value.wrong(&format!("{{{}}} is not one of the hook's secrets; {hint}", excerpt(unknown)));
             }
             headers.insert(name.to_owned(), text);
         }

@@ -25,7 +25,7 @@ impl<'d> NamedSecrets<'d> {
             if !is_name(name) {
                 table.wrong_at(
                     name,
-                    &format!("\"{}\" is no name of a secret: letters, digits, `_`, `-`", excerpt(name)),
+                    &format!("\"{}\" is not the name of a secret: letters, digits, `_`, `-`", excerpt(name)),
                 );
             }
             (name, secret(&value, folder))

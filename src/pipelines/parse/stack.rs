@@ -49,7 +49,7 @@ impl Reader<'_, '_> {
             }
             for missing in needs.secrets.iter().filter(|name| !secrets.contains_key(name.as_str())) {
                 let at = list.as_ref().unwrap_or(&value);
-                at.wrong(&format!("the definition wants the secret `{missing}`; name it in `stack.secrets`"));
+                at.wrong(&format!("the definition needs the secret `{missing}`; name it in `stack.secrets`"));
             }
         }
         let folder = self.folder.clone();
@@ -140,7 +140,7 @@ fn path_in_git(value: &Value<'_, '_>) -> Option<Arc<str>> {
     let normal = text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if !plain || !normal || text.contains('\\') || text.chars().any(char::is_control) {
         value.wrong(&format!(
-            "\"{}\" is no path inside the repository: write it from its top, without `..`, such as \"deploy/stack.toml\"",
+            "\"{}\" is not a path inside the repository: write it from its top, without `..`, such as \"deploy/stack.toml\"",
             excerpt(text)
         ));
         return None;
@@ -151,7 +151,7 @@ fn path_in_git(value: &Value<'_, '_>) -> Option<Arc<str>> {
 /// A file that a definition names, which must lie beside or below it: what is deployed is one folder.
 fn read_beside(definition: &Path, name: &str) -> Result<String, String> {
     if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
-        return Err(format!("\"{}\" is no path beside the definition: write it without `..`", excerpt(name)));
+        return Err(format!("\"{}\" is not a path beside the definition: write it without `..`", excerpt(name)));
     }
     let path = definition.parent().unwrap_or(Path::new(".")).join(name);
     read_file(&path, "")

@@ -97,7 +97,10 @@ fn gate(table: &Table<'_, '_>) -> Option<Gate> {
     let by = table.get("by").and_then(|v| v.some_texts()).unwrap_or_default();
     for (name, item) in &by {
         if name.chars().any(char::is_control) || name.trim() != *name {
-            item.wrong(&format!("\"{}\" is no name: it has control characters or spaces at its ends", excerpt(name)));
+            item.wrong(&format!(
+                "\"{}\" is not a name: it has control characters or spaces at its ends",
+                excerpt(name)
+            ));
         }
     }
     let by: Vec<Arc<str>> = by.into_iter().map(|(name, _)| name.into()).collect();

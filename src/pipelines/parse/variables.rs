@@ -27,7 +27,7 @@ impl<'d> Variables<'d> {
             if !is_name(name) {
                 table.wrong_at(
                     name,
-                    &format!("\"{}\" is no name of a variable: letters, digits, `_`, `-`", excerpt(name)),
+                    &format!("\"{}\" is not the name of a variable: letters, digits, `_`, `-`", excerpt(name)),
                 );
             }
             (name, variable(name, &value))
@@ -119,8 +119,7 @@ fn variable(name: &str, value: &Value<'_, '_>) -> Option<String> {
     if found.is_none() {
         let wanted = excerpt(wanted);
         from.wrong(&format!(
-            "the environment has no {wanted}, or it is no text; `serve` needs it when it starts, and to check without it, \
-             set it for once: {wanted}=... pointsman check"
+            "the environment variable {wanted} is not set, or is not text; `serve` needs it when it starts; to check without it, set it for once: {wanted}=... pointsman check"
         ));
     }
     found

@@ -77,8 +77,8 @@ fn what_makes_no_hook_is_told_at_its_place() {
     read(&hook("name = \"a\"\nat = \"after-checks\"\ncommand = [\"/nowhere/migrate\"]"));
     for (program, why) in [
         ("./bin/migrate", "the program pipelines/./bin/migrate cannot be run: No such file"),
-        ("../src", "pipelines/../src is no program: it is no file"),
-        ("./demo.toml", "the program pipelines/./demo.toml may not be run by anybody; say `chmod +x"),
+        ("../src", "pipelines/../src is not a program: it is not a file"),
+        ("./demo.toml", "the program pipelines/./demo.toml is not executable; run `chmod +x"),
     ] {
         let lines = format!("name = \"a\"\nat = \"after-checks\"\ncommand = [\"{program}\", \"up\"]");
         refused(&lines, &format!("12:12: {why}"));
@@ -103,11 +103,11 @@ fn what_a_hook_is_given_is_known_and_stands_nowhere_twice() {
         &with("secrets = [\"db_password\"]\nenvironment = { DB_PASSWORD = \"x\" }"),
         "13:1: the secret `db_password` would stand in the variable DB_PASSWORD",
     );
-    refused(&with("secrets = { \"A=B\" = \"db_password\" }"), "13:1: \"A=B\" is no name for a secret of a hook");
+    refused(&with("secrets = { \"A=B\" = \"db_password\" }"), "13:1: \"A=B\" is not a name for a secret of a hook");
     read(&hook(&with("secrets = { password = \"db_password\" }")));
     refused(
         &with("environment = { POINTSMAN_STACK = \"x\" }"),
-        "13:17: \"POINTSMAN_STACK\" is no name for a variable of a hook",
+        "13:17: \"POINTSMAN_STACK\" is not a name for a variable of a hook",
     );
     refused(
         &with("environment = { A = \"${db_password}\" }"),
@@ -132,10 +132,10 @@ fn an_address_and_its_headers_are_looked_at() {
         &http(&format!("url = \"http://a\", body = \"x\", method = \"GET\", {used}")),
         "such a request has no body",
     );
-    refused(&http(&format!("url = \"http://a\", status = 999, {used}")), "`status`: 999 is no status");
+    refused(&http(&format!("url = \"http://a\", status = 999, {used}")), "`status`: 999 is not a status");
     refused(
         &http("url = \"http://a\", headers = { A = \"{db_password} {db_pass}\" }"),
-        "{db_pass} is none of the hook's secrets",
+        "{db_pass} is not one of the hook's secrets",
     );
     refused(&http("url = \"http://a\", headers = { \"A b\" = \"{db_password}\" }"), "this cannot be a header");
     refused(

@@ -67,20 +67,20 @@ fn an_address_of_a_repository_is_known_by_its_shape_and_has_no_password() {
     assert_eq!(git("../shop"), here.join("pipelines/../shop").to_str().unwrap(), "from the folder of the file");
     assert_eq!(git("/srv/shop.git"), "/srv/shop.git");
     for (bad, told) in [
-        ("https://ci:canary@git.example/a", "3:7: `git`: no password is written here"),
-        ("ci:canary@git.example:a", "3:7: `git`: no password is written here"),
-        ("https://canary@git.example/a", "3:7: `git`: no user or token is written into this address"),
+        ("https://ci:canary@git.example/a", "3:7: `git`: a password is not written here"),
+        ("ci:canary@git.example:a", "3:7: `git`: a password is not written here"),
+        ("https://canary@git.example/a", "3:7: `git`: a user or token is not written into this address"),
         ("ftp://git.example/a", "3:7: `git`: this kind of address is not known; accepted: "),
         ("https://", "3:7: `git`: host or path is missing"),
-        ("--upload-pack=x", "3:7: `git`: this is no address of a repository"),
-        ("https://git.example/a?token=canary", "3:7: `git`: this is no address of a repository"),
-        ("https://git.example/a#canary", "3:7: `git`: this is no address of a repository"),
+        ("--upload-pack=x", "3:7: `git`: not the address of a repository"),
+        ("https://git.example/a?token=canary", "3:7: `git`: not the address of a repository"),
+        ("https://git.example/a#canary", "3:7: `git`: not the address of a repository"),
         ("https://git.example:port/canary", "3:7: `git`: "),
-        ("ssh://git@git.example/canary%20a", "3:7: `git`: this is no address of a repository"),
+        ("ssh://git@git.example/canary%20a", "3:7: `git`: not the address of a repository"),
         ("ssh://canary%20@git.example/a", "3:7: `git`: its user cannot be part of an address for ssh"),
         ("git@git.exa$mple:canary", "3:7: `git`: its host cannot be part of an address for ssh"),
         ("git@git.example:-canary", "3:7: `git`: its path cannot be part of an address for ssh"),
-        ("../can ary", "3:7: `git`: this is no address of a repository"),
+        ("../can ary", "3:7: `git`: not the address of a repository"),
     ] {
         let text = after(&format!("[source]\ngit = \"{bad}\""));
         refused(&text, told);
@@ -104,15 +104,15 @@ fn an_address_of_a_repository_is_known_by_its_shape_and_has_no_password() {
 fn placeholders_of_builds_are_known_ones() {
     let webhook = |line: &str| after(&format!("[webhook]\nsecrets = [{{ env = \"KEY\" }}]\n{line}"));
     read(&webhook("artifact = \"a/{branch}/{version}/{job}\"\nversion = \"{tag}-{build}-{short_commit}\""));
-    refused(&webhook("artifact = \"a/{comit}\""), "4:12: {comit} is no placeholder here; there are {commit}, ");
-    refused(&webhook("version = \"{version}\""), "4:11: {version} is no placeholder here");
-    refused(&webhook("artifact = \"a/{commit\""), "4:12: a single brace is no placeholder");
+    refused(&webhook("artifact = \"a/{comit}\""), "4:12: {comit} is not a placeholder here; there are {commit}, ");
+    refused(&webhook("version = \"{version}\""), "4:11: {version} is not a placeholder here");
+    refused(&webhook("artifact = \"a/{commit\""), "4:12: a single brace is not a placeholder");
     let counted = read(&webhook("triggers = [\"push\", \"schedule\", \"merge_group\"]\nlargest = \"2MB\"")).webhook;
     assert_eq!(counted.triggers.unwrap(), ["push", "schedule", "merge_group"]);
     assert_eq!(counted.largest, Some(2 << 20));
     refused(
         &webhook("triggers = [\"shedule\"]"),
-        "4:13: \"shedule\" starts no run of any sender; did you mean `schedule`?",
+        "4:13: \"shedule\" is not a trigger of any sender; did you mean `schedule`?",
     );
     refused(&webhook("triggers = []"), "4:12: `triggers` is empty; name one at least, or leave it out");
     refused(&webhook("largest = \"65MB\""), "4:11: `largest` must be from 1kB to 64MB");
@@ -142,7 +142,7 @@ fn variables_stand_for_texts_where_they_may() {
     refused(&after("[variables]\na = \"${b}\""), "3:5: `a`: variables do not stand in variables");
     refused(
         &after("[variables]\nport = { env = \"POINTSMAN_NOT_SET\" }").replace(":8080", ":${port}"),
-        "3:16: the environment has no POINTSMAN_NOT_SET",
+        "3:16: the environment variable POINTSMAN_NOT_SET is not set",
     );
     refused(&GOOD.replace(":8080", ":${port"), "6:40: `${` has no `}`");
     let secret = after("[secrets]\ndb = { file = \"db\" }").replace(":8080", ":${db}");
@@ -167,7 +167,7 @@ fn a_definition_that_wants_a_secret_must_be_given_it() {
     let found = load(&Registry::all(folder.path()), folder.path()).mistakes;
     // The definition itself is no pipeline.
     let found: Vec<_> = found.iter().filter(|m| m.file.ends_with("shop.toml")).map(|m| m.text.as_str()).collect();
-    assert_eq!(found, ["the definition wants the secret `db`; name it in `stack.secrets`"]);
+    assert_eq!(found, ["the definition needs the secret `db`; name it in `stack.secrets`"]);
     // Each environment has its own, which the definition need not know.
     let own = after("[secrets]\ndb_live = { file = \"db\" }")
         .replace("../stacks/process/demo.toml\"", "stack.toml\", secrets = { db = \"db_live\" }");
@@ -210,7 +210,7 @@ fn a_definition_in_git_stays_inside_of_it() {
     read(&git("deploy/stack.toml", source));
     refused(&git("deploy/stack.toml", ""), "a definition in git needs to know where: add `[source]`");
     for bad in ["/etc/passwd", "../stack.toml", "a/../../b", "a//b", "./a", "a/"] {
-        refused(&git(bad, source), "is no path inside the repository");
+        refused(&git(bad, source), "is not a path inside the repository");
     }
     refused(&git("", source), "`git` is empty");
 }

@@ -136,7 +136,7 @@ fn what_was_read_from_git_must_know_what_the_build_says_and_be_handed_what_it_wa
     let needs = crate::stacks::Needs { parameters: names(&["colour"]), secrets: names(&["db"]) };
     let release = shop().made(&build(None, &[("colour", "blue")])).unwrap();
     let why = unmet(&needs, &release, true);
-    assert!(why.len() == 1 && why[0].starts_with("the definition wants the secret `db`"), "{why:?}");
+    assert!(why.len() == 1 && why[0].starts_with("the definition needs the secret `db`"), "{why:?}");
     let release = Release { secrets: [("db".into(), "".into())].into(), ..release };
     assert_eq!(
         unmet(&needs, &release, true),
