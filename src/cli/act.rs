@@ -174,7 +174,7 @@ async fn mindful(
         return Ok(None);
     }
     let otherwise = format!("nothing was rolled back; `pointsman rollback {id} --yes` does it without a question");
-    ask::agreed(format!("Roll {id} back all the same?"), &otherwise).await
+    ask::agreed(format!("Roll {id} back anyway?"), &otherwise).await
 }
 
 /// `rollback`, `abort`, `approve`: each names the deployment that it means, and the state it was made on.

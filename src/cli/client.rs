@@ -68,7 +68,7 @@ impl Server {
         let secure = base.starts_with("https://");
         if !secure && !base.starts_with("http://") {
             bail!(
-                "the server {base:?} is no address: write http://HOST:PORT or https://HOST, for example `pointsman status --server https://pointsman.example`"
+                "invalid server address {base:?}: write http://HOST:PORT or https://HOST, for example `pointsman status --server https://pointsman.example`"
             );
         }
         let builder = outgoing::client().no_proxy().http1_only().connect_timeout(CONNECT).timeout(WHOLE);
@@ -80,7 +80,7 @@ impl Server {
         if let Ok(token) = &mut token {
             token.set_sensitive(true);
         }
-        let token = token.context("the token has characters that no token has")?;
+        let token = token.context("the token has characters that a token cannot have")?;
         let local = local.then(|| SecretString::from(text.trim()));
         Ok(Connection { client, base, token, local, user: user(), controller: OnceLock::new() })
     }

@@ -46,7 +46,11 @@ pub struct Deploy {
 
 pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it NAME=VALUE")?;
-    if name.is_empty() { Err("the name before = is empty".to_owned()) } else { Ok((name.to_owned(), value.to_owned())) }
+    if name.is_empty() {
+        Err("the name before `=` is empty".to_owned())
+    } else {
+        Ok((name.to_owned(), value.to_owned()))
+    }
 }
 
 /// A path that is meant from the folder of whoever asks, from the top; what is not there may be a name and stays as it is.

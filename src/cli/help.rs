@@ -2,9 +2,7 @@
 
 /// What it is, for the manual.
 pub(super) const ABOUT: &str = "\
-Pointsman puts new versions of an application live without a gap and keeps the way back open: it stands a new stack up \
-beside the live one, checks it, moves all traffic to it at once, watches it, keeps the stack before warm for a rollback \
-of milliseconds, and then tears that down. `pointsman serve` is the controller; the other commands ask it.";
+Pointsman puts new versions of an application live without a gap and keeps the way back open: it creates a new stack beside the live one, checks it, moves all traffic to it at once, watches it, keeps the previous stack warm for a rollback of milliseconds, and then tears that down. `pointsman serve` is the controller; the other commands ask it.";
 
 /// At the end of `pointsman --help`.
 pub(super) const MAIN: &str = "\
@@ -29,20 +27,20 @@ pub(super) const SECTIONS: [(&str, &str); 4] = [
 pointsman.toml          how the controller is run; found in the folder where a command is run
 pipelines/NAME.toml     one application and its environments
 state/                  the state file, the local token, the drivers' own folders
-state/token             the token by which commands on the controller's own host are let in",
+state/token             the token of commands on the controller's own host",
     ),
     (
         "EXAMPLES",
         "\
-Write a first pipeline, look whether it is good, and run the controller:
+Write a first pipeline, check it, and run the controller:
     pointsman init
     pointsman check
     pointsman serve
-Announce a build from a build server and let the exit code say how it ended:
+Announce a build from a build server; the exit code says how it ended:
     POINTSMAN_TOKEN_FILE=/run/secrets/pointsman pointsman deploy shop/qa \\
         --server https://pointsman.example --version v17 --artifact builds/17 \\
         --idempotency-key \"$BUILD_TAG\" --watch --timeout 30m
-Put back what was there before:
+Go back to the previous release:
     pointsman rollback shop/prod --reason \"orders fail\"",
     ),
 ];
@@ -78,7 +76,7 @@ POINTSMAN_TOKEN_FILE    a file that holds the token
 POINTSMAN_CA_FILE       certificates in PEM: the only authorities trusted for an https:// server
                         [default: those that the system trusts]
 COLUMNS                 how wide lines may be [default: as wide as the terminal]
-NO_COLOR                not empty: no colours. There are none either where output is no terminal
+NO_COLOR                not empty: no colours. Nor are there any where the output is not a terminal
 USER, LOGNAME           who asks, for the history, where the token has no name of its own";
 
 /// Asking needs a way to the controller.
@@ -109,14 +107,13 @@ Example:
   pointsman init --name shop --command \"{artifact}/bin/shop --listen {address}:{port}\" \\
     --listen 127.0.0.1:8080 --check /healthz --environments qa,prod --yes
 
-Nothing that is there is written over: if one of the files is there, none is written, and it is named.";
+Nothing that exists is overwritten: if one of the files is there, none is written, and it is named.";
 pub(super) const IMPORT: &str = "\
 Example:
   pointsman import openstack-profile qa/profile.sh --name reporting --environment qa
 
 Nothing of the file is executed: a line that would have to be is named with its number, and nothing is written then. The \
-password goes into a file of its own that nobody else may read, never into the pipeline. Nothing that is there is \
-written over.";
+password goes into a file of its own that nobody else may read, never into the pipeline. Nothing that exists is overwritten.";
 pub(super) const CHECK: &str = "\
 Example:
   pointsman check pipelines/shop.toml
@@ -184,19 +181,17 @@ pub(super) const PROMOTE: &str = asking!(
   pointsman promote shop/prod 1.4.2 --yes       refused when another one is live in the environment before
 
 What would change is shown first, and what was shown is what is promoted: if something else is live by then, \
-nothing is recorded and the difference is shown. Exit codes: as `deploy`; 2 nothing was promoted because \
-nobody said yes."
+nothing is recorded and the difference is shown. Exit codes: as `deploy`; 2 nothing was promoted because it was not confirmed."
 );
 pub(super) const ROLLBACK: &str = asking!(
     "Example:
   pointsman rollback shop/prod --reason \"orders fail\" --watch
   pointsman rollback shop/prod 1.4.1 --watch    refused when it would go elsewhere
 
-While the stack before is warm this is one cutover. It holds the environment, so that nothing automatic \
+While the previous stack is warm this is one cutover. It holds the environment, so that nothing automatic \
 undoes it, and vetoes the release; `pointsman resume` lets automatic deployments go on. What it does not undo (hooks that \
 are one way) is said first, and asked about at a terminal.
-Exit codes with --watch: 0 the stack before has the traffic, 1 failed, 124 not ended within --timeout; 2 nothing was \
-rolled back because somebody said no."
+Exit codes with --watch: 0 the previous stack has the traffic, 1 failed, 124 not ended within --timeout; 2 nothing was rolled back because it was not confirmed."
 );
 pub(super) const RESTART: &str = asking!(
     "Examples:

@@ -130,7 +130,7 @@ async fn follow(connection: &Connection, path: &str, shown: &mut Shown<'_>) -> R
             Err(error) => return Err(error),
         };
         if !std::mem::replace(&mut away, true) {
-            shown.note(&format!("{why}; asking again until it answers"));
+            shown.note(&format!("{why}; retrying until it answers"));
         }
         Clock::real().wait(PAUSE).await;
     }

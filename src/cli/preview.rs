@@ -64,7 +64,7 @@ pub(super) fn front_notes(environment: &EnvironmentDefinition, offline: bool) ->
     };
     match found {
         Ok(cautions) => notes.extend(cautions.iter().map(|caution| format!("warning: {caution}"))),
-        Err(why) => notes.push(format!("what stands beside the front could not be looked at: {why}")),
+        Err(why) => notes.push(format!("what is beside the front could not be checked: {why}")),
     }
     notes
 }
@@ -134,7 +134,7 @@ impl Told {
             Self::Refused(why) => line(format!("it would be refused: {why}")),
             Self::Unasked(why) => line(format!("nobody could be asked: {why}")),
             Self::Good(said) => {
-                let mut lines = line("it would be taken".to_owned());
+                let mut lines = line("it would be accepted".to_owned());
                 lines.extend(said.iter().map(|said| format!("            {said}")));
                 lines
             }

@@ -70,7 +70,7 @@ impl<'a> Rail<'a> {
     pub fn new(connection: &'a Connection, as_json: bool, deployment: &str, begin: &[&str]) -> anyhow::Result<Self> {
         let unreadable = || {
             anyhow::anyhow!(
-                "the controller named a deployment {deployment:?}, which is none: `pointsman status` shows what there is"
+                "the controller named a deployment {deployment:?}, which is not the name of one: `pointsman status` shows what there is"
             )
         };
         let (environment, number) = deployment.rsplit_once('/').ok_or_else(unreadable)?;

@@ -198,7 +198,7 @@ fn read_pipelines(settings: &Settings) -> anyhow::Result<Pipelines> {
 fn closed(settings: &Settings) -> anyhow::Result<()> {
     for closed in access::folder::close(&settings.state)? {
         let (path, was) = (closed.path.display(), closed.was);
-        tracing::warn!("{path} was open to others (mode {was:04o}) and is now for its owner alone");
+        tracing::warn!("{path} was open to others (mode {was:04o}) and can now be read by its owner only");
     }
     Ok(())
 }
@@ -231,8 +231,9 @@ fn enter(settings: &Settings, told: Told) -> anyhow::Result<installation::Entere
         tracing::warn!("{news}");
     }
     if let Some(left) = &entered.left {
-        let fronts = web_front::leave(&left.join("fronts")).context("looking for the fronts that were left")?;
-        tracing::info!(fronts, "what faced users for {} makes way", left.display());
+        let fronts =
+            web_front::leave(&left.join("fronts")).context("looking for fronts that still run in the former folder")?;
+        tracing::info!(fronts, "the process that served users for {} is told to end", left.display());
     }
     Ok(entered)
 }
@@ -272,7 +273,7 @@ fn state_file(settings: &Settings, locked: journal::Locked) -> anyhow::Result<(J
         tracing::warn!(%problem, "a snapshot was not used; it can be removed");
     }
     for problem in &opened.missing {
-        tracing::warn!(%problem, "the state is whole without it, the history is not");
+        tracing::warn!(%problem, "the state is complete without it, the history is not");
     }
     let last = journal.history(None, 1)?.last().map_or(Millis(0), |record| record.at);
     Ok((journal, Clock::not_before(last)))

@@ -99,7 +99,7 @@ fn numbered(id: &EnvironmentId, stack: &str) -> anyhow::Result<u32> {
     let own =
         stack.strip_prefix(&format!("{}-{}-", id.pipeline, id.environment)).and_then(|number| number.parse().ok());
     let other =
-        || format!("{stack} is no stack of {id}; name it by its number or its name: `pointsman stack list {id}`");
+        || format!("{stack} is not a stack of {id}; name it by its number or its name: `pointsman stack list {id}`");
     own.ok_or_else(|| anyhow::anyhow!(other()))
 }
 

@@ -94,7 +94,7 @@ impl Place {
 
 fn length(text: &str) -> Result<Millis, String> {
     let length = parse_duration(text).map_err(|error| error.to_string())?;
-    if length.0 == 0 { Err("a token that is good for nothing is none".to_owned()) } else { Ok(length) }
+    if length.0 == 0 { Err("a token must be valid for longer than zero".to_owned()) } else { Ok(length) }
 }
 
 /// Does it.
@@ -112,7 +112,7 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
 }
 
 fn new(wish: New, now: Millis) -> anyhow::Result<()> {
-    let (state, text) = (wish.place.state()?, access::make().context("the system gives no randomness")?);
+    let (state, text) = (wish.place.state()?, access::make().context("the system has no random numbers")?);
     let token = Token {
         name: wish.name.clone(),
         role: wish.role,
@@ -127,7 +127,7 @@ fn new(wish: New, now: Millis) -> anyhow::Result<()> {
     let printed = writeln!(std::io::stdout(), "{}", text.expose_secret());
     if let Err(error) = printed.and_then(|()| std::io::stdout().flush()) {
         kept::remove::<Token>(&state, &wish.name).context("taking back a token that could not be printed")?;
-        return Err(error).context("the token could not be printed, and is not good");
+        return Err(error).context("the token could not be printed, and was revoked");
     }
     let keep = if std::io::stdout().is_terminal() { "; it is shown only now" } else { "" };
     hint(format!("`{}`: {terms}{keep}", wish.name));

@@ -94,7 +94,7 @@ pub(crate) async fn watch_copies(
 fn lost(journal: &Path, after: u64) -> String {
     let lost = match Lost::read(journal, after) {
         Ok(lost) => lost,
-        Err(why) => return format!("what would be lost cannot be read: {why}"),
+        Err(why) => return format!("which records would be lost cannot be read: {why}"),
     };
     let s = if lost.records == 1 { "" } else { "s" };
     let Some((from, to)) = lost.span else {

@@ -194,7 +194,7 @@ pub trait StackDriver: Send + Sync {
     /// Ends an instance, as gently as its stack definition says, and starts it again. Once for each order, which is a number
     /// that grows: doing it again for the same order does no harm, and an end by order counts as no end by itself.
     async fn restart(&self, name: &StackName, instance: usize, order: u64) -> Result<(), StepError> {
-        Err(StepError::Refused(format!("instance {instance} of {name} cannot be started again (order {order})")))
+        Err(StepError::Refused(format!("instance {instance} of {name} cannot be restarted (order {order})")))
     }
 
     /// Whether it does [`StackDriver::restart`].

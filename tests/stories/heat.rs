@@ -34,7 +34,7 @@ async fn the_shipped_application_comes_up_with_its_secrets_and_says_so_itself() 
     // It is served at another port here than everywhere else.
     let definition = definition.replace("port = 80 }", "port = 8088 }");
     let missing = project.driver.ensure(&project.spec_of(1, &definition)).await;
-    assert!(missing.is_err_and(|why| why.to_string().contains("wants the secret local_settings")));
+    assert!(missing.is_err_and(|why| why.to_string().contains("needs the secret local_settings")));
     project.secrets.insert("local_settings".into(), SecretString::from("DATABASE = 'canary'"));
     let (seen, took) = project.stand_up(&project.spec_of(1, &definition)).await;
     println!("the shipped application: there after {took:?}");

@@ -162,7 +162,7 @@ async fn what_can_not_be_taken_over_is_left_alone_and_says_why() {
     let why = refused(&project, &adopting(&project, 2, "portal7", "adress")).await;
     assert!(why.contains("no output `adress`") && why.contains("it has: instance_ip, website_url"), "{why}");
     let why = refused(&project, &adopting(&project, 3, "portal7", "website_url")).await;
-    assert!(why.contains("which is no address"), "{why}");
+    assert!(why.contains("which is not an address"), "{why}");
 
     // One of ours, and one of another installation.
     project.stand_up(&project.spec(4)).await;

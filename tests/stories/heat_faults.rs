@@ -173,7 +173,7 @@ async fn a_wrong_password_is_said() {
     let _shared = cloud.in_use.read().await;
     let project = Project::of(cloud);
     fs::write(project.folder.path().join("password"), "canary").expect("written");
-    let why = project.refuses("Keystone does not let us in").await;
+    let why = project.refuses("Keystone refused the sign-in").await;
     assert!(!why.contains("canary"), "{why}");
     fs::write(project.folder.path().join("password"), "demo-password").expect("written");
     assert_eq!(project.see().await, [], "it is read again");

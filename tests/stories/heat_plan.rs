@@ -47,7 +47,7 @@ async fn a_plan_says_what_heat_would_make_and_what_it_would_refuse() {
     let said = text(&planned);
     assert!(planned.status.success(), "{said}");
     for what in [
-        "it would be taken",
+        "it would be accepted",
         "Heat would make web (OS::Nova::Server), word (OS::Heat::RandomString)",
         "the project has room for it",
     ] {

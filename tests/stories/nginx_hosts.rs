@@ -213,10 +213,10 @@ async fn settings_that_lead_elsewhere_are_followed_at_once() {
     assert!(why.contains("cannot be reached by ssh"), "{why}");
     let wrong = at(&old, &to_old.replace("ssh = {", "ssh = { user = \"nobody-of-that-name\","));
     let why = wrong.observe().await.unwrap_err().to_string();
-    assert!(why.contains("does not let us in"), "{why}");
+    assert!(why.contains("refuses the sign-in"), "{why}");
     let other = at(&old, &to_old.replace("user_key", "other_key"));
     let why = other.observe().await.unwrap_err().to_string();
-    assert!(why.contains("does not let us in"), "{why}");
+    assert!(why.contains("refuses the sign-in"), "{why}");
 }
 
 #[tokio::test]

@@ -296,7 +296,7 @@ async fn a_secret_reaches_the_processes_and_is_written_nowhere() {
     let definition = shell(&format!("test \"$(printf %s \"$DB\" | wc -c)\" = {length} || exit 9; exec sleep 1000"))
         + "\nsecrets = { DB = { secret = \"db\" } }\n";
     let why = host.ensure(1, &definition).await.expect_err("it is not handed over").to_string();
-    assert!(why.contains("wants the secret db") && why.contains("stack.secrets"), "{why}");
+    assert!(why.contains("needs the secret db") && why.contains("stack.secrets"), "{why}");
 
     host.secrets.insert("db".into(), canary.into());
     host.ensure(1, &definition).await.expect("it is taken up");

@@ -105,7 +105,7 @@ fn what_is_wrong_with_a_wish_for_a_token_is_said() {
         (&["new", "alice", "--role", "root"], "a role is viewer, deployer, approver or admin"),
         (&["new", "alice"], "--role"),
         (&["new", "alice", "--role", "viewer", "--expires", "soon"], "invalid duration"),
-        (&["new", "alice", "--role", "viewer", "--expires", "0s"], "good for nothing"),
+        (&["new", "alice", "--role", "viewer", "--expires", "0s"], "longer than zero"),
         (&["new", "alice", "--role", "viewer", "--only", "shop/*"], "is no name"),
         (&["revoke", "alice"], "there is no token `alice`; `pointsman token list` shows them all"),
     ] {
@@ -125,7 +125,7 @@ fn a_token_that_nobody_got_to_see_is_not_good() {
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
     command.args(["token", "new", "alice", "--role", "admin"]).current_dir(house.path("")).stdout(full);
-    refused(&command.output().unwrap(), "the token could not be printed, and is not good");
+    refused(&command.output().unwrap(), "the token could not be printed, and was revoked");
     let list: serde_json::Value = serde_json::from_slice(&house.run(&["token", "list", "--json"]).stdout).unwrap();
     assert_eq!(list["tokens"], serde_json::json!([]));
 }

@@ -44,7 +44,7 @@ pub enum ClientError {
         why: String,
     },
     /// It said no.
-    #[error("{}", problem["detail"].as_str().unwrap_or(status.canonical_reason().unwrap_or("the controller said no")))]
+    #[error("{}", problem["detail"].as_str().unwrap_or(status.canonical_reason().unwrap_or("the controller refused")))]
     Refused {
         /// Its status.
         status: StatusCode,

@@ -86,7 +86,7 @@ impl Connection {
     pub async fn send<T: Told>(&self, path: &str, body: &Value, terms: Terms) -> anyhow::Result<Answer<T>> {
         let key = match terms.key {
             Some(key) => key,
-            None => random::hex_of(16).context("the system gives no random numbers")?,
+            None => random::hex_of(16).context("the system has no random numbers")?,
         };
         let key = HeaderValue::try_from(key).context("--idempotency-key takes visible characters only")?;
         let mut pauses = PAUSES.iter();
@@ -156,7 +156,8 @@ impl Connection {
     async fn proven(&self) -> Result<(), ClientError> {
         let Some(token) = &self.local else { return Ok(()) };
         let unproven = |why: String| ClientError::Unproven { base: self.base.clone(), why };
-        let nonce = random::hex_of(NONCE).map_err(|error| unproven(format!("there are no random numbers: {error}")))?;
+        let nonce =
+            random::hex_of(NONCE).map_err(|error| unproven(format!("the system has no random numbers: {error}")))?;
         let question = self.client.get(format!("{}/v1/identity?nonce={nonce}", self.base));
         let (raw, address) = self.exchange(question).await?;
         let Identity { proof } = raw.granted()?.read()?.body;

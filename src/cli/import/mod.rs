@@ -102,7 +102,7 @@ fn drafts(args: &Args, pipelines: &Path) -> anyhow::Result<(Vec<Draft>, Vec<Stri
         None => {
             let prefix = profile.prefix.clone().unwrap_or_default().to_ascii_lowercase().replace('_', "-");
             let prefix = prefix.trim_matches('-').parse();
-            prefix.ok().context("STACK_PREFIX makes no name of an application: say --name")?
+            prefix.ok().context("STACK_PREFIX cannot be made the name of an application: write --name")?
         }
     };
     let source = args.template.clone().unwrap_or_else(|| profile.home.join("deploy.yaml"));
@@ -120,7 +120,7 @@ fn drafts(args: &Args, pipelines: &Path) -> anyhow::Result<(Vec<Draft>, Vec<Stri
     let (parameters, more) = fitted(&profile, &template, settings.as_ref());
     notes.extend(more);
     notes.extend(dropped(&profile, &template, settings.as_ref()));
-    let key = format!("{}\n", random::hex_of(32).context("the system gives no random numbers")?);
+    let key = format!("{}\n", random::hex_of(32).context("the system has no random numbers")?);
     drafts.push(draft(pipelines.join(format!("secrets/{name}.key")), key, true));
     let kept = format!("secrets/{}.openstack", made.id);
     match &profile.password {

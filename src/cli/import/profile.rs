@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
     fn text(&mut self, name: &'a str) -> Option<String> {
         let (line, text) = self.take(name)?;
         if text.contains(char::is_control) {
-            self.mistakes.push((line, format!("{name} goes over more than one line")));
+            self.mistakes.push((line, format!("{name} has more than one line")));
         }
         Some(text.to_owned())
     }
@@ -115,7 +115,7 @@ pub(super) fn read(all: &Variables, folder: &Path) -> Result<Profile, Vec<(usize
             Ok(1..) => {
                 notes.push("WAIT_CHECK_SECONDS is not needed: Pointsman looks as often as there is news".to_owned())
             }
-            _ => r.mistakes.push((line, "WAIT_CHECK_SECONDS is no number of seconds".to_owned())),
+            _ => r.mistakes.push((line, "WAIT_CHECK_SECONDS is not a number of seconds".to_owned())),
         }
     }
     let rest = all.iter().filter(|(name, _)| !r.used.contains(name.as_str()));
@@ -202,11 +202,11 @@ fn front(r: &mut Reader<'_>) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if user.starts_with('-') || !user.chars().all(plain) {
         let line = r.all.get("WEB_FRONT_USER").map_or(1, |a| a.line);
-        r.mistakes.push((line, "WEB_FRONT_USER is no name of a user".to_owned()));
+        r.mistakes.push((line, "WEB_FRONT_USER is not the name of a user".to_owned()));
     }
     if ip.parse::<IpAddr>().is_err() {
         let line = r.all.get("WEB_FRONT_IP").map_or(1, |a| a.line);
-        r.mistakes.push((line, "WEB_FRONT_IP is no IP address such as 10.0.0.9".to_owned()));
+        r.mistakes.push((line, "WEB_FRONT_IP is not an IP address such as 10.0.0.9".to_owned()));
     }
     Some(format!("{user}@{ip}"))
 }

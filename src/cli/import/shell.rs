@@ -133,7 +133,7 @@ impl Reader<'_> {
             // openrc files drop what is empty in this way.
             "if" if line.contains("[ -z ") && line.contains("unset ") && line.trim_end().ends_with("fi") => {}
             word if PASSED_OVER.contains(&word) && !line.contains(['|', '>', '`', '&']) => {}
-            _ => return Err("this is no assignment NAME=value: only those are read, nothing is run".to_owned()),
+            _ => return Err("not an assignment NAME=value: only those are read, nothing is run".to_owned()),
         }
         Ok(())
     }

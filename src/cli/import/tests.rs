@@ -116,8 +116,8 @@ fn a_profile_becomes_a_pipeline_that_check_accepts_and_no_secret_is_in_it() {
 fn what_is_wrong_is_told_with_its_line_without_its_value_and_nothing_is_written() {
     for (from, to, told) in [
         ("'hunter2 $x'", "$(cat hunter2)", "profile.sh:3: OS_PASSWORD is what a command prints"),
-        ("10.0.0.9", "hunter2", "profile.sh:15: WEB_FRONT_IP is no IP address"),
-        ("=ubuntu", "='-oProxyCommand=hunter2'", "profile.sh:14: WEB_FRONT_USER is no name of a user"),
+        ("10.0.0.9", "hunter2", "profile.sh:15: WEB_FRONT_IP is not an IP address"),
+        ("=ubuntu", "='-oProxyCommand=hunter2'", "profile.sh:14: WEB_FRONT_USER is not the name of a user"),
         ("STACK_IMAGE_ID=9a1", "STACK_IMAGE_ID=", "profile.sh:8: STACK_IMAGE_ID is empty"),
         ("STACK_FLAVOR_ID", "FLAVOR", "profile.sh:1: STACK_FLAVOR_ID is not set"),
         ("WAIT_CHECK_SECONDS=30", "OS_INSECURE=true", "profile.sh:16: OS_INSECURE has no place in a pipeline file"),
@@ -129,7 +129,7 @@ fn what_is_wrong_is_told_with_its_line_without_its_value_and_nothing_is_written(
         ),
         ("WAIT_CHECK_SECONDS=30", "OS_IDENTITY_API_VERSION=2", "profile.sh:16: `identity_api_version` is 2"),
         ("WAIT_CHECK_SECONDS=30", "OS_TENANT_NAME=hunter2", "`project_name` is said twice"),
-        ("=30", "=hunter2", "profile.sh:16: WAIT_CHECK_SECONDS is no number"),
+        ("=30", "=hunter2", "profile.sh:16: WAIT_CHECK_SECONDS is not a number"),
         ("SCRIPT_HOME=home", "SCRIPT_HOME=elsewhere", "the template elsewhere/deploy.yaml cannot be read"),
     ] {
         let home = Home::with(&PROFILE.replace(from, to));

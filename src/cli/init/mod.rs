@@ -196,7 +196,7 @@ fn places(names: Vec<Name>, listen: &[SocketAddr]) -> anyhow::Result<Vec<(Name, 
 fn drafts(answers: &Answers, pipelines: &Path) -> anyhow::Result<[Draft; 3]> {
     let name = answers.name.as_str();
     let stacks = pipelines.parent().unwrap_or(Path::new("")).join("stacks/process");
-    let key = format!("{}\n", random::hex_of(32).context("the system gives no random numbers")?);
+    let key = format!("{}\n", random::hex_of(32).context("the system has no random numbers")?);
     let draft = |path, text, secret| Draft { path, text, secret };
     Ok([
         draft(pipelines.join(format!("{name}.toml")), pipeline(answers), false),

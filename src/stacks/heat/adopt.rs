@@ -143,8 +143,7 @@ impl Heat {
             let file = self.kept().file(&stack.id);
             return Ok(other.then(|| {
                 format!(
-                    "it is Pointsman's already, as deployment {number} of {environment}; where it was let go there and \
-                     nothing leads to it, remove {} on the host of `pointsman serve`, and adopt it again",
+                    "it is Pointsman's already, as deployment {number} of {environment}; where it was released there and nothing leads to it, remove {} on the host of `pointsman serve`, and adopt it again",
                     file.display()
                 )
             }));
@@ -162,7 +161,7 @@ impl Heat {
             format!("it belongs to another installation of Pointsman, to its environment {environment}")
         };
         if tags::was_adopted(tags) {
-            why += "; where it was adopted there and let go, and nothing leads to it, remove its tags `pointsman` and \
+            why += "; where it was adopted there and released, and nothing leads to it, remove its tags `pointsman` and \
                     `pointsman:...` (`openstack stack update --existing --tags`, with those that are to stay), and adopt it again";
         }
         Ok(Some(why))
@@ -237,7 +236,7 @@ impl Heat {
 fn later(failure: Failure, shown: &str) -> StepError {
     match failure {
         Failure::Said { status: 408 | 409, message } => {
-            StepError::Unavailable(format!("{shown}: Heat cannot now: {message}"))
+            StepError::Unavailable(format!("{shown}: Heat is temporarily unavailable: {message}"))
         }
         failure => failure.step(shown),
     }

@@ -160,7 +160,7 @@ impl Client {
             let body = body.or_else(|| text.trim().is_empty().then_some(Value::Null));
             return body.map(|body| Answer { body, at }).ok_or_else(|| Failure::Said {
                 status: 502,
-                message: format!("the answer is no JSON: {}", excerpt(&text)),
+                message: format!("the answer is not valid JSON: {}", excerpt(&text)),
             });
         }
         Err(Failure::Said { status: status.as_u16(), message: message(status, body.as_ref()) })
@@ -173,9 +173,8 @@ impl Client {
     /// Not before its time when a service has said when to come again.
     fn is_welcome(&self, service: Service) -> Result<(), Failure> {
         let left = self.peace().get(service.0).and_then(|(since, pause)| pause.checked_sub(since.elapsed()));
-        left.filter(|left| !left.is_zero()).map_or(Ok(()), |left| {
-            Err(Failure::Unheard(format!("it is busy, and wants to be asked again in {} s", left.as_secs() + 1)))
-        })
+        left.filter(|left| !left.is_zero())
+            .map_or(Ok(()), |left| Err(Failure::Unheard(format!("rate limited; retrying in {} s", left.as_secs() + 1))))
     }
 
     /// The session, made if need be; one at a time.
@@ -218,11 +217,11 @@ impl Failure {
     pub(super) fn step(self, doing: &str) -> StepError {
         match self {
             Self::Said { status: 408 | 429 | 500.., message } => {
-                StepError::Unavailable(format!("{doing}: Heat cannot now: {message}"))
+                StepError::Unavailable(format!("{doing}: Heat is temporarily unavailable: {message}"))
             }
             Self::Said { message, .. } => StepError::Refused(format!("{doing}: Heat refuses: {message}")),
             Self::Unheard(why) => StepError::Unavailable(format!("{doing}: {why}")),
-            Self::Unknown(why) => StepError::Unavailable(format!("{doing}: Keystone does not let us in: {why}")),
+            Self::Unknown(why) => StepError::Unavailable(format!("{doing}: Keystone refused the sign-in: {why}")),
             Self::NoService(why) => StepError::Refused(format!("{doing}: {why}")),
         }
     }

@@ -33,7 +33,9 @@ impl Heat {
             return Ok(());
         }
         if spec.stranger {
-            return Err(StepError::Refused(format!("{name} is gone, and what was there before is not made again")));
+            return Err(StepError::Refused(format!(
+                "{name} is gone, and a stack that was adopted is not created again"
+            )));
         }
         let answer = self.make(spec, &definition).await.map_err(|why| masked(why, spec));
         self.remember(name, &answer);
@@ -43,7 +45,7 @@ impl Heat {
     /// Only one call at a time stands up this stack.
     pub(super) fn alone(&self, name: &StackName) -> Result<File, StepError> {
         let lock = self.lock(name).map_err(|error| StepError::Unavailable(format!("{name}: its lock: {error}")))?;
-        lock.ok_or_else(|| StepError::Unavailable(format!("{name} is being stood up by another call")))
+        lock.ok_or_else(|| StepError::Unavailable(format!("{name} is being created by another call")))
     }
 
     /// What Heat refuses is shown until it is retired.
@@ -87,7 +89,7 @@ impl Heat {
             Err(Failure::Said { status: 409, message }) => self.taken(name, &message).await,
             Err(Failure::Said { status: 403, message }) if self.client.is_application_credential() => {
                 Err(StepError::Refused(format!(
-                    "making {name}: Heat refuses ({message}). An application credential may not hand its rights on to Heat: use \
+                    "creating {name}: Heat refuses ({message}). An application credential may not hand its rights on to Heat: use \
                      one made with `--unrestricted`; where Keystone refuses that too, a user with a password, or \
                      `allow_insecure_application_credential_trust_escalation` in Keystone's [security_compliance]"
                 )))
@@ -114,11 +116,11 @@ impl Heat {
         };
         if !list.iter().any(stays) {
             return Err(StepError::Unavailable(format!(
-                "making {name}: its name is still taken by a stack that is going"
+                "creating {name}: its name is still taken by a stack that is being deleted"
             )));
         }
         Err(StepError::Refused(format!(
-            "making {name}: the name is taken by a stack that is not ours, which is left alone ({message}). Rename or delete that \
+            "creating {name}: the name is taken by a stack that is not ours, which is left alone ({message}). Rename or delete that \
              one, and deploy again"
         )))
     }
@@ -129,7 +131,7 @@ pub(super) fn has_its_secrets(spec: &StackSpec, definition: &Definition) -> Resu
     let missing = definition.secrets.keys().find(|secret| !spec.secrets.contains_key(secret.as_str()));
     missing.map_or(Ok(()), |missing| {
         Err(StepError::Refused(format!(
-            "the stack definition of {} wants the secret {missing}, which the pipeline does not hand over: add it to \
+            "the stack definition of {} needs the secret {missing}, which the pipeline does not hand over: add it to \
              [secrets] and to `stack.secrets`, and deploy again",
             spec.name
         )))

@@ -22,7 +22,7 @@ pub(super) fn addresses(value: &Value, port: Option<u16>) -> Result<Vec<SocketAd
     let one = |text: &str| {
         address(text, port).ok_or_else(|| {
             format!(
-                "is {:?}, which is no address such as 10.0.0.5, 10.0.0.5:8080 or http://10.0.0.5/",
+                "is {:?}, which is not an address such as 10.0.0.5, 10.0.0.5:8080 or http://10.0.0.5/",
                 crate::text::excerpt(text)
             )
         })

@@ -67,7 +67,7 @@ impl Kept {
     }
 
     pub(super) fn keep(&self, tagged: &Tagged, stack: &Listed, place: Option<String>) -> io::Result<()> {
-        let path = self.path(&stack.id).ok_or_else(|| io::Error::other("its id is none of Heat's"))?;
+        let path = self.path(&stack.id).ok_or_else(|| io::Error::other("its id is not a valid Heat stack id"))?;
         let written = Written {
             id: stack.id.clone(),
             called: stack.stack_name.clone(),

@@ -85,7 +85,7 @@ pub(super) async fn sign_in(credentials: &Credentials) -> Result<Session, Failur
     let token = token.ok_or_else(|| no_token("its answer has no X-Subject-Token"))?;
     let Answer { token: told } = serde_json::from_str(&text).map_err(|error| no_token(&error.to_string()))?;
     let Some(project) = told.project else {
-        return Err(Failure::Unknown("the token is for no project, and stacks are made in one".to_owned()));
+        return Err(Failure::Unknown("the token has no project, and stacks are created in one".to_owned()));
     };
     are_those(&credentials.user, &told.user, &project)?;
     Ok(Session { http, token, project_id: project.id, catalog: told.catalog })
@@ -205,7 +205,7 @@ fn refused(url: &Url, status: StatusCode, body: Option<&Value>) -> Failure {
         404 | 405 | 300..=399 => {
             Failure::Unknown(format!("{why}: {} is not where Keystone gives tokens: is `auth_url` right?", url.path()))
         }
-        _ => Failure::Unheard(format!("{} cannot now: {why}", origin(url))),
+        _ => Failure::Unheard(format!("{} is temporarily unavailable: {why}", origin(url))),
     }
 }
 

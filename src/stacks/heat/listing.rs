@@ -251,7 +251,7 @@ impl Heat {
         let doing = || format!("cloud {}", self.client.cloud());
         let answer = self.client.look(&["stacks"], filters).await.map_err(|failure| failure.step(&doing()))?;
         let listed: Answered = serde_json::from_value(answer.body)
-            .map_err(|error| StepError::Unavailable(format!("{}: the answer is no list: {error}", doing())))?;
+            .map_err(|error| StepError::Unavailable(format!("{}: the answer is not a list: {error}", doing())))?;
         Ok((listed.stacks, answer.at))
     }
 

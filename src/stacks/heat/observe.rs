@@ -141,7 +141,7 @@ impl Heat {
         let output = match answer {
             Ok(answer) => answer.body["output"].clone(),
             Err(Failure::Said { status: 404, message }) => {
-                return Ok(Err(format!("its output `{}` cannot be had: {message}", wanted.output)));
+                return Ok(Err(format!("its output `{}` cannot be read: {message}", wanted.output)));
             }
             Err(failure) => return Err(failure.step(&format!("asking for the output of {name}"))),
         };

@@ -39,7 +39,7 @@ impl Heat {
         said.push(if self.fits(definition, &parameters).await? {
             "the project has room for it, by Nova's limits".to_owned()
         } else {
-            "whether the project has room for it cannot be told".to_owned()
+            "whether the project has room for it is unknown".to_owned()
         });
         Ok(said)
     }

@@ -149,8 +149,7 @@ impl Settings {
                 Source::Variables | Source::Written => "the OS_* variables".to_owned(),
             };
             notes.push(format!(
-                "{place} is spoken to whatever certificate it shows (`insecure` or `verify: false`): whoever stands between gets \
-                 the password. Name its authority as `cacert` instead"
+                "{place} is trusted with any certificate (`insecure` or `verify: false`): whoever intercepts the connection gets the password. Name its authority as `cacert` instead"
             ));
         }
         notes

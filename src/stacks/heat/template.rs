@@ -44,7 +44,7 @@ impl Template {
             );
         }
         if section(&root, "resources").next().is_none() {
-            return Err("1:1: it has no `resources`: nothing would be stood up".into());
+            return Err("1:1: it has no `resources`: nothing would be created".into());
         }
         let names = |key: &str| -> BTreeSet<String> { section(&root, key).map(|(name, _)| name.to_owned()).collect() };
         let mut files = BTreeSet::new();

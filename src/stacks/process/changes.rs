@@ -58,7 +58,7 @@ impl Changes {
     /// Watches every stack that there is below the driver's folder.
     pub(super) fn follow(self: &Arc<Self>, driver: &Path) {
         if let Err(error) = self.try_follow(driver) {
-            tracing::debug!(%error, "changes of stacks are not heard of at once");
+            tracing::debug!(%error, "changes of stacks are noticed only at the next look");
         }
     }
 
@@ -81,7 +81,9 @@ impl Changes {
     /// A bell that rings when something is written below this folder of logs, for as long as somebody has it.
     pub(super) fn writes(self: &Arc<Self>, logs: &Path) -> Option<watch::Receiver<u64>> {
         let followed = self.try_writes(logs);
-        followed.inspect_err(|error| tracing::debug!(%error, "what instances write is not heard of at once")).ok()
+        followed
+            .inspect_err(|error| tracing::debug!(%error, "the output of instances is noticed only at the next look"))
+            .ok()
     }
 
     fn try_writes(self: &Arc<Self>, logs: &Path) -> io::Result<watch::Receiver<u64>> {

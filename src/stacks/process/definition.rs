@@ -353,7 +353,7 @@ fn check_variable(name: &Spanned<String>, mistakes: &mut Mistakes<'_>) {
     } else if name.starts_with("POINTSMAN_") {
         mistakes.add(
             at,
-            format!("{name} is not yours to set: names beginning with POINTSMAN_ tell our processes from others"),
+            format!("{name} is reserved: Pointsman recognises its own processes by names beginning with POINTSMAN_"),
         );
     }
 }
@@ -385,7 +385,7 @@ fn check_ports(range: Spanned<String>, mistakes: &mut Mistakes<'_>) -> RangeIncl
         Some(ports) if *ports.start() >= 1024 && !ports.is_empty() => ports,
         _ => {
             let why = format!(
-                "{:?} is no range of ports: write the first and the last, from 1024 to 65535, such as \"20000-29999\"",
+                "{:?} is not a range of ports: write the first and the last, from 1024 to 65535, such as \"20000-29999\"",
                 range.get_ref()
             );
             mistakes.add(range.span().start, why);

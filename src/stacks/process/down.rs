@@ -56,6 +56,6 @@ pub async fn down(driver: &Path, program: &Path, name: &StackName) -> io::Result
     };
     match timeout(MOST, over).await {
         Ok(over) => over,
-        Err(_) => Err(io::Error::other(format!("{name} does not end: {what}"))),
+        Err(_) => Err(io::Error::other(format!("{name} did not end: {what}"))),
     }
 }

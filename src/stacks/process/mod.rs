@@ -144,7 +144,7 @@ impl Process {
             done
         })
         .await
-        .map_err(|error| unavailable("the work was cut short", &error))?
+        .map_err(|error| unavailable("the task was cancelled", &error))?
     }
 }
 
@@ -191,7 +191,7 @@ impl StackDriver for Process {
             let failed = |error| unavailable(&format!("reading the output of {name} failed"), &error);
             logs::read(&folder, &name, &from).map_err(failed)
         });
-        read.await.map_err(|error| unavailable("the work was cut short", &error))?
+        read.await.map_err(|error| unavailable("the task was cancelled", &error))?
     }
 
     fn writes(&self, name: &StackName) -> Option<watch::Receiver<u64>> {
@@ -237,12 +237,14 @@ impl Inner {
         let definition = Definition::parse(&wanted.definition).map_err(|why| StepError::Refused(why.join("\n")))?;
         if let Some(missing) = definition.handed().find(|name| !wanted.secrets.contains_key(*name)) {
             return Err(StepError::Refused(format!(
-                "the stack definition of {name} wants the secret {missing}, which the pipeline does not hand over: add \
+                "the stack definition of {name} needs the secret {missing}, which the pipeline does not hand over: add \
                  it to [secrets] and to `stack.secrets`, and deploy again"
             )));
         }
         if !folder.exists() && wanted.stranger {
-            return Err(StepError::Refused(format!("{name} is gone, and what was there before is not made again")));
+            return Err(StepError::Refused(format!(
+                "{name} is gone, and a stack that was adopted is not created again"
+            )));
         }
         if !folder.exists() {
             let _serial = lock(&self.folder).map_err(failed)?;
@@ -284,7 +286,7 @@ impl Inner {
     /// Tells the supervisor to end an instance and to start it again. Where there is none, the next one sees the order.
     fn restart(&self, name: &StackName, order: RestartOrder) -> Result<(), StepError> {
         let RestartOrder { instance, .. } = order;
-        let failed = |error| unavailable(&format!("instance {instance} of {name} could not be started again"), &error);
+        let failed = |error| unavailable(&format!("instance {instance} of {name} could not be restarted"), &error);
         let folder = StackFolder::of(&self.folder, name);
         if !folder.exists() || folder.is_retiring() {
             return Err(StepError::Unavailable(format!("{name} is not there, so nothing of it is started again")));

@@ -35,7 +35,7 @@ pub(super) fn expand(text: &str, mut value: impl FnMut(&str) -> Result<String, S
         let known = NAMES.contains(&name) || name.strip_prefix("parameters.").is_some_and(|n| !n.is_empty());
         if !known {
             let names = NAMES.map(|n| format!("{{{n}}}")).join(", ");
-            return Err(format!("{{{name}}} is no placeholder: there are {names} and {{parameters.NAME}}"));
+            return Err(format!("{{{name}}} is not a placeholder: there are {names} and {{parameters.NAME}}"));
         }
         out.push_str(&value(name)?);
         rest = left;

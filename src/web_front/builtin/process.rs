@@ -213,7 +213,7 @@ async fn part(supervisor: &mut Option<BufReader<UnixStream>>) {
 /// Reads orders from one control connection.
 async fn listen(stream: UnixStream, tell: mpsc::Sender<Message>) {
     if !is_ours(&stream) {
-        tracing::warn!("somebody who is neither our user nor root wants to control this front; refused");
+        tracing::warn!("refused a control connection of a user who is neither ours nor root");
         return;
     }
     let mut stream = BufReader::new(stream);
@@ -231,7 +231,7 @@ async fn listen(stream: UnixStream, tell: mpsc::Sender<Message>) {
             Ok(Some(order)) => order,
             Ok(None) => return,
             Err(error) => {
-                let answer = Answer::Refused { why: format!("that is no order: {error}") };
+                let answer = Answer::Refused { why: format!("invalid order: {error}") };
                 let _ = send(&mut stream, &answer).await;
                 return;
             }

@@ -191,7 +191,7 @@ impl FrontDriver for CommandFront {
             && let Err(said) = self.shows(observe, route.target.as_ref()).await?
         {
             return Err(StepError::Unavailable(format!(
-                "the front's command ended well, but the front shows {:?}",
+                "the front's command succeeded, but the front shows {:?}",
                 crate::text::excerpt(&said)
             )));
         }
@@ -236,13 +236,12 @@ impl FrontDriver for CommandFront {
         let settings = &self.settings;
         let mut notes = vec![
             format!("cut over: runs {}", settings.cut_over),
-            "nothing is staged: the front hears of a stack only at its cutover".to_owned(),
+            "nothing is staged: the front learns of a stack only at its cutover".to_owned(),
             "the cutover is as atomic as that command is, and it may be run again".to_owned(),
         ];
         notes.push(match &settings.observe {
             Some(observe) => format!("read back with {observe}"),
-            None => "nothing is read back: Pointsman believes the command, and notices no change by other hands; give \
-                     front.observe"
+            None => "nothing is read back: Pointsman trusts the command, and does not notice changes by others; set front.observe"
                 .to_owned(),
         });
         if settings.off.is_none() {

@@ -107,7 +107,7 @@ fn lock(folder: &Path) -> io::Result<File> {
             Err(fs::TryLockError::Error(error)) => return Err(error),
         }
     }
-    Err(io::Error::new(io::ErrorKind::WouldBlock, "somebody else has been at it for 5 s"))
+    Err(io::Error::new(io::ErrorKind::WouldBlock, "another change has held the lock for 5 s"))
 }
 
 fn numbers(routes: &Path) -> io::Result<Vec<u64>> {

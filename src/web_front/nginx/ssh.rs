@@ -163,12 +163,11 @@ impl Ssh {
         let line = |word: &str| ran.err.lines().find(|line| line.contains(word)).unwrap_or(&why).trim().to_owned();
         let refused = if has(&["REMOTE HOST IDENTIFICATION HAS CHANGED"]) {
             format!(
-                "the host key of {host} is not the one in {}: if the host was set up anew, put its new key there; if it \
-                 was not, somebody else answers in its place",
+                "the host key of {host} is not the one in {}: if the host was reinstalled, put its new key there; if not, another host answers in its place",
                 known()
             )
         } else if has(&["Host key verification failed", "host key is known for"]) {
-            format!("the host key of {host} is in no {}: look it up on the host and add it there", known())
+            format!("the host key of {host} is not in {}: look it up on the host and add it there", known())
         } else if has(&["UNPROTECTED PRIVATE KEY FILE", "bad permissions"]) {
             format!("ssh does not use {}, which others may read ({}): `chmod 600 {0}`", key(), line("Permissions "))
         } else if has(&["Bad owner or permissions"]) {
@@ -189,7 +188,7 @@ impl Ssh {
             format!("the ssh agent refuses the key for {host} ({why}): name one without the agent as front.ssh.key")
         } else if has(&["Permission denied", "Too many authentication failures"]) {
             format!(
-                "{host} does not let us in by ssh ({why}): add the public key to the user's authorized_keys there, or \
+                "{host} refuses the sign-in by ssh ({why}): add the public key to the user's authorized_keys there, or \
                  name the right `user` and `key`"
             )
         } else if has(&["ould not resolve hostname"]) {
@@ -269,7 +268,7 @@ mod tests {
         let cases = [
             (
                 "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
-                "set up anew",
+                "was reinstalled",
                 true,
             ),
             ("No ED25519 host key is known for web1\nHost key verification failed.", "add it there", true),

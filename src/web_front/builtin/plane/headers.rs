@@ -89,7 +89,7 @@ impl Client {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().cloned();
         if hosts.next().is_some() {
-            return Err("Host is there twice");
+            return Err("Host is set twice");
         }
         let forwarded = self.forwarded(host.as_ref()).ok_or("Host is not a host with an optional port")?;
         strip(headers);
@@ -106,7 +106,7 @@ impl Client {
         self.forward(request.headers_mut(), host, &forwarded);
         let target = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         if target.as_str() != "*" && !target.as_str().starts_with('/') {
-            return Err("the request target is no path");
+            return Err("the request target is not a path");
         }
         *request.uri_mut() = Uri::from(target);
         *request.version_mut() = Version::HTTP_11;

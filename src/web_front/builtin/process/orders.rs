@@ -58,9 +58,9 @@ impl Front {
     pub(super) async fn answer_waiting(&mut self, flushed: io::Result<()>) {
         self.flush_due = false;
         let kept = flushed.map_err(|error| {
-            tracing::error!(%error, "the route is not on the disk");
+            tracing::error!(%error, "route not persisted");
             let again = self.store.as_mut().map_or(Ok(()), |store| store.write(&mut self.memory));
-            format!("the route in force cannot be kept: {}", again.err().unwrap_or(error))
+            format!("the route in force cannot be written to the disk: {}", again.err().unwrap_or(error))
         });
         for (order, answer) in std::mem::take(&mut self.waiting) {
             let said = match &kept {
@@ -127,7 +127,7 @@ impl Front {
         if let Some(store) = &mut self.store
             && let Err(error) = store.write(&mut next)
         {
-            return Answer::Unavailable { why: format!("the route cannot be kept: {error}") };
+            return Answer::Unavailable { why: format!("the route cannot be written to the disk: {error}") };
         }
         self.memory = next;
         self.flush_due = self.is_unflushed();

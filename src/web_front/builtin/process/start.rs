@@ -91,7 +91,7 @@ pub(super) async fn begin(folder: &Path, start: Start) -> Result<Front, FrontErr
         Some(link) => confirm(link).await?,
         None => Vec::new(),
     };
-    let control = UnixListener::from_std(inherited.control).map_err(io_error("the control socket is no use"))?;
+    let control = UnixListener::from_std(inherited.control).map_err(io_error("the control socket cannot be used"))?;
     let (digest, lock, store) = (digest(&text), inherited.lock, Some(store));
     let mut front = Front {
         digest,

@@ -125,7 +125,7 @@ async fn a_disk_that_fails_stops_no_cutover_and_proves_none() {
     let story = async {
         cut_over(path, 1).await;
         for _ in 0..3 {
-            assert!(seen(path).await.unwrap_err().contains("cannot be kept"));
+            assert!(seen(path).await.unwrap_err().contains("cannot be written to the disk"));
         }
         cut_over(path, 2).await;
         DISK_IS_BROKEN.store(false, SeqCst);

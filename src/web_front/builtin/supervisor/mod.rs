@@ -129,7 +129,7 @@ impl Link {
         match serde_json::from_str(&line) {
             Ok(status) => self.status = status,
             Err(error) => {
-                tracing::warn!(%error, "the supervisor of a front says what cannot be read");
+                tracing::warn!(%error, "the answer of a front's supervisor cannot be read");
                 return false;
             }
         }

@@ -167,7 +167,7 @@ async fn listen(socket: UnixListener, seen: &watch::Receiver<Status>, ask: &mpsc
     loop {
         match socket.accept().await {
             Ok((stream, _)) if is_ours(&stream) => detach(answer(stream, seen.clone(), ask.clone())),
-            Ok(_) => tracing::warn!("somebody who is neither our user nor root asks the supervisor; refused"),
+            Ok(_) => tracing::warn!("refused a request to the supervisor by a user who is neither ours nor root"),
             Err(error) => errors.wait(&error).await,
         }
     }
@@ -205,7 +205,7 @@ async fn answer(stream: UnixStream, mut seen: watch::Receiver<Status>, ask: mpsc
             drop::<oneshot::Sender<()>>(sent);
         }
         Ok(None) => {}
-        Err(error) => tracing::warn!(%error, "the supervisor is asked what it does not know"),
+        Err(error) => tracing::warn!(%error, "unknown request to the supervisor"),
     }
 }
 
@@ -254,7 +254,7 @@ impl Supervisor {
                 Err(error) => self.start_failed(&format!("it cannot be started: {error}")),
             },
             Err(error) => {
-                tracing::warn!(%error, "a front is there and does not answer; asking again");
+                tracing::warn!(%error, "a front runs and does not answer; asking again");
                 self.front = Front::Pausing(SILENT);
                 // Nobody knows its number but the socket, and that only as long as it was not handed over.
                 let holder = holder_of(&folder).await.filter(|pid| is_front_of(*pid, &folder));
@@ -383,7 +383,7 @@ impl Supervisor {
         };
         self.asking = None;
         if in_order {
-            tracing::info!("the front has left in good order");
+            tracing::info!("the front ended normally");
             self.status.send_modify(|status| status.front = None);
             return;
         }
@@ -418,7 +418,7 @@ impl Supervisor {
     /// Does what is asked; `true`: that was all.
     async fn obey(&mut self, ask: Ask) -> (Result<(), String>, bool) {
         match ask {
-            Ask::Watch => (Err("this is no order".to_owned()), false),
+            Ask::Watch => (Err("invalid order".to_owned()), false),
             Ask::Leave => {
                 tracing::info!("leaving the front to another supervisor");
                 (Ok(()), true)
