@@ -60,7 +60,7 @@ fn deployment(d: &Deployment, sight: &Sight) -> Candidate {
         trigger: d.trigger,
         asked_by: d.asked_by.to_string(),
         since: format_time(d.since),
-        until: telling::deadline(d).map(format_time),
+        until: d.deadline().map(format_time),
         gate: d.gate().zip(d.question()).map(|(name, question)| gate(name, question, Some(&d.asked_by))),
         hooks: hooks(d),
         stack: seen(sight, d.number),

@@ -36,7 +36,7 @@ pub(super) fn of(event: &Event, before: &Environment) -> u32 {
         | Event::HookFinished { number: _, hook: _, point, reason: _, said: _ } => of_point(*point),
         // The first release refuses an end amid a way back; what it lets end in doubt (an adoption) counts as the rest.
         Event::Ended { number: _, outcome, reason: _ } => {
-            let doubt = |phase: &Phase| matches!(phase, Phase::CuttingOver { .. } | Phase::Reverting { .. });
+            let doubt = |phase: &Phase| phase.has_open_order();
             let amid = before.active().is_some_and(|active| doubt(&active.phase));
             of_outcome(*outcome).max(if amid { 2 } else { FIRST })
         }

@@ -9,8 +9,9 @@ use super::{
     hook::{Hook, HookPoint, HookProgress},
     ids::{Generation, Millis, Number},
     observation::FrontView,
+    phase::Phase,
     release::{Plan, Release},
-    state::{Deployment, Environment, Phase, Retiring, Stack},
+    state::{Deployment, Environment, Retiring, Stack},
 };
 
 /// How a stack is done with; it is torn down either way.

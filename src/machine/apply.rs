@@ -8,8 +8,9 @@ use super::{
     event::{Entry, Event, Outcome, Trigger},
     hook::HookProgress,
     ids::{Generation, Millis, Number, Seq},
+    phase::Phase,
     release::{Plan, Release, Retain},
-    state::{Deployment, Ended, Environment, Hold, Phase, Promise, Stack, Standby, Veto},
+    state::{Deployment, Ended, Environment, Hold, Promise, Stack, Standby, Veto},
 };
 
 /// An event that does not fit the state.
@@ -309,7 +310,7 @@ impl Environment {
             return Ok(());
         }
         let active = self.active_mut("ended", number)?.clone();
-        let looked_away = matches!(active.phase, Phase::CuttingOver { .. } | Phase::Reverting { .. });
+        let looked_away = active.phase.has_open_order();
         let given_up = self.may_give_up(&active) && matches!(active.phase, Phase::Reverting { .. });
         let made = !matches!(active.phase, Phase::AwaitingStart);
         let live = self.live.as_ref().is_some_and(|s| s.number == number);

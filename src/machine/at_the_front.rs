@@ -9,7 +9,8 @@ use super::{
     event::{Event, Outcome},
     ids::{Generation, Millis, Number},
     observation::{Condition, Health, Observation, OrderView, StackView},
-    state::{Deployment, Environment, Phase},
+    phase::Phase,
+    state::{Deployment, Environment},
     tick::{SILENT, called},
 };
 

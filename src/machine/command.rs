@@ -7,8 +7,9 @@ use super::{
     deployment_state::DeploymentState,
     event::{Event, Outcome, Trigger},
     ids::{Key, Millis, Number},
+    phase::Phase,
     release::{GateName, Plan, Release},
-    state::{Deployment, Environment, Phase},
+    state::{Deployment, Environment},
 };
 
 /// What somebody asks for, and why.
@@ -354,17 +355,24 @@ impl Environment {
             }
             Phase::CuttingOver { .. } => Ok(Event::Ended { number, outcome, reason }),
             _ if self.may_give_up(deployment) => Ok(Event::Ended { number, outcome, reason }),
-            phase if phase.before_cutover() => Ok(Event::Ended { number, outcome, reason }),
             Phase::Baking => Err(refused(deployment, "it is live; roll it back instead")),
-            _ => Err(refused(deployment, "it is going back already")),
+            Phase::RollbackRequested { .. } | Phase::Reverting { .. } => {
+                Err(refused(deployment, "it is going back already"))
+            }
+            Phase::Queued
+            | Phase::AwaitingStart
+            | Phase::Provisioning
+            | Phase::Checking
+            | Phase::AfterChecks
+            | Phase::AwaitingCutover
+            | Phase::Verifying => Ok(Event::Ended { number, outcome, reason }),
         }
     }
 
     /// Whether a way back is stuck and a person was called, so that a person may give it up (rule R51). What is live then stays
     /// live, and the front is still to be pointed at it.
     pub(super) fn may_give_up(&self, d: &Deployment) -> bool {
-        let back = matches!(d.phase, Phase::RollbackRequested { .. } | Phase::Reverting { .. });
-        back && d.operator_needed && self.rules.give_up_stuck()
+        d.phase.is_going_back() && d.operator_needed && self.rules.give_up_stuck()
     }
 
     fn rollback(&self, number: Number, reason: &Arc<str>) -> Result<Event, Refusal> {
@@ -373,11 +381,20 @@ impl Environment {
             return Err(Refusal::NotLive { number, live: Some(live.number) });
         }
         let number = live.number;
-        if let Some(active) = self.active.as_ref().filter(|d| !d.phase.before_cutover()) {
+        if let Some(active) = &self.active {
             match active.phase {
-                Phase::Baking => {}
+                Phase::Queued
+                | Phase::AwaitingStart
+                | Phase::Provisioning
+                | Phase::Checking
+                | Phase::AfterChecks
+                | Phase::AwaitingCutover
+                | Phase::Verifying
+                | Phase::Baking => {}
                 Phase::CuttingOver { .. } => return Err(refused(active, "abort it: that puts the traffic back")),
-                _ => return Err(refused(active, "it is going back already")),
+                Phase::RollbackRequested { .. } | Phase::Reverting { .. } => {
+                    return Err(refused(active, "it is going back already"));
+                }
             }
         }
         if self.standby.is_some() {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::{
     ids::{Generation, Number},
     observation::{Condition, DefinitionView, Observation},
-    state::{Environment, Phase, Retiring},
+    phase::{Ensured, Phase},
+    state::{Environment, Retiring},
 };
 use crate::machine::ids::Millis;
 
@@ -99,12 +100,13 @@ impl Environment {
 
     fn stacks_to_ensure(&self, seen: &Observation) -> impl Iterator<Item = Number> {
         let unfinished = |n| seen.stack(n).is_some_and(|s| s.condition == Condition::Creating);
-        let candidate = self.active.as_ref().filter(|d| match d.phase {
-            Phase::Provisioning if d.release.awaits_definition() && self.rules.definition_first() => false,
-            Phase::Provisioning if !d.is_past_hooks(self.rules) => false,
-            Phase::Provisioning => unfinished(d.number) || seen.stack(d.number).is_none() && self.may_make(d.number),
+        let candidate = self.active.as_ref().filter(|d| match d.phase.row().ensured {
+            Ensured::Made if d.release.awaits_definition() && self.rules.definition_first() => false,
+            Ensured::Made if !d.is_past_hooks(self.rules) => false,
+            Ensured::Made => unfinished(d.number) || seen.stack(d.number).is_none() && self.may_make(d.number),
             // Something of it died, and it has not come back by itself.
-            _ => d.phase.before_cutover() && unfinished(d.number) && self.makes(&d.release),
+            Ensured::Finished => unfinished(d.number) && self.makes(&d.release),
+            Ensured::No => false,
         });
         let candidate = candidate.map(|d| d.number);
         // A host that was restarted has forgotten its processes: what is live or promised is brought back.
@@ -131,9 +133,8 @@ impl Environment {
 
     fn to_stage(&self, seen: &Observation) -> Option<Number> {
         let candidate = self.active.as_ref()?;
-        let due = matches!(candidate.phase, Phase::Checking | Phase::AwaitingCutover | Phase::Verifying);
         let staged = seen.front.as_ref()?.staged;
-        (due && staged != Some(candidate.number)).then_some(candidate.number)
+        (candidate.phase.row().staged && staged != Some(candidate.number)).then_some(candidate.number)
     }
 
     fn permit(&self, retiring: &Retiring, seen: &Observation, now: Millis) -> Option<RetirePermit> {

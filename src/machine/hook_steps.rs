@@ -11,30 +11,18 @@ use super::{
     hook::{Hook, HookPoint, HookProgress, HookState},
     ids::{Millis, Number},
     observation::Observation,
+    phase::Phase,
     rules::Rules,
-    state::{Deployment, Environment, Phase, Retiring},
+    state::{Deployment, Environment, Retiring},
 };
 
 const ORDERED: &str = "hook_ordered";
 const FINISHED: &str = "hook_finished";
 
-impl Phase {
-    /// Whose hooks run now.
-    fn hook_point(&self) -> Option<HookPoint> {
-        match self {
-            Self::Provisioning => Some(HookPoint::BeforeProvisioning),
-            Self::AfterChecks => Some(HookPoint::AfterChecks),
-            Self::Verifying => Some(HookPoint::BeforeCutover),
-            Self::Baking => Some(HookPoint::AfterCutover),
-            _ => None,
-        }
-    }
-}
-
 impl Deployment {
     /// The hook that it runs now, or is to run next before it goes on.
     pub fn hook(&self) -> Option<&Hook> {
-        let point = self.phase.hook_point().filter(|_| self.progress.failed.is_none())?;
+        let point = self.phase.row().hooks.filter(|_| self.progress.failed.is_none())?;
         self.plan.hooks.get(self.progress.done).filter(|hook| hook.at <= point)
     }
 

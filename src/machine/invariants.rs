@@ -2,9 +2,9 @@
 //! asserts it at start, so that a damaged history is noticed before anything acts on it.
 
 use super::{
-    hook::HookPoint,
     ids::Number,
-    state::{Deployment, Environment, Phase, Retiring},
+    phase::Phase,
+    state::{Deployment, Environment, Retiring},
 };
 
 /// A broken invariant, in words.
@@ -79,13 +79,8 @@ impl Environment {
     /// Where a deployment is, the hooks of what lies behind it have passed.
     fn check_hooks(&self, active: &Deployment) -> Result<(), Violation> {
         let Deployment { plan, progress, phase, .. } = active;
-        let point = match phase {
-            Phase::Checking | Phase::AfterChecks => HookPoint::AfterChecks,
-            Phase::AwaitingCutover | Phase::Verifying => HookPoint::BeforeCutover,
-            Phase::CuttingOver { .. } | Phase::Baking => HookPoint::AfterCutover,
-            // A rollback may be of what was found good long ago.
-            _ => return Ok(()),
-        };
+        // A rollback may be of what was found good long ago.
+        let Some(point) = phase.row().past else { return Ok(()) };
         let missed = plan.hooks.iter().skip(progress.done).any(|hook| hook.at < point);
         if missed && self.rules.hooks_first() {
             return Err(Violation("a deployment is past hooks that have not run"));

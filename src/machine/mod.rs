@@ -6,6 +6,8 @@
 //! [`Environment::effects`] says what the state, as it is recorded, wants done to the world. So an effect cannot
 //! leave before its reason is durable.
 
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
+
 mod adoption;
 mod alive;
 mod apply;
@@ -22,6 +24,7 @@ mod invariants;
 #[cfg(test)]
 mod model;
 mod observation;
+mod phase;
 pub mod promotion;
 mod release;
 mod restarting;
@@ -45,8 +48,9 @@ pub use invariants::Violation;
 pub use observation::{
     Condition, DefinitionView, FrontView, Health, InstanceView, Looked, Observation, OrderView, StackView,
 };
+pub use phase::Phase;
 pub use release::{Adopts, Fencing, Gate, GateName, Otherwise, Plan, Recover, RecoverTo, Release, Retain};
 pub use restarting::Restart;
 pub use rules::Rules;
-pub use state::{Deployment, Ended, Environment, Hold, Phase, Promise, Retiring, Stack, Standby, Veto};
+pub use state::{Deployment, Ended, Environment, Hold, Promise, Retiring, Stack, Standby, Veto};
 pub use straying::Straying;

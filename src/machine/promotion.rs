@@ -11,7 +11,7 @@ use super::{
     event::{Outcome, Trigger},
     ids::{Key, Millis, Number},
     release::Release,
-    state::{Deployment, Environment, Phase, Stack},
+    state::{Deployment, Environment, Stack},
 };
 
 /// Who a promotion by rule comes from, in the journal.
@@ -126,9 +126,7 @@ fn candidate<'a>(from: &'a Environment, to: &Environment) -> Result<&'a Stack, W
 
 /// Returns whether an earlier release is being brought back there, or the front is being sent back.
 pub fn is_reverting(environment: &Environment) -> bool {
-    let reverts = |d: &Deployment| {
-        d.trigger == Trigger::Rollback || matches!(d.phase, Phase::RollbackRequested { .. } | Phase::Reverting { .. })
-    };
+    let reverts = |d: &Deployment| d.trigger == Trigger::Rollback || d.phase.is_going_back();
     environment.active().into_iter().chain(environment.queue()).any(reverts)
 }
 

@@ -12,7 +12,8 @@ use super::{
     event::Event,
     ids::{Millis, Number},
     observation::{Condition, Health, InstanceView, Observation},
-    state::{Environment, Phase},
+    phase::Phase,
+    state::Environment,
 };
 
 /// So often an instance may end by itself in a row after it was started again; then it does not come back.
@@ -76,9 +77,9 @@ impl Environment {
             return Err(Refusal::Restarting(going.number));
         }
         if let Some(active) = self.active.as_ref().filter(|d| !d.phase.before_cutover()) {
-            let hint = match active.phase {
-                Phase::Baking => "while it is watched, a restart would count against it; restart once it has ended",
-                _ => "users are being moved; restart once that has ended",
+            let hint = match active.phase == Phase::Baking {
+                true => "while it is watched, a restart would count against it; restart once it has ended",
+                false => "users are being moved; restart once that has ended",
             };
             return Err(refused(active, hint));
         }

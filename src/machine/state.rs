@@ -11,7 +11,8 @@ use super::{
     event::{Outcome, Trigger},
     hook::{Hook, HookProgress},
     ids::{Generation, Key, Millis, Number, Seq},
-    release::{Gate, GateName, Plan, Release},
+    phase::{Phase, Probed},
+    release::{Plan, Release},
     restarting::Restart,
     rules::Rules,
     straying::Straying,
@@ -135,68 +136,6 @@ fn nobody() -> Arc<str> {
     "".into()
 }
 
-/// How far a deployment is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "phase", rename_all = "snake_case")]
-pub enum Phase {
-    /// Not its turn yet.
-    Queued,
-    /// At the gate before provisioning.
-    AwaitingStart,
-    /// Its stack is being stood up.
-    Provisioning,
-    /// Its stack is being checked, and made known to the front.
-    Checking,
-    /// Its checks have passed, and hooks run that want that.
-    AfterChecks,
-    /// At the gate before the cutover.
-    AwaitingCutover,
-    /// Its health is read once more (rule R12).
-    Verifying,
-    /// The front was told, and is watched until it shows it.
-    CuttingOver {
-        /// The order's number.
-        generation: Generation,
-    },
-    /// It is live and watched.
-    Baking,
-    /// A person wants the standby back; its health is read first.
-    #[serde(rename = "rollback_asked")]
-    RollbackRequested {
-        /// Reason, in the words of whoever or whatever gave it.
-        reason: Arc<str>,
-    },
-    /// The front was told to send the traffic back to where it was, for whatever `outcome` says, and is watched until it
-    /// shows it.
-    #[serde(rename = "undoing")]
-    Reverting {
-        /// The deployment that gets the traffic back; `None`: nobody.
-        to: Option<Number>,
-        /// The order's number.
-        generation: Generation,
-        /// How it will have ended.
-        outcome: Outcome,
-        /// Reason, in the words of whoever or whatever gave it.
-        reason: Arc<str>,
-    },
-}
-
-impl Phase {
-    /// Before any order to the front: nothing that users see depends on it.
-    pub fn before_cutover(&self) -> bool {
-        matches!(
-            self,
-            Self::Queued
-                | Self::AwaitingStart
-                | Self::Provisioning
-                | Self::Checking
-                | Self::AfterChecks
-                | Self::AwaitingCutover
-                | Self::Verifying
-        )
-    }
-}
-
 /// A stack that has, or had, the traffic.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stack {
@@ -302,42 +241,6 @@ pub struct Ended {
     pub reason: Arc<str>,
     /// Time, in milliseconds since the Unix epoch.
     pub at: Millis,
-}
-
-impl Deployment {
-    /// The gate that it waits at.
-    pub fn gate(&self) -> Option<GateName> {
-        match self.phase {
-            Phase::AwaitingStart => Some(GateName::BeforeProvisioning),
-            Phase::AwaitingCutover => Some(GateName::BeforeCutover),
-            _ => None,
-        }
-    }
-
-    /// The terms of the gate that it waits at.
-    pub fn question(&self) -> Option<&Gate> {
-        match self.gate()? {
-            GateName::BeforeProvisioning => self.plan.before_provisioning.as_ref(),
-            GateName::BeforeCutover => self.plan.before_cutover.as_ref(),
-        }
-    }
-
-    /// Its state, as shown.
-    pub fn state(&self) -> DeploymentState {
-        if self.operator_needed {
-            return DeploymentState::NeedsOperator;
-        }
-        match &self.phase {
-            Phase::Queued => DeploymentState::Queued,
-            Phase::AwaitingStart | Phase::AwaitingCutover => DeploymentState::AwaitingApproval,
-            Phase::Provisioning => DeploymentState::Provisioning,
-            Phase::Checking | Phase::AfterChecks | Phase::Verifying => DeploymentState::Checking,
-            Phase::CuttingOver { .. } => DeploymentState::CuttingOver,
-            Phase::Baking => DeploymentState::Baking,
-            Phase::Reverting { outcome: Outcome::Aborted, .. } => DeploymentState::Aborting,
-            Phase::RollbackRequested { .. } | Phase::Reverting { .. } => DeploymentState::RollingBack,
-        }
-    }
 }
 
 /// Reading, for everybody else.
@@ -465,16 +368,7 @@ impl Environment {
 
     /// The stacks whose checks matter now: the candidate, the live one, the standby.
     pub fn watched(&self) -> Vec<Number> {
-        let candidate = self.active.as_ref().filter(|d| {
-            matches!(
-                d.phase,
-                Phase::Checking
-                    | Phase::AfterChecks
-                    | Phase::AwaitingCutover
-                    | Phase::Verifying
-                    | Phase::CuttingOver { .. }
-            )
-        });
+        let candidate = self.active.as_ref().filter(|d| d.phase.row().watched);
         let live = self.live.as_ref().map(|s| s.number);
         let standby = self.standby.as_ref().map(|s| s.stack.number);
         candidate.map(|d| d.number).into_iter().chain(live).chain(standby).collect()
@@ -483,11 +377,11 @@ impl Environment {
     /// The stack whose health has to be read afresh, not remembered, before the next step (rule R12).
     pub fn must_probe(&self) -> Option<Number> {
         let standby = || self.standby.as_ref().map(|s| s.stack.number);
-        match self.active.as_ref().map(|d| (d, &d.phase)) {
-            Some((d, Phase::Verifying)) => Some(d.number).filter(|_| d.is_past_hooks(self.rules)),
-            Some((_, Phase::RollbackRequested { .. })) => standby(),
+        match self.active.as_ref().map(|d| (d, d.phase.row().probed)) {
+            Some((d, Some(Probed::Candidate))) => Some(d.number).filter(|_| d.is_past_hooks(self.rules)),
+            Some((_, Some(Probed::Standby))) => standby(),
+            Some((_, None)) => None,
             None => self.down.as_ref().and_then(|_| standby()),
-            Some(_) => None,
         }
     }
 }

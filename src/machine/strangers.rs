@@ -11,8 +11,9 @@ use super::{
     event::{Event, Outcome, Trigger},
     ids::{Key, Millis, Number},
     observation::Observation,
+    phase::Phase,
     release::{Plan, Release},
-    state::{Deployment, Environment, Phase},
+    state::{Deployment, Environment},
 };
 
 impl Environment {

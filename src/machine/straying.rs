@@ -12,7 +12,7 @@ use super::{
     ids::{Generation, Millis, Number},
     observation::{FrontView, Health, Observation},
     release::Plan,
-    state::{Environment, Phase},
+    state::Environment,
 };
 
 /// Somebody else repointed the front, or an order of ours is still to be carried through.
@@ -79,7 +79,7 @@ impl Environment {
 
     /// Whether a deployment has an order of its own at the front.
     fn ordered_elsewhere(&self) -> bool {
-        self.active.as_ref().is_some_and(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Reverting { .. }))
+        self.active.as_ref().is_some_and(|d| d.phase.has_open_order())
     }
 
     fn astray(&self, front: &FrontView, seen: &Observation, now: Millis) -> Event {

@@ -8,8 +8,9 @@ use super::{
     event::{Event, Outcome, Trigger},
     ids::{Generation, Millis, Number},
     observation::{Condition, DefinitionView, Health, Observation, StackView},
+    phase::Phase,
     release::{Otherwise, Retain},
-    state::{Deployment, Environment, Phase, Promise, Retiring},
+    state::{Deployment, Environment, Promise, Retiring},
 };
 
 impl Environment {
@@ -65,10 +66,7 @@ impl Environment {
     fn standby_due(&self, seen: &Observation, now: Millis) -> Option<Event> {
         let standby = self.standby.as_ref()?;
         let number = standby.stack.number;
-        if self
-            .active
-            .as_ref()
-            .is_some_and(|d| matches!(d.phase, Phase::RollbackRequested { .. } | Phase::Reverting { .. }))
+        if self.active.as_ref().is_some_and(|d| d.phase.is_going_back())
             || self.retiring.iter().any(|r| r.number == number)
         {
             return None;

@@ -117,8 +117,7 @@ impl World {
             refresh(&mut verdicts, number, result);
         }
         let quiet = self.fencing().quiet(last_order, self.clock.now(), Rules::default());
-        let judged =
-            state.active().filter(|d| !matches!(d.phase, Phase::RollbackRequested { .. } | Phase::Reverting { .. }));
+        let judged = state.active().filter(|d| !d.phase.is_going_back());
         // How often parts of a stranger ended long before it was adopted says nothing of it now.
         let judged = judged.map(|d| d.number).filter(|number| !state.is_stranger(*number));
         let allowed = self.checks.restarts_allowed;

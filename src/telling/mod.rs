@@ -21,9 +21,7 @@ pub(crate) use refusal::refusal;
 pub(crate) use situation::{Situation, last_failure, situation};
 pub(crate) use story::{Story, stories};
 pub(crate) use strangers::{strangers, unknown};
-pub(crate) use wait::{
-    Readiness, WaitsFor, deadline, no_way_back, no_way_back_from, one_way, rollback, sentence, waits,
-};
+pub(crate) use wait::{Readiness, WaitsFor, no_way_back, no_way_back_from, one_way, rollback, sentence, waits};
 
 use crate::{
     machine::{Condition, Health, Millis, Number},

@@ -63,9 +63,7 @@ fn users(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String 
     if state.drift().is_some() {
         return users_of_a_stray(state);
     }
-    if let Some(active) =
-        state.active().filter(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Reverting { .. }))
-    {
+    if let Some(active) = state.active().filter(|d| d.phase.has_open_order()) {
         let live = state.live().map_or("what was there before".to_owned(), named);
         return match &active.phase {
             Phase::Reverting { to: Some(to), .. } => {

@@ -110,7 +110,7 @@ pub(crate) fn waits(state: &Environment) -> Waits {
             WaitsFor::Operator => Some("an operator".to_owned()),
             _ => active.question().map(|gate| approvers(gate, &active.asked_by)),
         };
-        return Waits { who, until: deadline(active), ..is(what) };
+        return Waits { who, until: active.deadline(), ..is(what) };
     }
     if state.needs_operator() {
         return Waits { who: Some("an operator".to_owned()), ..is(WaitsFor::Operator) };
@@ -143,25 +143,6 @@ pub(crate) fn approvers(gate: &Gate, asker: &str) -> String {
         (None, Some(asker)) => format!("someone other than {asker}"),
         (None, None) => "someone".to_owned(),
     }
-}
-
-/// Until when a deployment may stay as it is.
-pub(crate) fn deadline(deployment: &Deployment) -> Option<Millis> {
-    let plan = &deployment.plan;
-    if let Some(hook) = deployment.hook().filter(|_| deployment.progress.ordered) {
-        return Some(deployment.progress.since.plus(hook.within));
-    }
-    let length = match &deployment.phase {
-        Phase::AwaitingStart => plan.before_provisioning.as_ref()?.timeout,
-        Phase::AwaitingCutover => plan.before_cutover.as_ref()?.timeout,
-        Phase::Provisioning => plan.provision_within,
-        Phase::Checking | Phase::AfterChecks => plan.check_within,
-        Phase::CuttingOver { .. } => plan.cut_over_within,
-        Phase::Baking => plan.bake,
-        Phase::Queued | Phase::Verifying | Phase::RollbackRequested { .. } | Phase::Reverting { .. } => return None,
-    };
-    let since = if deployment.phase == Phase::Baking { deployment.since } else { deployment.waits_since() };
-    Some(since.plus(length))
 }
 
 /// One sentence, and a second one when something stands in the way.
@@ -207,7 +188,7 @@ fn name(state: &Environment, deployment: &Deployment) -> String {
 
 fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, seen: &Outlook<'_>) -> String {
     let (name, number) = (name(state, active), active.number);
-    let until = deadline(active).map(format_time).unwrap_or_default();
+    let until = active.deadline().map(format_time).unwrap_or_default();
     let plan = &active.plan;
     if let Some(hook) = active.hook().filter(|_| active.progress.ordered) {
         let since = format_time(active.progress.since);
