@@ -17,6 +17,7 @@ mod command;
 mod deployment_state;
 mod effect;
 mod event;
+mod going_back;
 mod hook;
 mod hook_steps;
 mod ids;
