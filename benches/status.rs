@@ -25,7 +25,7 @@ use pointsman::{
         limits::{Limits, Rates},
     },
     clock::Clock,
-    http::{Answers, App, router, serve},
+    http::{Answers, App, Door, router, serve},
     journal::{Journal, Options},
     machine::{Ask, Entry, EnvironmentId, Event, Key, Millis, Number, Plan, Release, ReleaseDraft, Retain, Trigger},
     pipelines::{Registry, frozen::Frozen, load},
@@ -98,10 +98,11 @@ async fn app(folder: &Path) -> Arc<App> {
         board: Board::default(),
         instances: Instances::default(),
         clock: Clock::real(),
-        access: Access::new(TOKEN.as_bytes().to_vec().into(), folder, Default::default()),
+        access: Arc::new(Access::new(TOKEN.as_bytes().to_vec().into(), folder, Default::default())),
         limits: Limits::new(Rates::default(), Vec::new()),
         mirrors: HashMap::new(),
         answers: Answers::default(),
+        door: Door::new(None),
         secrets,
     })
 }

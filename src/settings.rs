@@ -20,7 +20,7 @@ pub const FILE: &str = "pointsman.toml";
 /// The keys of the file and of its tables; `docs/running.md` explains each.
 const KEYS: &[&str] = &["pipelines", "state", "on_trouble", "server", "log"];
 const SERVER: &[&str] = &["listen", "token", "connections", "limits", "proxies", "public", "sessions"];
-const LIMITS: &[&str] = &["webhooks", "failures"];
+const LIMITS: &[&str] = &["webhooks", "failures", "sign_ins"];
 const SESSIONS: &[&str] = &["idle", "after"];
 const LOG: &[&str] = &["format", "filter"];
 
@@ -203,6 +203,7 @@ impl Server {
             limits.only(LIMITS);
             let rate = |key: &str| limits.get(key).and_then(|v| v.parsed(str::parse));
             self.limits.webhooks = rate("webhooks").unwrap_or(self.limits.webhooks);
+            self.limits.sign_ins = rate("sign_ins").unwrap_or(self.limits.sign_ins);
             self.limits.failures = rate("failures").unwrap_or(self.limits.failures);
         }
     }
@@ -275,7 +276,7 @@ mod tests {
                 ),
                 format!("{file}:6:23: `webhooks`: \"lots\" {rate}"),
                 format!("{file}:6:42: `failures`: \"0/s\" {rate}"),
-                format!("{file}:6:49: unknown key `api`; accepted here: webhooks, failures"),
+                format!("{file}:6:49: unknown key `api`; accepted here: webhooks, failures, sign_ins"),
                 format!("{file}:8:10: `format` is \"xml\"; accepted: \"text\" or \"json\""),
             ]
         );

@@ -1,7 +1,11 @@
 //! Everybody who may ask for something, and how they prove it: the local token, tokens, sessions, passwords. Must not keep
 //! the text of a token.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};
@@ -12,6 +16,7 @@ use super::{
     Caller, Digest, Grant, Refused, Role,
     caller::Credential,
     file::Token,
+    links::{self, Links, Purpose},
     password::PasswordHash,
     role_in,
     sessions::{Ends, Holder, Session, Sessions},
@@ -26,19 +31,21 @@ const STREAM: Millis = Millis(1000);
 
 /// Everybody who may ask for something.
 pub struct Access {
+    state: PathBuf,
     local: SecretSlice<u8>,
     /// The local token was made by this program: 32 random bytes, which cannot be guessed from a proof.
     made_here: bool,
     tokens: Watched<Token>,
     users: Watched<User>,
     sessions: Sessions,
+    links: Links,
 }
 
 impl Access {
     /// Knows the holder of the local token, and the tokens, users and sessions of this state folder.
     pub fn new(local: SecretSlice<u8>, state: &Path, ends: Ends) -> Self {
         let (tokens, users, sessions) = (Watched::at(state), Watched::at(state), Sessions::open(state, ends));
-        Self { local, made_here: false, tokens, users, sessions }
+        Self { state: state.to_owned(), local, made_here: false, tokens, users, sessions, links: Links::new() }
     }
 
     /// The same, where the local token is the one that this program made for itself.
@@ -93,9 +100,35 @@ impl Access {
         known.filter(|_| good).ok_or(Refused::WrongPassword)
     }
 
+    /// Returns the state folder, where tokens and users are kept.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
     /// Returns the sessions there are.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    /// Takes the links that are made from now on.
+    pub fn take_links(&self, now: Millis) {
+        self.links.begin(now);
+    }
+
+    /// Makes the code of a link, as the holder of the local token can.
+    ///
+    /// # Errors
+    /// That there is no randomness to be had.
+    pub fn link(&self, purpose: &Purpose, now: Millis) -> std::io::Result<String> {
+        links::make(self.local.expose_secret(), purpose, now)
+    }
+
+    /// Returns what a link is for; `take`: it is used up by that.
+    ///
+    /// # Errors
+    /// That it was used, is too old, or is none.
+    pub fn redeem(&self, code: &str, now: Millis, take: bool) -> Result<Purpose, Refused> {
+        self.links.redeem(self.local.expose_secret(), code, now, take).ok_or(Refused::BadLink)
     }
 
     /// Returns whose session of the local token it would be. It ends when that token is another one.

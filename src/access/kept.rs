@@ -81,6 +81,9 @@ pub enum Error {
         /// Its name.
         name: Arc<str>,
     },
+    /// Somebody else was first.
+    #[error("there is a {0} already, so this one is not the first; nothing was changed")]
+    NotFirst(&'static str),
     /// There is none of this name.
     #[error("there is no {kind} `{name}`; `pointsman {kind} list` shows them all")]
     Missing {
@@ -112,6 +115,20 @@ pub fn add<R: Row>(state: &Path, row: R) -> Result<(), Error> {
     edit(state, |rows: &mut Vec<R>| {
         if rows.iter().any(|other| other.name() == row.name()) {
             return Err(Error::Taken { kind: R::KIND, remove: R::REMOVE, name: row.name().clone() });
+        }
+        rows.push(row);
+        Ok(())
+    })
+}
+
+/// Adds the first row.
+///
+/// # Errors
+/// That there is one already, or the file cannot be changed; then it is as it was.
+pub fn add_first<R: Row>(state: &Path, row: R) -> Result<(), Error> {
+    edit(state, |rows: &mut Vec<R>| {
+        if !rows.is_empty() {
+            return Err(Error::NotFirst(R::KIND));
         }
         rows.push(row);
         Ok(())

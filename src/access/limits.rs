@@ -6,7 +6,7 @@ use std::{
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
     str::FromStr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::{
@@ -77,11 +77,16 @@ pub struct Rates {
     pub webhooks: Rate,
     /// Requests of one origin that prove nothing.
     pub failures: Rate,
+    /// Failed sign-ins of one account, wherever they come from.
+    pub sign_ins: Rate,
 }
+
+/// `6/m burst 10`: nine thousand guesses a day.
+const SIGN_INS: Rate = Rate { each: 10 * SECOND, burst: 10 };
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { webhooks: Rate::per_second(1000, 2000), failures: Rate::per_second(1, 20) }
+        Self { webhooks: Rate::per_second(1000, 2000), failures: Rate::per_second(1, 20), sign_ins: SIGN_INS }
     }
 }
 
@@ -91,6 +96,8 @@ pub struct Limits {
     pub webhooks: Limit<Name>,
     /// Requests of one origin that prove nothing.
     pub failures: Limit<Origin>,
+    /// Failed sign-ins of one account.
+    pub sign_ins: Limit<Arc<str>>,
     /// Addresses whose word is believed on whom they ask for.
     proxies: Vec<IpAddr>,
 }
@@ -104,7 +111,13 @@ impl Limits {
     /// With nothing counted yet.
     pub fn new(rates: Rates, proxies: Vec<IpAddr>) -> Self {
         let webhooks = Limit::new(rates.webhooks, PIPELINES);
-        Self { webhooks, failures: Limit::new(rates.failures, ORIGINS), proxies }
+        let sign_ins = Limit::new(rates.sign_ins, ORIGINS);
+        Self { webhooks, failures: Limit::new(rates.failures, ORIGINS), sign_ins, proxies }
+    }
+
+    /// Returns whether this peer is a proxy whose word is believed.
+    pub fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.proxies.contains(&peer.to_canonical())
     }
 
     /// Who asks: the peer, or whom a proxy asks for, by the list of addresses to which each proxy adds its own peer. From

@@ -9,6 +9,7 @@ mod gate;
 mod grants;
 pub mod kept;
 pub mod limits;
+pub mod links;
 pub mod password;
 pub mod proof;
 #[cfg(test)]
@@ -53,6 +54,11 @@ pub enum Refused {
     /// There is no such session, or not any more.
     #[error("the session has ended; sign in again")]
     Ended,
+    /// A link that is good once was used, or is too old.
+    #[error(
+        "this link was used already, is older than ten minutes, or was made before the controller started; make another: `pointsman page`, or `pointsman user welcome` for the first user"
+    )]
+    BadLink,
     /// The file of tokens or users is damaged, so that nobody but the holder of the local token is believed.
     #[error("no token can be checked at the moment; the controller's log says why, and `pointsman token list` as well")]
     Unreadable,
@@ -84,9 +90,14 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// Returns whether a sign-in would help.
+    pub fn is_signed_out(&self) -> bool {
+        matches!(self, Self::Unknown | Self::Ended)
+    }
+
     /// Whether nobody is known to ask: such attempts are counted.
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Unknown | Self::Expired { .. } | Self::WrongPassword)
+        matches!(self, Self::Unknown | Self::Expired { .. } | Self::WrongPassword | Self::BadLink)
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, bail};
 use http::HeaderValue;
 use reqwest::{Certificate, ClientBuilder};
-use secrecy::SecretString;
+use secrecy::{SecretSlice, SecretString};
 
 pub use self::{
     answer::{Answer, ClientError, Told},
@@ -24,6 +24,8 @@ pub use self::{
 };
 use crate::{
     outgoing,
+    pipelines::SecretSource,
+    secrets::source,
     settings::{FILE, Settings},
 };
 
@@ -82,7 +84,14 @@ impl Server {
         }
         let token = token.context("the token has characters that a token cannot have")?;
         let local = local.then(|| SecretString::from(text.trim()));
-        Ok(Connection { client, base, token, local, user: user(), controller: OnceLock::new() })
+        Ok(Connection {
+            client,
+            base,
+            token,
+            local,
+            user: HeaderValue::try_from(user()).context("the name of the user has characters that no header has")?,
+            controller: OnceLock::new(),
+        })
     }
 
     /// Whether the controller runs on this host, as far as its address tells.
@@ -120,8 +129,14 @@ impl Server {
     }
 }
 
+/// Returns the local token of this host's controller.
+pub(super) fn local_token(settings: &Settings) -> anyhow::Result<SecretSlice<u8>> {
+    let named = settings.server.token.clone().unwrap_or_else(|| SecretSource::File(settings.state.join("token")));
+    source::read(&named).context("reading the local token; start the controller first, or run this as its user")
+}
+
 /// Where the controller of this folder listens; before its first start, where it would.
-fn address(settings: &Settings) -> anyhow::Result<String> {
+pub(super) fn address(settings: &Settings) -> anyhow::Result<String> {
     let file = settings.state.join("address");
     match fs::read_to_string(&file) {
         Ok(text) => Ok(text),
@@ -159,13 +174,12 @@ fn plain(builder: ClientBuilder) -> anyhow::Result<ClientBuilder> {
 }
 
 /// Who asks, for the history: the name that the session has, else the number that the system knows.
-fn user() -> HeaderValue {
+pub(super) fn user() -> String {
     let named = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
     let named = named
         .map(|name| name.trim().to_owned())
         .find(|name| (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && b != b':'));
-    let name = named.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
-    HeaderValue::try_from(name).expect("visible ASCII was asked for")
+    named.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
 }
 
 #[cfg(test)]
@@ -205,7 +219,16 @@ mod tests {
         let client = trusting(builder, authority).expect("it reads the authority").build().expect("a client");
         let base = format!("https://localhost:{}", address.port());
         let token = HeaderValue::from_static("Bearer x");
-        Connection { client, base, token, local: None, user: user(), controller: OnceLock::new() }.look("/").await
+        Connection {
+            client,
+            base,
+            token,
+            local: None,
+            user: HeaderValue::from_static("ann"),
+            controller: OnceLock::new(),
+        }
+        .look("/")
+        .await
     }
 
     #[tokio::test]

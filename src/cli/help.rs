@@ -145,6 +145,12 @@ Examples:
 
 Needs no controller, and may be used while one runs, which knows of the change at once. A password is asked for, or read from
 a file; it is never an argument, which every user of the host could read. Programs get tokens: `pointsman token`.";
+pub(super) const PAGE: &str = "\
+Example:
+  pointsman page
+
+Whoever can read the local token is an admin, and signs in as local:NAME by this link, with the name of USER. With `server.public` \
+in pointsman.toml it leads there, otherwise to this host.";
 pub(super) const COMPLETION: &str = "\
 Examples:
   source <(pointsman completion bash)

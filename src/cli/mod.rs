@@ -20,6 +20,7 @@ pub mod import;
 pub mod init;
 pub mod journal;
 pub mod logs;
+pub mod page;
 pub mod preview;
 pub mod promote;
 mod rail;
@@ -107,6 +108,11 @@ enum Command {
     /// Say who may sign in: add, list and remove people with a password
     #[command(subcommand, after_long_help = help::USER)]
     User(user::Verb),
+    /// Print a link that opens the page, signed in as the holder of the local token
+    ///
+    /// The link is good once and for ten minutes. It works whatever becomes of users and passwords.
+    #[command(after_long_help = help::PAGE)]
+    Page(page::Args),
     /// Write what a shell needs to complete commands
     #[command(after_long_help = help::COMPLETION)]
     Completion(completion::Completion),
@@ -259,6 +265,7 @@ fn done(command: Command) -> anyhow::Result<ExitCode> {
         Command::Journal(verb) => journal::run(verb),
         Command::Token(verb) => token::run(verb),
         Command::User(verb) => user::run(verb),
+        Command::Page(args) => page::run(&args),
         Command::Front(args) => front::run(&args).map(|()| ExitCode::SUCCESS),
         Command::FrontRun(args) => front_run::run(&args).map(|()| ExitCode::SUCCESS),
         Command::StackRun(args) => stack_run::run(args).map(|()| ExitCode::SUCCESS),

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fs,
     io::{IsTerminal, Write},
+    net::SocketAddr,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
     process::ExitCode,
@@ -20,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    access::{self, Access, file::Token, kept::Row, limits::Limits, users::User},
+    access::{self, Access, file::Token, kept::Row, limits::Limits, links::Purpose, users::User},
     clock::Clock,
     descriptors,
     git::{Mirror, Mirrors},
@@ -96,6 +97,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
     let folder = fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.state);
     folder.with_context(|| format!("making {}", settings.state.display()))?;
     closed(&settings)?;
+    let new = !settings.state.join("token").exists() && !settings.state.join("journal").exists();
     let pipelines = Arc::new(read_pipelines(&settings)?);
     let entered = enter(&settings, told)?;
     let (identity, locked) = (entered.record, entered.journal);
@@ -125,24 +127,18 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
         board,
         instances: Instances::of(&worlds),
         clock: clock.clone(),
-        access: Access::new(token(&settings)?, &settings.state, settings.server.sessions)
-            .made_here(settings.server.token.is_none()),
+        access: access(&settings)?,
         limits: Limits::new(settings.server.limits, settings.server.proxies.clone()),
         answers: http::Answers::default(),
+        door: http::Door::new(settings.server.public.clone()),
         mirrors,
     });
+    let access = app.access.clone();
     let mut beside: Vec<_> = notifier(&settings, &app)?.into_iter().collect();
     beside.extend([keeper(&settings, identity, &app), copies(&settings, &app)]);
-    let listener = TcpListener::bind(settings.server.listen).await;
-    let listener = listener.with_context(|| {
-        let address = settings.server.listen;
-        let unknown = holder::listeners(address).is_empty();
-        if unknown { format!("listening at {address}") } else { holder::in_use(address, None) }
-    })?;
-    let address = listener.local_addr()?;
-    let place = settings.state.join("address");
-    fs::write(&place, format!("{address}\n")).with_context(|| format!("writing {}", place.display()))?;
+    let (listener, address) = listen(&settings).await?;
     tracing::info!(%address, pipelines = pipelines.iter().len(), "serving");
+    greet(&settings, &access, new, clock.host());
 
     let (stop, stopped) = watch::channel(false);
     let connections = connections_that_fit(&settings, pipelines.environments().count());
@@ -161,6 +157,39 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
         reason = journal.dead() => { tracing::error!(%reason, "the state file cannot be written"); Ok(ExitCode::from(READ_AGAIN)) }
         () = asked => Ok(ExitCode::SUCCESS),
         () = journal::log(records) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Listens, and notes where for commands on this host.
+async fn listen(settings: &Settings) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(settings.server.listen).await;
+    let listener = listener.with_context(|| {
+        let address = settings.server.listen;
+        let unknown = holder::listeners(address).is_empty();
+        if unknown { format!("listening at {address}") } else { holder::in_use(address, None) }
+    })?;
+    let address = listener.local_addr()?;
+    let place = settings.state.join("address");
+    fs::write(&place, format!("{address}\n")).with_context(|| format!("writing {}", place.display()))?;
+    Ok((listener, address))
+}
+
+/// Everybody who may ask; links that are good once are taken from now on.
+fn access(settings: &Settings) -> anyhow::Result<Arc<Access>> {
+    let access = Access::new(token(settings)?, &settings.state, settings.server.sessions);
+    Ok(Arc::new(access.made_here(settings.server.token.is_none())))
+}
+
+/// Says how the first user is added, where there is none. Who reads the log of an installation that is in use already is
+/// not made an admin by it: the link itself is shown at the first start only.
+fn greet(settings: &Settings, access: &Access, first: bool, now: Millis) {
+    access.take_links(now);
+    if !matches!(access.has_users(now), Ok(false)) {
+        return;
+    }
+    match super::page::link(settings, &Purpose::Welcome) {
+        Ok(link) if first => tracing::info!("nobody can sign in yet; add the first user within ten minutes: {link}"),
+        _ => tracing::info!("nobody can sign in yet; `pointsman user welcome` prints a link to add the first user"),
     }
 }
 

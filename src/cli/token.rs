@@ -88,7 +88,12 @@ pub struct Place {
 impl Place {
     /// Returns its state folder.
     pub(super) fn state(&self) -> anyhow::Result<PathBuf> {
-        Ok(Settings::load(self.config.as_deref()).map_err(super::mistakes)?.state)
+        Ok(self.settings()?.state)
+    }
+
+    /// Returns its settings.
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        Settings::load(self.config.as_deref()).map_err(super::mistakes)
     }
 }
 

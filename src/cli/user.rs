@@ -36,6 +36,8 @@ pub enum Verb {
     Password(Password),
     /// Say anew what a user may do; all sessions of the user end
     Grant(Granted),
+    /// Print a link, good once and for ten minutes, to add the first user
+    Welcome(Place),
     /// Take a user away; all sessions of the user end
     Remove(Remove),
 }
@@ -141,6 +143,7 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             kept::change(&place.state()?, &name, |user: &mut User| user.grants = grants)?;
             hint(format!("`{name}`: {terms}; all their sessions have ended"));
         }
+        Verb::Welcome(place) => return super::page::welcome(&place),
         Verb::Remove(Remove { name, place }) => {
             kept::remove::<User>(&place.state()?, &name)?;
             hint(format!("`{name}` cannot sign in any more, and all their sessions have ended"));

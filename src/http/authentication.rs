@@ -15,9 +15,15 @@ use axum::{
 };
 use http::{HeaderMap, header, request::Parts};
 
-use super::{App, Problem, roles::Roles};
+use subtle::ConstantTimeEq;
+
+use super::{
+    App, Problem, door, guard,
+    roles::Roles,
+    transport::{self, Way, is_from_here},
+};
 use crate::{
-    access::{Caller, Refused, Role, limits::Origin},
+    access::{Caller, Refused, Role, limits::Origin, sessions::csrf},
     machine::EnvironmentId,
 };
 
@@ -45,20 +51,41 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
+/// The session that proved who asks.
+#[derive(Clone)]
+pub(super) struct Session {
+    /// The text that its forms carry, in the field `csrf`.
+    pub(super) csrf: Arc<str>,
+}
+
 /// Lets pass who may do what the request asks for. Lists show each caller what it may see: that is the handlers' part.
 pub(super) async fn authorised(
     State(app): State<Arc<App>>,
     Extension(roles): Extension<Arc<Roles>>,
-    peer: Peer,
-    path: MatchedPath,
-    params: RawPathParams,
+    (peer, way): (Peer, Way),
+    (path, params): (MatchedPath, RawPathParams),
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = match known(&app, peer, request.headers()) {
-        Ok(caller) => caller,
-        Err(problem) => return problem.into_response(),
+    let page = !request.uri().path().starts_with("/v1/");
+    if page && way == Way::Plain {
+        return door::unencrypted(request.headers());
+    }
+    let (caller, session) = match known(&app, peer, &way, request.headers()) {
+        Ok(known) => known,
+        Err(refused) if page && refused.is_signed_out() && door::wants_page(request.headers()) => {
+            return door::to_sign_in(&app, peer, &way, request).await;
+        }
+        Err(refused) => return failed(&app, peer, refused).into_response(),
     };
+    if let Some(session) = &session
+        && !request.method().is_safe()
+    {
+        match of_this_session(session, request).await {
+            Ok(checked) => request = checked,
+            Err(refused) => return refused,
+        }
+    }
     let needs = match roles.of(request.method(), path.as_str()) {
         Ok(role) => role,
         Err(refused) => return refused,
@@ -73,15 +100,44 @@ pub(super) async fn authorised(
         return problem.into_response();
     }
     request.extensions_mut().insert(caller);
+    if let Some(session) = session {
+        request.extensions_mut().insert(session);
+    }
     next.run(request).await
 }
 
-fn known(app: &App, peer: Peer, headers: &HeaderMap) -> Result<Caller, Problem> {
+/// Who asks: by a token, or else by the session of a browser.
+fn known(app: &App, peer: Peer, way: &Way, headers: &HeaderMap) -> Result<(Caller, Option<Session>), Refused> {
     let now = app.clock.host();
-    let user = headers.get("x-pointsman-user").map(|value| value.as_bytes().trim_ascii());
     // A good token is never slowed by what others of the same address do: to look it up costs next to nothing.
-    let found = bearer(headers).map_or(Err(Refused::Unknown), |shown| app.access.caller(shown, user, now));
-    found.map_err(|refused| failed(app, peer, refused))
+    if let Some(shown) = bearer(headers) {
+        let user = headers.get("x-pointsman-user").map(|value| value.as_bytes().trim_ascii());
+        return app.access.caller(shown, user, now).map(|caller| (caller, None));
+    }
+    let secret = way.read_cookie(headers, door::SESSION).ok_or(Refused::Unknown)?;
+    let (caller, due) = app.access.signed_in(secret.as_bytes(), &peer.0.to_string(), now)?;
+    if due {
+        door::note_use(app, now);
+    }
+    Ok((caller, Some(Session { csrf: csrf(secret.as_bytes()).into() })))
+}
+
+/// Lets pass a request that changes something only where a page of ours made it, in this session.
+async fn of_this_session(session: &Session, request: Request) -> Result<Request, Response> {
+    let (parts, body) = request.into_parts();
+    if !is_from_here(&parts.headers, transport::authority(&parts)) {
+        return Err(door::foreign());
+    }
+    let right = |shown: &[u8]| bool::from(session.csrf.as_bytes().ct_eq(shown));
+    if parts.headers.get("x-csrf-token").is_some_and(|shown| right(shown.as_bytes())) {
+        return Ok(Request::from_parts(parts, body));
+    }
+    let body = guard::read(&parts.headers, body, guard::LARGEST as u64).await.map_err(IntoResponse::into_response)?;
+    let shown = form_urlencoded::parse(&body).find(|(key, _)| key == "csrf").map(|(_, shown)| shown.into_owned());
+    match shown.is_some_and(|shown| right(shown.as_bytes())) {
+        true => Ok(Request::from_parts(parts, body.into())),
+        false => Err(door::foreign()),
+    }
 }
 
 /// Counts a request of nobody, and says how it is answered.

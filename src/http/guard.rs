@@ -94,8 +94,14 @@ pub(super) async fn arrived(request: Request, next: Next) -> Response {
 
 async fn whole(request: Request) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
+    let whole = read(&parts.headers, body, LARGEST as u64).await?;
+    Ok(Request::from_parts(parts, Body::from(whole)))
+}
+
+/// Reads a body whole, in time and within a limit.
+pub(super) async fn read(headers: &HeaderMap, body: Body, largest: u64) -> Result<Vec<u8>, Problem> {
     let mut whole = Vec::new();
-    let mut pieces = Pieces::of(&parts.headers, body, LARGEST as u64)?;
+    let mut pieces = Pieces::of(headers, body, largest)?;
     in_time(async {
         while let Some(piece) = pieces.next().await? {
             whole.extend_from_slice(&piece);
@@ -103,7 +109,7 @@ async fn whole(request: Request) -> Result<Request, Problem> {
         Ok(())
     })
     .await?;
-    Ok(Request::from_parts(parts, Body::from(whole)))
+    Ok(whole)
 }
 
 /// Waits for what reads a body, as long as one may take to arrive.
@@ -147,7 +153,8 @@ impl Pieces {
 /// What the router itself refuses comes as plain text.
 async fn as_problem(response: Response) -> Response {
     let status = response.status().as_u16();
-    if status < 400 || is(response.headers(), "application/problem+json") {
+    let told = ["application/problem+json", "text/html"];
+    if status < 400 || told.iter().any(|kind| is(response.headers(), kind)) {
         return response;
     }
     let (parts, body) = response.into_parts();

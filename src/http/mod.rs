@@ -7,6 +7,7 @@ mod authentication;
 mod changes;
 mod deploy;
 mod document;
+mod door;
 mod events;
 mod guard;
 mod idempotency;
@@ -27,6 +28,7 @@ mod stacks;
 mod strangers;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod view;
 mod webhook;
 
@@ -43,6 +45,7 @@ use http::header;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use door::Door;
 pub use idempotency::Answers;
 pub use problem::Problem;
 pub use server::serve;
@@ -84,11 +87,13 @@ pub struct App {
     /// The time.
     pub clock: Clock,
     /// Who may ask, and for what.
-    pub access: Access,
+    pub access: Arc<Access>,
     /// How often.
     pub limits: Limits,
     /// The mirrors of the source repositories, for what a promotion would change.
     pub mirrors: HashMap<Name, Mirror>,
+    /// The way in for people: signing in and out.
+    pub door: Door,
     /// What was answered to those who named their requests.
     pub answers: Answers,
 }
@@ -113,8 +118,9 @@ impl App {
 
 /// All routes. Each handler says what it takes and answers, and each layer what it adds: so the document is the code's.
 pub fn router(app: Arc<App>) -> Router {
-    let (routes, roles) = routes(&app);
+    let (routes, mut roles) = routes(&app);
     let (routes, document) = routes.split_for_parts();
+    let routes = routes.merge(door::router(&app, &mut roles));
     let document = serde_json::to_vec(&document).expect("a document of texts and numbers serialises");
     let (document, identity) = (Document(document.into()), identity::header(&app));
     routes

@@ -156,7 +156,9 @@ impl From<NotRecorded> for Problem {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let status = match &refused {
-            Refused::Unknown | Refused::Expired { .. } | Refused::WrongPassword | Refused::Ended => 401,
+            Refused::Unknown | Refused::Expired { .. } | Refused::WrongPassword | Refused::Ended | Refused::BadLink => {
+                401
+            }
             Refused::BadUser => 400,
             Refused::TooSmall { .. } | Refused::Outside { .. } => 403,
             Refused::Unreadable => 503,

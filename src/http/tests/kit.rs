@@ -82,9 +82,10 @@ impl Shop {
             board: Board::default(),
             instances: Instances::default(),
             clock: Clock::real(),
-            access: Access::new(local, folder.path(), Ends::default()),
+            access: Arc::new(Access::new(local, folder.path(), Ends::default())),
             limits: limits("1000/s"),
             answers: Answers::default(),
+            door: Door::new(Some("https://deploy.example".parse().unwrap())),
             mirrors: HashMap::new(),
         });
         Self { router: router(app.clone()), app, folder }
@@ -230,7 +231,8 @@ impl Told {
 
 /// In minutes, so that the time that passes by itself on a busy host changes nothing.
 fn limits(webhooks: &str) -> Limits {
-    let rates = Rates { webhooks: webhooks.parse().unwrap(), failures: "1/m burst 20".parse().unwrap() };
+    let rates =
+        Rates { webhooks: webhooks.parse().unwrap(), failures: "1/m burst 20".parse().unwrap(), ..Rates::default() };
     Limits::new(rates, vec!["10.0.0.1".parse().unwrap()])
 }
 

@@ -2,6 +2,7 @@
 
 mod acts;
 mod bad_hooks;
+mod browser;
 mod commands;
 mod confirmed;
 mod document;
@@ -11,5 +12,6 @@ mod limits;
 mod looks;
 mod roles;
 mod senders;
+mod sign_in;
 mod stream;
 mod tokens;

@@ -1,0 +1,121 @@
+//! Links that are good once and for ten minutes, made with the local token by whoever holds it: nothing has to be asked for, and
+//! nothing is kept until one is used. Must not show the token.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::{machine::Millis, random};
+
+/// How long a link is good.
+pub const GOOD: Millis = Millis(600_000);
+
+/// What a link is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// To add the first user.
+    Welcome,
+    /// To sign in as the holder of the local token, under this name.
+    Enter(Arc<str>),
+}
+
+impl Purpose {
+    /// Returns the path of the page that takes such a link.
+    pub fn path(&self) -> &'static str {
+        match self {
+            Self::Welcome => "/welcome",
+            Self::Enter(_) => "/enter",
+        }
+    }
+}
+
+/// Makes the code of a link.
+///
+/// # Errors
+/// That there is no randomness to be had.
+pub fn make(local: &[u8], purpose: &Purpose, now: Millis) -> io::Result<String> {
+    let code = Code { purpose: purpose.clone(), made: now, nonce: random::bytes()? };
+    Ok(format!("{code}.{}", hex::encode(mac(local, &code).finalize().into_bytes())))
+}
+
+#[derive(Clone)]
+struct Code {
+    purpose: Purpose,
+    made: Millis,
+    nonce: [u8; 16],
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match &self.purpose {
+            Purpose::Welcome => String::new(),
+            Purpose::Enter(name) => hex::encode(name.as_bytes()),
+        };
+        write!(f, "{name}.{}.{}", self.made.0, hex::encode(self.nonce))
+    }
+}
+
+impl FromStr for Code {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.split('.');
+        let mut next = || parts.next().ok_or(());
+        let (name, made, shown) = (next()?, next()?, next()?);
+        let name = hex::decode(name).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(())?;
+        let purpose = if name.is_empty() { Purpose::Welcome } else { Purpose::Enter(name.into()) };
+        let mut nonce = [0; 16];
+        hex::decode_to_slice(shown, &mut nonce).map_err(|_| ())?;
+        Ok(Self { purpose, made: Millis(made.parse().map_err(|_| ())?), nonce })
+    }
+}
+
+fn mac(local: &[u8], code: &Code) -> Hmac<Sha256> {
+    let mac = Hmac::<Sha256>::new_from_slice(local).expect("any length is a key");
+    mac.chain_update(format!("pointsman-link\n{code}"))
+}
+
+/// The links that were used, so that none is used twice.
+pub(super) struct Links {
+    /// Those that were made before may have been used: what was used is not on the disk.
+    since: Mutex<Option<Millis>>,
+    used: Mutex<HashMap<[u8; 16], Millis>>,
+}
+
+impl Links {
+    pub(super) fn new() -> Self {
+        Self { since: Mutex::default(), used: Mutex::default() }
+    }
+
+    /// Takes no link that was made before this time.
+    pub(super) fn begin(&self, now: Millis) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// Returns what a link is for, where it is good; `take`: and uses it up.
+    pub(super) fn redeem(&self, local: &[u8], shown: &str, now: Millis, take: bool) -> Option<Purpose> {
+        let (text, proof) = shown.rsplit_once('.')?;
+        let code: Code = text.parse().ok()?;
+        let proof = hex::decode(proof).ok()?;
+        mac(local, &code).verify_slice(&proof).ok()?;
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        if now >= code.made.plus(GOOD) || since.is_none_or(|since| code.made < since) {
+            return None;
+        }
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.retain(|_, made| now < made.plus(GOOD));
+        if used.contains_key(&code.nonce) {
+            return None;
+        }
+        if take {
+            used.insert(code.nonce, code.made);
+        }
+        Some(code.purpose)
+    }
+}

@@ -1,0 +1,239 @@
+//! The door: signing in and out, the links that are good once, and what happens to a press whose session had ended. Must not
+//! know what the pages behind it show.
+
+mod links;
+mod page;
+mod presses;
+mod sign_in;
+mod sign_out;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+
+use self::presses::Presses;
+pub(super) use self::{page::message, presses::LARGEST};
+use super::{
+    App, Problem,
+    authentication::{self, Peer},
+    guard,
+    roles::Roles,
+    transport::{Way, is_from_here},
+};
+use crate::{
+    access::{Role, sessions::Holder},
+    machine::Millis,
+    settings::Public,
+};
+
+/// The cookie of a session, and the one by which a browser proves that a press is its own.
+pub(super) const SESSION: &str = "pointsman";
+const PRESS: &str = "pointsman-press";
+/// How many passwords are tried at once: each takes a core for a tenth of a second, and 19 MiB.
+const AT_ONCE: usize = 2;
+/// The longest path to which somebody is led back, in bytes.
+const LONGEST: usize = 2048;
+
+/// What the door works with.
+pub struct Door {
+    /// Where people reach the page, by TLS.
+    pub(super) public: Option<Public>,
+    presses: Presses,
+    trying: Arc<Semaphore>,
+}
+
+impl Door {
+    /// Opens it; `public`: where people reach the page, by TLS.
+    pub fn new(public: Option<Public>) -> Self {
+        Self { public, presses: Presses::default(), trying: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+}
+
+/// Returns the routes; those behind the sign-in with the role that they take.
+pub(super) fn router(app: &Arc<App>, roles: &mut Roles) -> Router<Arc<App>> {
+    let open = Router::new()
+        .route("/sign-in", get(sign_in::form).post(sign_in::try_it))
+        .route("/welcome", get(links::welcome).post(links::add))
+        .route("/enter", get(links::enter))
+        .layer(from_fn(guard::arrived))
+        .layer(from_fn_with_state(app.clone(), closed));
+    for path in ["/sign-out", "/sign-out-everywhere"] {
+        roles.note(Role::Viewer, Method::POST, path);
+    }
+    roles.note(Role::Viewer, Method::GET, "/again");
+    let inside = Router::new()
+        .route("/sign-out", post(sign_out::this_one))
+        .route("/sign-out-everywhere", post(sign_out::everywhere))
+        .route("/again", get(sign_in::again))
+        .layer(from_fn(guard::arrived))
+        .layer(from_fn_with_state(app.clone(), authentication::authorised));
+    open.merge(inside)
+}
+
+/// Lets nothing in that travelled unencrypted, and no form that a page of another site sent.
+async fn closed(way: Way, request: Request, next: axum::middleware::Next) -> Response {
+    if way == Way::Plain {
+        return unencrypted(request.headers());
+    }
+    let (parts, body) = request.into_parts();
+    if !parts.method.is_safe() && !is_from_here(&parts.headers, super::transport::authority(&parts)) {
+        return foreign();
+    }
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// The answer to who asks for a page over plain HTTP from another host.
+pub(super) fn unencrypted(headers: &HeaderMap) -> Response {
+    let text = "This page is not shown over plain HTTP beyond the controller's own host: a password or a session could be read on \
+                the way. Open it by the address that `server.public` names in pointsman.toml, behind a TLS proxy, or on the \
+                controller's host by http://localhost and its port.";
+    match wants_page(headers) {
+        true => message(StatusCode::MISDIRECTED_REQUEST, "Not over plain HTTP", text, None),
+        false => Problem::new(421, text).into_response(),
+    }
+}
+
+/// The answer to a form that a page of another site sent, or of another session.
+pub(super) fn foreign() -> Response {
+    let text = "This form was not sent by a page of yours from here, or by one of an earlier session. Nothing was done. Go \
+                back, load the page again, and send it from there.";
+    message(StatusCode::FORBIDDEN, "Not from here", text, Some(("/", "To the overview")))
+}
+
+/// Returns whether a browser asks for a page.
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(header::ACCEPT).iter();
+    accepted.any(|value| value.as_bytes().windows(9).any(|part| part == b"text/html"))
+}
+
+/// The path if it leads to a page of ours, the overview otherwise.
+fn own_path(then: Option<&str>) -> &str {
+    let own = |path: &&str| {
+        let plain = path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+        plain && path.len() <= LONGEST && path.starts_with('/') && !path.starts_with("//")
+    };
+    then.filter(own).unwrap_or("/")
+}
+
+/// Sends a browser without a session to sign in. A form that it sent is kept until then.
+pub(super) async fn to_sign_in(app: &App, peer: Peer, way: &Way, request: Request) -> Response {
+    let now = app.clock.now();
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    if parts.method.is_safe() {
+        return led(&parts, way, &path);
+    }
+    if !is_from_here(&parts.headers, super::transport::authority(&parts)) || !is_form(&parts.headers) {
+        return foreign();
+    }
+    if let Err(wait) = app.limits.failures.take(&crate::access::limits::Origin::api(peer.0), now) {
+        return Problem::too_many("forms from this address without a session", wait).into_response();
+    }
+    let body = match guard::read(&parts.headers, body, LARGEST as u64).await {
+        Ok(body) => body,
+        Err(problem) => return problem.into_response(),
+    };
+    match app.door.presses.keep(&path, &body, now) {
+        Ok(name) => {
+            let cookie = [(header::SET_COOKIE, way.set_cookie(PRESS, &name.clone().into(), 600))];
+            (cookie, see(&format!("/sign-in?press={name}"))).into_response()
+        }
+        Err(error) => {
+            Problem::new(503, format!("the form cannot be kept: {error}; sign in and send it again")).into_response()
+        }
+    }
+}
+
+/// A browser does not send the cookie of a session when a link of another site leads here (SameSite=Strict). So a page of ours
+/// leads it once more, and only then is there no session.
+fn led(parts: &Parts, way: &Way, path: &str) -> Response {
+    let from_elsewhere = parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    if from_elsewhere && way.read_cookie(&parts.headers, SESSION).is_none() {
+        let page = message(
+            StatusCode::OK,
+            "One moment",
+            "This leads to the page that you asked for.",
+            Some((path, "Go there")),
+        );
+        let refresh = http::HeaderValue::try_from(format!("0; url={}", own_path(Some(path))));
+        return match refresh {
+            Ok(refresh) => ([(header::REFRESH, refresh)], page).into_response(),
+            Err(_) => page,
+        };
+    }
+    let then: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
+    see(&format!("/sign-in?then={then}"))
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
+    kind.is_some_and(|kind| kind.starts_with(b"application/x-www-form-urlencoded"))
+}
+
+/// Leads to another page of ours, by GET.
+fn see(path: &str) -> Response {
+    let headers = [(header::LOCATION, path), (header::CACHE_CONTROL, "no-store")];
+    (StatusCode::SEE_OTHER, headers).into_response()
+}
+
+/// Writes down when sessions were used last, off the threads that serve requests.
+pub(super) fn note_use(app: &App, now: Millis) {
+    let access = app.access.clone();
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = access.sessions().write(now) {
+            tracing::warn!(%error, "the last use of a session is not on the disk");
+        }
+    });
+}
+
+/// Begins a session and leads on.
+async fn let_in(app: &Arc<App>, way: &Way, peer: Peer, holder: Holder, then: &str) -> Response {
+    let (begun, now) = (app.clone(), app.clock.host());
+    let begun =
+        tokio::task::spawn_blocking(move || begun.access.sessions().begin(holder, &peer.0.to_string(), now)).await;
+    match begun {
+        Ok(Ok(secret)) => ([(header::SET_COOKIE, session_cookie(way, &secret))], see(then)).into_response(),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "nobody can sign in");
+            let text = format!("Nobody can sign in now: {error}. The controller's log says more.");
+            message(StatusCode::INSUFFICIENT_STORAGE, "Not signed in", &text, Some(("/sign-in", "Try again")))
+        }
+        Err(error) => {
+            tracing::error!(%error, "a sign-in met a defect");
+            Problem::new(500, "a defect of pointsman; its log says more").into_response()
+        }
+    }
+}
+
+/// The session itself says when it ends; the browser keeps it as long as any may last.
+fn session_cookie(way: &Way, secret: &SecretString) -> http::HeaderValue {
+    const YEAR: u64 = 365 * 86_400;
+    way.set_cookie(SESSION, secret, YEAR)
+}
+
+/// The header that makes a browser forget its session.
+fn forget(way: &Way) -> http::HeaderValue {
+    way.set_cookie(SESSION, &SecretString::from(String::new()), 0)
+}
+
+/// The fields of a form.
+struct Form(Vec<(String, SecretString)>);
+
+impl Form {
+    fn read(text: &[u8]) -> Self {
+        Self(form_urlencoded::parse(text).map(|(key, value)| (key.into_owned(), value.into_owned().into())).collect())
+    }
+
+    fn field(&self, name: &str) -> &str {
+        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.expose_secret())
+    }
+}

@@ -1,0 +1,40 @@
+//! Signing out, here or everywhere. Must not say that a session has ended before the disk knows it.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+
+use super::{App, Way, forget, message, see};
+use crate::access::{Caller, sessions::Session};
+
+/// Ends the session that asks.
+pub(super) async fn this_one(State(app): State<Arc<App>>, way: Way, caller: Caller) -> Response {
+    let digest = caller.session();
+    end(&app, &way, move |session| Some(session.digest) == digest).await
+}
+
+/// Ends all sessions of the one who asks.
+pub(super) async fn everywhere(State(app): State<Arc<App>>, way: Way, caller: Caller) -> Response {
+    end(&app, &way, move |session| session.holder.by() == caller.by).await
+}
+
+async fn end(app: &Arc<App>, way: &Way, over: impl Fn(&Session) -> bool + Send + 'static) -> Response {
+    let (ending, now) = (app.clone(), app.clock.host());
+    match tokio::task::spawn_blocking(move || ending.access.sessions().end(now, over)).await {
+        Ok(Ok(_)) => ([(header::SET_COOKIE, forget(way))], see("/sign-in")).into_response(),
+        failed => {
+            let why = match failed {
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+                Ok(Ok(_)) => String::new(),
+            };
+            tracing::error!(error = why, "a session could not be ended");
+            let text = format!("The session goes on: {why}. Close the browser, and try again when the disk has room.");
+            message(StatusCode::INSUFFICIENT_STORAGE, "Not signed out", &text, Some(("/", "To the overview")))
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! How a request came: encrypted, within this host, or neither. Pages and sessions are for the first two only; what the browser
+//! keeps of a session is named accordingly. Must not know who asks.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use axum::extract::FromRequestParts;
+use http::{HeaderMap, HeaderValue, header, request::Parts};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{App, authentication::Peer, identity::Local};
+
+/// How a request came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By TLS: our own, or that of the proxy that is declared.
+    Tls,
+    /// From a browser on this host, to this port: peer, address and the name it asked for are all this host's.
+    Loopback(u16),
+    /// Anything else: over a network, or under a name that somebody else may have pointed here.
+    Plain,
+}
+
+/// That a connection is encrypted, as the server knows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Encrypted;
+
+impl FromRequestParts<Arc<App>> for Way {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
+        Ok(Self::of(parts, app))
+    }
+}
+
+impl Way {
+    fn of(parts: &Parts, app: &App) -> Self {
+        if parts.extensions.get::<Encrypted>().is_some() {
+            return Self::Tls;
+        }
+        let (Some(Peer(peer)), Some(Some(Local(local)))) =
+            (parts.extensions.get::<Peer>(), parts.extensions.get::<Option<Local>>())
+        else {
+            return Self::Plain;
+        };
+        let Some(asked) = authority(parts) else { return Self::Plain };
+        let near = peer.to_canonical().is_loopback();
+        let public = app.door.public.as_ref().is_some_and(|public| public.authority().eq_ignore_ascii_case(asked));
+        if public && (near || app.limits.is_proxy(*peer)) && said_encrypted(&parts.headers) {
+            return Self::Tls;
+        }
+        if near && local.ip().to_canonical().is_loopback() && is_loopback(asked, *local) {
+            return Self::Loopback(local.port());
+        }
+        Self::Plain
+    }
+
+    /// Returns the name of the cookie that holds a session. Ports of one host share their cookies, so its name has the port.
+    pub(super) fn cookie(&self, what: &str) -> String {
+        match self {
+            Self::Loopback(port) => format!("{what}-{port}"),
+            Self::Tls | Self::Plain => format!("__Host-{what}"),
+        }
+    }
+
+    /// Returns the header that sets a cookie for this way only, until the browser ends or forgets.
+    pub(super) fn set_cookie(&self, what: &str, value: &SecretString, seconds: u64) -> HeaderValue {
+        let (name, value) = (self.cookie(what), value.expose_secret());
+        let secure = if *self == Self::Tls { "; Secure" } else { "" };
+        let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
+        let mut header = HeaderValue::try_from(text).expect("hexadecimal digits and a name are visible ASCII");
+        header.set_sensitive(true);
+        header
+    }
+
+    /// Returns the value of a cookie of ours; none by a way on which none is set.
+    pub(super) fn read_cookie<'h>(&self, headers: &'h HeaderMap, what: &str) -> Option<&'h str> {
+        if *self == Self::Plain {
+            return None;
+        }
+        let name = self.cookie(what);
+        let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+}
+
+/// Host and port that the browser asked for.
+pub(super) fn authority(parts: &Parts) -> Option<&str> {
+    match parts.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => parts.headers.get(header::HOST)?.to_str().ok(),
+    }
+}
+
+/// A proxy that says how it was asked is believed on it, and one that says nothing is what it was declared to be.
+fn said_encrypted(headers: &HeaderMap) -> bool {
+    headers.get("x-forwarded-proto").is_none_or(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
+/// Whether the name is this host's own: names of others can be made to lead here (DNS rebinding).
+fn is_loopback(asked: &str, local: SocketAddr) -> bool {
+    let Ok(asked) = asked.parse::<http::uri::Authority>() else { return false };
+    let host = asked.host().trim_matches(['[', ']']);
+    let address = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    (address || host.eq_ignore_ascii_case("localhost")) && asked.port_u16().unwrap_or(80) == local.port()
+}
+
+/// Whether a request that changes something was made by a page of ours, as the browser says.
+pub(super) fn is_from_here(headers: &HeaderMap, authority: Option<&str>) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let origin = origin.and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
+    origin.is_some() && origin == authority
+}
