@@ -19,15 +19,29 @@ fn host(seen: &Observation) -> Option<Arc<str>> {
     seen.front.as_ref()?.host.clone()
 }
 
-/// What a look at a deployment that is watched shows.
-struct Bake {
-    sick: bool,
-    bad: bool,
-    well: bool,
-    /// It was watched long enough.
-    over: bool,
-    /// It had all the time there is to get well.
-    patience_over: bool,
+/// How the stack of a deployment that is watched is seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Good,
+    /// It is lost, has failed, or fails its checks.
+    Bad,
+    /// Neither: it may become good.
+    Unclear,
+    /// The provider does not answer.
+    Silent,
+}
+
+/// How far the hooks of a deployment that is watched are.
+enum Hooks {
+    /// None is left, or the next one waits for a good stack.
+    Quiet,
+    /// One is to be ordered, or its run is over.
+    Turn(Event),
+    /// One runs.
+    Running,
+    /// The next one waits until the front is put right.
+    Held,
+    Failed,
 }
 
 impl Environment {
@@ -113,52 +127,62 @@ impl Environment {
         Some(called(number, format!("{what}; it is still tried, until it is aborted")))
     }
 
-    fn bake(&self, d: &Deployment, seen: &Observation, now: Millis) -> Bake {
-        let (number, plan) = (d.number, &d.plan);
-        let is_sick = |s: &StackView| s.health == Health::Failing || s.condition == Condition::Failed;
-        let sick = seen.lacks(number) || seen.stack(number).is_some_and(is_sick);
-        let watched = |since| seen.watched_stacks(since, now, self.rules);
-        let patience_over = watched(d.since).reaches(plan.bake.plus(plan.check_within))
-            && watched(d.progress.since).reaches(plan.check_within);
-        Bake {
-            sick,
-            bad: sick || d.progress.failed.is_some(),
-            well: seen.ready(number, Health::Passing),
-            over: watched(d.since).reaches(plan.bake),
-            patience_over,
+    fn seen_baking(&self, d: &Deployment, seen: &Observation) -> Seen {
+        let is_bad = |s: &StackView| s.health == Health::Failing || s.condition == Condition::Failed;
+        if seen.lacks(d.number) || seen.stack(d.number).is_some_and(is_bad) {
+            Seen::Bad
+        } else if seen.ready(d.number, Health::Passing) {
+            Seen::Good
+        } else if seen.stacks.is_none() && self.rules.only_watched_time() {
+            Seen::Silent
+        } else {
+            Seen::Unclear
         }
     }
 
+    fn hooks_baking(&self, d: &Deployment, stack: Seen, seen: &Observation, now: Millis) -> Hooks {
+        if d.progress.failed.is_some() {
+            return Hooks::Failed;
+        }
+        match self.hook_of(d, stack == Seen::Good, seen, now) {
+            Some(turn) => Hooks::Turn(turn),
+            None if d.hook().is_none() => Hooks::Quiet,
+            None if d.progress.ordered => Hooks::Running,
+            None if self.drift.is_some() => Hooks::Held,
+            None => Hooks::Quiet,
+        }
+    }
+
+    /// What a deployment that is watched calls for, as a table: how its stack is seen, how far its hooks are, whether it was
+    /// watched long enough, and whether it had all the time there is to get well.
     pub(super) fn baking(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
-        let number = d.number;
-        let Bake { sick, bad, well, over, patience_over } = self.bake(d, seen, now);
-        if over && well && d.is_past_hooks(self.rules) {
+        let (number, plan) = (d.number, &d.plan);
+        let watched_stacks = |since| seen.watched_stacks(since, now, self.rules);
+        let watched = |since| seen.watched(since, now, self.rules);
+        let over = watched_stacks(d.since).reaches(plan.bake);
+        let patience_over = watched_stacks(d.since).reaches(plan.bake.plus(plan.check_within))
+            && watched_stacks(d.progress.since).reaches(plan.check_within);
+        let call = |late, what| (late && !d.operator_needed).then(|| called(number, what));
+        let stack = self.seen_baking(d, seen);
+        if stack == Seen::Good && over && d.is_past_hooks(self.rules) {
             return Some(Event::Succeeded { number });
         }
-        if let Some(turn) = self.hook_of(d, well, seen, now).filter(|_| !bad) {
-            return Some(turn);
+        match (stack, self.hooks_baking(d, stack, seen, now)) {
+            (Seen::Bad, _) | (_, Hooks::Failed) => self.after_a_bad_bake(d, seen, stack, (over, patience_over)),
+            (_, Hooks::Turn(turn)) => Some(turn),
+            // A run takes its time, and so does a front that is being put right before one.
+            (_, Hooks::Running) => None,
+            (_, Hooks::Held) => {
+                let most = plan.check_within.plus(plan.cut_over_within);
+                let late = watched(d.since).reaches(plan.bake.plus(most)) && watched(d.progress.since).reaches(most);
+                call(late, "the front is not where it was sent, so its hooks do not begin; it is still tried")
+            }
+            (Seen::Silent, Hooks::Quiet) => call(watched(d.since).reaches(plan.bake.plus(plan.check_within)), SILENT),
+            (Seen::Good | Seen::Unclear, Hooks::Quiet) if patience_over => {
+                self.after_a_bad_bake(d, seen, stack, (false, patience_over))
+            }
+            (Seen::Good | Seen::Unclear, Hooks::Quiet) => None,
         }
-        // A run takes its time, and so does a front that is being put right before one.
-        let hook_is_late = !bad && d.hook().is_some() && (d.progress.ordered || self.drift.is_some());
-        if hook_is_late {
-            let watched = |since| seen.watched(since, now, self.rules);
-            let most = d.plan.check_within.plus(d.plan.cut_over_within);
-            let late = watched(d.since).reaches(d.plan.bake.plus(most)) && watched(d.progress.since).reaches(most);
-            let what = "the front is not where it was sent, so its hooks do not begin; it is still tried";
-            return (!d.progress.ordered && late && !d.operator_needed).then(|| called(number, what));
-        }
-        if seen.stacks.is_none() && !bad && self.rules.only_watched_time() {
-            let most = d.plan.bake.plus(d.plan.check_within);
-            let late = seen.watched(d.since, now, self.rules).reaches(most);
-            return (late && !d.operator_needed).then(|| called(number, SILENT));
-        }
-        if !bad && !patience_over {
-            return None;
-        }
-        let failed_hook = d.progress.failed.clone().filter(|_| !sick);
-        let remark = || seen.stack(number).and_then(|s| s.remark.clone());
-        let why = failed_hook.or_else(remark).unwrap_or_else(|| "it failed its checks while it was watched".into());
-        self.after_a_bad_bake(d, seen, (over && bad, patience_over), why)
     }
 
     /// Back to the standby if that was seen good. It is waited for until it was seen bad (rule R48).
@@ -166,10 +190,13 @@ impl Environment {
         &self,
         d: &Deployment,
         seen: &Observation,
+        stack: Seen,
         (over, patience_over): (bool, bool),
-        why: Arc<str>,
     ) -> Option<Event> {
         let number = d.number;
+        let failed_hook = d.progress.failed.clone().filter(|_| stack != Seen::Bad);
+        let remark = || seen.stack(number).and_then(|s| s.remark.clone());
+        let why = failed_hook.or_else(remark).unwrap_or_else(|| "it failed its checks while it was watched".into());
         match self.standby.as_ref().map(|s| s.stack.number) {
             Some(back) if seen.ready(back, Health::Passing) => Some(Event::RevertOrdered {
                 number,
