@@ -167,6 +167,29 @@ fn every_module_is_on_the_map() {
 }
 
 #[test]
+fn what_is_asked_for_is_where_the_page_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("it is there");
+    let (_, questions) = page.split_once("## Where is").expect("the questions are there");
+    let named: Vec<&str> = questions.split('`').collect();
+    let (mut files, mut names) = (0, 0);
+    // Text and what is named in code take turns; a file may be followed by what is meant in it.
+    for (nth, file) in named.iter().enumerate().skip(1).step_by(2).filter(|(_, name)| name.ends_with(".rs")) {
+        if *file == "settings.rs" {
+            continue; // Each driver has one.
+        }
+        let text = fs::read_to_string(root.join("src").join(file));
+        let text = text.unwrap_or_else(|error| panic!("ARCHITECTURE.md names {file}: {error}"));
+        files += 1;
+        if let [", ", name, ..] = named[nth + 1..] {
+            assert!(text.contains(name), "{file} has no {name}");
+            names += 1;
+        }
+    }
+    assert!(files > 20 && names > 8, "only {files} files and {names} names");
+}
+
+#[test]
 fn the_machine_is_pure() {
     let all = sources();
     assert_none("the machine imports other parts", &foreign(&all, "src/machine", &["machine"]));
