@@ -187,7 +187,7 @@ impl Point {
         // From question to question; a slow answer does not make the next one come at once.
         let asked = self.asked.take().unwrap_or(now);
         self.due = asked.plus(millis(check.every)).max(now);
-        let patience_over = self.verdict == Health::Passing || now.since(self.since) >= millis(check.grace);
+        let grace_over = self.verdict == Health::Passing || now.since(self.since) >= millis(check.grace);
         match &answer {
             Ok(latency) => {
                 (self.passed, self.failed) = (self.passed.saturating_add(1), 0);
@@ -204,12 +204,12 @@ impl Point {
             Err(why) => {
                 self.bad = Some(why.clone());
                 (self.passed, self.failed, self.warm) = (0, self.failed.saturating_add(1), 0);
-                if self.failed >= check.fails && patience_over {
+                if self.failed >= check.fails && grace_over {
                     (self.verdict, self.flapped) = (Health::Failing, None);
                 }
             }
         }
-        if patience_over {
+        if grace_over {
             self.judge_flapping(check, answer.is_ok());
         }
         self.last = Some(answer);

@@ -1,4 +1,4 @@
-//! `rollback abort approve hold resume pin veto`: wishes about an environment.
+//! `rollback abort approve hold resume pin veto`: requests about an environment.
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::machine::EnvironmentId;
 
-/// The records at which the story of a wish begins.
+/// The records at which the story of a request begins.
 const BEGIN: [&str; 3] = ["accepted", "approved", "rollback_requested"];
 
-/// A wish about one deployment of an environment.
+/// A request about one deployment of an environment.
 #[derive(Args)]
 pub struct One {
     /// The environment, written pipeline/environment
@@ -32,7 +32,7 @@ pub struct One {
     follow: Follow,
 }
 
-/// A wish about a deployment that is under way.
+/// A request about a deployment that is under way.
 #[derive(Args)]
 #[group(skip)]
 pub struct Under {
@@ -43,7 +43,7 @@ pub struct Under {
     version: Option<String>,
 }
 
-/// The wish to go back.
+/// The request to go back.
 #[derive(Args)]
 #[group(skip)]
 pub struct Rollback {
@@ -56,7 +56,7 @@ pub struct Rollback {
     yes: bool,
 }
 
-/// A wish about an environment as a whole.
+/// A request about an environment as a whole.
 #[derive(Args)]
 pub struct Whole {
     /// The environment, written pipeline/environment
@@ -66,7 +66,7 @@ pub struct Whole {
     reason: Option<String>,
 }
 
-/// A wish about a release.
+/// A request about a release.
 #[derive(Args)]
 pub struct Ban {
     /// The environment, written pipeline/environment
@@ -106,32 +106,33 @@ pub struct Reset {
 }
 
 /// `builds reset`.
-pub async fn reset_builds(server: &Server, wish: Reset) -> anyhow::Result<ExitCode> {
-    let id = match wish.pipeline.contains('/') {
-        true => wish.pipeline.parse()?,
+pub async fn reset_builds(server: &Server, request: Reset) -> anyhow::Result<ExitCode> {
+    let id = match request.pipeline.contains('/') {
+        true => request.pipeline.parse()?,
         false => {
             let all = server.connect()?.look::<Environments>("/v1/environments").await?.body.environments;
-            let mut own = all.into_iter().map(|e| e.environment).filter(|id| *id.pipeline.as_str() == *wish.pipeline);
+            let mut own =
+                all.into_iter().map(|e| e.environment).filter(|id| *id.pipeline.as_str() == *request.pipeline);
             own.next().ok_or_else(|| {
-                anyhow::anyhow!("there is no pipeline {}: `pointsman status` lists them", wish.pipeline)
+                anyhow::anyhow!("there is no pipeline {}: `pointsman status` lists them", request.pipeline)
             })?
         }
     };
-    record(server, &id, "builds/reset", &json!({ "reason": wish.reason })).await
+    record(server, &id, "builds/reset", &json!({ "reason": request.reason })).await
 }
 
 /// `rollback`. What it does not undo is said before it is asked for.
-pub async fn rollback(server: &Server, wish: Rollback) -> anyhow::Result<ExitCode> {
-    one(server, "rollback", wish.one, (wish.to, wish.yes)).await
+pub async fn rollback(server: &Server, request: Rollback) -> anyhow::Result<ExitCode> {
+    one(server, "rollback", request.one, (request.to, request.yes)).await
 }
 
 /// `abort` and `approve`.
-pub async fn under(server: &Server, verb: &str, mut wish: Under) -> anyhow::Result<ExitCode> {
-    if let Some(version) = &wish.version {
-        let now = look(&server.connect()?, &wish.one.environment).await?.json;
-        wish.one.number = Some(named(&now, &wish.one.environment, version)?);
+pub async fn under(server: &Server, verb: &str, mut request: Under) -> anyhow::Result<ExitCode> {
+    if let Some(version) = &request.version {
+        let now = look(&server.connect()?, &request.one.environment).await?.json;
+        request.one.number = Some(named(&now, &request.one.environment, version)?);
     }
-    one(server, verb, wish.one, (None, false)).await
+    one(server, verb, request.one, (None, false)).await
 }
 
 /// The deployment under way, or queued, of the release that is called so.
@@ -158,7 +159,7 @@ fn named(now: &Value, id: &EnvironmentId, version: &str) -> anyhow::Result<u64> 
     }
 }
 
-/// Says what going back does not undo, and asks whoever sits at a terminal. In a script the wish is enough: nothing may
+/// Says what going back does not undo, and asks whoever sits at a terminal. In a script the request is enough: nothing may
 /// stand in the way of a rollback.
 async fn mindful(
     server: &Server,
@@ -181,14 +182,14 @@ async fn mindful(
 pub async fn one(
     server: &Server,
     verb: &str,
-    wish: One,
+    request: One,
     (to, yes): (Option<String>, bool),
 ) -> anyhow::Result<ExitCode> {
-    let (connection, id) = (server.connect()?, &wish.environment);
+    let (connection, id) = (server.connect()?, &request.environment);
     let role = if verb == "rollback" { "live" } else { "candidate" };
     let Answer { body: state, etag: seen, .. } = look(&connection, id).await?;
     let seen_there = if role == "live" { &state.live } else { &state.candidate };
-    let number = wish.number.or(seen_there.as_ref().map(|there| there.number));
+    let number = request.number.or(seen_there.as_ref().map(|there| there.number));
     let nothing = if role == "live" { "live" } else { "under way" };
     let none = || {
         anyhow::anyhow!(
@@ -209,7 +210,7 @@ pub async fn one(
     if let Some(to) = to {
         body["to"] = to.into();
     }
-    if let Some(reason) = wish.reason {
+    if let Some(reason) = request.reason {
         body["reason"] = reason.into();
     }
     let Answer { body: recorded, mut json, .. } =
@@ -222,34 +223,34 @@ pub async fn one(
         Recorded::Done(_) => format!("{id}/{number}"),
     };
     json["deployment"] = deployment.as_str().into();
-    let code = wish.follow.outcome(&connection, server, (&deployment, &json), &BEGIN).await?;
+    let code = request.follow.outcome(&connection, server, (&deployment, &json), &BEGIN).await?;
     // What was asked for is no failure.
     let wanted = (verb == "rollback" && code == ExitCode::from(3)) || (verb == "abort" && code == ExitCode::from(4));
     Ok(if wanted { ExitCode::SUCCESS } else { code })
 }
 
 /// `hold` and `resume`.
-pub async fn whole(server: &Server, verb: &str, wish: Whole) -> anyhow::Result<ExitCode> {
+pub async fn whole(server: &Server, verb: &str, request: Whole) -> anyhow::Result<ExitCode> {
     let mut body = json!({});
-    if let Some(reason) = wish.reason {
+    if let Some(reason) = request.reason {
         body["reason"] = reason.into();
     }
-    record(server, &wish.environment, verb, &body).await
+    record(server, &request.environment, verb, &body).await
 }
 
 /// `pin` and `veto`.
-pub async fn ban(server: &Server, verb: &str, wish: Ban) -> anyhow::Result<ExitCode> {
-    let mut body = json!({ "lift": wish.lift });
-    if let Some(number) = wish.number {
+pub async fn ban(server: &Server, verb: &str, request: Ban) -> anyhow::Result<ExitCode> {
+    let mut body = json!({ "lift": request.lift });
+    if let Some(number) = request.number {
         body["release"] = number.into();
     }
-    if let Some(version) = wish.release {
+    if let Some(version) = request.release {
         body["version"] = version.into();
     }
-    if let Some(reason) = wish.reason {
+    if let Some(reason) = request.reason {
         body["reason"] = reason.into();
     }
-    record(server, &wish.environment, verb, &body).await
+    record(server, &request.environment, verb, &body).await
 }
 
 pub(super) async fn record(server: &Server, id: &EnvironmentId, verb: &str, body: &Value) -> anyhow::Result<ExitCode> {

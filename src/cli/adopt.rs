@@ -37,16 +37,16 @@ pub struct Adopt {
 }
 
 /// Asks for it.
-pub async fn adopt(server: &Server, wish: Adopt) -> anyhow::Result<ExitCode> {
+pub async fn adopt(server: &Server, request: Adopt) -> anyhow::Result<ExitCode> {
     let connection = server.connect()?;
-    let mut body = json!({ "stack": wish.stack });
-    let optional = [("version", wish.version), ("output", wish.output), ("reason", wish.reason)];
+    let mut body = json!({ "stack": request.stack });
+    let optional = [("version", request.version), ("output", request.output), ("reason", request.reason)];
     for (name, value) in optional.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         body[name] = value.into();
     }
-    let path = format!("/v1/environments/{}/adopt", wish.environment);
-    match connection.send::<Accepted>(&path, &body, Terms { key: wish.idempotency_key, seen: None }).await {
-        Ok(answer) => wish.follow.outcome(&connection, server, answer.deployment(), &["accepted"]).await,
+    let path = format!("/v1/environments/{}/adopt", request.environment);
+    match connection.send::<Accepted>(&path, &body, Terms { key: request.idempotency_key, seen: None }).await {
+        Ok(answer) => request.follow.outcome(&connection, server, answer.deployment(), &["accepted"]).await,
         Err(error) => refused(server, error),
     }
 }

@@ -30,15 +30,15 @@ pub struct Manual {
 }
 
 /// Writes what the shell reads.
-pub fn completion(wish: &Completion) -> anyhow::Result<()> {
+pub fn completion(request: &Completion) -> anyhow::Result<()> {
     let mut text = Vec::new();
-    clap_complete::generate(wish.shell, &mut shown(), "pointsman", &mut text);
+    clap_complete::generate(request.shell, &mut shown(), "pointsman", &mut text);
     Ok(stdout().write_all(&text)?)
 }
 
 /// Writes the manual.
-pub fn manual(wish: &Manual) -> anyhow::Result<()> {
-    let Some(folder) = &wish.dir else {
+pub fn manual(request: &Manual) -> anyhow::Result<()> {
+    let Some(folder) = &request.dir else {
         return Ok(stdout().write_all(&main_page()?)?);
     };
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;

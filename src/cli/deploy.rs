@@ -72,28 +72,28 @@ fn whole_path(artifact: &str) -> anyhow::Result<String> {
 }
 
 /// Announces it.
-pub async fn deploy(server: &Server, wish: Deploy) -> anyhow::Result<ExitCode> {
+pub async fn deploy(server: &Server, request: Deploy) -> anyhow::Result<ExitCode> {
     let connection = server.connect()?;
     let artifact = match server.is_here() {
-        true => whole_path(&wish.artifact)?,
-        false => wish.artifact,
+        true => whole_path(&request.artifact)?,
+        false => request.artifact,
     };
-    let mut body = json!({ "version": wish.version, "artifact": artifact });
+    let mut body = json!({ "version": request.version, "artifact": artifact });
     let optional = [
-        ("commit", wish.commit.map(Value::from)),
-        ("build", wish.build.map(Value::from)),
-        ("link", wish.link.map(Value::from)),
+        ("commit", request.commit.map(Value::from)),
+        ("build", request.build.map(Value::from)),
+        ("link", request.link.map(Value::from)),
     ];
     for (name, value) in optional.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         body[name] = value;
     }
-    if !wish.parameters.is_empty() {
-        let all: Map<String, Value> = wish.parameters.into_iter().map(|(k, v)| (k, v.into())).collect();
+    if !request.parameters.is_empty() {
+        let all: Map<String, Value> = request.parameters.into_iter().map(|(k, v)| (k, v.into())).collect();
         body["parameters"] = all.into();
     }
-    let path = format!("/v1/environments/{}/deploy", wish.environment);
-    match connection.send::<Accepted>(&path, &body, Terms { key: wish.idempotency_key, seen: None }).await {
-        Ok(answer) => wish.follow.outcome(&connection, server, answer.deployment(), &["accepted"]).await,
+    let path = format!("/v1/environments/{}/deploy", request.environment);
+    match connection.send::<Accepted>(&path, &body, Terms { key: request.idempotency_key, seen: None }).await {
+        Ok(answer) => request.follow.outcome(&connection, server, answer.deployment(), &["accepted"]).await,
         Err(error) => refused(server, error),
     }
 }

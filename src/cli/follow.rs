@@ -1,4 +1,4 @@
-//! Waiting for what becomes of a wish, and telling what the controller said of it.
+//! Waiting for what becomes of a request, and telling what the controller said of it.
 
 use std::process::ExitCode;
 
@@ -80,7 +80,7 @@ pub async fn watch(rail: Rail<'_>, timeout: Millis) -> anyhow::Result<ExitCode> 
     }
 }
 
-/// How an environment is, with the tag by which a wish says what it was made on.
+/// How an environment is, with the tag by which a request says what it was made on.
 pub async fn look(connection: &Connection, id: &EnvironmentId) -> Result<Answer<Environment>, ClientError> {
     connection.look(&format!("/v1/environments/{id}")).await
 }

@@ -72,11 +72,11 @@ impl Logs {
 }
 
 /// Shows what there is, and what comes where that is wanted.
-pub async fn logs(server: &Server, wish: Logs) -> anyhow::Result<ExitCode> {
+pub async fn logs(server: &Server, request: Logs) -> anyhow::Result<ExitCode> {
     let connection = server.connect()?;
-    let mut shown = Shown { id: &wish.environment, as_json: server.json, stack: None };
-    if !wish.follow {
-        let entries = match connection.lines::<Entry>(&wish.path()).await {
+    let mut shown = Shown { id: &request.environment, as_json: server.json, stack: None };
+    if !request.follow {
+        let entries = match connection.lines::<Entry>(&request.path()).await {
             Ok(entries) => entries,
             Err(error) => return refused(server, error.into()),
         };
@@ -87,11 +87,14 @@ pub async fn logs(server: &Server, wish: Logs) -> anyhow::Result<ExitCode> {
             }
         }
         if nothing {
-            shown.note(&format!("it has written nothing yet; `pointsman status {}` shows how it is", wish.environment));
+            shown.note(&format!(
+                "it has written nothing yet; `pointsman status {}` shows how it is",
+                request.environment
+            ));
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let (id, path) = (&wish.environment, wish.path());
+    let (id, path) = (&request.environment, request.path());
     tokio::select! {
         ended = follow(&connection, &path, &mut shown) => match ended {
             Ok(()) => Ok(ExitCode::SUCCESS),

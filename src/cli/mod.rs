@@ -153,44 +153,44 @@ client! {
     ///
     /// Announces a build to the first environment of a pipeline, as the webhook of a build server does.
     #[command(after_long_help = help::DEPLOY)]
-    Deploy { #[command(flatten)] wish: deploy::Deploy, },
+    Deploy { #[command(flatten)] request: deploy::Deploy, },
     /// Take over the stack that is live today
     ///
     /// For an environment in which Pointsman has nothing live: a stack that somebody else made is checked, gets the front, and
     /// is the way back of the first deployment.
     #[command(after_long_help = help::ADOPT)]
-    Adopt { #[command(flatten)] wish: adopt::Adopt, },
+    Adopt { #[command(flatten)] request: adopt::Adopt, },
     /// Take what is live in the environment before to this one
     ///
     /// The same frozen release goes on to the next environment: nothing is built again.
     #[command(after_long_help = help::PROMOTE)]
-    Promote { #[command(flatten)] wish: promote::Promote, },
+    Promote { #[command(flatten)] request: promote::Promote, },
     /// Put the previous stack back
     #[command(after_long_help = help::ROLLBACK)]
-    Rollback { #[command(flatten)] wish: act::Rollback, },
+    Rollback { #[command(flatten)] request: act::Rollback, },
     /// Start what is live again, one instance after the other
     ///
     /// Each instance is ended and started, and only when it is up and passes the checks is the next one ended.
     #[command(after_long_help = help::RESTART)]
-    Restart { #[command(flatten)] wish: restart::Wish, },
+    Restart { #[command(flatten)] request: restart::Request, },
     /// Stop a deployment before users see it
     #[command(after_long_help = help::ABORT)]
-    Abort { #[command(flatten)] wish: act::Under, },
+    Abort { #[command(flatten)] request: act::Under, },
     /// Open the gate a deployment waits at
     #[command(after_long_help = help::APPROVE)]
-    Approve { #[command(flatten)] wish: act::Under, },
+    Approve { #[command(flatten)] request: act::Under, },
     /// Stop automatic deployments
     #[command(after_long_help = help::HOLD)]
-    Hold { #[command(flatten)] wish: act::Whole, },
+    Hold { #[command(flatten)] request: act::Whole, },
     /// Let automatic deployments go on
     #[command(after_long_help = help::RESUME)]
-    Resume { #[command(flatten)] wish: act::Whole, },
+    Resume { #[command(flatten)] request: act::Whole, },
     /// Keep to one release
     #[command(after_long_help = help::PIN)]
-    Pin { #[command(flatten)] wish: act::Ban, },
+    Pin { #[command(flatten)] request: act::Ban, },
     /// Ban a release
     #[command(after_long_help = help::VETO)]
-    Veto { #[command(flatten)] wish: act::Ban, },
+    Veto { #[command(flatten)] request: act::Ban, },
     /// Say from where the builds of a pipeline are counted
     #[command(after_long_help = help::BUILDS)]
     Builds {
@@ -205,7 +205,7 @@ client! {
     },
     /// Show all environments, or one
     #[command(after_long_help = help::STATUS)]
-    Status { #[command(flatten)] wish: status::Status, },
+    Status { #[command(flatten)] request: status::Status, },
     /// Say what users see, what is being done and until when, and what helps
     ///
     /// In three lines: also what an environment waits for, who can change that, and what stands in the way.
@@ -218,12 +218,12 @@ client! {
     ///
     /// Who deployed what, when and why, and how it ended; with --records every record of the state file.
     #[command(after_long_help = help::HISTORY)]
-    History { #[command(flatten)] wish: status::History, },
+    History { #[command(flatten)] request: status::History, },
     /// Show what the instances of a stack write
     ///
     /// Of the live stack unless another one is named. Values of the pipeline's secrets are taken out.
     #[command(after_long_help = help::LOGS)]
-    Logs { #[command(flatten)] wish: logs::Logs, },
+    Logs { #[command(flatten)] request: logs::Logs, },
 }
 
 /// Hears SIGTERM and SIGINT from now on; what it returns is over with the first of them.
@@ -257,8 +257,8 @@ fn done(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args),
         Command::Init(args) => init::run(args),
         Command::Import(verb) => import::run(verb),
-        Command::Completion(wish) => completion::completion(&wish).map(|()| ExitCode::SUCCESS),
-        Command::Man(wish) => completion::manual(&wish).map(|()| ExitCode::SUCCESS),
+        Command::Completion(request) => completion::completion(&request).map(|()| ExitCode::SUCCESS),
+        Command::Man(request) => completion::manual(&request).map(|()| ExitCode::SUCCESS),
         Command::Unit(args) => unit::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::check(&args),
         Command::Plan { environment, args, build } => check::plan(&args, &environment, &build),
@@ -281,23 +281,23 @@ fn done(command: Command) -> anyhow::Result<ExitCode> {
 
 async fn ask(command: Client) -> anyhow::Result<ExitCode> {
     match command {
-        Client::Deploy { wish, server } => deploy::deploy(&server, wish).await,
-        Client::Adopt { wish, server } => adopt::adopt(&server, wish).await,
-        Client::Promote { wish, server } => promote::promote(&server, wish).await,
-        Client::Rollback { wish, server } => act::rollback(&server, wish).await,
-        Client::Restart { wish, server } => restart::restart(&server, wish).await,
-        Client::Abort { wish, server } => act::under(&server, "abort", wish).await,
-        Client::Approve { wish, server } => act::under(&server, "approve", wish).await,
-        Client::Hold { wish, server } => act::whole(&server, "hold", wish).await,
-        Client::Resume { wish, server } => act::whole(&server, "resume", wish).await,
-        Client::Pin { wish, server } => act::ban(&server, "pin", wish).await,
-        Client::Veto { wish, server } => act::ban(&server, "veto", wish).await,
+        Client::Deploy { request, server } => deploy::deploy(&server, request).await,
+        Client::Adopt { request, server } => adopt::adopt(&server, request).await,
+        Client::Promote { request, server } => promote::promote(&server, request).await,
+        Client::Rollback { request, server } => act::rollback(&server, request).await,
+        Client::Restart { request, server } => restart::restart(&server, request).await,
+        Client::Abort { request, server } => act::under(&server, "abort", request).await,
+        Client::Approve { request, server } => act::under(&server, "approve", request).await,
+        Client::Hold { request, server } => act::whole(&server, "hold", request).await,
+        Client::Resume { request, server } => act::whole(&server, "resume", request).await,
+        Client::Pin { request, server } => act::ban(&server, "pin", request).await,
+        Client::Veto { request, server } => act::ban(&server, "veto", request).await,
         Client::Stack { verb, server } => stack::run(&server, verb).await,
-        Client::Builds { verb: act::Builds::Reset(wish), server } => act::reset_builds(&server, wish).await,
-        Client::Status { wish, server } => status::status(&server, wish).await,
+        Client::Builds { verb: act::Builds::Reset(request), server } => act::reset_builds(&server, request).await,
+        Client::Status { request, server } => status::status(&server, request).await,
         Client::Why { environment, server } => status::why(&server, &environment).await,
-        Client::History { wish, server } => status::history(&server, &wish).await,
-        Client::Logs { wish, server } => logs::logs(&server, wish).await,
+        Client::History { request, server } => status::history(&server, &request).await,
+        Client::Logs { request, server } => logs::logs(&server, request).await,
     }
 }
 

@@ -35,8 +35,8 @@ pub struct Promote {
 }
 
 /// Shows, asks, sends.
-pub async fn promote(server: &Server, wish: Promote) -> anyhow::Result<ExitCode> {
-    let (connection, id) = (server.connect()?, &wish.environment);
+pub async fn promote(server: &Server, request: Promote) -> anyhow::Result<ExitCode> {
+    let (connection, id) = (server.connect()?, &request.environment);
     let changes = match connection.look::<Changes>(&format!("/v1/environments/{id}/changes")).await {
         Ok(answer) => answer,
         Err(error) => return refused(server, error.into()),
@@ -52,24 +52,24 @@ pub async fn promote(server: &Server, wish: Promote) -> anyhow::Result<ExitCode>
         let helps = if why.contains('`') { String::new() } else { format!(" (`pointsman why {id}`)") };
         anyhow::bail!("nothing was promoted: {why}{helps}");
     }
-    if let Some(wanted) = &wish.version {
+    if let Some(wanted) = &request.version {
         meant(id, &changes.json, wanted)?;
     }
-    if !wish.yes
+    if !request.yes
         && let Some(code) = refusal(id).await?
     {
         return Ok(code);
     }
     let mut body = json!({});
-    if let Some(release) = wish.release.or_else(|| changes.body.to.as_ref().map(|to| to.number)) {
+    if let Some(release) = request.release.or_else(|| changes.body.to.as_ref().map(|to| to.number)) {
         body["release"] = release.into();
     }
-    if let Some(version) = wish.version {
+    if let Some(version) = request.version {
         body["version"] = version.into();
     }
     let terms = Terms { key: None, seen: changes.etag };
     match connection.send::<Accepted>(&format!("/v1/environments/{id}/promote"), &body, terms).await {
-        Ok(answer) => wish.follow.outcome(&connection, server, answer.deployment(), &["accepted"]).await,
+        Ok(answer) => request.follow.outcome(&connection, server, answer.deployment(), &["accepted"]).await,
         Err(error) => refused(server, error),
     }
 }

@@ -29,7 +29,7 @@ const HEAD: usize = 37;
 
 /// The record of a rollback whose stack had to be stood up anew, by a deployment of its own.
 const WENT_COLD: &str = "rollback_went_cold";
-/// The record of the wish for one.
+/// The record of the request for one.
 const ASKED: &str = "rollback_requested";
 /// The code of a deployment that was rolled back.
 const ROLLED_BACK: u8 = 3;

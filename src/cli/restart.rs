@@ -20,9 +20,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How many records are read at its end.
 const RECORDS: usize = 200;
 
-/// The wish to start what is live again.
+/// The request to start what is live again.
 #[derive(Args)]
-pub struct Wish {
+pub struct Request {
     /// The environment, written pipeline/environment
     environment: EnvironmentId,
     /// The only instance that is meant, by its number as `pointsman logs` shows it [default: all, one after the other]
@@ -33,8 +33,8 @@ pub struct Wish {
 }
 
 /// Starts the instances of what is live again, one after the other.
-pub async fn restart(server: &Server, wish: Wish) -> anyhow::Result<ExitCode> {
-    let (connection, id) = (server.connect()?, &wish.environment);
+pub async fn restart(server: &Server, request: Request) -> anyhow::Result<ExitCode> {
+    let (connection, id) = (server.connect()?, &request.environment);
     let none = || {
         anyhow::anyhow!(
             "nothing is live in {id}, so nothing can be started again: `pointsman status {id}` shows how it is"
@@ -42,10 +42,10 @@ pub async fn restart(server: &Server, wish: Wish) -> anyhow::Result<ExitCode> {
     };
     let live = look(&connection, id).await?.body.live.ok_or_else(none)?;
     let mut body = json!({ "number": live.number });
-    if let Some(instance) = wish.instance {
+    if let Some(instance) = request.instance {
         body["instance"] = instance.into();
     }
-    if let Some(reason) = wish.reason {
+    if let Some(reason) = request.reason {
         body["reason"] = reason.into();
     }
     let answer = connection.send::<Done>(&format!("/v1/environments/{id}/restart"), &body, Terms::default()).await;

@@ -68,8 +68,8 @@ pub enum Stack {
 }
 
 /// Does it.
-pub async fn run(server: &Server, wish: Stack) -> anyhow::Result<ExitCode> {
-    match wish {
+pub async fn run(server: &Server, request: Stack) -> anyhow::Result<ExitCode> {
+    match request {
         Stack::List { place } => list(server, place).await,
         Stack::Adopt { environment, stack, reason, version, idempotency_key, follow } => {
             let mut body = json!({ "number": numbered(&environment, &stack)?, "reason": reason });

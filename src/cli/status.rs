@@ -56,15 +56,15 @@ impl std::str::FromStr for Place {
 }
 
 /// All environments on one screen, or one, or its deployment step by step.
-pub async fn status(server: &Server, wish: Status) -> anyhow::Result<ExitCode> {
+pub async fn status(server: &Server, request: Status) -> anyhow::Result<ExitCode> {
     let connection = server.connect()?;
-    match wish.environment {
-        Some(Place::Pipeline(pipeline)) if wish.watch => anyhow::bail!(
+    match request.environment {
+        Some(Place::Pipeline(pipeline)) if request.watch => anyhow::bail!(
             "--watch follows one environment: `pointsman status {pipeline}/ENVIRONMENT --watch`; \
              `pointsman status {pipeline}` lists them"
         ),
         Some(Place::Pipeline(pipeline)) => all(server, &connection, Some(&pipeline)).await,
-        Some(Place::Environment(id)) if wish.watch => watch(server, &connection, &id, wish.timeout).await,
+        Some(Place::Environment(id)) if request.watch => watch(server, &connection, &id, request.timeout).await,
         Some(Place::Environment(id)) => one(server, &connection, &id).await,
         None => all(server, &connection, None).await,
     }
@@ -207,13 +207,13 @@ fn of_release(
 }
 
 /// What happened in an environment.
-pub async fn history(server: &Server, wish: &History) -> anyhow::Result<ExitCode> {
-    let (connection, id, last) = (server.connect()?, &wish.environment, wish.last);
+pub async fn history(server: &Server, request: &History) -> anyhow::Result<ExitCode> {
+    let (connection, id, last) = (server.connect()?, &request.environment, request.last);
     let path = format!("/v1/environments/{id}/deployments?last={last}");
     let deployments = connection.look::<told::Deployments>(&path).await;
-    if !wish.records && !server.json {
+    if !request.records && !server.json {
         let (mut all, width) = (deployments?.body.deployments, width());
-        if let Some(version) = &wish.version {
+        if let Some(version) = &request.version {
             all = of_release(all, id, version)?;
         }
         if all.is_empty() {

@@ -106,8 +106,8 @@ fn length(text: &str) -> Result<Millis, String> {
 pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     let now = Clock::real().now();
     match verb {
-        Verb::New(wish) => new(wish, now)?,
-        Verb::List(wish) => show(&wish.place.state()?, wish.json, now)?,
+        Verb::New(request) => new(request, now)?,
+        Verb::List(request) => show(&request.place.state()?, request.json, now)?,
         Verb::Revoke(Revoke { name, place }) => {
             kept::remove::<Token>(&place.state()?, &name)?;
             hint(format!("`{name}` is refused from now on"));
@@ -116,26 +116,26 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn new(wish: New, now: Millis) -> anyhow::Result<()> {
-    let (state, text) = (wish.place.state()?, access::make().context("the system has no random numbers")?);
+fn new(request: New, now: Millis) -> anyhow::Result<()> {
+    let (state, text) = (request.place.state()?, access::make().context("the system has no random numbers")?);
     let token = Token {
-        name: wish.name.clone(),
-        role: wish.role,
+        name: request.name.clone(),
+        role: request.role,
         digest: Digest::of(text.expose_secret().as_bytes()),
         created: now,
-        expires: wish.expires.map(|length| now.plus(length)),
-        only: (!wish.only.is_empty()).then(|| wish.only.into()),
+        expires: request.expires.map(|length| now.plus(length)),
+        only: (!request.only.is_empty()).then(|| request.only.into()),
     };
     let terms = terms(&token);
     kept::add(&state, token)?;
     // Alone on its line, so that it can be piped; a token that did not arrive is of no use to anybody.
     let printed = writeln!(std::io::stdout(), "{}", text.expose_secret());
     if let Err(error) = printed.and_then(|()| std::io::stdout().flush()) {
-        kept::remove::<Token>(&state, &wish.name).context("taking back a token that could not be printed")?;
+        kept::remove::<Token>(&state, &request.name).context("taking back a token that could not be printed")?;
         return Err(error).context("the token could not be printed, and was revoked");
     }
     let keep = if std::io::stdout().is_terminal() { "; it is shown only now" } else { "" };
-    hint(format!("`{}`: {terms}{keep}", wish.name));
+    hint(format!("`{}`: {terms}{keep}", request.name));
     Ok(())
 }
 

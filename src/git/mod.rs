@@ -13,7 +13,7 @@ pub mod address;
 mod changes;
 mod fetch;
 mod file;
-mod flight;
+mod mirrors;
 mod name;
 mod program;
 mod store;
@@ -26,7 +26,7 @@ use secrecy::SecretString;
 pub use address::BadAddress;
 pub use changes::{Changes, Commit};
 pub use file::FileError;
-pub use flight::{Mirror, Mirrors};
+pub use mirrors::{Mirror, Mirrors};
 pub use name::CommitName;
 
 use crate::{machine::Millis, text::format_duration};

@@ -32,7 +32,7 @@ use crate::{
 /// The longest difference of two definitions that is shown, in bytes.
 const LONGEST: usize = 64 << 10;
 /// How long a difference may be looked for; after that it is a coarser one.
-const PATIENCE: Duration = Duration::from_millis(500);
+const DIFF_LIMIT: Duration = Duration::from_millis(500);
 /// How long the source repository may take; a fetch goes on without us.
 const GIT: Duration = Duration::from_secs(5);
 /// The most commits that are listed.
@@ -219,7 +219,7 @@ fn definitions(
 }
 
 fn unified(from: &str, to: &str) -> (String, Option<String>) {
-    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(from, to);
+    let diff = TextDiff::configure().timeout(DIFF_LIMIT).diff_lines(from, to);
     let mut text = diff.unified_diff().context_radius(3).header("live", "promoted").to_string();
     if text.len() <= LONGEST {
         return (text, None);

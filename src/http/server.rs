@@ -27,13 +27,13 @@ use crate::descriptors::{AcceptErrors, is_shortage};
 pub(super) const HEAD: Duration = Duration::from_secs(5);
 /// How long open requests may take once a stop was asked for.
 const LAST: Duration = Duration::from_secs(3);
-/// How long it takes at most to see that a seat has become free.
+/// How long it takes at most to see that a slot has become free.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop` says true, then lets open requests finish.
 pub async fn serve(listener: TcpListener, router: Router, connections: usize, mut stop: watch::Receiver<bool>) {
     let graceful = GracefulShutdown::new();
-    let (mut seats, mut tasks) = (Seats::new(connections), JoinSet::new());
+    let (mut slots, mut tasks) = (Slots::new(connections), JoinSet::new());
     let mut errors = AcceptErrors::at("the API");
     'serving: loop {
         while tasks.try_join_next().is_some() {}
@@ -43,11 +43,11 @@ pub async fn serve(listener: TcpListener, router: Router, connections: usize, mu
         };
         match accepted {
             Ok((stream, peer)) => {
-                if seats.are_taken() {
+                if slots.are_taken() {
                     // Whoever has sent its request meanwhile is not to be taken for one that sends nothing.
                     tokio::task::yield_now().await;
                 }
-                while !seats.make_room() {
+                while !slots.make_room() {
                     // Everybody is being answered: this one waits until one of them is done.
                     let done = tokio::time::timeout(PAUSE, tasks.join_next());
                     tokio::select! {
@@ -55,15 +55,15 @@ pub async fn serve(listener: TcpListener, router: Router, connections: usize, mu
                         _ = stop.wait_for(|stop| *stop) => break 'serving,
                     }
                 }
-                let activity = Arc::new(Activity::new(&seats.count));
+                let activity = Arc::new(Activity::new(&slots.count));
                 let connection = graceful.watch(connection(stream, Peer(peer.ip()), &router, activity.clone()));
                 // What a client does to its own connection concerns nobody else.
                 let task = tasks.spawn(async move { drop(connection.await) });
-                seats.taken.push(Seat { activity, task });
+                slots.taken.push(Slot { activity, task });
             }
             Err(error) => {
                 if is_shortage(&error) {
-                    seats.send_away();
+                    slots.send_away();
                 }
                 tokio::select! {
                     () = errors.wait(&error) => {}
@@ -97,25 +97,25 @@ fn connection(
 }
 
 /// The connections there are.
-struct Seats {
+struct Slots {
     most: usize,
-    taken: Vec<Seat>,
+    taken: Vec<Slot>,
     count: Arc<AtomicU64>,
 }
 
-struct Seat {
+struct Slot {
     activity: Arc<Activity>,
     task: AbortHandle,
 }
 
-impl Seats {
+impl Slots {
     fn new(most: usize) -> Self {
         Self { most: most.max(1), taken: Vec::new(), count: Arc::default() }
     }
 
     fn are_taken(&mut self) -> bool {
         if self.taken.len() >= self.most {
-            self.taken.retain(|seat| !seat.task.is_finished());
+            self.taken.retain(|slot| !slot.task.is_finished());
         }
         self.taken.len() >= self.most
     }
@@ -126,9 +126,9 @@ impl Seats {
     }
 
     /// Ends the connection that has sent no whole request for longest; where all have, the oldest of a follower. Those who
-    /// follow are never to have more than half of the seats when others want one.
+    /// follow are never to have more than half of the slots when others want one.
     fn send_away(&mut self) -> bool {
-        let turns = || self.taken.iter().enumerate().filter_map(|(i, seat)| Some((seat.activity.turn()?, i)));
+        let turns = || self.taken.iter().enumerate().filter_map(|(i, slot)| Some((slot.activity.turn()?, i)));
         let followers = || turns().filter(|((following, _), _)| *following);
         let crowded = followers().count() * 2 > self.most;
         let Some((_, first)) = (if crowded { followers().min() } else { turns().min() }) else { return false };

@@ -10,7 +10,7 @@ use super::{
     board::STARTING_FRONT,
     lives::Lives,
     looking::{Looking, Pulse},
-    pacing::{Gait, Pacing, Slot},
+    pacing::{Backoff, Pacing, Slot},
     watching::{Probed, Watching},
     world::{Look, World},
 };
@@ -35,7 +35,7 @@ pub(super) struct Loop {
     changes: Option<watch::Receiver<u64>>,
     watching: Watching,
     pacing: Pacing,
-    gait: Gait,
+    backoff: Backoff,
     /// The state that was looked at last, and a mark from when it was first seen: listings begun later are newer.
     seen: Option<(Seq, u64)>,
     /// When an order was last sent to the front, or might have been: by whoever ran before this began.
@@ -91,7 +91,7 @@ impl Loop {
             changes,
             watching,
             pacing: Pacing::default(),
-            gait: Gait::new(),
+            backoff: Backoff::new(),
             seen: None,
             last_order,
             order: None,
@@ -111,7 +111,7 @@ impl Loop {
         self.world.note(STARTING_FRONT, &up);
         while !*self.stop.borrow() {
             match self.round().await {
-                Round::Again => self.gait.quicken(),
+                Round::Again => self.backoff.reset(),
                 Round::Rest(until) => self.rest(until).await,
                 Round::Over => return true,
                 Round::Broken => return false,
@@ -247,7 +247,7 @@ impl Loop {
             }
         }
         self.note_refusal(call);
-        self.gait.quicken();
+        self.backoff.reset();
         self.failing.retain(|step| *step != call.step);
         if call.result.is_err() {
             self.failing.push(call.step.clone());
@@ -289,7 +289,7 @@ impl Loop {
     fn pause(&mut self, state: &Environment, due: &[Slot], now: Millis) -> Round {
         let retry = self.pacing.keep(due);
         let busy = state.active().is_some() || in_transit(state);
-        let look = if busy || !due.is_empty() { self.gait.next() } else { self.world.watch };
+        let look = if busy || !due.is_empty() { self.backoff.next() } else { self.world.watch };
         let look = now.plus(look.into());
         let promise = state.standby().and_then(|s| match s.promise {
             Promise::Until(time) => Some(time),
@@ -307,7 +307,7 @@ impl Loop {
         let length = Duration::from_millis(until.since(now).0);
         tokio::select! {
             changed = self.states.changed() => {
-                self.gait.quicken();
+                self.backoff.reset();
                 // The journal is gone; the process is about to end.
                 if changed.is_err() {
                     self.world.clock.wait(Duration::from_secs(1)).await;
@@ -317,11 +317,11 @@ impl Loop {
             Some(probed) = self.probes.next() => self.watching.record(probed),
             () = self.world.front_changed() => {
                 self.front_changed = true;
-                self.gait.quicken();
+                self.backoff.reset();
             }
             _ = self.stop.changed() => {}
             () = rings(&mut self.changes) => {
-                self.gait.quicken();
+                self.backoff.reset();
                 // A listing from before does not show it.
                 self.seen = None;
             }

@@ -94,11 +94,11 @@ fn jitter(slot: Slot, count: u32) -> u64 {
 
 /// How often the world is looked at while something is under way: at once after an event, then ever more seldom.
 #[derive(Debug)]
-pub(super) struct Gait {
+pub(super) struct Backoff {
     pause: Duration,
 }
 
-impl Gait {
+impl Backoff {
     const QUICKEST: Duration = Duration::from_millis(10);
     const SLOWEST: Duration = Duration::from_millis(500);
 
@@ -108,7 +108,7 @@ impl Gait {
     }
 
     /// Something happened.
-    pub(super) fn quicken(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.pause = Self::QUICKEST;
     }
 

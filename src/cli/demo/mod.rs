@@ -37,7 +37,7 @@ pub struct Args {
 }
 
 /// How long anything may take before the demo gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -125,7 +125,7 @@ async fn finish(
             }
         }
     };
-    let seen = tokio::time::timeout(PATIENCE, end).await.with_context(|| format!("{deployment} never ended"))??;
+    let seen = tokio::time::timeout(ANSWER_LIMIT, end).await.with_context(|| format!("{deployment} never ended"))??;
     show.rail(&steps(controller, deployment).await?, &seen);
     ensure!(state == expected, "deployment {deployment} is {state}, not {expected}: {}", seen["reason"]);
     Ok(())
@@ -138,7 +138,7 @@ async fn until(clock: &Clock, what: &str, is: impl AsyncFn() -> anyhow::Result<b
         }
         anyhow::Ok(())
     };
-    tokio::time::timeout(PATIENCE, wait).await.with_context(|| format!("never came to pass: {what}"))?
+    tokio::time::timeout(ANSWER_LIMIT, wait).await.with_context(|| format!("never came to pass: {what}"))?
 }
 
 async fn state_of(controller: &Controller, deployment: &str) -> anyhow::Result<String> {

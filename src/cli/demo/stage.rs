@@ -19,7 +19,7 @@ use tokio::process::{Child, Command};
 
 use super::{
     super::client::{Connection, Server},
-    PATIENCE, until,
+    ANSWER_LIMIT, until,
 };
 use crate::{clock::Clock, random};
 
@@ -133,7 +133,7 @@ impl Stage {
             .header("x-pointsman-signature", format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
             .body(Full::<bytes::Bytes>::from(body))?;
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let answer = tokio::time::timeout(PATIENCE, client.request(request)).await??;
+        let answer = tokio::time::timeout(ANSWER_LIMIT, client.request(request)).await??;
         let status = answer.status();
         let answer: Value = serde_json::from_slice(&answer.into_body().collect().await?.to_bytes())?;
         match answer["deployment"].as_str() {
@@ -155,8 +155,8 @@ impl Stage {
                 clock.wait(Duration::from_millis(100)).await;
                 Ok(left.is_empty())
             };
-            let patience = Duration::from_secs(15);
-            if tokio::time::timeout(patience, until(&clock, "all has ended", ended)).await.is_ok() {
+            let limit = Duration::from_secs(15);
+            if tokio::time::timeout(limit, until(&clock, "all has ended", ended)).await.is_ok() {
                 break;
             }
         }

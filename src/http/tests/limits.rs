@@ -23,7 +23,7 @@ use crate::access::Role;
 /// A signature of nobody, so that the body has to be read.
 const SIGNATURE: &str = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// A head or a body that comes byte by byte, until the server has had enough.
 async fn drip(address: std::net::SocketAddr, text: &'static [u8], connected: mpsc::UnboundedSender<()>) {
@@ -63,7 +63,7 @@ async fn five_hundred_dripping_connections_do_not_keep_healthz_from_answering() 
         drips.spawn(drip(address, texts[n % 2], connected.clone()));
     }
     for _ in 0..500 {
-        timeout(PATIENCE, all.recv()).await.expect("they do not connect").unwrap();
+        timeout(ANSWER_LIMIT, all.recv()).await.expect("they do not connect").unwrap();
     }
     // Whoever had to wait for the 500 to be given up would wait for four rounds of 128 seats, each of the time that a head
     // may take. Half of that is plenty for 41 that have to wait for none of them.
@@ -76,7 +76,7 @@ async fn five_hundred_dripping_connections_do_not_keep_healthz_from_answering() 
     timeout(2 * HEAD, all).await.expect("they have to wait for those that drip");
     drips.abort_all();
     stop.send(true).unwrap();
-    timeout(PATIENCE, server).await.expect("it does not stop").unwrap();
+    timeout(ANSWER_LIMIT, server).await.expect("it does not stop").unwrap();
 }
 
 /// A connection that has sent this, and got the beginning of an answer if it asked for something.
@@ -88,7 +88,7 @@ async fn seat(address: std::net::SocketAddr, path: &str) -> TcpStream {
         let mut seen = String::new();
         while !seen.contains("ok\n") && !seen.contains("id: 0\n\n") {
             let mut bytes = [0; 512];
-            let read = timeout(PATIENCE, stream.read(&mut bytes)).await.expect("no answer").expect("turned away");
+            let read = timeout(ANSWER_LIMIT, stream.read(&mut bytes)).await.expect("no answer").expect("turned away");
             assert!(read > 0, "turned away after {seen:?}");
             seen += std::str::from_utf8(&bytes[..read]).unwrap();
         }
@@ -118,7 +118,7 @@ async fn those_who_follow_make_room_for_those_who_ask_and_the_idle_make_it_first
     assert!(!is_kept(&mut first).await, "more than half of them follow");
     assert!(is_kept(&mut second).await && is_kept(&mut third).await && is_kept(&mut done).await);
     stop.send(true).unwrap();
-    timeout(PATIENCE, server).await.expect("it does not stop").unwrap();
+    timeout(ANSWER_LIMIT, server).await.expect("it does not stop").unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// For one order: a flush to the disk and word to a front that is leaving fit in.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// What others must know of the driver.
 pub const DRIVER: Driver =
@@ -92,7 +92,7 @@ impl BuiltinFront {
     }
 
     async fn order(&self, order: Order) -> Result<Answer, StepError> {
-        match ask(&self.folder, &order, PATIENCE).await? {
+        match ask(&self.folder, &order, ANSWER_LIMIT).await? {
             Answer::Refused { why } => Err(StepError::Refused(why)),
             Answer::Unavailable { why } => Err(StepError::Unavailable(why)),
             answer => Ok(answer),

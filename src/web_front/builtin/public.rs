@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{machine::StackName, stacks::StepError};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Which stack answers. Everything that is no answer of a stack is an error that says what came instead.
 pub(super) async fn ask(settings: &Settings, folder: &Path) -> Result<StackName, StepError> {
@@ -54,7 +54,7 @@ pub(super) async fn ask(settings: &Settings, folder: &Path) -> Result<StackName,
             }
         }
     };
-    let response = timeout(PATIENCE, talk).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let response = timeout(ANSWER_LIMIT, talk).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let response = response.map_err(failed)?;
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     match header("x-pointsman-stack").and_then(parse_label) {

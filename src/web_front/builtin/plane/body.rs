@@ -19,7 +19,7 @@ use super::{
     streams::Stream,
     table::Open,
     upload::{Upload, wind_up},
-    worker::{Seat, detach},
+    worker::{Slot, detach},
 };
 
 /// HTTP/2 gets its data in pieces of this size at most, so that each shows that the client takes something.
@@ -61,7 +61,7 @@ pub(super) struct Origin {
 pub(super) struct Lease {
     pub(super) upstream: Upstream,
     pub(super) index: usize,
-    pub(super) seat: Seat,
+    pub(super) slot: Slot,
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
@@ -130,9 +130,9 @@ impl Answer {
 
 /// Called when the answer is complete; a connection that is dropped before is closed.
 pub(super) fn give_back(lease: Lease, open: &Open) {
-    let Lease { upstream, index, seat, .. } = lease;
+    let Lease { upstream, index, slot, .. } = lease;
     if let Some(endpoint) = open.stack().upstreams.get(index) {
-        endpoint.pool(seat.worker).put(upstream, seat.now());
+        endpoint.pool(slot.worker).put(upstream, slot.now());
     }
 }
 

@@ -30,19 +30,19 @@ use super::{
     proxy::Connection,
     streams::Streams,
     wire::{Watched, Wire, sniff},
-    worker::Seat,
+    worker::Slot,
 };
 
 /// What a client may send of one HTTP/2 body before the stack takes it.
 const STREAM_WINDOW: u32 = 128 << 10;
 /// Serves the connection until it ends.
-pub(super) async fn serve(stream: std::net::TcpStream, peer: SocketAddr, seat: Seat, crowded: bool) -> io::Result<()> {
+pub(super) async fn serve(stream: std::net::TcpStream, peer: SocketAddr, slot: Slot, crowded: bool) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let stream = TcpStream::from_std(stream)?;
-    let patience = seat.shared.settings.timeouts.header;
-    let tls = seat.shared.tls.load_full();
+    let limit = slot.shared.settings.timeouts.header;
+    let tls = slot.shared.tls.load_full();
     let secure = tls.is_some();
-    let activity = Activity::new(&seat.shared);
+    let activity = Activity::new(&slot.shared);
     let greet = async {
         Ok::<_, io::Error>(match tls {
             None => {
@@ -58,16 +58,16 @@ pub(super) async fn serve(stream: std::net::TcpStream, peer: SocketAddr, seat: S
         })
     };
     let (wire, begin, http2) = tokio::select! {
-        greeted = timeout(patience, greet) => greeted??,
+        greeted = timeout(limit, greet) => greeted??,
         _ = activity.told_to_go() => return Ok(()),
     };
     if http2 {
         activity.speaks_http2();
     }
-    let client = Client::new(peer.ip(), secure, seat.shared.settings.behind_proxy);
+    let client = Client::new(peer.ip(), secure, slot.shared.settings.behind_proxy);
     let io = TokioIo::new(Watched::new(wire, begin, activity.clone()));
     let crowded = AtomicBool::new(crowded);
-    let connection = Arc::new(Connection { seat, client, activity: activity.clone(), crowded });
+    let connection = Arc::new(Connection { slot, client, activity: activity.clone(), crowded });
     let served = if http2 { serve_http2(io, connection).await } else { serve_http1(io, connection).await };
     // What has changed protocol lives on, and waits for no request.
     activity.retire();
@@ -84,14 +84,14 @@ async fn serve_http1(io: TokioIo<Watched>, connection: Arc<Connection>) -> io::R
     };
     let mut builder = http1::Builder::new();
     builder.half_close(false).header_read_timeout(None).timer(TokioTimer::new());
-    let settings = &connection.seat.shared.settings;
+    let settings = &connection.slot.shared.settings;
     builder.max_buf_size(settings.header_bytes.max(8192)).max_headers(settings.header_fields);
     let serving = pin!(builder.serve_connection(io, service).with_upgrades());
     watch(serving, &connection, Stage::Closing, None, |serving| serving.graceful_shutdown()).await
 }
 
 async fn serve_http2(io: TokioIo<Watched>, connection: Arc<Connection>) -> io::Result<()> {
-    let streams = Streams::new(&connection.seat.shared);
+    let streams = Streams::new(&connection.slot.shared);
     let service = {
         let (connection, streams) = (connection.clone(), streams.clone());
         service_fn(move |request: Request<Incoming>| {
@@ -100,7 +100,7 @@ async fn serve_http2(io: TokioIo<Watched>, connection: Arc<Connection>) -> io::R
         })
     };
     let mut builder = http2::Builder::new(streams.clone());
-    let settings = &connection.seat.shared.settings;
+    let settings = &connection.slot.shared.settings;
     let header_bytes = u32::try_from(settings.header_bytes).unwrap_or(u32::MAX);
     builder.timer(TokioTimer::new()).max_concurrent_streams(settings.streams).max_header_list_size(header_bytes);
     builder.keep_alive_interval(Duration::from_secs(30)).keep_alive_timeout(Duration::from_secs(20));
@@ -120,8 +120,8 @@ async fn watch<F: Future<Output = hyper::Result<()>>>(
     streams: Option<&Streams>,
     shut_down: impl Fn(Pin<&mut F>),
 ) -> io::Result<()> {
-    let (timeouts, activity) = (&connection.seat.shared.settings.timeouts, &connection.activity);
-    let mut stage = connection.seat.shared.stage.subscribe();
+    let (timeouts, activity) = (&connection.slot.shared.settings.timeouts, &connection.activity);
+    let mut stage = connection.slot.shared.stage.subscribe();
     let shortest = timeouts.header.min(timeouts.idle).min(timeouts.stall) / 4;
     let mut look = interval(shortest.clamp(Duration::from_millis(50), Duration::from_secs(5)));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);

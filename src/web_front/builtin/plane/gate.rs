@@ -30,13 +30,13 @@ impl Gate {
     }
 
     /// Waits for room, no longer than this. `None`: the queue is full, or it took too long.
-    pub(super) async fn enter(&self, shared: &Shared, patience: Duration) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn enter(&self, shared: &Shared, limit: Duration) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = self.free.clone().try_acquire_owned() {
             return Some(permit);
         }
         shared.press();
         let _waiting = self.queue_up()?;
-        timeout(patience, self.free.clone().acquire_owned()).await.ok()?.ok()
+        timeout(limit, self.free.clone().acquire_owned()).await.ok()?.ok()
     }
 
     fn queue_up(&self) -> Option<Waiting<'_>> {

@@ -81,11 +81,11 @@ pub(in crate::web_front::builtin) fn told(limit: usize) -> usize {
 fn give(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, workers: &[Worker]) {
     let full = shared.connections.load(Ordering::SeqCst) >= shared.settings.connections;
     let crowded = full && !shared.make_room();
-    let Some((handle, seat)) = Worker::least(workers, shared) else { return };
-    let held = seat.hold();
+    let Some((handle, slot)) = Worker::least(workers, shared) else { return };
+    let held = slot.hold();
     handle.spawn(async move {
         let _held = held;
-        if let Err(error) = connection::serve(stream, peer, seat, crowded).await {
+        if let Err(error) = connection::serve(stream, peer, slot, crowded).await {
             tracing::debug!(%error, %peer, "a client connection ended");
         }
     });

@@ -22,7 +22,7 @@ use super::{
     table::Wish,
     upgrade,
     upload::RequestBody,
-    worker::Seat,
+    worker::Slot,
 };
 
 /// A page instead of an answer of the stack.
@@ -46,7 +46,7 @@ pub(super) enum Page {
 
 /// What all requests of one client connection have in common.
 pub(super) struct Connection {
-    pub(super) seat: Seat,
+    pub(super) slot: Slot,
     pub(super) client: Client,
     pub(super) activity: Arc<Activity>,
     /// Came beyond the limit of connections: as long as there is no room it gets a page, and has to go.
@@ -63,7 +63,7 @@ impl Connection {
         let busy = self.activity.begin();
         let http1 = stream.is_none();
         let probe = request.headers_mut().remove(&headers::PROBE);
-        let probe = probe.is_some_and(|secret| self.seat.shared.may_know(&secret));
+        let probe = probe.is_some_and(|secret| self.slot.shared.may_know(&secret));
         let json = wants_json(request.headers());
         let upgrade = headers::upgrade(&request);
         let to_client = upgrade.as_ref().map(|_| hyper::upgrade::on(&mut request));
@@ -93,8 +93,8 @@ impl Connection {
             }
             Err(page) => {
                 self.count(page);
-                let mut response = self.seat.shared.pages.load().answer(page, json);
-                if let (true, Some(live)) = (probe, &self.seat.shared.table.load().live) {
+                let mut response = self.slot.shared.pages.load().answer(page, json);
+                if let (true, Some(live)) = (probe, &self.slot.shared.table.load().live) {
                     response.headers_mut().insert(&headers::STACK, live.label.clone());
                 }
                 early = upload.is_some_and(|upload| !upload.is_complete());
@@ -109,7 +109,7 @@ impl Connection {
 
     /// Counts what a limit refuses.
     fn count(&self, page: Page) {
-        let shared = &self.seat.shared;
+        let shared = &self.slot.shared;
         match page {
             Page::Crowded => shared.crowded.fetch_add(1, Ordering::Relaxed),
             Page::Busy => shared.busy.fetch_add(1, Ordering::Relaxed),
@@ -118,7 +118,7 @@ impl Connection {
     }
 
     fn must_go(&self) -> bool {
-        self.is_crowded() || *self.seat.shared.stage.borrow() != Stage::Serving
+        self.is_crowded() || *self.slot.shared.stage.borrow() != Stage::Serving
     }
 
     /// Whether there is still no room. Once there is, the connection is like any other.
@@ -126,7 +126,7 @@ impl Connection {
         if !self.crowded.load(Ordering::Relaxed) {
             return false;
         }
-        let shared = &self.seat.shared;
+        let shared = &self.slot.shared;
         let full = shared.connections.load(Ordering::SeqCst) > shared.settings.connections;
         if !full {
             self.crowded.store(false, Ordering::Relaxed);
@@ -158,14 +158,14 @@ impl Connection {
 
     /// For whom a request asks by header: only when a preview is configured it may ask for anybody.
     fn named<B>(&self, request: &mut Request<B>) -> Option<Wish> {
-        let value = request.headers_mut().remove(self.seat.shared.settings.preview.header.as_ref()?)?;
+        let value = request.headers_mut().remove(self.slot.shared.settings.preview.header.as_ref()?)?;
         let candidate = value.as_bytes().eq_ignore_ascii_case(b"candidate");
         Some(if candidate { Wish::Candidate } else { Wish::Named(value) })
     }
 
     /// The same by host.
     fn by_host<B>(&self, request: &Request<B>) -> Wish {
-        if let Some(wanted) = &self.seat.shared.settings.preview.host
+        if let Some(wanted) = &self.slot.shared.settings.preview.host
             && let Some(host) = request.headers().get(header::HOST).and_then(|host| host.to_str().ok())
             && host.split(':').next().is_some_and(|host| host.eq_ignore_ascii_case(wanted))
         {

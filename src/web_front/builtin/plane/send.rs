@@ -81,7 +81,7 @@ impl Connection {
         repeatable: bool,
     ) -> Result<Answered, Page> {
         let upload = request.body().upload().cloned();
-        let (mut lost, mut again, mut tries) = (0, true, Tries::begin(self.seat.now()));
+        let (mut lost, mut again, mut tries) = (0, true, Tries::begin(self.slot.now()));
         loop {
             let open = self.pick(wish)?;
             let reached = match self.reach(&open, lost < TRUST).await? {
@@ -97,7 +97,7 @@ impl Connection {
                 && endpoint.is_old()
                 && !request.headers().contains_key(header::CONTENT_LENGTH)
             {
-                let length = upload.gather(MOST_GATHERED, self.seat.shared.settings.timeouts.stall).await?;
+                let length = upload.gather(MOST_GATHERED, self.slot.shared.settings.timeouts.stall).await?;
                 request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
                 request.headers_mut().remove(header::TRAILER);
             }
@@ -113,7 +113,7 @@ impl Connection {
             match self.answer_to(sending, upload.as_deref()).await? {
                 Ok(response) => {
                     endpoint.speaks(response.version());
-                    let lease = Lease { upstream, index, seat: self.seat.clone(), _permit: permit };
+                    let lease = Lease { upstream, index, slot: self.slot.clone(), _permit: permit };
                     return Ok(Answered { response, origin: Origin { lease, open, upload } });
                 }
                 Err(_) if upload.as_ref().is_some_and(|upload| upload.is_broken()) => {
@@ -135,10 +135,10 @@ impl Connection {
     /// mean that the count was read as zero already.
     fn pick(&self, wish: &Wish) -> Result<Open, Page> {
         loop {
-            let table = self.seat.shared.table.load();
+            let table = self.slot.shared.table.load();
             let open = Open::new(table.choose(wish)?);
             fence(Ordering::SeqCst);
-            if Arc::ptr_eq(&table, &self.seat.shared.table.load()) {
+            if Arc::ptr_eq(&table, &self.slot.shared.table.load()) {
                 return Ok(open);
             }
         }
@@ -146,19 +146,19 @@ impl Connection {
 
     /// A connection from the pool if that is trusted, or a new one.
     async fn reach(&self, open: &Open, trust: bool) -> Result<Result<Reached, Unreached>, Page> {
-        let (seat, stack) = (&self.seat, open.stack());
-        let settings = &seat.shared.settings;
-        let permit = stack.gate.enter(&seat.shared, settings.timeouts.queue).await.ok_or(Page::Busy)?;
-        let now = seat.now();
-        let Some((index, endpoint)) = stack.next(seat.worker, now) else { return Ok(Err(Unreached::Refused)) };
-        if trust && let Some(upstream) = endpoint.pool(seat.worker).take(now) {
+        let (slot, stack) = (&self.slot, open.stack());
+        let settings = &slot.shared.settings;
+        let permit = stack.gate.enter(&slot.shared, settings.timeouts.queue).await.ok_or(Page::Busy)?;
+        let now = slot.now();
+        let Some((index, endpoint)) = stack.next(slot.worker, now) else { return Ok(Err(Unreached::Refused)) };
+        if trust && let Some(upstream) = endpoint.pool(slot.worker).take(now) {
             return Ok(Ok(Reached { upstream, index, reused: true, permit }));
         }
-        match timeout(settings.timeouts.connect, dial(endpoint.endpoint.address, &seat.shared)).await {
+        match timeout(settings.timeouts.connect, dial(endpoint.endpoint.address, &slot.shared)).await {
             Ok(Ok(upstream)) => Ok(Ok(Reached { upstream, index, reused: false, permit })),
             Ok(Err(error)) if is_shortage(&error) => {
                 tracing::debug!(%error, "no connection to a stack; closing idle ones");
-                seat.shared.table.load().clear_pools();
+                slot.shared.table.load().clear_pools();
                 Ok(Err(Unreached::Scarce))
             }
             _ => {
@@ -179,26 +179,26 @@ impl Connection {
             Unreached::Refused => Page::Unreachable,
             Unreached::Scarce => Page::Busy,
         };
-        if self.seat.now().saturating_sub(tries.since) >= COMEBACK {
+        if self.slot.now().saturating_sub(tries.since) >= COMEBACK {
             return Err(page);
         }
         tries.failed = 0;
         tries.rounds += 1;
-        pause(tries.rounds, self.seat.jitter()).await;
+        pause(tries.rounds, self.slot.jitter()).await;
         Ok(())
     }
 
     /// Waits for the answer. Its clock begins when the request is complete; until then it must move.
     async fn answer_to(&self, sending: impl Future<Output = Sent>, upload: Option<&Upload>) -> Result<Sent, Page> {
-        let timeouts = &self.seat.shared.settings.timeouts;
+        let timeouts = &self.slot.shared.settings.timeouts;
         let mut sending = pin!(sending);
-        let mut patience = if upload.is_some() { timeouts.response.min(timeouts.stall) } else { timeouts.response };
+        let mut limit = if upload.is_some() { timeouts.response.min(timeouts.stall) } else { timeouts.response };
         loop {
-            if let Ok(sent) = timeout(patience, &mut sending).await {
+            if let Ok(sent) = timeout(limit, &mut sending).await {
                 return Ok(sent);
             }
             let Some(upload) = upload else { return Err(Page::Timeout) };
-            patience = upload.outlook(timeouts).map_err(|late| match late {
+            limit = upload.outlook(timeouts).map_err(|late| match late {
                 Late::Client => Page::Stalled,
                 Late::Stack => Page::Timeout,
             })?;

@@ -16,9 +16,9 @@ use super::{body::Origin, worker::detach};
 pub(super) fn join(client: Option<OnUpgrade>, response: &mut Response<Incoming>, origin: Origin) {
     let stack = hyper::upgrade::on(response);
     let Some(client) = client else { return };
-    let held = origin.lease.seat.hold();
+    let held = origin.lease.slot.hold();
     // The connection to the stack was counted until here. With none left it goes on all the same: it is open already.
-    let onward = origin.lease.seat.shared.stack_connections.take().ok();
+    let onward = origin.lease.slot.shared.stack_connections.take().ok();
     detach(async move {
         let _counted = (origin, held, onward);
         // Whoever hangs up, the other one is hung up on: there is nobody left to tell an error.

@@ -59,10 +59,10 @@ impl Worker {
     }
 
     /// The place with the fewest connections.
-    pub(super) fn least(workers: &[Worker], shared: &Arc<Shared>) -> Option<(Handle, Seat)> {
+    pub(super) fn least(workers: &[Worker], shared: &Arc<Shared>) -> Option<(Handle, Slot)> {
         let (index, worker) = workers.iter().enumerate().min_by_key(|(_, w)| w.load.load(Ordering::Relaxed))?;
-        let seat = Seat { worker: index, shared: shared.clone(), load: worker.load.clone() };
-        Some((worker.handle.clone(), seat))
+        let slot = Slot { worker: index, shared: shared.clone(), load: worker.load.clone() };
+        Some((worker.handle.clone(), slot))
     }
 }
 
@@ -79,13 +79,13 @@ async fn keep_time(shared: Option<Arc<Shared>>) {
 
 /// Where a connection is served.
 #[derive(Clone)]
-pub(super) struct Seat {
+pub(super) struct Slot {
     pub(super) worker: usize,
     pub(super) shared: Arc<Shared>,
     load: Arc<AtomicUsize>,
 }
 
-impl Seat {
+impl Slot {
     pub(super) fn now(&self) -> u32 {
         self.shared.now()
     }
@@ -105,7 +105,7 @@ impl Seat {
 }
 
 /// A connection that counts.
-pub(super) struct Held(Seat);
+pub(super) struct Held(Slot);
 
 impl Drop for Held {
     fn drop(&mut self) {

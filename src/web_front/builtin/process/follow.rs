@@ -22,7 +22,7 @@ pub(super) async fn until_drained(
     mut link: BufReader<UnixStream>,
     mut stop: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(), FrontError> {
-    let patience = front.settings.timeouts.hand_over;
+    let limit = front.settings.timeouts.hand_over;
     let drained = async {
         let mut look = interval(LOOK);
         loop {
@@ -46,7 +46,7 @@ pub(super) async fn until_drained(
             }
         }
     };
-    match timeout(patience, drained).await {
+    match timeout(limit, drained).await {
         Ok(Err(died)) => Err(died),
         Ok(Ok(())) | Err(_) => front.farewell().await,
     }

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// A front whose disk is as `sync` says.
 async fn front(folder: &Path, sync: Sync) -> Front {
@@ -45,12 +45,12 @@ async fn during(front: Front, story: impl Future<Output = ()>) -> Result<(), Fro
 
 async fn cut_over(folder: &Path, generation: u64) {
     let route = Route { generation: Generation(generation), target: None };
-    let answer = ask(folder, &Order::CutOver { route }, PATIENCE).await.unwrap();
+    let answer = ask(folder, &Order::CutOver { route }, ANSWER_LIMIT).await.unwrap();
     assert!(matches!(answer, Answer::CutOver { result: CutOver::Applied }), "{answer:?}");
 }
 
 async fn seen(folder: &Path) -> Result<u64, String> {
-    match ask(folder, &Order::Observe, PATIENCE).await.unwrap() {
+    match ask(folder, &Order::Observe, ANSWER_LIMIT).await.unwrap() {
         Answer::Seen(seen) => Ok(seen.front.map_or(0, |front| front.route.generation.0)),
         Answer::Unavailable { why } => Err(why),
         other => panic!("{other:?}"),
@@ -72,10 +72,10 @@ async fn a_cutover_is_acknowledged_at_once_and_seen_when_it_is_on_the_disk() {
     let story = async {
         cut_over(path, 1).await;
         let mut look = std::pin::pin!(seen(path));
-        let mut maintain = std::pin::pin!(ask(path, &Order::Maintenance { on: true }, PATIENCE));
+        let mut maintain = std::pin::pin!(ask(path, &Order::Maintenance { on: true }, ANSWER_LIMIT));
         assert!(timeout(Duration::from_millis(100), &mut look).await.is_err(), "seen before it was on the disk");
         assert!(timeout(Duration::from_millis(100), &mut maintain).await.is_err(), "nobody repeats this order");
-        let greeted = ask(path, &Order::Greet, PATIENCE).await;
+        let greeted = ask(path, &Order::Greet, ANSWER_LIMIT).await;
         assert!(matches!(greeted, Ok(Answer::Seen(_))), "whether it runs is no question to the disk");
         cut_over(path, 2).await;
         DISK_ANSWERS.store(true, SeqCst);

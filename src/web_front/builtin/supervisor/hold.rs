@@ -15,7 +15,7 @@ use rustix::{
 };
 use tokio::{io::BufReader, net::UnixStream, time::timeout};
 
-use super::PATIENCE;
+use super::ANSWER_LIMIT;
 use crate::web_front::builtin::{
     control::{Answer, CONTROL, Kept, Order, connect, send},
     handoff,
@@ -36,7 +36,7 @@ pub(super) async fn attach(folder: &Path) -> io::Result<Option<Attached>> {
         send(&mut link, &Order::Keep).await?;
         handoff::take(&mut link).await
     };
-    match timeout(PATIENCE, talk).await {
+    match timeout(ANSWER_LIMIT, talk).await {
         Ok(Ok((Answer::Kept(kept), sockets))) if kept.listen.len() == sockets.len() => Ok(Some((link, kept, sockets))),
         Ok(Ok(_)) => Err(io::Error::other("it gives no sockets: it is of another version")),
         // It ended in that moment.

@@ -36,7 +36,7 @@ const ENDS: usize = 16;
 /// How long an end of the front is told.
 const TOLD: Millis = Millis(86_400_000);
 /// For an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a supervisor is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +147,7 @@ async fn watch(folder: &Path) -> io::Result<Link> {
         let line = lines.next_line().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
         Ok(Link { lines, status: serde_json::from_str(&line)?, _open: open })
     };
-    timeout(PATIENCE, talk).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(ANSWER_LIMIT, talk).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// The supervisor of this folder, if it is right for it; else it is told to leave the front to another one.
@@ -190,7 +190,7 @@ pub async fn end(folder: &Path) -> io::Result<()> {
                 send(&mut front, &Order::Greet).await?;
                 receive::<Answer>(&mut front).await
             };
-            match timeout(PATIENCE, asked).await {
+            match timeout(ANSWER_LIMIT, asked).await {
                 Ok(Ok(Some(Answer::Seen(seen)))) => hold::signal(seen.pid, Signal::TERM),
                 Ok(Ok(Some(_))) => Err(io::Error::other("the front does not say which process it is")),
                 Ok(Ok(None)) => Ok(()),
@@ -220,5 +220,5 @@ async fn tell(folder: &Path, ask: Ask) -> io::Result<()> {
             None => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     };
-    timeout(PATIENCE, talk).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(ANSWER_LIMIT, talk).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use super::{
-    Ask, ENDS, End, PATIENCE, SOCKET, Status, gone,
+    ANSWER_LIMIT, Ask, ENDS, End, SOCKET, Status, gone,
     hold::{attach, give, holder_of, is_front_of, signal},
     pulse::{self, Doing, Pulse},
 };
@@ -227,7 +227,7 @@ impl Supervisor {
                     let _ = tell.send(said);
                     if over {
                         // The answer leaves before the process ends. An error is how its task says so.
-                        let _ = timeout(PATIENCE, answered).await;
+                        let _ = timeout(ANSWER_LIMIT, answered).await;
                         return;
                     }
                 }

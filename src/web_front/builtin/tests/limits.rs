@@ -20,7 +20,7 @@ async fn a_client_that_drips_its_header_is_cut_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_outlives_the_patience_for_headers_but_not_its_own() {
+async fn an_idle_connection_outlives_the_limit_for_headers_but_not_its_own() {
     let blue = Server::start("blue").await;
     let front = Front::start("[timeouts]\nheader = '200ms'\nidle = '800ms'").await;
     front.live(1, 1, &[blue.address]).await;

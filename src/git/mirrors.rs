@@ -1,5 +1,5 @@
-//! The mirrors of a controller, and what is asked of them. Must not make anybody wait for the network who did not ask
-//! for it: only `fetch` uses it, one at a time for each repository.
+//! The mirrors of a controller: single-flight fetches, and reads. Must not use the network except in `fetch`, once at a time for
+//! each repository.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -34,19 +34,19 @@ struct All {
     folder: PathBuf,
     limits: Limits,
     ssh: Vec<String>,
-    /// By server: one that hangs or drips takes no turn from those of another.
+    /// The fetches at once of each server, so that a slow one does not hold up the others.
     lanes: Mutex<HashMap<String, Arc<Semaphore>>>,
     known: Mutex<HashMap<String, Arc<Shared>>>,
 }
 
 struct Shared {
     place: PathBuf,
-    /// How the newest fetch went; none while it runs, and closed without a word if it was given up before it began.
-    flight: Mutex<Option<watch::Receiver<Landing>>>,
+    /// The outcome of the newest fetch; `None` while it runs. The channel is closed if the fetch was dropped before it began.
+    newest: Mutex<Option<watch::Receiver<Outcome>>>,
     damaged: AtomicBool,
 }
 
-type Landing = Option<Result<(), Error>>;
+type Outcome = Option<Result<(), Error>>;
 
 impl Mirrors {
     /// Those in `state/git`. Nothing is read or made until it is asked for.
@@ -66,7 +66,7 @@ impl Mirrors {
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = known.entry(remote.identity()).or_insert_with_key(|identity| {
             let place = self.0.folder.join(&hex::encode(Sha256::digest(identity))[..32]);
-            Arc::new(Shared { place, flight: Mutex::default(), damaged: AtomicBool::new(false) })
+            Arc::new(Shared { place, newest: Mutex::default(), damaged: AtomicBool::new(false) })
         });
         Mirror { all: self.0.clone(), shared: shared.clone(), remote: remote.clone() }
     }
@@ -105,10 +105,10 @@ pub struct Mirror {
 }
 
 enum Turn {
-    /// To fetch, and to tell it.
-    Mine(watch::Sender<Landing>),
-    /// To wait for the one that runs.
-    Join(watch::Receiver<Landing>),
+    /// This caller fetches, and tells the others how it ended.
+    Mine(watch::Sender<Outcome>),
+    /// Another caller fetches; wait for its outcome.
+    Join(watch::Receiver<Outcome>),
 }
 
 impl Mirror {
@@ -135,11 +135,11 @@ impl Mirror {
                 return Ok(());
             }
             match self.turn() {
-                Turn::Mine(tell) => return self.fly(wanted, tell).await,
-                Turn::Join(mut landing) => {
-                    let landed = landing.wait_for(Option::is_some).await.map(|landed| landed.clone());
+                Turn::Mine(tell) => return self.run(wanted, tell).await,
+                Turn::Join(mut outcome) => {
+                    let ended = outcome.wait_for(Option::is_some).await.map(|ended| ended.clone());
                     // What the host or its network did would be the same again; what it said to others need not be.
-                    if let Ok(Some(Err(error @ (Error::Unreachable { .. } | Error::TimedOut { .. })))) = landed {
+                    if let Ok(Some(Err(error @ (Error::Unreachable { .. } | Error::TimedOut { .. })))) = ended {
                         return Err(error);
                     }
                 }
@@ -147,12 +147,10 @@ impl Mirror {
         }
     }
 
-    /// The text at `path` in a commit, as far as the mirror has it: none means that the commit has to be fetched first.
-    /// Never uses the network.
+    /// Returns the text at `path` in a commit; `None`: the commit has to be fetched first. Never uses the network.
     ///
     /// # Errors
-    /// When the commit is there and the text cannot be had, or `path` or `commit` are none; with [`Error::Damaged`]
-    /// fetching helps.
+    /// The text cannot be read, or `path` or `commit` is not valid; with [`Error::Damaged`] fetching helps.
     pub async fn file_at(&self, commit: &str, path: &str, limit: usize) -> Result<Option<String>, FileError> {
         let name = CommitName::parse(commit)?;
         if !self.shared.place.exists() {
@@ -209,20 +207,20 @@ impl Mirror {
     }
 
     fn turn(&self) -> Turn {
-        let mut flight = self.shared.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = self.shared.newest.lock().unwrap_or_else(PoisonError::into_inner);
         // A fetch that has finished, or whose caller was dropped, does not block a new one.
-        let running = flight.as_ref().filter(|landing| landing.borrow().is_none() && landing.has_changed().is_ok());
-        if let Some(landing) = running {
-            return Turn::Join(landing.clone());
+        let running = newest.as_ref().filter(|outcome| outcome.borrow().is_none() && outcome.has_changed().is_ok());
+        if let Some(outcome) = running {
+            return Turn::Join(outcome.clone());
         }
-        let (tell, landing) = watch::channel(None);
-        *flight = Some(landing);
+        let (tell, outcome) = watch::channel(None);
+        *newest = Some(outcome);
         Turn::Mine(tell)
     }
 
-    async fn fly(&self, wanted: Wanted, tell: watch::Sender<Landing>) -> Result<(), Error> {
+    async fn run(&self, wanted: Wanted, tell: watch::Sender<Outcome>) -> Result<(), Error> {
         let lane = self.lanes().acquire_owned().await.map_err(|_| Error::Interrupted)?;
-        let mut landing = tell.subscribe();
+        let mut outcome = tell.subscribe();
         let (shared, limits, ssh) = (self.shared.clone(), self.all.limits, self.all.ssh.clone());
         let (place, remote, anew) = (shared.place.clone(), self.remote.clone(), shared.damaged.load(Ordering::Relaxed));
         let job = Job { place, remote, wanted, limits, ssh, anew };
@@ -240,7 +238,7 @@ impl Mirror {
             tell.send_replace(Some(outcome));
         };
         std::thread::Builder::new().name("git".to_owned()).spawn(run).map_err(|_| Error::Interrupted)?;
-        let landed = landing.wait_for(Option::is_some).await.map(|landed| landed.clone());
-        landed.ok().flatten().unwrap_or(Err(Error::Interrupted))
+        let ended = outcome.wait_for(Option::is_some).await.map(|ended| ended.clone());
+        ended.ok().flatten().unwrap_or(Err(Error::Interrupted))
     }
 }
