@@ -454,24 +454,6 @@ fn production_code_never_gives_up() {
 }
 
 #[test]
-fn a_doc_comment_is_more_than_one_word() {
-    let mut hits = Vec::new();
-    for source in sources() {
-        let lines: Vec<&str> = source.text.lines().map(str::trim_start).collect();
-        for (nth, line) in lines.iter().enumerate() {
-            let Some(said) = line.strip_prefix("/// ").or_else(|| line.strip_prefix("//! ")) else { continue };
-            // The last line of a longer one may be a word.
-            let goes_on = nth > 0 && (lines[nth - 1].starts_with("///") || lines[nth - 1].starts_with("//!"));
-            // A name in code is more than a word.
-            if !goes_on && said.ends_with('.') && !said.contains([' ', '`']) {
-                hits.push(format!("{}:{}: {line}", source.path, nth + 1));
-            }
-        }
-    }
-    assert_none("a doc comment is a riddle", &hits);
-}
-
-#[test]
 fn the_machine_names_every_case() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/machine/mod.rs");
     let text = fs::read_to_string(root).expect("it is there");

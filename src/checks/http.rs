@@ -24,7 +24,7 @@ pub struct HttpCheck {
     /// `GET` unless said otherwise; `HEAD`, `OPTIONS` or `POST`, without a body.
     #[serde(default)]
     pub method: Verb,
-    /// Which statuses pass.
+    /// The statuses that pass.
     #[serde(default)]
     pub status: StatusSet,
     /// What the body must contain.

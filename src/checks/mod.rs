@@ -28,7 +28,7 @@ pub use watch::{Probe, Watch};
 pub struct Checks {
     /// All of them must pass, at every endpoint. With none, a stack that is up counts as well.
     pub list: Vec<Check>,
-    /// So many times parts of a candidate may end by themselves, and be started again, before that counts as failing.
+    /// How often parts of a candidate may end by themselves, and be started again, before that counts as failing.
     #[serde(skip)]
     pub restarts_allowed: u64,
 }
@@ -64,7 +64,7 @@ pub enum Kind {
     Command(CommandCheck),
 }
 
-/// So many answers in a row within a time: the first requests of a cold application are not the users'.
+/// Requires a number of answers in a row within a time, so that the first requests of a cold application are not those of users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WarmUp {
@@ -150,7 +150,7 @@ impl Check {
     }
 }
 
-/// Whose health is asked for.
+/// The stack whose health is asked for.
 #[derive(Debug, Clone)]
 pub struct Subject {
     /// The stack.

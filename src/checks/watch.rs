@@ -157,7 +157,7 @@ impl Point {
         }
     }
 
-    /// So many answers show whether it flaps: enough for either verdict to have come about.
+    /// Returns how many answers show whether it flaps: enough for either verdict to have come about.
     fn window(check: &Check) -> usize {
         usize::try_from(check.passes.saturating_add(check.fails).saturating_add(1)).unwrap_or(usize::MAX)
     }

@@ -101,7 +101,7 @@ fn stack(value: &Value) -> Option<String> {
     Some(line)
 }
 
-/// Who else repoints the front, and how often.
+/// Says how often others repointed the front.
 fn straying(value: &Value) -> String {
     let shown = value["shown"].as_str().filter(|shown| !shown.is_empty());
     let shown = shown.map(|shown| format!(", at last to {shown}")).unwrap_or_default();

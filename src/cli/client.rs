@@ -173,7 +173,7 @@ fn plain(builder: ClientBuilder) -> anyhow::Result<ClientBuilder> {
     Ok(builder.tls_backend_preconfigured(config))
 }
 
-/// Who asks, for the history: the name that the session has, else the number that the system knows.
+/// Returns who asks, for the history: the name of the session, else the number of the user.
 pub(super) fn user() -> String {
     let named = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
     let named = named

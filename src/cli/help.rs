@@ -45,7 +45,7 @@ Go back to the previous release:
     ),
 ];
 
-/// Of `down`.
+/// The help of `down`.
 pub(super) const DOWN: &str = "\
 Stop the controller first: as long as it runs it starts again what is ended. Open requests may finish, and each
 application has the grace period of its definition. Stacks of a cloud, and fronts that Pointsman does not run,

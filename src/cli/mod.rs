@@ -221,7 +221,7 @@ client! {
     History { #[command(flatten)] request: status::History, },
     /// Show what the instances of a stack write
     ///
-    /// Of the live stack unless another one is named. Values of the pipeline's secrets are taken out.
+    /// Show the output of the live stack, or of the one that is named. Values of the pipeline's secrets are taken out.
     #[command(after_long_help = help::LOGS)]
     Logs { #[command(flatten)] request: logs::Logs, },
 }

@@ -42,7 +42,7 @@ pub(super) enum Told {
     Offline,
     Good(Vec<String>),
     Refused(String),
-    /// Nobody could be asked.
+    /// The driver could not ask.
     Unasked(String),
 }
 

@@ -29,7 +29,7 @@ const HEAD: usize = 37;
 
 /// The record of a rollback whose stack had to be stood up anew, by a deployment of its own.
 const WENT_COLD: &str = "rollback_went_cold";
-/// The record of the request for one.
+/// The record that a deployment was asked for.
 const ASKED: &str = "rollback_requested";
 /// The code of a deployment that was rolled back.
 const ROLLED_BACK: u8 = 3;
@@ -66,7 +66,7 @@ pub fn exit_code(state: &str) -> Option<u8> {
 }
 
 impl<'a> Rail<'a> {
-    /// Of the deployment `pipeline/environment/number`, from the last record of one of the kinds `begin`.
+    /// Follows the deployment `pipeline/environment/number`, from the last record of one of the kinds `begin`.
     pub fn new(connection: &'a Connection, as_json: bool, deployment: &str, begin: &[&str]) -> anyhow::Result<Self> {
         let unreadable = || {
             anyhow::anyhow!(

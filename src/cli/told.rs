@@ -70,7 +70,7 @@ pub struct Deployment {
     pub state: String,
     /// It changes no more by itself.
     pub r#final: bool,
-    /// Why it ended.
+    /// The reason why it ended.
     #[expect(dead_code, reason = "an answer without it is none")]
     #[serde(deserialize_with = "nullable")]
     pub reason: Option<String>,
@@ -127,7 +127,7 @@ pub struct Changes {
     /// The release that would come.
     #[serde(deserialize_with = "nullable")]
     pub to: Option<Numbered>,
-    /// Why not, or what is to be known about it.
+    /// The reason why not, or a note about it.
     #[serde(deserialize_with = "nullable")]
     #[expect(dead_code, reason = "an answer without it is none")]
     pub why: Option<String>,

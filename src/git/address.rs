@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use reqwest::Url;
 
-/// Why a text is no address of a repository. What was not understood is not repeated: a token may stand in it.
+/// An error of reading the address of a repository. What was not understood is not repeated: it may hold a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
     /// Nothing that is known.
@@ -35,7 +35,7 @@ pub enum BadAddress {
 pub(super) enum Address {
     /// http or https, without user, query and fragment.
     Http(Url),
-    /// By the ssh program.
+    /// A host that is reached by the ssh program.
     Ssh(SshAddress),
     /// On this host.
     Local(PathBuf),
@@ -46,14 +46,14 @@ pub(super) struct SshAddress {
     pub user: Option<String>,
     pub host: String,
     pub port: Option<u16>,
-    /// As the other side is to see it.
+    /// The path as the other side sees it.
     pub path: String,
 }
 
 /// Whether a repository can be asked at an address, without asking. `credentials`: a user or a password is said beside it.
 ///
 /// # Errors
-/// Why not.
+/// Says why the address cannot be used.
 pub fn check(text: &str, credentials: bool) -> Result<(), BadAddress> {
     Address::beside(text, credentials).map(drop)
 }
@@ -91,7 +91,7 @@ impl Address {
         }
     }
 
-    /// As the git program takes it. A path on another host that does not begin at its root is below the home of the user there.
+    /// Returns the address as the git program takes it. A path on another host that does not begin at its root is below the home of the user there.
     pub fn for_git(&self) -> String {
         match self {
             Self::Ssh(SshAddress { user, host, port: None, path }) if !path.starts_with(['/', '~']) => {
@@ -103,7 +103,7 @@ impl Address {
         }
     }
 
-    /// Who answers there; nothing for this host itself.
+    /// Returns the server that answers there; empty for this host itself.
     pub fn server(&self) -> String {
         let port = |port: Option<u16>| port.map(|port| format!(":{port}")).unwrap_or_default();
         match self {

@@ -42,7 +42,7 @@ pub struct Changes {
     pub at_least: bool,
 }
 
-/// None when the mirror does not have one of the two.
+/// Returns `None` when the mirror does not have one of the two.
 pub(super) async fn between(
     mirror: &Path,
     old: &CommitName,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{CommitName, Error, name::Found, program};
 use crate::text::excerpt;
 
-/// Why a file cannot be read from a repository. Says what to do.
+/// An error of reading a file from a repository. Says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
     /// No path in a repository.
@@ -53,7 +53,7 @@ pub enum FileError {
     Git(#[from] Error),
 }
 
-/// None when the mirror has no such commit.
+/// Returns `None` when the mirror has no such commit.
 pub(super) async fn read(
     mirror: &Path,
     name: &CommitName,

@@ -124,7 +124,7 @@ impl Mirror {
     /// Sees to it that the commit and all that led to it are known, without their files, as [`Mirror::fetch`] does.
     ///
     /// # Errors
-    /// As of [`Mirror::fetch`].
+    /// As [`Mirror::fetch`].
     pub async fn fetch_history(&self, commit: &str) -> Result<(), Error> {
         self.bring(Wanted::History(CommitName::parse(commit)?)).await
     }

@@ -65,7 +65,7 @@ impl Remote {
         Ok(Self { address, user, password })
     }
 
-    /// Who asks where, in words that no other remote has: what was fetched belongs to these.
+    /// Returns what identifies address and credentials: what was fetched belongs to these.
     fn identity(&self) -> String {
         let place = self.password.as_ref().map(|password| &password.place);
         format!("{:?}", (self.address.to_string(), &self.user, place))
@@ -100,7 +100,7 @@ impl Default for Limits {
     }
 }
 
-/// Why a commit cannot be had. Never holds a secret; foreign text in it is short and harmless.
+/// An error of fetching or finding a commit. Never holds a secret; foreign text in it is short and harmless.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// What was given is no commit's id.
@@ -109,10 +109,10 @@ pub enum Error {
     /// Several objects begin like this.
     #[error("several objects begin with {0}: give the whole id of the commit")]
     Ambiguous(String),
-    /// Nobody is there.
+    /// The server cannot be reached.
     #[error("{place} cannot be reached: {why}")]
     Unreachable {
-        /// Which repository.
+        /// The repository.
         place: String,
         /// What the network said.
         why: String,
@@ -120,7 +120,7 @@ pub enum Error {
     /// Wrong or missing credentials.
     #[error("{place} refused access ({why}): check user and password of the source, or the key for ssh")]
     Refused {
-        /// Which repository.
+        /// The repository.
         place: String,
         /// What it answered.
         why: String,
@@ -136,13 +136,13 @@ pub enum Error {
     NoCommit {
         /// The one wanted.
         commit: String,
-        /// Which repository.
+        /// The repository.
         place: String,
     },
     /// A limit was reached.
     #[error("{place} {what} within {}", format_duration(Millis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))))]
     TimedOut {
-        /// Which repository.
+        /// The repository.
         place: String,
         /// What it did not do.
         what: &'static str,
@@ -155,7 +155,7 @@ pub enum Error {
          with .git at its end"
     )]
     Moved {
-        /// Which repository.
+        /// The repository.
         place: String,
         /// What it answered.
         why: String,
@@ -166,7 +166,7 @@ pub enum Error {
     /// It speaks, but not so that anything could be made of it.
     #[error("what {place} sent cannot be used: {why}")]
     Broken {
-        /// Which repository.
+        /// The repository.
         place: String,
         /// What is wrong with it.
         why: String,
@@ -174,7 +174,7 @@ pub enum Error {
     /// It sends without end.
     #[error("{place} sent more than {} MB: that is not fetched", limit >> 20)]
     TooLarge {
-        /// Which repository.
+        /// The repository.
         place: String,
         /// In bytes.
         limit: u64,
@@ -185,7 +185,7 @@ pub enum Error {
     /// The host's own disk.
     #[error("the mirror {folder} cannot be written: {why}")]
     Disk {
-        /// Of the mirror.
+        /// The folder of the mirror.
         folder: String,
         /// What the system said.
         why: String,
@@ -193,7 +193,7 @@ pub enum Error {
     /// The mirror cannot be read.
     #[error("the mirror {folder} is damaged ({why}): the next fetch makes it again")]
     Damaged {
-        /// Of the mirror.
+        /// The folder of the mirror.
         folder: String,
         /// What git said.
         why: String,

@@ -75,7 +75,7 @@ pub struct HttpCall {
     pub headers: BTreeMap<String, String>,
     /// What is sent; the facts as JSON when it is `None` and the method has a body.
     pub body: Option<String>,
-    /// Which answers are good.
+    /// The statuses that count as success.
     pub status: StatusSet,
 }
 
@@ -122,7 +122,7 @@ impl Call {
     }
 }
 
-/// Why a program that is named with a folder cannot be run as things are. One without is looked for when it runs.
+/// Says why a program that is named with a folder cannot be run. One without a folder is looked for when it runs.
 pub fn not_runnable(program: &str, folder: &Path) -> Option<String> {
     let path = folder.join(program);
     let shown = path.display();

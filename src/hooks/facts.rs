@@ -26,7 +26,7 @@ pub struct Facts {
     pub artifact: String,
     /// The commit it was built from.
     pub commit: String,
-    /// Why the deployment was asked for: `build`, `rule`, `person` or `rollback`.
+    /// What asked for the deployment: `build`, `rule`, `person` or `rollback`.
     pub trigger: String,
     /// The deployment's stack.
     pub stack: String,
@@ -46,12 +46,12 @@ pub struct Facts {
     pub standby_endpoints: Vec<SocketAddr>,
     /// What people call its release.
     pub standby_version: String,
-    /// Why the deployment ended badly.
+    /// The reason why the deployment failed.
     pub reason: String,
 }
 
 impl Facts {
-    /// As variables of an environment.
+    /// Returns the facts as environment variables.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let list = |all: &[SocketAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         // A release may be called anything that fits into a build's announcement, but not into an environment.

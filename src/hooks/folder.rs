@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Why it failed, if it did.
+    /// The reason, if it failed.
     pub failed: Option<String>,
     /// The end of its output, without secrets.
     pub said: String,
@@ -26,7 +26,7 @@ pub struct Outcome {
 pub(super) enum Found {
     /// It was not begun.
     Absent,
-    /// Somebody has the lock: its process, or what that has left behind.
+    /// The lock is held: by its process, or by what that has left behind.
     Running,
     /// It was begun, nobody has the lock, and nothing came of it.
     Interrupted,
@@ -110,7 +110,7 @@ impl Folder {
         self.put("outcome.json", &serde_json::to_vec(outcome).map_err(io::Error::other)?)
     }
 
-    /// Nobody waits for it any more. That it was cleared away is as good.
+    /// Marks the run as abandoned. A run that was cleared away is as good.
     pub(super) fn give_up(&self) -> io::Result<()> {
         if self.is_given_up() || !self.0.is_dir() { Ok(()) } else { self.put("unwanted", b"") }
     }

@@ -23,7 +23,7 @@ const SHORTEST_LINE: usize = 8;
 pub struct Redactor(Vec<SecretString>);
 
 impl Redactor {
-    /// Of these values.
+    /// Makes one that takes these values out.
     pub fn of<'a>(values: impl IntoIterator<Item = &'a SecretString>) -> Self {
         let mut all: Vec<String> = values.into_iter().flat_map(|value| forms(value.expose_secret())).collect();
         all.sort_by_key(|form| std::cmp::Reverse(form.len()));
@@ -107,7 +107,7 @@ fn forms(value: &str) -> Vec<String> {
     texts.flat_map(written).collect()
 }
 
-/// As it stands in an address.
+/// Returns the text as it stands in an address.
 fn percent(text: &str) -> String {
     let one = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),

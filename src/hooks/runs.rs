@@ -71,7 +71,7 @@ fn failed(why: &str) -> State {
     State::Done(Outcome { failed: Some(why.to_owned()), said: String::new() })
 }
 
-/// Why a run did not begin. It may be tried again.
+/// An error of beginning a run. It may be tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing begins beside what is still being ended.
@@ -88,7 +88,7 @@ pub enum Error {
 /// What is known of a run without a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// Or about to begin.
+    /// It runs, or is about to begin.
     Running,
     /// Told to end, for so long.
     Ending(Stopwatch),
@@ -158,7 +158,7 @@ impl Runs {
     /// Begins a run, unless it was begun before. Comes back when that is certain. `wanted`: the runs that may go on beside it.
     ///
     /// # Errors
-    /// Why it did not begin.
+    /// The run did not begin.
     pub async fn begin(&self, run: &Run, wanted: &[Run], order: &Order<'_>) -> Result<(), Error> {
         let folder = self.enter(run, wanted)?;
         let said = self.start(&folder, order).await.map_err(Error::Start)?;

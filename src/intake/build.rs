@@ -30,7 +30,7 @@ pub struct Build {
     pub link: Option<Arc<str>>,
 }
 
-/// Which field of a build cannot be taken, and why.
+/// A field of a build that cannot be accepted, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {why}")]
 pub struct BadField {

@@ -30,7 +30,7 @@ pub(super) struct Facts {
     /// The version when neither the sender nor the pipeline says one.
     pub otherwise: Option<Arc<str>>,
     pub artifact: Option<Arc<str>>,
-    /// Why there is no artifact, where there is more to say than that it is missing.
+    /// The reason why there is no artifact, where more can be said than that it is missing.
     pub no_artifact: Option<String>,
     pub commit: Option<Arc<str>>,
     pub branch: Option<Arc<str>>,
@@ -125,7 +125,7 @@ impl Facts {
         self.bad.extend(bad);
     }
 
-    /// Why it does not count.
+    /// Says why a build does not count; `None`: it does.
     fn ignored(&self, webhook: &Webhook) -> Option<String> {
         let only = |what: &str, wanted: &[String], said: [Option<&Arc<str>>; 2]| {
             // Jenkins encodes the branch in a job's name, `shop/feature%2Fx`; both ways to write it are meant.

@@ -7,7 +7,7 @@ use crate::{
     secrets::source::{Unread, read},
 };
 
-/// Why a key cannot be had. Names its place, never its value.
+/// An error of reading a key. Names its place, never its value.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The secret cannot be read.

@@ -45,7 +45,7 @@ pub enum Announcement {
 /// A build and who announced it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
-    /// As it stands in the journal: `webhook:` and the name of the sender.
+    /// The author of the record: `webhook:` and the name of the sender.
     pub by: &'static str,
     /// What was built.
     pub build: Build,
@@ -53,7 +53,7 @@ pub struct Announced {
     pub name: Option<String>,
 }
 
-/// Why an announcement cannot be taken. Says nothing of the body but names and places.
+/// An error of reading an announcement. Repeats nothing of the body but names and places.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It is not a JSON object.
@@ -65,7 +65,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// As HTTP says it: 400 for what cannot be read, 422 for what can be read and not be used.
+    /// Returns the HTTP status: 400 for what cannot be read, 422 for what can be read but not be used.
     pub fn status(&self) -> u16 {
         match self {
             Self::Syntax(_) => 400,

@@ -43,7 +43,7 @@ const OF_THE_BODY: [(&str, &str, &str); 4] = [
     ("x-hub-signature", HUB, "sha256="),
 ];
 
-/// Why a webhook is not believed. Says no more than which header is missing, wrong or late.
+/// An error of checking a signature. Says no more than which header is missing, wrong or late.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It carries no proof.
@@ -197,7 +197,7 @@ fn shown(headers: &HeaderMap) -> Result<Vec<u8>, Error> {
     Ok(pair[colon + 1..].to_vec())
 }
 
-/// By digests, so that not even the length of a key shows in the time it takes.
+/// Compares digests, so that not even the length of a key shows in the time it takes.
 fn is_key(keys: &Keys, given: &[u8]) -> bool {
     let given = Sha256::digest(given);
     keys.iter().fold(false, |fits, key| fits | bool::from(Sha256::digest(key.expose_secret()).ct_eq(&given)))

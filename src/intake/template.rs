@@ -9,7 +9,7 @@ pub const PLACEHOLDERS: [&str; 7] = ["commit", "short_commit", "branch", "tag", 
 /// How much of a commit is its short form.
 const SHORT: usize = 7;
 
-/// Why a template cannot be filled: the placeholder for which there is no value.
+/// The placeholder of a template for which there is no value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NoValue<'t>(pub &'t str);
 

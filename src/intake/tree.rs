@@ -28,7 +28,7 @@ pub(super) fn read(body: &[u8], wanted: &[&str]) -> Result<Value, Error> {
     read_part(body, wanted, false)
 }
 
-/// As [`read`], and keeps the names of all other fields of the object itself, with null for their values.
+/// Reads as [`read`] does, and keeps the names of all other fields of the object itself, with null for their values.
 pub(super) fn read_with_names(body: &[u8], wanted: &[&str]) -> Result<Value, Error> {
     read_part(body, wanted, true)
 }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::text::excerpt;
 
-/// Which paths of this host an artifact may be.
+/// The paths of this host that an artifact may be.
 #[derive(Debug, Clone, Default)]
 pub struct Artifacts {
     /// The folders below which it must lie.
@@ -38,7 +38,7 @@ impl Artifacts {
         self.local
     }
 
-    /// Why nothing can come from this root, if so: it lies in what belongs to the installation.
+    /// Says why nothing can come from this root: it lies in what belongs to the installation.
     pub(super) fn bad_root(&self, root: &Path) -> Option<String> {
         let real = fs::canonicalize(root).ok()?;
         let inside = |place: &&PathBuf| fs::canonicalize(place).is_ok_and(|place| real.starts_with(place));
@@ -46,7 +46,7 @@ impl Artifacts {
         Some(format!("{} lies in {}, from where no build is taken", root.display(), place.display()))
     }
 
-    /// Why a build with this artifact, version and parameters cannot be taken.
+    /// Says why a build with this artifact, version and parameters cannot be accepted.
     ///
     /// # Errors
     /// What is wrong, and what to do.

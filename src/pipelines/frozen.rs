@@ -10,7 +10,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// Why a frozen text cannot be had.
+/// An error of keeping or reading a frozen text.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It could not be written.

@@ -35,7 +35,7 @@ pub struct Pipeline {
     pub description: String,
     /// Where it was read from.
     pub file: PathBuf,
-    /// Who may announce its builds, and what of them counts.
+    /// The keys of those who may announce its builds, and which builds count.
     pub webhook: Webhook,
     /// Where its source is.
     pub source: Option<Source>,
@@ -74,7 +74,7 @@ pub struct Webhook {
 pub struct Source {
     /// Its address: http, https, ssh, `user@host:path`, or a folder.
     pub git: String,
-    /// Who reads it.
+    /// The user who reads it.
     pub user: Option<String>,
     /// Their password or token.
     pub password: Option<SecretSource>,

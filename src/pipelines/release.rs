@@ -12,7 +12,7 @@ use crate::{
     text::excerpt,
 };
 
-/// Why a release cannot be made.
+/// An error of making a release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Parameters that a build may not set, or that mean nothing; one sentence for each.

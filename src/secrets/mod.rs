@@ -28,7 +28,7 @@ const KEY: &str = "fingerprint-key";
 /// How many hexadecimal digits a fingerprint has.
 const DIGITS: usize = 12;
 
-/// Why a secret cannot be had. Names it, never its value.
+/// An error of reading a secret. Names it, never its value.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read from where it is kept.
@@ -143,7 +143,7 @@ impl Secrets {
     /// The fingerprint of one as it is now.
     ///
     /// # Errors
-    /// Why it cannot be had.
+    /// The secret cannot be read.
     pub fn fingerprint_now(&self, pipeline: &Name, name: &Arc<str>) -> Result<Arc<str>, Error> {
         let gone = || Error::Gone { name: name.clone(), pipeline: pipeline.clone(), release: 0 };
         let source = self.0.sources.get(pipeline).and_then(|s| s.get(name)).ok_or_else(gone)?;

@@ -9,7 +9,7 @@ use crate::pipelines::SecretSource;
 /// The largest secret, in bytes.
 const LARGEST: u64 = 4096;
 
-/// Why a secret cannot be read. Names its place, never its value.
+/// An error of reading a secret. Names its place, never its value.
 #[derive(Debug, thiserror::Error)]
 pub enum Unread {
     /// The file cannot be read.

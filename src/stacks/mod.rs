@@ -50,7 +50,7 @@ pub struct MadeFrom {
 /// A stack that we own, as observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenStack {
-    /// Whose it is.
+    /// Its name, which says the environment and the deployment.
     pub name: StackName,
     /// How far it is.
     pub condition: Condition,

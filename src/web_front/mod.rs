@@ -28,7 +28,7 @@ const SEEN: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "LOGNAM
 pub struct Route {
     /// Higher than every order before it.
     pub generation: Generation,
-    /// Who gets the traffic; `None`: nobody, and the front answers with its page for that.
+    /// The stack that gets the traffic; `None`: the front answers with its page for that.
     pub target: Option<Target>,
 }
 
@@ -60,7 +60,7 @@ pub enum CutOver {
     Applied,
     /// A higher generation was applied before; nothing changed.
     Stale {
-        /// That generation.
+        /// The generation that was applied.
         applied: Generation,
     },
 }

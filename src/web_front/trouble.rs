@@ -77,7 +77,7 @@ pub enum FrontTrouble {
     CertificateNames {
         /// Its file.
         file: PathBuf,
-        /// That host.
+        /// The host.
         host: String,
     },
     /// The certificate is not valid yet.

@@ -30,7 +30,7 @@ pub struct Answer<T> {
 /// Any JSON object.
 pub type Anything = serde_json::Map<String, Value>;
 
-/// Why there is no answer, or none that was wanted.
+/// The reason why there is no answer, or not the one that was wanted.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nothing was answered: it may have been heard or not.

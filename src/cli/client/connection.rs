@@ -37,7 +37,7 @@ pub struct Connection {
 /// How a request is sent.
 #[derive(Default)]
 pub struct Terms {
-    /// By which it is known when it is sent again; a random one unless given.
+    /// The idempotency key; a random one unless given.
     pub key: Option<String>,
     /// The state it was made on.
     pub seen: Option<HeaderValue>,
@@ -50,7 +50,7 @@ struct Identity {
 
 #[cfg(test)]
 impl Connection {
-    /// To a controller of a test, with a token that needs no proof.
+    /// Connects to a controller of a test, with a token that needs no proof.
     pub fn to(address: SocketAddr) -> Self {
         let token = HeaderValue::from_static("Bearer x");
         let (base, client) =

@@ -51,7 +51,7 @@ pub(super) struct Controller {
 }
 
 impl Controller {
-    /// As a loss of power would, as far as it is concerned.
+    /// Kills the controller, which to it is the same as a loss of power.
     pub(super) async fn kill(mut self) -> anyhow::Result<()> {
         self.process.kill().await.context("killing the controller")
     }

@@ -139,7 +139,7 @@ fn drafts(args: &Args, pipelines: &Path) -> anyhow::Result<(Vec<Draft>, Vec<Stri
 
 /// How the template takes the file with secrets.
 enum Taken {
-    /// By `get_file`, under this name.
+    /// As a file that `get_file` takes, under this name.
     File(String),
     /// As the hidden parameter [`SETTINGS`].
     Parameter,

@@ -68,7 +68,7 @@ struct Answers {
 pub(super) struct Draft {
     pub(super) path: PathBuf,
     pub(super) text: String,
-    /// Nobody else may read it.
+    /// Only its owner may read it.
     pub(super) secret: bool,
 }
 

@@ -120,7 +120,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// Why a definition cannot be given this parameter.
+/// Says why a definition cannot be given this parameter.
 pub(in crate::pipelines) fn unknown_parameter(needs: &Needs, name: &str) -> Option<String> {
     if needs.parameters.contains(name) {
         return None;

@@ -21,7 +21,7 @@ use crate::{
     stacks::{StackSpec, StepError},
 };
 
-/// So many names of other stacks help; more do not.
+/// How many names of other stacks a message lists.
 const NAMES: usize = 10;
 
 impl Heat {
@@ -135,7 +135,7 @@ impl Heat {
         Ok(listed.into_iter().filter(|stack| stack.stack_status != "DELETE_COMPLETE").collect())
     }
 
-    /// Why it is not to be had, if it is some Pointsman's. What was adopted here before may be adopted again.
+    /// Says why it cannot be adopted, if it is a Pointsman's. What was adopted here before may be adopted again.
     fn claimed(&self, spec: &StackSpec, stack: &Listed) -> Result<Option<String>, StepError> {
         if let Some(kept) = self.kept().of(&stack.id) {
             let StackName { environment, number } = kept.tagged.name;
@@ -167,7 +167,7 @@ impl Heat {
         Ok(Some(why))
     }
 
-    /// Why its output does not say where it serves.
+    /// Says why its output does not tell where it serves.
     async fn no_address(&self, stack: &Listed, wanted: &Endpoints, shown: &str) -> Result<Option<String>, StepError> {
         let path = ["stacks", &stack.stack_name, &stack.id, "outputs"];
         let output = match self.client.look(&[&path[..], &[&wanted.output]].concat(), &[]).await {
@@ -246,7 +246,7 @@ fn unwritten(stack: &str, error: &io::Error) -> StepError {
     StepError::Unavailable(format!("adopting {stack}: what was taken over cannot be kept: {error}"))
 }
 
-/// Why it is not to be had now.
+/// Says why it cannot be adopted now.
 fn not_at_rest(stack: &Listed) -> Option<String> {
     let (action, state) = stack.stack_status.rsplit_once('_').unwrap_or_default();
     let status = &stack.stack_status;

@@ -59,16 +59,16 @@ pub(super) struct Answer {
     pub(super) at: Option<Millis>,
 }
 
-/// Why there is none.
+/// The reason why there is no answer.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
     /// It was answered, and said no.
     Said { status: u16, message: String },
-    /// Nobody knows whether it was heard.
+    /// The request may have been received, or not.
     Unheard(String),
     /// It was not even asked: Keystone does not know us, or not any more.
     Unknown(String),
-    /// Nobody knows where the service is, and why.
+    /// The address of the service is not known, and why.
     NoService(String),
 }
 
@@ -109,7 +109,7 @@ impl Client {
         self.ask(&question).await
     }
 
-    /// Which Heat is asked about which project, as the catalog says.
+    /// Returns the Heat and the project that are asked, as the catalog says.
     pub(super) async fn place(&self) -> Option<String> {
         let session = self.session().await.ok()?;
         Some(session.url(HEAT, &["stacks"], &[]).ok()?.to_string())
@@ -213,7 +213,7 @@ impl SignedIn {
 }
 
 impl Failure {
-    /// As a step's error. `doing`: what was tried, for people.
+    /// Makes a step's error of it. `doing`: what was tried, for people.
     pub(super) fn step(self, doing: &str) -> StepError {
         match self {
             Self::Said { status: 408 | 429 | 500.., message } => {

@@ -13,9 +13,9 @@ pub(super) enum Meaning {
     Harmless,
     /// It would, and cannot be done; with what to do instead.
     Refused(&'static str),
-    /// Nobody knows it, and by its name it may change where or as whom we speak.
+    /// Unknown, and by its name it may change the address or the user.
     Suspicious,
-    /// Nobody knows it.
+    /// Unknown, and harmless by its name.
     Unknown,
 }
 

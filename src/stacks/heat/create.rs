@@ -18,7 +18,7 @@ use crate::{
     stacks::{StackSpec, StepError},
 };
 
-/// So many characters of a secret would tell something.
+/// The shortest part of a secret that is taken out of messages.
 const TELLING: usize = 12;
 
 impl Heat {

@@ -29,7 +29,7 @@ const EITHER: &[(&str, &str)] = &[
     ("application_credential_id", "application_credential_name"),
 ];
 
-/// Who we are at which Keystone.
+/// The user and the Keystone to sign in with.
 pub(super) struct Credentials {
     pub(super) auth_url: String,
     pub(super) user: User,
@@ -38,7 +38,7 @@ pub(super) struct Credentials {
     places: BTreeMap<&'static str, Place>,
 }
 
-/// As whom.
+/// The user, or the application credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum User {
     Password {

@@ -43,7 +43,7 @@ pub(super) struct Definition {
     pub(super) known: Template,
 }
 
-/// Which output says where the stack serves.
+/// The output that says where the stack serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Endpoints {
     pub(super) output: String,

@@ -66,7 +66,7 @@ pub(super) fn gather(text: &str, read: &ReadBeside<'_>) -> Result<String, Vec<St
 /// What was found beside a definition.
 struct Found<'a> {
     read: &'a ReadBeside<'a>,
-    /// By the name that is used for it: its path, and its text.
+    /// Path and text of each file, by the name that is used for it.
     files: BTreeMap<String, (String, String)>,
 }
 

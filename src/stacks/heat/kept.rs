@@ -30,7 +30,7 @@ pub(super) struct Known {
     pub(super) tagged: Tagged,
     pub(super) id: String,
     pub(super) called: String,
-    /// Which Heat and which project it was found in.
+    /// The Heat and the project in which it was found.
     pub(super) place: Option<String>,
 }
 

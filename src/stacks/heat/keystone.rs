@@ -17,7 +17,7 @@ use crate::outgoing;
 pub(super) struct Session {
     pub(super) http: Http,
     pub(super) token: SecretString,
-    /// Of the project that the token is for.
+    /// The project that the token is for.
     project_id: String,
     catalog: Vec<Service>,
 }

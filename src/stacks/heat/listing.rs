@@ -37,7 +37,7 @@ pub(super) struct Ours {
     /// What Heat calls it.
     pub(super) called: String,
     pub(super) id: String,
-    /// As Heat writes it, such as `CREATE_IN_PROGRESS`.
+    /// The status as Heat writes it, such as `CREATE_IN_PROGRESS`.
     pub(super) status: String,
     pub(super) reason: String,
     pub(super) created: Option<Millis>,
@@ -76,7 +76,7 @@ pub(super) struct Seen {
     changes: u64,
     changing: usize,
     changed: Option<Stopwatch>,
-    /// Which count a stack of ours was last changed at; the highest there is while that goes on.
+    /// The count at which a stack of ours was last changed; the highest possible while that goes on.
     touched: HashMap<StackName, u64>,
     /// How long what is under way has been so.
     pub(super) waits: Waits,
@@ -273,7 +273,7 @@ impl Heat {
         Ok(ours)
     }
 
-    /// That it is in no list is not enough: without its file it would be ours no more.
+    /// Looks for the stack by its id first: being in no list is not enough, and without its file it would not be ours any more.
     async fn forget_if_gone(&self, kept: &Known) {
         let gone = match self.client.look(&["stacks", &kept.called, &kept.id], &[("resolve_outputs", "false")]).await {
             Ok(answer) => answer.body["stack"]["stack_status"] == "DELETE_COMPLETE",

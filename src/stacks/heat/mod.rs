@@ -85,7 +85,7 @@ pub fn open(settings: &toml::Table, written_in: &Path, folder: &Path) -> Result<
 pub struct Heat {
     client: Client,
     folder: PathBuf,
-    /// Tells our stacks from those of another installation in the same project.
+    /// The id of the installation, which tells its stacks from those of another one in the same project.
     /// Made by the first call: who only reads definitions leaves no trace.
     installation: OnceLock<String>,
     state: Mutex<State>,
@@ -100,7 +100,7 @@ struct State {
     details: HashMap<String, Detail>,
     /// Stacks that Heat would not make, and why.
     refused: BTreeMap<StackName, String>,
-    /// Why Heat could not delete a stack the last time, by its id: it is tried again meanwhile.
+    /// The reason why Heat could not delete a stack the last time, by its id. The deletion is retried.
     stuck: HashMap<String, String>,
 }
 
@@ -122,7 +122,7 @@ impl Heat {
         })
     }
 
-    /// Which installation we are.
+    /// Returns the id of this installation.
     fn installation(&self) -> Result<&str, StepError> {
         if let Some(known) = self.installation.get() {
             return Ok(known);

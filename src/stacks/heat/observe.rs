@@ -34,7 +34,7 @@ pub(super) struct Detail {
 #[derive(Clone)]
 enum Told {
     Endpoints(Vec<SocketAddr>),
-    /// Why it failed, or what it waits for.
+    /// The reason why it failed, or what it waits for.
     Remark(String),
 }
 
@@ -157,7 +157,7 @@ impl Heat {
         Ok(found)
     }
 
-    /// Why it failed: what Heat says of the resources that did.
+    /// Returns the reason why it failed: what Heat says of the resources that did.
     async fn why(&self, ours: &Ours, action: &str) -> String {
         if let Some(Told::Remark(known)) = self.told(ours, None) {
             return known;

@@ -16,7 +16,7 @@ pub(super) struct Usual {
 }
 
 const QUICKEST: Duration = Duration::from_millis(50);
-/// As long as something may be as quick as this, it is worth a closer look.
+/// Up to this time after the start of a change the looks are frequent.
 const QUICK: Duration = Duration::from_secs(2);
 /// What a person who waits for minutes does not mind.
 const PATIENT: Duration = Duration::from_secs(50);
@@ -72,7 +72,7 @@ mod tests {
         (looks, at - takes)
     }
 
-    /// As it is after one that took so long was seen with that pace.
+    /// Returns what is usual after one that took so long was seen with that pace.
     fn after(takes: Duration, pause: impl Fn(Duration) -> Duration) -> Usual {
         let (mut from, mut to) = (Duration::ZERO, Duration::ZERO);
         while to < takes {

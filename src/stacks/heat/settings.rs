@@ -45,7 +45,7 @@ enum Source {
     Written,
 }
 
-/// Which cloud, as written. The secrets in it are read anew for every session.
+/// The cloud as written. Its secrets are read again for every session.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     source: Source,
@@ -119,7 +119,7 @@ impl Settings {
         }
     }
 
-    /// Who we are, as the files and variables say at this moment.
+    /// Returns the credentials that files and variables hold at this moment.
     ///
     /// # Errors
     /// What is missing, in one sentence, without any secret.

@@ -55,7 +55,7 @@ impl Tagged {
         tags.join(",")
     }
 
-    /// Whose stack it is, if all that makes it ours is there, and nothing twice.
+    /// Returns the stack that this is, if all tags that make it ours are there, and none twice.
     /// What we made has the name that its tags say; of what we took over the id is in its tags.
     pub(super) fn read(installation: &str, (heat_name, id): (&str, &str), tags: &[String]) -> Option<Self> {
         let one = |prefix: &str| {
@@ -86,7 +86,7 @@ pub(super) fn theirs(tags: &[String]) -> Vec<String> {
     tags.iter().filter(|tag| *tag != OURS && !tag.starts_with("pointsman:")).cloned().collect()
 }
 
-/// Whose a stack is that says it is a Pointsman's: the installation, the environment, the deployment.
+/// Returns installation, environment and deployment of a stack whose tags say that it is a Pointsman's.
 pub(super) fn claim(tags: &[String]) -> Option<[String; 3]> {
     let one = |prefix: &str| tags.iter().find_map(|tag| tag.strip_prefix(prefix)).unwrap_or_default().to_owned();
     let claimed = tags.iter().any(|tag| tag == OURS || tag.starts_with("pointsman:"));

@@ -59,7 +59,7 @@ impl Template {
 /// The files that a Heat environment names, as templates of types of its own.
 ///
 /// # Errors
-/// As [`Template::parse`].
+/// The environment is not valid, as with [`Template::parse`].
 pub(super) fn of_environment(text: &str) -> Result<BTreeSet<Reference>, String> {
     const SECTIONS: &[&str] = &[
         "parameters",

@@ -24,7 +24,7 @@ const LONG: Duration = Duration::from_secs(120);
 #[derive(Default)]
 pub(super) struct Waits {
     folder: PathBuf,
-    /// By Heat's ids.
+    /// The waits for stacks, by Heat's ids.
     stacks: HashMap<String, Wait>,
     /// When a stack was last begun or deleted by us.
     touched: HashMap<StackName, Stopwatch>,

@@ -42,7 +42,7 @@ struct Known {
 /// The watch over the folders. The thread ends with it.
 struct Watching {
     inotify: Arc<OwnedFd>,
-    /// By the kernel's number of the watch.
+    /// The folders that are watched, by the kernel's number of the watch.
     folders: BTreeMap<i32, (EnvironmentId, PathBuf)>,
     /// The folders of logs that somebody follows.
     logs: BTreeMap<i32, watch::Sender<u64>>,

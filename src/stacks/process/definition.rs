@@ -49,7 +49,7 @@ pub(super) enum SecretVariable {
     Handed(String),
 }
 
-/// As written: `{ file = "..." }` or `{ secret = "..." }`.
+/// A secret variable as written: `{ file = "..." }` or `{ secret = "..." }`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SecretDraft {
@@ -146,7 +146,7 @@ const KEYS: [&str; 11] = [
     "restart",
 ];
 
-/// As written; every value that others depend on keeps its place in the text.
+/// The definition as written; every value that others depend on keeps its place in the text.
 #[derive(Default)]
 struct Draft {
     /// A command that is there but wrong was reported where it is.

@@ -43,7 +43,7 @@ impl Member {
     }
 }
 
-/// Of `/proc/PID/stat`.
+/// The fields of `/proc/PID/stat` that are used.
 pub(super) struct Stat {
     state: char,
     pub(super) start: u64,

@@ -55,7 +55,7 @@ impl Spec {
     /// Whether the artifact leads where it led when it was allowed.
     ///
     /// # Errors
-    /// That it leads elsewhere, in one sentence.
+    /// Says in one sentence that it leads elsewhere.
     pub(super) fn artifact_is_the_same(&self) -> Result<(), String> {
         let (Some(at), artifact) = (&self.artifact_at, &self.release.artifact) else { return Ok(()) };
         // One that is gone is for the command to miss.
@@ -101,7 +101,7 @@ pub(super) struct InstanceState {
     /// The pause after its last end, in milliseconds.
     #[serde(default)]
     pub(super) pause: u64,
-    /// Why it last ended, in one sentence.
+    /// The reason why it last ended, in one sentence.
     pub(super) last_exit: Option<String>,
     /// The highest order for which it was ended and started again ...
     #[serde(default)]

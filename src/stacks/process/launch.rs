@@ -106,7 +106,7 @@ fn own_program() -> Result<String, String> {
 /// Starts an instance, in a process group of its own. Returns it with its output.
 ///
 /// # Errors
-/// Why it could not even be tried, in one sentence.
+/// Says in one sentence why it could not even be tried.
 pub(super) fn start(shared: &Shared, instance: usize) -> Result<(Life, Output), String> {
     let Shared { folder, spec, definition, handed, .. } = shared;
     let endpoint = *spec.endpoints.get(instance).ok_or("it has no address")?;

@@ -26,7 +26,7 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// Of a child that nobody has waited for.
+    /// Takes a child that nobody has waited for.
     ///
     /// # Errors
     /// When the host gives no handle to it.

@@ -98,7 +98,7 @@ pub(super) fn leaving(name: StackName, folder: &StackFolder, left: &Left) -> See
     SeenStack { made: folder.made(), ..SeenStack::new(name, Condition::Deleting, endpoints).remarked(remark) }
 }
 
-/// Why a supervisor ended before it could say anything else.
+/// Returns the reason why a supervisor ended before it could say anything else.
 fn last_words(folder: &StackFolder) -> Option<String> {
     let log = fs::read_to_string(folder.0.join("logs/supervisor.log")).ok()?;
     Some(format!("its supervisor ended: {}", log.lines().next_back()?))

@@ -119,7 +119,7 @@ fn take_lock(folder: &StackFolder) -> io::Result<Option<File>> {
     folder.try_lock()
 }
 
-/// Why it ends.
+/// What the supervisor was told.
 enum Told {
     /// The stack is to go, or to rest.
     End,

@@ -48,7 +48,7 @@ pub enum Order {
     Greet,
     /// The maintenance page for everybody, or no longer.
     Maintenance {
-        /// Which of the two.
+        /// On or off.
         on: bool,
     },
     /// Read certificate and pages again.
@@ -98,7 +98,7 @@ pub struct Seen {
     pub front: Option<SeenFront>,
     /// Users get the maintenance page.
     pub maintenance: bool,
-    /// Which program it is.
+    /// The version of its program.
     pub version: String,
     /// The settings that it was started with: a digest of their text.
     pub settings: String,

@@ -21,7 +21,7 @@ use tokio::{
 
 use super::control::Answer;
 
-/// As many as one message can carry (SCM_MAX_FD is 253).
+/// The most sockets that are handed over in one message (SCM_MAX_FD is 253).
 const MOST: usize = 64;
 const LINE: usize = 256 << 10;
 

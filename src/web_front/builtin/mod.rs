@@ -55,9 +55,9 @@ type SharedLink = Arc<tokio::sync::Mutex<Link>>;
 /// What was said last about trouble.
 #[derive(Default)]
 struct Told {
-    /// By the front.
+    /// What the front said.
     front: Vec<FrontTrouble>,
-    /// By its supervisor.
+    /// What its supervisor said.
     status: Option<Status>,
 }
 
@@ -69,7 +69,7 @@ pub struct BuiltinFront {
     text: String,
     /// The binary that is to run the front.
     binary: PathBuf,
-    /// To the supervisor that was there last.
+    /// The connection to the last supervisor.
     link: Mutex<Option<SharedLink>>,
     /// What the front and its supervisor said last.
     told: Mutex<Told>,

@@ -59,7 +59,7 @@ pub(super) fn fixed_files(threads: usize, addresses: usize) -> u64 {
     (RESERVE + 32 + 8 * (threads + 1) + 3 * addresses) as u64
 }
 
-/// Why a front cannot begin, or had to end.
+/// An error that keeps a front from starting, or ends it.
 #[derive(Debug, thiserror::Error)]
 pub enum FrontError {
     /// Something about its folder or its sockets.

@@ -27,7 +27,7 @@ use crate::{machine::StackName, stacks::StepError};
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Which stack answers. Everything that is no answer of a stack is an error that says what came instead.
+/// Returns the stack that answers. An answer that is not of a stack is an error that says what came instead.
 pub(super) async fn ask(settings: &Settings, folder: &Path) -> Result<StackName, StepError> {
     let address =
         settings.public_address().ok_or_else(|| StepError::Refused("the front listens nowhere".to_owned()))?;
@@ -92,7 +92,7 @@ where
     }
 }
 
-/// Who answers must have the very certificate that the front was given: names and issuers say nothing about that.
+/// Accepts only the very certificate that the front was given: names and issuers do not matter.
 #[derive(Debug)]
 struct Ours {
     leaf: Option<CertificateDer<'static>>,

@@ -102,7 +102,7 @@ pub struct Timeouts {
     pub header: Duration,
     /// Between two requests on one connection.
     pub idle: Duration,
-    /// To reach a stack's endpoint.
+    /// For connecting to an endpoint of a stack.
     pub connect: Duration,
     /// From the end of a request to the head of its response.
     pub response: Duration,

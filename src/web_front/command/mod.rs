@@ -67,7 +67,7 @@ impl CommandFront {
         StepError::Unavailable(format!("what the front was ordered is kept in {}: {why}", self.folder.display()))
     }
 
-    /// To be the only one. Whatever is run holds it too: a controller that was killed can leave one running.
+    /// Takes the lock of the front. A command that runs holds it too: a controller that was killed can leave one running.
     async fn lock(&self) -> Result<File, StepError> {
         let path = self.folder.join("lock");
         let file = File::options().create(true).append(true).read(true).open(path).map_err(|why| self.lost(&why))?;

@@ -22,7 +22,7 @@ pub(super) struct Record {
     pub accepted: Option<Route>,
     /// The candidate that was announced last.
     pub staged: Option<StackName>,
-    /// Who had the traffic before.
+    /// The stack that had the traffic before.
     pub before: Option<StackName>,
 }
 

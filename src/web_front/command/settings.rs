@@ -84,7 +84,7 @@ impl Words {
         Ok(Self(words))
     }
 
-    /// As they stand.
+    /// Returns the words as they are written.
     pub fn plain(&self) -> Vec<String> {
         self.0.clone()
     }

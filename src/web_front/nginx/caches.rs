@@ -13,7 +13,7 @@ use crate::stacks::StepError;
 const FILES: usize = 400;
 const BYTES: u64 = 1 << 20;
 
-/// By what a file begins in what `nginx -T` says.
+/// The line with which a file begins in the output of `nginx -T`.
 const FILE: &str = "# configuration file ";
 
 /// Says of this host where pages are cached without a key that tells stacks apart.

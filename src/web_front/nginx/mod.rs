@@ -70,7 +70,7 @@ enum Brought {
     In,
     /// nginx was built without something that is left out the next time.
     Lacking,
-    /// Somebody else was faster.
+    /// Another change came first.
     Late,
 }
 
@@ -78,11 +78,11 @@ enum Brought {
 struct Files {
     /// What decides who gets the traffic, as text to compare.
     live: String,
-    /// Of the include, to compare.
+    /// The digest of the include.
     digest: String,
     /// The order in force.
     ordered: Option<Route>,
-    /// Of the folder; empty where there is none.
+    /// The identity of the folder; empty where there is none.
     identity: String,
     include: String,
 }

@@ -7,7 +7,7 @@ use reqwest::Certificate;
 use super::{settings::Public, slots::parse_label};
 use crate::{machine::StackName, outgoing, stacks::StepError};
 
-/// Which stack answers. Everything that is no answer of a stack is an error that says what came instead.
+/// Returns the stack that answers. An answer that is not of a stack is an error that says what came instead.
 pub(super) async fn ask(public: &Public, limit: Duration) -> Result<StackName, StepError> {
     let url = &public.url;
     let no_client = |error: reqwest::Error| StepError::Refused(format!("front.public: {error}"));
@@ -44,7 +44,7 @@ pub(super) async fn ask(public: &Public, limit: Duration) -> Result<StackName, S
     })
 }
 
-/// Nobody answered, or not so that it could be believed.
+/// Says why there was no answer, or none that can be trusted.
 fn unanswered(url: &reqwest::Url, public: &Public, why: &str) -> StepError {
     if why.contains("certificate") || why.contains("UnknownIssuer") {
         let whose = if public.ca.is_some() { "not one that front.public.ca vouches for" } else { "not trusted here" };

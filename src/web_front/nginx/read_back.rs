@@ -21,9 +21,9 @@ const TRIES: usize = 5;
 /// One look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Served {
-    /// As the worker that answered has read them.
+    /// The slots as the worker that answered has read them.
     pub slots: Slots,
-    /// Which one is in force.
+    /// The slot that is in force.
     pub slot: Option<Colour>,
     /// The order that made it so; none when there has never been one.
     pub ordered: Option<Route>,
@@ -71,7 +71,7 @@ async fn ask_at(host: &Host, settings: &Settings, edition: u64) -> Result<Served
     Err(Some(StepError::Unavailable("nginx contradicts itself about what it serves".to_owned())))
 }
 
-/// None when it contradicts itself.
+/// Returns `None` when it contradicts itself.
 fn understood(bytes: &[u8], settings: &Settings) -> Result<Option<Served>, String> {
     let (route, rest) = answer(bytes).ok_or("not the answer of a web server")?;
     let (include, _) = answer(rest).ok_or("it gives no second answer")?;
@@ -108,7 +108,7 @@ fn understood(bytes: &[u8], settings: &Settings) -> Result<Option<Served>, Strin
     Ok(Some(Served { slots, slot, ordered, tampered, alone: false, target, host, farewell, connections }))
 }
 
-/// Of another edition it is one that is being brought in, and no concern of this worker.
+/// Whether the include was changed by others. One of another edition is being brought in, and does not concern this worker.
 fn tampered(text: &str, slots: &Slots, settings: &Settings) -> bool {
     let bare = |text: &str| {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -130,7 +130,7 @@ impl Served {
         self.ordered.as_ref() == Some(route) && self.target == route.target
     }
 
-    /// As the trait tells it.
+    /// Returns it as the trait does.
     pub fn seen(self) -> Option<SeenFront> {
         let idle = Colour::BOTH.into_iter().filter(|colour| Some(*colour) != self.slot);
         let staged = idle.filter_map(|colour| self.slots.get(colour)).map(|target| target.stack.clone());

@@ -16,7 +16,7 @@ use crate::toml_file::filled::{Reader, absolute, address, boolean, duration, mad
 pub struct Settings {
     /// The file that Pointsman owns on nginx's host.
     pub include: String,
-    /// By what its upstreams and variables are called: the include's name, made fit.
+    /// The name of its upstreams and variables: that of the include, with other characters replaced.
     pub name: String,
     /// The folder on nginx's host whose files say who gets the traffic.
     pub folder: String,
@@ -37,7 +37,7 @@ pub struct Settings {
 pub struct SshSettings {
     /// Its name, or one of the operator's ssh configuration.
     pub host: String,
-    /// Who signs in.
+    /// The user who signs in.
     pub user: Option<String>,
     /// Instead of 22.
     pub port: Option<u16>,
@@ -65,13 +65,13 @@ pub struct Public {
 /// How long the front waits for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To reach nginx's host, its read-back or its public address.
+    /// For connecting to nginx's host, its read-back or its public address.
     pub connect: Duration,
     /// For one command there, such as `nginx -t`.
     pub command: Duration,
     /// Until new workers serve after a reload.
     pub reload: Duration,
-    /// So long before a reload connections are ended with their answer, and until old workers are out.
+    /// The grace period: so long before a reload, and until old workers are gone, connections are ended with their answer.
     pub farewell: Duration,
 }
 

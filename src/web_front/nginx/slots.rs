@@ -30,7 +30,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// As an include tells it.
+    /// Reads the slots of an include.
     pub fn of_include(text: &str) -> Self {
         let line = |begins: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(begins));
@@ -55,7 +55,7 @@ impl Place {
     }
 }
 
-/// Which slot.
+/// One of the two slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colour {
     Blue,
@@ -91,7 +91,7 @@ impl Slots {
         if colour == Colour::Blue { self.blue.as_ref() } else { self.green.as_ref() }
     }
 
-    /// Which slot has this stack at these addresses.
+    /// Returns the slot that has this stack at these addresses.
     pub fn find(&self, target: &Target) -> Option<Colour> {
         Colour::BOTH.into_iter().find(|c| self.get(*c) == Some(target))
     }
@@ -116,7 +116,7 @@ impl Slots {
         parts.next().is_none().then_some(Self { edition, blue, green })
     }
 
-    /// Of the include as a file: none when it is no longer one of ours.
+    /// Reads the head of the include; `None`: it is not ours any more.
     pub fn of_include(text: &str) -> Option<Self> {
         Self::parse(text.lines().find_map(|line| line.strip_prefix("# slots "))?)
     }

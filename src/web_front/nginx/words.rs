@@ -76,7 +76,7 @@ pub(super) fn full(settings: &Settings, why: &str) -> StepError {
     ))
 }
 
-/// Somebody else is at it.
+/// Says that others change the front at the same time.
 pub(super) fn others(settings: &Settings, why: &str) -> StepError {
     StepError::Unavailable(format!("on {} others change the front at the same time{why}", settings.host()))
 }
@@ -90,7 +90,7 @@ pub(super) fn not_running(settings: &Settings) -> StepError {
     ))
 }
 
-/// Nobody listens at the read-back.
+/// Says that nothing answers at the read-back.
 pub(super) fn silent(settings: &Settings) -> StepError {
     let (host, at) = (settings.host(), settings.read_back);
     let forwards = if settings.ssh.is_none() { "" } else { ", or sshd there has `AllowTcpForwarding no`" };

@@ -23,7 +23,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// So many connections at once, and so many requests that wait for one.
+    /// Makes a gate for so many connections at once, and so many requests that wait for one.
     pub(super) fn new(connections: usize, queue: usize) -> Self {
         let free = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
         Self { free, waiting: AtomicUsize::new(0), queue }

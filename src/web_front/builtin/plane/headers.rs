@@ -220,7 +220,7 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Why an answer of a stack cannot be passed on.
+/// The reason why an answer of a stack cannot be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unfit {
     /// It changes the protocol, and nobody asked for that.

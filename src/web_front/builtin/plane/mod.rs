@@ -63,7 +63,7 @@ use crate::{
 enum Stage {
     /// It serves.
     Serving,
-    /// Somebody else accepts: answer what comes and ask clients to go.
+    /// Another process accepts: answer what comes and ask clients to go.
     Leaving,
     /// Finish what is open, close the rest.
     Closing,
@@ -81,7 +81,7 @@ struct Shared {
     pressed: AtomicU32,
     /// Counted on by whoever must not do the same as others.
     turn: AtomicUsize,
-    /// Who probes says this, and is told which stack answers.
+    /// The secret of probes: a request with it is told which stack answers.
     probe: HeaderValue,
     connections: AtomicUsize,
     /// Requests that were answered 503 because there are as many connections as there may be.
@@ -228,7 +228,7 @@ impl Plane {
         (self.shared.crowded.load(Ordering::Relaxed), self.shared.busy.load(Ordering::Relaxed))
     }
 
-    /// Somebody else accepts on the same sockets: ours are closed, and clients are asked to go with their next answer.
+    /// Another process accepts on the same sockets: closes ours, and asks clients to go with their next answer.
     pub(super) fn leave(&mut self) {
         self.listeners.clear();
         self.shared.stage.send_replace(Stage::Leaving);

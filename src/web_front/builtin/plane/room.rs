@@ -13,7 +13,7 @@ use super::activity::Activity;
 
 /// In ticks: whoever waits for less than this is about to send.
 const GRACE: u32 = 5;
-/// Of how many connections one is ended when the front is full, so that the search is seldom.
+/// One of so many connections is ended when the front is full, so that the search is rare.
 const PORTION: usize = 32;
 
 /// The connections there are.

@@ -38,7 +38,7 @@ use crate::{clock::after, descriptors};
 const MOST_LOST: usize = 4;
 /// After so many connections of the pool that were dead, a new one is made.
 const TRUST: usize = 3;
-/// So long is waited for a stack that refuses connections: an instance or its supervisor may be about to come back. In
+/// How long to wait for a stack that refuses connections: an instance or its supervisor may be about to come back. In
 /// ticks.
 const COMEBACK: u32 = 10;
 /// Between two rounds of tries; it doubles with each, up to the second one.
@@ -61,7 +61,7 @@ struct Reached {
     permit: OwnedSemaphorePermit,
 }
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unreached {
     /// The endpoint cannot be reached.

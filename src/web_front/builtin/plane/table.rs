@@ -36,7 +36,7 @@ const TURNS: usize = 1024;
 /// How long an endpoint that refused a connection is passed over, in ticks.
 const REST: u32 = 10;
 
-/// Who gets a request.
+/// The stacks that get requests.
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) live: Option<Arc<Stack>>,

@@ -11,15 +11,15 @@ enum Place {
     InTarget,
     /// In the rest of the head.
     Fields,
-    /// So much of the body is to come.
+    /// The bytes of the body that are still to come.
     Body(u64),
-    /// Nobody knows, until the connection says that a head comes next.
+    /// Not known until the connection says that a head comes next.
     Lost,
 }
 
 /// Longer is no method that we know; such bytes are left as they are.
 const LONGEST_METHOD: u8 = 32;
-/// As much of a line is looked at: enough for a length.
+/// How much of a line is looked at: enough for a length.
 const LINE: usize = 64;
 
 /// Follows the requests of one connection.

@@ -73,7 +73,7 @@ impl Clone for RequestBody {
     }
 }
 
-/// Why an upload is waited for no longer.
+/// The reason why an upload is not waited for any longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Late {
     /// The client sends nothing.

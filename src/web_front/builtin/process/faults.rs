@@ -16,7 +16,7 @@ pub(super) struct Faults {
     clock: Clock,
     /// The settings ask for more than the system gives.
     short: Option<String>,
-    /// Why certificate and pages could not be read again, and since when.
+    /// The reason why certificate and pages could not be read again, and since when.
     reload: Option<(String, Millis)>,
     descriptors: Tally,
     clients: Tally,

@@ -59,7 +59,7 @@ pub(super) fn signal(pid: u32, signal: Signal) -> io::Result<()> {
     Ok(pidfd_send_signal(&process, signal)?)
 }
 
-/// Who made the control socket of this folder: the front that serves, unless that has taken it over from another one.
+/// Returns the process that made the control socket of this folder: the front that serves, unless that took it over from another one.
 pub(super) async fn holder_of(folder: &Path) -> Option<u32> {
     let link = connect(folder, CONTROL).await.ok()?;
     socket_peercred(link.get_ref()).ok()?.pid.as_raw_nonzero().get().try_into().ok()

@@ -63,13 +63,13 @@ impl Place {
 
 /// What there is of a front.
 enum Front {
-    /// To be looked for.
+    /// Not known; the next step is to look for one.
     Unknown,
     /// It serves; the connection ends with it.
     Serving { link: BufReader<UnixStream>, pid: u32, since: Stopwatch },
     /// It was started and does not answer yet.
     Starting { pid: u32 },
-    /// To be looked for, or started, after this time.
+    /// None; one is looked for or started after this time.
     Pausing(Duration),
 }
 
@@ -92,7 +92,7 @@ struct Supervisor {
     /// The front that serves, or should, is asked whether it answers.
     asking: Option<BoxFuture<'static, bool>>,
     pulse: Pulse,
-    /// Which process was ended because it hung, and why.
+    /// The process that was ended because it hung, and the reason.
     hung: Option<(u32, String)>,
 }
 

@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// What a thread was doing when it was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Doing {
-    /// As `/proc/PID/stat` has it: `R` runs, `S` waits, `D` waits for a disk, `T` is stopped.
+    /// The state in `/proc/PID/stat`: `R` runs, `S` waits, `D` waits for a disk, `T` is stopped.
     state: Option<char>,
     /// For how long it has run, and has waited for its turn to, in nanoseconds.
     effort: Option<(u64, u64)>,
@@ -44,7 +44,7 @@ impl Doing {
 #[derive(Default)]
 pub(super) struct Pulse {
     asks: u32,
-    /// Of these, in a row, after how many it had done nothing since the one before.
+    /// How many samples in a row found that it had done nothing since the one before.
     still: u32,
     since: Option<Stopwatch>,
     last: Doing,
