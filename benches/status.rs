@@ -103,6 +103,7 @@ async fn app(folder: &Path) -> Arc<App> {
         mirrors: HashMap::new(),
         answers: Answers::default(),
         door: Door::new(None),
+        pasts: pointsman::http::Pasts::default(),
         secrets,
     })
 }

@@ -101,10 +101,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
     let pipelines = Arc::new(read_pipelines(&settings)?);
     let entered = enter(&settings, told)?;
     let (identity, locked) = (entered.record, entered.journal);
-    let frozen = Frozen::below(&settings.state);
-    for file in pipelines.environments().filter_map(|environment| environment.stack.file()) {
-        frozen.freeze(&file.text)?;
-    }
+    let frozen = frozen(&settings, &pipelines)?;
     let secrets = Secrets::open(&settings.state, &pipelines)
         .map_err(|all| anyhow::anyhow!("{}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     let (journal, clock) = state_file(&settings, locked)?;
@@ -131,6 +128,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
         limits: Limits::new(settings.server.limits, settings.server.proxies.clone()),
         answers: http::Answers::default(),
         door: http::Door::new(settings.server.public.clone()),
+        pasts: http::Pasts::default(),
         mirrors,
     });
     let access = app.access.clone();
@@ -191,6 +189,15 @@ fn greet(settings: &Settings, access: &Access, first: bool, now: Millis) {
         Ok(link) if first => tracing::info!("nobody can sign in yet; add the first user within ten minutes: {link}"),
         _ => tracing::info!("nobody can sign in yet; `pointsman user welcome` prints a link to add the first user"),
     }
+}
+
+/// The definitions that releases are made with; those of the files are kept from now on.
+fn frozen(settings: &Settings, pipelines: &Pipelines) -> anyhow::Result<Frozen> {
+    let frozen = Frozen::below(&settings.state);
+    for file in pipelines.environments().filter_map(|environment| environment.stack.file()) {
+        frozen.freeze(&file.text)?;
+    }
+    Ok(frozen)
 }
 
 /// How many connections the API may have: what is configured, as far as the open files that are allowed go.

@@ -153,6 +153,7 @@ impl Pieces {
 /// What the router itself refuses comes as plain text.
 async fn as_problem(response: Response) -> Response {
     let status = response.status().as_u16();
+    // A page says itself what is wrong.
     let told = ["application/problem+json", "text/html"];
     if status < 400 || told.iter().any(|kind| is(response.headers(), kind)) {
         return response;

@@ -13,6 +13,8 @@ mod guard;
 mod idempotency;
 pub(crate) mod identity;
 mod logs;
+mod overview;
+mod page;
 mod place;
 mod problem;
 mod read;
@@ -25,6 +27,7 @@ mod rules;
 mod server;
 mod shown;
 mod stacks;
+mod story;
 mod strangers;
 #[cfg(test)]
 mod tests;
@@ -49,6 +52,7 @@ pub use door::Door;
 pub use idempotency::Answers;
 pub use problem::Problem;
 pub use server::serve;
+pub use story::Pasts;
 
 use roles::Roles;
 
@@ -96,6 +100,8 @@ pub struct App {
     pub door: Door,
     /// What was answered to those who named their requests.
     pub answers: Answers,
+    /// What the last deployments of each environment did.
+    pub pasts: Pasts,
 }
 
 impl App {
@@ -123,16 +129,18 @@ pub fn router(app: Arc<App>) -> Router {
     let routes = routes.merge(door::router(&app, &mut roles));
     let document = serde_json::to_vec(&document).expect("a document of texts and numbers serialises");
     let (document, identity) = (Document(document.into()), identity::header(&app));
-    routes
+    let all = routes
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::new(405, "this address does not take this method") })
         .layer(Extension(document))
         .layer(Extension(Arc::new(roles)))
         .layer(DefaultBodyLimit::disable()) // The guard has one for all that read a body.
         .layer(from_fn(guard::guard))
+        .layer(from_fn_with_state(app.clone(), page::refusals))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(identity, identity::signed))
-        .with_state(app)
+        .with_state(app);
+    all.clone().layer(Extension(page::Api(all)))
 }
 
 /// The routes, and the role that each of them takes. A new one says its role here, or is refused to everybody.
@@ -159,15 +167,18 @@ fn routes(app: &Arc<App>) -> (OpenApiRouter<Arc<App>>, Roles) {
     document::asked_once(acting.get_openapi_mut());
     let mut asked = acting
         .routes(roles.need(Viewer, routes!(read::environments)))
+        .routes(roles.need(Viewer, routes!(overview::overview)))
         .routes(roles.need(Viewer, routes!(read::environment)))
         .routes(roles.need(Viewer, routes!(changes::changes)))
         .routes(roles.need(Viewer, routes!(stacks::stacks)))
         .routes(roles.need(Viewer, routes!(read::deployment)))
+        .routes(roles.need(Viewer, routes!(story::story)))
         .routes(roles.need(Viewer, routes!(releases::deployments)))
         .routes(roles.need(Viewer, routes!(read::history)))
         .routes(roles.need(Viewer, routes!(events::events)))
         // What applications write may be more than everybody who may look is to read.
         .routes(roles.need(Deployer, routes!(logs::logs)))
+        .merge(page::known(&mut roles).into())
         .layer(from_fn(guard::arrived))
         .layer(from_fn_with_state(app.clone(), authentication::authorised));
     document::asks_who(asked.get_openapi_mut());
@@ -175,6 +186,7 @@ fn routes(app: &Arc<App>) -> (OpenApiRouter<Arc<App>>, Roles) {
         .routes(routes!(healthz))
         .routes(routes!(openapi))
         .routes(routes!(identity::identity))
+        .merge(page::open().into())
         .layer(from_fn(guard::arrived))
         // It reads its body itself: of most deliveries nothing is kept.
         .routes(routes!(webhook::webhook))

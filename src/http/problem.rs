@@ -17,7 +17,7 @@ use crate::{
 const LISTED: usize = 12;
 
 /// An answer that is no success.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Problem {
     status: u16,
     detail: String,
@@ -167,6 +167,23 @@ impl From<Refused> for Problem {
     }
 }
 
+impl Problem {
+    /// Returns the HTTP status.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Returns what is wrong, and what to do.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Returns what is no longer as it was shown, where that is the reason.
+    pub(super) fn differences(&self) -> &[Difference] {
+        &self.changed
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -188,6 +205,8 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        // Whoever makes a page of it need not read it again.
+        response.extensions_mut().insert(self);
         response
     }
 }

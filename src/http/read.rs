@@ -31,7 +31,7 @@ use crate::{
     responses((status = 200, description = "Those that the caller may see", body = Environments)),
 )]
 pub(super) async fn environments(State(app): State<Arc<App>>, caller: Caller) -> Json<Environments> {
-    let all = app.pipelines.environments().filter(|e| caller.sees(&e.id)).map(|e| view::environment(&app, &e.id));
+    let all = app.pipelines.environments().filter(|e| caller.sees(&e.id)).map(|e| view::environment(&app, e));
     Json(Environments { environments: all.collect() })
 }
 
@@ -43,9 +43,9 @@ pub(super) async fn environments(State(app): State<Arc<App>>, caller: Caller) ->
     responses((status = 200, description = "How it is", body = Environment, headers(("etag" = String, description = "For `If-Match`")))),
 )]
 pub(super) async fn environment(State(app): State<Arc<App>>, Path(place): Path<Place>) -> Result<Response, Problem> {
-    let id = &place.find(&app)?.id;
-    let look = Look::at(&app, id);
-    let shown = view::state(id, &look.state, &app.board.sight(id));
+    let definition = place.find(&app)?;
+    let look = Look::at(&app, &definition.id);
+    let shown = view::state(&app, &definition, &look.state);
     Ok(([(header::ETAG, look.shown.tag())], Json(shown)).into_response())
 }
 

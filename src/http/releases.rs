@@ -47,7 +47,9 @@ async fn known(app: &Arc<App>, id: &EnvironmentId, all: bool) -> Result<BTreeMap
     Ok(found)
 }
 
-async fn reading<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Problem> {
+pub(super) async fn reading<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Problem> {
     let turn = READERS.acquire().await.map_err(|e| Problem::new(503, e.to_string()))?;
     let read = tokio::task::spawn_blocking(move || {
         // The reading goes on without a caller who hangs up.
@@ -189,7 +191,7 @@ pub(super) async fn deployments(
     Ok(Json(Stories { deployments: told.into_iter().rev().collect() }))
 }
 
-fn shown(story: Story, state: &crate::machine::Environment) -> PastDeployment {
+pub(super) fn shown(story: Story, state: &crate::machine::Environment) -> PastDeployment {
     let now = state.deployment_state(story.number).map(|(now, _)| now);
     let is = story.end.as_ref().map(|end| end.outcome.into()).or(now);
     PastDeployment {

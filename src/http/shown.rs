@@ -155,9 +155,13 @@ impl Shown {
 
     /// As a strong entity tag.
     pub(super) fn tag(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.text()).expect("base64 between quotes is visible ASCII")
+    }
+
+    /// The same as text.
+    pub(super) fn text(&self) -> String {
         let json = serde_json::to_vec(self).expect("texts and numbers serialise");
-        let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(json));
-        HeaderValue::from_str(&tag).expect("base64 between quotes is visible ASCII")
+        format!("\"{}\"", URL_SAFE_NO_PAD.encode(json))
     }
 
     fn read(tag: &str) -> Option<Self> {

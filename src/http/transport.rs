@@ -3,8 +3,8 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
-use axum::extract::FromRequestParts;
-use http::{HeaderMap, HeaderValue, header, request::Parts};
+use axum::extract::{FromRequestParts, Request};
+use http::{Extensions, HeaderMap, HeaderValue, header, request::Parts};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{App, authentication::Peer, identity::Local};
@@ -23,6 +23,19 @@ pub(super) enum Way {
 /// That a connection is encrypted, as the server knows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Encrypted;
+
+/// Notes that a request came as another one did.
+pub(super) fn as_it_came(other: &Extensions, request: &mut Request) {
+    fn copy<T: Clone + Send + Sync + 'static>(from: &Extensions, to: &mut Extensions) {
+        if let Some(known) = from.get::<T>() {
+            to.insert(known.clone());
+        }
+    }
+    let to = request.extensions_mut();
+    copy::<Encrypted>(other, to);
+    copy::<Peer>(other, to);
+    copy::<Option<Local>>(other, to);
+}
 
 impl FromRequestParts<Arc<App>> for Way {
     type Rejection = Infallible;

@@ -1,24 +1,30 @@
 //! How states are shown. What the journal says is certain; what the board says was seen a moment ago.
 
+use std::sync::Arc;
+
 use super::{
     App,
     responses::{
-        Candidate, Down, Ended, Environment, Gate, GateName, Hold, Hook, HookState, Otherwise, PlannedHook, Release,
-        Restart, RunningHook, Seen, Stack, Standby, Straying, Taken, Trouble, Veto,
+        Candidate, Down, Ended, Environment, Front, Gate, GateName, Hold, Hook, HookState, Otherwise, PlannedHook,
+        Release, Restart, RunningHook, Seen, Stack, Standby, Straying, Taken, Trouble, Veto,
     },
 };
 use crate::{
-    machine::{self, Deployment, EnvironmentId, Number, Promise},
+    machine::{self, Deployment, Number, Promise},
+    pipelines::EnvironmentDefinition,
     runner::Sight,
     telling,
     text::{format_duration, format_time},
 };
 
-pub(super) fn environment(app: &App, id: &EnvironmentId) -> Environment {
-    state(id, &app.journal.state(id), &app.board.sight(id))
+pub(super) fn environment(app: &App, definition: &EnvironmentDefinition) -> Environment {
+    state(app, definition, &app.journal.state(&definition.id))
 }
 
-pub(super) fn state(id: &EnvironmentId, state: &machine::Environment, sight: &Sight) -> Environment {
+/// Shows that state, with what is known of the world now.
+pub(super) fn state(app: &App, definition: &EnvironmentDefinition, state: &machine::Environment) -> Environment {
+    let (id, now, fresh) = (&definition.id, app.clock.now(), definition.fresh_for());
+    let sight = &app.board.sight(id);
     let seen = sight.outlook();
     let waits = telling::waits(state);
     Environment {
@@ -44,11 +50,36 @@ pub(super) fn state(id: &EnvironmentId, state: &machine::Environment, sight: &Si
         trouble: of_the_front(sight).chain(sight.trouble.iter().map(trouble)).collect(),
         ended: state.ended().iter().map(ended).collect(),
         last_failure: telling::last_failure(state).map(ended),
+        tier: definition.tier(),
+        light: telling::light(state, &seen, now, fresh),
+        needs: telling::needs(state, &seen, now, fresh),
+        front: front(definition, sight),
+        rollback_to: rollback_to(state).as_deref().map(release),
         next: telling::sentence(id, state, &seen),
         situation: telling::situation(id, state, &seen),
         waits_for: waits.what,
         until: waits.until.map(format_time),
         who: waits.who,
+    }
+}
+
+fn front(definition: &EnvironmentDefinition, sight: &Sight) -> Front {
+    let seen = sight.outlook();
+    Front {
+        driver: definition.front.driver.clone(),
+        shows: sight.serves.flatten().map(|number| number.0),
+        silent: seen.front_silent.map(str::to_owned),
+        looked: seen.looked.map(format_time),
+    }
+}
+
+/// What a rollback of what is live would bring back.
+fn rollback_to(state: &machine::Environment) -> Option<Arc<machine::Release>> {
+    let command = machine::Command::from(machine::Ask::Rollback(state.live()?.number, "".into()));
+    match state.command(&command, "") {
+        Ok(machine::Event::RollbackRequested { .. }) => state.standby().map(|standby| standby.stack.release.clone()),
+        Ok(machine::Event::ColdRollbackQueued { release, .. }) => Some(release),
+        Ok(_) | Err(_) => None,
     }
 }
 

@@ -10,6 +10,7 @@ mod parse;
 pub mod release;
 #[cfg(test)]
 mod tests;
+mod tier;
 
 use std::{
     collections::BTreeMap,
@@ -20,6 +21,7 @@ use std::{
 
 pub use load::{Loaded, Registry, load};
 pub(crate) use parse::{program, secret};
+pub use tier::Tier;
 
 use crate::checks::Checks;
 use crate::hooks::HookDefinition;

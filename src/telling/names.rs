@@ -10,6 +10,11 @@ pub(crate) fn named(release: &Release, number: Number) -> String {
     format!("{} (release {}, deployment {number})", release.version, release.number)
 }
 
+/// Returns `7 (1.4.2)`, with a space that does not break: what a button or a table has room for.
+pub(crate) fn short(release: &Release) -> String {
+    format!("{}\u{a0}({})", release.number, shown(&release.version))
+}
+
 /// Returns `1.4.2 (release 7)`, or `release 7` when the version is not remembered.
 pub(crate) fn release(state: &Environment, number: u32) -> String {
     match version(state, number) {

@@ -91,7 +91,8 @@ fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
             if let Event::RollbackRequested { number, .. } = event {
                 clear_the_way(told, *number, at);
             }
-            let Some(story) = about(event).and_then(|number| told.iter_mut().find(|s| s.number == number)) else {
+            let Some(story) = deployment_of(event).and_then(|number| told.iter_mut().find(|s| s.number == number))
+            else {
                 return;
             };
             match event {
@@ -118,17 +119,45 @@ fn clear_the_way(told: &mut [Story], live: Number, at: Millis) {
     told.iter_mut().filter(before).for_each(|story| story.end = aborted());
 }
 
-/// The deployment whose way an event is a step of.
-fn about(event: &Event) -> Option<Number> {
+/// Returns the deployment that an event is about, or whose stack.
+pub(crate) fn deployment_of(event: &Event) -> Option<Number> {
     match event {
-        Event::Started { number }
+        Event::Accepted { number, .. }
+        | Event::Started { number }
+        | Event::Approved { number, .. }
+        | Event::DefinitionFrozen { number, .. }
+        | Event::Provisioned { number }
+        | Event::Checked { number }
+        | Event::HookOrdered { number, .. }
+        | Event::HookFinished { number, .. }
+        | Event::CutOverOrdered { number, .. }
         | Event::WentLive { number, .. }
         | Event::Succeeded { number }
         | Event::Ended { number, .. }
         | Event::RollbackRequested { number, .. }
         | Event::RevertOrdered { number, .. }
-        | Event::Reverted { number, .. } => Some(*number),
-        _ => None,
+        | Event::Reverted { number, .. }
+        | Event::ColdRollbackQueued { number, .. }
+        | Event::StandbyReleased { number, .. }
+        | Event::Retired { number }
+        | Event::OrphanFound { number }
+        | Event::StrangerFound { number }
+        | Event::StrangerDismissed { number, .. }
+        | Event::LiveDown { number, .. }
+        | Event::LiveUp { number }
+        | Event::Recovered { number, .. }
+        | Event::RestartAsked { number, .. }
+        | Event::RestartEnded { number, .. }
+        | Event::OperatorNeeded { number, .. } => Some(*number),
+        Event::DriftSeen { .. }
+        | Event::DriftMended
+        | Event::Held { .. }
+        | Event::Resumed { .. }
+        | Event::Pinned { .. }
+        | Event::Unpinned { .. }
+        | Event::Vetoed { .. }
+        | Event::Unvetoed { .. }
+        | Event::BuildsReset { .. } => None,
     }
 }
 

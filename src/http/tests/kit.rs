@@ -86,13 +86,19 @@ impl Shop {
             limits: limits("1000/s"),
             answers: Answers::default(),
             door: Door::new(Some("https://deploy.example".parse().unwrap())),
+            pasts: crate::http::Pasts::default(),
             mirrors: HashMap::new(),
         });
         Self { router: router(app.clone()), app, folder }
     }
 
+    /// The answer as it goes out.
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     pub async fn send(&self, request: Request<Body>) -> Told {
-        let response: Response<_> = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.answer(request).await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);

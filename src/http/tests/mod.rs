@@ -10,6 +10,7 @@ mod floods;
 mod kit;
 mod limits;
 mod looks;
+mod page;
 mod roles;
 mod senders;
 mod sign_in;

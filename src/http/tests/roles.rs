@@ -4,9 +4,10 @@ use http::StatusCode;
 
 use super::kit::Shop;
 use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
+use crate::http::transport::Encrypted;
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 25] = [
+const TABLE: [(&str, &str, Role); 40] = [
     ("GET", "/v1/environments/shop/qa/deployments", Viewer),
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
@@ -18,6 +19,22 @@ const TABLE: [(&str, &str, Role); 25] = [
     ("GET", "/v1/history", Viewer),
     ("GET", "/v1/history?environment=shop/qa", Viewer),
     ("GET", "/v1/events", Viewer),
+    ("GET", "/v1/overview", Viewer),
+    ("GET", "/v1/deployments/shop/qa/1/story", Viewer),
+    ("GET", "/", Viewer),
+    ("GET", "/live", Viewer),
+    ("GET", "/environments/shop/qa", Viewer),
+    ("GET", "/environments/shop/qa/live", Viewer),
+    // A form is answered by what the API says to the same.
+    ("POST", "/deployments/shop/qa/1/abort", Viewer),
+    ("POST", "/deployments/shop/qa/1/approve", Viewer),
+    ("POST", "/environments/shop/prod/promote", Viewer),
+    ("POST", "/environments/shop/qa/hold", Viewer),
+    ("POST", "/environments/shop/qa/pin", Viewer),
+    ("POST", "/environments/shop/qa/restart", Viewer),
+    ("POST", "/environments/shop/qa/resume", Viewer),
+    ("POST", "/environments/shop/qa/rollback", Viewer),
+    ("POST", "/environments/shop/qa/veto", Viewer),
     ("HEAD", "/v1/environments/shop/qa", Viewer),
     ("GET", "/v1/environments/shop/qa/logs", Deployer),
     ("POST", "/v1/environments/shop/qa/deploy", Deployer),
@@ -55,7 +72,8 @@ async fn each_role_may_what_the_table_says_and_nothing_else() {
         let token = shop.token(name, role, &[]);
         for (method, path, needs) in TABLE {
             // A body that is refused for itself: only the way there is tried.
-            let request = super::kit::bearer(&token, method, path).body("{\"colour\":1}".into()).unwrap();
+            let request =
+                super::kit::bearer(&token, method, path).extension(Encrypted).body("{\"colour\":1}".into()).unwrap();
             let status = shop.status(request).await;
             assert_eq!(is_mine(status), role >= needs, "{name}: {method} {path} was answered {status}");
         }
@@ -67,7 +85,7 @@ async fn each_role_may_what_the_table_says_and_nothing_else() {
     let deployer = shop.token("dora", Deployer, &[]);
     assert_eq!(shop.ask(&deployer, "POST", "/v1/environments/s%68op/qa/veto", "").await.status, 403);
     for (method, path, _) in TABLE {
-        let request = super::kit::bearer("", method, path).body("".into()).unwrap();
+        let request = super::kit::bearer("", method, path).extension(Encrypted).body("".into()).unwrap();
         let status = shop.status(request).await;
         assert!(matches!(status, 401 | 429), "nobody: {method} {path} was answered {status}");
     }

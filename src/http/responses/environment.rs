@@ -1,23 +1,18 @@
-//! The shapes of what the API shows, apart from those of the state file: these may grow, and their names are for ever.
-//! Nothing but shapes: what is in them is said by [`super::view`] and [`crate::telling`].
+//! One environment as it is shown: what is live in it, what is on its way, what could be brought back.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::{End, Gate, PlannedHook, Release, State, Why};
 use crate::{
     machine::{Condition, DeploymentState, Health, Outcome, Trigger},
-    telling::{Readiness, Situation, WaitsFor},
+    pipelines::Tier,
+    telling::{Light, Need, Readiness, Situation, WaitsFor},
 };
-
-/// All environments that the caller may see.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Environments {
-    pub environments: Vec<Environment>,
-}
 
 /// One environment: what is live in it, what is on its way, what could be brought back, and what it waits for.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Environment {
+pub(in crate::http) struct Environment {
     /// Its address.
     #[schema(example = "shop/prod")]
     pub environment: String,
@@ -74,6 +69,16 @@ pub(super) struct Environment {
     pub last_failure: Option<Ended>,
     /// What it waits for, until when, and who can change that, in one sentence or two.
     pub next: String,
+    /// How near it is to users, by its name.
+    pub tier: Tier,
+    /// What users see, in one word.
+    pub light: Light,
+    /// What needs a person, the most pressing first.
+    pub needs: Vec<Need>,
+    pub front: Front,
+    /// What a rollback would bring back; null when there is nothing to go back to.
+    #[schema(required)]
+    pub rollback_to: Option<Release>,
     /// What to say at night, in three lines.
     pub situation: Situation,
     pub waits_for: WaitsFor,
@@ -87,7 +92,7 @@ pub(super) struct Environment {
 
 /// A deployment on its way.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Candidate {
+pub(in crate::http) struct Candidate {
     pub number: u32,
     pub release: Release,
     #[schema(value_type = State)]
@@ -112,21 +117,9 @@ pub(super) struct Candidate {
     pub stack: Option<Seen>,
 }
 
-/// What is run besides.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct PlannedHook {
-    #[schema(example = "migrate")]
-    pub name: String,
-    /// When: `before-provisioning`, `after-checks`, `before-cutover`, `after-cutover`, `on-rollback` or `on-retire`.
-    #[schema(example = "after-checks")]
-    pub at: &'static str,
-    /// Going back does not undo it.
-    pub one_way: bool,
-}
-
 /// A hook of a deployment, and how far it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct Hook {
+pub(in crate::http) struct Hook {
     #[serde(flatten)]
     pub hook: PlannedHook,
     pub state: HookState,
@@ -135,7 +128,7 @@ pub(super) struct Hook {
 /// How far a hook is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum HookState {
+pub(in crate::http) enum HookState {
     /// Its turn has not come.
     Waiting,
     Running,
@@ -145,7 +138,7 @@ pub(super) enum HookState {
 
 /// A hook that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct RunningHook {
+pub(in crate::http) struct RunningHook {
     #[serde(flatten)]
     pub hook: PlannedHook,
     /// The deployment that it runs for.
@@ -155,102 +148,9 @@ pub(super) struct RunningHook {
     pub until: String,
 }
 
-/// A question to people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct Gate {
-    pub name: GateName,
-    /// Who may answer, by name; everybody whose role is large enough when nobody is named.
-    pub by: Vec<String>,
-    /// Whoever asked for the deployment may not answer.
-    pub not: Option<String>,
-    /// How long the question stands, as people say it.
-    #[schema(example = "6 h")]
-    pub within: String,
-    pub otherwise: Otherwise,
-}
-
-/// Where a deployment stops until someone agrees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum GateName {
-    /// Before anything is stood up.
-    BeforeProvisioning,
-    /// Before the traffic moves.
-    BeforeCutover,
-}
-
-/// What happens when nobody answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Otherwise {
-    Approve,
-    Abort,
-}
-
-/// The state of a deployment.
-#[derive(serde::Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum State {
-    Queued,
-    Provisioning,
-    Checking,
-    AwaitingApproval,
-    CuttingOver,
-    Baking,
-    Succeeded,
-    Aborting,
-    Aborted,
-    RollingBack,
-    RolledBack,
-    Failed,
-    Superseded,
-    NeedsOperator,
-}
-
-/// Why a deployment was asked for.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "the shape of the machine's own word")]
-pub(super) enum Why {
-    Build,
-    Rule,
-    Person,
-    Rollback,
-}
-
-/// How a deployment ended.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "the shape of the machine's own word")]
-pub(super) enum End {
-    Succeeded,
-    Aborted,
-    Failed,
-    RolledBack,
-    Superseded,
-}
-
-/// What a build produced.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Release {
-    /// Counted per pipeline.
-    pub number: u32,
-    #[schema(example = "1.4.0")]
-    pub version: String,
-    pub artifact: String,
-    #[schema(required)]
-    pub commit: Option<String>,
-    /// The build's own page.
-    #[schema(required)]
-    pub link: Option<String>,
-    /// The stack of somebody else's making that is taken over for it; null where a stack is stood up.
-    #[schema(required, example = "reporting_qa_41")]
-    pub adopts: Option<String>,
-}
-
 /// A stack that has the traffic, or had it.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Stack {
+pub(in crate::http) struct Stack {
     /// The deployment that made it.
     pub number: u32,
     pub release: Release,
@@ -264,7 +164,7 @@ pub(super) struct Stack {
 
 /// What is live does not do its work.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Down {
+pub(in crate::http) struct Down {
     pub since: String,
     /// What was seen, in one sentence.
     pub reason: String,
@@ -274,7 +174,7 @@ pub(super) struct Down {
 
 /// The stack before, and how long it is kept.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Standby {
+pub(in crate::http) struct Standby {
     #[serde(flatten)]
     pub stack: Stack,
     /// A time, or what has to come first.
@@ -288,7 +188,7 @@ pub(super) struct Standby {
 
 /// What is live is started again, one instance after the other.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Restart {
+pub(in crate::http) struct Restart {
     /// The deployment that is live.
     pub number: u32,
     /// The only instance that is meant; null: all of them.
@@ -308,7 +208,7 @@ pub(super) struct Restart {
 
 /// Users were taken from a stack because it was down.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Taken {
+pub(in crate::http) struct Taken {
     /// When users were sent elsewhere.
     pub at: String,
     /// Since when it was down.
@@ -319,7 +219,7 @@ pub(super) struct Taken {
 
 /// Somebody else repoints the front.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Straying {
+pub(in crate::http) struct Straying {
     /// When the first of the row was seen.
     pub since: String,
     /// How often in a row.
@@ -335,7 +235,7 @@ pub(super) struct Straying {
 
 /// What was seen of a stack a moment ago.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Seen {
+pub(in crate::http) struct Seen {
     pub condition: Condition,
     pub health: Health,
     /// Where it serves.
@@ -352,7 +252,7 @@ pub(super) struct Seen {
 
 /// Automatic deployments are stopped.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Hold {
+pub(in crate::http) struct Hold {
     pub by: String,
     pub reason: String,
     pub since: String,
@@ -360,7 +260,7 @@ pub(super) struct Hold {
 
 /// A release that may not be deployed.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Veto {
+pub(in crate::http) struct Veto {
     pub release: u32,
     /// Its version, as far as it is remembered.
     #[schema(required)]
@@ -370,7 +270,7 @@ pub(super) struct Veto {
 
 /// A step that does not work, or something that is wrong with the front.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Trouble {
+pub(in crate::http) struct Trouble {
     pub step: String,
     pub why: String,
     pub since: String,
@@ -378,7 +278,7 @@ pub(super) struct Trouble {
 
 /// A deployment that is over.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Ended {
+pub(in crate::http) struct Ended {
     pub number: u32,
     pub version: String,
     #[schema(value_type = End)]
@@ -387,109 +287,18 @@ pub(super) struct Ended {
     pub at: String,
 }
 
-/// One deployment, and how far it is.
+/// What receives users' traffic, as it was seen.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Deployment {
-    #[schema(example = "shop/prod/7")]
-    pub deployment: String,
-    pub number: u32,
-    #[schema(value_type = State)]
-    pub state: DeploymentState,
-    /// It changes no more by itself.
-    pub r#final: bool,
-    /// Why it ended.
+pub(in crate::http) struct Front {
+    /// Its driver.
+    pub driver: String,
+    /// The deployment whose stack it sends users to; null where that is nobody, or nothing that is known.
     #[schema(required)]
-    pub reason: Option<String>,
+    pub shows: Option<u32>,
+    /// Why it could not be asked; null when it answered.
     #[schema(required)]
-    pub release: Option<u32>,
+    pub silent: Option<String>,
+    /// When it was asked last; null when nobody has looked since the controller started.
     #[schema(required)]
-    pub version: Option<String>,
-}
-
-/// What was recorded: a deployment that is on its way.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Accepted {
-    #[schema(example = "shop/prod/7")]
-    pub deployment: String,
-    pub number: u32,
-    /// Its state; `ended` when it ended so long ago that only the history knows how.
-    pub state: String,
-    /// What was done, in a sentence; empty when it was recorded before.
-    pub said: String,
-    /// Of a rollback: what it does not undo, in words.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    pub one_way: Vec<String>,
-}
-
-/// What was recorded.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Done {
-    #[schema(example = "shop/prod")]
-    pub environment: String,
-    #[schema(value_type = Event)]
-    pub event: crate::machine::Event,
-    /// What was done, in a sentence.
-    #[schema(example = "1.4.2 (release 7) is vetoed in shop/prod: it is not deployed any more")]
-    pub said: String,
-    /// Of a rollback: what it does not undo, in words.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    pub one_way: Vec<String>,
-}
-
-/// An announcement that is understood and leads to no deployment.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Ignored {
-    /// Reason why it is no build to deploy.
-    #[schema(example = "its branch is `fix-typo`; only builds of main count")]
-    pub ignored: String,
-    /// The deployment of the newer build that supersedes it, where that is why.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, example = "shop/qa/5")]
-    pub superseded_by: Option<String>,
-}
-
-/// Records of the state file, oldest first.
-#[derive(Serialize, ToSchema)]
-pub(super) struct History {
-    #[schema(value_type = Vec<Record>)]
-    pub records: Vec<crate::journal::Record>,
-}
-
-/// One event of one environment, as the state file holds it.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Record {
-    /// The version of the line.
-    v: u32,
-    /// Its place in the whole state file.
-    seq: u64,
-    /// Milliseconds since 1970.
-    at: u64,
-    environment: String,
-    /// Who: a token's name, `local:NAME`, `webhook:SENDER`, `rule`, `pointsman`.
-    by: String,
-    event: Event,
-    /// Ties it to all records before it.
-    #[schema(pattern = "^[0-9a-f]{32}$")]
-    sum: String,
-}
-
-/// Something that happened. What else it holds depends on its kind.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Event {
-    #[schema(example = "accepted")]
-    kind: String,
-    /// The deployment that it is about.
-    #[schema(required = false)]
-    number: Option<u32>,
-    /// Why, in one sentence.
-    #[schema(required = false)]
-    reason: Option<String>,
-    /// Of `hook_ordered` and `hook_finished`: the hook's name.
-    #[schema(required = false)]
-    hook: Option<String>,
-    /// Of `hook_finished`: the end of what it said, without secrets.
-    #[schema(required = false)]
-    said: Option<String>,
+    pub looked: Option<String>,
 }

@@ -1,0 +1,138 @@
+//! What is pressed on a page becomes the very request that a script would send to the API, so both are judged, recorded and
+//! refused by the same code. Must not know what the acts do.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{Form, FromRequest, Request, State},
+    response::{IntoResponse, Redirect, Response},
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use tower::ServiceExt;
+
+use super::{Browser, frame::Frame, page as answer, words::filters};
+use crate::{
+    access::Caller,
+    http::{App, Problem, idempotency, problem::Difference, transport},
+};
+
+/// The API, as it answers everybody.
+#[derive(Clone)]
+pub(in crate::http) struct Api(pub Router);
+
+/// Fields that say how something is asked for; all others are the request's own.
+const HOW: [&str; 4] = ["shown", "key", "csrf", "then"];
+/// Fields that are numbers, and those that are yes or no.
+const NUMBERS: [&str; 3] = ["number", "release", "instance"];
+const YES_OR_NO: [&str; 1] = ["lift"];
+/// What goes along of the headers: who asks, and from where.
+const KEPT: [header::HeaderName; 4] = [header::AUTHORIZATION, header::COOKIE, header::HOST, header::ORIGIN];
+const KEPT_BY_NAME: [&str; 3] = ["sec-fetch-site", "x-forwarded-for", "x-forwarded-proto"];
+
+/// Names what is pressed on a page that showed this: whoever presses twice asks once.
+pub(super) fn key(shown: &str, seq: u64) -> String {
+    hex::encode(&Sha256::digest(format!("{seq} {shown}"))[..16])
+}
+
+/// A form was sent.
+pub(super) async fn press(
+    State(app): State<Arc<App>>,
+    Extension(Api(api)): Extension<Api>,
+    caller: Caller,
+    browser: Browser,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (uri, headers, came) = (request.uri().clone(), request.headers().clone(), request.extensions().clone());
+    let form = Form::<Vec<(String, String)>>::from_request(request, &()).await;
+    let Form(fields) = form.map_err(|error| Problem::new(400, error.body_text()))?;
+    let back = back(&uri);
+    let mut request = asked(&uri, &headers, &fields)?;
+    transport::as_it_came(&came, &mut request);
+    let Ok(answered) = api.oneshot(request).await;
+    if answered.status().is_success() {
+        return Ok(Redirect::to(&format!("{back}#next")).into_response());
+    }
+    let told = answered.extensions().get::<Problem>().cloned();
+    let problem = told.unwrap_or_else(|| Problem::new(answered.status().as_u16(), "the request was refused"));
+    let frame = Frame::new("Nothing was done", app.clock.now()).of(&caller);
+    let frame = Frame { theme: browser.theme, address: back.clone(), ..frame };
+    let reason = fields.iter().find(|(name, _)| name == "reason").map(|(_, reason)| reason.clone());
+    refused(frame, &problem, back, reason)
+}
+
+/// Where somebody is sent after a press: the page of the environment.
+fn back(uri: &Uri) -> String {
+    let parts: Vec<&str> = uri.path().split('/').collect();
+    match parts.as_slice() {
+        ["", _, pipeline, environment, ..] => format!("/environments/{pipeline}/{environment}"),
+        _ => "/".to_owned(),
+    }
+}
+
+fn asked(uri: &Uri, headers: &HeaderMap, fields: &[(String, String)]) -> Result<Request, Problem> {
+    let field = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    let mut body = Map::new();
+    for (name, value) in fields.iter().filter(|(name, value)| !HOW.contains(&&**name) && !value.trim().is_empty()) {
+        body.insert(name.clone(), read(name, value.trim())?);
+    }
+    let body = serde_json::to_vec(&body).map_err(|error| Problem::new(400, error.to_string()))?;
+    let mut request = Request::builder().method(Method::POST).uri(format!("/v1{}", uri.path()));
+    for (name, value) in headers {
+        if KEPT.contains(name) || KEPT_BY_NAME.contains(&name.as_str()) {
+            request = request.header(name, value);
+        }
+    }
+    let given = [("if-match", field("shown")), (idempotency::HEADER, field("key")), ("x-csrf-token", field("csrf"))];
+    for (name, value) in given.into_iter().filter_map(|(name, value)| Some((name, value.filter(|v| !v.is_empty())?))) {
+        let value = HeaderValue::from_str(value);
+        request = request.header(name, value.map_err(|_| Problem::new(400, "the form was changed on its way"))?);
+    }
+    let request = request.header(header::CONTENT_TYPE, "application/json").body(Body::from(body));
+    request.map_err(|error| Problem::new(400, error.to_string()))
+}
+
+fn read(name: &str, value: &str) -> Result<Value, Problem> {
+    let wrong = |what: &str| Problem::new(400, format!("`{name}` must be {what}"));
+    if NUMBERS.contains(&name) {
+        return value.parse::<u32>().map(Value::from).map_err(|_| wrong("a whole number"));
+    }
+    if YES_OR_NO.contains(&name) {
+        return value.parse::<bool>().map(Value::from).map_err(|_| wrong("true or false"));
+    }
+    Ok(Value::from(value))
+}
+
+/// A page that says that nothing was done, and why.
+#[derive(Template)]
+#[template(path = "refused.html")]
+struct Refused<'a> {
+    frame: Frame,
+    heading: &'static str,
+    detail: &'a str,
+    changed: &'a [Difference],
+    back: String,
+    reason: Option<String>,
+}
+
+/// Answers with what stands in the way, as a page.
+pub(super) fn refused(
+    frame: Frame,
+    problem: &Problem,
+    back: String,
+    reason: Option<String>,
+) -> Result<Response, Problem> {
+    let changed = problem.differences();
+    let heading = match problem.status() {
+        _ if !changed.is_empty() => "Nothing was done: it has changed meanwhile",
+        400..500 => "Nothing was done",
+        _ => "This did not work",
+    };
+    let mut response = answer(&Refused { frame, heading, detail: problem.detail(), changed, back, reason })?;
+    *response.status_mut() = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Ok(response)
+}

@@ -1,0 +1,91 @@
+// What a page does in the browser: ages and deadlines that count, a page that says when it is no longer live, forms that are
+// not changed under somebody's hands. Everything else works without it.
+'use strict';
+
+const all = (what) => Array.from(document.querySelectorAll(what));
+const stream = document.getElementById('stream');
+// The controller's clock, by this host's: nobody has to have the right time.
+let skew = Number(document.body.dataset.now) - Date.now();
+let heard = Date.now();
+
+const words = (seconds) => {
+  const s = Math.max(0, Math.floor(seconds));
+  if (s < 60) return s + ' s';
+  if (s < 3600) return Math.floor(s / 60) + ' min' + (s < 600 ? ' ' + (s % 60) + ' s' : '');
+  if (s < 86400) return Math.floor(s / 3600) + ' h ' + Math.floor((s % 3600) / 60) + ' min';
+  return Math.floor(s / 86400) + ' d';
+};
+
+const tick = () => {
+  const now = Date.now() + skew;
+  for (const time of all('time[data-ago]')) {
+    if (!time.title) time.title = time.dateTime;
+    time.textContent = words((now - Date.parse(time.dateTime)) / 1000) + ' ago';
+  }
+  for (const time of all('time[data-left]')) {
+    const left = (Date.parse(time.dateTime) - now) / 1000;
+    time.textContent = left > 0 ? ', in ' + words(left) : '';
+  }
+  const age = (Date.now() - heard) / 1000;
+  for (const time of all('[data-heard]')) time.textContent = words(age);
+  if (stream) document.body.toggleAttribute('data-stale', age > 5 && !document.hidden);
+};
+
+if (stream) {
+  document.getElementById('heard').hidden = false;
+  const live = () => {
+    heard = Date.now();
+    const last = document.getElementById('last-heard');
+    if (last) last.textContent = new Date(heard + skew).toISOString().slice(11, 19);
+  };
+  stream.addEventListener('htmx:sse:after:connection', live);
+  stream.addEventListener('htmx:sse:before:message', (event) => {
+    live();
+    const { message } = event.detail;
+    if (message.event === 'clock') skew = Number(message.data) - Date.now();
+  });
+  // The session is over, or the controller is another release: this page is to be asked for again.
+  stream.addEventListener('htmx:sse:error', (event) => {
+    if (event.detail.status === 401 || event.detail.status === 403) location.reload();
+  });
+  stream.addEventListener('bye', () => location.reload());
+  stream.addEventListener('htmx:after:swap', tick);
+  document.addEventListener('visibilitychange', () => { heard = Date.now(); });
+}
+setInterval(tick, 1000);
+tick();
+
+// A form that somebody types in is left as it is: `data-dirty` is what the morph goes around. The server holds it to what it showed.
+document.addEventListener('input', (event) => event.target.closest('form[method="post"]')?.setAttribute('data-dirty', ''));
+document.addEventListener('reset', (event) => event.target.removeAttribute('data-dirty'));
+
+// A button that may not be pressed says why, and does nothing. One that was pressed is not pressed twice.
+document.addEventListener('click', (event) => {
+  if (event.target.closest('[aria-disabled="true"]')) event.preventDefault();
+});
+document.addEventListener('submit', (event) => {
+  const form = event.target;
+  if (form.dataset.sent) return event.preventDefault();
+  if (form.method === 'post') form.dataset.sent = 'yes';
+});
+window.addEventListener('pageshow', () => { for (const form of all('form[data-sent]')) delete form.dataset.sent; });
+
+// The theme is set where it is chosen.
+const theme = document.getElementById('theme');
+if (theme) {
+  theme.form.querySelector('button').hidden = true;
+  theme.addEventListener('change', () => theme.form.requestSubmit());
+}
+
+// A log follows its end until somebody scrolls up.
+for (const log of all('.log')) log.scrollTop = log.scrollHeight;
+
+for (const button of all('[data-copy]')) {
+  button.hidden = false;
+  button.addEventListener('click', async () => {
+    try {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+      button.textContent = 'Copied';
+    } catch { button.textContent = 'Select it and copy'; }
+  });
+}

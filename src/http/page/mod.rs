@@ -1,0 +1,181 @@
+//! The operators' page: HTML made of the same views as the API's answers. Whole without any script; with it, what has changed
+//! comes by itself. Must not show what the API does not, and must not decide anything.
+
+mod act;
+mod assets;
+mod environment;
+mod frame;
+mod live;
+mod overview;
+mod words;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{Form, FromRequestParts, Request, State},
+    middleware::{Next, from_fn},
+    response::{Html, IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
+use tower_http::compression::CompressionLayer;
+
+pub(super) use act::Api;
+
+use super::{App, Problem, authentication, roles::Roles};
+use crate::access::Role;
+
+/// Nothing but what the page brings itself: no other host, no script or style within the text, no frame around it.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The pages that take somebody who is known.
+pub(super) fn known(roles: &mut Roles) -> Router<Arc<App>> {
+    let mut look = |path: &'static str| {
+        roles.note(Role::Viewer, Method::GET, path);
+        path
+    };
+    let looks = Router::new()
+        .route(look("/"), get(overview::page))
+        .route(look("/live"), get(live::of_overview))
+        .route(look("/environments/{pipeline}/{environment}"), get(environment::page))
+        .route(look("/environments/{pipeline}/{environment}/live"), get(live::of_environment));
+    // The role that it takes is the API's to ask for.
+    let acts = ["promote", "rollback", "hold", "resume", "pin", "veto", "restart"];
+    let acts = acts.map(|act| format!("/environments/{{pipeline}}/{{environment}}/{act}")).into_iter();
+    let acts = acts
+        .chain(["approve", "abort"].map(|act| format!("/deployments/{{pipeline}}/{{environment}}/{{number}}/{act}")));
+    let all = acts.fold(looks, |all, path| {
+        roles.note(Role::Viewer, Method::POST, &path);
+        all.route(&path, post(act::press))
+    });
+    all.layer(CompressionLayer::new()).layer(from_fn(secured))
+}
+
+/// What is for everybody: what pages load.
+pub(super) fn open() -> Router<Arc<App>> {
+    Router::new()
+        .route("/assets/{digest}/{name}", get(assets::asset))
+        .route("/theme", post(theme))
+        .layer(CompressionLayer::new())
+        .layer(from_fn(secured))
+}
+
+/// Makes a page of a refusal, for a browser that asked for one.
+pub(super) async fn refusals(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let wants = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let wants = wants.is_some_and(|accept| accept.contains("text/html")) && !request.uri().path().starts_with("/v1/");
+    let theme = Browser::of(request.headers()).theme;
+    let response = next.run(request).await;
+    let problem = response.extensions().get::<Problem>().cloned().filter(|_| wants);
+    let Some(problem) = problem else { return response };
+    let frame = frame::Frame { theme, ..frame::Frame::new("Nothing was done", app.clock.now()) };
+    let page = act::refused(frame, &problem, "/".to_owned(), None);
+    page.map(secure).unwrap_or(response)
+}
+
+/// What browsers are told of every page.
+async fn secured(request: Request, next: Next) -> Response {
+    secure(next.run(request).await)
+}
+
+fn secure(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let all = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ];
+    for (name, value) in all {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// One part of a page, by its name.
+fn part(name: &str, template: &impl Template) -> Result<live::Part, Problem> {
+    Ok((name.to_owned(), template.render().map_err(unwritable)?))
+}
+
+/// What stands in the tab, as a part.
+fn title(frame: &frame::Frame) -> live::Part {
+    ("title".to_owned(), format!("<title>{}</title>", words::escape(&frame.title)))
+}
+
+/// Makes an answer of a template.
+fn page(template: &impl Template) -> Result<Response, Problem> {
+    Ok(Html(template.render().map_err(unwritable)?).into_response())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is handed over")]
+fn unwritable(error: askama::Error) -> Problem {
+    tracing::error!(%error, "a page cannot be written");
+    Problem::new(500, "a defect of pointsman: this page cannot be written; its log says more")
+}
+
+/// What the forms of a page carry.
+#[derive(Clone, Default)]
+struct Session {
+    /// Proves that a form is ours; empty where a token asks.
+    csrf: String,
+    /// Its end was told.
+    over: bool,
+}
+
+impl<S: Sync> FromRequestParts<S> for Session {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let session = parts.extensions.get::<authentication::Session>();
+        Ok(Self { csrf: session.map(|session| session.csrf.to_string()).unwrap_or_default(), over: false })
+    }
+}
+
+/// What a browser says of itself.
+struct Browser {
+    /// `light`, `dark`, or empty for what the system has.
+    theme: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for Browser {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self::of(&parts.headers))
+    }
+}
+
+impl Browser {
+    fn of(headers: &HeaderMap) -> Self {
+        let theme = cookie(headers, "theme").filter(|theme| ["light", "dark"].contains(theme));
+        Self { theme: theme.unwrap_or_default().to_owned() }
+    }
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = all.flat_map(|all| all.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
+}
+
+/// What somebody chose, and where they were.
+#[derive(serde::Deserialize)]
+struct Chosen {
+    theme: String,
+    then: String,
+}
+
+/// Keeps the theme where the browser brings it along, so that the first paint is right.
+async fn theme(Form(Chosen { theme, then }): Form<Chosen>) -> Response {
+    let kept = match theme.as_str() {
+        "light" | "dark" => format!("theme={theme}; Path=/; Max-Age=31536000; SameSite=Strict"),
+        _ => "theme=; Path=/; Max-Age=0; SameSite=Strict".to_owned(),
+    };
+    // Nobody is sent to another host by a form.
+    let there = then.starts_with('/') && !then.starts_with("//") && !then.contains('\\');
+    ([(header::SET_COOKIE, kept)], Redirect::to(if there { &then } else { "/" })).into_response()
+}

@@ -1,0 +1,165 @@
+//! The operators' page: who sees it, what it shows, and what becomes of what is pressed.
+
+use axum::body::Body;
+use http::{Request, header};
+
+use super::kit::Shop;
+use crate::{
+    access::Role,
+    http::transport::Encrypted,
+    machine::{Event, Number},
+};
+
+const PROD: &str = "/environments/shop/prod";
+const QA: &str = "/environments/shop/qa";
+
+struct Seen {
+    status: u16,
+    text: String,
+    policy: String,
+    location: String,
+}
+
+async fn send(shop: &Shop, mut request: Request<Body>) -> Seen {
+    request.extensions_mut().insert(Encrypted);
+    let response = shop.answer(request).await;
+    let text = |name: header::HeaderName| {
+        response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    let (policy, location) = (text(header::CONTENT_SECURITY_POLICY), text(header::LOCATION));
+    let status = response.status().as_u16();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    Seen { status, text: String::from_utf8(body.to_vec()).unwrap(), policy, location }
+}
+
+async fn look(shop: &Shop, token: &str, path: &str) -> Seen {
+    send(shop, super::kit::bearer(token, "GET", path).body(Body::empty()).unwrap()).await
+}
+
+async fn press(shop: &Shop, token: &str, path: &str, form: &[(&str, &str)]) -> Seen {
+    let body = serde_urlencoded::to_string(form).unwrap();
+    let request = super::kit::bearer(token, "POST", path);
+    let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(body.into());
+    send(shop, request.unwrap()).await
+}
+
+/// The value of a hidden field of the form that sends to this address.
+fn field(page: &str, action: &str, name: &str) -> String {
+    let form = page.split("<form").find(|form| form.contains(&format!("action=\"{action}\""))).expect("the form");
+    let value = form.split(&format!("name=\"{name}\" value=\"")).nth(1).expect("the field");
+    value.split("\">").next().unwrap().replace("&quot;", "\"")
+}
+
+async fn live_in_qa(shop: &Shop, version: &str) {
+    let build = serde_json::json!({ "version": version, "artifact": "a" });
+    assert_eq!(shop.hook(&build.to_string()).await.status, 202);
+    shop.go_live("shop/qa", shop.state("shop/qa").last_number().0).await;
+}
+
+#[tokio::test]
+async fn every_page_is_for_those_who_are_known_and_lets_nothing_in_from_elsewhere() {
+    let shop = Shop::new();
+    let viewer = shop.token("vera", Role::Viewer, &[]);
+    for path in ["/", "/?show=held&q=shop", QA, PROD] {
+        let seen = look(&shop, &viewer, path).await;
+        assert_eq!(seen.status, 200, "{path}: {}", seen.text);
+        assert!(seen.policy.starts_with("default-src 'none'"), "{path}: {}", seen.policy);
+        assert!(!seen.text.contains("<script>") && !seen.text.contains("style="), "{path}");
+    }
+    assert_eq!(look(&shop, "pm_wrong", "/").await.status, 401);
+    assert_eq!(look(&shop, &viewer, "/environments/shop/nowhere").await.status, 404);
+}
+
+#[tokio::test]
+async fn who_may_see_one_environment_is_shown_that_one() {
+    let shop = Shop::new();
+    let qa = shop.token("quinn", Role::Deployer, &["shop/qa"]);
+    let seen = look(&shop, &qa, "/").await;
+    assert!(seen.text.contains("href=\"/environments/shop/qa\"") && !seen.text.contains("shop/prod"), "{}", seen.text);
+    assert_eq!(look(&shop, &qa, PROD).await.status, 403);
+}
+
+#[tokio::test]
+async fn what_others_wrote_is_shown_as_text_in_its_place_and_cut() {
+    let shop = Shop::new();
+    let viewer = shop.token("vera", Role::Viewer, &[]);
+    let evil = format!("<img src=x onerror=alert(1)>\u{202e}gpj {}", "x".repeat(10_000));
+    shop.steps("shop/qa", [Event::Held { reason: (&*evil).into() }]).await;
+    let seen = look(&shop, &viewer, QA).await;
+    assert!(seen.text.contains("&lt;img src=x onerror=alert(1)&gt;\u{fffd}gpj xxx"), "{}", seen.text);
+    assert!(!seen.text.contains("<img") && !seen.text.contains('\u{202e}') && !seen.text.contains(&"x".repeat(700)));
+}
+
+#[tokio::test]
+async fn a_press_is_recorded_for_whoever_pressed_and_once() {
+    let shop = Shop::new();
+    let dora = shop.token("dora", Role::Deployer, &[]);
+    let page = look(&shop, &dora, QA).await.text;
+    let hold = format!("{QA}/hold");
+    let (shown, key) = (field(&page, &hold, "shown"), field(&page, &hold, "key"));
+    let form = [("shown", &*shown), ("key", &*key), ("csrf", ""), ("reason", "audit")];
+    for _ in 0..2 {
+        let seen = press(&shop, &dora, &hold, &form).await;
+        assert_eq!((seen.status, &*seen.location), (303, "/environments/shop/qa#next"), "{}", seen.text);
+    }
+    let state = shop.state("shop/qa");
+    let held = state.hold().expect("held");
+    assert_eq!((&*held.by, &*held.reason, state.seq().0), ("dora", "audit", 1));
+}
+
+#[tokio::test]
+async fn who_may_not_press_is_told_by_the_button_and_by_the_answer() {
+    let shop = Shop::new();
+    let viewer = shop.token("vera", Role::Viewer, &[]);
+    live_in_qa(&shop, "v1").await;
+    let page = look(&shop, &viewer, QA).await.text;
+    assert!(page.contains("Not for you: it takes the role deployer on shop/qa."), "{page}");
+    let seen = press(&shop, &viewer, &format!("{QA}/hold"), &[("reason", "x")]).await;
+    assert_eq!(seen.status, 403);
+    assert!(seen.text.contains("Nothing was done") && seen.text.contains("takes the role deployer"), "{}", seen.text);
+    assert!(shop.state("shop/qa").hold().is_none());
+}
+
+#[tokio::test]
+async fn a_press_on_what_is_no_longer_so_shows_what_has_changed_and_does_nothing() {
+    let shop = Shop::new();
+    let dora = shop.token("dora", Role::Deployer, &[]);
+    live_in_qa(&shop, "v1").await;
+    live_in_qa(&shop, "v2").await;
+    let page = look(&shop, &dora, QA).await.text;
+    let back = format!("{QA}/rollback");
+    assert!(page.contains("Back to 1&nbsp;(<bdi>v1</bdi>) from 2&nbsp;(<bdi>v2</bdi>)"), "{page}");
+    let fields = ["shown", "key", "number", "to"].map(|name| (name, field(&page, &back, name)));
+    live_in_qa(&shop, "v3").await;
+    let mut form: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
+    form.push(("reason", "orders fail"));
+    let seen = press(&shop, &dora, &back, &form).await;
+    assert_eq!(seen.status, 409);
+    for words in ["it has changed meanwhile", "release 2 (v2)", "release 3 (v3)", "orders fail"] {
+        assert!(seen.text.contains(words), "{words}: {}", seen.text);
+    }
+    let state = shop.state("shop/qa");
+    assert_eq!(state.live().map(|live| live.number), Some(Number(3)));
+    assert!(state.active().is_none() && state.hold().is_none());
+}
+
+#[tokio::test]
+async fn the_page_and_the_api_tell_the_same() {
+    let shop = Shop::new();
+    let viewer = shop.token("vera", Role::Viewer, &[]);
+    live_in_qa(&shop, "v1").await;
+    shop.steps("shop/qa", [Event::Held { reason: "audit".into() }]).await;
+    let told = shop.ask(&viewer, "GET", "/v1/environments/shop/qa", "").await.body;
+    let page = look(&shop, &viewer, QA).await.text;
+    let plain = |text: &str| text.split('`').next().unwrap().split(" since ").next().unwrap().replace('\'', "&#39;");
+    for words in ["users", "doing"] {
+        let sentence = told["situation"][words].as_str().unwrap();
+        assert!(words == "doing" || page.contains(&plain(sentence)), "{sentence}: {page}");
+    }
+    assert!(page.contains(&plain(told["next"].as_str().unwrap())), "{}", told["next"]);
+    let glance = shop.ask(&viewer, "GET", "/v1/overview?show=held", "").await.body;
+    let overview = look(&shop, &viewer, "/?show=held").await.text;
+    assert_eq!(glance["found"], 1);
+    assert!(overview.contains(&format!("Held <b>{}</b>", glance["counts"]["held"])), "{overview}");
+    assert_eq!(glance["pipelines"][0]["environments"][0]["light"], told["light"]);
+}
