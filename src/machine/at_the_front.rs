@@ -160,7 +160,7 @@ impl Environment {
         let watched_stacks = |since| seen.watched_stacks(since, now, self.rules);
         let watched = |since| seen.watched(since, now, self.rules);
         let over = watched_stacks(d.since).reaches(plan.bake);
-        let patience_over = watched_stacks(d.since).reaches(plan.bake.plus(plan.check_within))
+        let out_of_time = watched_stacks(d.since).reaches(plan.bake.plus(plan.check_within))
             && watched_stacks(d.progress.since).reaches(plan.check_within);
         let call = |late, what| (late && !d.operator_needed).then(|| called(number, what));
         let stack = self.seen_baking(d, seen);
@@ -168,7 +168,7 @@ impl Environment {
             return Some(Event::Succeeded { number });
         }
         match (stack, self.hooks_baking(d, stack, seen, now)) {
-            (Seen::Bad, _) | (_, Hooks::Failed) => self.after_a_bad_bake(d, seen, stack, (over, patience_over)),
+            (Seen::Bad, _) | (_, Hooks::Failed) => self.after_a_bad_bake(d, seen, stack, (over, out_of_time)),
             (_, Hooks::Turn(turn)) => Some(turn),
             // A run takes its time, and so does a front that is being put right before one.
             (_, Hooks::Running) => None,
@@ -178,8 +178,8 @@ impl Environment {
                 call(late, "the front is not where it was sent, so its hooks do not begin; it is still tried")
             }
             (Seen::Silent, Hooks::Quiet) => call(watched(d.since).reaches(plan.bake.plus(plan.check_within)), SILENT),
-            (Seen::Good | Seen::Unclear, Hooks::Quiet) if patience_over => {
-                self.after_a_bad_bake(d, seen, stack, (false, patience_over))
+            (Seen::Good | Seen::Unclear, Hooks::Quiet) if out_of_time => {
+                self.after_a_bad_bake(d, seen, stack, (false, out_of_time))
             }
             (Seen::Good | Seen::Unclear, Hooks::Quiet) => None,
         }
@@ -191,7 +191,7 @@ impl Environment {
         d: &Deployment,
         seen: &Observation,
         stack: Seen,
-        (over, patience_over): (bool, bool),
+        (over, out_of_time): (bool, bool),
     ) -> Option<Event> {
         let number = d.number;
         let failed_hook = d.progress.failed.clone().filter(|_| stack != Seen::Bad);
@@ -206,12 +206,12 @@ impl Environment {
                 reason: why,
             }),
             // After a restart, or while the provider is silent, nobody knows yet that it is well.
-            Some(back) if !known_bad(back, seen) && (!patience_over || self.rules.wait_for_standby()) => {
+            Some(back) if !known_bad(back, seen) && (!out_of_time || self.rules.wait_for_standby()) => {
                 let what = format!("{why}; the standby {back} is not seen good either, and is waited for");
-                (patience_over && !d.operator_needed).then(|| called(number, what))
+                (out_of_time && !d.operator_needed).then(|| called(number, what))
             }
             // It may recover until its time is over; worse than a sick stack is none.
-            _ if patience_over || over => {
+            _ if out_of_time || over => {
                 let reason = format!("{why}; there is no healthy stack to go back to, so it stays live").into();
                 Some(Event::Ended { number, outcome: Outcome::Failed, reason })
             }
@@ -238,15 +238,15 @@ impl Environment {
             let why = "the provider does not answer, so the standby's health is not known; it is still tried";
             return late.then(|| called(number, why));
         }
-        let patience_over = seen.watched_stacks(d.since, now, self.rules).reaches(d.plan.check_within);
+        let out_of_time = seen.watched_stacks(d.since, now, self.rules).reaches(d.plan.check_within);
         let bad = |s: &StackView| s.health == Health::Failing || s.condition == Condition::Failed;
         let sick = seen.stack(standby).is_some_and(bad);
         let lost = seen.lacks(standby);
         // What is lost is being started again, and what is started may yet come up (rule R48).
-        let hopeless = sick || lost && patience_over || (lost || patience_over) && !self.rules.wait_for_standby();
+        let hopeless = sick || lost && out_of_time || (lost || out_of_time) && !self.rules.wait_for_standby();
         if !hopeless {
             let why = format!("the standby {standby} is not up yet; it is waited for, until the rollback is aborted");
-            return (patience_over && !d.operator_needed).then(|| called(number, why));
+            return (out_of_time && !d.operator_needed).then(|| called(number, why));
         }
         let reason: Arc<str> = format!("{reason}; the standby {standby} is not well").into();
         // With nothing else either, what is live stays, and the person is told.

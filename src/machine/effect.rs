@@ -161,8 +161,8 @@ impl Environment {
             return None;
         }
         let drained = !front.busy.contains(&number);
-        let patience_over = seen.watched(retiring.since, now, self.rules).reaches(retiring.drain_within);
-        (drained || patience_over || !self.rules.drain_first()).then_some(drained)
+        let out_of_time = seen.watched(retiring.since, now, self.rules).reaches(retiring.drain_within);
+        (drained || out_of_time || !self.rules.drain_first()).then_some(drained)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::machine::{EnvironmentId, Refusal};
 
-/// Says why a wish about that environment was refused, and the next command.
+/// Says why a command about that environment was refused, and the next command.
 pub(crate) fn refusal(id: &EnvironmentId, refusal: &Refusal) -> String {
     let deploy = || format!("deploy {id} --version VERSION --artifact ARTIFACT");
     let (what, command) = match refusal {
