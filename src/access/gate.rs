@@ -136,15 +136,14 @@ impl Access {
         Holder::Local { name: name.into(), stamp: self.local_stamp() }
     }
 
-    /// Returns who has the session with this secret, and whether the file of sessions is to be written.
+    /// Returns who has the session with this secret.
     ///
     /// # Errors
     /// That there is none, or that it has ended: by time, by a person, by a change of the user's password or grants.
-    pub fn signed_in(&self, secret: &[u8], from: &str, now: Millis) -> Result<(Caller, bool), Refused> {
-        let (session, due) = self.sessions.find(secret, from, now).ok_or(Refused::Ended)?;
+    pub fn signed_in(&self, secret: &[u8], from: &str, now: Millis) -> Result<Caller, Refused> {
+        let session = self.sessions.find(secret, from, now).ok_or(Refused::Ended)?;
         let grants = self.grants(&session, Millis(0), now)?;
-        let caller = Caller { by: session.holder.by(), grants, credential: Credential::Session(session.digest) };
-        Ok((caller, due))
+        Ok(Caller { by: session.holder.by(), grants, credential: Credential::Session(session.digest) })
     }
 
     /// What a session allows at this moment, going by files that were looked at at most `old` ago.

@@ -203,9 +203,13 @@ pub(super) fn replace(state: &Path, name: &str, content: &[u8]) -> Result<(), Er
 }
 
 fn lock<R: Row>(state: &Path) -> Result<File, Error> {
-    let path = state.join(R::LOCK);
-    let io = |source| Error::Io { doing: "locking", path: path.clone(), source };
-    let file = open_lock(&path, state).map_err(io)?;
+    lock_at(&state.join(R::LOCK), state, R::KIND)
+}
+
+/// Takes the lock of this file, for as long as the file that it returns is open.
+pub(super) fn lock_at(path: &Path, state: &Path, kind: &'static str) -> Result<File, Error> {
+    let io = |source| Error::Io { doing: "locking", path: path.to_owned(), source };
+    let file = open_lock(path, state).map_err(io)?;
     for _ in 0..TRIES {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),
@@ -213,7 +217,7 @@ fn lock<R: Row>(state: &Path) -> Result<File, Error> {
             Err(error) => return Err(io(error.into())),
         }
     }
-    Err(Error::Locked { kind: R::KIND, path })
+    Err(Error::Locked { kind, path: path.to_owned() })
 }
 
 /// Only what was made just now is given away, and no link is followed: whoever owns the folder is not to be given a file
@@ -230,7 +234,7 @@ fn open_lock(path: &Path, state: &Path) -> io::Result<File> {
 }
 
 /// What root makes in the folder of another belongs to that other: the controller must be able to read it.
-fn owned_like(file: &File, folder: &Path) -> io::Result<()> {
+pub(super) fn owned_like(file: &File, folder: &Path) -> io::Result<()> {
     let owner = fs::metadata(folder)?;
     if geteuid().is_root() && owner.uid() != 0 {
         fchown(file, Some(Uid::from_raw(owner.uid())), Some(Gid::from_raw(owner.gid())))?;

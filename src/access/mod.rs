@@ -2,6 +2,7 @@
 //! environments; and how often anybody may fail to prove who they are. Must not know how a request arrives, what it is
 //! recorded as, or any driver.
 
+pub mod audit;
 mod caller;
 pub mod file;
 pub mod folder;

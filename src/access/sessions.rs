@@ -21,7 +21,7 @@ pub const FILE: &str = "sessions.json";
 /// The most sessions there are, and those of one holder; the ones that were used least recently end for new ones.
 const MOST: usize = 4096;
 const MOST_OF_ONE: usize = 32;
-/// How often the file is written for nothing but the time of the last use.
+/// How exactly the time of the last use is known.
 const USED: Millis = Millis(60_000);
 /// The length of a session's secret, in hexadecimal digits.
 const LENGTH: usize = 64;
@@ -103,8 +103,7 @@ pub struct Sessions {
 #[derive(Default)]
 struct Kept {
     sessions: Vec<Session>,
-    /// When the file was written last, and whether it says less than is known.
-    written: Millis,
+    /// Whether the file says less than is known.
     behind: bool,
 }
 
@@ -136,7 +135,7 @@ impl Sessions {
         let secret = SecretString::from(random::hex_of(LENGTH / 2)?);
         let digest = Digest::of(secret.expose_secret().as_bytes());
         let session = Session { digest, holder, created: now, used: now, from: from.to_owned() };
-        self.edit(now, |sessions| {
+        self.edit(|sessions| {
             sessions.retain(|session| now < session.until(self.ends));
             let by = session.holder.by();
             while sessions.iter().filter(|other| other.holder.by() == by).count() >= MOST_OF_ONE {
@@ -150,9 +149,8 @@ impl Sessions {
         Ok(secret)
     }
 
-    /// Returns the session that has this secret, and notes that it is used. The second value: the file is to be written, by
-    /// [`Sessions::write`], off the threads that serve requests.
-    pub fn find(&self, secret: &[u8], from: &str, now: Millis) -> Option<(Session, bool)> {
+    /// Returns the session that has this secret, and notes that it is used. The disk knows that by [`Sessions::write`].
+    pub fn find(&self, secret: &[u8], from: &str, now: Millis) -> Option<Session> {
         if secret.len() != LENGTH {
             return None;
         }
@@ -162,17 +160,13 @@ impl Sessions {
         if now >= found.until(self.ends) {
             return None;
         }
-        if now.since(found.used) >= USED || found.from != from {
+        let changed = now.since(found.used) >= USED || found.from != from;
+        if changed {
             (found.used, found.from) = (now, from.to_owned());
-            let found = found.clone();
-            kept.behind = true;
-            let due = now.since(kept.written) >= USED;
-            if due {
-                kept.written = now;
-            }
-            return Some((found, due));
         }
-        Some((found.clone(), false))
+        let found = found.clone();
+        kept.behind |= changed;
+        Some(found)
     }
 
     /// Returns whether a session that was found before is still there.
@@ -185,13 +179,13 @@ impl Sessions {
     ///
     /// # Errors
     /// That the file cannot be written.
-    pub fn write(&self, now: Millis) -> Result<(), Error> {
+    pub fn write(&self) -> Result<(), Error> {
         let mut kept = self.lock();
         if !kept.behind {
             return Ok(());
         }
         self.store(&kept.sessions)?;
-        (kept.written, kept.behind) = (now, false);
+        kept.behind = false;
         Ok(())
     }
 
@@ -199,9 +193,9 @@ impl Sessions {
     ///
     /// # Errors
     /// That the file cannot be written; then they go on, and it is to be said.
-    pub fn end(&self, now: Millis, over: impl Fn(&Session) -> bool) -> Result<usize, Error> {
+    pub fn end(&self, over: impl Fn(&Session) -> bool) -> Result<usize, Error> {
         let mut ended = 0;
-        self.edit(now, |sessions| {
+        self.edit(|sessions| {
             let before = sessions.len();
             sessions.retain(|session| !over(session));
             ended = before - sessions.len();
@@ -217,12 +211,12 @@ impl Sessions {
         all
     }
 
-    fn edit(&self, now: Millis, change: impl FnOnce(&mut Vec<Session>)) -> Result<(), Error> {
+    fn edit(&self, change: impl FnOnce(&mut Vec<Session>)) -> Result<(), Error> {
         let mut kept = self.lock();
         let mut sessions = kept.sessions.clone();
         change(&mut sessions);
         self.store(&sessions)?;
-        *kept = Kept { sessions, written: now, behind: false };
+        *kept = Kept { sessions, behind: false };
         Ok(())
     }
 

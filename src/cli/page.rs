@@ -50,12 +50,15 @@ pub(super) fn link(settings: &Settings, purpose: &Purpose) -> anyhow::Result<Str
         None => {
             let address: std::net::SocketAddr =
                 client::address(settings)?.trim().parse().context("reading the address of the controller")?;
-            // The page is for browsers of this host only, whatever else it listens at.
-            if address.ip().is_unspecified() || address.is_ipv4() {
-                format!("http://127.0.0.1:{}", address.port())
-            } else {
-                format!("http://[::1]:{}", address.port())
-            }
+            let host = match address.ip() {
+                ip if ip.is_loopback() => address.to_string(),
+                ip if ip.is_unspecified() => format!("127.0.0.1:{}", address.port()),
+                ip => bail!(
+                    "the controller listens at {ip} only, and the page is not shown over plain HTTP beyond its own host: \
+                     say in `server.public` where it is reached by TLS, or listen at 0.0.0.0"
+                ),
+            };
+            format!("http://{host}")
         }
     };
     Ok(format!("{base}{}?code={code}", purpose.path()))

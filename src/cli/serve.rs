@@ -133,7 +133,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
     });
     let access = app.access.clone();
     let mut beside: Vec<_> = notifier(&settings, &app)?.into_iter().collect();
-    beside.extend([keeper(&settings, identity, &app), copies(&settings, &app)]);
+    beside.extend([keeper(&settings, identity, &app), copies(&settings, &app), doors(&app)]);
     let (listener, address) = listen(&settings).await?;
     tracing::info!(%address, pipelines = pipelines.iter().len(), "serving");
     greet(&settings, &access, new, clock.host());
@@ -272,6 +272,12 @@ fn enter(settings: &Settings, told: Told) -> anyhow::Result<installation::Entere
         tracing::info!(fronts, "the process that served users for {} is told to end", left.display());
     }
     Ok(entered)
+}
+
+/// What writes down who failed to sign in, and when sessions were used.
+fn doors(app: &Arc<App>) -> (String, runner::Beside) {
+    let app = app.clone();
+    ("sign-in".into(), Box::new(move |stop| Box::pin(http::write_down(app.clone(), stop))))
 }
 
 /// What shows that the copy from before an upgrade could not be made.

@@ -14,7 +14,12 @@ use serde_json::{Value, json};
 
 use super::screen::say;
 use crate::{
-    access::{self, Digest, Role, Scope, file::Token, kept, list},
+    access::{
+        self, Digest, Role, Scope,
+        audit::{self, Act},
+        file::Token,
+        kept, list,
+    },
     clock::Clock,
     machine::Millis,
     settings::Settings,
@@ -109,7 +114,9 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::New(request) => new(request, now)?,
         Verb::List(request) => show(&request.place.state()?, request.json, now)?,
         Verb::Revoke(Revoke { name, place }) => {
-            kept::remove::<Token>(&place.state()?, &name)?;
+            let state = place.state()?;
+            kept::remove::<Token>(&state, &name)?;
+            note(&state, Act::TokenRevoked, &name);
             hint(format!("`{name}` is refused from now on"));
         }
     }
@@ -134,6 +141,7 @@ fn new(request: New, now: Millis) -> anyhow::Result<()> {
         kept::remove::<Token>(&state, &request.name).context("taking back a token that could not be printed")?;
         return Err(error).context("the token could not be printed, and was revoked");
     }
+    note(&state, Act::TokenMade, &format!("{}: {terms}", wish.name));
     let keep = if std::io::stdout().is_terminal() { "; it is shown only now" } else { "" };
     hint(format!("`{}`: {terms}{keep}", request.name));
     Ok(())
@@ -172,7 +180,16 @@ fn show(state: &Path, as_json: bool, now: Millis) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Notes in the audit record what was done at the command line. What was done stays done where that fails, and is said.
+pub(super) fn note(state: &Path, act: Act, to: &str) {
+    let by = format!("local:{}", super::client::user());
+    let entry = audit::Entry { at: Clock::real().now(), by: &by, from: "command line", act, to };
+    if let Err(error) = audit::note(state, &entry) {
+        hint(format!("the audit record cannot be written ({error}); what was asked for is done"));
+    }
+}
+
 /// For people, beside what scripts read.
-fn hint(text: String) {
+pub(super) fn hint(text: String) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -14,10 +14,15 @@ use clap::Subcommand;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::{screen::say, token::Place};
+use super::{
+    screen::say,
+    token::{Place, hint, note},
+};
 use crate::{
     access::{
-        self, Grant, Scope, kept,
+        self, Grant, Scope,
+        audit::Act,
+        kept,
         password::{self, PasswordHash},
         users::User,
     },
@@ -129,23 +134,29 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             let grants: Arc<[Grant]> = grants.grants.into();
             let terms = terms(&grants);
             kept::add(&state, User { name: name.clone(), password, grants, created: Clock::real().now() })?;
+            note(&state, Act::UserAdded, &format!("{name}: {terms}"));
             hint(format!("`{name}` can sign in: {terms}"));
         }
         Verb::List(List { json, place }) => show(&place.state()?, json)?,
         Verb::Password(Password { name, password, place }) => {
             let (state, hash) = (place.state()?, password.hash(&name)?);
             kept::change(&state, &name, |user: &mut User| user.password = hash)?;
+            note(&state, Act::PasswordSet, &name);
             hint(format!("`{name}` has another password, and all their sessions have ended"));
         }
         Verb::Grant(Granted { name, grants, place }) => {
             let grants: Arc<[Grant]> = grants.grants.into();
             let terms = terms(&grants);
-            kept::change(&place.state()?, &name, |user: &mut User| user.grants = grants)?;
+            let state = place.state()?;
+            kept::change(&state, &name, |user: &mut User| user.grants = grants)?;
+            note(&state, Act::GrantsSet, &format!("{name}: {terms}"));
             hint(format!("`{name}`: {terms}; all their sessions have ended"));
         }
         Verb::Welcome(place) => return super::page::welcome(&place),
         Verb::Remove(Remove { name, place }) => {
-            kept::remove::<User>(&place.state()?, &name)?;
+            let state = place.state()?;
+            kept::remove::<User>(&state, &name)?;
+            note(&state, Act::UserRemoved, &name);
             hint(format!("`{name}` cannot sign in any more, and all their sessions have ended"));
         }
     }
@@ -200,9 +211,4 @@ fn show(state: &Path, as_json: bool) -> anyhow::Result<()> {
         say(format!("{:width$}  {:24}  {}", user.name, format_time(user.created), terms(&user.grants)));
     }
     Ok(())
-}
-
-/// For people, beside what scripts read.
-fn hint(text: String) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -115,10 +115,7 @@ fn known(app: &App, peer: Peer, way: &Way, headers: &HeaderMap) -> Result<(Calle
         return app.access.caller(shown, user, now).map(|caller| (caller, None));
     }
     let secret = way.read_cookie(headers, door::SESSION).ok_or(Refused::Unknown)?;
-    let (caller, due) = app.access.signed_in(secret.as_bytes(), &peer.0.to_string(), now)?;
-    if due {
-        door::note_use(app, now);
-    }
+    let caller = app.access.signed_in(secret.as_bytes(), &peer.0.to_string(), now)?;
     Ok((caller, Some(Session { csrf: csrf(secret.as_bytes()).into() })))
 }
 

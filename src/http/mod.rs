@@ -48,7 +48,7 @@ use http::header;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use door::Door;
+pub use door::{Door, write_down};
 pub use idempotency::Answers;
 pub use problem::Problem;
 pub use server::serve;

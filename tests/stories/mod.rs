@@ -53,6 +53,7 @@ mod reporting;
 mod restart;
 mod rollback;
 mod secrets;
+mod sign_in;
 mod sources;
 mod strangers;
 mod telling;

@@ -11,11 +11,13 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 
 use super::{
-    App, Form, Peer, Way, let_in, message,
+    App, Form, Peer, Way, let_in, message, note,
     page::{Welcome, render},
 };
 use crate::access::{
-    self, Grant, Refused, Role, kept,
+    self, Grant, Refused, Role,
+    audit::Act,
+    kept,
     limits::Origin,
     links::Purpose,
     password::{self, PasswordHash},
@@ -81,7 +83,7 @@ pub(super) async fn add(State(app): State<Arc<App>>, way: Way, peer: Peer, body:
     });
     match added.await {
         Ok(Ok(user)) => {
-            tracing::info!(user = &*user.name, address = %peer.0, "the first user was added");
+            note(&app, &user.name, peer, Act::UserAdded, &format!("{}: admin", user.name));
             let_in(&app, &way, peer, user.holder(), "/").await
         }
         Ok(Err(why)) => message(StatusCode::CONFLICT, "Not added", &why, Some(("/sign-in", "Sign in"))),

@@ -7,7 +7,7 @@ mod presses;
 mod sign_in;
 mod sign_out;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -18,7 +18,7 @@ use axum::{
 };
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use self::presses::Presses;
 pub(super) use self::{page::message, presses::LARGEST};
@@ -30,8 +30,11 @@ use super::{
     transport::{Way, is_from_here},
 };
 use crate::{
-    access::{Role, sessions::Holder},
-    machine::Millis,
+    access::{
+        Role,
+        audit::{self, Act},
+        sessions::Holder,
+    },
     settings::Public,
 };
 
@@ -49,12 +52,18 @@ pub struct Door {
     pub(super) public: Option<Public>,
     presses: Presses,
     trying: Arc<Semaphore>,
+    failed: audit::Failed,
 }
 
 impl Door {
     /// Opens it; `public`: where people reach the page, by TLS.
     pub fn new(public: Option<Public>) -> Self {
-        Self { public, presses: Presses::default(), trying: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self {
+            public,
+            presses: Presses::default(),
+            trying: Arc::new(Semaphore::new(AT_ONCE)),
+            failed: audit::Failed::default(),
+        }
     }
 }
 
@@ -185,23 +194,51 @@ fn see(path: &str) -> Response {
     (StatusCode::SEE_OTHER, headers).into_response()
 }
 
-/// Writes down when sessions were used last, off the threads that serve requests.
-pub(super) fn note_use(app: &App, now: Millis) {
-    let access = app.access.clone();
+/// Notes in the record what somebody did to the doors, off the threads that serve requests.
+pub(super) fn note(app: &App, by: &str, peer: Peer, act: Act, to: &str) {
+    let (access, at, by, to) = (app.access.clone(), app.clock.host(), by.to_owned(), to.to_owned());
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = access.sessions().write(now) {
-            tracing::warn!(%error, "the last use of a session is not on the disk");
+        let from = peer.0.to_string();
+        let entry = audit::Entry { at, by: &by, from: &from, act, to: &to };
+        if let Err(error) = audit::note(access.state(), &entry) {
+            tracing::error!(%error, ?entry, "the audit record cannot be written; this line is only here");
         }
     });
 }
 
+/// Writes down, each minute and at the end, what is only in memory: failed sign-ins, and when sessions were used last.
+pub async fn write_down(app: Arc<App>, mut stop: watch::Receiver<bool>) -> bool {
+    loop {
+        let pause = tokio::time::timeout(Duration::from_millis(audit::SUMMED.0), stop.wait_for(|stop| *stop));
+        let over = pause.await.is_ok();
+        let (writing, now) = (app.clone(), app.clock.host());
+        let written = tokio::task::spawn_blocking(move || {
+            if let Err(error) = writing.door.failed.write(writing.access.state(), now) {
+                tracing::error!(%error, "failed sign-ins cannot be written to the audit record");
+            }
+            if let Err(error) = writing.access.sessions().write() {
+                tracing::warn!(%error, "the last use of a session is not on the disk");
+            }
+        });
+        if written.await.is_err() {
+            return false;
+        }
+        if over {
+            return true;
+        }
+    }
+}
+
 /// Begins a session and leads on.
 async fn let_in(app: &Arc<App>, way: &Way, peer: Peer, holder: Holder, then: &str) -> Response {
-    let (begun, now) = (app.clone(), app.clock.host());
+    let (begun, now, by) = (app.clone(), app.clock.host(), holder.by());
     let begun =
         tokio::task::spawn_blocking(move || begun.access.sessions().begin(holder, &peer.0.to_string(), now)).await;
     match begun {
-        Ok(Ok(secret)) => ([(header::SET_COOKIE, session_cookie(way, &secret))], see(then)).into_response(),
+        Ok(Ok(secret)) => {
+            note(app, &by, peer, Act::SignedIn, "");
+            ([(header::SET_COOKIE, session_cookie(way, &secret))], see(then)).into_response()
+        }
         Ok(Err(error)) => {
             tracing::error!(%error, "nobody can sign in");
             let text = format!("Nobody can sign in now: {error}. The controller's log says more.");

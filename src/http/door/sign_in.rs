@@ -59,10 +59,7 @@ pub(super) async fn try_it(State(app): State<Arc<App>>, way: Way, peer: Peer, bo
     let (user, press) = (form.field("user").trim(), form.field("press"));
     let press = if is_name(press) { press } else { "" };
     match user_of(&app, peer, user, form.field("password").to_owned().into()).await {
-        Ok(found) => {
-            tracing::info!(user, address = %peer.0, "signed in");
-            let_in(&app, &way, peer, found.holder(), &onward(Some(form.field("then")), press)).await
-        }
+        Ok(found) => let_in(&app, &way, peer, found.holder(), &onward(Some(form.field("then")), press)).await,
         Err(Refusal { status, why }) => {
             let waits = app.door.presses.find(press, app.clock.now()).is_some();
             let then = own_path(Some(form.field("then")));
@@ -117,7 +114,7 @@ async fn user_of(app: &Arc<App>, peer: Peer, user: &str, password: SecretString)
             // What is over its limit already is refused all the same, and counts no further.
             let _ = app.limits.sign_ins.take(&account, now);
             let _ = app.limits.failures.take(&Origin::api(peer.0), now);
-            tracing::info!(address = %peer.0, "a sign-in was refused: user or password is wrong");
+            app.door.failed.count(&account, &from);
             let why = "User or password is wrong. An admin sets a new one with `pointsman user password NAME`.";
             Err(Refusal::new(StatusCode::UNAUTHORIZED, why))
         }

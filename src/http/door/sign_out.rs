@@ -8,23 +8,25 @@ use axum::{
 };
 use http::{StatusCode, header};
 
-use super::{App, Way, forget, message, see};
-use crate::access::{Caller, sessions::Session};
+use super::{App, Peer, Way, forget, message, note, see};
+use crate::access::{Caller, audit::Act, sessions::Session};
 
 /// Ends the session that asks.
-pub(super) async fn this_one(State(app): State<Arc<App>>, way: Way, caller: Caller) -> Response {
+pub(super) async fn this_one(State(app): State<Arc<App>>, way: Way, peer: Peer, caller: Caller) -> Response {
     let digest = caller.session();
+    note(&app, &caller.by, peer, Act::SignedOut, "");
     end(&app, &way, move |session| Some(session.digest) == digest).await
 }
 
 /// Ends all sessions of the one who asks.
-pub(super) async fn everywhere(State(app): State<Arc<App>>, way: Way, caller: Caller) -> Response {
+pub(super) async fn everywhere(State(app): State<Arc<App>>, way: Way, peer: Peer, caller: Caller) -> Response {
+    note(&app, &caller.by, peer, Act::SignedOutEverywhere, "");
     end(&app, &way, move |session| session.holder.by() == caller.by).await
 }
 
 async fn end(app: &Arc<App>, way: &Way, over: impl Fn(&Session) -> bool + Send + 'static) -> Response {
-    let (ending, now) = (app.clone(), app.clock.host());
-    match tokio::task::spawn_blocking(move || ending.access.sessions().end(now, over)).await {
+    let ending = app.clone();
+    match tokio::task::spawn_blocking(move || ending.access.sessions().end(over)).await {
         Ok(Ok(_)) => ([(header::SET_COOKIE, forget(way))], see("/sign-in")).into_response(),
         failed => {
             let why = match failed {

@@ -1,0 +1,240 @@
+//! The record of what was done to the doors: sign-ins, sign-outs, users, tokens. One JSON object a line, in files of bounded size
+//! and number. What strangers fail at is summed and kept apart, so that nobody can fill the disk or push out what was done.
+
+use std::{
+    collections::HashMap,
+    fs::{self, DirBuilder, File},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::Serialize;
+
+use super::kept::{lock_at, owned_like};
+use crate::{machine::Millis, text::format_time};
+
+/// The name of the folder, below the state folder.
+pub const FOLDER: &str = "audit";
+const LOCK: &str = "lock";
+/// How large a file becomes before the next is begun, in bytes, and how many older ones are kept.
+const LARGEST: u64 = 1 << 20;
+const OLDER: u32 = 7;
+/// The most accounts and addresses that are told apart in a minute.
+const MOST: usize = 1024;
+/// The length of the time whose failures are summed.
+pub const SUMMED: Millis = Millis(60_000);
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// Somebody signed in.
+    SignedIn,
+    /// Somebody ended the session that they used.
+    SignedOut,
+    /// Somebody ended all sessions of one person.
+    SignedOutEverywhere,
+    /// A user was added.
+    UserAdded,
+    /// A user was taken away.
+    UserRemoved,
+    /// A user has another password.
+    PasswordSet,
+    /// A user has other grants.
+    GrantsSet,
+    /// A token was made.
+    TokenMade,
+    /// A token was revoked.
+    TokenRevoked,
+}
+
+/// One line of the record.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry<'a> {
+    /// When it was done.
+    #[serde(serialize_with = "as_time")]
+    pub at: Millis,
+    /// Who did it, as the journal names them.
+    pub by: &'a str,
+    /// From which address, or `command line`.
+    pub from: &'a str,
+    /// What was done.
+    pub act: Act,
+    /// The user or token that it was done to; what they may do from then on.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub to: &'a str,
+}
+
+#[derive(Serialize)]
+struct Failures<'a> {
+    #[serde(serialize_with = "as_time")]
+    minute: Millis,
+    account: &'a str,
+    from: &'a str,
+    failed: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over")]
+fn as_time<S: serde::Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format_time(*at))
+}
+
+/// Writes a line down; it is on the disk then.
+///
+/// # Errors
+/// That it cannot be written.
+pub fn note(state: &Path, entry: &Entry<'_>) -> io::Result<()> {
+    append(state, "acts", &[serde_json::to_string(entry)?])
+}
+
+/// Reads the last lines of what was done, the newest first.
+///
+/// # Errors
+/// That the file cannot be read.
+pub fn last(state: &Path, most: usize) -> io::Result<Vec<String>> {
+    let path = state.join(FOLDER).join("acts.jsonl");
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text.lines().rev().take(most).map(str::to_owned).collect()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The failed sign-ins of this minute.
+#[derive(Default)]
+pub struct Failed(Mutex<HashMap<Source, u64>>);
+
+/// Account and address.
+type Source = (Arc<str>, Arc<str>);
+
+impl Failed {
+    /// Counts one.
+    pub fn count(&self, account: &str, from: &str) {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (Arc::from(account), Arc::from(from));
+        let key = if counted.len() >= MOST && !counted.contains_key(&key) {
+            ("(others)".into(), "(others)".into())
+        } else {
+            key
+        };
+        *counted.entry(key).or_default() += 1;
+    }
+
+    /// Writes the sums down and begins anew.
+    ///
+    /// # Errors
+    /// That they cannot be written; they are gone then.
+    pub fn write(&self, state: &Path, minute: Millis) -> io::Result<()> {
+        let counted = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if counted.is_empty() {
+            return Ok(());
+        }
+        let mut lines = Vec::new();
+        for ((account, from), failed) in &counted {
+            lines.push(serde_json::to_string(&Failures { minute, account, from, failed: *failed })?);
+        }
+        lines.sort();
+        append(state, "failed-sign-ins", &lines)
+    }
+}
+
+/// Appends under a lock that the command line takes too.
+fn append(state: &Path, name: &str, lines: &[String]) -> io::Result<()> {
+    let folder = state.join(FOLDER);
+    match DirBuilder::new().mode(0o700).create(&folder) {
+        Ok(()) => owned_like(&File::open(&folder)?, state)?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    let _lock = lock_at(&folder.join(LOCK), state, "token").map_err(io::Error::other)?;
+    let path = folder.join(format!("{name}.jsonl"));
+    let mut text = lines.join("\n");
+    text.push('\n');
+    if fs::metadata(&path).is_ok_and(|seen| seen.len() + text.len() as u64 > LARGEST) {
+        for nth in (1..OLDER).rev() {
+            let (from, to) = (format!("{name}.{nth}.jsonl"), format!("{name}.{}.jsonl", nth + 1));
+            match fs::rename(folder.join(from), folder.join(to)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        fs::rename(&path, folder.join(format!("{name}.1.jsonl")))?;
+    }
+    let mut file = File::options().append(true).create(true).mode(0o600).open(&path)?;
+    owned_like(&file, state)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_data()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry<'a>(by: &'a str, to: &'a str) -> Entry<'a> {
+        Entry { at: Millis(1_000), by, from: "192.0.2.1", act: Act::TokenMade, to }
+    }
+
+    #[test]
+    fn what_was_done_is_a_line_for_its_owner_alone_and_the_newest_comes_first() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(last(folder.path(), 5).unwrap(), Vec::<String>::new());
+        note(folder.path(), &entry("ann", "")).unwrap();
+        note(folder.path(), &entry("b\"ob\n", "jenkins: deployer")).unwrap();
+        let lines = last(folder.path(), 5).unwrap();
+        let first = r#"{"at":"1970-01-01T00:00:01.000Z","by":"ann","from":"192.0.2.1","act":"token-made"}"#;
+        assert_eq!((lines.len(), &*lines[1]), (2, first));
+        assert!(
+            lines[0].contains(r#""by":"b\"ob\n""#) && lines[0].ends_with(r#""to":"jenkins: deployer"}"#),
+            "{}",
+            lines[0]
+        );
+        let mode = |path: &str| fs::metadata(folder.path().join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("audit"), mode("audit/acts.jsonl")), (0o700, 0o600));
+    }
+
+    #[test]
+    fn the_record_never_grows_beyond_its_bounds_and_failures_push_nothing_out() {
+        let folder = tempfile::tempdir().unwrap();
+        note(folder.path(), &entry("ann", "kept")).unwrap();
+        let failed = Failed::default();
+        let strangers = |round: u32| {
+            for nth in 0..3 * MOST {
+                failed.count(&format!("account-{round}-{nth}-{}", "x".repeat(400)), "192.0.2.7");
+            }
+            failed.write(folder.path(), Millis(u64::from(round) * 60_000)).unwrap();
+        };
+        (0..24).for_each(strangers);
+        let files: Vec<_> = fs::read_dir(folder.path().join(FOLDER)).unwrap().map(|file| file.unwrap()).collect();
+        let bytes: u64 = files.iter().map(|file| file.metadata().unwrap().len()).sum();
+        assert!(bytes < LARGEST * u64::from(OLDER + 2), "{bytes}");
+        let failures = files.iter().filter(|file| file.file_name().to_string_lossy().starts_with("failed-")).count();
+        assert_eq!(failures, 1 + OLDER as usize);
+        assert!(last(folder.path(), 5).unwrap()[0].contains("kept"));
+    }
+
+    #[test]
+    fn failures_are_summed_by_account_and_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let failed = Failed::default();
+        [("ann", "a"), ("ann", "a"), ("ann", "b"), ("eve", "a")]
+            .iter()
+            .for_each(|(account, from)| failed.count(account, from));
+        failed.write(folder.path(), Millis(0)).unwrap();
+        let text = fs::read_to_string(folder.path().join("audit/failed-sign-ins.jsonl")).unwrap();
+        let sums: Vec<_> = text.lines().map(|line| line.split("account").nth(1).unwrap()).collect();
+        assert_eq!(
+            sums,
+            [
+                "\":\"ann\",\"from\":\"a\",\"failed\":2}",
+                "\":\"ann\",\"from\":\"b\",\"failed\":1}",
+                "\":\"eve\",\"from\":\"a\",\"failed\":1}"
+            ]
+        );
+        failed.write(folder.path(), Millis(60_000)).unwrap();
+        let again = fs::read_to_string(folder.path().join("audit/failed-sign-ins.jsonl")).unwrap();
+        assert_eq!(again, text, "written once");
+    }
+}
