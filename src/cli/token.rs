@@ -141,7 +141,7 @@ fn new(request: New, now: Millis) -> anyhow::Result<()> {
         kept::remove::<Token>(&state, &request.name).context("taking back a token that could not be printed")?;
         return Err(error).context("the token could not be printed, and was revoked");
     }
-    note(&state, Act::TokenMade, &format!("{}: {terms}", wish.name));
+    note(&state, Act::TokenMade, &format!("{}: {terms}", request.name));
     let keep = if std::io::stdout().is_terminal() { "; it is shown only now" } else { "" };
     hint(format!("`{}`: {terms}{keep}", request.name));
     Ok(())
