@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use super::{
-    command::Refusal,
     hook::{Hook, HookPoint, HookProgress},
     ids::{Generation, Millis, Number},
     observation::FrontView,
     phase::Phase,
+    refusal::Refusal,
     release::{Plan, Release},
     state::{Deployment, Environment, Retiring, Stack},
 };

@@ -27,6 +27,7 @@ mod model;
 mod observation;
 mod phase;
 pub mod promotion;
+mod refusal;
 mod release;
 mod restarting;
 mod rules;
@@ -39,7 +40,7 @@ mod tick;
 
 pub use alive::{Down, Flaps, Taken};
 pub use apply::Illegal;
-pub use command::{Ask, Command, Refusal, ReleaseDraft};
+pub use command::{Ask, Command, ReleaseDraft};
 pub use deployment_state::DeploymentState;
 pub use effect::{Effect, RetirePermit};
 pub use event::{Entry, Event, Matter, Outcome, Trigger};
@@ -50,6 +51,7 @@ pub use observation::{
     Condition, DefinitionView, FrontView, Health, InstanceView, Looked, Observation, OrderView, StackView,
 };
 pub use phase::Phase;
+pub use refusal::Refusal;
 pub use release::{Adopts, Fencing, Gate, GateName, Otherwise, Plan, Recover, RecoverTo, Release, Retain};
 pub use restarting::Restart;
 pub use rules::Rules;

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     apply::Illegal,
-    command::{Refusal, refused},
     effect::Effect,
     event::Event,
     ids::{Millis, Number},
     observation::{Condition, Health, InstanceView, Observation},
     phase::Phase,
+    refusal::{Refusal, refused},
     state::Environment,
 };
 

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::{
     adoption::of_what_is_there,
     apply::Illegal,
-    command::{Refusal, in_order},
+    command::in_order,
     event::{Event, Outcome, Trigger},
     ids::{Key, Millis, Number},
     observation::Observation,
     phase::Phase,
+    refusal::Refusal,
     release::{Plan, Release},
     state::{Deployment, Environment},
 };

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use super::{
-    command::Refusal,
     event::{Event, Outcome, Trigger},
     ids::{Generation, Millis, Number},
     observation::{Condition, DefinitionView, Health, Observation, StackView},
     phase::Phase,
+    refusal::Refusal,
     release::{Otherwise, Retain},
     state::{Deployment, Environment, Promise, Retiring},
 };
