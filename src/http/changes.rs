@@ -17,7 +17,7 @@ use super::{
     App, Problem, act,
     place::Place,
     responses::{Gate, PlannedHook, Release},
-    shown::Look,
+    shown::{Look, Shown},
     view,
 };
 use crate::{
@@ -43,65 +43,65 @@ const MOST: usize = 100;
 pub(super) struct Changes {
     /// Where it would go live.
     #[schema(example = "shop/prod")]
-    environment: String,
+    pub environment: String,
     /// Where it is live.
     #[schema(example = "shop/qa")]
-    before: String,
+    pub before: String,
     /// What is live there now.
     #[schema(required)]
-    from: Option<Release>,
+    pub from: Option<Release>,
     /// What would be.
     #[schema(required)]
-    to: Option<Release>,
+    pub to: Option<Release>,
     /// A promotion would be accepted.
-    promotable: bool,
+    pub promotable: bool,
     /// Why not, or what is to be known about it.
     #[schema(required)]
-    why: Option<String>,
-    parameters: Vec<Changed>,
+    pub why: Option<String>,
+    pub parameters: Vec<Changed>,
     /// The stack definition as a unified diff; empty when it stays the same.
-    definition: String,
+    pub definition: String,
     /// The diff is cut off, or why there is none.
     #[schema(required)]
-    definition_why: Option<String>,
+    pub definition_why: Option<String>,
     /// Secrets that would be other ones than those in use, by name.
-    secrets: Vec<String>,
+    pub secrets: Vec<String>,
     /// The commits that would come, newest first; null when they cannot be told.
     #[schema(required)]
-    commits: Option<Vec<Commit>>,
+    pub commits: Option<Vec<Commit>>,
     /// Why they cannot be told, or what else is to be known about them.
     #[schema(required)]
-    commits_why: Option<String>,
+    pub commits_why: Option<String>,
     /// Where it would wait for someone, in order.
-    gates: Vec<Gate>,
+    pub gates: Vec<Gate>,
     /// What would be run besides, in order.
-    hooks: Vec<PlannedHook>,
+    pub hooks: Vec<PlannedHook>,
     /// What of that going back would not undo, in words.
-    one_way: Vec<String>,
+    pub one_way: Vec<String>,
 }
 
 /// A value that would be another one.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Changed {
-    name: String,
+    pub name: String,
     /// Null when it is added.
     #[schema(required)]
-    from: Option<String>,
+    pub from: Option<String>,
     /// Null when it is removed.
     #[schema(required)]
-    to: Option<String>,
+    pub to: Option<String>,
 }
 
 /// A commit. Whoever may push writes its texts: they are free of control characters, not of markup.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Commit {
-    id: String,
-    author: String,
-    time: String,
-    subject: String,
+    pub id: String,
+    pub author: String,
+    pub time: String,
+    pub subject: String,
     /// Its page, where the pipeline names one.
     #[schema(required)]
-    link: Option<String>,
+    pub link: Option<String>,
 }
 
 /// What a promotion would change
@@ -117,12 +117,22 @@ pub(super) async fn changes(
     caller: Caller,
 ) -> Result<Response, Problem> {
     let definition = place.find(&app)?;
+    let (changes, shown) = of(&app, &definition, &caller).await?;
+    Ok(([(header::ETAG, shown.tag())], Json(changes)).into_response())
+}
+
+/// What a promotion to this environment would change, and what a decision is held to.
+pub(super) async fn of(
+    app: &App,
+    definition: &EnvironmentDefinition,
+    caller: &Caller,
+) -> Result<(Changes, Shown), Problem> {
     let before = app.pipelines.get(&definition.id.pipeline).and_then(|p| p.before(&definition.id)).cloned();
     let id = &definition.id;
     let why = "the first environment of a pipeline takes builds; nothing is promoted to it";
     let deploy = format!("`pointsman deploy {id} --version VERSION --artifact ARTIFACT`");
     let before = before.ok_or_else(|| Problem::not_found(&format!("{why}; deploy a build: {deploy}")))?;
-    let look = Look::at(&app, &definition.id);
+    let look = Look::at(app, &definition.id);
     let live = look.state.live().map(|s| s.release.clone());
     let (to, refused) = match look.promoted.clone() {
         Ok(release) => (Some(release), None),
@@ -132,7 +142,7 @@ pub(super) async fn changes(
     let (frozen, old, new) = (app.frozen.clone(), live.clone(), to.clone());
     let read = tokio::task::spawn_blocking(move || definitions(&frozen, old.as_deref(), new.as_deref()));
     let (text, definition_why) = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
-    let (commits, commits_why) = commits(&app, &definition.id, live.as_deref(), to.as_deref()).await;
+    let (commits, commits_why) = commits(app, &definition.id, live.as_deref(), to.as_deref()).await;
     let changes = Changes {
         environment: definition.id.to_string(),
         before: before.id.to_string(),
@@ -151,11 +161,11 @@ pub(super) async fn changes(
         to: to.as_deref().map(view::release),
         commits,
         commits_why,
-        gates: gates(&definition, &caller.by),
+        gates: gates(definition, &caller.by),
         hooks: definition.plan.hooks.iter().map(view::hook).collect(),
         one_way: telling::no_way_back_from(&definition.plan, to.as_deref()),
     };
-    Ok(([(header::ETAG, look.shown.tag())], Json(changes)).into_response())
+    Ok((changes, look.shown))
 }
 
 /// What is to be known about a promotion that would be accepted.

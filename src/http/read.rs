@@ -13,14 +13,15 @@ use utoipa::IntoParams;
 
 use super::{
     App, Problem,
-    events::READERS,
     place::{OfDeployment, Place},
+    releases,
     responses::{Deployment, Environment, Environments, History},
     shown::Look,
     view,
 };
 use crate::{
     access::{Caller, Role},
+    journal::Record,
     machine::{self, DeploymentState, EnvironmentId, Number},
     units::parse_duration,
 };
@@ -126,24 +127,32 @@ pub(super) async fn history(
     caller: Caller,
     Query(which): Query<Which>,
 ) -> Result<Json<History>, Problem> {
+    let Which { environment, last, since } = which;
+    let last = last.unwrap_or(50);
+    records(&app, &caller, environment, last, since).await.map(|records| Json(History { records }))
+}
+
+/// The last records that the caller may see, oldest first.
+pub(super) async fn records(
+    app: &Arc<App>,
+    caller: &Caller,
+    environment: Option<EnvironmentId>,
+    last: u32,
+    since: Option<u64>,
+) -> Result<Vec<Record>, Problem> {
     const MOST: usize = 1000;
-    let last = which.last.map_or(50, |last| usize::try_from(last).unwrap_or(MOST).min(MOST));
-    if let Some(id) = &which.environment {
+    let last = usize::try_from(last).unwrap_or(MOST).min(MOST);
+    if let Some(id) = &environment {
         caller.may(Role::Viewer, id)?;
         // What happened in one that was taken out of the files can still be looked at.
         if app.journal.state(id).seq().0 == 0 {
-            app.known_environment(&caller, &id.to_string())?;
+            app.known_environment(caller, &id.to_string())?;
         }
     }
-    let turn = READERS.acquire().await.map_err(|e| Problem::new(503, e.to_string()))?;
-    let read = tokio::task::spawn_blocking(move || {
-        // The reading goes on without a caller who hangs up.
-        let _turn = turn;
-        let wanted = |id: &EnvironmentId| which.environment.as_ref().is_none_or(|only| only == id) && caller.sees(id);
-        app.journal.history_where(&wanted, last, which.since.unwrap_or(0))
-    });
-    let records = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
-    let records = records
-        .map_err(|e| Problem::new(500, format!("the state file cannot be read: {e}; `pointsman journal verify`")))?;
-    Ok(Json(History { records }))
+    let (journal, caller) = (app.journal.clone(), caller.clone());
+    releases::reading(move || {
+        let wanted = |id: &EnvironmentId| environment.as_ref().is_none_or(|only| only == id) && caller.sees(id);
+        journal.history_where(&wanted, last, since.unwrap_or(0))
+    })
+    .await
 }

@@ -20,7 +20,7 @@ pub(crate) use event::{about, said};
 pub(crate) use front::front;
 pub(crate) use light::{Light, Need, NeedKind, fresh_for, light, needs};
 pub(crate) use names::{release, releases, shown, version};
-pub(crate) use rail::{Step, StepState, rail};
+pub(crate) use rail::{Step, StepState, rail, sums};
 pub(crate) use refusal::refusal;
 pub(crate) use situation::{Situation, last_failure, situation};
 pub(crate) use story::{Story, deployment_of, stories};

@@ -135,6 +135,15 @@ impl Line {
     }
 }
 
+/// Returns how long was worked, and how long people were waited for, in words.
+pub(crate) fn sums(steps: &[Step]) -> (String, String) {
+    let sum = |human: bool| {
+        let of = steps.iter().filter(|step| step.human == human);
+        format_duration(Millis(of.filter_map(|step| step.took).sum()))
+    };
+    (sum(false), sum(true))
+}
+
 fn planned(plan: &Plan) -> Vec<Station> {
     let gate = |gate: &Option<crate::machine::Gate>| {
         gate.as_ref().map(|gate| station(Kind::Gate, Some(gate.timeout))).into_iter()

@@ -12,13 +12,13 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 use super::{Browser, frame::Frame, page as answer, words::filters};
 use crate::{
-    access::Caller,
+    access::{Caller, Role},
     http::{App, Problem, idempotency, problem::Difference, transport},
+    machine::EnvironmentId,
 };
 
 /// The API, as it answers everybody.
@@ -34,9 +34,10 @@ const YES_OR_NO: [&str; 1] = ["lift"];
 const KEPT: [header::HeaderName; 4] = [header::AUTHORIZATION, header::COOKIE, header::HOST, header::ORIGIN];
 const KEPT_BY_NAME: [&str; 3] = ["sec-fetch-site", "x-forwarded-for", "x-forwarded-proto"];
 
-/// Names what is pressed on a page that showed this: whoever presses twice asks once.
-pub(super) fn key(shown: &str, seq: u64) -> String {
-    hex::encode(&Sha256::digest(format!("{seq} {shown}"))[..16])
+/// Why somebody with this role may not do what takes that one; none when they may.
+pub(super) fn not_for(role: Option<Role>, needs: Role, id: &EnvironmentId) -> Option<String> {
+    let allowed = role.is_some_and(|role| role >= needs);
+    (!allowed).then(|| format!("Not for you: it takes the role {needs} on {id}."))
 }
 
 /// A form was sent.

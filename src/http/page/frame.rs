@@ -1,8 +1,14 @@
 //! What is around every page: who looks, where they are, and what the page loads.
 
-use super::assets::{self, Addresses};
+use sha2::{Digest, Sha256};
+
+use super::{
+    assets::{self, Addresses},
+    words::escape,
+};
 use crate::{
     access::Caller,
+    http::shown::Shown,
     machine::Millis,
     pipelines::{EnvironmentDefinition, Tier},
     text::format_time,
@@ -27,8 +33,6 @@ pub(super) struct Frame {
     /// Empty where nobody is signed in.
     pub who: String,
     pub role: String,
-    /// Proves that a form is ours; empty where no session needs that.
-    pub csrf: String,
     /// `light`, `dark`, or empty for what the system has.
     pub theme: String,
     pub now: Millis,
@@ -51,7 +55,6 @@ impl Frame {
             tier: None,
             who: String::new(),
             role: String::new(),
-            csrf: String::new(),
             theme: String::new(),
             now,
             stream: String::new(),
@@ -74,6 +77,11 @@ impl Frame {
         let title = if tier == Tier::Prod { format!("PROD {}", self.title) } else { self.title };
         let (place, who) = (id.to_string(), caller.by.to_string());
         Self { title, place, tier: Some(tier), who, role, ..self }
+    }
+
+    /// The name of its tier.
+    pub(super) fn tier_name(&self) -> &'static str {
+        self.tier.map(Tier::name).unwrap_or_default()
     }
 
     /// The pipeline that the page is about.
@@ -104,5 +112,27 @@ impl Frame {
     #[expect(clippy::unused_self, reason = "the template asks it")]
     pub(super) fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
+    }
+}
+
+/// What every form carries: what it showed, a name by which it is done once, and that it is ours.
+pub(super) struct Fields {
+    shown: String,
+    key: String,
+    csrf: String,
+}
+
+impl Fields {
+    /// Those of a page that showed this of an environment with so many events.
+    pub(super) fn new(shown: &Shown, seq: u64, csrf: &str) -> Self {
+        let shown = shown.text();
+        Self { key: hex::encode(&Sha256::digest(format!("{seq} {shown}"))[..16]), shown, csrf: csrf.to_owned() }
+    }
+
+    /// Returns them as hidden fields.
+    pub(super) fn hidden(&self) -> String {
+        let field =
+            |name: &str, value: &str| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value));
+        [field("shown", &self.shown), field("key", &self.key), field("csrf", &self.csrf)].concat()
     }
 }

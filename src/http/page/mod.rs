@@ -3,10 +3,15 @@
 
 mod act;
 mod assets;
+mod deployment;
 mod environment;
 mod frame;
+mod history;
 mod live;
 mod overview;
+mod promote;
+mod rail;
+mod tracks;
 mod words;
 
 use std::sync::Arc;
@@ -41,9 +46,13 @@ pub(super) fn known(roles: &mut Roles) -> Router<Arc<App>> {
         .route(look("/"), get(overview::page))
         .route(look("/live"), get(live::of_overview))
         .route(look("/environments/{pipeline}/{environment}"), get(environment::page))
-        .route(look("/environments/{pipeline}/{environment}/live"), get(live::of_environment));
+        .route(look("/environments/{pipeline}/{environment}/live"), get(live::of_environment))
+        .route(look("/environments/{pipeline}/{environment}/promote"), get(promote::page).post(act::press))
+        .route(look("/deployments/{pipeline}/{environment}/{number}"), get(deployment::page))
+        .route(look("/history"), get(history::page));
+    roles.note(Role::Viewer, Method::POST, "/environments/{pipeline}/{environment}/promote");
     // The role that it takes is the API's to ask for.
-    let acts = ["promote", "rollback", "hold", "resume", "pin", "veto", "restart"];
+    let acts = ["rollback", "hold", "resume", "pin", "veto", "restart"];
     let acts = acts.map(|act| format!("/environments/{{pipeline}}/{{environment}}/{act}")).into_iter();
     let acts = acts
         .chain(["approve", "abort"].map(|act| format!("/deployments/{{pipeline}}/{{environment}}/{{number}}/{act}")));

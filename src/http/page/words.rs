@@ -202,6 +202,20 @@ pub(super) mod filters {
         Ok(Safe(super::told(text.as_ref(), *now)))
     }
 
+    /// A line that others wrote.
+    #[askama::filter_fn]
+    pub fn shown_line(text: impl AsRef<str>, _: &dyn Values) -> Result<String> {
+        Ok(clean(text.as_ref(), LINE))
+    }
+
+    /// The first and the last characters of a checksum.
+    #[askama::filter_fn]
+    pub fn short_sum(text: impl AsRef<str>, _: &dyn Values) -> Result<String> {
+        let sum = clean(text.as_ref(), NAME);
+        let (first, last) = (sum.chars().take(4), sum.chars().skip(sum.chars().count().saturating_sub(2)));
+        Ok(first.chain(std::iter::once('…')).chain(last).collect())
+    }
+
     /// The first characters of a commit.
     #[askama::filter_fn]
     pub fn short_commit(text: impl AsRef<str>, _: &dyn Values) -> Result<String> {

@@ -163,3 +163,43 @@ async fn the_page_and_the_api_tell_the_same() {
     assert!(overview.contains(&format!("Held <b>{}</b>", glance["counts"]["held"])), "{overview}");
     assert_eq!(glance["pipelines"][0]["environments"][0]["light"], told["light"]);
 }
+
+#[tokio::test]
+async fn a_promotion_shows_what_changes_and_is_held_to_it() {
+    let shop = Shop::new();
+    let dora = shop.token("dora", Role::Deployer, &[]);
+    live_in_qa(&shop, "v1").await;
+    let promote = format!("{PROD}/promote");
+    let page = look(&shop, &dora, &promote).await.text;
+    assert!(
+        page.contains("Promote 1&nbsp;(<bdi>v1</bdi>)") && page.contains("From <a href=\"/environments/shop/qa\">")
+    );
+    let fields = ["shown", "key", "release"].map(|name| (name, field(&page, &promote, name)));
+    let form: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
+    live_in_qa(&shop, "v2").await;
+    let seen = press(&shop, &dora, &promote, &form).await;
+    assert_eq!(seen.status, 409);
+    assert!(seen.text.contains("release 1 (v1)") && seen.text.contains("release 2 (v2)"), "{}", seen.text);
+    let page = look(&shop, &dora, &promote).await.text;
+    let fields = ["shown", "key", "release"].map(|name| (name, field(&page, &promote, name)));
+    let form: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
+    assert_eq!(press(&shop, &dora, &promote, &form).await.location, "/environments/shop/prod#next");
+    let state = shop.state("shop/prod");
+    assert_eq!(state.queue().first().map(|d| (&*d.asked_by, d.release.number)), Some(("dora", 2)));
+}
+
+#[tokio::test]
+async fn the_history_is_filtered_by_place_person_and_words() {
+    let shop = Shop::new();
+    let viewer = shop.token("vera", Role::Viewer, &[]);
+    live_in_qa(&shop, "v1").await;
+    shop.post("/v1/environments/shop/prod/hold", r#"{"reason":"audit"}"#).await;
+    let all = look(&shop, &viewer, "/history").await.text;
+    assert!(all.contains("went live") && all.contains("audit"), "{all}");
+    let some = look(&shop, &viewer, "/history?environment=shop/prod&who=ann&what=aud").await.text;
+    assert!(!some.contains("went live") && some.contains("audit"), "{some}");
+    let number = shop.state("shop/qa").last_number();
+    let one = look(&shop, &viewer, &format!("/deployments/shop/qa/{number}")).await.text;
+    assert!(one.contains("Provision") && one.contains("went live"), "{one}");
+    assert_eq!(look(&shop, &viewer, "/deployments/shop/qa/99").await.status, 404);
+}

@@ -7,7 +7,7 @@ use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 use crate::http::transport::Encrypted;
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 40] = [
+const TABLE: [(&str, &str, Role); 43] = [
     ("GET", "/v1/environments/shop/qa/deployments", Viewer),
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
@@ -25,6 +25,9 @@ const TABLE: [(&str, &str, Role); 40] = [
     ("GET", "/live", Viewer),
     ("GET", "/environments/shop/qa", Viewer),
     ("GET", "/environments/shop/qa/live", Viewer),
+    ("GET", "/environments/shop/prod/promote", Viewer),
+    ("GET", "/deployments/shop/qa/1", Viewer),
+    ("GET", "/history", Viewer),
     // A form is answered by what the API says to the same.
     ("POST", "/deployments/shop/qa/1/abort", Viewer),
     ("POST", "/deployments/shop/qa/1/approve", Viewer),

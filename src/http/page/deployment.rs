@@ -1,0 +1,97 @@
+//! The page of one deployment: its steps, how it ended, and its records.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use serde_json::Value;
+
+use super::{Browser, frame::Frame, page as answer, words::filters};
+use crate::{
+    access::Caller,
+    http::{
+        App, Problem,
+        place::OfDeployment,
+        story::{Whole, whole},
+    },
+    journal::Record,
+    machine::Number,
+    telling,
+    text::format_time,
+};
+
+/// One deployment.
+#[derive(Template)]
+#[template(path = "deployment.html")]
+struct Page {
+    frame: Frame,
+    view: Whole,
+}
+
+/// A record as people read it.
+pub(super) struct Line {
+    pub seq: u64,
+    pub at: String,
+    pub environment: String,
+    pub by: String,
+    pub kind: String,
+    pub about: String,
+    pub said: Vec<String>,
+    pub sum: String,
+    pub deployment: Option<u32>,
+}
+
+pub(super) async fn page(
+    State(app): State<Arc<App>>,
+    Path(place): Path<OfDeployment>,
+    caller: Caller,
+    browser: Browser,
+) -> Result<Response, Problem> {
+    let (definition, number) = place.find(&app)?;
+    let view = whole(&app, &definition.id, Number(number)).await?;
+    let name = format!("Deployment {number} of {}", definition.id);
+    let frame = Frame::new(&name, app.clock.now()).at(&caller, &definition);
+    let address = format!("/deployments/{}/{number}", definition.id);
+    answer(&Page { frame: Frame { theme: browser.theme, address, ..frame }, view })
+}
+
+impl Page {
+    fn lines(&self) -> Vec<Line> {
+        self.view.records.iter().map(Line::of).collect()
+    }
+
+    fn sums(&self) -> (String, String) {
+        telling::sums(&self.view.steps)
+    }
+}
+
+impl Line {
+    pub(super) fn of(record: &Record) -> Self {
+        let event = serde_json::to_value(&record.event).expect("an event serialises: it is recorded as JSON");
+        let kind = event["kind"].as_str().unwrap_or_default().replace('_', " ");
+        Self {
+            seq: record.seq,
+            at: format_time(record.at),
+            environment: record.environment.to_string(),
+            by: record.by.to_string(),
+            about: about(&event),
+            said: telling::said(&event),
+            kind,
+            sum: record.sum.to_string(),
+            deployment: telling::deployment_of(&record.event).map(|number| number.0),
+        }
+    }
+}
+
+/// Why it happened; where no words were given, what it brings.
+fn about(event: &Value) -> String {
+    let words = telling::about(event);
+    let release = &event["release"];
+    match (words.is_empty(), release["number"].as_u64(), release["version"].as_str()) {
+        (true, Some(number), Some(version)) => format!("{number} ({version})"),
+        _ => words,
+    }
+}

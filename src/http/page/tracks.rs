@@ -1,0 +1,153 @@
+//! The three places of stacks at a front: live, candidate, standby. They never change theirs; what changes is the way of the traffic.
+
+use super::{environment::Page, words::Look};
+use crate::{
+    http::responses::{Release, Seen, Stack},
+    machine::{Condition, Health},
+    telling::Light,
+};
+
+impl Page {
+    /// How much of the traffic a stack has, as the front shows it.
+    fn share(&self, number: u32) -> Share {
+        let has = self.view.front.shows == Some(number);
+        let known = self.view.light != Light::NotSeen;
+        let live = self.view.live.as_ref().map(|live| live.number) == Some(number);
+        match (known, has, live) {
+            (false, ..) => Share { path: "lie", words: "not known", note: "the front was not asked in time" },
+            (true, true, true) if matches!(self.view.light, Light::Down | Light::Failing) => {
+                Share { path: "sick", words: "100 % of traffic", note: "set, but it does not answer well" }
+            }
+            (true, true, _) => Share { path: "set", words: "100 % of traffic", note: "set and seen" },
+            (true, false, true) => Share { path: "sick", words: "0 %", note: "ordered, not shown by the front" },
+            (true, false, false) => Share { path: "lie", words: "0 %", note: "no traffic" },
+        }
+    }
+
+    /// How a stack is shown.
+    fn lamp(&self, seen: Option<&Seen>) -> Look {
+        match seen {
+            _ if self.view.light == Light::NotSeen => Look::tag("stale", "blind", "not seen"),
+            Some(seen) if seen.condition.is_good(seen.health) => Look::tag("live", "go", "healthy"),
+            Some(seen) if seen.health == Health::Failing => Look::tag("down", "stop", "fails its checks"),
+            Some(seen) => Look::tag("move", "move", condition_word(seen.condition)),
+            None => Look::tag("stale", "blind", "not seen"),
+        }
+    }
+
+    /// The three places of stacks, which never change theirs.
+    pub(super) fn tracks(&self) -> [Track<'_>; 3] {
+        [self.live_track(), self.candidate_track(), self.standby_track()]
+    }
+
+    fn live_track(&self) -> Track<'_> {
+        let kind = if self.candidate_is_live() { "Live, watched" } else { "Live" };
+        let Some(live) = &self.view.live else {
+            return Track::empty("live", kind, "Nothing is live yet.".to_owned());
+        };
+        let lamp = self.lamp(live.stack.as_ref());
+        let class = if lamp.colour == "stop" { "live bad" } else { "live" };
+        let put = self.past.deployments.iter().find(|past| past.number == live.number);
+        let mut facts = vec![("Live since", live.since.clone())];
+        facts.extend(put.map(|past| ("Put live by", past.asked_by.clone())));
+        let stack = OnTrack { number: live.number, release: &live.release, seen: live.stack.as_ref() };
+        Track { class, ..self.track("live", kind, lamp, stack, facts) }
+    }
+
+    fn candidate_track(&self) -> Track<'_> {
+        let candidate = self.view.candidate.as_ref().filter(|_| !self.candidate_is_live());
+        let Some(candidate) = candidate else {
+            let why = if self.candidate_is_live() { "It is live, and watched." } else { "No deployment is under way." };
+            let line = match self.view.queue.len() {
+                0 => String::new(),
+                1 => " One waits in line.".to_owned(),
+                many => format!(" {many} wait in line."),
+            };
+            return Track::empty("candidate", "Candidate", format!("{why}{line}"));
+        };
+        let lamp = self.lamp(candidate.stack.as_ref());
+        let mut facts = vec![("Since", candidate.since.clone())];
+        if !candidate.asked_by.is_empty() {
+            facts.push(("Asked by", candidate.asked_by.clone()));
+        }
+        let stack = OnTrack { number: candidate.number, release: &candidate.release, seen: candidate.stack.as_ref() };
+        Track { class: "cand", ..self.track("candidate", "Candidate", lamp, stack, facts) }
+    }
+
+    fn standby_track(&self) -> Track<'_> {
+        const KIND: &str = "Standby, the way back";
+        let Some(standby) = &self.view.standby else {
+            let cold = if self.can_roll_back() { " A rollback would be cold." } else { "" };
+            return Track::empty("standby", KIND, format!("No stack is kept warm.{cold}"));
+        };
+        let lamp = match self.lamp(standby.stack.stack.as_ref()) {
+            look if look.colour == "go" => Look::tag("warm", "rest", "warm, healthy"),
+            look => look,
+        };
+        let mut facts = vec![("Live from", standby.stack.since.clone()), ("Kept until", standby.until.clone())];
+        if standby.suspect {
+            facts.push(("Suspect", "users were taken from it because it was down".to_owned()));
+        }
+        let Stack { number, release, stack: seen, .. } = &standby.stack;
+        let stack = OnTrack { number: *number, release, seen: seen.as_ref() };
+        Track { class: "standby", ..self.track("standby", KIND, lamp, stack, facts) }
+    }
+
+    fn track<'a>(
+        &self,
+        id: &'static str,
+        kind: &'static str,
+        lamp: Look,
+        stack: OnTrack<'a>,
+        mut facts: Vec<(&'static str, String)>,
+    ) -> Track<'a> {
+        facts.push(("Deployment", stack.number.to_string()));
+        facts.extend(stack.seen.and_then(|seen| seen.open_requests).map(|open| ("In flight", open.to_string())));
+        facts.extend(stack.seen.and_then(|seen| seen.remark.clone()).map(|remark| ("Seen", remark)));
+        let share = self.share(stack.number);
+        Track { id, class: "", kind, share, lamp: Some(lamp), stack: Some(stack), facts, empty: String::new() }
+    }
+}
+
+fn condition_word(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Creating => "is made",
+        Condition::Ready => "up, not checked yet",
+        Condition::Failed => "failed",
+        Condition::Deleting => "is torn down",
+    }
+}
+
+/// One of the places where stacks stand.
+pub(super) struct Track<'a> {
+    pub id: &'static str,
+    pub class: &'static str,
+    pub kind: &'static str,
+    pub share: Share,
+    pub lamp: Option<Look>,
+    pub stack: Option<OnTrack<'a>>,
+    /// Names and values; a value that is a time is shown by the clock.
+    pub facts: Vec<(&'static str, String)>,
+    /// What is said where none stands.
+    pub empty: String,
+}
+
+pub(super) struct OnTrack<'a> {
+    pub number: u32,
+    pub release: &'a Release,
+    pub seen: Option<&'a Seen>,
+}
+
+impl Track<'_> {
+    fn empty(id: &'static str, kind: &'static str, empty: String) -> Self {
+        let share = Share { path: "lie", words: "0 %", note: "no traffic" };
+        Self { id, class: "empty", kind, share, lamp: None, stack: None, facts: Vec::new(), empty }
+    }
+}
+
+/// How a track is drawn, and what stands beside it.
+pub(super) struct Share {
+    pub path: &'static str,
+    pub words: &'static str,
+    pub note: &'static str,
+}
