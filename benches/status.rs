@@ -50,7 +50,7 @@ async fn main() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let server = serve(listener, router(app), 64, stopped);
+    let server = serve(listener, router(app), 64, None, stopped);
     let asking = async {
         let folder = folder.path().to_owned();
         tokio::task::spawn_blocking(move || ask(&folder, address)).await.unwrap();

@@ -1,7 +1,5 @@
 //! Pointsman: a blue-green deployment orchestrator. See ARCHITECTURE.md for the map.
 
-#![cfg_attr(not(test), warn(unreachable_pub))]
-
 pub mod access;
 pub mod checks;
 pub mod cli;
@@ -13,12 +11,12 @@ pub mod git;
 mod holder;
 pub mod hooks;
 pub mod http;
-mod installation;
-mod intake;
+pub mod installation;
+pub mod intake;
 pub mod journal;
 mod log_file;
 pub mod machine;
-mod notify;
+pub mod notify;
 mod outgoing;
 pub mod pipelines;
 mod program;
@@ -29,8 +27,9 @@ pub mod settings;
 mod signals;
 pub mod stacks;
 mod telling;
-mod text;
+pub mod text;
+mod tls;
 pub mod toml_file;
-mod units;
+pub mod units;
 pub mod web_front;
 mod yaml;

@@ -19,8 +19,9 @@ pub const FILE: &str = "pointsman.toml";
 
 /// The keys of the file and of its tables; `docs/running.md` explains each.
 const KEYS: &[&str] = &["pipelines", "state", "on_trouble", "server", "log"];
-const SERVER: &[&str] = &["listen", "token", "connections", "limits", "proxies", "public", "sessions"];
+const SERVER: &[&str] = &["listen", "token", "connections", "limits", "proxies", "public", "tls", "sessions"];
 const LIMITS: &[&str] = &["webhooks", "failures", "sign_ins"];
+const TLS: &[&str] = &["certificate", "key"];
 const SESSIONS: &[&str] = &["idle", "after"];
 const LOG: &[&str] = &["format", "filter"];
 
@@ -55,6 +56,8 @@ pub struct Server {
     pub proxies: Vec<IpAddr>,
     /// Where people reach the page, by TLS: its host, and its port where that is not 443. `None`: on this host only.
     pub public: Option<Public>,
+    /// Its own certificate; `None`: it speaks plain HTTP only.
+    pub tls: Option<TlsFiles>,
     /// When a session ends by itself.
     pub sessions: Ends,
 }
@@ -86,6 +89,15 @@ impl fmt::Display for Public {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "https://{}", self.0)
     }
+}
+
+/// PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, the leaf first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// How the log is written.
@@ -120,6 +132,7 @@ impl Settings {
                 limits: Rates::default(),
                 proxies: Vec::new(),
                 public: None,
+                tls: None,
                 sessions: Ends::default(),
             },
             log: Log { format: LogFormat::Text, filter: "info".to_owned() },
@@ -193,6 +206,15 @@ impl Server {
         if let Some(value) = table.get("public") {
             self.public = value.parsed(str::parse);
         }
+        if let Some(tls) = table.get("tls").and_then(|v| v.table()) {
+            tls.only(TLS);
+            let path = |key: &str| {
+                tls.require(key, &format!("{key} = \"/etc/pointsman/{key}.pem\"")).and_then(|v| v.full_text())
+            };
+            if let (Some(certificate), Some(key)) = (path("certificate"), path("key")) {
+                self.tls = Some(TlsFiles { certificate: folder.join(certificate), key: folder.join(key) });
+            }
+        }
         if let Some(sessions) = table.get("sessions").and_then(|v| v.table()) {
             sessions.only(SESSIONS);
             let length = |key: &str| sessions.get(key).and_then(|v| v.some_duration());
@@ -228,9 +250,14 @@ mod tests {
     #[test]
     fn the_page_explains_every_key_and_no_other() {
         let mut page = explained(include_str!("../docs/running.md"));
-        for (heading, keys) in
-            [("Settings", KEYS), ("server", SERVER), ("limits", LIMITS), ("sessions", SESSIONS), ("log", LOG)]
-        {
+        for (heading, keys) in [
+            ("Settings", KEYS),
+            ("server", SERVER),
+            ("limits", LIMITS),
+            ("tls", TLS),
+            ("sessions", SESSIONS),
+            ("log", LOG),
+        ] {
             assert_explained(&mut page, heading, keys);
         }
     }

@@ -228,6 +228,7 @@ fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
         "random",
         "signals",
         "text",
+        "tls",
         "units",
         "toml_file",
         "program",

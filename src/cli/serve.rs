@@ -133,6 +133,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
     });
     let access = app.access.clone();
     let mut beside: Vec<_> = notifier(&settings, &app)?.into_iter().collect();
+    let tls = own_tls(&settings, &mut beside)?;
     beside.extend([keeper(&settings, identity, &app), copies(&settings, &app), doors(&app)]);
     let (listener, address) = listen(&settings).await?;
     tracing::info!(%address, pipelines = pipelines.iter().len(), "serving");
@@ -140,7 +141,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
 
     let (stop, stopped) = watch::channel(false);
     let connections = connections_that_fit(&settings, pipelines.environments().count());
-    let server = serve_http(listener, router(app), connections, stopped.clone());
+    let server = serve_http(listener, router(app), connections, tls, stopped.clone());
     let runner = runner::run(worlds, beside, journal.clone(), clock, stopped);
     let records = journal.follow();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -272,6 +273,15 @@ fn enter(settings: &Settings, told: Told) -> anyhow::Result<installation::Entere
         tracing::info!(fronts, "the process that served users for {} is told to end", left.display());
     }
     Ok(entered)
+}
+
+/// The certificate of the controller itself, where it has one, and what reads it again.
+fn own_tls(settings: &Settings, beside: &mut Vec<(String, runner::Beside)>) -> anyhow::Result<Option<Arc<http::Tls>>> {
+    let Some(files) = &settings.server.tls else { return Ok(None) };
+    let tls = Arc::new(http::Tls::open(files.clone()).context("`server.tls`")?);
+    let followed = tls.clone();
+    beside.push(("certificate".into(), Box::new(move |stop| Box::pin(followed.clone().follow(stop)))));
+    Ok(Some(tls))
 }
 
 /// What writes down who failed to sign in, and when sessions were used.

@@ -55,14 +55,14 @@ pub struct Restart {
 
 /// All environments, in the order of promotion within each pipeline.
 #[derive(Debug, Deserialize)]
-pub(super) struct Environments {
+pub struct Environments {
     /// Those that the caller may see.
     pub environments: Vec<Environment>,
 }
 
 /// How far a deployment is.
 #[derive(Debug, Deserialize)]
-pub(super) struct Deployment {
+pub struct Deployment {
     /// Its number.
     #[expect(dead_code, reason = "an answer without it is none")]
     pub number: u64,
@@ -78,21 +78,21 @@ pub(super) struct Deployment {
 
 /// The deployments of an environment, which are shown as they were sent.
 #[derive(Debug, Deserialize)]
-pub(super) struct Deployments {
+pub struct Deployments {
     /// Oldest first.
     pub deployments: Vec<serde_json::Value>,
 }
 
 /// Records of one environment or of all.
 #[derive(Debug, Deserialize)]
-pub(super) struct History {
+pub struct History {
     /// Oldest first.
     pub records: Vec<Record>,
 }
 
 /// One record, as far as all kinds have it.
 #[derive(Debug, Deserialize)]
-pub(super) struct Record {
+pub struct Record {
     /// Its place in the state file.
     pub seq: u64,
     /// Milliseconds since 1970.
@@ -105,7 +105,7 @@ pub(super) struct Record {
 
 /// An event, of a kind that this program may not know.
 #[derive(Debug, Deserialize)]
-pub(super) struct Event {
+pub struct Event {
     /// Its kind.
     pub kind: String,
     /// The deployment that it is about, if it is about one.
@@ -118,7 +118,7 @@ pub(super) struct Event {
 
 /// What a promotion would change.
 #[derive(Debug, Deserialize)]
-pub(super) struct Changes {
+pub struct Changes {
     /// Where it would go live.
     #[expect(dead_code, reason = "an answer without it is none")]
     pub environment: EnvironmentId,
@@ -136,7 +136,7 @@ pub(super) struct Changes {
 /// What instances wrote, and what is to be known about it.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub(super) enum Entry {
+pub enum Entry {
     /// What follows is of this stack.
     Stack {
         /// Its number.
@@ -194,7 +194,7 @@ impl Answer<Accepted> {
 
 /// What was recorded, and is done by that.
 #[derive(Debug, Deserialize)]
-pub(super) struct Done {
+pub struct Done {
     /// Environment that it is about.
     pub environment: EnvironmentId,
     /// Event that was recorded.
@@ -204,7 +204,7 @@ pub(super) struct Done {
 /// What was recorded, either way.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Recorded {
+pub enum Recorded {
     /// A deployment is on its way.
     Accepted(Accepted),
     /// It is done.

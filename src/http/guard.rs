@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -15,7 +15,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, header};
+use http::{Extensions, HeaderMap, header};
 use http_body_util::BodyExt;
 
 use super::Problem;
@@ -30,7 +30,8 @@ const LONGEST_TEXT: usize = 4096;
 /// What one connection is doing: by this the server knows whom it can send away when it is full.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    answering: AtomicBool,
+    /// How many requests have arrived whole and are being answered: by HTTP/2 it may be several.
+    answering: AtomicUsize,
     /// Its answer is a stream: who follows comes again by themselves, and says what they heard last.
     following: AtomicBool,
     /// When the last answer went out, or the connection came, in the server's own count.
@@ -42,49 +43,63 @@ impl Activity {
     /// Of a connection that came just now; `count` is shared by all of a server.
     pub(super) fn new(count: &Arc<AtomicU64>) -> Self {
         let last = AtomicU64::new(count.fetch_add(1, Ordering::Relaxed));
-        let no = || AtomicBool::new(false);
-        Self { answering: no(), following: no(), last, count: count.clone() }
+        Self { answering: AtomicUsize::new(0), following: AtomicBool::new(false), last, count: count.clone() }
     }
 
     /// When its turn comes to be sent away, the least first: those that have sent no whole request for longest, then
     /// those that only follow. `None` while one of its requests is answered.
     pub(super) fn turn(&self) -> Option<(bool, u64)> {
         let following = self.following.load(Ordering::Relaxed);
-        let busy = self.answering.load(Ordering::Relaxed);
+        let busy = self.answering.load(Ordering::Relaxed) > 0;
         (following || !busy).then(|| (following, self.last.load(Ordering::Relaxed)))
     }
 
     /// Notes that a request has arrived whole and is being answered.
-    pub(super) fn arrived(&self) {
-        self.answering.store(true, Ordering::Relaxed);
+    fn arrived(&self) {
+        self.answering.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn answered(&self, stream: bool) {
+    /// Notes that a request is answered; `arrived`: it was noted before that it had arrived whole.
+    fn answered(&self, arrived: bool, stream: bool) {
         self.last.store(self.count.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         self.following.store(stream, Ordering::Relaxed);
-        self.answering.store(false, Ordering::Relaxed);
+        if arrived {
+            self.answering.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether a request has arrived whole, as its connection knows.
+#[derive(Clone, Default)]
+struct Arrived(Arc<AtomicBool>);
+
+/// Notes that a request has arrived whole, once.
+pub(super) fn note_arrival(of: &Extensions) {
+    if let (Some(activity), Some(arrived)) = (of.get::<Arc<Activity>>(), of.get::<Arrived>())
+        && !arrived.0.swap(true, Ordering::Relaxed)
+    {
+        activity.arrived();
     }
 }
 
 /// The outermost layer.
-pub(super) async fn guard(request: Request, next: Next) -> Response {
+pub(super) async fn guard(mut request: Request, next: Next) -> Response {
     let activity = request.extensions().get::<Arc<Activity>>().cloned();
+    let arrived = Arrived::default();
+    request.extensions_mut().insert(arrived.clone());
     let response = as_problem(next.run(request).await).await;
     if let Some(activity) = activity {
         // A stream goes on long after its answer began.
-        activity.answered(is(response.headers(), "text/event-stream"));
+        activity.answered(arrived.0.load(Ordering::Relaxed), is(response.headers(), "text/event-stream"));
     }
     response
 }
 
 /// The layer behind the one for who asks: nobody's body is not worth reading.
 pub(super) async fn arrived(request: Request, next: Next) -> Response {
-    let activity = request.extensions().get::<Arc<Activity>>().cloned();
     match whole(request).await {
         Ok(request) => {
-            if let Some(activity) = activity {
-                activity.arrived();
-            }
+            note_arrival(request.extensions());
             next.run(request).await
         }
         // The rest of the body is not read: the connection is of no more use.

@@ -14,8 +14,6 @@ mod idempotency;
 pub(crate) mod identity;
 mod logs;
 mod overview;
-// The filters of the templates are made by a macro, which takes them as they are.
-#[allow(unreachable_pub, reason = "a filter of a template is `pub` in a module that is not")]
 mod page;
 mod place;
 mod problem;
@@ -33,6 +31,7 @@ mod story;
 mod strangers;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod transport;
 mod view;
 mod webhook;
@@ -55,6 +54,7 @@ pub use idempotency::Answers;
 pub use problem::Problem;
 pub use server::serve;
 pub use story::Pasts;
+pub use tls::Tls;
 
 use roles::Roles;
 

@@ -7,20 +7,28 @@ use std::{
 };
 
 use axum::{Extension, Router, middleware::AddExtension};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::{AbortHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 use tower::Layer;
 
-use super::{authentication::Peer, guard::Activity, identity::Local};
+use super::{
+    authentication::Peer,
+    guard::Activity,
+    identity::Local,
+    tls::{Tls, is_encrypted},
+    transport::Encrypted,
+};
 use crate::descriptors::{AcceptErrors, is_shortage};
 
 /// How long a client may take to send the head of a request.
@@ -30,8 +38,19 @@ const LAST: Duration = Duration::from_secs(3);
 /// How long it takes at most to see that a slot has become free.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` says true, then lets open requests finish.
-pub async fn serve(listener: TcpListener, router: Router, connections: usize, mut stop: watch::Receiver<bool>) {
+/// How often a connection that can have several requests is asked whether it is still there.
+const ALIVE: Duration = Duration::from_secs(20);
+/// The most requests that one connection may have open at once, where it can have several (HTTP/2).
+const STREAMS: u32 = 100;
+
+/// Serves until `stop` says true, then lets open requests finish. `tls`: also encrypted, at the same port.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    connections: usize,
+    tls: Option<Arc<Tls>>,
+    mut stop: watch::Receiver<bool>,
+) {
     let graceful = GracefulShutdown::new();
     let (mut slots, mut tasks) = (Slots::new(connections), JoinSet::new());
     let mut errors = AcceptErrors::at("the API");
@@ -56,9 +75,16 @@ pub async fn serve(listener: TcpListener, router: Router, connections: usize, mu
                     }
                 }
                 let activity = Arc::new(Activity::new(&slots.count));
-                let connection = graceful.watch(connection(stream, Peer(peer.ip()), &router, activity.clone()));
-                // What a client does to its own connection concerns nobody else.
-                let task = tasks.spawn(async move { drop(connection.await) });
+                let _ = stream.set_nodelay(true); // Slower without, not wrong.
+                let client = Client {
+                    peer: Peer(peer.ip()),
+                    // Only a connection that is gone already has no address.
+                    local: stream.local_addr().ok().map(Local),
+                    activity: activity.clone(),
+                    router: router.clone(),
+                    watcher: graceful.watcher(),
+                };
+                let task = tasks.spawn(client.served(stream, tls.clone()));
                 slots.taken.push(Slot { activity, task });
             }
             Err(error) => {
@@ -76,24 +102,62 @@ pub async fn serve(listener: TcpListener, router: Router, connections: usize, mu
 }
 
 type Known = AddExtension<AddExtension<Router, Arc<Activity>>, Peer>;
-type Service = TowerToHyperService<AddExtension<Known, Option<Local>>>;
+type Service = TowerToHyperService<AddExtension<AddExtension<Known, Option<Local>>, Option<Encrypted>>>;
 
-fn connection(
-    stream: TcpStream,
+/// Who is at the other end, and what serves them.
+struct Client {
     peer: Peer,
-    router: &Router,
+    local: Option<Local>,
     activity: Arc<Activity>,
-) -> http1::Connection<TokioIo<TcpStream>, Service> {
-    let _ = stream.set_nodelay(true); // Slower without, not wrong.
-    // Only a connection that is gone already has no address.
-    let local = stream.local_addr().ok().map(Local);
-    let service = Extension(peer).layer(Extension(activity).layer(router.clone()));
-    let service = Extension(local).layer(service);
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(64 << 10)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+    router: Router,
+    watcher: Watcher,
+}
+
+impl Client {
+    /// Serves a connection to its end. What a client does to its own connection concerns nobody else.
+    async fn served(self, stream: TcpStream, tls: Option<Arc<Tls>>) {
+        let Some(tls) = tls else { return self.http1(stream, None).await };
+        match tokio::time::timeout(HEAD, is_encrypted(&stream)).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return self.http1(stream, None).await,
+            // It said nothing in time, or has gone.
+            Ok(Err(_)) | Err(_) => return,
+        }
+        let Ok(Ok(stream)) = tokio::time::timeout(HEAD, TlsAcceptor::from(tls.config()).accept(stream)).await else {
+            return;
+        };
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            self.http2(stream).await;
+        } else {
+            self.http1(stream, Some(Encrypted)).await;
+        }
+    }
+
+    async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, encrypted: Option<Encrypted>) {
+        let service = self.service(encrypted);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .max_buf_size(64 << 10)
+            .serve_connection(TokioIo::new(stream), service);
+        let _ = self.watcher.watch(connection).await;
+    }
+
+    async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let service = self.service(Some(Encrypted));
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(64 << 10)
+            .keep_alive_interval(ALIVE)
+            .serve_connection(TokioIo::new(stream), service);
+        let _ = self.watcher.watch(connection).await;
+    }
+
+    fn service(&self, encrypted: Option<Encrypted>) -> Service {
+        let service = Extension(self.peer).layer(Extension(self.activity.clone()).layer(self.router.clone()));
+        TowerToHyperService::new(Extension(encrypted).layer(Extension(self.local).layer(service)))
+    }
 }
 
 /// The connections there are.

@@ -32,7 +32,7 @@ pub(super) fn as_it_came(other: &Extensions, request: &mut Request) {
         }
     }
     let to = request.extensions_mut();
-    copy::<Encrypted>(other, to);
+    copy::<Option<Encrypted>>(other, to);
     copy::<Peer>(other, to);
     copy::<Option<Local>>(other, to);
 }
@@ -47,7 +47,7 @@ impl FromRequestParts<Arc<App>> for Way {
 
 impl Way {
     fn of(parts: &Parts, app: &App) -> Self {
-        if parts.extensions.get::<Encrypted>().is_some() {
+        if parts.extensions.get::<Option<Encrypted>>().is_some_and(Option::is_some) {
             return Self::Tls;
         }
         let (Some(Peer(peer)), Some(Some(Local(local)))) =

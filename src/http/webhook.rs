@@ -14,7 +14,7 @@ use super::{
     App, Problem,
     authentication::Peer,
     deploy::{Recorded, deploy},
-    guard::{self, Activity, Pieces},
+    guard::{self, Pieces},
     responses::Ignored,
 };
 use crate::{
@@ -59,7 +59,6 @@ pub(super) async fn webhook(
     peer: Peer,
     request: Request,
 ) -> Response {
-    let activity = request.extensions().get::<Arc<Activity>>().cloned();
     let (parts, body) = request.into_parts();
     let arrived = arrive(&app, &pipeline, peer, &parts.headers, body).await;
     // Where the body was not read to its end, the connection is of no more use.
@@ -67,7 +66,7 @@ pub(super) async fn webhook(
     match arrived {
         Err(refused) => refused,
         Ok(arrived) => {
-            activity.inspect(|activity| activity.arrived());
+            guard::note_arrival(&parts.extensions);
             taken(&app, arrived).await.into_response()
         }
     }

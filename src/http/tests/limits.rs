@@ -52,7 +52,7 @@ async fn five_hundred_dripping_connections_do_not_keep_healthz_from_answering() 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
-    let server = tokio::task::spawn(serve(listener, router(shop.app.clone()), 128, stopped));
+    let server = tokio::task::spawn(serve(listener, router(shop.app.clone()), 128, None, stopped));
     let mut drips = JoinSet::new();
     let (connected, mut all) = mpsc::unbounded_channel();
     for n in 0..500 {
@@ -107,7 +107,7 @@ async fn those_who_follow_make_room_for_those_who_ask_and_the_idle_make_it_first
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
-    let server = tokio::task::spawn(serve(listener, router(shop.app.clone()), 4, stopped));
+    let server = tokio::task::spawn(serve(listener, router(shop.app.clone()), 4, None, stopped));
     let (mut first, mut second) = (seat(address, "/v1/events").await, seat(address, "/v1/events").await);
     let mut idle = seat(address, "").await;
     let mut done = seat(address, "/healthz").await;

@@ -15,4 +15,5 @@ mod roles;
 mod senders;
 mod sign_in;
 mod stream;
+mod tls;
 mod tokens;

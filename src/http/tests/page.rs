@@ -21,7 +21,7 @@ struct Seen {
 }
 
 async fn send(shop: &Shop, mut request: Request<Body>) -> Seen {
-    request.extensions_mut().insert(Encrypted);
+    request.extensions_mut().insert(Some(Encrypted));
     let response = shop.answer(request).await;
     let text = |name: header::HeaderName| {
         response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()

@@ -75,8 +75,10 @@ async fn each_role_may_what_the_table_says_and_nothing_else() {
         let token = shop.token(name, role, &[]);
         for (method, path, needs) in TABLE {
             // A body that is refused for itself: only the way there is tried.
-            let request =
-                super::kit::bearer(&token, method, path).extension(Encrypted).body("{\"colour\":1}".into()).unwrap();
+            let request = super::kit::bearer(&token, method, path)
+                .extension(Some(Encrypted))
+                .body("{\"colour\":1}".into())
+                .unwrap();
             let status = shop.status(request).await;
             assert_eq!(is_mine(status), role >= needs, "{name}: {method} {path} was answered {status}");
         }
@@ -88,7 +90,7 @@ async fn each_role_may_what_the_table_says_and_nothing_else() {
     let deployer = shop.token("dora", Deployer, &[]);
     assert_eq!(shop.ask(&deployer, "POST", "/v1/environments/s%68op/qa/veto", "").await.status, 403);
     for (method, path, _) in TABLE {
-        let request = super::kit::bearer("", method, path).extension(Encrypted).body("".into()).unwrap();
+        let request = super::kit::bearer("", method, path).extension(Some(Encrypted)).body("".into()).unwrap();
         let status = shop.status(request).await;
         assert!(matches!(status, 401 | 429), "nobody: {method} {path} was answered {status}");
     }
