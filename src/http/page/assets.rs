@@ -32,7 +32,7 @@ const ALL: [Asset; 5] = [
 ];
 
 /// The addresses of what pages load.
-pub(super) struct Addresses {
+pub(in crate::http) struct Addresses {
     pub css: String,
     pub js: String,
     pub htmx: String,
@@ -46,7 +46,7 @@ static ADDRESSES: LazyLock<Addresses> = LazyLock::new(|| {
 });
 
 /// Returns the addresses of what pages load.
-pub(super) fn addresses() -> &'static Addresses {
+pub(in crate::http) fn addresses() -> &'static Addresses {
     &ADDRESSES
 }
 

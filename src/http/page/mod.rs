@@ -28,6 +28,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 use tower_http::compression::CompressionLayer;
 
 pub(super) use act::Api;
+pub(super) use assets::addresses;
 
 use super::{App, Problem, authentication, roles::Roles};
 use crate::access::Role;
