@@ -5,9 +5,13 @@ use std::{collections::HashMap, convert::Infallible, hash::BuildHasher, pin::pin
 
 use axum::{
     extract::{Path, Query, State},
-    response::sse::{Event, Sse},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, Sse},
+    },
 };
 use futures_util::{Stream, stream};
+use http::header;
 use tokio::sync::broadcast::{
     Receiver,
     error::{RecvError, TryRecvError},
@@ -44,7 +48,7 @@ pub(super) async fn of_overview(
     caller: Caller,
     session: Session,
     Query(wanted): Query<Wanted>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+) -> Response {
     follow(app, caller, session, Subject::Overview(wanted))
 }
 
@@ -54,24 +58,24 @@ pub(super) async fn of_environment(
     Path(place): Path<Place>,
     caller: Caller,
     session: Session,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+) -> Result<Response, Problem> {
     let definition = place.find(&app)?;
     Ok(follow(app, caller, session, Subject::Environment(definition)))
 }
 
-fn follow(
-    app: Arc<App>,
-    caller: Caller,
-    session: Session,
-    subject: Subject,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+fn follow(app: Arc<App>, caller: Caller, session: Session, subject: Subject) -> Response {
     let records = app.journal.follow();
     let follower =
         Follower { app, caller, session, subject, records, sent: HashMap::new(), quiet: 0, hasher: Default::default() };
-    Sse::new(stream::unfold(follower, |mut follower| async move {
+    // A browser that might keep it lets a second page wait until the first one has heard all of it.
+    ([(header::CACHE_CONTROL, "no-store")], Sse::new(events(follower))).into_response()
+}
+
+fn events(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok(event), follower))
-    }))
+    })
 }
 
 struct Follower {

@@ -7,6 +7,9 @@ const stream = document.getElementById('stream');
 // The controller's clock, by this host's: nobody has to have the right time.
 let skew = Number(document.body.dataset.now) - Date.now();
 let heard = Date.now();
+// Whether the page has heard anything, and whether it asks why not.
+let connected = false;
+let asking = false;
 
 const words = (seconds) => {
   const s = Math.max(0, Math.floor(seconds));
@@ -31,9 +34,21 @@ const tick = () => {
   if (stream) document.body.toggleAttribute('data-stale', age > 5 && !document.hidden);
 };
 
+// A connection that was lost is made again; one that never was is not, so the page is loaded anew as soon as it can be had.
+const again = async () => {
+  if (connected || asking || Date.now() - heard < 12000 || document.querySelector('[data-dirty]')) return;
+  asking = true;
+  try {
+    if ((await fetch(location.href, { method: 'HEAD' })).ok) return location.reload();
+  } catch { /* It is asked again. */ }
+  asking = false;
+};
+
 if (stream) {
+  setInterval(again, 5000);
   document.getElementById('heard').hidden = false;
   const live = () => {
+    connected = true;
     heard = Date.now();
     const last = document.getElementById('last-heard');
     if (last) last.textContent = new Date(heard + skew).toISOString().slice(11, 19);
@@ -55,9 +70,17 @@ if (stream) {
 setInterval(tick, 1000);
 tick();
 
-// A form that somebody types in is left as it is: `data-dirty` is what the morph goes around. The server holds it to what it showed.
-document.addEventListener('input', (event) => event.target.closest('form[method="post"]')?.setAttribute('data-dirty', ''));
-document.addEventListener('reset', (event) => event.target.removeAttribute('data-dirty'));
+// A form that somebody types in is left as it is, and so is its section: the form may have no place in it for a moment.
+// `data-dirty` is what the morph goes around. The server holds it to what it showed.
+document.addEventListener('input', (event) => {
+  const form = event.target.closest('form[method="post"]');
+  for (const place of [form, form?.closest('section')]) place?.setAttribute('data-dirty', '');
+});
+document.addEventListener('reset', (event) => {
+  event.target.removeAttribute('data-dirty');
+  const section = event.target.closest('section');
+  if (!section?.querySelector('form[data-dirty]')) section?.removeAttribute('data-dirty');
+});
 
 // A button that may not be pressed says why, and does nothing. One that was pressed is not pressed twice.
 document.addEventListener('click', (event) => {
