@@ -42,6 +42,8 @@ mod nginx_setup;
 mod nginx_shared;
 mod nginx_trouble;
 mod openapi;
+mod page;
+mod page_roles;
 mod process;
 mod process_kept;
 mod process_left;
