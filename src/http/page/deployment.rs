@@ -71,7 +71,7 @@ impl Page {
 impl Line {
     pub(super) fn of(record: &Record) -> Self {
         let event = serde_json::to_value(&record.event).expect("an event serialises: it is recorded as JSON");
-        let kind = event["kind"].as_str().unwrap_or_default().replace('_', " ");
+        let kind = event["kind"].as_str().expect("an event has its kind").replace('_', " ");
         Self {
             seq: record.seq,
             at: format_time(record.at),
