@@ -247,7 +247,10 @@ async fn what_was_there_before_is_not_made_again_and_says_what_it_was_made_from_
         let driver = f.open();
         let theirs = StackSpec { stranger: true, ..spec(&*f, 1) };
         let refused = driver.ensure(&theirs).await;
-        assert!(matches!(&refused, Err(StepError::Refused(why)) if why.contains("is not made again")), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(StepError::Refused(why)) if why.contains("is not created again")),
+            "{refused:?}"
+        );
         assert_eq!((names(&*driver).await, f.left()), (vec![], vec![]));
         let spec = spec(&*f, 1);
         let first = stand_up(&*driver, &spec).await;

@@ -52,7 +52,7 @@ async fn a_cloud_that_wants_to_be_left_in_peace_is() {
         let Err(StepError::Unavailable(why)) = again else { panic!("{again:?}") };
         said.push(why);
     }
-    assert!(said.iter().any(|why| why.contains("wants to be asked again in")), "{said:?}");
+    assert!(said.iter().any(|why| why.contains("rate limited; retrying in")), "{said:?}");
     let posts = project.asked().iter().filter(|asked| asked.starts_with("POST /stacks")).count();
     assert_eq!(posts, 1);
     project.stand_up(&project.spec(1)).await;

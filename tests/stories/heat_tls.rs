@@ -108,6 +108,6 @@ async fn a_certificate_of_our_own_is_shown_and_one_that_nobody_vouches_for_is_ta
         let driver = project.reopened();
         assert_eq!(project.until("it is let in", async || driver.observe().await.ok()).await, []);
         let notes = driver.settings_notes().join("\n");
-        assert!(notes.contains("clouds.yaml") && notes.contains("whatever certificate it shows"), "{notes}");
+        assert!(notes.contains("clouds.yaml") && notes.contains("trusted with any certificate"), "{notes}");
     }
 }

@@ -124,7 +124,7 @@ async fn an_outcome_that_nobody_can_read_is_no_matter_of_the_others() {
     begin(&runs, 6, here, "true").await.expect("it begins");
     assert_eq!(outcome(&runs, 6).await.failed, None);
     let why = outcome(&runs, 5).await.failed.expect("nobody knows");
-    assert!(why.starts_with("what came of it cannot be told: ") && why.contains("5-migrate/outcome.json"), "{why}");
+    assert!(why.starts_with("its outcome is unknown: ") && why.contains("5-migrate/outcome.json"), "{why}");
     until_over(&runs).await;
 }
 

@@ -163,7 +163,7 @@ fn who_follows_goes_on_when_an_instance_is_started_again_the_controller_is_kille
     follower.note("instance 0 was started again");
     follower.line("0 out  hello from v1 with [secret]");
     house.kill();
-    follower.note("asking again until it answers");
+    follower.note("retrying until it answers");
     house.start();
     live(&house, "v2");
     follower.note("stack 2 (v2) is live now");

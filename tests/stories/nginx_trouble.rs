@@ -130,7 +130,7 @@ async fn a_host_key_that_is_another_or_unknown_is_taken_by_nobody() {
     fs::write(sshd.file("empty"), "").unwrap();
     for (known_hosts, key, words) in [
         ("changed", "user_key", ["the host key of 127.0.0.1 is not the one in", "changed"]),
-        ("empty", "user_key", ["the host key of 127.0.0.1 is in no", "look it up on the host"]),
+        ("empty", "user_key", ["the host key of 127.0.0.1 is not in", "look it up on the host"]),
         ("known_hosts", "other_key", ["refuses the sign-in by ssh", "authorized_keys"]),
     ] {
         let driver = nginx.driver_with(&nginx.ssh(key, known_hosts));
