@@ -1,5 +1,7 @@
 //! Pointsman: a blue-green deployment orchestrator. See ARCHITECTURE.md for the map.
 
+#![cfg_attr(not(test), warn(unreachable_pub))]
+
 pub mod access;
 pub mod checks;
 pub mod cli;
@@ -11,12 +13,12 @@ pub mod git;
 mod holder;
 pub mod hooks;
 pub mod http;
-pub mod installation;
-pub mod intake;
+mod installation;
+mod intake;
 pub mod journal;
 mod log_file;
 pub mod machine;
-pub mod notify;
+mod notify;
 mod outgoing;
 pub mod pipelines;
 mod program;
@@ -27,9 +29,9 @@ pub mod settings;
 mod signals;
 pub mod stacks;
 mod telling;
-pub mod text;
+mod text;
 mod tls;
 pub mod toml_file;
-pub mod units;
+mod units;
 pub mod web_front;
 mod yaml;

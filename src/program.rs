@@ -51,14 +51,14 @@ pub(crate) struct Ran {
 
 impl Ran {
     /// The line that tells why: those before it are warnings.
-    pub fn why(&self) -> String {
+    pub(crate) fn why(&self) -> String {
         let line = self.err.lines().map(str::trim).rfind(|line| !line.is_empty());
         let plain = |line: &str| line.chars().filter(|c| !c.is_control()).take(300).collect();
         line.map_or_else(|| format!("it ended with {} and said nothing", self.ended()), plain)
     }
 
     /// How it ended, for people.
-    pub fn ended(&self) -> String {
+    pub(crate) fn ended(&self) -> String {
         self.status.map_or_else(|| "a signal".to_owned(), |status| format!("exit status {status}"))
     }
 }

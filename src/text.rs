@@ -14,13 +14,13 @@ pub fn harmless(text: &str) -> String {
 }
 
 /// Writes a value of more than one line in one line: its line breaks and whatever else a terminal would obey as escapes.
-pub fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let one = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
     text.chars().map(one).collect()
 }
 
 /// Says a duration as people do: `140 ms`, `3.2 s`, `12 min`, `5 h 10 min`, `3 d 4 h`.
-pub fn format_duration(length: Millis) -> String {
+pub(crate) fn format_duration(length: Millis) -> String {
     let ms = length.0;
     match ms {
         0..1000 => format!("{ms} ms"),
@@ -40,7 +40,7 @@ fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
 }
 
 /// A point in time in UTC as RFC 3339 writes it: `2026-11-21T10:14:00.250Z`.
-pub fn format_time(time: Millis) -> String {
+pub(crate) fn format_time(time: Millis) -> String {
     let (days, ms) = (time.0 / 86_400_000, time.0 % 86_400_000);
     let (year, month, day) = civil(days);
     let (h, m, s, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
@@ -48,7 +48,7 @@ pub fn format_time(time: Millis) -> String {
 }
 
 /// Reads what [`format_time`] writes.
-pub fn parse_time(text: &str) -> Option<Millis> {
+pub(crate) fn parse_time(text: &str) -> Option<Millis> {
     let field = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
     let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
     let ms = field(11, 13)? * 3_600_000 + field(14, 16)? * 60_000 + field(17, 19)? * 1000 + field(20, 23)?;
@@ -60,7 +60,7 @@ pub fn parse_time(text: &str) -> Option<Millis> {
 }
 
 /// Reads a time in RFC 3339 with any offset and fraction, as in `2026-11-21T19:14:00.5+09:00`. The fraction is left away.
-pub fn parse_offset_time(text: &str) -> Option<Millis> {
+pub(crate) fn parse_offset_time(text: &str) -> Option<Millis> {
     let (seconds, rest) = text.split_at_checked(19)?;
     let local = parse_time(&format!("{seconds}.000Z"))?;
     let digits = rest.strip_prefix('.').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
@@ -80,7 +80,7 @@ pub fn parse_offset_time(text: &str) -> Option<Millis> {
 
 /// Decodes `%20` and the like, once: what becomes a percent sign stays one. A text that would not be readable is left as
 /// it is.
-pub fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((first, behind)) = rest.split_first() {
         let mut byte = [0];
@@ -104,14 +104,14 @@ fn civil(days: u64) -> (u64, u64, u64) {
 }
 
 /// The accepted word that `word` was probably meant to be.
-pub fn did_you_mean<'a>(word: &str, accepted: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn did_you_mean<'a>(word: &str, accepted: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |other: &str| strsim::damerau_levenshtein(word, other);
     let nearest = accepted.into_iter().min_by_key(|other| distance(other))?;
     (distance(nearest) * 3 <= nearest.len().max(3)).then_some(nearest)
 }
 
 /// The first characters of a foreign text, made harmless for a terminal and a log line.
-pub fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     const LONGEST: usize = 60;
     let mut short: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST).is_some() {

@@ -21,7 +21,7 @@ const SIZES: [(&str, u64); 4] = [("kB", 1 << 10), ("MB", 1 << 20), ("GB", 1 << 3
 
 /// Why a text was not taken for a value with a unit, or for an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadUnit {
+pub(crate) enum BadUnit {
     /// Not a number with a unit of time.
     #[error("invalid duration \"{0}\": write a number and a unit (ms, s, m, h, d), for example \"30m\"")]
     Duration(String),
@@ -43,7 +43,7 @@ pub enum BadUnit {
 ///
 /// # Errors
 /// What is wrong and what would be accepted, in one sentence.
-pub fn parse_duration(text: &str) -> Result<Millis, BadUnit> {
+pub(crate) fn parse_duration(text: &str) -> Result<Millis, BadUnit> {
     let (number, factor) = split(text, &DURATIONS).ok_or_else(|| BadUnit::Duration(excerpt(text)))?;
     let length = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
     length.filter(|ms| *ms <= LONGEST).map(Millis).ok_or_else(|| BadUnit::TooLong(excerpt(text)))
@@ -53,7 +53,7 @@ pub fn parse_duration(text: &str) -> Result<Millis, BadUnit> {
 ///
 /// # Errors
 /// As [`parse_duration`].
-pub fn parse_timer(text: &str) -> Result<Duration, BadUnit> {
+pub(crate) fn parse_timer(text: &str) -> Result<Duration, BadUnit> {
     parse_duration(text).map(|length| Duration::from_millis(length.0))
 }
 
@@ -61,7 +61,7 @@ pub fn parse_timer(text: &str) -> Result<Duration, BadUnit> {
 ///
 /// # Errors
 /// What is wrong and what would be accepted, in one sentence.
-pub fn parse_size(text: &str) -> Result<u64, BadUnit> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, BadUnit> {
     let bytes = split(text, &SIZES).and_then(|(number, factor)| number.parse::<u64>().ok()?.checked_mul(factor));
     bytes.filter(|bytes| *bytes <= i64::MAX.unsigned_abs()).ok_or_else(|| BadUnit::Size(excerpt(text)))
 }
@@ -70,7 +70,7 @@ pub fn parse_size(text: &str) -> Result<u64, BadUnit> {
 ///
 /// # Errors
 /// What is wrong and what would be accepted, in one sentence.
-pub fn parse_address(text: &str) -> Result<SocketAddr, BadUnit> {
+pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, BadUnit> {
     text.parse().map_err(|_| BadUnit::Address(excerpt(text)))
 }
 
@@ -78,7 +78,7 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, BadUnit> {
 ///
 /// # Errors
 /// What is wrong and what would be accepted, in one sentence.
-pub fn parse_ip(text: &str) -> Result<IpAddr, BadUnit> {
+pub(crate) fn parse_ip(text: &str) -> Result<IpAddr, BadUnit> {
     text.parse().map_err(|_| BadUnit::Ip(excerpt(text)))
 }
 
@@ -91,7 +91,7 @@ fn split<'t>(text: &'t str, units: &[(&str, u64)]) -> Option<(&'t str, u64)> {
 }
 
 /// Writes a duration as it would be read, in the largest unit that keeps it whole.
-pub fn show_duration(length: Duration) -> String {
+pub(crate) fn show_duration(length: Duration) -> String {
     let ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let (unit, factor) =
         DURATIONS.into_iter().rev().find(|(_, factor)| ms >= *factor && ms % factor == 0).unwrap_or(("ms", 1));
@@ -102,7 +102,7 @@ pub fn show_duration(length: Duration) -> String {
 ///
 /// # Errors
 /// As [`parse_duration`].
-pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     parse_timer(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
@@ -110,7 +110,7 @@ pub fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error
 ///
 /// # Errors
 /// As [`parse_size`].
-pub fn optional_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn optional_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     text.map(|text| parse_size(&text)).transpose().map_err(D::Error::custom)
 }

@@ -16,7 +16,7 @@ use crate::{machine::Millis, toml_file::Mistake};
 const LARGEST: u64 = 4 << 20;
 
 /// A file of rows, as it was when it was last looked at.
-pub struct Watched<R> {
+pub(super) struct Watched<R> {
     path: PathBuf,
     known: Mutex<Known<R>>,
 }
@@ -49,7 +49,7 @@ impl Stamp {
 
 impl<R: Row> Watched<R> {
     /// Watches the file of this state folder, which need not be there.
-    pub fn at(state: &Path) -> Self {
+    pub(super) fn at(state: &Path) -> Self {
         let known = Known { looked: Millis(0), stamp: None, rows: Ok(Vec::new()) };
         Self { path: state.join(R::FILE), known: Mutex::new(known) }
     }

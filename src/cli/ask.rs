@@ -16,7 +16,7 @@ use super::{USAGE, complain, follow::INTERRUPTED};
 /// When the terminal cannot be read.
 ///
 /// Returns the exit code where the answer is no, or Ctrl-C.
-pub async fn agreed(question: String, otherwise: &str) -> anyhow::Result<Option<ExitCode>> {
+pub(super) async fn agreed(question: String, otherwise: &str) -> anyhow::Result<Option<ExitCode>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("hearing Ctrl-C")?;
     let terminal = std::io::stdin();
     let settings = rustix::termios::tcgetattr(&terminal).ok();

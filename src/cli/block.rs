@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::screen::{harmless, wrapped};
 
 /// The lines, from the API's answer, as wide as the terminal.
-pub fn lines(e: &Value, width: Option<usize>) -> Vec<String> {
+pub(super) fn lines(e: &Value, width: Option<usize>) -> Vec<String> {
     let mut rows: Vec<(&str, String)> = Vec::new();
     for role in ["live", "standby", "candidate"] {
         rows.push((role, stack(&e[role]).unwrap_or("-".to_owned())));
@@ -54,7 +54,7 @@ pub fn lines(e: &Value, width: Option<usize>) -> Vec<String> {
 }
 
 /// The three lines of a situation, by name.
-pub fn situation(value: &Value) -> impl Iterator<Item = (&'static str, String)> {
+pub(super) fn situation(value: &Value) -> impl Iterator<Item = (&'static str, String)> {
     let rows = [("users", "users"), ("doing", "doing"), ("command", "command")];
     rows.into_iter().filter_map(|(name, key)| Some((name, value[key].as_str()?.to_owned())))
 }

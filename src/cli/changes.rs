@@ -6,7 +6,7 @@ use super::{follow::plain, screen::harmless};
 use crate::text::escaped;
 
 /// The lines, from the API's answer. What stays as it is is not said.
-pub fn lines(changes: &Value) -> Vec<String> {
+pub(super) fn lines(changes: &Value) -> Vec<String> {
     let (from, to) = (release(&changes["from"]), release(&changes["to"]));
     let mut lines = vec![match (from, to) {
         (_, None) => format!("{}: nothing can be promoted", plain(&changes["environment"])),

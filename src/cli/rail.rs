@@ -53,7 +53,7 @@ pub struct Rail<'a> {
 }
 
 /// The exit code that says how a deployment ended; `None` while it goes on by itself.
-pub fn exit_code(state: &str) -> Option<u8> {
+pub(super) fn exit_code(state: &str) -> Option<u8> {
     match state {
         "succeeded" => Some(0),
         "failed" => Some(1),
@@ -186,7 +186,7 @@ impl<'a> Rail<'a> {
 }
 
 /// Asks, and goes on asking while nobody answers: what is under way goes on when the controller is back.
-pub async fn patiently<T: Told>(connection: &Connection, path: &str) -> Result<Answer<T>, ClientError> {
+pub(super) async fn patiently<T: Told>(connection: &Connection, path: &str) -> Result<Answer<T>, ClientError> {
     let clock = Clock::real();
     let begun = clock.now();
     loop {

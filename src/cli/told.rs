@@ -55,14 +55,14 @@ pub struct Restart {
 
 /// All environments, in the order of promotion within each pipeline.
 #[derive(Debug, Deserialize)]
-pub struct Environments {
+pub(super) struct Environments {
     /// Those that the caller may see.
     pub environments: Vec<Environment>,
 }
 
 /// How far a deployment is.
 #[derive(Debug, Deserialize)]
-pub struct Deployment {
+pub(super) struct Deployment {
     /// Its number.
     #[expect(dead_code, reason = "an answer without it is none")]
     pub number: u64,
@@ -78,21 +78,21 @@ pub struct Deployment {
 
 /// The deployments of an environment, which are shown as they were sent.
 #[derive(Debug, Deserialize)]
-pub struct Deployments {
+pub(super) struct Deployments {
     /// Oldest first.
     pub deployments: Vec<serde_json::Value>,
 }
 
 /// Records of one environment or of all.
 #[derive(Debug, Deserialize)]
-pub struct History {
+pub(super) struct History {
     /// Oldest first.
     pub records: Vec<Record>,
 }
 
 /// One record, as far as all kinds have it.
 #[derive(Debug, Deserialize)]
-pub struct Record {
+pub(super) struct Record {
     /// Its place in the state file.
     pub seq: u64,
     /// Milliseconds since 1970.
@@ -105,7 +105,7 @@ pub struct Record {
 
 /// An event, of a kind that this program may not know.
 #[derive(Debug, Deserialize)]
-pub struct Event {
+pub(super) struct Event {
     /// Its kind.
     pub kind: String,
     /// The deployment that it is about, if it is about one.
@@ -118,7 +118,7 @@ pub struct Event {
 
 /// What a promotion would change.
 #[derive(Debug, Deserialize)]
-pub struct Changes {
+pub(super) struct Changes {
     /// Where it would go live.
     #[expect(dead_code, reason = "an answer without it is none")]
     pub environment: EnvironmentId,
@@ -136,7 +136,7 @@ pub struct Changes {
 /// What instances wrote, and what is to be known about it.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Entry {
+pub(super) enum Entry {
     /// What follows is of this stack.
     Stack {
         /// Its number.
@@ -194,7 +194,7 @@ impl Answer<Accepted> {
 
 /// What was recorded, and is done by that.
 #[derive(Debug, Deserialize)]
-pub struct Done {
+pub(super) struct Done {
     /// Environment that it is about.
     pub environment: EnvironmentId,
     /// Event that was recorded.
@@ -204,7 +204,7 @@ pub struct Done {
 /// What was recorded, either way.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub enum Recorded {
+pub(super) enum Recorded {
     /// A deployment is on its way.
     Accepted(Accepted),
     /// It is done.

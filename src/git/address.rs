@@ -60,13 +60,13 @@ pub fn check(text: &str, credentials: bool) -> Result<(), BadAddress> {
 
 impl Address {
     /// One beside which a user or a password is said, or none.
-    pub fn beside(text: &str, credentials: bool) -> Result<Self, BadAddress> {
+    pub(super) fn beside(text: &str, credentials: bool) -> Result<Self, BadAddress> {
         let address = Self::parse(text)?;
         let takes = matches!(address, Self::Http(_)) || !credentials;
         if takes { Ok(address) } else { Err(BadAddress::UserElsewhere) }
     }
 
-    pub fn parse(text: &str) -> Result<Self, BadAddress> {
+    pub(super) fn parse(text: &str) -> Result<Self, BadAddress> {
         let unknown = || BadAddress::Unknown;
         if text.len() > 2000 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(unknown());
@@ -92,7 +92,7 @@ impl Address {
     }
 
     /// Returns the address as the git program takes it. A path on another host that does not begin at its root is below the home of the user there.
-    pub fn for_git(&self) -> String {
+    pub(super) fn for_git(&self) -> String {
         match self {
             Self::Ssh(SshAddress { user, host, port: None, path }) if !path.starts_with(['/', '~']) => {
                 let user = user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
@@ -104,7 +104,7 @@ impl Address {
     }
 
     /// Returns the server that answers there; empty for this host itself.
-    pub fn server(&self) -> String {
+    pub(super) fn server(&self) -> String {
         let port = |port: Option<u16>| port.map(|port| format!(":{port}")).unwrap_or_default();
         match self {
             Self::Http(url) => format!("{}{}", url.host_str().unwrap_or_default(), port(url.port_or_known_default())),

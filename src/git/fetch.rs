@@ -43,7 +43,7 @@ const FETCH: [&str; 7] =
 const SERVE: &str = "--upload-pack=git -c uploadpack.allowFilter=true upload-pack";
 
 impl Job {
-    pub async fn run(&self) -> Result<(), Error> {
+    pub(super) async fn run(&self) -> Result<(), Error> {
         match &self.wanted {
             Wanted::History(commit) => self.history(commit).await.map(drop),
             Wanted::Files(commit) => {

@@ -134,7 +134,7 @@ impl Errand<'_> {
     ///
     /// # Errors
     /// In git's own words, told apart by what helps.
-    pub async fn run(&self, place: &Path, arguments: &[&str]) -> Result<String, Error> {
+    pub(super) async fn run(&self, place: &Path, arguments: &[&str]) -> Result<String, Error> {
         let mut git = bounded(place, self.limits.bytes);
         self.configure(&mut git);
         let mut child = start(git.args(arguments).stdin(Stdio::null()))?;

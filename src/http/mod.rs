@@ -14,6 +14,8 @@ mod idempotency;
 pub(crate) mod identity;
 mod logs;
 mod overview;
+// The filters of the templates are made by a macro, which takes them as they are.
+#[allow(unreachable_pub, reason = "a filter of a template is `pub` in a module that is not")]
 mod page;
 mod place;
 mod problem;

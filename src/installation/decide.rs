@@ -12,7 +12,7 @@ use crate::journal::{self, Found, Head};
 
 /// What a person says of where a state folder is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ToldOfPlace {
+pub(crate) enum ToldOfPlace {
     /// It is the one installation, and was moved here.
     Moved,
     /// It is a copy, and is to be another installation.
@@ -21,7 +21,7 @@ pub enum ToldOfPlace {
 
 /// What a person says of a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ToldOfJournal {
+pub(crate) enum ToldOfJournal {
     /// It is lost, and another one is to begin beside what is there.
     New,
     /// An older one was put back.

@@ -15,7 +15,7 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Notes it until `stop` says so. `record`: what is kept of this installation, as it was noted last.
-pub async fn keep(
+pub(crate) async fn keep(
     state: PathBuf,
     record: Record,
     journal: Journal,

@@ -24,7 +24,7 @@ use self::{
     place::{Host, Place},
     record::Unread,
 };
-pub use self::{
+pub(crate) use self::{
     decide::{ToldOfJournal, ToldOfPlace},
     keep::keep,
     record::{FILE, Record},
@@ -33,7 +33,7 @@ use crate::journal::{self, Locked, OpenError};
 
 /// What a person has said about this state folder, by flags.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Told {
+pub(crate) struct Told {
     /// Of where it is.
     pub place: Option<ToldOfPlace>,
     /// Of its journal.
@@ -42,7 +42,7 @@ pub struct Told {
 
 /// Why the controller does not begin.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// The folder or its journal is not what it was, and a person has to say what it is.
     #[error("{0}")]
     Ask(String),
@@ -63,7 +63,7 @@ pub enum Refused {
 
 impl Refused {
     /// Whether the journal is whole, and of a format level that this program does not read.
-    pub fn newer(&self) -> bool {
+    pub(crate) fn newer(&self) -> bool {
         matches!(self, Self::Journal(error) if error.newer())
     }
 }
@@ -74,7 +74,7 @@ fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Refuse
 }
 
 /// A state folder that was found to be the right one.
-pub struct Entered {
+pub(crate) struct Entered {
     /// Its journal, locked and read.
     pub journal: Locked,
     /// What is kept about it from now on.
@@ -92,7 +92,7 @@ pub struct Entered {
 ///
 /// # Errors
 /// When a person has to say what it is, or the folder or its journal cannot be used.
-pub fn enter(state: &Path, told: Told, elsewhere: impl Fn() -> Vec<String>) -> Result<Entered, Refused> {
+pub(crate) fn enter(state: &Path, told: Told, elsewhere: impl Fn() -> Vec<String>) -> Result<Entered, Refused> {
     let here = Place::of(state).map_err(io("looking at", state))?;
     let host = Host::here().map_err(io("reading the identity of the host for", state))?;
     let recorded = record::read(state);
@@ -138,7 +138,7 @@ pub fn enter(state: &Path, told: Told, elsewhere: impl Fn() -> Vec<String>) -> R
 ///
 /// # Errors
 /// When it may be a copy, and a person has to say what it is.
-pub fn is_at_home(state: &Path, elsewhere: impl Fn() -> Vec<String>) -> Result<(), Refused> {
+pub(crate) fn is_at_home(state: &Path, elsewhere: impl Fn() -> Vec<String>) -> Result<(), Refused> {
     let here = Place::of(state).map_err(io("looking at", state))?;
     let host = Host::here().map_err(io("reading the identity of the host for", state))?;
     place_verdict(state, &record::read(state), &here, &host, Told::default(), &elsewhere).map(drop)
@@ -149,7 +149,7 @@ impl Entered {
     ///
     /// # Errors
     /// When that cannot be made safe.
-    pub fn note(&self, state: &Path) -> Result<(), Refused> {
+    pub(crate) fn note(&self, state: &Path) -> Result<(), Refused> {
         record::write(state, &self.record).map_err(io("writing", &state.join(FILE)))
     }
 }
@@ -248,7 +248,7 @@ fn look_into(locked: &Locked, recorded: Option<&journal::Head>, folder: &Path) -
 /// Looks whether a journal is the one that belongs beside the other files of its state folder, without a lock and without
 /// changing anything. Returns what `serve` would say of it; nothing where it would go on, or what is wrong with the journal
 /// says itself.
-pub fn doubt(journal: &Path) -> Option<String> {
+pub(crate) fn doubt(journal: &Path) -> Option<String> {
     let name = journal.file_name()?;
     let state = match journal.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

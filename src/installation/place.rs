@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which folder it is, whatever it is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub(crate) struct Place {
     /// Where it is, without links.
     pub path: PathBuf,
     /// The number of its file system. It may change when the host is started again.
@@ -44,7 +44,7 @@ impl Place {
 
 /// Which host it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Host {
+pub(crate) struct Host {
     /// `/etc/machine-id`; none in most containers.
     pub machine: Option<String>,
     /// What the host is called; a new container has a new name.

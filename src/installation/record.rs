@@ -13,14 +13,14 @@ use super::place::{Host, Place};
 use crate::journal::Head;
 
 /// The name of the file, in the state folder.
-pub const FILE: &str = "installation.json";
+pub(crate) const FILE: &str = "installation.json";
 
 /// The version of the file that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
 
 /// What is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub(crate) struct Record {
     v: u32,
     /// Tells this installation from all others; a copy has the same until it is told to be another.
     pub installation: String,

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::tree::GREATEST_NUMBER;
 
 /// The longest version and commit, in characters.
-pub const LONGEST_NAME: usize = 200;
+pub(crate) const LONGEST_NAME: usize = 200;
 /// The longest artifact, link and parameter value, in characters.
-pub const LONGEST_TEXT: usize = 2000;
+pub(crate) const LONGEST_TEXT: usize = 2000;
 /// The most parameters of one build.
-pub const MOST_PARAMETERS: usize = 64;
+pub(crate) const MOST_PARAMETERS: usize = 64;
 /// What would be more than a name where names are shown.
 const MARKUP: [char; 4] = ['<', '>', '"', '`'];
 

@@ -18,9 +18,6 @@ use crate::{
     text::{did_you_mean, is_key_like},
 };
 
-/// The sender's name, as it stands in the journal behind `webhook:`.
-pub const SENDER: &str = "json";
-
 const BY: &str = "webhook:json";
 /// The fields there are.
 pub(super) const KEYS: [&str; 9] =
@@ -51,7 +48,7 @@ struct Body {
 }
 
 /// Reads what a person or a script asks to be deployed: the same body as that of a webhook.
-pub fn parse(body: &[u8]) -> Result<Build, Error> {
+pub(crate) fn parse(body: &[u8]) -> Result<Build, Error> {
     let none = Webhook::default();
     let facts = match quick(body, &none) {
         Some(facts) => facts,

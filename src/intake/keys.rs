@@ -79,7 +79,7 @@ impl Keys {
 ///
 /// # Errors
 /// Says why it cannot be read, or why no sender can have this key.
-pub fn read_key(source: &SecretSource) -> Result<SecretSlice<u8>, Error> {
+pub(crate) fn read_key(source: &SecretSource) -> Result<SecretSlice<u8>, Error> {
     let secret = read(source)?;
     let no_key = |why: String| Error::NoKey(source.place(), why);
     let bytes = secret.expose_secret();

@@ -3,7 +3,7 @@
 //! call a driver, and must not record anything itself.
 
 mod bitbucket;
-pub mod build;
+pub(crate) mod build;
 mod facts;
 mod forge;
 mod forgejo;
@@ -11,10 +11,10 @@ mod gitea;
 mod github;
 mod gitlab;
 mod jenkins;
-pub mod json;
-pub mod keys;
+pub(crate) mod json;
+pub(crate) mod keys;
 mod senders;
-pub mod signature;
+pub(crate) mod signature;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -22,20 +22,19 @@ mod tree;
 
 use sha2::{Digest, Sha256};
 
-pub use senders::{Delivery, titles, triggers};
-pub use template::PLACEHOLDERS;
+pub(crate) use senders::{Delivery, titles, triggers};
 
 use crate::machine::{Key, Name};
 use build::{BadField, Build};
 
 /// The largest delivery that is taken where the pipeline file says nothing else, in bytes: the most that GitHub sends.
-pub const LARGEST: u64 = 25 << 20;
+pub(crate) const LARGEST: u64 = 25 << 20;
 /// The greatest limit that a pipeline file may set, in bytes.
-pub const MOST: u64 = 64 << 20;
+pub(crate) const MOST: u64 = 64 << 20;
 
 /// What an announcement says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Announcement {
+pub(crate) enum Announcement {
     /// A build that is to be deployed.
     Build(Announced),
     /// Nothing to be done, and why.
@@ -44,7 +43,7 @@ pub enum Announcement {
 
 /// A build and who announced it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Announced {
+pub(crate) struct Announced {
     /// The author of the record: `webhook:` and the name of the sender.
     pub by: &'static str,
     /// What was built.
@@ -55,7 +54,7 @@ pub struct Announced {
 
 /// An error of reading an announcement. Repeats nothing of the body but names and places.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// It is not a JSON object.
     #[error("invalid body: {0}")]
     Syntax(String),
@@ -66,7 +65,7 @@ pub enum Error {
 
 impl Error {
     /// Returns the HTTP status: 400 for what cannot be read, 422 for what can be read but not be used.
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         match self {
             Self::Syntax(_) => 400,
             Self::Fields(_) => 422,
@@ -78,7 +77,7 @@ impl Announced {
     /// By what it is recorded once: the sender's name for the build, else its number, for a build that is announced anew
     /// comes in another delivery. `delivery` is the sender's name for that, if its signature covers one; it counts where
     /// the build has neither. A number that says nothing by itself, of one job among several, is in the name.
-    pub fn key(&self, pipeline: &Name, delivery: Option<&str>, body: &[u8]) -> Key {
+    pub(crate) fn key(&self, pipeline: &Name, delivery: Option<&str>, body: &[u8]) -> Key {
         let sender = self.by.strip_prefix("webhook:").unwrap_or(self.by);
         if let Some(name) = &self.name {
             // The rest of the body may tell of the delivery, and differ when the same build is announced again.
@@ -93,7 +92,7 @@ impl Announced {
 }
 
 /// What makes a build the same however often it is announced. `content` tells a name that is used again for something else.
-pub fn key(pipeline: &Name, sender: &str, identity: Identity<'_>, content: &[u8]) -> Key {
+pub(crate) fn key(pipeline: &Name, sender: &str, identity: Identity<'_>, content: &[u8]) -> Key {
     let mut digest = Sha256::new();
     for part in [pipeline.as_str(), sender] {
         digest.update(part.as_bytes());
@@ -119,7 +118,7 @@ fn first<const N: usize>(digest: Sha256) -> [u8; N] {
 
 /// What tells one build from another.
 #[derive(Debug, Clone, Copy)]
-pub enum Identity<'a> {
+pub(crate) enum Identity<'a> {
     /// The sender's name for this delivery or this build, the same when it is sent again.
     Delivery(&'a str),
     /// The sender's count of its builds.

@@ -71,19 +71,19 @@ impl Message<'_> {
 }
 
 /// A delivery, as far as its headers tell of it.
-pub struct Delivery<'h> {
+pub(crate) struct Delivery<'h> {
     from: Option<(&'static Sender, &'h str)>,
 }
 
 impl<'h> Delivery<'h> {
     /// Looks at the headers. Without one of a known sender, the shape of the body tells who sent it.
-    pub fn of(headers: &'h HeaderMap) -> Self {
+    pub(crate) fn of(headers: &'h HeaderMap) -> Self {
         let from = SENDERS.iter().find_map(|sender| Some((*sender, headers.get(sender.header)?)));
         Self { from: from.map(|(sender, event)| (sender, event.to_str().unwrap_or("without a readable name"))) }
     }
 
     /// Returns why it is none of a build, where that is known without its body.
-    pub fn ignored(&self) -> Option<String> {
+    pub(crate) fn ignored(&self) -> Option<String> {
         let (sender, event) = self.from?;
         if sender.pings.contains(&event) {
             return Some("pong".to_owned());
@@ -97,7 +97,7 @@ impl<'h> Delivery<'h> {
     }
 
     /// Whether it is a trial whether the address answers, of a sender that does not sign these.
-    pub fn is_unsigned_ping(&self) -> bool {
+    pub(crate) fn is_unsigned_ping(&self) -> bool {
         self.from.is_some_and(|(sender, event)| !sender.signs_pings && sender.pings.contains(&event))
     }
 
@@ -105,7 +105,7 @@ impl<'h> Delivery<'h> {
     ///
     /// # Errors
     /// What of a build cannot be read or taken. A delivery that tells of no build that counts is no error.
-    pub fn read(&self, body: &[u8], webhook: &Webhook, now: Millis) -> Result<Announcement, Error> {
+    pub(crate) fn read(&self, body: &[u8], webhook: &Webhook, now: Millis) -> Result<Announcement, Error> {
         if let Some(why) = self.ignored() {
             return Ok(Announcement::Ignored(why));
         }
@@ -135,7 +135,7 @@ fn by_shape(body: &[u8], webhook: &Webhook) -> Result<Announcement, Error> {
 }
 
 /// Returns every trigger that a pipeline file may name: those of all senders.
-pub fn triggers() -> Vec<&'static str> {
+pub(crate) fn triggers() -> Vec<&'static str> {
     let mut all: Vec<_> = SENDERS.iter().flat_map(|s| s.triggers.iter().chain(s.other_triggers)).copied().collect();
     all.sort_unstable();
     all.dedup();
@@ -143,6 +143,6 @@ pub fn triggers() -> Vec<&'static str> {
 }
 
 /// Returns the names of the senders whose own messages are understood, for texts about all of them.
-pub fn titles() -> Vec<&'static str> {
+pub(crate) fn titles() -> Vec<&'static str> {
     iter::once(jenkins::TITLE).chain(SENDERS.iter().map(|sender| sender.title)).collect()
 }

@@ -23,7 +23,7 @@ use super::keys::Keys;
 use crate::machine::Millis;
 
 /// How old, or how far ahead, a signed webhook may be, in seconds.
-pub const WINDOW: u64 = 300;
+pub(crate) const WINDOW: u64 = 300;
 
 /// The header of each proof, as it is told to people.
 const STANDARD_WEBHOOKS: &str = "webhook-signature";
@@ -45,7 +45,7 @@ const OF_THE_BODY: [(&str, &str, &str); 4] = [
 
 /// An error of checking a signature. Says no more than which header is missing, wrong or late.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// It carries no proof.
     #[error(
         "it carries neither a signature (`webhook-signature`, `X-Pointsman-Signature`, `X-Hub-Signature-256`, \
@@ -70,14 +70,14 @@ pub enum Error {
 
 /// What a believed webhook says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Proof<'h> {
+pub(crate) struct Proof<'h> {
     /// The sender's name for this delivery; covered by the signature where there is one.
     pub delivery: Option<&'h str>,
 }
 
 /// The proof of a delivery whose body is still to come: it is checked while the body is read, so that nothing of what
 /// will not be believed, or not be read, has to be kept.
-pub struct Verifier<'h> {
+pub(crate) struct Verifier<'h> {
     header: &'static str,
     delivery: Option<&'h str>,
     signed: Option<Signed>,
@@ -95,7 +95,7 @@ impl<'h> Verifier<'h> {
     ///
     /// # Errors
     /// What is missing, cannot be read or is late; and a shown key that is none of these.
-    pub fn begin(headers: &'h HeaderMap, keys: &Keys, now: Millis) -> Result<Self, Error> {
+    pub(crate) fn begin(headers: &'h HeaderMap, keys: &Keys, now: Millis) -> Result<Self, Error> {
         if headers.contains_key("webhook-signature") {
             let id = text(headers, "webhook-id")?.filter(|id| (1..=128).contains(&id.len()));
             let id = id.ok_or(Error::Header("webhook-id"))?;
@@ -129,7 +129,7 @@ impl<'h> Verifier<'h> {
     }
 
     /// Takes the next piece of the body.
-    pub fn update(&mut self, piece: &[u8]) {
+    pub(crate) fn update(&mut self, piece: &[u8]) {
         for mac in self.signed.iter_mut().flat_map(|signed| &mut signed.macs) {
             mac.update(piece);
         }
@@ -139,7 +139,7 @@ impl<'h> Verifier<'h> {
     ///
     /// # Errors
     /// No key fits.
-    pub fn finish(self) -> Result<Proof<'h>, Error> {
+    pub(crate) fn finish(self) -> Result<Proof<'h>, Error> {
         let fits = self.signed.is_none_or(Signed::fits);
         if fits { Ok(Proof { delivery: self.delivery }) } else { Err(Error::Mismatch(self.header)) }
     }

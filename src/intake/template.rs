@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 /// The placeholders there are.
-pub const PLACEHOLDERS: [&str; 7] = ["commit", "short_commit", "branch", "tag", "build", "version", "job"];
+pub(crate) const PLACEHOLDERS: [&str; 7] = ["commit", "short_commit", "branch", "tag", "build", "version", "job"];
 
 /// How much of a commit is its short form.
 const SHORT: usize = 7;

@@ -398,7 +398,7 @@ fn the_examples_of_the_documentation_are_the_samples() {
             usize::from(page.contains(&example))
         );
     }
-    for placeholder in PLACEHOLDERS {
+    for placeholder in super::template::PLACEHOLDERS {
         assert!(page.contains(&format!("`{{{placeholder}}}`")), "{placeholder}");
     }
 }

@@ -56,12 +56,12 @@ const GIVE_UP: Millis = Millis(24 * 3_600_000);
 ///
 /// # Errors
 /// When the file cannot be removed.
-pub fn forget(file: &Path) -> std::io::Result<()> {
+pub(crate) fn forget(file: &Path) -> std::io::Result<()> {
     Cursor(file.to_owned()).remove()
 }
 
 /// What tells of trouble.
-pub struct Notifier {
+pub(crate) struct Notifier {
     /// What is run, by environment; environments for which nobody is told are missing.
     pub programs: HashMap<EnvironmentId, Program>,
     /// The file with the cursor, in the state folder.
@@ -95,7 +95,7 @@ struct Work {
 
 impl Notifier {
     /// Follows the journal and tells until `stop` says so. Returns whether it is done; otherwise it is to be begun again.
-    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) -> bool {
+    pub(crate) async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) -> bool {
         // First this, then the look at where the journal is: what is recorded in between is not missed.
         let mut heard = self.journal.follow();
         let kept = self.open().await;

@@ -207,7 +207,7 @@ async fn every_mistake_of_a_definition_is_named_at_its_place() {
         "3:11: ",
         "5:5: {prot}",
         "6:1: POINTSMAN_STACK",
-        "8:10: \"lots\"",
+        "8:10: invalid size \"lots\"",
         "`command` is missing",
     ] {
         assert!(wrong.contains(part), "{part} is not in:\n{wrong}");

@@ -28,7 +28,7 @@ pub struct Answer<T> {
 }
 
 /// Any JSON object.
-pub type Anything = serde_json::Map<String, Value>;
+pub(super) type Anything = serde_json::Map<String, Value>;
 
 /// The reason why there is no answer, or not the one that was wanted.
 #[derive(Debug, thiserror::Error)]

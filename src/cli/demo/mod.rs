@@ -57,6 +57,7 @@ async fn play(stage: &Stage, args: &Args) -> anyhow::Result<()> {
     let show = Show::new(clock.clone());
     show.opening(stage);
     let mut controller = stage.start_controller(&clock).await?;
+    show.page(&stage.page_link()?);
     let crowd = Crowd::new(stage.front, clock.clone());
 
     show.scene("Version 1 goes live: the first build, announced by a signed webhook");
@@ -98,6 +99,7 @@ async fn play(stage: &Stage, args: &Args) -> anyhow::Result<()> {
     if args.once {
         return Ok(());
     }
+    show.page(&stage.page_link()?);
     show.what_to_try(stage);
     loop {
         show.counting(&crowd.tally());

@@ -35,6 +35,12 @@ impl Show {
         say(format!("  files       {}", stage.folder().display()));
     }
 
+    /// Where all of it is to be seen in a browser.
+    pub(super) fn page(&self, link: &str) {
+        self.wipe();
+        say(format!("  page        {}  (good once, for ten minutes)", self.paint(CYAN, link)));
+    }
+
     pub(super) fn scene(&self, title: &str) {
         self.wipe();
         let passed = self.clock.now().since(self.began);

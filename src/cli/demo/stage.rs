@@ -18,10 +18,13 @@ use sha2::Sha256;
 use tokio::process::{Child, Command};
 
 use super::{
-    super::client::{Connection, Server},
+    super::{
+        client::{self, Connection, Server},
+        mistakes, page,
+    },
     ANSWER_LIMIT, until,
 };
-use crate::{clock::Clock, random};
+use crate::{access::links::Purpose, clock::Clock, random, settings::Settings};
 
 const PIPELINE: &str = include_str!("../../../pipelines/demo.toml");
 const STACK: &str = include_str!("../../../stacks/process/demo.toml");
@@ -95,6 +98,12 @@ impl Stage {
 
     pub(super) fn front_url(&self) -> String {
         format!("http://{}/", self.front)
+    }
+
+    /// Returns a link to the page that signs in whoever runs the demo. It is good once and for ten minutes.
+    pub(super) fn page_link(&self) -> anyhow::Result<String> {
+        let settings = Settings::load(Some(&self.config())).map_err(mistakes)?;
+        page::link(&settings, &Purpose::Enter(client::user().into()))
     }
 
     /// Starts the controller and waits until it answers.

@@ -27,7 +27,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub fn read(folder: &Path) -> io::Result<Self> {
+    pub(super) fn read(folder: &Path) -> io::Result<Self> {
         match fs::read(folder.join(FILE)) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::other),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
@@ -36,7 +36,7 @@ impl Record {
     }
 
     /// Durable when it returns. Only whoever has the lock may.
-    pub fn write(&self, folder: &Path) -> io::Result<()> {
+    pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
         let fresh = folder.join(format!("{FILE}.new"));
         let mut file = File::create(&fresh)?;
         file.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;

@@ -31,17 +31,17 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub fn new(settings: &Settings, ssh: Option<Ssh>) -> Self {
+    pub(super) fn new(settings: &Settings, ssh: Option<Ssh>) -> Self {
         Self { ssh, settings: settings.clone() }
     }
 
     /// Whether it is this one.
-    pub fn is_here(&self) -> bool {
+    pub(super) fn is_here(&self) -> bool {
         self.ssh.is_none()
     }
 
     /// Runs one verb of the script. Its output begins where the script began: login scripts may have spoken before.
-    pub async fn script(&self, verb: &str, arguments: &[&str], and_nginx: bool) -> Result<Ran, StepError> {
+    pub(super) async fn script(&self, verb: &str, arguments: &[&str], and_nginx: bool) -> Result<Ran, StepError> {
         let settings = &self.settings;
         let mut words = vec![verb, settings.include.as_str(), settings.folder.as_str()];
         words.extend(arguments);
@@ -67,7 +67,7 @@ impl Host {
     }
 
     /// All that whoever listens at this address there answers to this request. `Err(None)`: nobody listens there.
-    pub async fn ask(&self, address: SocketAddr, request: &str) -> Result<Vec<u8>, Option<StepError>> {
+    pub(super) async fn ask(&self, address: SocketAddr, request: &str) -> Result<Vec<u8>, Option<StepError>> {
         let limit = self.settings.timeouts.connect;
         let broken = |why: String| Some(StepError::Unavailable(format!("nginx's read-back at {address}: {why}")));
         let Some(ssh) = &self.ssh else {

@@ -121,17 +121,17 @@ fn tampered(text: &str, slots: &Slots, settings: &Settings) -> bool {
 
 impl Served {
     /// The generation that counts.
-    pub fn generation(&self) -> Generation {
+    pub(super) fn generation(&self) -> Generation {
         self.ordered.as_ref().map_or(Generation(0), |route| route.generation)
     }
 
     /// Whether it serves exactly this.
-    pub fn serves(&self, route: &Route) -> bool {
+    pub(super) fn serves(&self, route: &Route) -> bool {
         self.ordered.as_ref() == Some(route) && self.target == route.target
     }
 
     /// Returns it as the trait does.
-    pub fn seen(self) -> Option<SeenFront> {
+    pub(super) fn seen(self) -> Option<SeenFront> {
         let idle = Colour::BOTH.into_iter().filter(|colour| Some(*colour) != self.slot);
         let staged = idle.filter_map(|colour| self.slots.get(colour)).map(|target| target.stack.clone());
         let staged = staged.max_by_key(|stack| stack.number);

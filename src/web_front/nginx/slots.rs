@@ -31,7 +31,7 @@ pub(super) struct Place {
 
 impl Place {
     /// Reads the slots of an include.
-    pub fn of_include(text: &str) -> Self {
+    pub(super) fn of_include(text: &str) -> Self {
         let line = |begins: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(begins));
             line.map(str::trim).filter(|line| *line != "-")
@@ -43,7 +43,7 @@ impl Place {
     }
 
     /// The part that nginx lacks, when it refuses this include because of it.
-    pub fn lacks(&self, said: &str, include: &str, text: &str) -> Option<String> {
+    pub(super) fn lacks(&self, said: &str, include: &str, text: &str) -> Option<String> {
         let line = said.lines().find(|line| line.contains("[emerg]"))?;
         let part = if line.contains("unknown \"connections_active\" variable") {
             "stub_status"
@@ -63,9 +63,9 @@ pub(super) enum Colour {
 }
 
 impl Colour {
-    pub const BOTH: [Self; 2] = [Self::Blue, Self::Green];
+    pub(super) const BOTH: [Self; 2] = [Self::Blue, Self::Green];
 
-    pub fn other(self) -> Self {
+    pub(super) fn other(self) -> Self {
         if self == Self::Blue { Self::Green } else { Self::Blue }
     }
 }
@@ -87,17 +87,17 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub fn get(&self, colour: Colour) -> Option<&Target> {
+    pub(super) fn get(&self, colour: Colour) -> Option<&Target> {
         if colour == Colour::Blue { self.blue.as_ref() } else { self.green.as_ref() }
     }
 
     /// Returns the slot that has this stack at these addresses.
-    pub fn find(&self, target: &Target) -> Option<Colour> {
+    pub(super) fn find(&self, target: &Target) -> Option<Colour> {
         Colour::BOTH.into_iter().find(|c| self.get(*c) == Some(target))
     }
 
     /// The next include: what is live stays where it is, the candidate takes the other slot.
-    pub fn staged(&self, live: Option<&Target>, candidate: Option<&Target>, edition: u64) -> Self {
+    pub(super) fn staged(&self, live: Option<&Target>, candidate: Option<&Target>, edition: u64) -> Self {
         // Where it was, unless somebody has thrown it out.
         let lives = live.and_then(|live| self.find(live)).unwrap_or(Colour::Blue);
         let candidate = candidate.filter(|candidate| Some(*candidate) != live);
@@ -109,7 +109,7 @@ impl Slots {
         }
     }
 
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.trim().split(' ');
         let edition = parts.next()?.parse().ok()?;
         let (blue, green) = (slot(parts.next()?)?, slot(parts.next()?)?);
@@ -117,12 +117,12 @@ impl Slots {
     }
 
     /// Reads the head of the include; `None`: it is not ours any more.
-    pub fn of_include(text: &str) -> Option<Self> {
+    pub(super) fn of_include(text: &str) -> Option<Self> {
         Self::parse(text.lines().find_map(|line| line.strip_prefix("# slots "))?)
     }
 
     /// The include. An error says in one sentence why there can be none.
-    pub fn render(&self, settings: &Settings, place: &Place, in_force: Generation) -> Result<String, String> {
+    pub(super) fn render(&self, settings: &Settings, place: &Place, in_force: Generation) -> Result<String, String> {
         let slots = self.to_string();
         if slots.len() > LONGEST {
             return Err(format!("the endpoints of two stacks are too many for nginx: {} bytes", slots.len()));

@@ -61,19 +61,19 @@ pub(super) struct Ssh {
 
 impl Ssh {
     /// `folder` is the front's own, below the state folder.
-    pub fn new(settings: SshSettings, folder: &Path, connect: Duration) -> Self {
+    pub(super) fn new(settings: SshSettings, folder: &Path, connect: Duration) -> Self {
         Self { settings, folder: folder.to_owned(), connect }
     }
 
     /// Runs a command line there, by whatever shell the user has: of words that every shell takes as they are.
-    pub async fn run(&self, line: &str) -> Command {
+    pub(super) async fn run(&self, line: &str) -> Command {
         let mut command = self.command().await;
         command.arg("-T").arg("--").arg(&self.settings.host).arg(line);
         command
     }
 
     /// Connects its input and output to an address there.
-    pub async fn connect(&self, to: SocketAddr) -> Command {
+    pub(super) async fn connect(&self, to: SocketAddr) -> Command {
         let mut command = self.command().await;
         command.arg("-W").arg(to.to_string()).arg("--").arg(&self.settings.host);
         command
@@ -144,7 +144,7 @@ impl Ssh {
     }
 
     /// Tells failures of ssh from those of what it ran, in one sentence with what to do.
-    pub fn understood(&self, ran: Result<Ran, NoEnd>) -> Result<Ran, StepError> {
+    pub(super) fn understood(&self, ran: Result<Ran, NoEnd>) -> Result<Ran, StepError> {
         let host = &self.settings.host;
         let ran = ran.map_err(|why| StepError::Unavailable(format!("ssh to {host}: {why}")))?;
         if ran.status != Some(ITS_OWN) {
