@@ -1,6 +1,7 @@
 //! How long `pointsman status` takes with 2,000 environments, from the return key to the prompt: the API over so many, each
 //! with a live stack and a standby, on this host, asked again and again by the real program. No stacks and no fronts: what
-//! is measured is the looking. `cargo bench --bench status [ENVIRONMENTS]`
+//! is measured is the looking. And the page: its first view, and how long it takes until 500 open pages show what was recorded.
+//! `cargo bench --bench status [ENVIRONMENTS]`
 
 #![expect(
     clippy::print_stdout,
@@ -37,6 +38,10 @@ const TOKEN: &str = "the token of the benchmark";
 /// Environments of one pipeline.
 const EACH: usize = 4;
 const RUNS: usize = 30;
+/// Open pages.
+const FOLLOWERS: usize = 500;
+/// What is recorded while they are open.
+const RECORDS: usize = 20;
 
 #[tokio::main]
 async fn main() {
@@ -50,10 +55,13 @@ async fn main() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let server = serve(listener, router(app), 64, None, stopped);
+    let journal = app.journal.clone();
+    let server = serve(listener, router(app), 2 * FOLLOWERS, None, stopped);
     let asking = async {
         let folder = folder.path().to_owned();
         tokio::task::spawn_blocking(move || ask(&folder, address)).await.unwrap();
+        views(address).await;
+        follow(address, &journal).await;
         stop.send_replace(true);
     };
     tokio::join!(server, asking);
@@ -146,6 +154,89 @@ fn ask(folder: &Path, address: SocketAddr) {
         println!("{name:8} median {:6.1} ms, worst {:6.1} ms, of {RUNS}", times[RUNS / 2], times[RUNS - 1]);
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+fn client() -> reqwest::Client {
+    let mut headers = http::HeaderMap::new();
+    headers.insert(http::header::AUTHORIZATION, format!("Bearer {TOKEN}").parse().unwrap());
+    reqwest::Client::builder().default_headers(headers).no_proxy().build().unwrap()
+}
+
+/// How long the first view takes at the server, and how large it is before compression.
+async fn views(address: SocketAddr) {
+    let client = client();
+    for path in ["/", "/?q=shop-7", "/?show=behind&page=3", "/environments/shop-0/e1", "/v1/overview"] {
+        let (mut times, mut size) = (Vec::new(), 0);
+        for _ in 0..RUNS {
+            let begun = Instant::now();
+            let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
+            assert!(answer.status().is_success(), "{path}: {}", answer.status());
+            size = answer.bytes().await.unwrap().len();
+            times.push(begun.elapsed().as_secs_f64() * 1000.0);
+        }
+        times.sort_by(f64::total_cmp);
+        let (median, worst) = (times[RUNS / 2], times[RUNS - 1]);
+        println!("{path:24} median {median:6.1} ms, worst {worst:6.1} ms, of {RUNS}; {:.1} kB", size as f64 / 1000.0);
+    }
+}
+
+/// How long it takes until open pages show what was recorded, and what they cost in memory.
+async fn follow(address: SocketAddr, journal: &Journal) {
+    let client = client();
+    let before = memory();
+    let (heard, mut all) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..FOLLOWERS {
+        let url = format!("http://{address}/environments/shop-0/e0/live");
+        let mut answer = client.get(url).send().await.unwrap();
+        let heard = heard.clone();
+        tokio::spawn(async move {
+            let mut text = String::new();
+            while let Ok(Some(piece)) = answer.chunk().await {
+                text.push_str(&String::from_utf8_lossy(&piece));
+                // A mark of the benchmark's own, in the reason of a hold.
+                while let Some(at) = text.find("mark-") {
+                    let Some(end) = text[at..].find("-end") else { break };
+                    let mark: usize = text[at + 5..at + end].parse().unwrap();
+                    heard.send((mark, Instant::now())).unwrap();
+                    text.drain(..at + end + 4);
+                }
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    println!("{FOLLOWERS} open pages: {:.1} MB more memory, of both sides together", memory() - before);
+    let id: EnvironmentId = "shop-0/e0".parse().unwrap();
+    let mut delays = Vec::new();
+    for mark in 0..RECORDS {
+        let begun = Instant::now();
+        let held = Event::Held { reason: format!("mark-{mark}-end").into() };
+        let now = Clock::real().now();
+        journal
+            .append(&id, journal.state(&id).seq(), Entry { at: now, by: "bench".into(), event: held })
+            .await
+            .unwrap();
+        let mut of_this = 0;
+        while of_this < FOLLOWERS {
+            let (seen, at) = all.recv().await.unwrap();
+            // The reason stands in two places of a page: the first one counts.
+            if seen == mark && delays.len() < (mark + 1) * FOLLOWERS {
+                delays.push((at - begun).as_secs_f64() * 1000.0);
+                of_this += 1;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        while all.try_recv().is_ok() {}
+    }
+    delays.sort_by(f64::total_cmp);
+    let at = |part: f64| delays[((delays.len() - 1) as f64 * part) as usize];
+    println!("update of {FOLLOWERS} pages: median {:.0} ms, p99 {:.0} ms, worst {:.0} ms", at(0.5), at(0.99), at(1.0));
+}
+
+/// What this process holds, in megabytes.
+fn memory() -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1000.0
 }
 
 /// From the return key to the prompt, in milliseconds.
