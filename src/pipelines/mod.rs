@@ -67,7 +67,7 @@ pub struct Webhook {
     pub parameters: Option<Vec<String>>,
     /// What starts the runs that count, in the sender's own words; what the sender's file says when this is `None`.
     pub triggers: Option<Vec<String>>,
-    /// The largest delivery that is taken, in bytes; [`crate::intake::LARGEST`] when this is `None`.
+    /// The largest delivery that is taken, in bytes; `LARGEST` of the intake when this is `None`.
     pub largest: Option<u64>,
 }
 
