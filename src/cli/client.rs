@@ -215,7 +215,7 @@ mod tests {
     }
 
     async fn ask(address: std::net::SocketAddr, authority: Option<&Path>) -> Result<Answer<Anything>, ClientError> {
-        let builder = reqwest::Client::builder().no_proxy().resolve("localhost", address).timeout(CONNECT);
+        let builder = outgoing::client().no_proxy().resolve("localhost", address).timeout(CONNECT);
         let client = trusting(builder, authority).expect("it reads the authority").build().expect("a client");
         let base = format!("https://localhost:{}", address.port());
         let token = HeaderValue::from_static("Bearer x");
@@ -241,7 +241,7 @@ mod tests {
         let refused = ask(address, None).await.expect_err("nobody vouches for it").to_string();
         assert!(refused.contains("certificate"), "{refused}");
         fs::write(file.path(), "no certificate").expect("written");
-        assert!(trusting(reqwest::Client::builder(), Some(file.path())).is_err());
+        assert!(trusting(outgoing::client(), Some(file.path())).is_err());
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Connection {
     pub fn to(address: SocketAddr) -> Self {
         let token = HeaderValue::from_static("Bearer x");
         let (base, client) =
-            (format!("http://{address}"), reqwest::Client::builder().no_proxy().build().expect("a client"));
+            (format!("http://{address}"), crate::outgoing::client().no_proxy().build().expect("a client"));
         let (local, user, controller) = (None, HeaderValue::from_static("ann"), OnceLock::new());
         Self { client, base, token, local, user, controller }
     }
