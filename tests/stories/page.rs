@@ -133,6 +133,8 @@ async fn two_people_bring_a_build_from_qa_to_prod_and_back() {
     bob.until_text("#past", "tested in qa").await;
     bob.screenshot("prod-rolled-back").await;
     until_live(&house, "prod", "v1");
+    alice.click(".fascia .out").await;
+    alice.until_text("h1", "Sign in").await;
     for browser in [&alice, &bob] {
         browser.assert_quiet();
     }

@@ -61,7 +61,7 @@ pub(super) async fn press(
     let told = answered.extensions().get::<Problem>().cloned();
     let problem = told.unwrap_or_else(|| Problem::new(answered.status().as_u16(), "the request was refused"));
     let frame = Frame::new("Nothing was done", app.clock.now()).of(&caller);
-    let frame = Frame { theme: browser.theme, address: back.clone(), ..frame };
+    let frame = Frame { theme: browser.theme, csrf: browser.csrf, address: back.clone(), ..frame };
     let reason = fields.iter().find(|(name, _)| name == "reason").map(|(_, reason)| reason.clone());
     refused(frame, &problem, back, reason)
 }

@@ -55,7 +55,7 @@ pub(super) async fn page(
     let name = format!("Deployment {number} of {}", definition.id);
     let frame = Frame::new(&name, app.clock.now()).at(&caller, &definition);
     let address = format!("/deployments/{}/{number}", definition.id);
-    answer(&Page { frame: Frame { theme: browser.theme, address, ..frame }, view })
+    answer(&Page { frame: Frame { theme: browser.theme, csrf: browser.csrf, address, ..frame }, view })
 }
 
 impl Page {

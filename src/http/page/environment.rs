@@ -83,6 +83,7 @@ impl Page {
         let frame = Frame {
             here: Here::Nowhere,
             theme: browser.theme,
+            csrf: browser.csrf,
             stream: format!("{address}/live"),
             docked: true,
             address,

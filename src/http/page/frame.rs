@@ -35,6 +35,8 @@ pub(super) struct Frame {
     pub role: String,
     /// `light`, `dark`, or empty for what the system has.
     pub theme: String,
+    /// Proves that the form which signs out is ours; empty where no session asks.
+    pub csrf: String,
     pub now: Millis,
     /// Where changes of the page come from; empty where it has none.
     pub stream: String,
@@ -56,6 +58,7 @@ impl Frame {
             who: String::new(),
             role: String::new(),
             theme: String::new(),
+            csrf: String::new(),
             now,
             stream: String::new(),
             address: "/".to_owned(),

@@ -75,7 +75,13 @@ pub(super) async fn page(
     let shown = lines.by_ref().take(SHOWN).collect();
     let more = lines.next().is_some() || records.len() == LOOKED as usize;
     let frame = Frame::new("History", now).of(&caller);
-    let frame = Frame { here: Here::History, theme: browser.theme, address: "/history".to_owned(), ..frame };
+    let frame = Frame {
+        here: Here::History,
+        theme: browser.theme,
+        csrf: browser.csrf,
+        address: "/history".to_owned(),
+        ..frame
+    };
     answer(&Page { frame, wanted, lines: shown, more })
 }
 

@@ -152,7 +152,7 @@ impl Follower {
     }
 
     async fn parts(&self) -> Result<Vec<Part>, Problem> {
-        let browser = Browser { theme: String::new() };
+        let browser = Browser { theme: String::new(), csrf: String::new() };
         match &self.subject {
             Subject::Overview(wanted) => overview::Page::of(&self.app, &self.caller, wanted.clone(), browser).parts(),
             Subject::Environment(definition) => {

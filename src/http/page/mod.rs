@@ -149,20 +149,24 @@ impl<S: Sync> FromRequestParts<S> for Session {
 struct Browser {
     /// `light`, `dark`, or empty for what the system has.
     theme: String,
+    /// Proves that a form is ours; empty where no session asks.
+    csrf: String,
 }
 
 impl<S: Sync> FromRequestParts<S> for Browser {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self::of(&parts.headers))
+        let session = parts.extensions.get::<authentication::Session>();
+        let csrf = session.map(|session| session.csrf.to_string()).unwrap_or_default();
+        Ok(Self { csrf, ..Self::of(&parts.headers) })
     }
 }
 
 impl Browser {
     fn of(headers: &HeaderMap) -> Self {
         let theme = cookie(headers, "theme").filter(|theme| ["light", "dark"].contains(theme));
-        Self { theme: theme.unwrap_or_default().to_owned() }
+        Self { theme: theme.unwrap_or_default().to_owned(), csrf: String::new() }
     }
 }
 

@@ -63,7 +63,7 @@ impl Page {
         let frame = Frame::new(&name, app.clock.now()).of(caller);
         let address = address(&wanted);
         let stream = address.replacen('/', "/live", 1);
-        let frame = Frame { stream, here: Here::Overview, theme: browser.theme, address, ..frame };
+        let frame = Frame { stream, here: Here::Overview, theme: browser.theme, csrf: browser.csrf, address, ..frame };
         Self { frame, view, wanted }
     }
 

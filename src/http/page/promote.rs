@@ -45,7 +45,12 @@ pub(super) async fn page(
         None => format!("Promote to {}", definition.id),
     };
     let frame = Frame::new(&name, app.clock.now()).at(&caller, &definition);
-    let frame = Frame { theme: browser.theme, address: format!("/environments/{}/promote", definition.id), ..frame };
+    let frame = Frame {
+        theme: browser.theme,
+        csrf: browser.csrf,
+        address: format!("/environments/{}/promote", definition.id),
+        ..frame
+    };
     let fields = Fields::new(&shown, seq, &session.csrf);
     let not_for = act::not_for(caller.role_in(&definition.id), Role::Deployer, &definition.id);
     answer(&Page { frame, view, fields, not_for })
