@@ -157,6 +157,7 @@ fn ask(folder: &Path, address: SocketAddr) {
 }
 
 fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut headers = http::HeaderMap::new();
     headers.insert(http::header::AUTHORIZATION, format!("Bearer {TOKEN}").parse().unwrap());
     reqwest::Client::builder().default_headers(headers).no_proxy().build().unwrap()

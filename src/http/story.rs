@@ -11,6 +11,7 @@ use axum::{
     extract::{Path, State},
 };
 use serde::Serialize;
+use tokio::sync::Mutex as Turn;
 use utoipa::ToSchema;
 
 use super::{
@@ -106,26 +107,30 @@ pub(super) struct Past {
     pub stood_up: Option<u64>,
 }
 
-/// What is kept in memory of the past, by environment, and the state that it is of.
+/// What is kept in memory of the past, by environment.
 #[derive(Default)]
-pub struct Pasts(Mutex<HashMap<EnvironmentId, (Seq, Arc<Past>)>>);
+pub struct Pasts(Mutex<HashMap<EnvironmentId, Kept>>);
+
+/// The past and the state that it is of. Whoever holds it reads for all who wait.
+type Kept = Arc<Turn<Option<(Seq, Arc<Past>)>>>;
 
 impl Pasts {
-    /// Returns the past of an environment in that state; it is read from the disk when something was recorded since.
+    /// Returns the past of an environment in that state; it is read from the disk once when something was recorded since.
     pub(super) async fn of(
         &self,
         app: &Arc<App>,
         id: &EnvironmentId,
         state: &Environment,
     ) -> Result<Arc<Past>, Problem> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        if let Some((_, past)) = known.filter(|(seq, _)| *seq == state.seq()) {
-            return Ok(past);
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default().clone();
+        let mut kept = kept.lock().await;
+        if let Some((seq, past)) = &*kept
+            && *seq >= state.seq()
+        {
+            return Ok(past.clone());
         }
-        let records = records(app, id).await?;
-        let past = Arc::new(past(&records, state));
-        let seq = state.seq();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), (seq, past.clone()));
+        let past = Arc::new(past(&records(app, id).await?, state));
+        *kept = Some((state.seq(), past.clone()));
         Ok(past)
     }
 }
