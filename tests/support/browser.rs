@@ -199,7 +199,7 @@ impl Browser {
     /// Waits until the page hears of changes.
     pub async fn until_live(&self) {
         let live = "return document.getElementById('heard') && !document.getElementById('heard').hidden && \
-                    !document.body.hasAttribute('data-stale')";
+                    connected && !document.body.hasAttribute('data-stale')";
         self.until("the page is live", async || (self.ask(live).await == true).then_some(())).await;
     }
 
