@@ -14,9 +14,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Map, Value};
 use tower::ServiceExt;
 
-use super::{Browser, frame::Frame, page as answer, words::filters};
+use super::{Visitor, frame::Frame, page as answer, words::filters};
 use crate::{
-    access::{Caller, Role},
+    access::Role,
     http::{App, Problem, idempotency, problem::Difference, transport},
     machine::EnvironmentId,
 };
@@ -44,8 +44,7 @@ pub(super) fn not_for(role: Option<Role>, needs: Role, id: &EnvironmentId) -> Op
 pub(super) async fn press(
     State(app): State<Arc<App>>,
     Extension(Api(api)): Extension<Api>,
-    caller: Caller,
-    browser: Browser,
+    visitor: Visitor,
     request: Request,
 ) -> Result<Response, Problem> {
     let (uri, headers, came) = (request.uri().clone(), request.headers().clone(), request.extensions().clone());
@@ -60,8 +59,7 @@ pub(super) async fn press(
     }
     let told = answered.extensions().get::<Problem>().cloned();
     let problem = told.unwrap_or_else(|| Problem::new(answered.status().as_u16(), "the request was refused"));
-    let frame = Frame::new("Nothing was done", app.clock.now()).of(&caller);
-    let frame = Frame { theme: browser.theme, csrf: browser.csrf, address: back.clone(), ..frame };
+    let frame = Frame::new("Nothing was done", back.clone(), app.clock.now()).of(&visitor);
     let reason = fields.iter().find(|(name, _)| name == "reason").map(|(_, reason)| reason.clone());
     refused(frame, &problem, back, reason)
 }

@@ -9,16 +9,15 @@ use axum::{
 };
 use serde_json::Value;
 
-use super::{Browser, frame::Frame, page as answer, words::filters};
+use super::{Visitor, frame::Frame, page as answer, words::filters};
 use crate::{
-    access::Caller,
     http::{
         App, Problem,
         place::OfDeployment,
         story::{Whole, whole},
     },
     journal::Record,
-    machine::Number,
+    machine::{EnvironmentId, Number},
     telling,
     text::format_time,
 };
@@ -28,6 +27,8 @@ use crate::{
 #[template(path = "deployment.html")]
 struct Page {
     frame: Frame,
+    id: EnvironmentId,
+    tier: &'static str,
     view: Whole,
 }
 
@@ -47,15 +48,14 @@ pub(super) struct Line {
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     Path(place): Path<OfDeployment>,
-    caller: Caller,
-    browser: Browser,
+    visitor: Visitor,
 ) -> Result<Response, Problem> {
     let (definition, number) = place.find(&app)?;
     let view = whole(&app, &definition.id, Number(number)).await?;
     let name = format!("Deployment {number} of {}", definition.id);
-    let frame = Frame::new(&name, app.clock.now()).at(&caller, &definition);
     let address = format!("/deployments/{}/{number}", definition.id);
-    answer(&Page { frame: Frame { theme: browser.theme, csrf: browser.csrf, address, ..frame }, view })
+    let frame = Frame::new(&name, address, app.clock.now()).at(&visitor, &definition.id);
+    answer(&Page { frame, id: definition.id.clone(), tier: definition.tier().name(), view })
 }
 
 impl Page {

@@ -9,14 +9,14 @@ use axum::{
 };
 
 use super::{
-    Browser, Session, act,
-    frame::{Fields, Frame, Here},
+    Visitor, act,
+    frame::{Fields, Frame},
     live::Part,
     page as answer, part, title,
     words::{Look, filters},
 };
 use crate::{
-    access::{Caller, Role},
+    access::Role,
     http::{App, Problem, act as api, place::Place, responses::Environment, shown, story::Past, view},
     machine::{DeploymentState, EnvironmentId, Millis},
     pipelines::EnvironmentDefinition,
@@ -51,21 +51,17 @@ struct Promotion {
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     Path(place): Path<Place>,
-    caller: Caller,
-    session: Session,
-    browser: Browser,
+    visitor: Visitor,
 ) -> Result<Response, Problem> {
     let definition = place.find(&app)?;
-    answer(&Page::of(&app, &definition, &caller, session, browser).await?)
+    answer(&Page::of(&app, &definition, &visitor).await?)
 }
 
 impl Page {
     pub(super) async fn of(
         app: &Arc<App>,
         definition: &EnvironmentDefinition,
-        caller: &Caller,
-        session: Session,
-        browser: Browser,
+        visitor: &Visitor,
     ) -> Result<Self, Problem> {
         let look = shown::Look::at(app, &definition.id);
         let view = view::state(app, definition, &look.state);
@@ -78,23 +74,15 @@ impl Page {
             barred: api::barred(&look, release.number),
         });
         let name = format!("{}: {}", definition.id, Self::title(&view));
-        let frame = Frame::new(&name, app.clock.now()).at(caller, definition);
         let address = format!("/environments/{}", definition.id);
-        let frame = Frame {
-            here: Here::Nowhere,
-            theme: browser.theme,
-            csrf: browser.csrf,
-            stream: format!("{address}/live"),
-            docked: true,
-            address,
-            ..frame
-        };
+        let stream = Some(format!("{address}/live"));
+        let frame = Frame { stream, ..Frame::new(&name, address, app.clock.now()).at(visitor, &definition.id) };
         Ok(Self {
             frame,
             past,
-            fields: Fields::new(&look.shown, look.state.seq().0, &session.csrf),
+            fields: Fields::new(&look.shown, look.state.seq().0, visitor.csrf.as_ref()),
             promotion,
-            role: caller.role_in(&definition.id),
+            role: visitor.caller.role_in(&definition.id),
             id: definition.id.clone(),
             can_restart: definition.stack.can_restart,
             before: app.before(&definition.id),

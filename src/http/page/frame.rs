@@ -1,16 +1,18 @@
 //! What is around every page: who looks, where they are, and what the page loads.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 use super::{
     assets::{self, Addresses},
+    visitor::{Theme, Visitor},
     words::escape,
 };
 use crate::{
-    access::Caller,
     http::shown::Shown,
-    machine::Millis,
-    pipelines::{EnvironmentDefinition, Tier},
+    machine::{EnvironmentId, Millis},
+    pipelines::Tier,
     text::format_time,
 };
 
@@ -28,78 +30,81 @@ pub(super) struct Frame {
     pub title: String,
     pub here: Here,
     /// The environment that the page is about.
-    pub place: String,
-    pub tier: Option<Tier>,
-    /// Empty where nobody is signed in.
-    pub who: String,
-    pub role: String,
-    /// `light`, `dark`, or empty for what the system has.
-    pub theme: String,
-    /// Proves that the form which signs out is ours; empty where no session asks.
-    pub csrf: String,
+    pub place: Option<Place>,
+    /// Who looks; none before anybody is known.
+    pub who: Option<Who>,
+    pub theme: Option<Theme>,
     pub now: Millis,
-    /// Where changes of the page come from; empty where it has none.
-    pub stream: String,
+    /// The address from which changes of the page come; none where it has none.
+    pub stream: Option<String>,
     /// The page's own address.
     pub address: String,
-    /// A phone has both ways at its bottom.
-    pub docked: bool,
     pub assets: &'static Addresses,
 }
 
+/// An environment that a page is about.
+pub(super) struct Place {
+    pub id: EnvironmentId,
+    pub tier: Tier,
+}
+
+/// Somebody who is signed in.
+pub(super) struct Who {
+    pub name: Arc<str>,
+    /// What they may do here.
+    pub role: Option<String>,
+    /// Proves that the form which signs out is ours; none where a token asks.
+    pub csrf: Option<Arc<str>>,
+}
+
 impl Frame {
-    /// A page with this name, for nobody yet.
-    pub(super) fn new(name: &str, now: Millis) -> Self {
+    /// Frames a page with this name and address, for nobody yet.
+    pub(super) fn new(name: &str, address: impl Into<String>, now: Millis) -> Self {
         Self {
             title: format!("{name} · Pointsman"),
             here: Here::Nowhere,
-            place: String::new(),
-            tier: None,
-            who: String::new(),
-            role: String::new(),
-            theme: String::new(),
-            csrf: String::new(),
+            place: None,
+            who: None,
+            theme: None,
             now,
-            stream: String::new(),
-            address: "/".to_owned(),
-            docked: false,
+            stream: None,
+            address: address.into(),
             assets: assets::addresses(),
         }
     }
 
-    /// The same for somebody, who has some role somewhere.
-    pub(super) fn of(self, caller: &Caller) -> Self {
-        let role = caller.grants.iter().map(|grant| grant.role).max();
-        Self { who: caller.by.to_string(), role: role.map(|role| role.to_string()).unwrap_or_default(), ..self }
+    /// Frames it for somebody.
+    pub(super) fn of(self, visitor: &Visitor) -> Self {
+        let role = visitor.caller.grants.iter().map(|grant| grant.role).max();
+        self.seen_by(visitor, role.map(|role| role.to_string()))
     }
 
-    /// The same for somebody at an environment.
-    pub(super) fn at(self, caller: &Caller, definition: &EnvironmentDefinition) -> Self {
-        let (id, tier) = (&definition.id, Tier::of(&definition.id.environment));
-        let role = caller.role_in(id).map(|role| format!("{role} on {}", id.environment)).unwrap_or_default();
+    /// Frames it for somebody, as a page about an environment.
+    pub(super) fn at(self, visitor: &Visitor, id: &EnvironmentId) -> Self {
+        let tier = Tier::of(&id.environment);
+        let role = visitor.caller.role_in(id).map(|role| format!("{role} on {}", id.environment));
         let title = if tier == Tier::Prod { format!("PROD {}", self.title) } else { self.title };
-        let (place, who) = (id.to_string(), caller.by.to_string());
-        Self { title, place, tier: Some(tier), who, role, ..self }
+        Self { title, place: Some(Place { id: id.clone(), tier }), ..self }.seen_by(visitor, role)
     }
 
-    /// The name of its tier.
-    pub(super) fn tier_name(&self) -> &'static str {
-        self.tier.map(Tier::name).unwrap_or_default()
+    fn seen_by(self, visitor: &Visitor, role: Option<String>) -> Self {
+        let who = Who { name: visitor.caller.by.clone(), role, csrf: visitor.csrf.clone() };
+        Self { who: Some(who), theme: visitor.theme, ..self }
     }
 
-    /// The pipeline that the page is about.
-    pub(super) fn pipeline(&self) -> &str {
-        self.place.split('/').next().unwrap_or_default()
-    }
-
-    /// The environment of it.
-    pub(super) fn environment(&self) -> &str {
-        self.place.split('/').nth(1).unwrap_or_default()
+    /// Whether this theme was chosen.
+    pub(super) fn has_theme(&self, name: &str) -> bool {
+        self.theme.is_some_and(|theme| theme.name() == name)
     }
 
     /// Whether what is done here reaches users.
     pub(super) fn is_prod(&self) -> bool {
-        self.tier == Some(Tier::Prod)
+        self.place.as_ref().is_some_and(|place| place.tier == Tier::Prod)
+    }
+
+    /// Whether a phone has both ways at its bottom: where there are acts, the page follows what happens.
+    pub(super) fn is_docked(&self) -> bool {
+        self.place.is_some() && self.stream.is_some()
     }
 
     /// The navigation: name, address, and whether the page is there.
@@ -122,20 +127,21 @@ impl Frame {
 pub(super) struct Fields {
     shown: String,
     key: String,
-    csrf: String,
+    csrf: Option<Arc<str>>,
 }
 
 impl Fields {
     /// Those of a page that showed this of an environment with so many events.
-    pub(super) fn new(shown: &Shown, seq: u64, csrf: &str) -> Self {
+    pub(super) fn new(shown: &Shown, seq: u64, csrf: Option<&Arc<str>>) -> Self {
         let shown = shown.text();
-        Self { key: hex::encode(&Sha256::digest(format!("{seq} {shown}"))[..16]), shown, csrf: csrf.to_owned() }
+        Self { key: hex::encode(&Sha256::digest(format!("{seq} {shown}"))[..16]), shown, csrf: csrf.cloned() }
     }
 
     /// Returns them as hidden fields.
     pub(super) fn hidden(&self) -> String {
         let field =
             |name: &str, value: &str| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value));
-        [field("shown", &self.shown), field("key", &self.key), field("csrf", &self.csrf)].concat()
+        let csrf = self.csrf.iter().map(|csrf| field("csrf", csrf));
+        [field("shown", &self.shown), field("key", &self.key)].into_iter().chain(csrf).collect()
     }
 }

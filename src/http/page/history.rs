@@ -10,14 +10,13 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
-    Browser,
+    Visitor,
     deployment::Line,
     frame::{Frame, Here},
     page as answer,
     words::filters,
 };
 use crate::{
-    access::Caller,
     http::{App, Problem, read},
     text::format_time,
 };
@@ -55,15 +54,14 @@ struct Page {
 
 pub(super) async fn page(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    browser: Browser,
+    visitor: Visitor,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
     let environment = match wanted.environment.trim() {
         "" => None,
         id => Some(id.parse().map_err(|_| Problem::not_found("an environment is called like shop/prod"))?),
     };
-    let records = read::records(&app, &caller, environment, LOOKED, None).await?;
+    let records = read::records(&app, &visitor.caller, environment, LOOKED, None).await?;
     let now = app.clock.now();
     let since = if wanted.last == "1h" { now.0.saturating_sub(HOUR) } else { 0 };
     let (who, what) = (wanted.who.trim().to_lowercase(), wanted.what.trim().to_lowercase());
@@ -74,14 +72,7 @@ pub(super) async fn page(
     });
     let shown = lines.by_ref().take(SHOWN).collect();
     let more = lines.next().is_some() || records.len() == LOOKED as usize;
-    let frame = Frame::new("History", now).of(&caller);
-    let frame = Frame {
-        here: Here::History,
-        theme: browser.theme,
-        csrf: browser.csrf,
-        address: "/history".to_owned(),
-        ..frame
-    };
+    let frame = Frame { here: Here::History, ..Frame::new("History", "/history", now).of(&visitor) };
     answer(&Page { frame, wanted, lines: shown, more })
 }
 

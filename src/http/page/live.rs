@@ -1,7 +1,14 @@
 //! What has changed on a page, as it happens: the smallest parts that have a name, each only when it is another one. Whoever
 //! comes again gets all of them first.
 
-use std::{collections::HashMap, convert::Infallible, hash::BuildHasher, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    hash::{BuildHasher, RandomState},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     extract::{Path, Query, State},
@@ -17,9 +24,8 @@ use tokio::sync::broadcast::{
     error::{RecvError, TryRecvError},
 };
 
-use super::{Browser, Session, environment, overview};
+use super::{Visitor, environment, overview};
 use crate::{
-    access::Caller,
     http::{App, Problem, overview::Wanted, place::Place},
     journal::Record,
     machine::EnvironmentId,
@@ -45,28 +51,34 @@ enum Subject {
 /// The stream of the overview.
 pub(super) async fn of_overview(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    session: Session,
+    visitor: Visitor,
     Query(wanted): Query<Wanted>,
 ) -> Response {
-    follow(app, caller, session, Subject::Overview(wanted))
+    follow(app, visitor, Subject::Overview(wanted))
 }
 
 /// The stream of an environment.
 pub(super) async fn of_environment(
     State(app): State<Arc<App>>,
     Path(place): Path<Place>,
-    caller: Caller,
-    session: Session,
+    visitor: Visitor,
 ) -> Result<Response, Problem> {
     let definition = place.find(&app)?;
-    Ok(follow(app, caller, session, Subject::Environment(definition)))
+    Ok(follow(app, visitor, Subject::Environment(definition)))
 }
 
-fn follow(app: Arc<App>, caller: Caller, session: Session, subject: Subject) -> Response {
+fn follow(app: Arc<App>, visitor: Visitor, subject: Subject) -> Response {
     let records = app.journal.follow();
-    let follower =
-        Follower { app, caller, session, subject, records, sent: HashMap::new(), quiet: 0, hasher: Default::default() };
+    let follower = Follower {
+        app,
+        visitor,
+        subject,
+        records,
+        sent: HashMap::new(),
+        quiet: 0,
+        over: false,
+        hasher: RandomState::new(),
+    };
     // A browser that might keep it lets a second page wait until the first one has heard all of it.
     ([(header::CACHE_CONTROL, "no-store")], Sse::new(events(follower))).into_response()
 }
@@ -80,15 +92,16 @@ fn events(follower: Follower) -> impl Stream<Item = Result<Event, Infallible>> {
 
 struct Follower {
     app: Arc<App>,
-    caller: Caller,
-    session: Session,
+    visitor: Visitor,
     subject: Subject,
     records: Receiver<Arc<Record>>,
     /// What was sent of each part, as its hash.
     sent: HashMap<String, u64>,
     /// How many looks nothing was sent.
     quiet: u32,
-    hasher: std::hash::RandomState,
+    /// Its end was told.
+    over: bool,
+    hasher: RandomState,
 }
 
 impl Follower {
@@ -98,10 +111,9 @@ impl Follower {
             if !self.sent.is_empty() && !self.news().await {
                 return None;
             }
-            if !self.app.access.still(&self.caller, self.app.clock.host()) {
+            if !self.app.access.still(&self.visitor.caller, self.app.clock.host()) {
                 // Once, and then the stream ends.
-                return (!std::mem::replace(&mut self.session.over, true))
-                    .then(|| Event::default().event("bye").data(""));
+                return (!std::mem::replace(&mut self.over, true)).then(|| Event::default().event("bye").data(""));
             }
             let parts = match self.parts().await {
                 Ok(parts) => parts,
@@ -145,19 +157,17 @@ impl Follower {
 
     fn shows(&self, id: &EnvironmentId) -> bool {
         match &self.subject {
-            Subject::Overview(_) => self.caller.sees(id),
+            Subject::Overview(_) => self.visitor.caller.sees(id),
             // What is live in the one before may be promoted.
             Subject::Environment(definition) => definition.id.pipeline == id.pipeline,
         }
     }
 
     async fn parts(&self) -> Result<Vec<Part>, Problem> {
-        let browser = Browser { theme: String::new(), csrf: String::new() };
         match &self.subject {
-            Subject::Overview(wanted) => overview::Page::of(&self.app, &self.caller, wanted.clone(), browser).parts(),
+            Subject::Overview(wanted) => overview::Page::of(&self.app, &self.visitor, wanted.clone()).parts(),
             Subject::Environment(definition) => {
-                let session = self.session.clone();
-                environment::Page::of(&self.app, definition, &self.caller, session, browser).await?.parts()
+                environment::Page::of(&self.app, definition, &self.visitor).await?.parts()
             }
         }
     }

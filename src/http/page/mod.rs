@@ -12,6 +12,7 @@ mod overview;
 mod promote;
 mod rail;
 mod tracks;
+mod visitor;
 mod words;
 
 use std::sync::Arc;
@@ -19,18 +20,22 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     Router,
-    extract::{Form, FromRequestParts, Request, State},
+    extract::{Form, Request, State},
     middleware::{Next, from_fn},
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
+use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::compression::CompressionLayer;
 
 pub(super) use act::Api;
 pub(super) use assets::addresses;
 
-use super::{App, Problem, authentication, roles::Roles};
+use self::{
+    frame::Frame,
+    visitor::{Theme, Visitor},
+};
+use super::{App, Problem, roles::Roles};
 use crate::access::Role;
 
 /// Nothing but what the page brings itself: no other host, no script or style within the text, no frame around it.
@@ -77,11 +82,11 @@ pub(super) fn open() -> Router<Arc<App>> {
 pub(super) async fn refusals(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let wants = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let wants = wants.is_some_and(|accept| accept.contains("text/html")) && !request.uri().path().starts_with("/v1/");
-    let theme = Browser::of(request.headers()).theme;
+    let theme = Theme::of(request.headers());
     let response = next.run(request).await;
     let problem = response.extensions().get::<Problem>().cloned().filter(|_| wants);
     let Some(problem) = problem else { return response };
-    let frame = frame::Frame { theme, ..frame::Frame::new("Nothing was done", app.clock.now()) };
+    let frame = Frame { theme, ..Frame::new("Nothing was done", "/", app.clock.now()) };
     let page = act::refused(frame, &problem, "/".to_owned(), None);
     page.map(secure).unwrap_or(response)
 }
@@ -112,7 +117,7 @@ fn part(name: &str, template: &impl Template) -> Result<live::Part, Problem> {
 }
 
 /// What stands in the tab, as a part.
-fn title(frame: &frame::Frame) -> live::Part {
+fn title(frame: &Frame) -> live::Part {
     ("title".to_owned(), format!("<title>{}</title>", words::escape(&frame.title)))
 }
 
@@ -127,55 +132,6 @@ fn unwritable(error: askama::Error) -> Problem {
     Problem::new(500, "a defect of pointsman: this page cannot be written; its log says more")
 }
 
-/// What the forms of a page carry.
-#[derive(Clone, Default)]
-struct Session {
-    /// Proves that a form is ours; empty where a token asks.
-    csrf: String,
-    /// Its end was told.
-    over: bool,
-}
-
-impl<S: Sync> FromRequestParts<S> for Session {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let session = parts.extensions.get::<authentication::Session>();
-        Ok(Self { csrf: session.map(|session| session.csrf.to_string()).unwrap_or_default(), over: false })
-    }
-}
-
-/// What a browser says of itself.
-struct Browser {
-    /// `light`, `dark`, or empty for what the system has.
-    theme: String,
-    /// Proves that a form is ours; empty where no session asks.
-    csrf: String,
-}
-
-impl<S: Sync> FromRequestParts<S> for Browser {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let session = parts.extensions.get::<authentication::Session>();
-        let csrf = session.map(|session| session.csrf.to_string()).unwrap_or_default();
-        Ok(Self { csrf, ..Self::of(&parts.headers) })
-    }
-}
-
-impl Browser {
-    fn of(headers: &HeaderMap) -> Self {
-        let theme = cookie(headers, "theme").filter(|theme| ["light", "dark"].contains(theme));
-        Self { theme: theme.unwrap_or_default().to_owned(), csrf: String::new() }
-    }
-}
-
-fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
-    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = all.flat_map(|all| all.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
-}
-
 /// What somebody chose, and where they were.
 #[derive(serde::Deserialize)]
 struct Chosen {
@@ -185,9 +141,9 @@ struct Chosen {
 
 /// Keeps the theme where the browser brings it along, so that the first paint is right.
 async fn theme(Form(Chosen { theme, then }): Form<Chosen>) -> Response {
-    let kept = match theme.as_str() {
-        "light" | "dark" => format!("theme={theme}; Path=/; Max-Age=31536000; SameSite=Strict"),
-        _ => "theme=; Path=/; Max-Age=0; SameSite=Strict".to_owned(),
+    let kept = match Theme::named(&theme) {
+        Some(theme) => format!("theme={}; Path=/; Max-Age=31536000; SameSite=Strict", theme.name()),
+        None => "theme=; Path=/; Max-Age=0; SameSite=Strict".to_owned(),
     };
     // Nobody is sent to another host by a form.
     let there = then.starts_with('/') && !then.starts_with("//") && !then.contains('\\');

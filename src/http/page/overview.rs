@@ -9,18 +9,15 @@ use axum::{
 };
 
 use super::{
-    Browser,
+    Visitor,
     frame::{Frame, Here},
     live::Part,
     page as answer, part, title,
     words::filters,
 };
-use crate::{
-    access::Caller,
-    http::{
-        App, Problem,
-        overview::{Overview, Row, Show, Sort, Wanted, at_a_glance},
-    },
+use crate::http::{
+    App, Problem,
+    overview::{Overview, Row, Show, Sort, Wanted, at_a_glance},
 };
 
 /// All environments, as a page.
@@ -49,34 +46,32 @@ struct Table<'a> {
 
 pub(super) async fn page(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    browser: Browser,
+    visitor: Visitor,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    answer(&Page::of(&app, &caller, wanted, browser))
+    answer(&Page::of(&app, &visitor, wanted))
 }
 
 impl Page {
-    pub(super) fn of(app: &App, caller: &Caller, wanted: Wanted, browser: Browser) -> Self {
-        let view = at_a_glance(app, caller, &wanted);
+    pub(super) fn of(app: &App, visitor: &Visitor, wanted: Wanted) -> Self {
+        let view = at_a_glance(app, &visitor.caller, &wanted);
         let name = if view.needed == 0 { "Overview".to_owned() } else { format!("{} need you", view.needed) };
-        let frame = Frame::new(&name, app.clock.now()).of(caller);
         let address = address(&wanted);
-        let stream = address.replacen('/', "/live", 1);
-        let frame = Frame { stream, here: Here::Overview, theme: browser.theme, csrf: browser.csrf, address, ..frame };
+        let stream = Some(address.replacen('/', "/live", 1));
+        let frame = Frame::new(&name, address, app.clock.now()).of(visitor);
+        let frame = Frame { stream, here: Here::Overview, ..frame };
         Self { frame, view, wanted }
     }
 
     /// What may change, by name.
     pub(super) fn parts(&self) -> Result<Vec<Part>, Problem> {
-        let mut parts = vec![
+        Ok(vec![
             title(&self.frame),
             part("summary", &self.as_summary())?,
             part("needs", &self.as_needs())?,
             part("chips", &self.as_chips())?,
-        ];
-        parts.push(part("lines", &self.as_lines())?);
-        Ok(parts)
+            part("lines", &self.as_lines())?,
+        ])
     }
 
     fn moving(&self) -> usize {

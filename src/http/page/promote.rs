@@ -9,14 +9,15 @@ use axum::{
 };
 
 use super::{
-    Browser, Session, act,
+    Visitor, act,
     frame::{Fields, Frame},
     page as answer,
     words::filters,
 };
 use crate::{
-    access::{Caller, Role},
+    access::Role,
     http::{App, Problem, changes, changes::Changes, place::Place, responses::GateName},
+    machine::EnvironmentId,
 };
 
 /// What would change.
@@ -24,6 +25,8 @@ use crate::{
 #[template(path = "promote.html")]
 struct Page {
     frame: Frame,
+    id: EnvironmentId,
+    tier: &'static str,
     view: Changes,
     fields: Fields,
     /// Why whoever looks may not confirm it.
@@ -33,27 +36,20 @@ struct Page {
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     Path(place): Path<Place>,
-    caller: Caller,
-    session: Session,
-    browser: Browser,
+    visitor: Visitor,
 ) -> Result<Response, Problem> {
     let definition = place.find(&app)?;
     let seq = app.journal.state(&definition.id).seq().0;
-    let (view, shown) = changes::of(&app, &definition, &caller).await?;
+    let (view, shown) = changes::of(&app, &definition, &visitor.caller).await?;
     let name = match &view.to {
         Some(to) => format!("Promote {} to {}", to.number, definition.id),
         None => format!("Promote to {}", definition.id),
     };
-    let frame = Frame::new(&name, app.clock.now()).at(&caller, &definition);
-    let frame = Frame {
-        theme: browser.theme,
-        csrf: browser.csrf,
-        address: format!("/environments/{}/promote", definition.id),
-        ..frame
-    };
-    let fields = Fields::new(&shown, seq, &session.csrf);
-    let not_for = act::not_for(caller.role_in(&definition.id), Role::Deployer, &definition.id);
-    answer(&Page { frame, view, fields, not_for })
+    let address = format!("/environments/{}/promote", definition.id);
+    let frame = Frame::new(&name, address, app.clock.now()).at(&visitor, &definition.id);
+    let fields = Fields::new(&shown, seq, visitor.csrf.as_ref());
+    let not_for = act::not_for(visitor.caller.role_in(&definition.id), Role::Deployer, &definition.id);
+    answer(&Page { frame, id: definition.id.clone(), tier: definition.tier().name(), view, fields, not_for })
 }
 
 impl Page {
