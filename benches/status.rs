@@ -22,7 +22,7 @@ use std::{
 
 use pointsman::{
     access::{
-        Access,
+        Access, Keyed, PURPOSE,
         limits::{Limits, Rates},
     },
     clock::Clock,
@@ -98,6 +98,7 @@ async fn app(folder: &Path) -> Arc<App> {
         go_live(&journal, &environment.id, 2).await;
     }
     let secrets = Secrets::open(folder, &loaded.pipelines).unwrap();
+    let keyed = Keyed::with(secrets.derived(PURPOSE));
     Arc::new(App {
         journal,
         pipelines: Arc::new(loaded.pipelines),
@@ -106,7 +107,7 @@ async fn app(folder: &Path) -> Arc<App> {
         board: Board::default(),
         instances: Instances::default(),
         clock: Clock::real(),
-        access: Arc::new(Access::new(TOKEN.as_bytes().to_vec().into(), folder, Default::default())),
+        access: Arc::new(Access::new(TOKEN.as_bytes().to_vec().into(), keyed, folder, Default::default())),
         limits: Limits::new(Rates::default(), Vec::new()),
         mirrors: HashMap::new(),
         answers: Answers::default(),

@@ -3,16 +3,15 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, DirBuilder, File},
-    io::{self, ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs::{self, File},
+    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use serde::Serialize;
 
-use super::kept::{lock_at, owned_like};
+use super::{in_folder, kept::lock_in};
 use crate::{machine::Millis, text::format_time};
 
 /// The name of the folder, below the state folder.
@@ -21,6 +20,8 @@ const LOCK: &str = "lock";
 /// How large a file becomes before the next is begun, in bytes, and how many older ones are kept.
 const LARGEST: u64 = 1 << 20;
 const OLDER: u32 = 7;
+/// What is read of a line that has no end, in bytes.
+const TORN: u64 = 64 << 10;
 /// The most accounts and addresses that are told apart in a minute.
 const MOST: usize = 1024;
 /// The length of the time whose failures are summed.
@@ -81,12 +82,50 @@ fn as_time<S: serde::Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S:
     serializer.serialize_str(&format_time(*at))
 }
 
+const ACTS: &str = "acts";
+
 /// Writes a line down; it is on the disk then.
 ///
 /// # Errors
 /// That it cannot be written.
 pub fn note(state: &Path, entry: &Entry<'_>) -> io::Result<()> {
-    append(state, "acts", &[serde_json::to_string(entry)?])
+    append(state, ACTS, &[serde_json::to_string(entry)?])
+}
+
+/// The record of a controller: what is noted at the same time is written together, with one flush for all of it.
+#[derive(Default)]
+pub struct Acts {
+    waiting: Mutex<Vec<String>>,
+    /// Whoever holds it writes.
+    turn: Mutex<()>,
+}
+
+/// Lines that are in no file.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}; not written: {}", .lines.join(" "))]
+pub struct Unwritten {
+    /// The lines.
+    pub lines: Vec<String>,
+    /// What the disk says.
+    pub cause: io::Error,
+}
+
+impl Acts {
+    /// Writes a line down, and those that others note meanwhile. It is on the disk then, or whoever wrote it has the error.
+    ///
+    /// # Errors
+    /// All lines that could not be written.
+    pub fn note(&self, state: &Path, entry: &Entry<'_>) -> Result<(), Unwritten> {
+        let line = serde_json::to_string(entry);
+        let line = line.map_err(|error| Unwritten { lines: vec![format!("{entry:?}")], cause: error.into() })?;
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        match lines.is_empty() {
+            true => Ok(()),
+            false => append(state, ACTS, &lines).map_err(|cause| Unwritten { lines, cause }),
+        }
+    }
 }
 
 /// Reads the last lines of what was done, the newest first.
@@ -142,30 +181,45 @@ impl Failed {
 
 /// Appends under a lock that the command line takes too.
 fn append(state: &Path, name: &str, lines: &[String]) -> io::Result<()> {
-    let folder = state.join(FOLDER);
-    match DirBuilder::new().mode(0o700).create(&folder) {
-        Ok(()) => owned_like(&File::open(&folder)?, state)?,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
-    }
-    let _lock = lock_at(&folder.join(LOCK), state, "token").map_err(io::Error::other)?;
-    let path = folder.join(format!("{name}.jsonl"));
-    let mut text = lines.join("\n");
-    text.push('\n');
-    if fs::metadata(&path).is_ok_and(|seen| seen.len() + text.len() as u64 > LARGEST) {
+    let folder = in_folder::open_below(&in_folder::open(state)?, FOLDER)?;
+    let _lock = lock_in(&folder, LOCK)?;
+    let current = format!("{name}.jsonl");
+    let mut file = in_folder::open_to_append(&folder, &current)?;
+    let mut text = untorn(&mut file)?;
+    text.extend(lines.iter().flat_map(|line| [line, "\n"]));
+    if file.metadata()?.len() + text.len() as u64 > LARGEST {
         for nth in (1..OLDER).rev() {
             let (from, to) = (format!("{name}.{nth}.jsonl"), format!("{name}.{}.jsonl", nth + 1));
-            match fs::rename(folder.join(from), folder.join(to)) {
+            match in_folder::rename(&folder, &from, &to) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
-        fs::rename(&path, folder.join(format!("{name}.1.jsonl")))?;
+        in_folder::rename(&folder, &current, &format!("{name}.1.jsonl"))?;
+        file = in_folder::open_to_append(&folder, &current)?;
     }
-    let mut file = File::options().append(true).create(true).mode(0o600).open(&path)?;
-    owned_like(&file, state)?;
     file.write_all(text.as_bytes())?;
     file.sync_data()
+}
+
+/// Takes away what a crash left of a last line, and returns it as a line that says so: nothing of the record is lost, and every line
+/// is JSON.
+fn untorn(file: &mut File) -> io::Result<String> {
+    let length = file.metadata()?.len();
+    let mut tail = Vec::new();
+    file.seek(SeekFrom::Start(length.saturating_sub(1)))?;
+    file.read_to_end(&mut tail)?;
+    if tail.is_empty() || tail == b"\n" {
+        return Ok(String::new());
+    }
+    let from = length.saturating_sub(TORN);
+    file.seek(SeekFrom::Start(from))?;
+    tail.clear();
+    file.take(TORN).read_to_end(&mut tail)?;
+    let torn = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    file.set_len(from + torn as u64)?;
+    let said = serde_json::json!({ "torn": String::from_utf8_lossy(&tail[torn..]) });
+    Ok(format!("{said}\n"))
 }
 
 #[cfg(test)]
@@ -213,6 +267,64 @@ mod tests {
         let failures = files.iter().filter(|file| file.file_name().to_string_lossy().starts_with("failed-")).count();
         assert_eq!(failures, 1 + OLDER as usize);
         assert!(last(folder.path(), 5).unwrap()[0].contains("kept"));
+    }
+
+    #[test]
+    fn a_line_that_a_crash_tore_is_kept_apart_and_the_next_ones_are_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit/acts.jsonl");
+        for (torn, kept) in [("{\"at\":\"19", true), ("\0\0\0", true), ("", false)] {
+            let _ = fs::remove_file(&path);
+            note(folder.path(), &entry("ann", "one")).unwrap();
+            let whole = fs::read_to_string(&path).unwrap();
+            fs::write(&path, format!("{whole}{torn}")).unwrap();
+            note(folder.path(), &entry("ann", "two")).unwrap();
+            let lines: Vec<serde_json::Value> = fs::read_to_string(&path)
+                .unwrap()
+                .lines()
+                .map(|line| serde_json::from_str(line).expect("every line is JSON"))
+                .collect();
+            assert_eq!((&lines[0]["to"], &lines[lines.len() - 1]["to"]), (&"one".into(), &"two".into()));
+            let said: Vec<_> = lines.iter().filter_map(|line| line["torn"].as_str()).collect();
+            assert_eq!(said, if kept { vec![torn] } else { vec![] });
+        }
+    }
+
+    #[test]
+    fn no_link_is_followed_to_a_file_of_somebody_else() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let (state, other) = (folder.path().join("state"), folder.path().join("other"));
+        fs::create_dir(&state).unwrap();
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("file"), "theirs").unwrap();
+        symlink(&other, state.join(FOLDER)).unwrap();
+        note(&state, &entry("ann", "")).unwrap_err();
+        fs::remove_file(state.join(FOLDER)).unwrap();
+        for name in ["acts.jsonl", LOCK] {
+            let _ = fs::remove_dir_all(state.join(FOLDER));
+            fs::create_dir(state.join(FOLDER)).unwrap();
+            symlink(other.join("file"), state.join(FOLDER).join(name)).unwrap();
+            note(&state, &entry("ann", "")).unwrap_err();
+        }
+        assert_eq!(fs::read_to_string(other.join("file")).unwrap(), "theirs");
+        assert_eq!(fs::read_dir(&other).unwrap().count(), 1, "nothing was made there");
+    }
+
+    #[test]
+    fn what_is_noted_at_once_is_all_there_and_what_cannot_be_written_is_said_with_its_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let acts = Acts::default();
+        std::thread::scope(|scope| {
+            for nth in 0..16 {
+                let (acts, state) = (&acts, folder.path());
+                scope.spawn(move || acts.note(state, &entry("ann", &nth.to_string())).unwrap());
+            }
+        });
+        assert_eq!(last(folder.path(), 100).unwrap().len(), 16);
+        let nowhere = folder.path().join("nowhere");
+        let error = acts.note(&nowhere, &entry("ann", "jenkins")).unwrap_err();
+        assert!(error.to_string().contains("jenkins") && error.lines.len() == 1, "{error}");
     }
 
     #[test]

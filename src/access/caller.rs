@@ -41,6 +41,14 @@ impl Caller {
         }
     }
 
+    /// Returns the token of the file that proved it.
+    pub fn token(&self) -> Option<Digest> {
+        match self.credential {
+            Credential::Token(digest) => Some(digest),
+            Credential::Local | Credential::Session(_) => None,
+        }
+    }
+
     /// Allows what takes this role in this environment, or refuses it.
     ///
     /// # Errors

@@ -8,8 +8,16 @@ use std::{
 };
 
 /// What is as secret as the folder itself.
-const SECRET: [&str; 7] =
-    ["token", "fingerprint-key", "tokens.toml", "tokens.lock", "users.toml", "users.lock", super::sessions::FILE];
+const SECRET: [&str; 8] = [
+    "token",
+    "fingerprint-key",
+    "tokens.toml",
+    "tokens.lock",
+    "users.toml",
+    "users.lock",
+    super::sessions::FILE,
+    super::used::FILE,
+];
 /// The rights of everybody but the owner.
 const OTHERS: u32 = 0o077;
 

@@ -7,13 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::{
-    Caller, Digest, Grant, Refused, Role,
+    Caller, Digest, Grant, Keyed, Refused, Role,
     caller::Credential,
     file::Token,
     links::{self, Links, Purpose},
@@ -21,6 +19,7 @@ use super::{
     role_in,
     sessions::{Ends, Holder, Session, Sessions},
     tokens::{LENGTH, PREFIX},
+    used::Uses,
     users::User,
     watched::Watched,
 };
@@ -28,24 +27,38 @@ use crate::machine::{EnvironmentId, Millis};
 
 /// How long a stream believes its token without looking again.
 const STREAM: Millis = Millis(1000);
+/// How old the list of users may be where nothing is decided by it.
+const RECENT: Millis = Millis(1000);
 
 /// Everybody who may ask for something.
 pub struct Access {
     state: PathBuf,
     local: SecretSlice<u8>,
+    keyed: Keyed,
     /// The local token was made by this program: 32 random bytes, which cannot be guessed from a proof.
     made_here: bool,
-    tokens: Watched<Token>,
-    users: Watched<User>,
+    pub(super) tokens: Watched<Token>,
+    pub(super) users: Watched<User>,
     sessions: Sessions,
+    pub(super) uses: Uses,
     links: Links,
 }
 
 impl Access {
-    /// Knows the holder of the local token, and the tokens, users and sessions of this state folder.
-    pub fn new(local: SecretSlice<u8>, state: &Path, ends: Ends) -> Self {
-        let (tokens, users, sessions) = (Watched::at(state), Watched::at(state), Sessions::open(state, ends));
-        Self { state: state.to_owned(), local, made_here: false, tokens, users, sessions, links: Links::new() }
+    /// Knows the holder of the local token, and the tokens, users and sessions of this state folder. `keyed`: what is kept of
+    /// them is made with it.
+    pub fn new(local: SecretSlice<u8>, keyed: Keyed, state: &Path, ends: Ends) -> Self {
+        Self {
+            state: state.to_owned(),
+            local,
+            keyed,
+            made_here: false,
+            tokens: Watched::at(state),
+            users: Watched::at(state),
+            sessions: Sessions::open(state, ends),
+            uses: Uses::open(state),
+            links: Links::new(),
+        }
     }
 
     /// The same, where the local token is the one that this program made for itself.
@@ -120,7 +133,7 @@ impl Access {
     /// # Errors
     /// That there is no randomness to be had.
     pub fn link(&self, purpose: &Purpose, now: Millis) -> std::io::Result<String> {
-        links::make(self.local.expose_secret(), purpose, now)
+        links::make(&self.keyed, self.local.expose_secret(), purpose, now)
     }
 
     /// Returns what a link is for; `take`: it is used up by that.
@@ -128,7 +141,40 @@ impl Access {
     /// # Errors
     /// That it was used, is too old, or is none.
     pub fn redeem(&self, code: &str, now: Millis, take: bool) -> Result<Purpose, Refused> {
-        self.links.redeem(self.local.expose_secret(), code, now, take).ok_or(Refused::BadLink)
+        let keys = (&self.keyed, self.local.expose_secret());
+        self.links.redeem(keys, code, now, take).ok_or(Refused::BadLink)
+    }
+
+    /// Returns whose session it would be. It ends with every change of the user's password or grants.
+    pub fn holder(&self, user: &User) -> Holder {
+        Holder::User { name: user.name.clone(), stamp: self.stamp(user) }
+    }
+
+    /// What is another one as soon as password or grants are. The sessions on the disk have it, so it is keyed: a password is not
+    /// guessed from it.
+    fn stamp(&self, user: &User) -> Digest {
+        let User { name, password, grants, created } = user;
+        let (password, created) = (password.to_string(), created.0.to_string());
+        let grants: Vec<String> = grants.iter().map(ToString::to_string).collect();
+        let fixed = [name.as_bytes(), password.as_bytes(), created.as_bytes()];
+        let parts: Vec<&[u8]> = fixed.into_iter().chain(grants.iter().map(String::as_bytes)).collect();
+        self.keyed.digest("user", &parts)
+    }
+
+    /// Returns by what failed sign-ins of an account are counted: its name is kept nowhere, since it may be a password that was
+    /// typed into the wrong field.
+    pub fn account(&self, name: &str) -> Digest {
+        self.keyed.digest("account", &[name.as_bytes()])
+    }
+
+    /// Returns what the record calls an account where a sign-in failed: a user by name, and everything else by a few digits that
+    /// are the same for the same text.
+    pub fn called(&self, name: &str, now: Millis) -> Arc<str> {
+        let known = self.users.with(now, RECENT, |users| Ok(users.iter().any(|user| *user.name == *name)));
+        match known {
+            Ok(true) => name.into(),
+            Ok(false) | Err(_) => format!("no user, {}", &hex::encode(self.account(name).0)[..12]).into(),
+        }
     }
 
     /// Returns whose session of the local token it would be. It ends when that token is another one.
@@ -147,10 +193,10 @@ impl Access {
     }
 
     /// What a session allows at this moment, going by files that were looked at at most `old` ago.
-    fn grants(&self, session: &Session, old: Millis, now: Millis) -> Result<Arc<[Grant]>, Refused> {
+    pub(super) fn grants(&self, session: &Session, old: Millis, now: Millis) -> Result<Arc<[Grant]>, Refused> {
         match &session.holder {
             Holder::User { name, stamp } => self.users.with(now, old, |users| {
-                let user = users.iter().find(|user| user.name == *name && user.stamp() == *stamp);
+                let user = users.iter().find(|user| user.name == *name && self.stamp(user) == *stamp);
                 user.map(|user| user.grants.clone()).ok_or(Refused::Ended)
             }),
             Holder::Local { stamp, .. } if *stamp == self.local_stamp() => {
@@ -160,11 +206,9 @@ impl Access {
         }
     }
 
-    /// Keyed with the token, so that nobody can guess a token that a person chose from the file of sessions.
+    /// Keyed, so that nobody can guess a token that a person chose from the file of sessions.
     fn local_stamp(&self) -> Digest {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.local.expose_secret()).expect("any length is a key");
-        mac.update(b"pointsman-session");
-        Digest(mac.finalize().into_bytes().into())
+        self.keyed.digest("local token", &[self.local.expose_secret()])
     }
 
     /// Returns whether there is any user.

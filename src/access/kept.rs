@@ -3,19 +3,16 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use rustix::{
-    fs::{FlockOperation, Gid, OFlags, Uid, fchown, flock},
-    process::geteuid,
-};
+use rustix::fs::{FlockOperation, flock};
 
-use crate::toml_file::Mistake;
+use super::in_folder;
+use crate::toml_file::{Document, Mistake, Table};
 
 /// How often, and how long each time, a second editor waits for the first.
 const TRIES: u32 = 100;
@@ -25,6 +22,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub trait Row: Sized {
     /// What messages call one; the command that keeps them has the same name.
     const KIND: &'static str;
+    /// What the file calls all of them.
+    const LIST: &'static str;
     /// The name of the file, below the state folder.
     const FILE: &'static str;
     /// The name of the file that an editor locks.
@@ -33,18 +32,55 @@ pub trait Row: Sized {
     const REMOVE: &'static str;
     /// What holds while the file is damaged.
     const DAMAGED: &'static str;
+    /// What the file holds of a secret.
+    const HOLDS: &'static str;
 
     /// Returns by what it is known; no two have the same.
     fn name(&self) -> &Arc<str>;
 
+    /// Returns why the file cannot have this row and that one, apart from their names.
+    fn clash(&self, _other: &Self) -> Option<String> {
+        None
+    }
+
+    /// Writes one as a table of the file.
+    fn write(&self, text: &mut String);
+
+    /// Reads one. `None`: a mistake was noted.
+    fn read(table: &Table<'_, '_>) -> Option<Self>;
+
     /// Writes all of them as the text of the file.
-    fn render(rows: &[Self]) -> String;
+    fn render(rows: &[Self]) -> String {
+        let mut text = format!("# Written by `pointsman {}`. Holds {}.\n", Self::KIND, Self::HOLDS);
+        for row in rows {
+            text.push('\n');
+            row.write(&mut text);
+        }
+        text
+    }
 
     /// Reads a text; `file` is where it came from.
     ///
     /// # Errors
     /// Every mistake that is in it; one is enough for none of it to count.
-    fn parse(file: &str, text: &str) -> Result<Vec<Self>, Vec<Mistake>>;
+    fn parse(file: &str, text: &str) -> Result<Vec<Self>, Vec<Mistake>> {
+        let (document, root) = Document::parse(file, text);
+        let table = document.root(&root);
+        table.only(&[Self::LIST]);
+        let mut rows: Vec<Self> = Vec::new();
+        for item in table.get(Self::LIST).and_then(|list| list.list()).unwrap_or_default() {
+            let Some(row) = item.table().and_then(|table| Self::read(&table)) else { continue };
+            if rows.iter().any(|other| other.name() == row.name()) {
+                item.wrong(&format!("there are two {} named `{}`", Self::LIST, row.name()));
+            }
+            if let Some(why) = rows.iter().find_map(|other| row.clash(other)) {
+                item.wrong(&why);
+            }
+            rows.push(row);
+        }
+        let mistakes = document.into_mistakes();
+        if mistakes.is_empty() { Ok(rows) } else { Err(mistakes) }
+    }
 }
 
 /// Why the file cannot be read or changed.
@@ -81,6 +117,14 @@ pub enum Error {
         /// Its name.
         name: Arc<str>,
     },
+    /// There is no end of them.
+    #[error("there are {most} {kind}s, which is the most: `pointsman {kind} list` shows which are not used any more")]
+    TooMany {
+        /// Of what.
+        kind: &'static str,
+        /// How many there may be.
+        most: usize,
+    },
     /// Somebody else was first.
     #[error("there is a {0} already, so this one is not the first; nothing was changed")]
     NotFirst(&'static str),
@@ -112,13 +156,19 @@ pub fn read<R: Row>(state: &Path) -> Result<Vec<R>, Error> {
 /// # Errors
 /// That the name is taken, or the file cannot be changed; then it is as it was.
 pub fn add<R: Row>(state: &Path, row: R) -> Result<(), Error> {
-    edit(state, |rows: &mut Vec<R>| {
-        if rows.iter().any(|other| other.name() == row.name()) {
-            return Err(Error::Taken { kind: R::KIND, remove: R::REMOVE, name: row.name().clone() });
-        }
-        rows.push(row);
-        Ok(())
-    })
+    edit(state, |rows: &mut Vec<R>| push(rows, row))
+}
+
+/// Adds a row to those of an edit.
+///
+/// # Errors
+/// That the name is taken.
+pub fn push<R: Row>(rows: &mut Vec<R>, row: R) -> Result<(), Error> {
+    if rows.iter().any(|other| other.name() == row.name()) {
+        return Err(Error::Taken { kind: R::KIND, remove: R::REMOVE, name: row.name().clone() });
+    }
+    rows.push(row);
+    Ok(())
 }
 
 /// Adds the first row.
@@ -140,11 +190,17 @@ pub fn add_first<R: Row>(state: &Path, row: R) -> Result<(), Error> {
 /// # Errors
 /// That there is none of this name, or the file cannot be changed; then it is as it was.
 pub fn remove<R: Row>(state: &Path, name: &str) -> Result<(), Error> {
-    edit(state, |rows: &mut Vec<R>| {
-        let before = rows.len();
-        rows.retain(|row| **row.name() != *name);
-        if rows.len() == before { Err(missing::<R>(name)) } else { Ok(()) }
-    })
+    edit(state, |rows: &mut Vec<R>| take(rows, name))
+}
+
+/// Takes a row away from those of an edit.
+///
+/// # Errors
+/// That there is none of this name.
+pub fn take<R: Row>(rows: &mut Vec<R>, name: &str) -> Result<(), Error> {
+    let before = rows.len();
+    rows.retain(|row| **row.name() != *name);
+    if rows.len() == before { Err(missing::<R>(name)) } else { Ok(()) }
 }
 
 /// Changes a row. A controller that runs goes by it from then on.
@@ -180,64 +236,34 @@ pub fn edit<R: Row>(state: &Path, change: impl FnOnce(&mut Vec<R>) -> Result<(),
 /// # Errors
 /// What could not be done; then the file is as it was.
 pub(super) fn replace(state: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
-    let io = |doing, path: &Path| {
-        let path = path.to_owned();
+    let io = |doing| {
+        let path = state.join(name);
         move |source| Error::Io { doing, path, source }
     };
-    let (draft, path) = (state.join(format!("{name}.new")), state.join(name));
-    // A draft that was left behind may belong to somebody else.
-    if let Err(error) = fs::remove_file(&draft)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        return Err(io("removing", &draft)(error));
-    }
-    let write = || {
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&draft)?;
-        owned_like(&file, state)?;
-        file.write_all(content)?;
-        file.sync_all()
-    };
-    write().map_err(io("writing", &draft))?;
-    fs::rename(&draft, &path).map_err(io("replacing", &path))?;
-    File::open(state).and_then(|folder| folder.sync_all()).map_err(io("flushing", state))
+    let folder = in_folder::open(state).map_err(io("opening the folder of"))?;
+    in_folder::replace(&folder, name, content).map_err(io("writing"))
 }
 
 fn lock<R: Row>(state: &Path) -> Result<File, Error> {
-    lock_at(&state.join(R::LOCK), state, R::KIND)
+    let io = |source| Error::Io { doing: "locking", path: state.join(R::LOCK), source };
+    lock_in(&in_folder::open(state).map_err(io)?, R::LOCK).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => Error::Locked { kind: R::KIND, path: state.join(R::LOCK) },
+        _ => io(error),
+    })
 }
 
 /// Takes the lock of this file, for as long as the file that it returns is open.
-pub(super) fn lock_at(path: &Path, state: &Path, kind: &'static str) -> Result<File, Error> {
-    let io = |source| Error::Io { doing: "locking", path: path.to_owned(), source };
-    let file = open_lock(path, state).map_err(io)?;
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`]: whoever has it does not let it go.
+pub(super) fn lock_in(folder: &File, name: &str) -> io::Result<File> {
+    let lock = in_folder::open_lock(folder, name)?;
     for _ in 0..TRIES {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(lock),
             Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(PAUSE),
-            Err(error) => return Err(io(error.into())),
+            Err(error) => return Err(error.into()),
         }
     }
-    Err(Error::Locked { kind, path: path.to_owned() })
-}
-
-/// Only what was made just now is given away, and no link is followed: whoever owns the folder is not to be given a file
-/// of root's.
-fn open_lock(path: &Path, state: &Path) -> io::Result<File> {
-    match File::options().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => owned_like(&file, state).map(|()| file),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed();
-            File::options().read(true).custom_flags(flags).open(path)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// What root makes in the folder of another belongs to that other: the controller must be able to read it.
-pub(super) fn owned_like(file: &File, folder: &Path) -> io::Result<()> {
-    let owner = fs::metadata(folder)?;
-    if geteuid().is_root() && owner.uid() != 0 {
-        fchown(file, Some(Uid::from_raw(owner.uid())), Some(Gid::from_raw(owner.gid())))?;
-    }
-    Ok(())
+    Err(io::Error::new(io::ErrorKind::WouldBlock, format!("another program holds the lock {name}")))
 }

@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use super::{Digest, at_once::AtOnce};
 use crate::{
     machine::{Millis, Name},
     text::excerpt,
@@ -96,14 +97,19 @@ pub struct Limits {
     pub webhooks: Limit<Name>,
     /// Requests of one origin that prove nothing.
     pub failures: Limit<Origin>,
-    /// Failed sign-ins of one account.
-    pub sign_ins: Limit<Arc<str>>,
+    /// Failed sign-ins of one account, by [`Access::account`](super::Access::account).
+    pub sign_ins: Limit<Digest>,
+    /// Streams that one person follows at the same time.
+    pub streams: AtOnce<Arc<str>>,
     /// Addresses whose word is believed on whom they ask for.
     proxies: Vec<IpAddr>,
 }
 
 /// The most origins that are remembered: some two megabytes.
 const ORIGINS: usize = 16_384;
+/// The most streams that one person follows, and that all follow together.
+const STREAMS_OF_ONE: usize = 512;
+const STREAMS: usize = 16_384;
 /// Pipelines are what the files say; this bounds nothing.
 const PIPELINES: usize = 1 << 20;
 
@@ -112,7 +118,8 @@ impl Limits {
     pub fn new(rates: Rates, proxies: Vec<IpAddr>) -> Self {
         let webhooks = Limit::new(rates.webhooks, PIPELINES);
         let sign_ins = Limit::new(rates.sign_ins, ORIGINS);
-        Self { webhooks, failures: Limit::new(rates.failures, ORIGINS), sign_ins, proxies }
+        let failures = Limit::new(rates.failures, ORIGINS);
+        Self { webhooks, failures, sign_ins, streams: AtOnce::new(STREAMS_OF_ONE, STREAMS), proxies }
     }
 
     /// Returns whether this peer is a proxy whose word is believed.

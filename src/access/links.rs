@@ -8,13 +8,15 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use hmac::Mac;
 
+use super::Keyed;
 use crate::{machine::Millis, random};
 
 /// How long a link is good.
 pub const GOOD: Millis = Millis(600_000);
+/// For what the digest in a link is made. The local token may have been chosen by a person: it is not guessed from a link.
+const LINK: &str = "link";
 
 /// What a link is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +41,9 @@ impl Purpose {
 ///
 /// # Errors
 /// That there is no randomness to be had.
-pub fn make(local: &[u8], purpose: &Purpose, now: Millis) -> io::Result<String> {
-    let code = Code { purpose: purpose.clone(), made: now, nonce: random::bytes()? };
-    Ok(format!("{code}.{}", hex::encode(mac(local, &code).finalize().into_bytes())))
+pub fn make(keyed: &Keyed, local: &[u8], purpose: &Purpose, now: Millis) -> io::Result<String> {
+    let code = Code { purpose: purpose.clone(), made: now, nonce: random::bytes()? }.to_string();
+    Ok(format!("{code}.{}", hex::encode(keyed.digest(LINK, &[local, code.as_bytes()]).0)))
 }
 
 #[derive(Clone)]
@@ -76,11 +78,6 @@ impl FromStr for Code {
     }
 }
 
-fn mac(local: &[u8], code: &Code) -> Hmac<Sha256> {
-    let mac = Hmac::<Sha256>::new_from_slice(local).expect("any length is a key");
-    mac.chain_update(format!("pointsman-link\n{code}"))
-}
-
 /// The links that were used, so that none is used twice.
 pub(super) struct Links {
     /// Those that were made before may have been used: what was used is not on the disk.
@@ -99,11 +96,17 @@ impl Links {
     }
 
     /// Returns what a link is for, where it is good; `take`: and uses it up.
-    pub(super) fn redeem(&self, local: &[u8], shown: &str, now: Millis, take: bool) -> Option<Purpose> {
+    pub(super) fn redeem(
+        &self,
+        (keyed, local): (&Keyed, &[u8]),
+        shown: &str,
+        now: Millis,
+        take: bool,
+    ) -> Option<Purpose> {
         let (text, proof) = shown.rsplit_once('.')?;
         let code: Code = text.parse().ok()?;
         let proof = hex::decode(proof).ok()?;
-        mac(local, &code).verify_slice(&proof).ok()?;
+        keyed.mac(LINK, &[local, text.as_bytes()]).verify_slice(&proof).ok()?;
         let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
         if now >= code.made.plus(GOOD) || since.is_none_or(|since| code.made < since) {
             return None;

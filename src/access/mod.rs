@@ -2,16 +2,20 @@
 //! environments; and how often anybody may fail to prove who they are. Must not know how a request arrives, what it is
 //! recorded as, or any driver.
 
+pub mod at_once;
 pub mod audit;
 mod caller;
 pub mod file;
 pub mod folder;
 mod gate;
 mod grants;
+mod in_folder;
 pub mod kept;
+mod keyed;
 pub mod limits;
 pub mod links;
 pub mod password;
+pub mod people;
 pub mod proof;
 #[cfg(test)]
 mod session_tests;
@@ -19,6 +23,7 @@ pub mod sessions;
 #[cfg(test)]
 mod tests;
 mod tokens;
+pub mod used;
 pub mod users;
 mod watched;
 
@@ -29,6 +34,7 @@ use crate::{machine::Millis, text::format_time};
 pub use caller::Caller;
 pub use gate::Access;
 pub use grants::{Grant, Role, Scope, list, role_in};
+pub use keyed::{Keyed, PURPOSE};
 pub use tokens::{Digest, make};
 
 /// Why somebody may not do what they ask. Never says what a right token would look like.
@@ -77,6 +83,14 @@ pub enum Refused {
         role: Role,
         /// What it takes.
         needs: Role,
+    },
+    /// Whoever has a token cannot make it live on in another one.
+    #[error(
+        "the token `{by}` makes no other token: sign in on the page, or `pointsman token new` on the controller's host"
+    )]
+    NotByToken {
+        /// Whose it is.
+        by: Arc<str>,
     },
     /// The token is for something else.
     #[error("the token of `{by}` is not for {what}, only for {only} (`pointsman status` shows what it is for)")]

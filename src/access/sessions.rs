@@ -2,6 +2,7 @@
 //! only its digest.
 
 use std::{
+    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -23,6 +24,8 @@ const MOST: usize = 4096;
 const MOST_OF_ONE: usize = 32;
 /// How exactly the time of the last use is known.
 const USED: Millis = Millis(60_000);
+/// With what the names of holders of the local token begin.
+const LOCAL: &str = "local:";
 /// The length of a session's secret, in hexadecimal digits.
 const LENGTH: usize = 64;
 
@@ -62,11 +65,19 @@ pub enum Holder {
 }
 
 impl Holder {
+    /// Returns whether the journal has this name for them.
+    pub fn is(&self, by: &str) -> bool {
+        match self {
+            Self::User { name, .. } => **name == *by,
+            Self::Local { name, .. } => by.strip_prefix(LOCAL) == Some(name),
+        }
+    }
+
     /// Returns the name that the journal has.
     pub fn by(&self) -> Arc<str> {
         match self {
             Self::User { name, .. } => name.clone(),
-            Self::Local { name, .. } => format!("local:{name}").into(),
+            Self::Local { name, .. } => format!("{LOCAL}{name}").into(),
         }
     }
 }
@@ -97,7 +108,10 @@ impl Session {
 pub struct Sessions {
     state: PathBuf,
     ends: Ends,
+    /// What requests look at: never held while the disk is waited for.
     kept: Mutex<Kept>,
+    /// Whoever holds it writes the file.
+    writing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -124,7 +138,7 @@ impl Sessions {
             }
         };
         let kept = Kept { sessions, ..Kept::default() };
-        Self { state: state.to_owned(), ends, kept: Mutex::new(kept) }
+        Self { state: state.to_owned(), ends, kept: Mutex::new(kept), writing: Mutex::default() }
     }
 
     /// Begins a session and returns its secret. It is on the disk then.
@@ -132,11 +146,25 @@ impl Sessions {
     /// # Errors
     /// That there is no randomness to be had, or the file cannot be written; then there is no session.
     pub fn begin(&self, holder: Holder, from: &str, now: Millis) -> Result<SecretString, Error> {
+        self.begin_instead(None, holder, from, now)
+    }
+
+    /// Begins a session in the place of the one that the browser had before, which ends, and returns the secret of the new one.
+    ///
+    /// # Errors
+    /// As [`Sessions::begin`]; then the one before goes on.
+    pub fn begin_instead(
+        &self,
+        before: Option<Digest>,
+        holder: Holder,
+        from: &str,
+        now: Millis,
+    ) -> Result<SecretString, Error> {
         let secret = SecretString::from(random::hex_of(LENGTH / 2)?);
         let digest = Digest::of(secret.expose_secret().as_bytes());
         let session = Session { digest, holder, created: now, used: now, from: from.to_owned() };
         self.edit(|sessions| {
-            sessions.retain(|session| now < session.until(self.ends));
+            sessions.retain(|session| now < session.until(self.ends) && Some(session.digest) != before);
             let by = session.holder.by();
             while sessions.iter().filter(|other| other.holder.by() == by).count() >= MOST_OF_ONE {
                 forget_oldest(sessions, |other| other.holder.by() == by);
@@ -175,18 +203,26 @@ impl Sessions {
         kept.sessions.iter().find(|session| session.digest == digest && now < session.until(self.ends)).cloned()
     }
 
+    /// Returns whether this person has a session that was used from this address last.
+    pub fn is_known(&self, by: &str, from: &str, now: Millis) -> bool {
+        let kept = self.lock();
+        kept.sessions.iter().any(|s| s.from == from && now < s.until(self.ends) && s.holder.is(by))
+    }
+
     /// Writes down when sessions were used last.
     ///
     /// # Errors
     /// That the file cannot be written.
     pub fn write(&self) -> Result<(), Error> {
-        let mut kept = self.lock();
-        if !kept.behind {
-            return Ok(());
-        }
-        self.store(&kept.sessions)?;
-        kept.behind = false;
-        Ok(())
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = {
+            let mut kept = self.lock();
+            if !std::mem::take(&mut kept.behind) {
+                return Ok(());
+            }
+            kept.sessions.clone()
+        };
+        self.store(&sessions).inspect_err(|_| self.lock().behind = true)
     }
 
     /// Ends those sessions that `over` names, and returns how many. The disk knows it then.
@@ -203,6 +239,11 @@ impl Sessions {
         Ok(ended)
     }
 
+    /// Returns when a session ends, if it is not used any more.
+    pub fn until(&self, session: &Session) -> Millis {
+        session.until(self.ends)
+    }
+
     /// Lists the sessions that have not ended, the one that was used last first.
     pub fn list(&self, now: Millis) -> Vec<Session> {
         let kept = self.lock();
@@ -211,12 +252,23 @@ impl Sessions {
         all
     }
 
+    /// The disk knows it first. Meanwhile requests go on, and what they note is kept.
     fn edit(&self, change: impl FnOnce(&mut Vec<Session>)) -> Result<(), Error> {
-        let mut kept = self.lock();
-        let mut sessions = kept.sessions.clone();
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.lock().sessions.clone();
         change(&mut sessions);
         self.store(&sessions)?;
-        *kept = Kept { sessions, behind: false };
+        let mut kept = self.lock();
+        let before: HashMap<Digest, Session> =
+            std::mem::take(&mut kept.sessions).into_iter().map(|session| (session.digest, session)).collect();
+        kept.behind = false;
+        for session in &mut sessions {
+            if let Some(now) = before.get(&session.digest).filter(|now| *now != session) {
+                *session = now.clone();
+                kept.behind = true;
+            }
+        }
+        kept.sessions = sessions;
         Ok(())
     }
 
@@ -253,11 +305,6 @@ pub fn csrf(secret: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("any length is a key");
     mac.update(b"pointsman-csrf");
     hex::encode(mac.finalize().into_bytes())
-}
-
-/// Returns whether a form carries the text of this session.
-pub fn is_csrf(secret: &[u8], shown: &[u8]) -> bool {
-    csrf(secret).as_bytes().ct_eq(shown).into()
 }
 
 impl Serialize for Digest {

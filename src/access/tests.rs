@@ -16,7 +16,19 @@ use crate::machine::{EnvironmentId, Millis};
 
 fn token(name: &str) -> Token {
     let digest = Digest::of(name.as_bytes());
-    Token { name: name.into(), role: Role::Deployer, digest, created: Millis(1000), expires: None, only: None }
+    Token {
+        name: name.into(),
+        role: Role::Deployer,
+        digest,
+        created: Millis(1000),
+        by: None,
+        expires: None,
+        only: None,
+    }
+}
+
+fn gate(state: &std::path::Path) -> Access {
+    Access::new(b"local".to_vec().into(), Keyed::with(b"key".to_vec().into()), state, Ends::default())
 }
 
 fn mistakes(text: &str) -> Vec<String> {
@@ -30,7 +42,7 @@ fn what_is_written_is_read_again_and_readable_by_its_owner_alone() {
     let state = folder.path().join("state");
     assert_eq!(kept::read::<Token>(&state).unwrap(), []);
     let all = [
-        Token { expires: Some(Millis(90_000)), ..token("a.b-c_d@e") },
+        Token { expires: Some(Millis(90_000)), by: Some("local:ann".into()), ..token("a.b-c_d@e") },
         Token {
             role: Role::Admin,
             only: Some(Arc::new(["shop".parse().unwrap(), "a/b".parse().unwrap()])),
@@ -205,7 +217,7 @@ fn those_who_may_are_named() {
     ] {
         kept::add(folder.path(), token).unwrap();
     }
-    let access = Access::new(b"local".to_vec().into(), folder.path(), Ends::default());
+    let access = gate(folder.path());
     let who = access.who_may(Role::Approver, &"shop/prod".parse().unwrap(), Millis(10)).unwrap();
     assert_eq!(who.iter().map(|name| &**name).collect::<Vec<_>>(), ["ann", "zoe"]);
 }
@@ -218,7 +230,7 @@ fn user(name: &str, password: &str, given: &[&str]) -> User {
 #[test]
 fn a_user_is_known_by_name_and_password_and_by_nothing_less() {
     let folder = tempfile::tempdir().unwrap();
-    let access = Access::new(b"local".to_vec().into(), folder.path(), Ends::default());
+    let access = gate(folder.path());
     assert!(!access.has_users(Millis(1)).unwrap());
     let ann = user("ann", "correct horse battery", &["deployer=shop", "approver=shop/prod,stock"]);
     kept::add(folder.path(), ann.clone()).unwrap();
@@ -232,10 +244,10 @@ fn a_user_is_known_by_name_and_password_and_by_nothing_less() {
     let who = access.who_may(Role::Approver, &"shop/prod".parse().unwrap(), Millis(2)).unwrap();
     assert_eq!(who.iter().map(|name| &**name).collect::<Vec<_>>(), ["ann", "bob"]);
 
-    let stamp = ann.stamp();
+    let before = access.holder(&ann);
     kept::change(folder.path(), "ann", |user: &mut User| user.grants = grants(&["viewer"])).unwrap();
     let changed = access.user("ann", b"correct horse battery", Millis(3)).unwrap();
-    assert!(changed.stamp() != stamp && changed.grants == grants(&["viewer"]));
+    assert!(access.holder(&changed) != before && changed.grants == grants(&["viewer"]));
     kept::remove::<User>(folder.path(), "ann").unwrap();
     assert_eq!(access.user("ann", b"correct horse battery", Millis(4)), Err(Refused::WrongPassword));
     let missing = kept::remove::<User>(folder.path(), "ann").unwrap_err().to_string();
@@ -261,7 +273,7 @@ fn a_damaged_file_of_users_lets_no_user_in_and_every_mistake_is_told() {
         assert!(told.iter().any(|mistake| mistake.contains(part)), "{part}: {told:#?}");
     }
     fs::write(folder.path().join(User::FILE), text).unwrap();
-    let access = Access::new(b"local".to_vec().into(), folder.path(), Ends::default());
+    let access = gate(folder.path());
     assert_eq!(access.user("bob", b"whatever it is", Millis(2)), Err(Refused::Unreadable));
     assert!(access.caller(b"local", None, Millis(2)).is_ok());
 }

@@ -20,6 +20,11 @@ impl Digest {
     pub fn of(token: &[u8]) -> Self {
         Self(<Sha256 as sha2::Digest>::digest(token).into())
     }
+
+    /// Returns the first of its digits, by which people tell one from another.
+    pub fn id(&self) -> String {
+        hex::encode(&self.0[..8])
+    }
 }
 
 impl fmt::Debug for Digest {

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, bail};
 use http::HeaderValue;
 use reqwest::{Certificate, ClientBuilder};
-use secrecy::{SecretSlice, SecretString};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
 pub use self::{
     answer::{Answer, ClientError, Told},
@@ -106,8 +106,8 @@ impl Server {
             return Ok((token, false));
         }
         if let Some(file) = given("POINTSMAN_TOKEN_FILE") {
-            let text = fs::read_to_string(&file).with_context(|| format!("reading the token file {file}"))?;
-            return Ok((text, false));
+            let text = source::read(&SecretSource::File(file.into())).context("POINTSMAN_TOKEN_FILE")?;
+            return Ok((String::from_utf8(text.expose_secret().to_vec()).context("POINTSMAN_TOKEN_FILE")?, false));
         }
         if self.server.is_some() && !is_this_host(base) {
             bail!(

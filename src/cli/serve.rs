@@ -35,7 +35,7 @@ use crate::{
     pipelines::{EnvironmentDefinition, Pipelines, Registry, frozen::Frozen, load},
     random,
     runner::{self, Board, Instances, Place},
-    secrets::{Secrets, source},
+    secrets::{self, Secrets, source},
     settings::{LogFormat, Settings},
     stacks, web_front,
 };
@@ -97,13 +97,13 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
     let folder = fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.state);
     folder.with_context(|| format!("making {}", settings.state.display()))?;
     closed(&settings)?;
-    let new = !settings.state.join("token").exists() && !settings.state.join("journal").exists();
+    let is_first = !settings.state.join("token").exists() && !settings.state.join("journal").exists();
     let pipelines = Arc::new(read_pipelines(&settings)?);
     let entered = enter(&settings, told)?;
     let (identity, locked) = (entered.record, entered.journal);
     let frozen = frozen(&settings, &pipelines)?;
-    let secrets = Secrets::open(&settings.state, &pipelines)
-        .map_err(|all| anyhow::anyhow!("{}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+    let secrets = secrets(&settings, &pipelines)?;
+    let access = access(&settings, &secrets)?;
     let (journal, clock) = state_file(&settings, locked)?;
     let board = Board::default();
     let place = Place {
@@ -124,20 +124,20 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
         board,
         instances: Instances::of(&worlds),
         clock: clock.clone(),
-        access: access(&settings)?,
+        access: access.clone(),
         limits: Limits::new(settings.server.limits, settings.server.proxies.clone()),
         answers: http::Answers::default(),
-        door: http::Door::new(settings.server.public.clone()),
+        door: http::Door::new(settings.server.public.clone()).at(settings.server.listen),
         pasts: http::Pasts::default(),
         mirrors,
     });
-    let access = app.access.clone();
     let mut beside: Vec<_> = notifier(&settings, &app)?.into_iter().collect();
     let tls = own_tls(&settings, &mut beside)?;
     beside.extend([keeper(&settings, identity, &app), copies(&settings, &app), doors(&app)]);
     let (listener, address) = listen(&settings).await?;
     tracing::info!(%address, pipelines = pipelines.iter().len(), "serving");
-    greet(&settings, &access, new, clock.host());
+    app.door.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    greet(&settings, &access, is_first, clock.host());
 
     let (stop, stopped) = watch::channel(false);
     let connections = connections_that_fit(&settings, pipelines.environments().count());
@@ -173,9 +173,16 @@ async fn listen(settings: &Settings) -> anyhow::Result<(TcpListener, SocketAddr)
     Ok((listener, address))
 }
 
+/// The secrets of all pipelines, each of which can be read.
+fn secrets(settings: &Settings, pipelines: &Pipelines) -> anyhow::Result<Secrets> {
+    let joined = |all: Vec<secrets::Error>| all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    Secrets::open(&settings.state, pipelines).map_err(|all| anyhow::anyhow!("{}", joined(all)))
+}
+
 /// Everybody who may ask; links that are good once are taken from now on.
-fn access(settings: &Settings) -> anyhow::Result<Arc<Access>> {
-    let access = Access::new(token(settings)?, &settings.state, settings.server.sessions);
+fn access(settings: &Settings, secrets: &Secrets) -> anyhow::Result<Arc<Access>> {
+    let keyed = access::Keyed::with(secrets.derived(access::PURPOSE));
+    let access = Access::new(token(settings)?, keyed, &settings.state, settings.server.sessions);
     Ok(Arc::new(access.made_here(settings.server.token.is_none())))
 }
 
@@ -186,8 +193,11 @@ fn greet(settings: &Settings, access: &Access, first: bool, now: Millis) {
     if !matches!(access.has_users(now), Ok(false)) {
         return;
     }
-    match super::page::link(settings, &Purpose::Welcome) {
-        Ok(link) if first => tracing::info!("nobody can sign in yet; add the first user within ten minutes: {link}"),
+    match super::page::links(settings, &Purpose::Welcome) {
+        Ok(links) if first => {
+            let links = links.join(" or ");
+            tracing::info!("nobody can sign in yet; add the first user within ten minutes: {links}");
+        }
         _ => tracing::info!("nobody can sign in yet; `pointsman user welcome` prints a link to add the first user"),
     }
 }

@@ -74,6 +74,8 @@ async fn all(server: &Server, connection: &Connection, of: Option<&Name>) -> any
     #[derive(Deserialize)]
     struct All {
         environments: Vec<table::Row>,
+        #[serde(default)]
+        warnings: Vec<String>,
     }
     let (all, bytes) = match of {
         None => connection.text::<All>("/v1/environments").await?,
@@ -92,6 +94,9 @@ async fn all(server: &Server, connection: &Connection, of: Option<&Name>) -> any
         return Ok(ExitCode::SUCCESS);
     }
     say(table::drawn(&all.environments, Clock::real().host(), super::screen::width(), super::screen::colours()));
+    for warning in &all.warnings {
+        wrapped(&format!("Warning: {}", harmless(warning)), width(), 0).iter().for_each(say);
+    }
     Ok(ExitCode::SUCCESS)
 }
 

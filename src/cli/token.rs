@@ -18,7 +18,7 @@ use crate::{
         self, Digest, Role, Scope,
         audit::{self, Act},
         file::Token,
-        kept, list,
+        kept, list, used,
     },
     clock::Clock,
     machine::Millis,
@@ -130,10 +130,11 @@ fn new(request: New, now: Millis) -> anyhow::Result<()> {
         role: request.role,
         digest: Digest::of(text.expose_secret().as_bytes()),
         created: now,
+        by: Token::maker(&format!("local:{}", super::client::user())),
         expires: request.expires.map(|length| now.plus(length)),
         only: (!request.only.is_empty()).then(|| request.only.into()),
     };
-    let terms = terms(&token);
+    let terms = token.terms();
     kept::add(&state, token)?;
     // Alone on its line, so that it can be piped; a token that did not arrive is of no use to anybody.
     let printed = writeln!(std::io::stdout(), "{}", text.expose_secret());
@@ -147,26 +148,23 @@ fn new(request: New, now: Millis) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn terms(token: &Token) -> String {
-    let only = token.only.as_ref().map(|only| format!(" of {}", list(only))).unwrap_or_default();
-    let until = token.expires.map_or("until it is revoked".to_owned(), |at| format!("until {}", format_time(at)));
-    format!("{}{only}, {until}", token.role)
-}
-
 fn show(state: &Path, as_json: bool, now: Millis) -> anyhow::Result<()> {
     let tokens = kept::read::<Token>(state)?;
-    let expired = |token: &Token| token.expires.is_some_and(|at| at <= now);
+    let uses = used::read(state).context("reading when tokens were used last")?;
+    let expired = |token: &Token| !token.is_good(now);
+    let last = |token: &Token| used::of(&uses, token.digest).map(|used| format_time(used.at));
     if as_json {
         let row = |token: &Token| {
             let only: Option<Vec<_>> = token.only.as_ref().map(|only| only.iter().map(ToString::to_string).collect());
             json!({ "name": token.name, "role": token.role.to_string(), "created": format_time(token.created),
+                "made_by": token.by, "used": last(token),
                 "expires": token.expires.map(format_time), "expired": expired(token), "only": only })
         };
         say(json!({ "tokens": tokens.iter().map(row).collect::<Vec<Value>>() }));
         return Ok(());
     }
     let width = tokens.iter().map(|token| token.name.len()).max().unwrap_or_default().max(4);
-    say(format!("{:width$}  {:8}  {:24}  {:32}  ONLY", "NAME", "ROLE", "CREATED", "EXPIRES"));
+    say(format!("{:width$}  {:8}  {:24}  {:24}  {:32}  ONLY", "NAME", "ROLE", "CREATED", "USED", "EXPIRES"));
     for token in &tokens {
         let expires = match token.expires.map(format_time) {
             Some(at) if expired(token) => format!("{at} expired"),
@@ -175,7 +173,8 @@ fn show(state: &Path, as_json: bool, now: Millis) -> anyhow::Result<()> {
         };
         let only = token.only.as_ref().map_or("everything".to_owned(), |only| list(only));
         let role = token.role.to_string();
-        say(format!("{:width$}  {role:8}  {:24}  {expires:32}  {only}", token.name, format_time(token.created)));
+        let (made, used) = (format_time(token.created), last(token).unwrap_or_else(|| "never".to_owned()));
+        say(format!("{:width$}  {role:8}  {made:24}  {used:24}  {expires:32}  {only}", token.name));
     }
     Ok(())
 }

@@ -1,8 +1,7 @@
 //! `user`: people who sign in with a password, kept in the state folder. Needs no controller, and none that runs needs to be
-//! told.
+//! told; only sessions are the controller's own.
 
 use std::{
-    fs,
     io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -15,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::{
+    client::Server,
     screen::say,
     token::{Place, hint, note},
 };
@@ -27,6 +27,8 @@ use crate::{
         users::User,
     },
     clock::Clock,
+    pipelines::SecretSource,
+    secrets::source,
     text::format_time,
 };
 
@@ -45,6 +47,20 @@ pub enum Verb {
     Welcome(Place),
     /// Take a user away; all sessions of the user end
     Remove(Remove),
+    /// End all sessions of a person, also of one who is not kept here; asks the controller
+    SignOut(SignOut),
+}
+
+/// Whose sessions end.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  pointsman user sign-out alice
+  pointsman user sign-out local:root")]
+pub struct SignOut {
+    /// The name, as the history has it
+    name: String,
+    #[command(flatten)]
+    server: Server,
 }
 
 /// A user to be added.
@@ -76,7 +92,7 @@ pub struct Grants {
 /// Where the password comes from.
 #[derive(clap::Args)]
 pub struct Source {
-    /// A file with the password in its first line [default: asked for, without showing it]
+    /// A file with the password and nothing else; line ends behind it do not count [default: asked for, without showing it]
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }
@@ -159,8 +175,20 @@ pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             note(&state, Act::UserRemoved, &name);
             hint(format!("`{name}` cannot sign in any more, and all their sessions have ended"));
         }
+        Verb::SignOut(request) => {
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(sign_out(&request))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn sign_out(request: &SignOut) -> anyhow::Result<()> {
+    let done = request.server.connect()?.post("/v1/people/sign-out", &json!({ "name": request.name })).await?;
+    match request.server.json {
+        true => say(done),
+        false => hint(done["said"].as_str().unwrap_or("done").to_owned()),
+    }
+    Ok(())
 }
 
 impl Source {
@@ -168,8 +196,9 @@ impl Source {
     fn hash(&self, name: &str) -> anyhow::Result<PasswordHash> {
         let password = match &self.password_file {
             Some(file) => {
-                let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-                SecretString::from(text.lines().next().unwrap_or_default().to_owned())
+                let bytes = source::read(&SecretSource::File(file.clone()))?;
+                let text = std::str::from_utf8(bytes.expose_secret());
+                SecretString::from(text.with_context(|| format!("the password in {} is not UTF-8", file.display()))?)
             }
             None => asked(name)?,
         };

@@ -69,7 +69,7 @@ pub(super) async fn authorised(
 ) -> Response {
     let page = !request.uri().path().starts_with("/v1/");
     if page && way == Way::Plain {
-        return door::unencrypted(request.headers());
+        return door::unencrypted(&app, request.headers());
     }
     let (caller, session) = match known(&app, peer, &way, request.headers()) {
         Ok(known) => known,
@@ -112,7 +112,9 @@ fn known(app: &App, peer: Peer, way: &Way, headers: &HeaderMap) -> Result<(Calle
     // A good token is never slowed by what others of the same address do: to look it up costs next to nothing.
     if let Some(shown) = bearer(headers) {
         let user = headers.get("x-pointsman-user").map(|value| value.as_bytes().trim_ascii());
-        return app.access.caller(shown, user, now).map(|caller| (caller, None));
+        let caller = app.access.caller(shown, user, now)?;
+        app.access.note_use(&caller, &peer.0.to_string(), now);
+        return Ok((caller, None));
     }
     let secret = way.read_cookie(headers, door::SESSION).ok_or(Refused::Unknown)?;
     let caller = app.access.signed_in(secret.as_bytes(), &peer.0.to_string(), now)?;

@@ -24,6 +24,7 @@ use super::{idempotency, problem::Told, responses};
     tags(
         (name = "looking", description = "How things are, and what happened"),
         (name = "acting", description = "What people ask for"),
+        (name = "access", description = "Who may come in: people, sessions, tokens"),
         (name = "builds", description = "What build servers announce"),
         (name = "service", description = "The service itself"),
     ),
@@ -109,8 +110,20 @@ pub(super) fn held_to_what_was_shown(api: &mut OpenApi) {
 
 /// What the outermost layers add, to everything; bodies that may be left out.
 pub(super) fn finish(api: &mut OpenApi) {
-    const NEEDED: [&str; 8] =
-        ["/stacks/retire", "/restart", "/deploy", "/adopt", "/rollback", "/pin", "/veto", "/hooks/{pipeline}"];
+    const NEEDED: [&str; 12] = [
+        "/stacks/retire",
+        "/restart",
+        "/deploy",
+        "/adopt",
+        "/rollback",
+        "/pin",
+        "/veto",
+        "/hooks/{pipeline}",
+        "/tokens",
+        "/tokens/revoke",
+        "/people/sign-out",
+        "/sessions/end",
+    ];
     each(api, |path, operation| {
         add(operation, &[("500", "Defect")]);
         if path.contains('{') {

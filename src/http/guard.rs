@@ -11,17 +11,28 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::Request,
+    extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{Extensions, HeaderMap, header};
 use http_body_util::BodyExt;
+use tokio::sync::Notify;
 
-use super::Problem;
+use super::{App, Problem};
+use crate::{
+    access::{Caller, limits::Wait},
+    machine::Millis,
+};
 
 /// The largest body that people and scripts send, in bytes. Webhooks have limits of their own.
 pub(super) const LARGEST: usize = 256 << 10;
+/// The largest form that is taken from somebody who is not known yet, in bytes.
+const SMALL: usize = 8 << 10;
+/// The most streams over one connection: half of the requests that it may have open at once, so that others find room.
+const STREAMS_OF_ONE_CONNECTION: usize = 50;
+/// When somebody asks again who has as many streams as they may.
+const AGAIN: Wait = Wait(Millis(10_000));
 /// How long a body may take to arrive.
 const BODY: Duration = Duration::from_secs(10);
 /// The longest text of a refusal that is taken over into a problem, in bytes.
@@ -32,40 +43,67 @@ const LONGEST_TEXT: usize = 4096;
 pub(super) struct Activity {
     /// How many requests have arrived whole and are being answered: by HTTP/2 it may be several.
     answering: AtomicUsize,
-    /// Its answer is a stream: who follows comes again by themselves, and says what they heard last.
-    following: AtomicBool,
+    /// How many of its answers are streams: who follows comes again by themselves, and says what they heard last.
+    following: AtomicUsize,
     /// When the last answer went out, or the connection came, in the server's own count.
     last: AtomicU64,
     count: Arc<AtomicU64>,
+    /// It has asked for something.
+    asked: Notify,
 }
 
 impl Activity {
     /// Of a connection that came just now; `count` is shared by all of a server.
     pub(super) fn new(count: &Arc<AtomicU64>) -> Self {
         let last = AtomicU64::new(count.fetch_add(1, Ordering::Relaxed));
-        Self { answering: AtomicUsize::new(0), following: AtomicBool::new(false), last, count: count.clone() }
+        Self { last, count: count.clone(), ..Self::default() }
     }
 
     /// When its turn comes to be sent away, the least first: those that have sent no whole request for longest, then
     /// those that only follow. `None` while one of its requests is answered.
     pub(super) fn turn(&self) -> Option<(bool, u64)> {
-        let following = self.following.load(Ordering::Relaxed);
+        let following = self.following.load(Ordering::Relaxed) > 0;
         let busy = self.answering.load(Ordering::Relaxed) > 0;
-        (following || !busy).then(|| (following, self.last.load(Ordering::Relaxed)))
+        (!busy).then(|| (following, self.last.load(Ordering::Relaxed)))
     }
 
-    /// Notes that a request has arrived whole and is being answered.
-    fn arrived(&self) {
-        self.answering.fetch_add(1, Ordering::Relaxed);
+    /// Waits until it has asked for something.
+    pub(super) async fn asked(&self) {
+        self.asked.notified().await;
     }
+}
 
-    /// Notes that a request is answered; `arrived`: it was noted before that it had arrived whole.
-    fn answered(&self, arrived: bool, stream: bool) {
-        self.last.store(self.count.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        self.following.store(stream, Ordering::Relaxed);
-        if arrived {
-            self.answering.fetch_sub(1, Ordering::Relaxed);
+/// One request of a connection, until it is answered or given up: what is counted of it is given back whichever way it ends.
+struct Asked {
+    activity: Option<Arc<Activity>>,
+    arrived: Arrived,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let Some(activity) = &self.activity else { return };
+        activity.last.store(activity.count.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        if self.arrived.0.load(Ordering::Relaxed) {
+            activity.answering.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// One stream of a connection, until it ends.
+struct Following(Arc<Activity>);
+
+impl Following {
+    /// Begins one more. `None`: the connection has as many as it may.
+    fn begin(activity: &Arc<Activity>) -> Option<Self> {
+        let more = |count: usize| (count < STREAMS_OF_ONE_CONNECTION).then_some(count + 1);
+        activity.following.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self(activity.clone()))
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.following.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -78,26 +116,65 @@ pub(super) fn note_arrival(of: &Extensions) {
     if let (Some(activity), Some(arrived)) = (of.get::<Arc<Activity>>(), of.get::<Arrived>())
         && !arrived.0.swap(true, Ordering::Relaxed)
     {
-        activity.arrived();
+        activity.answering.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// The outermost layer.
 pub(super) async fn guard(mut request: Request, next: Next) -> Response {
     let activity = request.extensions().get::<Arc<Activity>>().cloned();
-    let arrived = Arrived::default();
-    request.extensions_mut().insert(arrived.clone());
-    let response = as_problem(next.run(request).await).await;
-    if let Some(activity) = activity {
-        // A stream goes on long after its answer began.
-        activity.answered(arrived.0.load(Ordering::Relaxed), is(response.headers(), "text/event-stream"));
+    let asked = Asked { activity, arrived: Arrived::default() };
+    if let Some(activity) = &asked.activity {
+        activity.asked.notify_one();
     }
+    request.extensions_mut().insert(asked.arrived.clone());
+    let response = as_problem(next.run(request).await).await;
+    // A stream goes on long after its answer began.
+    drop(asked);
     response
+}
+
+/// Counts streams, by who follows and over which connection, until they end. Behind the layer for who asks.
+pub(super) async fn followed(State(app): State<Arc<App>>, caller: Caller, request: Request, next: Next) -> Response {
+    let activity = request.extensions().get::<Arc<Activity>>().cloned();
+    let response = next.run(request).await;
+    if !is(response.headers(), "text/event-stream") {
+        return response;
+    }
+    let of_connection = activity.as_ref().map(Following::begin);
+    if matches!(of_connection, Some(None)) {
+        return too_many("streams over this connection");
+    }
+    // The holder of the local token is this host's own.
+    let of_person = (!caller.has_local_token()).then(|| app.limits.streams.take(caller.by.clone()));
+    if matches!(of_person, Some(None)) {
+        return too_many(&format!("streams of `{}`", caller.by));
+    }
+    let held = (of_connection, of_person);
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _held = &held;
+            frame
+        }))
+    })
+}
+
+fn too_many(what: &str) -> Response {
+    Problem::too_many(&format!("{what}; close pages that nobody looks at"), AGAIN).into_response()
 }
 
 /// The layer behind the one for who asks: nobody's body is not worth reading.
 pub(super) async fn arrived(request: Request, next: Next) -> Response {
-    match whole(request).await {
+    arrived_within(LARGEST, request, next).await
+}
+
+/// The same for the forms that anybody may send.
+pub(super) async fn arrived_small(request: Request, next: Next) -> Response {
+    arrived_within(SMALL, request, next).await
+}
+
+async fn arrived_within(largest: usize, request: Request, next: Next) -> Response {
+    match whole(request, largest).await {
         Ok(request) => {
             note_arrival(request.extensions());
             next.run(request).await
@@ -107,9 +184,9 @@ pub(super) async fn arrived(request: Request, next: Next) -> Response {
     }
 }
 
-async fn whole(request: Request) -> Result<Request, Problem> {
+async fn whole(request: Request, largest: usize) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
-    let whole = read(&parts.headers, body, LARGEST as u64).await?;
+    let whole = read(&parts.headers, body, largest as u64).await?;
     Ok(Request::from_parts(parts, Body::from(whole)))
 }
 

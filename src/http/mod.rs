@@ -17,6 +17,7 @@ mod overview;
 // The filters of the templates are made by a macro, which takes them as they are.
 #[allow(unreachable_pub, reason = "a filter of a template is `pub` in a module that is not")]
 mod page;
+mod people;
 mod place;
 mod problem;
 mod read;
@@ -34,8 +35,10 @@ mod strangers;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tokens;
 mod transport;
 mod view;
+mod view_of_people;
 mod webhook;
 
 use std::{any::Any, collections::HashMap, sync::Arc};
@@ -182,7 +185,15 @@ fn routes(app: &Arc<App>) -> (OpenApiRouter<Arc<App>>, Roles) {
         .routes(roles.need(Viewer, routes!(events::events)))
         // What applications write may be more than everybody who may look is to read.
         .routes(roles.need(Deployer, routes!(logs::logs)))
+        .routes(roles.need(Admin, routes!(tokens::list, tokens::make)))
+        .routes(roles.need(Admin, routes!(tokens::revoke)))
+        .routes(roles.need(Admin, routes!(people::list)))
+        .routes(roles.need(Admin, routes!(people::sign_out)))
+        .routes(roles.need(Admin, routes!(people::notes)))
+        .routes(roles.need(Viewer, routes!(people::me)))
+        .routes(roles.need(Viewer, routes!(people::end_own)))
         .merge(page::known(&mut roles).into())
+        .layer(from_fn_with_state(app.clone(), guard::followed))
         .layer(from_fn(guard::arrived))
         .layer(from_fn_with_state(app.clone(), authentication::authorised));
     document::asks_who(asked.get_openapi_mut());

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    access::{Refused, limits::Wait},
+    access::{Refused, kept, limits::Wait},
     journal::NotRecorded,
     machine::{EnvironmentId, Refusal},
     telling,
@@ -153,6 +153,18 @@ impl From<NotRecorded> for Problem {
     }
 }
 
+impl From<kept::Error> for Problem {
+    fn from(error: kept::Error) -> Self {
+        let status = match &error {
+            kept::Error::Taken { .. } | kept::Error::NotFirst(_) | kept::Error::TooMany { .. } => 409,
+            kept::Error::Missing { .. } => 404,
+            kept::Error::Locked { .. } | kept::Error::Mistakes(_) => 503,
+            kept::Error::Io { .. } => 507,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         let status = match &refused {
@@ -160,7 +172,7 @@ impl From<Refused> for Problem {
                 401
             }
             Refused::BadUser => 400,
-            Refused::TooSmall { .. } | Refused::Outside { .. } => 403,
+            Refused::TooSmall { .. } | Refused::Outside { .. } | Refused::NotByToken { .. } => 403,
             Refused::Unreadable => 503,
         };
         Self::new(status, refused.to_string())

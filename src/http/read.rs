@@ -33,7 +33,7 @@ use crate::{
 )]
 pub(super) async fn environments(State(app): State<Arc<App>>, caller: Caller) -> Json<Environments> {
     let all = app.pipelines.environments().filter(|e| caller.sees(&e.id)).map(|e| view::environment(&app, e));
-    Json(Environments { environments: all.collect() })
+    Json(Environments { environments: all.collect(), warnings: app.door.warnings() })
 }
 
 /// One environment

@@ -217,6 +217,40 @@ pub(super) struct Abort {
     pub reason: Option<Reason>,
 }
 
+/// A token to be made.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewToken {
+    /// Whose it is; the history says this name.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9._@-]+$", example = "jenkins")]
+    pub name: String,
+    #[schema(pattern = "^(viewer|deployer|approver|admin)$", example = "deployer")]
+    pub role: String,
+    /// Where it is good: pipelines, or environments of them; everywhere when left out.
+    #[schema(example = json!(["shop/qa"]))]
+    pub only: Option<Vec<String>>,
+    /// How long it is good; until it is revoked when left out.
+    #[schema(pattern = "^[0-9]{1,5}(ms|s|m|h|d)$", example = "90d")]
+    pub expires: Option<String>,
+}
+
+/// A token, or a person.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Named {
+    #[schema(min_length = 1, max_length = 200, example = "ann")]
+    pub name: String,
+}
+
+/// A session of one's own.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OwnSession {
+    /// As `GET /v1/me` has it.
+    #[schema(min_length = 1, max_length = 64, example = "5f0c9a7be2d41836")]
+    pub id: String,
+}
+
 /// Reads a body; none is as good as an empty object.
 pub(super) fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Problem> {
     if body.is_empty() {

@@ -38,6 +38,8 @@ const LAST: Duration = Duration::from_secs(3);
 /// How long it takes at most to see that a slot has become free.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a client of HTTP/2 may take until its first request: browsers connect ahead of what they are told to open.
+const FIRST: Duration = Duration::from_secs(30);
 /// How often a connection that can have several requests is asked whether it is still there.
 const ALIVE: Duration = Duration::from_secs(20);
 /// The most requests that one connection may have open at once, where it can have several (HTTP/2).
@@ -151,7 +153,14 @@ impl Client {
             .max_header_list_size(64 << 10)
             .keep_alive_interval(ALIVE)
             .serve_connection(TokioIo::new(stream), service);
-        let _ = self.watcher.watch(connection).await;
+        let activity = self.activity;
+        let silent = async {
+            if tokio::time::timeout(FIRST, activity.asked()).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+        };
+        // Whoever says nothing at all once it is encrypted is waited for no longer than others.
+        tokio::select! { _ = self.watcher.watch(connection) => {} () = silent => {} }
     }
 
     fn service(&self, encrypted: Option<Encrypted>) -> Service {
@@ -198,5 +207,24 @@ impl Slots {
         let Some((_, first)) = (if crowded { followers().min() } else { turns().min() }) else { return false };
         self.taken.swap_remove(first).task.abort();
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_nothing_over_http2_is_not_waited_for() {
+        let (graceful, (ours, theirs)) = (GracefulShutdown::new(), tokio::io::duplex(1024));
+        let client = Client {
+            peer: Peer(std::net::Ipv4Addr::LOCALHOST.into()),
+            local: None,
+            activity: Arc::new(Activity::new(&Arc::default())),
+            router: Router::new(),
+            watcher: graceful.watcher(),
+        };
+        tokio::time::timeout(2 * FIRST, client.http2(ours)).await.expect("it is waited for");
+        drop(theirs);
     }
 }

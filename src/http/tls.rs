@@ -2,7 +2,7 @@
 //! that it is encrypted. Must not log what is in the files.
 
 use std::{
-    fs, io,
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -11,7 +11,10 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::{net::TcpStream, sync::watch};
 
-use crate::{settings::TlsFiles, tls};
+use crate::{
+    settings::TlsFiles,
+    tls::{self, Pair},
+};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);
@@ -32,9 +35,9 @@ impl Tls {
     /// # Errors
     /// Which one cannot be used, and why.
     pub fn open(files: TlsFiles) -> io::Result<Self> {
-        let seen = digest(&files).ok();
         let read = tls::read(&files.certificate, &files.key)?;
-        Ok(Self { files, config: read.config.into(), seen: Mutex::new(seen) })
+        // What they hold is looked at once more: nothing that came meanwhile is missed.
+        Ok(Self { files, config: read.config.into(), seen: Mutex::default() })
     }
 
     /// Returns what new connections are served with.
@@ -44,17 +47,19 @@ impl Tls {
 
     /// Reads the files again where they are others. Where they cannot be used, the ones from before are served on.
     pub fn look(&self) {
-        let read = digest(&self.files);
+        let TlsFiles { certificate, key } = &self.files;
+        let pair = Pair::read(certificate, key);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = read.as_ref().ok().copied();
+        let now = pair.as_ref().ok().map(Pair::digest);
         if now == *seen {
             return;
         }
         *seen = now;
-        match read.and_then(|_| tls::read(&self.files.certificate, &self.files.key)) {
+        // Halves of two pairs do not fit: the second half makes it another pair, which is looked at then.
+        match pair.and_then(|pair| pair.identity(certificate, key)) {
             Ok(read) => {
                 self.config.store(read.config);
-                tracing::info!(file = %self.files.certificate.display(), "a new certificate is served");
+                tracing::info!(file = %certificate.display(), "a new certificate is served");
             }
             Err(error) => tracing::error!(%error, "the new certificate is not served; the one from before goes on"),
         }
@@ -70,13 +75,6 @@ impl Tls {
         }
         true
     }
-}
-
-fn digest(files: &TlsFiles) -> io::Result<[u8; 32]> {
-    let mut both = fs::read(&files.certificate)?;
-    both.push(0);
-    both.extend(fs::read(&files.key)?);
-    Ok(<sha2::Sha256 as sha2::Digest>::digest(&both).into())
 }
 
 /// Returns whether a connection begins with TLS. Plain HTTP goes on at the same port: for commands on this host, and for senders

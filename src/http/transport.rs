@@ -4,7 +4,7 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use axum::extract::{FromRequestParts, Request};
-use http::{Extensions, HeaderMap, HeaderValue, header, request::Parts};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{App, authentication::Peer, identity::Local};
@@ -61,7 +61,9 @@ impl Way {
         if public && (near || app.limits.is_proxy(*peer)) && said_encrypted(&parts.headers) {
             return Self::Tls;
         }
-        if near && local.ip().to_canonical().is_loopback() && is_loopback(asked, *local) {
+        // Behind a proxy, everybody comes from this host.
+        let direct = near && local.ip().to_canonical().is_loopback() && !is_forwarded(&parts.headers);
+        if direct && is_loopback(asked, *local) {
             return Self::Loopback(local.port());
         }
         Self::Plain
@@ -118,12 +120,29 @@ fn is_loopback(asked: &str, local: SocketAddr) -> bool {
     (address || host.eq_ignore_ascii_case("localhost")) && asked.port_u16().unwrap_or(80) == local.port()
 }
 
-/// Whether a request that changes something was made by a page of ours, as the browser says.
+/// Returns whether a proxy says that it hands on what somebody else asked for.
+pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers
+        .keys()
+        .map(HeaderName::as_str)
+        .any(|name| matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-"))
+}
+
+/// Whether a request that changes something was made by a page of ours, as the browser says: in `Sec-Fetch-Site`, in `Origin`, or
+/// in both. What it says must be right each time.
 pub(super) fn is_from_here(headers: &HeaderMap, authority: Option<&str>) -> bool {
-    if let Some(site) = headers.get("sec-fetch-site") {
-        return site == "same-origin";
-    }
-    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let origin = origin.and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
-    origin.is_some() && origin == authority
+    let sites = headers.get_all("sec-fetch-site").iter().map(|site| site == "same-origin");
+    let origins = headers.get_all(header::ORIGIN).iter().map(|origin| is_of(origin, authority));
+    let mut said = sites.chain(origins).peekable();
+    said.peek().is_some() && said.all(|right| right)
+}
+
+/// Whether an origin is that of the host and port that were asked for.
+fn is_of(origin: &HeaderValue, authority: Option<&str>) -> bool {
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let (Some((scheme, origin)), Some(authority)) = (origin, authority) else { return false };
+    // A browser leaves the usual port out; what stands between may not.
+    let usual = if scheme == "https" { ":443" } else { ":80" };
+    let host = |text: &str| text.strip_suffix(usual).unwrap_or(text).to_ascii_lowercase();
+    host(origin) == host(authority)
 }

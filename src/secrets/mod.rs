@@ -115,6 +115,11 @@ impl Secrets {
         hex::encode(&mac.chain_update("installation").finalize().into_bytes()[..8])
     }
 
+    /// Returns a key for one purpose, from which neither the installation's own nor one for another purpose is guessed.
+    pub fn derived(&self, purpose: &str) -> SecretSlice<u8> {
+        derived(&self.0.key, purpose)
+    }
+
     /// For a look from outside: nothing is made and nothing is read yet. Nothing before the first start.
     pub fn existing(state: &Path, pipelines: &Pipelines) -> Option<Self> {
         Some(Self::of(installation_key(&state.join(KEY)).ok()?, pipelines))
@@ -261,6 +266,21 @@ fn installation_key(path: &Path) -> io::Result<SecretSlice<u8>> {
         return Err(io::Error::other("it does not have 32 bytes"));
     }
     Ok(key.into())
+}
+
+/// Returns the key for one purpose of the installation with this state folder, as [`Secrets::derived`] does.
+///
+/// # Errors
+/// That there is no key yet, or it cannot be used.
+pub fn derived_of(state: &Path, purpose: &str) -> Result<SecretSlice<u8>, Error> {
+    let path = state.join(KEY);
+    let key = installation_key(&path).map_err(|cause| Error::Key(path, cause))?;
+    Ok(derived(&key, purpose))
+}
+
+fn derived(key: &SecretSlice<u8>, purpose: &str) -> SecretSlice<u8> {
+    let mac = Hmac::<Sha256>::new_from_slice(key.expose_secret()).expect("HMAC takes keys of any length");
+    mac.chain_update(format!("derived\n{purpose}")).finalize().into_bytes().to_vec().into()
 }
 
 fn make_key(path: &Path) -> io::Result<()> {

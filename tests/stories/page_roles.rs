@@ -10,14 +10,17 @@ use crate::support::{
 };
 
 /// All pages, and whether they hear of changes.
-const PAGES: [(&str, &str, bool); 6] = [
+const PAGES: [(&str, &str, bool); 7] = [
     ("overview", "/", true),
     ("qa", QA, true),
     ("promote", "/environments/shop/prod/promote", false),
     ("deployment", "/deployments/shop/prod/3", false),
     ("history", "/history", false),
+    ("me", "/me", false),
     ("prod", PROD, true),
 ];
+/// Those for admins.
+const DOORS: [(&str, &str); 2] = [("people", "/people"), ("tokens", "/tokens")];
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 
@@ -28,6 +31,8 @@ fn busy_shop() -> House {
         bring(&house, version);
     }
     command(&house, "prod/veto", &json!({ "release": 1, "reason": "it loses orders" }));
+    let token = house.run(&["token", "new", "jenkins", "--role", "deployer", "--only", "shop"]);
+    assert!(token.status.success(), "{token:?}");
     house.push("v4", "");
     until_live(&house, "qa", "v4");
     command(&house, "qa/hold", &json!({ "reason": "the holidays" }));
@@ -79,8 +84,31 @@ async fn look_as_everybody(house: &House, kind: Kind) {
             }
         }
         assert_what_may_be_pressed(&browser, role).await;
+        for (page, path) in DOORS.iter().filter(|_| *role == "admin") {
+            browser.go(path).await;
+            look(&browser, &format!("{page}-{role}-{size}")).await;
+        }
+        if *role == "admin" {
+            make_a_token(&browser, size).await;
+        }
         browser.sign_out().await;
     }
+}
+
+/// Its text is on one page, once.
+async fn make_a_token(browser: &Browser, size: &str) {
+    let name = format!("release-bot-{size}");
+    browser.go("/tokens").await;
+    browser.write("#tn", &name).await;
+    browser.write("#tw", "shop/qa, shop/prod").await;
+    browser.click("#new-token button").await;
+    browser.until_text("#new", &name).await;
+    let text = browser.text("#tok").await.expect("its text");
+    assert!(text.starts_with("pm_"));
+    look(browser, &format!("token-made-{size}")).await;
+    browser.go("/tokens").await;
+    let page = browser.until_text("main", &name).await;
+    assert!(!page.contains(&text), "it is shown once");
 }
 
 async fn look(browser: &Browser, name: &str) {

@@ -98,6 +98,19 @@ fn people_sign_in_and_their_sessions_outlive_the_controller_and_not_their_rights
     let list = String::from_utf8(house.run(&["user", "list"]).stdout).unwrap();
     assert!(list.contains("bob") && list.contains("viewer") && !list.contains("argon2"), "{list}");
 
+    let out = house.run(&["user", "sign-out", "ann"]);
+    assert!(
+        out.status.success() && String::from_utf8_lossy(&out.stderr).contains("1 session of `ann` ended"),
+        "{out:?}"
+    );
+    assert!(!ann.is_in());
+    let nobody = house.run(&["user", "sign-out", "eve"]);
+    assert!(
+        !nobody.status.success() && String::from_utf8_lossy(&nobody.stderr).contains("nobody called eve"),
+        "{nobody:?}"
+    );
+    assert_eq!(ann.ask("POST", "/sign-in", &format!("user=ann&password={}", PASSWORD.replace(' ', "+"))).status, 303);
+    assert!(ann.is_in());
     assert!(house.run(&["user", "remove", "ann"]).status.success());
     assert!(!ann.is_in());
     let enter = link(&house, &house.run(&["page"]));
@@ -108,8 +121,18 @@ fn people_sign_in_and_their_sessions_outlive_the_controller_and_not_their_rights
     assert_eq!(local.ask("POST", "/sign-out", &out).status, 303);
     assert!(!local.is_in());
 
-    let wanted =
-        ["user-added", "signed-in", "user-added", "signed-in", "grants-set", "user-removed", "signed-in", "signed-out"];
+    let wanted = [
+        "user-added",
+        "signed-in",
+        "user-added",
+        "signed-in",
+        "grants-set",
+        "signed-out-everywhere",
+        "signed-in",
+        "user-removed",
+        "signed-in",
+        "signed-out",
+    ];
     let acts = house.until("the whole record", || Some(audit(&house)).filter(|acts| acts.len() >= wanted.len()));
     let mut names: Vec<_> = acts.iter().map(|(_, act)| act.as_str()).collect();
     let mut wanted = wanted.to_vec();

@@ -103,7 +103,8 @@ impl Stage {
     /// Returns a link to the page that signs in whoever runs the demo. It is good once and for ten minutes.
     pub(super) fn page_link(&self) -> anyhow::Result<String> {
         let settings = Settings::load(Some(&self.config())).map_err(mistakes)?;
-        page::link(&settings, &Purpose::Enter(client::user().into()))
+        let links = page::links(&settings, &Purpose::Enter(client::user().into()))?;
+        links.into_iter().next().context("the demo listens on this host")
     }
 
     /// Starts the controller and waits until it answers.

@@ -7,12 +7,13 @@ use axum::{
     extract::{Query, State},
     response::Response,
 };
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 
 use super::{
-    App, Form, Peer, Way, let_in, message, note,
+    App, Form, Peer, Way, let_in, message,
     page::{Welcome, render},
+    record,
 };
 use crate::access::{
     self, Grant, Refused, Role,
@@ -33,14 +34,14 @@ pub(super) struct Code {
 pub(super) async fn enter(
     State(app): State<Arc<App>>,
     method: Method,
-    way: Way,
-    peer: Peer,
+    (way, peer): (Way, Peer),
+    headers: HeaderMap,
     Query(Code { code }): Query<Code>,
 ) -> Response {
     let code = code.unwrap_or_default();
     // Who only looks what the link leads to does not use it up.
     match redeem(&app, peer, &code, method == Method::GET) {
-        Ok(Purpose::Enter(name)) => let_in(&app, &way, peer, app.access.local_holder(&name), "/").await,
+        Ok(Purpose::Enter(name)) => let_in(&app, &way, peer, &headers, app.access.local_holder(&name), "/").await,
         Ok(Purpose::Welcome) => refused(&Refused::BadLink),
         Err(page) => page,
     }
@@ -57,7 +58,12 @@ pub(super) async fn welcome(State(app): State<Arc<App>>, peer: Peer, Query(Code 
 }
 
 /// Adds the first user, and signs them in.
-pub(super) async fn add(State(app): State<Arc<App>>, way: Way, peer: Peer, body: Bytes) -> Response {
+pub(super) async fn add(
+    State(app): State<Arc<App>>,
+    (way, peer): (Way, Peer),
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let form = Form::read(&body);
     let code = form.field("code");
     match redeem(&app, peer, code, false) {
@@ -83,8 +89,8 @@ pub(super) async fn add(State(app): State<Arc<App>>, way: Way, peer: Peer, body:
     });
     match added.await {
         Ok(Ok(user)) => {
-            note(&app, &user.name, peer, Act::UserAdded, &format!("{}: admin", user.name));
-            let_in(&app, &way, peer, user.holder(), "/").await
+            record(&app, &user.name, peer, Act::UserAdded, &format!("{}: admin", user.name)).await;
+            let_in(&app, &way, peer, &headers, app.access.holder(&user), "/").await
         }
         Ok(Err(why)) => message(StatusCode::CONFLICT, "Not added", &why, Some(("/sign-in", "Sign in"))),
         Err(error) => message(StatusCode::INTERNAL_SERVER_ERROR, "Not added", &error.to_string(), None),

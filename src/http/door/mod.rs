@@ -2,16 +2,17 @@
 //! know what the pages behind it show.
 
 mod links;
+mod own_path;
 mod page;
 mod presses;
 mod sign_in;
 mod sign_out;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{Request, State},
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -21,18 +22,20 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Semaphore, watch};
 
 use self::presses::Presses;
-pub(super) use self::{page::message, presses::LARGEST};
+pub(super) use self::{own_path::own_path, page::message, presses::LARGEST};
 use super::{
     App, Problem,
     authentication::{self, Peer},
     guard,
     roles::Roles,
-    transport::{Way, is_from_here},
+    transport::{Way, is_forwarded, is_from_here},
 };
 use crate::{
     access::{
-        Role,
+        Digest, Role,
+        at_once::AtOnce,
         audit::{self, Act},
+        limits::Origin,
         sessions::Holder,
     },
     settings::Public,
@@ -43,15 +46,22 @@ pub(super) const SESSION: &str = "pointsman";
 const PRESS: &str = "pointsman-press";
 /// How many passwords are tried at once: each takes a core for a tenth of a second, and 19 MiB.
 const AT_ONCE: usize = 2;
-/// The longest path to which somebody is led back, in bytes.
-const LONGEST: usize = 2048;
+/// How many sign-ins of one address wait for their turn, and how many of all: some two seconds' worth.
+const WAIT_OF_ONE: usize = 8;
+const WAIT_IN_ALL: usize = 32;
+/// Where this session is ended.
+const SIGN_OUT: &str = "/sign-out";
 
 /// What the door works with.
 pub struct Door {
     /// Where people reach the page, by TLS.
     pub(super) public: Option<Public>,
+    /// Where plain HTTP is answered that other hosts reach.
+    exposed: Option<SocketAddr>,
     presses: Presses,
     trying: Arc<Semaphore>,
+    waiting: AtOnce<Origin>,
+    acts: audit::Acts,
     failed: audit::Failed,
 }
 
@@ -60,10 +70,44 @@ impl Door {
     pub fn new(public: Option<Public>) -> Self {
         Self {
             public,
+            exposed: None,
             presses: Presses::default(),
             trying: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: AtOnce::new(WAIT_OF_ONE, WAIT_IN_ALL),
+            acts: audit::Acts::default(),
             failed: audit::Failed::default(),
         }
+    }
+
+    /// The same, where the server listens at this address.
+    #[must_use]
+    pub fn at(self, address: SocketAddr) -> Self {
+        let exposed = (!address.ip().to_canonical().is_loopback()).then_some(address);
+        Self { exposed, ..self }
+    }
+
+    /// Returns what people should know of the ways in, in sentences.
+    pub fn warnings(&self) -> Vec<String> {
+        let exposed = |address: SocketAddr| {
+            format!(
+                "the API and the webhooks are answered over plain HTTP at {address}, which other hosts reach, so a token can be read on \
+                 the way: use https from other hosts (`server.tls`), or listen at 127.0.0.1 behind a TLS proxy"
+            )
+        };
+        self.exposed.map(exposed).into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+impl Door {
+    /// Returns how many sign-ins wait or are tried.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.count()
+    }
+
+    /// Writes the sums of failed sign-ins down now.
+    pub(super) fn write_failed(&self, app: &App) {
+        self.failed.write(app.access.state(), app.clock.host()).expect("it can be written");
     }
 }
 
@@ -73,14 +117,14 @@ pub(super) fn router(app: &Arc<App>, roles: &mut Roles) -> Router<Arc<App>> {
         .route("/sign-in", get(sign_in::form).post(sign_in::try_it))
         .route("/welcome", get(links::welcome).post(links::add))
         .route("/enter", get(links::enter))
-        .layer(from_fn(guard::arrived))
+        .layer(from_fn(guard::arrived_small))
         .layer(from_fn_with_state(app.clone(), closed));
-    for path in ["/sign-out", "/sign-out-everywhere"] {
+    for path in [SIGN_OUT, "/sign-out-everywhere"] {
         roles.note(Role::Viewer, Method::POST, path);
     }
     roles.note(Role::Viewer, Method::GET, "/again");
     let inside = Router::new()
-        .route("/sign-out", post(sign_out::this_one))
+        .route(SIGN_OUT, post(sign_out::this_one))
         .route("/sign-out-everywhere", post(sign_out::everywhere))
         .route("/again", get(sign_in::again))
         .layer(from_fn(guard::arrived))
@@ -89,9 +133,9 @@ pub(super) fn router(app: &Arc<App>, roles: &mut Roles) -> Router<Arc<App>> {
 }
 
 /// Lets nothing in that travelled unencrypted, and no form that a page of another site sent.
-async fn closed(way: Way, request: Request, next: axum::middleware::Next) -> Response {
+async fn closed(State(app): State<Arc<App>>, way: Way, request: Request, next: axum::middleware::Next) -> Response {
     if way == Way::Plain {
-        return unencrypted(request.headers());
+        return unencrypted(&app, request.headers());
     }
     let (parts, body) = request.into_parts();
     if !parts.method.is_safe() && !is_from_here(&parts.headers, super::transport::authority(&parts)) {
@@ -101,12 +145,25 @@ async fn closed(way: Way, request: Request, next: axum::middleware::Next) -> Res
 }
 
 /// The answer to who asks for a page over plain HTTP from another host.
-pub(super) fn unencrypted(headers: &HeaderMap) -> Response {
-    let text = "This page is not shown over plain HTTP beyond the controller's own host: a password or a session could be read on \
-                the way. Open it by the address that `server.public` names in pointsman.toml, behind a TLS proxy, or on the \
-                controller's host by http://localhost and its port.";
+pub(super) fn unencrypted(app: &App, headers: &HeaderMap) -> Response {
+    let public = match &app.door.public {
+        Some(public) => format!("at {public}, the address that `server.public` in pointsman.toml names"),
+        None => "behind TLS, once `server.public` in pointsman.toml names the address (it names none)".to_owned(),
+    };
+    let proxy = match is_forwarded(headers) {
+        true => {
+            " This request came through a proxy (it has `Forwarded`, `X-Forwarded-...` or `Via`), so it counts as one from \
+                 another host."
+        }
+        false => "",
+    };
+    let text = format!(
+        "This page is not shown over plain HTTP beyond the controller's own host: a password or a session could be read on the \
+         way. Open it {public}, or on the controller's host at http://localhost or http://127.0.0.1 with its port: `pointsman \
+         page` prints a link.{proxy}"
+    );
     match wants_page(headers) {
-        true => message(StatusCode::MISDIRECTED_REQUEST, "Not over plain HTTP", text, None),
+        true => message(StatusCode::MISDIRECTED_REQUEST, "Not over plain HTTP", &text, None),
         false => Problem::new(421, text).into_response(),
     }
 }
@@ -124,15 +181,6 @@ pub(super) fn wants_page(headers: &HeaderMap) -> bool {
     accepted.any(|value| value.as_bytes().windows(9).any(|part| part == b"text/html"))
 }
 
-/// The path if it leads to a page of ours, the overview otherwise.
-fn own_path(then: Option<&str>) -> &str {
-    let own = |path: &&str| {
-        let plain = path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
-        plain && path.len() <= LONGEST && path.starts_with('/') && !path.starts_with("//")
-    };
-    then.filter(own).unwrap_or("/")
-}
-
 /// Sends a browser without a session to sign in. A form that it sent is kept until then.
 pub(super) async fn to_sign_in(app: &App, peer: Peer, way: &Way, request: Request) -> Response {
     let now = app.clock.now();
@@ -144,14 +192,18 @@ pub(super) async fn to_sign_in(app: &App, peer: Peer, way: &Way, request: Reques
     if !is_from_here(&parts.headers, super::transport::authority(&parts)) || !is_form(&parts.headers) {
         return foreign();
     }
-    if let Err(wait) = app.limits.failures.take(&crate::access::limits::Origin::api(peer.0), now) {
+    if path == SIGN_OUT {
+        // The session has ended already, which is what was asked for.
+        return ([(header::SET_COOKIE, forget(way))], see("/sign-in")).into_response();
+    }
+    if let Err(wait) = app.limits.failures.take(&Origin::api(peer.0), now) {
         return Problem::too_many("forms from this address without a session", wait).into_response();
     }
     let body = match guard::read(&parts.headers, body, LARGEST as u64).await {
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };
-    match app.door.presses.keep(&path, &body, now) {
+    match app.door.presses.keep(own_path(Some(&path)), &body, now) {
         Ok(name) => {
             let cookie = [(header::SET_COOKIE, way.set_cookie(PRESS, &name.clone().into(), 600))];
             (cookie, see(&format!("/sign-in?press={name}"))).into_response()
@@ -165,6 +217,7 @@ pub(super) async fn to_sign_in(app: &App, peer: Peer, way: &Way, request: Reques
 /// A browser does not send the cookie of a session when a link of another site leads here (SameSite=Strict). So a page of ours
 /// leads it once more, and only then is there no session.
 fn led(parts: &Parts, way: &Way, path: &str) -> Response {
+    let path = own_path(Some(path));
     let from_elsewhere = parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
     if from_elsewhere && way.read_cookie(&parts.headers, SESSION).is_none() {
         let page = message(
@@ -173,7 +226,7 @@ fn led(parts: &Parts, way: &Way, path: &str) -> Response {
             "This leads to the page that you asked for.",
             Some((path, "Go there")),
         );
-        let refresh = http::HeaderValue::try_from(format!("0; url={}", own_path(Some(path))));
+        let refresh = http::HeaderValue::try_from(format!("0; url={path}"));
         return match refresh {
             Ok(refresh) => ([(header::REFRESH, refresh)], page).into_response(),
             Err(_) => page,
@@ -194,16 +247,19 @@ fn see(path: &str) -> Response {
     (StatusCode::SEE_OTHER, headers).into_response()
 }
 
-/// Notes in the record what somebody did to the doors, off the threads that serve requests.
-pub(super) fn note(app: &App, by: &str, peer: Peer, act: Act, to: &str) {
-    let (access, at, by, to) = (app.access.clone(), app.clock.host(), by.to_owned(), to.to_owned());
-    tokio::task::spawn_blocking(move || {
+/// Notes in the record what somebody did to the doors. It is on the disk then, or in the log, also where whoever asked has gone.
+pub(super) async fn record(app: &Arc<App>, by: &str, peer: Peer, act: Act, to: &str) {
+    let (app, at, by, to) = (app.clone(), app.clock.host(), by.to_owned(), to.to_owned());
+    let noting = tokio::task::spawn_blocking(move || {
         let from = peer.0.to_string();
         let entry = audit::Entry { at, by: &by, from: &from, act, to: &to };
-        if let Err(error) = audit::note(access.state(), &entry) {
-            tracing::error!(%error, ?entry, "the audit record cannot be written; this line is only here");
+        if let Err(error) = app.door.acts.note(app.access.state(), &entry) {
+            tracing::error!(%error, "the audit record cannot be written; these lines are only here");
         }
     });
+    if let Err(error) = noting.await {
+        tracing::error!(%error, "the audit record met a defect");
+    }
 }
 
 /// Writes down, each minute and at the end, what is only in memory: failed sign-ins, and when sessions were used last.
@@ -216,9 +272,7 @@ pub async fn write_down(app: Arc<App>, mut stop: watch::Receiver<bool>) -> bool 
             if let Err(error) = writing.door.failed.write(writing.access.state(), now) {
                 tracing::error!(%error, "failed sign-ins cannot be written to the audit record");
             }
-            if let Err(error) = writing.access.sessions().write() {
-                tracing::warn!(%error, "the last use of a session is not on the disk");
-            }
+            writing.access.write_uses(now);
         });
         if written.await.is_err() {
             return false;
@@ -229,14 +283,16 @@ pub async fn write_down(app: Arc<App>, mut stop: watch::Receiver<bool>) -> bool 
     }
 }
 
-/// Begins a session and leads on.
-async fn let_in(app: &Arc<App>, way: &Way, peer: Peer, holder: Holder, then: &str) -> Response {
+/// Begins a session in the place of the one that the browser had, and leads on.
+async fn let_in(app: &Arc<App>, way: &Way, peer: Peer, headers: &HeaderMap, holder: Holder, then: &str) -> Response {
     let (begun, now, by) = (app.clone(), app.clock.host(), holder.by());
-    let begun =
-        tokio::task::spawn_blocking(move || begun.access.sessions().begin(holder, &peer.0.to_string(), now)).await;
-    match begun {
+    let before = way.read_cookie(headers, SESSION).map(|secret| Digest::of(secret.as_bytes()));
+    let begun = tokio::task::spawn_blocking(move || {
+        begun.access.sessions().begin_instead(before, holder, &peer.0.to_string(), now)
+    });
+    match begun.await {
         Ok(Ok(secret)) => {
-            note(app, &by, peer, Act::SignedIn, "");
+            record(app, &by, peer, Act::SignedIn, "").await;
             ([(header::SET_COOKIE, session_cookie(way, &secret))], see(then)).into_response()
         }
         Ok(Err(error)) => {

@@ -6,10 +6,10 @@ use axum::{
     Extension,
     body::Bytes,
     extract::{Query, State},
-    response::Response,
+    response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode};
-use secrecy::SecretString;
+use http::{HeaderMap, StatusCode, header};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::{
@@ -18,12 +18,18 @@ use super::{
     see,
 };
 use crate::{
-    access::{Refused, limits::Origin, users::User},
+    access::{
+        Refused,
+        limits::{Origin, Wait},
+        users::User,
+    },
     http::authentication::Session,
 };
 
 /// How long a sign-in waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
+/// After how many seconds a sign-in is tried again that found too many others.
+const BUSY: u64 = 3;
 /// What stands for an account whose name is longer than any.
 const NO_NAME: &str = "(too long)";
 
@@ -54,16 +60,28 @@ pub(super) async fn form(
 }
 
 /// Takes the form.
-pub(super) async fn try_it(State(app): State<Arc<App>>, way: Way, peer: Peer, body: Bytes) -> Response {
+pub(super) async fn try_it(
+    State(app): State<Arc<App>>,
+    (way, peer): (Way, Peer),
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let form = Form::read(&body);
     let (user, press) = (form.field("user").trim(), form.field("press"));
     let press = if is_name(press) { press } else { "" };
     match user_of(&app, peer, user, form.field("password").to_owned().into()).await {
-        Ok(found) => let_in(&app, &way, peer, found.holder(), &onward(Some(form.field("then")), press)).await,
-        Err(Refusal { status, why }) => {
+        Ok(found) => {
+            let then = onward(Some(form.field("then")), press);
+            let_in(&app, &way, peer, &headers, app.access.holder(&found), &then).await
+        }
+        Err(Refusal { status, why, again }) => {
             let waits = app.door.presses.find(press, app.clock.now()).is_some();
             let then = own_path(Some(form.field("then")));
-            render(status, &SignIn { user, then, press, waits, wrong: Some(&why) })
+            let page = render(status, &SignIn { user, then, press, waits, wrong: Some(&why) });
+            match again {
+                Some(seconds) => ([(header::RETRY_AFTER, seconds.to_string())], page).into_response(),
+                None => page,
+            }
         }
     }
 }
@@ -71,50 +89,50 @@ pub(super) async fn try_it(State(app): State<Arc<App>>, way: Way, peer: Peer, bo
 struct Refusal {
     status: StatusCode,
     why: String,
+    /// After how many seconds it may be tried again.
+    again: Option<u64>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, why: impl Into<String>) -> Self {
-        Self { status, why: why.into() }
+        Self { status, why: why.into(), again: None }
+    }
+
+    /// Nobody's fault, and over in a moment.
+    fn busy() -> Self {
+        let why = "Too many people sign in at this moment. Try again in a few seconds.";
+        Self { again: Some(BUSY), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, why) }
+    }
+}
+
+impl From<Wait> for Refusal {
+    fn from(wait: Wait) -> Self {
+        let seconds = wait.0.0.div_ceil(1000).max(1);
+        let why = format!(
+            "Too many sign-ins failed. Try again in {seconds} s; `pointsman page` on the controller's host always works."
+        );
+        Self { again: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, why) }
     }
 }
 
 /// The user with this password, within the limits of the account and of the address.
 async fn user_of(app: &Arc<App>, peer: Peer, user: &str, password: SecretString) -> Result<User, Refusal> {
     let account: Arc<str> = if user.len() > 64 { NO_NAME.into() } else { user.into() };
-    let (now, host, from) = (app.clock.now(), app.clock.host(), peer.0.to_string());
-    // Whoever fails on purpose must not keep out who works from a place that is known to be theirs.
-    let known = app.access.sessions().list(host).iter().any(|s| s.from == from && s.holder.by() == account);
-    let limited = || {
-        if !known {
-            app.limits.sign_ins.look(&account, now)?;
-        }
-        app.limits.failures.look(&Origin::api(peer.0), now)
-    };
-    if let Err(wait) = limited() {
-        let seconds = wait.0.0.div_ceil(1000).max(1);
-        let why = format!(
-            "Too many sign-ins failed. Try again in {seconds} s; `pointsman page` on the controller's host always works."
-        );
-        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, why));
-    }
+    limited(app, peer, &account)?;
+    let _place = app.door.waiting.take(Origin::api(peer.0)).ok_or_else(Refusal::busy)?;
     let turn = tokio::time::timeout(TURN, app.door.trying.clone().acquire_owned()).await;
-    let Ok(Ok(turn)) = turn else {
-        let why = "Too many people sign in at this moment. Try again in a few seconds.";
-        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why));
-    };
-    let (trying, name) = (app.clone(), account.clone());
+    let Ok(Ok(turn)) = turn else { return Err(Refusal::busy()) };
+    // Those whose turn came before may have failed.
+    limited(app, peer, &account)?;
+    let trying = app.clone();
     let tried = tokio::task::spawn_blocking(move || {
+        // To the end, also where whoever asked has gone: what fails is counted.
         let _turn = turn;
-        trying.access.user(&name, secrecy::ExposeSecret::expose_secret(&password).as_bytes(), host)
+        tried(&trying, peer, &account, &password)
     });
     match tried.await {
         Ok(Ok(user)) => Ok(user),
         Ok(Err(Refused::WrongPassword)) => {
-            // What is over its limit already is refused all the same, and counts no further.
-            let _ = app.limits.sign_ins.take(&account, now);
-            let _ = app.limits.failures.take(&Origin::api(peer.0), now);
-            app.door.failed.count(&account, &from);
             let why = "User or password is wrong. An admin sets a new one with `pointsman user password NAME`.";
             Err(Refusal::new(StatusCode::UNAUTHORIZED, why))
         }
@@ -124,6 +142,32 @@ async fn user_of(app: &Arc<App>, peer: Peer, user: &str, password: SecretString)
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "A defect of pointsman; its log says more."))
         }
     }
+}
+
+/// Refuses where too many sign-ins of the account or from the address have failed.
+fn limited(app: &App, peer: Peer, account: &str) -> Result<(), Wait> {
+    let now = app.clock.now();
+    if let Err(wait) = app.limits.sign_ins.look(&app.access.account(account), now) {
+        // Whoever fails on purpose must not keep out who works from a place that is known to be theirs.
+        let (from, host) = (peer.0.to_string(), app.clock.host());
+        if !app.access.sessions().is_known(account, &from, host) {
+            return Err(wait);
+        }
+    }
+    app.limits.failures.look(&Origin::api(peer.0), now)
+}
+
+/// Tries a password, and counts where it is wrong.
+fn tried(app: &App, peer: Peer, account: &str, password: &SecretString) -> Result<User, Refused> {
+    let (now, host) = (app.clock.now(), app.clock.host());
+    let tried = app.access.user(account, password.expose_secret().as_bytes(), host);
+    if matches!(tried, Err(Refused::WrongPassword)) {
+        // What is over its limit already is refused all the same, and counts no further.
+        let _ = app.limits.sign_ins.take(&app.access.account(account), now);
+        let _ = app.limits.failures.take(&Origin::api(peer.0), now);
+        app.door.failed.count(&app.access.called(account, host), &peer.0.to_string());
+    }
+    tried
 }
 
 /// Shows what was pressed before the sign-in, to be sent again or left.

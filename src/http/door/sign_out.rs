@@ -8,26 +8,33 @@ use axum::{
 };
 use http::{StatusCode, header};
 
-use super::{App, Peer, Way, forget, message, note, see};
+use super::{App, Peer, Way, forget, message, record, see};
 use crate::access::{Caller, audit::Act, sessions::Session};
 
 /// Ends the session that asks.
 pub(super) async fn this_one(State(app): State<Arc<App>>, way: Way, peer: Peer, caller: Caller) -> Response {
     let digest = caller.session();
-    note(&app, &caller.by, peer, Act::SignedOut, "");
-    end(&app, &way, move |session| Some(session.digest) == digest).await
+    end(&app, &way, (&caller, peer, Act::SignedOut), move |session| Some(session.digest) == digest).await
 }
 
 /// Ends all sessions of the one who asks.
 pub(super) async fn everywhere(State(app): State<Arc<App>>, way: Way, peer: Peer, caller: Caller) -> Response {
-    note(&app, &caller.by, peer, Act::SignedOutEverywhere, "");
-    end(&app, &way, move |session| session.holder.by() == caller.by).await
+    let by = caller.by.clone();
+    end(&app, &way, (&caller, peer, Act::SignedOutEverywhere), move |session| session.holder.is(&by)).await
 }
 
-async fn end(app: &Arc<App>, way: &Way, over: impl Fn(&Session) -> bool + Send + 'static) -> Response {
+async fn end(
+    app: &Arc<App>,
+    way: &Way,
+    (caller, peer, act): (&Caller, Peer, Act),
+    over: impl Fn(&Session) -> bool + Send + 'static,
+) -> Response {
     let ending = app.clone();
     match tokio::task::spawn_blocking(move || ending.access.sessions().end(over)).await {
-        Ok(Ok(_)) => ([(header::SET_COOKIE, forget(way))], see("/sign-in")).into_response(),
+        Ok(Ok(_)) => {
+            record(app, &caller.by, peer, act, "").await;
+            ([(header::SET_COOKIE, forget(way))], see("/sign-in")).into_response()
+        }
         failed => {
             let why = match failed {
                 Ok(Err(error)) => error.to_string(),

@@ -30,6 +30,8 @@ const HOW: [&str; 4] = ["shown", "key", "csrf", "then"];
 /// Fields that are numbers, and those that are yes or no.
 const NUMBERS: [&str; 3] = ["number", "release", "instance"];
 const YES_OR_NO: [&str; 1] = ["lift"];
+/// Fields that are several texts, with commas between them.
+const LISTS: [&str; 1] = ["only"];
 /// What goes along of the headers: who asks, and from where.
 const KEPT: [header::HeaderName; 4] = [header::AUTHORIZATION, header::COOKIE, header::HOST, header::ORIGIN];
 const KEPT_BY_NAME: [&str; 3] = ["sec-fetch-site", "x-forwarded-for", "x-forwarded-proto"];
@@ -47,27 +49,39 @@ pub(super) async fn press(
     visitor: Visitor,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (uri, headers, came) = (request.uri().clone(), request.headers().clone(), request.extensions().clone());
-    let form = Form::<Vec<(String, String)>>::from_request(request, &()).await;
-    let Form(fields) = form.map_err(|error| Problem::new(400, error.body_text()))?;
-    let back = back(&uri);
-    let mut request = asked(&uri, &headers, &fields)?;
-    transport::as_it_came(&came, &mut request);
-    let Ok(answered) = api.oneshot(request).await;
+    let back = back(request.uri());
+    let (fields, answered) = ask(api, request).await?;
     if answered.status().is_success() {
         return Ok(Redirect::to(&format!("{back}#next")).into_response());
     }
-    let told = answered.extensions().get::<Problem>().cloned();
-    let problem = told.unwrap_or_else(|| Problem::new(answered.status().as_u16(), "the request was refused"));
+    let problem = told(&answered);
     let frame = Frame::new("Nothing was done", back.clone(), app.clock.now()).of(&visitor);
     let reason = fields.iter().find(|(name, _)| name == "reason").map(|(_, reason)| reason.clone());
     refused(frame, &problem, back, reason)
 }
 
-/// Where somebody is sent after a press: the page of the environment.
+/// Asks the API what a form asks for. Returns the fields of the form, and the answer.
+pub(super) async fn ask(api: Router, request: Request) -> Result<(Vec<(String, String)>, Response), Problem> {
+    let (uri, headers, came) = (request.uri().clone(), request.headers().clone(), request.extensions().clone());
+    let form = Form::<Vec<(String, String)>>::from_request(request, &()).await;
+    let Form(fields) = form.map_err(|error| Problem::new(400, error.body_text()))?;
+    let mut request = asked(&uri, &headers, &fields)?;
+    transport::as_it_came(&came, &mut request);
+    let Ok(answered) = api.oneshot(request).await;
+    Ok((fields, answered))
+}
+
+/// Returns why the API refused.
+pub(super) fn told(answered: &Response) -> Problem {
+    let told = answered.extensions().get::<Problem>().cloned();
+    told.unwrap_or_else(|| Problem::new(answered.status().as_u16(), "the request was refused"))
+}
+
+/// Where somebody is sent after a press: the page of the environment, or the one whose form it was.
 fn back(uri: &Uri) -> String {
     let parts: Vec<&str> = uri.path().split('/').collect();
     match parts.as_slice() {
+        ["", page @ ("tokens" | "people" | "me"), ..] => format!("/{page}"),
         ["", _, pipeline, environment, ..] => format!("/environments/{pipeline}/{environment}"),
         _ => "/".to_owned(),
     }
@@ -102,6 +116,9 @@ fn read(name: &str, value: &str) -> Result<Value, Problem> {
     }
     if YES_OR_NO.contains(&name) {
         return value.parse::<bool>().map(Value::from).map_err(|_| wrong("true or false"));
+    }
+    if LISTS.contains(&name) {
+        return Ok(value.split(',').map(str::trim).filter(|one| !one.is_empty()).map(Value::from).collect());
     }
     Ok(Value::from(value))
 }

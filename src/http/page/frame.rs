@@ -10,6 +10,7 @@ use super::{
     words::escape,
 };
 use crate::{
+    access::Role,
     http::shown::Shown,
     machine::{EnvironmentId, Millis},
     pipelines::Tier,
@@ -21,6 +22,9 @@ use crate::{
 pub(super) enum Here {
     Overview,
     History,
+    People,
+    Tokens,
+    Me,
     Nowhere,
 }
 
@@ -53,6 +57,8 @@ pub(super) struct Who {
     pub name: Arc<str>,
     /// What they may do here.
     pub role: Option<String>,
+    /// They look after the doors.
+    pub is_admin: bool,
     /// Proves that the form which signs out is ours; none where a token asks.
     pub csrf: Option<Arc<str>>,
 }
@@ -88,7 +94,8 @@ impl Frame {
     }
 
     fn seen_by(self, visitor: &Visitor, role: Option<String>) -> Self {
-        let who = Who { name: visitor.caller.by.clone(), role, csrf: visitor.csrf.clone() };
+        let is_admin = visitor.caller.may_everywhere(Role::Admin).is_ok();
+        let who = Who { name: visitor.caller.by.clone(), role, is_admin, csrf: visitor.csrf.clone() };
         Self { who: Some(who), theme: visitor.theme, ..self }
     }
 
@@ -108,8 +115,16 @@ impl Frame {
     }
 
     /// The navigation: name, address, and whether the page is there.
-    pub(super) fn nav(&self) -> [(&'static str, &'static str, bool); 2] {
-        [("Overview", "/", self.here == Here::Overview), ("History", "/history", self.here == Here::History)]
+    pub(super) fn nav(&self) -> Vec<(&'static str, &'static str, bool)> {
+        let all = [("Overview", "/", Here::Overview), ("History", "/history", Here::History)];
+        let doors = [("People", "/people", Here::People), ("Tokens", "/tokens", Here::Tokens)];
+        let doors = doors.into_iter().filter(|_| self.who.as_ref().is_some_and(|who| who.is_admin));
+        all.into_iter().chain(doors).map(|(name, address, here)| (name, address, self.here == here)).collect()
+    }
+
+    /// Whether this is the page of one's own sessions.
+    pub(super) fn is_of_oneself(&self) -> bool {
+        self.here == Here::Me
     }
 
     /// When the page was made.

@@ -9,8 +9,10 @@ mod frame;
 mod history;
 mod live;
 mod overview;
+mod people;
 mod promote;
 mod rail;
+mod tokens;
 mod tracks;
 mod visitor;
 mod words;
@@ -35,7 +37,7 @@ use self::{
     frame::Frame,
     visitor::{Theme, Visitor},
 };
-use super::{App, Problem, roles::Roles};
+use super::{App, Problem, door, roles::Roles};
 use crate::access::Role;
 
 /// Nothing but what the page brings itself: no other host, no script or style within the text, no frame around it.
@@ -55,13 +57,22 @@ pub(super) fn known(roles: &mut Roles) -> Router<Arc<App>> {
         .route(look("/environments/{pipeline}/{environment}/live"), get(live::of_environment))
         .route(look("/environments/{pipeline}/{environment}/promote"), get(promote::page).post(act::press))
         .route(look("/deployments/{pipeline}/{environment}/{number}"), get(deployment::page))
-        .route(look("/history"), get(history::page));
-    roles.note(Role::Viewer, Method::POST, "/environments/{pipeline}/{environment}/promote");
+        .route(look("/history"), get(history::page))
+        .route(look("/me"), get(people::me))
+        .route("/people", get(people::page))
+        .route("/tokens", get(tokens::page).post(tokens::make));
+    for path in ["/people", "/tokens"] {
+        roles.note(Role::Admin, Method::GET, path);
+    }
+    for path in ["/environments/{pipeline}/{environment}/promote", "/tokens"] {
+        roles.note(Role::Viewer, Method::POST, path);
+    }
     // The role that it takes is the API's to ask for.
     let acts = ["rollback", "hold", "resume", "pin", "veto", "restart"];
     let acts = acts.map(|act| format!("/environments/{{pipeline}}/{{environment}}/{act}")).into_iter();
     let acts = acts
-        .chain(["approve", "abort"].map(|act| format!("/deployments/{{pipeline}}/{{environment}}/{{number}}/{act}")));
+        .chain(["approve", "abort"].map(|act| format!("/deployments/{{pipeline}}/{{environment}}/{{number}}/{act}")))
+        .chain(["/tokens/revoke", "/people/sign-out", "/me/sessions/end"].map(str::to_owned));
     let all = acts.fold(looks, |all, path| {
         roles.note(Role::Viewer, Method::POST, &path);
         all.route(&path, post(act::press))
@@ -145,7 +156,5 @@ async fn theme(Form(Chosen { theme, then }): Form<Chosen>) -> Response {
         Some(theme) => format!("theme={}; Path=/; Max-Age=31536000; SameSite=Strict", theme.name()),
         None => "theme=; Path=/; Max-Age=0; SameSite=Strict".to_owned(),
     };
-    // Nobody is sent to another host by a form.
-    let there = then.starts_with('/') && !then.starts_with("//") && !then.contains('\\');
-    ([(header::SET_COOKIE, kept)], Redirect::to(if there { &then } else { "/" })).into_response()
+    ([(header::SET_COOKIE, kept)], Redirect::to(door::own_path(Some(&then)))).into_response()
 }

@@ -2,8 +2,10 @@
 //! Nothing but shapes: what is in them is said by [`super::view`] and [`crate::telling`].
 
 mod environment;
+mod people;
 
 pub(super) use environment::*;
+pub(super) use people::*;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,6 +15,8 @@ use crate::machine::DeploymentState;
 #[derive(Serialize, ToSchema)]
 pub(super) struct Environments {
     pub environments: Vec<Environment>,
+    /// What people should know of the controller itself, in sentences.
+    pub warnings: Vec<String>,
 }
 
 /// What is run besides.

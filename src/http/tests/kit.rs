@@ -73,6 +73,7 @@ impl Shop {
         assert_eq!(loaded.mistakes, []);
         let local = SecretSlice::from(TOKEN.as_bytes().to_vec());
         let secrets = Secrets::open(folder.path(), &loaded.pipelines).unwrap();
+        let keyed = access::Keyed::with(secrets.derived(access::PURPOSE));
         let app = Arc::new(App {
             secrets,
             journal: Journal::in_memory(Options::default()).unwrap(),
@@ -82,7 +83,7 @@ impl Shop {
             board: Board::default(),
             instances: Instances::default(),
             clock: Clock::real(),
-            access: Arc::new(Access::new(local, folder.path(), Ends::default())),
+            access: Arc::new(Access::new(local, keyed, folder.path(), Ends::default())),
             limits: limits("1000/s"),
             answers: Answers::default(),
             door: Door::new(Some("https://deploy.example".parse().unwrap())),
@@ -136,7 +137,8 @@ impl Shop {
         let (created, day) = (self.app.clock.host(), Millis(86_400_000));
         let digest = Digest::of(text.as_bytes());
         let only = (!only.is_empty()).then(|| only.into());
-        let token = file::Token { name: name.into(), role, digest, created, expires: Some(created.plus(day)), only };
+        let expires = Some(created.plus(day));
+        let token = file::Token { name: name.into(), role, digest, created, by: None, expires, only };
         kept::add(self.folder(), token).unwrap();
         text
     }
@@ -172,6 +174,13 @@ impl Shop {
         let app = Arc::get_mut(&mut self.app).unwrap();
         app.secrets = Secrets::open(self.folder.path(), &loaded.pipelines).unwrap();
         app.pipelines = Arc::new(loaded.pipelines);
+        self.router = router(self.app.clone());
+    }
+
+    /// As if the controller listened at this address.
+    pub fn listen_at(&mut self, address: &str) {
+        self.router = Router::new();
+        Arc::get_mut(&mut self.app).unwrap().door = Door::new(None).at(address.parse().unwrap());
         self.router = router(self.app.clone());
     }
 

@@ -7,7 +7,7 @@ use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 use crate::http::transport::Encrypted;
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 43] = [
+const TABLE: [(&str, &str, Role); 58] = [
     ("GET", "/v1/environments/shop/qa/deployments", Viewer),
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
@@ -38,6 +38,13 @@ const TABLE: [(&str, &str, Role); 43] = [
     ("POST", "/environments/shop/qa/resume", Viewer),
     ("POST", "/environments/shop/qa/rollback", Viewer),
     ("POST", "/environments/shop/qa/veto", Viewer),
+    ("GET", "/me", Viewer),
+    ("POST", "/me/sessions/end", Viewer),
+    ("POST", "/people/sign-out", Viewer),
+    ("POST", "/tokens", Viewer),
+    ("POST", "/tokens/revoke", Viewer),
+    ("GET", "/v1/me", Viewer),
+    ("POST", "/v1/me/sessions/end", Viewer),
     ("HEAD", "/v1/environments/shop/qa", Viewer),
     ("GET", "/v1/environments/shop/qa/logs", Deployer),
     ("POST", "/v1/environments/shop/qa/deploy", Deployer),
@@ -49,6 +56,14 @@ const TABLE: [(&str, &str, Role); 43] = [
     ("POST", "/v1/environments/shop/qa/resume", Approver),
     ("POST", "/v1/deployments/shop/qa/1/approve", Approver),
     ("POST", "/v1/environments/shop/qa/builds/reset", Approver),
+    ("GET", "/people", Admin),
+    ("GET", "/tokens", Admin),
+    ("GET", "/v1/audit", Admin),
+    ("GET", "/v1/people", Admin),
+    ("POST", "/v1/people/sign-out", Admin),
+    ("GET", "/v1/tokens", Admin),
+    ("POST", "/v1/tokens", Admin),
+    ("POST", "/v1/tokens/revoke", Admin),
     ("POST", "/v1/environments/shop/qa/adopt", Admin),
     ("POST", "/v1/environments/shop/qa/pin", Admin),
     ("POST", "/v1/environments/shop/qa/veto", Admin),

@@ -1,0 +1,142 @@
+//! Who may come in: people with their sessions, tokens, and what was done to the doors.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// All tokens.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Tokens {
+    pub tokens: Vec<Token>,
+}
+
+/// One token, without its text.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Token {
+    #[schema(example = "jenkins")]
+    pub name: String,
+    /// `viewer`, `deployer`, `approver` or `admin`.
+    #[schema(example = "deployer")]
+    pub role: String,
+    /// The pipelines and environments where it is good; null: everywhere.
+    #[schema(required, example = json!(["shop", "stock/qa"]))]
+    pub only: Option<Vec<String>>,
+    /// When it was made.
+    pub made: String,
+    /// Who made it, where that is known.
+    #[schema(required)]
+    pub made_by: Option<String>,
+    /// Until when it is good; null: until it is revoked.
+    #[schema(required)]
+    pub expires: Option<String>,
+    pub expired: bool,
+    /// When it was used last, to the minute; null: never, as far as is known.
+    #[schema(required)]
+    pub used: Option<String>,
+    /// From which address it was used last.
+    #[schema(required)]
+    pub used_from: Option<String>,
+}
+
+/// A token that was made.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(in crate::http) struct MadeToken {
+    #[schema(example = "jenkins")]
+    pub name: String,
+    /// Its text, this once.
+    pub token: String,
+    /// What it may, in words.
+    #[schema(example = "deployer of shop, until it is revoked")]
+    pub may: String,
+}
+
+/// Everybody who is known by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct People {
+    pub people: Vec<Person>,
+}
+
+/// A person who is known by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Person {
+    #[schema(example = "ann")]
+    pub name: String,
+    /// What they may do.
+    pub grants: Vec<RoleGrant>,
+    /// When they were added here; null: they are no user of this installation, and signed in another way.
+    #[schema(required)]
+    pub added: Option<String>,
+    /// Where they are signed in.
+    pub sessions: Vec<OpenSession>,
+}
+
+/// A role, and where it holds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct RoleGrant {
+    /// `viewer`, `deployer`, `approver` or `admin`.
+    #[schema(example = "approver")]
+    pub role: String,
+    /// The pipelines and environments where it holds; null: everywhere.
+    #[schema(required, example = json!(["shop/prod"]))]
+    pub only: Option<Vec<String>>,
+}
+
+/// A session.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct OpenSession {
+    /// By which its holder ends it.
+    pub id: String,
+    /// Since when they are signed in.
+    pub since: String,
+    /// When it was used last, to the minute.
+    pub used: String,
+    /// From which address it was used last.
+    #[schema(example = "192.0.2.7")]
+    pub from: String,
+    /// Until when it is good if it is not used any more.
+    pub until: String,
+    /// It is the one that asks.
+    pub this: bool,
+}
+
+/// The one who asks.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Me {
+    #[schema(example = "ann")]
+    pub name: String,
+    /// What they may do.
+    pub grants: Vec<RoleGrant>,
+    /// Where they are signed in.
+    pub sessions: Vec<OpenSession>,
+}
+
+/// Something about tokens or sessions that was done.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct DoneAtTheDoor {
+    /// To whom or what.
+    pub name: String,
+    /// What was done, in words.
+    pub said: String,
+}
+
+/// What was done to the doors.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Notes {
+    pub notes: Vec<Noted>,
+}
+
+/// One thing that was done to the doors.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(in crate::http) struct Noted {
+    pub at: String,
+    /// Who did it.
+    pub by: String,
+    /// From which address, or `command line`.
+    pub from: String,
+    /// `signed-in`, `signed-out`, `signed-out-everywhere`, `user-added`, `user-removed`, `password-set`, `grants-set`, `token-made`
+    /// or `token-revoked`.
+    #[schema(example = "token-made")]
+    pub act: String,
+    /// To whom or what; empty where it was to oneself.
+    #[serde(default)]
+    pub to: String,
+}
