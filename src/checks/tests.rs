@@ -162,6 +162,18 @@ fn each_question_is_asked_once_at_its_time_and_again_when_its_answer_is_lost() {
 }
 
 #[test]
+fn what_was_not_asked_for_long_says_since_when() {
+    let (mut watch, probe) = watch("tcp = {}\nevery = \"1s\"\ntimeout = \"2s\"\npasses = 1");
+    let pause = Duration::from_secs(10);
+    watch.record(Millis(400), probe, good());
+    // Twice what a question and the pause before it may take, and what a busy host takes longer.
+    assert_eq!(watch.unanswered_since(Millis(36_400), pause), None);
+    assert_eq!((watch.unanswered_since(Millis(36_401), pause), watch.health()), (Some(Millis(400)), Health::Passing));
+    watch.record(Millis(40_000), probe, bad());
+    assert_eq!(watch.unanswered_since(Millis(40_001), pause), None, "a bad answer is one too");
+}
+
+#[test]
 fn a_cold_application_is_warmed_up_first() {
     let (mut watch, probe) = watch("tcp = {}\npasses = 1\nwarm_up = { requests = 2, within = \"100ms\" }");
     watch.record(Millis(0), probe, Ok(Duration::from_secs(12)));

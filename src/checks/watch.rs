@@ -14,6 +14,9 @@ use std::{
 use super::{Check, Checks};
 use crate::machine::{Health, Millis};
 
+/// How late an answer may be on a host that is busy, before it is missed.
+const LATE: Duration = Duration::from_secs(10);
+
 /// A question that is due: which check, where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Probe {
@@ -36,6 +39,8 @@ struct Point {
     since: Millis,
     due: Millis,
     asked: Option<Millis>,
+    /// When it was answered last, or began to be watched.
+    answered: Millis,
     passed: u32,
     failed: u32,
     /// Passes in a row that met the latency of the warm-up.
@@ -106,6 +111,17 @@ impl Watch {
         }
     }
 
+    /// Since when a check has had no answer for longer than it may take, where questions may wait for `pause`: what the verdict
+    /// rests on is that old.
+    pub fn unanswered_since(&self, now: Millis, pause: Duration) -> Option<Millis> {
+        let overdue = self.points.iter().filter(|(probe, point)| {
+            let check = self.checks.list.get(probe.check);
+            let every = check.map_or(Duration::ZERO, |check| check.every + check.timeout);
+            now.since(point.answered) > millis((every + pause) * 2 + LATE)
+        });
+        overdue.map(|(_, point)| point.answered).min()
+    }
+
     /// In one sentence what stands in the way, the worst first; nothing when all is well.
     pub fn remark(&self) -> Option<String> {
         let failing = self.points.values().filter(|point| point.verdict == Health::Failing);
@@ -136,6 +152,7 @@ impl Point {
             since: now,
             due: now,
             asked: None,
+            answered: now,
             passed: 0,
             failed: 0,
             warm: 0,
@@ -186,6 +203,7 @@ impl Point {
     fn record(&mut self, check: &Check, now: Millis, answer: Result<Duration, String>) {
         // From question to question; a slow answer does not make the next one come at once.
         let asked = self.asked.take().unwrap_or(now);
+        self.answered = now;
         self.due = asked.plus(millis(check.every)).max(now);
         let grace_over = self.verdict == Health::Passing || now.since(self.since) >= millis(check.grace);
         match &answer {

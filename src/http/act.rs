@@ -165,19 +165,18 @@ pub(super) async fn rollback(
     let number = asked.number.ok_or_else(|| Problem::new(428, "name the deployment you mean: {\"number\": N}"))?;
     let command = Command::from(Ask::Rollback(Number(number), requests::reason(asked.reason.as_ref())?));
     let make = |look: &Look| match asked.to.as_deref() {
-        Some(to) => goes_to(&definition.id, look, &command, to).map(|()| command.clone()),
+        Some(to) => {
+            let sight = app.board.sight(&definition.id);
+            goes_to(&definition.id, look, &sight.outlook(), to).map(|()| command.clone())
+        }
         None => Ok(command.clone()),
     };
     record(&app, &definition.id, &caller, (&shown, Action::Rollback), make).await
 }
 
 /// Refuses a rollback that goes elsewhere than somebody thinks. What is refused for itself is left to the journal.
-fn goes_to(id: &EnvironmentId, look: &Look, command: &Command, wanted: &str) -> Result<(), Problem> {
-    let release = match look.state.command(command, "") {
-        Ok(Event::RollbackRequested { .. }) => look.state.standby().map(|standby| standby.stack.release.clone()),
-        Ok(Event::ColdRollbackQueued { release, .. }) => Some(release),
-        Ok(_) | Err(_) => None,
-    };
+fn goes_to(id: &EnvironmentId, look: &Look, seen: &telling::Outlook<'_>, wanted: &str) -> Result<(), Problem> {
+    let release = telling::way_back(&look.state, seen).map(|back| back.release);
     let Some(release) = release.filter(|release| !release.is_called(wanted)) else { return Ok(()) };
     let to = format!("{} (release {})", release.version, release.number);
     let wanted = telling::shown(wanted);

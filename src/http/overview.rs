@@ -68,7 +68,7 @@ pub(super) enum Show {
     Pinned,
     /// Nobody could look lately.
     Unseen,
-    /// The environment before it has another release.
+    /// The environment before it has newer releases that could be promoted.
     Behind,
 }
 
@@ -141,7 +141,9 @@ pub(super) struct Cell {
     #[schema(example = "shop/prod")]
     pub environment: String,
     pub name: String,
-    pub tier: Tier,
+    /// How near it is to users; null where its name does not tell.
+    #[schema(required)]
+    pub tier: Option<Tier>,
     pub light: Light,
     /// What is live.
     #[schema(required)]
@@ -150,7 +152,8 @@ pub(super) struct Cell {
     #[schema(required)]
     pub candidate: Option<Moving>,
     pub waits_for: WaitsFor,
-    /// When the world was looked at last.
+    /// When its stacks and its front were seen last, the older of the two; null when one of them was not since the controller
+    /// started.
     #[schema(required)]
     pub looked: Option<String>,
     /// Who stopped automatic deployments, and since when.
@@ -160,8 +163,9 @@ pub(super) struct Cell {
     pub pin: Option<u32>,
     /// It needs a person.
     pub needs: bool,
-    /// The environment before has another release live.
-    pub behind: bool,
+    /// How many releases it is behind the environment from which releases come to it: those found good there that are newer
+    /// than what is live here and could be promoted.
+    pub behind: usize,
 }
 
 /// A release where it is.
@@ -203,8 +207,8 @@ struct Known<'a> {
     state: Arc<Environment>,
     light: Light,
     needs: Vec<Need>,
-    looked: Millis,
-    behind: bool,
+    looked: Option<Millis>,
+    behind: usize,
 }
 
 /// All environments at a glance
@@ -264,28 +268,25 @@ fn listed(all: &[(&Arc<Pipeline>, Vec<Known<'_>>)]) -> (Vec<Needed>, usize) {
 }
 
 fn known<'a>(app: &App, caller: &Caller, pipeline: &'a Pipeline, now: Millis) -> Vec<Known<'a>> {
-    let mut before: Option<u32> = None;
-    let mut known = Vec::new();
-    for definition in pipeline.environments.iter().filter(|e| caller.sees(&e.id)) {
+    let all = pipeline.environments.iter().filter(|e| caller.sees(&e.id));
+    let one = |definition: &'a Arc<EnvironmentDefinition>| {
         let (state, sight) = (app.journal.state(&definition.id), app.board.sight(&definition.id));
-        let live = state.live().map(|live| live.release.number);
-        let behind = before.is_some_and(|before| live != Some(before));
-        before = live.or(before);
-        known.push(look(definition, state, &sight, (now, behind)));
-    }
-    known
+        let before = pipeline.before(&definition.id).filter(|before| caller.sees(&before.id));
+        let behind = before.map_or(0, |before| telling::behind(&app.journal.state(&before.id), &state));
+        look(definition, state, &sight, (now, behind))
+    };
+    all.map(one).collect()
 }
 
 fn look<'a>(
     definition: &'a EnvironmentDefinition,
     state: Arc<Environment>,
     sight: &Sight,
-    (now, behind): (Millis, bool),
+    (now, behind): (Millis, usize),
 ) -> Known<'a> {
-    let (seen, fresh) = (sight.outlook(), definition.fresh_for());
-    let light = telling::light(&state, &seen, now, fresh);
-    let needs = telling::needs(&state, &seen, now, fresh);
-    let looked = seen.looked.unwrap_or_default();
+    let seen = sight.outlook_at(now, definition.fresh_for());
+    let (light, needs) = (telling::light(&state, &seen), telling::needs(&state, &seen));
+    let looked = sight.seen.all();
     Known { definition, light, needs, looked, behind, state }
 }
 
@@ -300,7 +301,7 @@ impl Known<'_> {
             Show::Held => self.state.hold().is_some(),
             Show::Pinned => self.state.pin().is_some(),
             Show::Unseen => self.light == Light::NotSeen,
-            Show::Behind => self.behind,
+            Show::Behind => self.behind > 0,
         }
     }
 
@@ -366,7 +367,7 @@ fn cell(known: &Known<'_>) -> Cell {
             until: d.deadline().map(format_time),
         }),
         waits_for: telling::waits(state).what,
-        looked: (looked.0 > 0).then(|| format_time(*looked)),
+        looked: looked.map(format_time),
         held: state.hold().map(|hold| Held { by: hold.by.to_string(), since: format_time(hold.since) }),
         pin: state.pin(),
         needs: !needs.is_empty(),
@@ -389,8 +390,8 @@ impl EnvironmentDefinition {
         telling::fresh_for(Millis(u64::try_from(self.watch.as_millis()).unwrap_or(u64::MAX / 4)))
     }
 
-    /// Returns how near it is to users.
-    pub(super) fn tier(&self) -> Tier {
+    /// Returns how near it is to users, where its name tells.
+    pub(super) fn tier(&self) -> Option<Tier> {
         Tier::of(&self.id.environment)
     }
 }

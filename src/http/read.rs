@@ -21,10 +21,14 @@ use super::{
 };
 use crate::{
     access::{Caller, Role},
-    journal::Record,
+    journal::LastRecords,
     machine::{self, DeploymentState, EnvironmentId, Number},
     units::parse_duration,
 };
+
+/// How many bytes of the state file are read for one question at most: what is asked for may lie far back among the records of
+/// others.
+const BYTES: u64 = 256 << 20;
 
 /// All environments
 #[utoipa::path(
@@ -129,7 +133,8 @@ pub(super) async fn history(
 ) -> Result<Json<History>, Problem> {
     let Which { environment, last, since } = which;
     let last = last.unwrap_or(50);
-    records(&app, &caller, environment, last, since).await.map(|records| Json(History { records }))
+    let read = records(&app, &caller, environment, last, since).await?;
+    Ok(Json(History { records: read.records, more: read.more }))
 }
 
 /// The last records that the caller may see, oldest first.
@@ -139,7 +144,7 @@ pub(super) async fn records(
     environment: Option<EnvironmentId>,
     last: u32,
     since: Option<u64>,
-) -> Result<Vec<Record>, Problem> {
+) -> Result<LastRecords, Problem> {
     const MOST: usize = 1000;
     let last = usize::try_from(last).unwrap_or(MOST).min(MOST);
     if let Some(id) = &environment {
@@ -152,7 +157,7 @@ pub(super) async fn records(
     let (journal, caller) = (app.journal.clone(), caller.clone());
     releases::reading(move || {
         let wanted = |id: &EnvironmentId| environment.as_ref().is_none_or(|only| only == id) && caller.sees(id);
-        journal.history_where(&wanted, last, since.unwrap_or(0))
+        journal.history_within(&wanted, last, since.unwrap_or(0), BYTES)
     })
     .await
 }

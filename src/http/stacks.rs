@@ -72,7 +72,7 @@ struct StackThere {
 pub(super) struct Stacks {
     #[schema(example = "shop/prod")]
     environment: String,
-    /// When they were looked at; null when nobody has looked since the controller started.
+    /// When they were so, as their provider showed them last; null when it has not since the controller started.
     #[schema(required)]
     looked: Option<String>,
     stacks: Vec<StackThere>,
@@ -104,7 +104,7 @@ pub(super) async fn stacks(State(app): State<Arc<App>>, Path(place): Path<Place>
     };
     Ok(Json(Stacks {
         environment: definition.id.to_string(),
-        looked: (sight.looked.0 > 0).then(|| format_time(sight.looked)),
+        looked: sight.seen.stacks.map(format_time),
         stacks: sight.stacks.iter().map(of).collect(),
     }))
 }

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -20,15 +21,23 @@ use super::{
     releases::{PastDeployment, reading, shown},
 };
 use crate::{
-    journal::Record,
+    clock::Stopwatch,
+    journal::{LastRecords, Record},
     machine::{Environment, EnvironmentId, Event, Number, Plan, Seq},
-    telling::{self, Step, StepState},
+    telling::{self, Step, StepState, StepWhat, Story},
 };
 
-/// How many records are read for it at most.
+/// How many records of an environment are read for one deployment at most, and how many bytes of the state file: the records of a
+/// quiet environment may lie far back among those of others.
 const MOST: usize = 10_000;
+const BYTES: u64 = 64 << 20;
+/// The same for the past that is shown with an environment, which is read again whenever something was recorded.
+const RECENT: usize = 1_000;
+const RECENT_BYTES: u64 = 16 << 20;
 /// How many deployments of the past are told with an environment.
 const PAST: usize = 10;
+/// How long a past that could not be read is not read again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// One deployment whole.
 #[derive(Serialize, ToSchema)]
@@ -59,39 +68,42 @@ pub(super) async fn story(
 }
 
 pub(super) async fn whole(app: &Arc<App>, id: &EnvironmentId, number: Number) -> Result<Whole, Problem> {
-    let records = records(app, id).await?;
+    let LastRecords { records, more } = records(app, id, (MOST, BYTES)).await?;
     let state = app.journal.state(id);
     let told = telling::stories(records.iter().map(|r| (r.at, &r.by, &r.event)), &state);
-    let told = told.into_iter().find(|story| story.number == number);
-    let unknown = || {
-        let why = format!("deployment {number} of {id} is unknown, or longer ago than its last {MOST} records");
-        Problem::not_found(&format!("{why}; `pointsman history {id}` shows the last ones"))
+    let Some(story) = told.into_iter().find(|story| story.number == number) else {
+        let why = match more {
+            true => format!("deployment {number} of {id} is unknown, or longer ago than was looked through"),
+            false => format!("deployment {number} of {id} is unknown"),
+        };
+        return Err(Problem::not_found(&format!("{why}; `pointsman history {id}` shows the last ones")));
     };
-    let deployment = shown(told.ok_or_else(unknown)?, &state);
-    let steps = steps(&records, number);
-    let own = |record: &Record| telling::deployment_of(&record.event) == Some(number);
-    Ok(Whole { environment: id.to_string(), deployment, steps, records: records.into_iter().filter(own).collect() })
+    let steps = steps(&records, &story);
+    let records = records.into_iter().filter(|record| is_of(&record.event, number)).collect();
+    Ok(Whole { environment: id.to_string(), deployment: shown(story, &state), steps, records })
 }
 
-async fn records(app: &Arc<App>, id: &EnvironmentId) -> Result<Vec<Record>, Problem> {
+async fn records(app: &Arc<App>, id: &EnvironmentId, (most, bytes): (usize, u64)) -> Result<LastRecords, Problem> {
     let (journal, id) = (app.journal.clone(), id.clone());
-    reading(move || journal.history(Some(&id), MOST)).await
+    reading(move || journal.history_within(&|other| *other == id, most, 0, bytes)).await
 }
 
-fn steps(records: &[Record], number: Number) -> Vec<Step> {
-    let own = || records.iter().filter(|record| telling::deployment_of(&record.event) == Some(number));
+/// Whether a record is of a deployment. That which takes one back by a new deployment is of both: it is the acceptance of the
+/// new one.
+fn is_of(event: &Event, number: Number) -> bool {
+    let accepts = matches!(event, Event::ColdRollbackQueued { by, .. } if *by == number);
+    accepts || telling::deployment_of(event) == Some(number)
+}
+
+fn steps(records: &[Record], story: &Story) -> Vec<Step> {
+    let own = || records.iter().filter(|record| is_of(&record.event, story.number));
     let plan: Option<&Plan> = own().find_map(|record| match &record.event {
         Event::Accepted { plan, .. } => Some(&**plan),
+        Event::ColdRollbackQueued { by, plan, .. } if *by == story.number => Some(&**plan),
         _ => None,
     });
-    // A cold rollback is accepted by the record of the deployment that it takes back.
-    let cold = records.iter().find_map(|record| match &record.event {
-        Event::ColdRollbackQueued { by, plan, .. } if *by == number => Some((record, &**plan)),
-        _ => None,
-    });
-    let first = cold.map(|(record, _)| record);
-    let Some(plan) = plan.or(cold.map(|(_, plan)| plan)) else { return Vec::new() };
-    telling::rail(plan, first.into_iter().chain(own()).map(|record| (record.at, &record.event)))
+    let Some(plan) = plan else { return Vec::new() };
+    telling::rail(story, plan, own().map(|record| (record.at, &record.event)))
 }
 
 /// What the last deployments of an environment did, and took.
@@ -99,58 +111,67 @@ fn steps(records: &[Record], number: Number) -> Vec<Step> {
 pub(super) struct Past {
     /// The last ones, newest first.
     pub deployments: Vec<PastDeployment>,
-    /// The steps of the one under way, or of the last one.
-    pub steps: Vec<Step>,
+    /// The one under way, or the last one, with its steps.
+    pub current: Option<(PastDeployment, Vec<Step>)>,
     /// How long the last cutover took, in milliseconds.
     pub cut_over: Option<u64>,
     /// How long it took at last until a stack was up and checked, in milliseconds.
     pub stood_up: Option<u64>,
+    /// There may be older ones than was looked through.
+    pub more: bool,
+    /// Why nothing of it could be read.
+    pub unread: Option<String>,
 }
 
 /// What is kept in memory of the past, by environment.
 #[derive(Default)]
 pub struct Pasts(Mutex<HashMap<EnvironmentId, Kept>>);
 
-/// The past and the state that it is of. Whoever holds it reads for all who wait.
-type Kept = Arc<Turn<Option<(Seq, Arc<Past>)>>>;
+/// The past, the state that it is of, and since when it is kept. Whoever holds it reads for all who wait.
+type Kept = Arc<Turn<Option<(Seq, Stopwatch, Arc<Past>)>>>;
 
 impl Pasts {
-    /// Returns the past of an environment in that state; it is read from the disk once when something was recorded since.
-    pub(super) async fn of(
-        &self,
-        app: &Arc<App>,
-        id: &EnvironmentId,
-        state: &Environment,
-    ) -> Result<Arc<Past>, Problem> {
+    /// Returns the past of an environment in that state; it is read from the disk once when something was recorded since. Where it
+    /// cannot be read, it says so: how things are now is known without it.
+    pub(super) async fn of(&self, app: &Arc<App>, id: &EnvironmentId, state: &Environment) -> Arc<Past> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default().clone();
         let mut kept = kept.lock().await;
-        if let Some((seq, past)) = &*kept
+        if let Some((seq, since, past)) = &*kept
             && *seq >= state.seq()
+            && (past.unread.is_none() || since.elapsed() < RETRY)
         {
-            return Ok(past.clone());
+            return past.clone();
         }
-        let past = Arc::new(past(&records(app, id).await?, state));
-        *kept = Some((state.seq(), past.clone()));
-        Ok(past)
+        let past = match records(app, id, (RECENT, RECENT_BYTES)).await {
+            Ok(read) => past(&read, state),
+            Err(problem) => {
+                tracing::warn!(environment = %id, why = problem.detail(), "the past of {id} cannot be read");
+                Past { unread: Some(problem.detail().to_owned()), ..Past::default() }
+            }
+        };
+        let past = Arc::new(past);
+        *kept = Some((state.seq(), Stopwatch::start(), past.clone()));
+        past
     }
 }
 
-fn past(records: &[Record], state: &Environment) -> Past {
+fn past(LastRecords { records, more }: &LastRecords, state: &Environment) -> Past {
     let told = telling::stories(records.iter().map(|r| (r.at, &r.by, &r.event)), state);
-    let last = state.active().map(|d| d.number).or(told.last().map(|story| story.number));
+    let active = state.active().map(|d| d.number);
+    let current = match active {
+        Some(number) => told.iter().find(|story| story.number == number),
+        None => told.last(),
+    };
+    let current = current.map(|story| (shown(story.clone(), state), steps(records, story)));
+    let live = told.iter().rev().find(|story| story.live.is_some());
     let (mut cut_over, mut stood_up) = (None, None);
-    for number in told.iter().rev().filter(|story| story.live.is_some()).map(|story| story.number).take(1) {
-        let steps = steps(records, number);
-        let took = |name: &str| steps.iter().find(|step| step.name == name).and_then(|step| step.took);
-        cut_over = took("Cut over");
-        stood_up = took("Provision").zip(took("Check")).map(|(one, other)| one + other);
+    if let Some(steps) = live.map(|story| steps(records, story)) {
+        let took = |what: StepWhat| steps.iter().find(|step| step.what == what).and_then(|step| step.took);
+        cut_over = took(StepWhat::CutOver);
+        stood_up = took(StepWhat::Provision).zip(took(StepWhat::Check)).map(|(one, other)| one + other);
     }
-    Past {
-        steps: last.map(|number| steps(records, number)).unwrap_or_default(),
-        deployments: told.into_iter().rev().take(PAST).map(|story| shown(story, state)).collect(),
-        cut_over,
-        stood_up,
-    }
+    let deployments = told.into_iter().rev().take(PAST).map(|story| shown(story, state)).collect();
+    Past { current, deployments, cut_over, stood_up, more: *more, unread: None }
 }
 
 impl Step {

@@ -1,12 +1,10 @@
 //! How states are shown. What the journal says is certain; what the board says was seen a moment ago.
 
-use std::sync::Arc;
-
 use super::{
     App,
     responses::{
         Candidate, Down, Ended, Environment, Front, Gate, GateName, Hold, Hook, HookState, Otherwise, PlannedHook,
-        Release, Restart, RunningHook, Seen, Stack, Standby, Straying, Taken, Trouble, Veto,
+        Provider, Release, Restart, RunningHook, Seen, Stack, Standby, Straying, Taken, Trouble, Veto,
     },
 };
 use crate::{
@@ -25,7 +23,7 @@ pub(super) fn environment(app: &App, definition: &EnvironmentDefinition) -> Envi
 pub(super) fn state(app: &App, definition: &EnvironmentDefinition, state: &machine::Environment) -> Environment {
     let (id, now, fresh) = (&definition.id, app.clock.now(), definition.fresh_for());
     let sight = &app.board.sight(id);
-    let seen = sight.outlook();
+    let seen = sight.outlook_at(now, fresh);
     let waits = telling::waits(state);
     Environment {
         environment: id.to_string(),
@@ -51,10 +49,11 @@ pub(super) fn state(app: &App, definition: &EnvironmentDefinition, state: &machi
         ended: state.ended().iter().map(ended).collect(),
         last_failure: telling::last_failure(state).map(ended),
         tier: definition.tier(),
-        light: telling::light(state, &seen, now, fresh),
-        needs: telling::needs(state, &seen, now, fresh),
-        front: front(definition, sight),
-        rollback_to: rollback_to(state).as_deref().map(release),
+        light: telling::light(state, &seen),
+        needs: telling::needs(state, &seen),
+        front: front(definition, sight, &seen),
+        provider: provider(definition, sight, &seen),
+        rollback_to: telling::way_back(state, &seen).map(|back| release(&back.release)),
         next: telling::sentence(id, state, &seen),
         situation: telling::situation(id, state, &seen),
         waits_for: waits.what,
@@ -63,23 +62,28 @@ pub(super) fn state(app: &App, definition: &EnvironmentDefinition, state: &machi
     }
 }
 
-fn front(definition: &EnvironmentDefinition, sight: &Sight) -> Front {
-    let seen = sight.outlook();
+fn front(definition: &EnvironmentDefinition, sight: &Sight, seen: &telling::Outlook<'_>) -> Front {
     Front {
         driver: definition.front.driver.clone(),
         shows: sight.serves.flatten().map(|number| number.0),
-        silent: seen.front_silent.map(str::to_owned),
-        looked: seen.looked.map(format_time),
+        silent: seen.front_silent.map(str::to_owned).or_else(|| late(seen)),
+        looked: sight.seen.front.map(format_time),
     }
 }
 
-/// What a rollback of what is live would bring back.
-fn rollback_to(state: &machine::Environment) -> Option<Arc<machine::Release>> {
-    let command = machine::Command::from(machine::Ask::Rollback(state.live()?.number, "".into()));
-    match state.command(&command, "") {
-        Ok(machine::Event::RollbackRequested { .. }) => state.standby().map(|standby| standby.stack.release.clone()),
-        Ok(machine::Event::ColdRollbackQueued { release, .. }) => Some(release),
-        Ok(_) | Err(_) => None,
+/// Why nothing that was seen is known to be so any more.
+fn late(seen: &telling::Outlook<'_>) -> Option<String> {
+    match seen.blind()? {
+        telling::Blind::Stale(ago) => Some(format!("nobody could look for {}", format_duration(ago))),
+        telling::Blind::Never | telling::Blind::Front(_) | telling::Blind::Provider(_) => None,
+    }
+}
+
+fn provider(definition: &EnvironmentDefinition, sight: &Sight, seen: &telling::Outlook<'_>) -> Provider {
+    Provider {
+        driver: definition.stack.driver.clone(),
+        silent: seen.stacks_silent.map(str::to_owned).or_else(|| late(seen)),
+        looked: sight.seen.stacks.map(format_time),
     }
 }
 
@@ -253,7 +257,7 @@ fn seen(sight: &Sight, number: Number) -> Option<Seen> {
         endpoints: stack.endpoints.clone(),
         remark: stack.remark.clone(),
         open_requests: sight.open.iter().find(|(n, _)| *n == number).map(|(_, open)| *open),
-        looked: format_time(sight.looked),
+        looked: format_time(sight.seen.stacks?),
     })
 }
 

@@ -132,8 +132,14 @@ fn first(storage: &dyn Storage) -> io::Result<Option<Sum>> {
 
 fn sum_of(storage: &dyn Storage, seq: u64, newest: u64) -> io::Result<Option<Sum>> {
     let Some(after) = seq.checked_sub(1) else { return Ok(None) };
-    let query =
-        history::Query { wanted: &|_| true, most: usize::MAX, after, newest, all: newest.saturating_sub(after) };
-    let records = history::last(storage, &query)?;
+    let query = history::Query {
+        wanted: &|_| true,
+        most: usize::MAX,
+        after,
+        newest,
+        all: newest.saturating_sub(after),
+        bytes: u64::MAX,
+    };
+    let records = history::last(storage, &query)?.records;
     Ok(records.first().filter(|record| record.seq == seq).map(|record| record.sum))
 }

@@ -28,22 +28,36 @@ pub(super) struct Query<'a> {
     pub newest: u64,
     /// How many there are of these environments in all, or more: when all were seen, nothing older is read.
     pub all: u64,
+    /// How many bytes are read for it at most: the records of a quiet environment may lie far back.
+    pub bytes: u64,
 }
 
-/// The last records of those that are wanted, oldest first. Reads from the end of the newest segment back to what
+/// What was read back.
+#[derive(Debug, Clone)]
+pub struct LastRecords {
+    /// The records, oldest first.
+    pub records: Vec<Record>,
+    /// There may be older ones that are wanted: as many as were asked for were found, or enough was read.
+    pub more: bool,
+}
+
+/// The last records of those that are wanted. Reads from the end of the newest segment back to what
 /// answers the query, and no further.
-pub(super) fn last(storage: &dyn Storage, query: &Query<'_>) -> io::Result<Vec<Record>> {
+pub(super) fn last(storage: &dyn Storage, query: &Query<'_>) -> io::Result<LastRecords> {
     let (segments, _) = numbers(&storage.names()?);
-    let (mut found, mut left) = (Vec::new(), query.all);
+    let (mut found, mut left, mut bytes) = (Vec::new(), query.all, query.bytes);
+    let mut passed = false;
     'segments: for number in segments.into_iter().rev() {
-        if found.len() >= query.most || left == 0 || query.newest <= query.after {
+        if found.len() >= query.most || left == 0 || query.newest <= query.after || bytes == 0 {
             break;
         }
         let name = segment_name(number);
         let mut lines = Backwards::from_end(storage.reader(&name)?)?;
-        while found.len() < query.most && left > 0 {
+        while found.len() < query.most && left > 0 && bytes > 0 {
             let Some(line) = lines.previous()? else { continue 'segments };
+            bytes = bytes.saturating_sub(line.len() as u64 + 1);
             if record::seq(&line).is_some_and(|seq| seq <= query.after) {
+                passed = true;
                 break 'segments;
             }
             // Most lines need not be parsed: where it happened stands near their start.
@@ -52,6 +66,7 @@ pub(super) fn last(storage: &dyn Storage, query: &Query<'_>) -> io::Result<Vec<R
             }
             let record = record::parse(&line).map_err(|error| io::Error::other(format!("{name}: {error}")))?;
             if record.seq <= query.after {
+                passed = true;
                 break 'segments;
             }
             if record.seq <= query.newest && (query.wanted)(&record.environment) {
@@ -61,7 +76,8 @@ pub(super) fn last(storage: &dyn Storage, query: &Query<'_>) -> io::Result<Vec<R
         }
     }
     found.reverse();
-    Ok(found)
+    let more = left > 0 && !passed && (found.len() >= query.most || bytes == 0);
+    Ok(LastRecords { records: found, more })
 }
 
 /// The whole lines of a file, the last one first.

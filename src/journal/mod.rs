@@ -43,7 +43,7 @@ pub use self::disk::claim;
 pub use self::{
     aside::Aside,
     found::{Found, Head, Locked, at, holder, set_aside},
-    history::Replay,
+    history::{LastRecords, Replay},
     level::NEWEST,
     log::log,
     open::{Opened, Torn},
@@ -244,10 +244,24 @@ impl Journal {
         last: usize,
         since: u64,
     ) -> io::Result<Vec<Record>> {
+        self.history_within(wanted, last, since, u64::MAX).map(|read| read.records)
+    }
+
+    /// The same, for which no more than so many bytes are read, and whether there may be older ones.
+    ///
+    /// # Errors
+    /// When a segment cannot be read.
+    pub fn history_within(
+        &self,
+        wanted: &dyn Fn(&EnvironmentId) -> bool,
+        last: usize,
+        since: u64,
+        bytes: u64,
+    ) -> io::Result<LastRecords> {
         // In this order: of what is recorded in between too many may be looked for, never too few.
         let newest = self.published.newest();
         let all = self.environments().into_iter().filter(wanted).map(|id| self.state(&id).seq().0).sum();
-        history::last(&*self.storage, &history::Query { wanted, most: last, after: since, newest, all })
+        history::last(&*self.storage, &history::Query { wanted, most: last, after: since, newest, all, bytes })
     }
 
     /// The place of the last record that is safe; 0 when there is none.

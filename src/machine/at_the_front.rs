@@ -128,8 +128,7 @@ impl Environment {
     }
 
     fn seen_baking(&self, d: &Deployment, seen: &Observation) -> Seen {
-        let is_bad = |s: &StackView| s.health == Health::Failing || s.condition == Condition::Failed;
-        if seen.lacks(d.number) || seen.stack(d.number).is_some_and(is_bad) {
+        if seen.lacks(d.number) || seen.stack(d.number).is_some_and(StackView::is_bad) {
             Seen::Bad
         } else if seen.ready(d.number, Health::Passing) {
             Seen::Good
@@ -239,8 +238,7 @@ impl Environment {
             return late.then(|| called(number, why));
         }
         let out_of_time = seen.watched_stacks(d.since, now, self.rules).reaches(d.plan.check_within);
-        let bad = |s: &StackView| s.health == Health::Failing || s.condition == Condition::Failed;
-        let sick = seen.stack(standby).is_some_and(bad);
+        let sick = seen.stack(standby).is_some_and(StackView::is_bad);
         let lost = seen.lacks(standby);
         // What is lost is being started again, and what is started may yet come up (rule R48).
         let hopeless = sick || lost && out_of_time || (lost || out_of_time) && !self.rules.wait_for_standby();
@@ -266,8 +264,7 @@ enum Order<'a> {
 
 /// Whether a stack was seen to be one that nobody can go back to now.
 fn known_bad(number: Number, seen: &Observation) -> bool {
-    let bad =
-        |s: &StackView| s.health == Health::Failing || matches!(s.condition, Condition::Failed | Condition::Deleting);
+    let bad = |s: &StackView| s.is_bad() || s.condition == Condition::Deleting;
     seen.lacks(number) || seen.stack(number).is_some_and(bad)
 }
 

@@ -177,10 +177,23 @@ pub enum Health {
     Failing,
 }
 
+impl StackView {
+    /// Whether it is known not to do its work.
+    pub(crate) fn is_bad(&self) -> bool {
+        self.condition.is_bad(self.health)
+    }
+}
+
 impl Condition {
     /// Returns whether a stack that is so far and in that health can take traffic.
     pub fn is_good(self, health: Health) -> bool {
         (self, health) == (Self::Ready, Health::Passing)
+    }
+
+    /// Whether a stack that is seen so, with checks that say this, is known not to do its work. What is neither good nor bad is
+    /// not known, or on its way.
+    pub fn is_bad(self, health: Health) -> bool {
+        self == Self::Failed || health == Health::Failing
     }
 }
 

@@ -258,7 +258,7 @@ impl Environment {
 /// The end of a candidate whose stack is lost or found bad.
 fn broken(d: &Deployment, seen: &Observation) -> Option<Event> {
     let view: Option<&StackView> = seen.stack(d.number);
-    let bad = view.is_some_and(|s| s.condition == Condition::Failed || s.health == Health::Failing);
+    let bad = view.is_some_and(StackView::is_bad);
     let reason = match view {
         None if seen.lacks(d.number) => "its stack is gone".into(),
         Some(s) if bad => s.remark.clone().unwrap_or_else(|| "its stack failed".into()),

@@ -12,8 +12,12 @@ use serde::Serialize;
 use crate::{
     machine::{Condition, EnvironmentId, Health, Millis, Number, StackView},
     telling,
+    text::format_time,
     web_front::FrontTrouble,
 };
+
+/// The step by which it is known which stacks there are.
+pub(super) const LISTING: &str = "listing the stacks";
 
 /// The step by which it is known what users see.
 pub(super) const ASKING_THE_FRONT: &str = "asking the front";
@@ -27,8 +31,10 @@ pub(crate) const TELLING: &str = "running `on_trouble`";
 /// What is shown of one environment.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Sight {
-    /// When the world was looked at last.
+    /// When a look ended last, whoever of those that were asked then answered.
     pub looked: Millis,
+    /// When each of those that are asked answered last.
+    pub seen: Seen,
     /// The stack that the front sent users to at that look; none inside where nobody gets them, none outside where the front
     /// did not answer.
     pub serves: Option<Option<Number>>,
@@ -42,6 +48,22 @@ pub struct Sight {
     pub open: Vec<(Number, u64)>,
     /// What is wrong with the front although it may serve, the most pressing last.
     pub front: Vec<Concern>,
+}
+
+/// When those that are asked at a look answered last; none when they have not since the controller started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// When the stacks were as the provider has shown them. A provider may be asked more seldom than it is looked.
+    pub stacks: Option<Millis>,
+    /// When the front answered.
+    pub front: Option<Millis>,
+}
+
+impl Seen {
+    /// When all of them were seen: the oldest of their answers.
+    pub(crate) fn all(self) -> Option<Millis> {
+        self.stacks.zip(self.front).map(|(stacks, front)| stacks.min(front))
+    }
 }
 
 /// Something that is wrong with a front.
@@ -121,7 +143,12 @@ impl Board {
 }
 
 impl Sight {
-    /// Returns what sentences are made of.
+    /// Returns what sentences are made of, at a time at which a look counts that long.
+    pub(crate) fn outlook_at(&self, now: Millis, fresh: Millis) -> telling::Outlook<'_> {
+        telling::Outlook { now, fresh, ..self.outlook() }
+    }
+
+    /// The same as it was at the last look.
     pub(crate) fn outlook(&self) -> telling::Outlook<'_> {
         let stacks = self.stacks.iter().map(|stack| telling::Glimpse {
             number: stack.number,
@@ -134,8 +161,13 @@ impl Sight {
         let trouble = self.trouble.iter().rfind(|t| t.step != TELLING).or(self.trouble.last());
         let trouble = trouble.filter(|t| t.step != ASKING_THE_FRONT).or(not_started).or(trouble);
         telling::Outlook {
+            now: self.looked,
+            fresh: Millis(0),
             front_silent: step(ASKING_THE_FRONT).map(|silent| &*not_started.unwrap_or(silent).why),
+            stacks_silent: step(LISTING).map(|silent| &*silent.why),
             looked: (self.looked.0 > 0).then_some(self.looked),
+            stacks_at: self.seen.stacks,
+            shows: self.serves,
             stacks: stacks.collect(),
             front: self.front.iter().map(|concern| &concern.what).collect(),
             trouble: trouble.map(|t| telling::Hindrance { step: &t.step, why: &t.why, since: t.since }),
@@ -191,11 +223,46 @@ impl StackSight {
             remark: stack.remark.as_deref().map(str::to_owned),
         }
     }
+
+    /// The same, where a check has had no answer since then: that it passed once is nothing that was seen lately.
+    pub(super) fn without_answer_since(self, since: Option<Millis>) -> Self {
+        match since {
+            Some(since) if self.health == Health::Passing => Self {
+                health: Health::Unknown,
+                remark: Some(format!("its checks have had no answer since {}", format_time(since))),
+                ..self
+            },
+            Some(_) | None => self,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_was_an_error_is_no_look_however_young_the_look_is() {
+        let mut sight = Sight { looked: Millis(9), serves: Some(Some(Number(1))), ..Sight::default() };
+        sight.seen = Seen { stacks: Some(Millis(5)), front: Some(Millis(9)) };
+        let blind = |sight: &Sight| sight.outlook_at(Millis(10), Millis(25)).blind().map(|blind| format!("{blind:?}"));
+        assert_eq!(blind(&sight), None);
+        assert_eq!(sight.seen.all(), Some(Millis(5)), "the older of the two");
+        sight.fails(LISTING, "503", Millis(9));
+        assert_eq!(blind(&sight).as_deref(), Some("Provider(\"503\")"));
+        sight.works(LISTING);
+        sight.fails(ASKING_THE_FRONT, "refused", Millis(9));
+        assert_eq!(blind(&sight).as_deref(), Some("Front(\"refused\")"));
+    }
+
+    #[test]
+    fn checks_that_had_no_answer_for_long_say_nothing_good() {
+        let view = |health| StackView { number: Number(1), condition: Condition::Ready, health, remark: None };
+        let seen = |health, since| StackSight::new(&view(health), None, None).without_answer_since(since).health;
+        assert_eq!(seen(Health::Passing, None), Health::Passing);
+        assert_eq!(seen(Health::Passing, Some(Millis(5))), Health::Unknown);
+        assert_eq!(seen(Health::Failing, Some(Millis(5))), Health::Failing);
+    }
 
     #[test]
     fn trouble_of_a_front_is_logged_when_it_is_new_and_once_a_day() {

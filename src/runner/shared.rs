@@ -18,8 +18,32 @@ use crate::{
     stacks::{SeenStack, StackDriver, StepError},
 };
 
-/// All stacks of a provider at one moment, by environment.
-pub(super) type Listing = Arc<HashMap<EnvironmentId, Vec<SeenStack>>>;
+/// All stacks of a provider at one moment.
+pub(super) type Listing = Arc<Listed>;
+
+pub(super) struct Listed {
+    stacks: HashMap<EnvironmentId, Vec<SeenStack>>,
+    /// When the driver was asked, and how old its answer was.
+    asked: Stopwatch,
+    ago: Duration,
+}
+
+impl Listed {
+    /// The stacks of an environment.
+    pub(super) fn of(&self, id: &EnvironmentId) -> Vec<SeenStack> {
+        self.stacks.get(id).cloned().unwrap_or_default()
+    }
+
+    /// All of them, by environment.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&EnvironmentId, &Vec<SeenStack>)> {
+        self.stacks.iter()
+    }
+
+    /// How long ago that was how the provider showed it.
+    pub(super) fn age(&self) -> Duration {
+        self.asked.elapsed() + self.ago
+    }
+}
 
 /// A stack driver whose listings are shared.
 pub struct SharedStacks {
@@ -31,8 +55,6 @@ pub struct SharedStacks {
 #[derive(Default)]
 struct Last {
     begun: u64,
-    /// Since when.
-    at: Option<Stopwatch>,
     result: Option<Result<Listing, String>>,
 }
 
@@ -56,9 +78,9 @@ impl SharedStacks {
     /// that ten thousand of them do not cost ten thousand calls.
     pub(super) async fn listing_since(&self, mark: u64, age: Duration) -> Result<Listing, StepError> {
         let last = self.last.lock().await;
-        if let Last { begun, at: Some(at), result: Some(Ok(listing)) } = &*last
+        if let Last { begun, result: Some(Ok(listing)) } = &*last
             && *begun > mark
-            && at.elapsed() <= age
+            && listing.asked.elapsed() <= age
         {
             return Ok(listing.clone());
         }
@@ -67,16 +89,18 @@ impl SharedStacks {
     }
 
     /// A listing that began after this call did.
-    pub async fn listing(&self) -> Result<Listing, StepError> {
+    pub(super) async fn listing(&self) -> Result<Listing, StepError> {
         let asked_after = self.begun.load(Ordering::SeqCst);
         let mut last = self.last.lock().await;
         if last.begun <= asked_after || last.result.is_none() {
             let begun = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-            let at = Some(Stopwatch::start());
+            let asked = Stopwatch::start();
             let result = within(self.driver.call_limit(), self.driver.observe()).await;
-            let result = result.map(by_environment).map_err(|why| why.to_string());
+            let listed =
+                |stacks| Arc::new(Listed { stacks: by_environment(stacks), asked, ago: self.driver.seen_ago() });
+            let result = result.map(listed).map_err(|why| why.to_string());
             // Both at once, after the call: whoever is cancelled in it leaves no old answer that looks new.
-            *last = Last { begun, at, result: Some(result) };
+            *last = Last { begun, result: Some(result) };
         }
         match &last.result {
             Some(Ok(listing)) => Ok(listing.clone()),
@@ -86,12 +110,12 @@ impl SharedStacks {
     }
 }
 
-fn by_environment(stacks: Vec<SeenStack>) -> Listing {
+fn by_environment(stacks: Vec<SeenStack>) -> HashMap<EnvironmentId, Vec<SeenStack>> {
     let mut listing: HashMap<EnvironmentId, Vec<SeenStack>> = HashMap::new();
     for stack in stacks {
         listing.entry(stack.name.environment.clone()).or_default().push(stack);
     }
-    Arc::new(listing)
+    listing
 }
 
 /// A call and its time limit.

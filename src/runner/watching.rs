@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 
-use super::world::{Verdicts, World};
+use super::world::{Verdict, Verdicts, World};
 use crate::{
     checks::{self, Probe, Watch},
     machine::{Environment, Millis, Number},
@@ -50,7 +50,13 @@ impl Watching {
 
     /// What the checks say.
     pub(super) fn verdicts(&self) -> Verdicts {
-        self.stacks.iter().map(|(number, watch)| (*number, (watch.health(), watch.remark()))).collect()
+        let (now, pause) = (self.world.clock.now(), self.world.watch);
+        let of = |watch: &Watch| Verdict {
+            health: watch.health(),
+            remark: watch.remark(),
+            unanswered: watch.unanswered_since(now, pause),
+        };
+        self.stacks.iter().map(|(number, watch)| (*number, of(watch))).collect()
     }
 
     /// The probes that are due. While nothing is under way there is at most one round of them each `at_most`.

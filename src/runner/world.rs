@@ -6,7 +6,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time:
 use futures_util::future::OptionFuture;
 
 use super::{
-    board::{ASKING_THE_FRONT, Board, StackSight},
+    board::{ASKING_THE_FRONT, Board, LISTING, Seen, StackSight},
     hooking::Hooks,
     promoting::Promotion,
     shared::{SharedStacks, within},
@@ -76,8 +76,18 @@ pub struct Look {
     pub endpoints: HashMap<Number, Vec<SocketAddr>>,
 }
 
-/// What the checks have said so far of each stack, with a remark.
-pub(super) type Verdicts = HashMap<Number, (Health, Option<String>)>;
+/// What the checks have said so far of each stack.
+pub(super) type Verdicts = HashMap<Number, Verdict>;
+
+/// What the checks have said so far of a stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) health: Health,
+    pub(super) remark: Option<String>,
+    /// Since when one of them has had no answer for longer than it may take: people are not shown what is that old. The
+    /// machine, which counts only watched time, is.
+    pub(super) unanswered: Option<Millis>,
+}
 
 impl World {
     /// Looks at the provider and the front at the same time; asks the public address and probes a stack afresh where
@@ -100,9 +110,14 @@ impl World {
         };
         let (listing, front, definition, hooks) =
             tokio::join!(listing, self.see_front(), self.definition(state), self.see_hooks(state));
-        self.note("listing the stacks", &listing);
+        self.note(LISTING, &listing);
         self.note(ASKING_THE_FRONT, &front);
-        let stacks = listing.ok().map(|l| l.get(&self.id).cloned().unwrap_or_default());
+        let now = self.clock.now();
+        let seen = Seen {
+            stacks: listing.as_ref().ok().map(|listing| Millis(now.0.saturating_sub(Millis::from(listing.age()).0))),
+            front: front.is_ok().then_some(now),
+        };
+        let stacks = listing.ok().map(|listing| listing.of(&self.id));
         let endpoints: HashMap<Number, Vec<SocketAddr>> =
             stacks.iter().flatten().map(|s| (s.name.number, s.endpoints.clone())).collect();
         let made: HashMap<Number, Millis> =
@@ -140,7 +155,12 @@ impl World {
             instances,
             ..Observation::default()
         };
-        self.show(&observation, state.front_host(), &endpoints, &made);
+        let sights = observation.stacks.iter().flatten().map(|stack| {
+            let unanswered = verdicts.get(&stack.number).and_then(|verdict| verdict.unanswered);
+            let (endpoints, made) = (endpoints.get(&stack.number), made.get(&stack.number).copied());
+            StackSight::new(stack, endpoints, made).without_answer_since(unanswered)
+        });
+        self.show(&observation, state.front_host(), seen, sights.collect());
         Look { observation, endpoints }
     }
 
@@ -324,21 +344,17 @@ impl World {
         self.front.trouble(now).into_iter().chain(moved).collect()
     }
 
-    fn show(
-        &self,
-        seen: &Observation,
-        front_host: Option<&Arc<str>>,
-        endpoints: &HashMap<Number, Vec<SocketAddr>>,
-        made: &HashMap<Number, Millis>,
-    ) {
+    fn show(&self, seen: &Observation, front_host: Option<&Arc<str>>, at: Seen, stacks: Vec<StackSight>) {
         let now = self.clock.now();
         let trouble = self.front_trouble(front_host, now);
-        let views = seen.stacks.iter().flatten();
-        let sight = |s: &StackView| StackSight::new(s, endpoints.get(&s.number), made.get(&s.number).copied());
-        let stacks = views.map(sight).collect();
         let mut news = Vec::new();
         self.board.update(&self.id, |sight| {
             sight.looked = now;
+            sight.seen.stacks = at.stacks.or(sight.seen.stacks);
+            sight.seen.front = at.front.or(sight.seen.front);
+            if seen.front.is_none() {
+                sight.open.clear();
+            }
             sight.serves = seen.front.as_ref().map(|front| front.serves);
             news = sight.front_has(trouble, now);
             if seen.stacks.is_some() {
@@ -382,10 +398,12 @@ fn public_question(state: &Environment, front: Option<&FrontView>) -> Option<Num
 fn refresh(verdicts: &mut Verdicts, number: Number, fresh: Result<(), String>) {
     let known = verdicts.entry(number).or_default();
     match fresh {
-        Ok(()) if known.0 == Health::Failing => known.0 = Health::Unknown,
-        Ok(()) => *known = (Health::Passing, None),
-        Err(why) if known.0 == Health::Passing => *known = (Health::Unknown, Some(why)),
-        Err(why) => known.1 = Some(why),
+        Ok(()) if known.health == Health::Failing => known.health = Health::Unknown,
+        Ok(()) => *known = Verdict { health: Health::Passing, ..Verdict::default() },
+        Err(why) if known.health == Health::Passing => {
+            *known = Verdict { health: Health::Unknown, remark: Some(why), unanswered: None };
+        }
+        Err(why) => known.remark = Some(why),
     }
 }
 
@@ -405,7 +423,7 @@ fn ended_too_often(seen: &SeenStack, allowed: u64) -> Option<String> {
 
 /// `ended`: why it counts as failing for what ended of it.
 fn stack_view(seen: SeenStack, verdicts: &Verdicts, ended: Option<String>) -> StackView {
-    let (health, remark) = verdicts.get(&seen.name.number).cloned().unwrap_or_default();
+    let Verdict { health, remark, .. } = verdicts.get(&seen.name.number).cloned().unwrap_or_default();
     let health = if ended.is_some() { Health::Failing } else { health };
     // Of what is not whole, its provider knows more than a probe, which finds that nobody answers.
     let remark = match seen.condition {

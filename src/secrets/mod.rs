@@ -2,6 +2,7 @@
 //! their fingerprints. Must not show a value, nor keep one.
 
 pub mod source;
+mod stamp;
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +18,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::Sha256;
 
+use self::stamp::{Reading, Stamp};
 use crate::{
     machine::{EnvironmentId, Name, Release},
     pipelines::{Pipeline, Pipelines, SecretSource},
@@ -82,6 +84,11 @@ pub struct Secrets(Arc<Inner>);
 
 type Fingerprint = Arc<str>;
 
+struct Known {
+    fingerprint: Fingerprint,
+    reading: Option<Reading>,
+}
+
 struct Inner {
     key: SecretSlice<u8>,
     sources: BTreeMap<Name, BTreeMap<Arc<str>, SecretSource>>,
@@ -89,8 +96,11 @@ struct Inner {
     called: BTreeMap<EnvironmentId, BTreeMap<Arc<str>, Arc<str>>>,
     /// What else may not be seen: the keys of webhooks, the passwords of repositories.
     others: BTreeMap<Name, Vec<SecretSource>>,
-    /// The last good fingerprint of each.
-    known: Mutex<BTreeMap<(Name, Arc<str>), Fingerprint>>,
+    /// The last good fingerprint of each, and when its file need not be read for it again.
+    known: Mutex<BTreeMap<(Name, Arc<str>), Known>>,
+    /// How often one was read.
+    #[cfg(test)]
+    reads: std::sync::atomic::AtomicUsize,
 }
 
 impl Secrets {
@@ -142,7 +152,15 @@ impl Secrets {
             (p.name.clone(), p.webhook.secrets.iter().cloned().chain(password).collect())
         };
         let others = pipelines.iter().map(others).collect();
-        Self(Arc::new(Inner { key, sources, called, others, known: Mutex::default() }))
+        Self(Arc::new(Inner {
+            key,
+            sources,
+            called,
+            others,
+            known: Mutex::default(),
+            #[cfg(test)]
+            reads: Default::default(),
+        }))
     }
 
     /// The fingerprint of one as it is now.
@@ -160,11 +178,16 @@ impl Secrets {
     pub fn fingerprints(&self, pipeline: &Name, names: &BTreeMap<Arc<str>, Arc<str>>) -> BTreeMap<Arc<str>, Arc<str>> {
         let one = |(called, name): (&Arc<str>, &Arc<str>)| {
             let source = self.0.sources.get(pipeline)?.get(name)?;
+            let key = (pipeline.clone(), name.clone());
+            let unchanged = Stamp::of(source).and_then(|stamp| self.unchanged(&key, &stamp));
+            if let Some(fingerprint) = unchanged {
+                return Some((called.clone(), fingerprint));
+            }
             if let Err(why) = self.read(pipeline, name, source) {
                 tracing::warn!(%pipeline, %why, "{why}; its last fingerprint is recorded");
             }
             let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-            Some((called.clone(), known.get(&(pipeline.clone(), name.clone()))?.clone()))
+            Some((called.clone(), known.get(&key)?.fingerprint.clone()))
         };
         names.iter().filter_map(one).collect()
     }
@@ -223,8 +246,19 @@ impl Secrets {
         secrets.chain(others).filter_map(value).collect()
     }
 
+    /// The fingerprint of one whose file is still what was read.
+    fn unchanged(&self, key: &(Name, Arc<str>), stamp: &Stamp) -> Option<Fingerprint> {
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get(key)?;
+        known.reading.as_ref().is_some_and(|reading| reading.holds(stamp)).then(|| known.fingerprint.clone())
+    }
+
     /// One value and its fingerprint.
     fn read(&self, pipeline: &Name, name: &Arc<str>, source: &SecretSource) -> Result<(SecretString, Arc<str>), Error> {
+        #[cfg(test)]
+        self.0.reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        // Before the content: what changes in between has another stamp at the next look.
+        let stamp = Stamp::of(source);
         let bytes = source::read(source).map_err(|cause| Error::Unreadable {
             name: name.clone(),
             pipeline: pipeline.clone(),
@@ -235,7 +269,10 @@ impl Secrets {
         let value = SecretString::from(text.ok_or_else(no_text)?);
         let fingerprint = self.fingerprint(name, &value);
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert((pipeline.clone(), name.clone()), fingerprint.clone());
+        let key = (pipeline.clone(), name.clone());
+        let before = known.remove(&key).and_then(|known| known.reading);
+        let reading = stamp.map(|stamp| Reading::note(before, stamp));
+        known.insert(key, Known { fingerprint: fingerprint.clone(), reading });
         Ok((value, fingerprint))
     }
 
@@ -248,6 +285,19 @@ impl Secrets {
         let mut digits = hex::encode(mac.finalize().into_bytes());
         digits.truncate(DIGITS);
         digits.into()
+    }
+}
+
+#[cfg(test)]
+impl Secrets {
+    fn reads(&self) -> usize {
+        self.0.reads.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// As if all had been read for the first time a while ago.
+    fn settle(&self) {
+        let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values_mut().filter_map(|known| known.reading.as_mut()).for_each(Reading::settle);
     }
 }
 

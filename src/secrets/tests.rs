@@ -85,6 +85,31 @@ fn a_secret_that_is_lost_later_keeps_its_fingerprint_and_says_so_when_it_is_need
 }
 
 #[test]
+fn a_secret_is_read_again_for_its_fingerprint_only_when_its_file_has_changed() {
+    let (folder, pipelines) = shop();
+    let (shop, names) = names();
+    let secrets = Secrets::open(folder.path(), &pipelines).unwrap();
+    let file = folder.path().join("db");
+    let before = secrets.fingerprints(&shop, &names);
+    // A change that leaves the stamp as it was, which a coarse clock makes possible, is seen as long as that may be.
+    let other = fs::read_to_string(&file).unwrap().to_uppercase();
+    fs::write(&file, &other).unwrap();
+    let changed = secrets.fingerprints(&shop, &names);
+    assert_ne!(changed["db"], before["db"]);
+    secrets.settle();
+    let read = secrets.reads();
+    for _ in 0..100 {
+        assert_eq!(secrets.fingerprints(&shop, &names), changed);
+    }
+    assert_eq!(secrets.reads(), read, "a hundred pages read nothing");
+    fs::write(&file, "a new value").unwrap();
+    let new = secrets.fingerprints(&shop, &names);
+    assert_ne!(new["db"], changed["db"], "it has changed");
+    fs::rename(folder.path().join("mail"), &file).unwrap();
+    assert_ne!(secrets.fingerprints(&shop, &names)["db"], new["db"], "another file took its place");
+}
+
+#[test]
 fn a_stack_gets_the_secret_of_its_environment_by_the_name_that_its_definition_has_for_it() {
     let (folder, _) = shop();
     let text = PIPELINE.replace("[\"db\", \"mail\"]", "{ settings = \"db\", post = \"mail\" }");

@@ -136,6 +136,12 @@ pub trait StackDriver: Send + Sync {
     /// Everything that we own, with status and endpoints, in as few calls as the provider allows.
     async fn observe(&self) -> Result<Vec<SeenStack>, StepError>;
 
+    /// How old what [`StackDriver::observe`] returned last was already: it may come from a list that the driver keeps for a
+    /// while, so that the provider is not asked more often than there may be news.
+    fn seen_ago(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// What the provider says of such a stack before it is made, for people: a sentence each. Makes nothing, and leaves
     /// nothing behind. A refusal is what [`StackDriver::ensure`] would meet.
     async fn preview(&self, spec: &StackSpec) -> Result<Vec<String>, StepError> {

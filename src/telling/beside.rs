@@ -144,7 +144,12 @@ mod tests {
             health: Health::Passing,
             remark: None,
         };
-        Outlook { looked: Some(Millis(1)), stacks: numbers.iter().map(glimpse).collect(), ..Outlook::default() }
+        Outlook {
+            now: Millis(1),
+            looked: Some(Millis(1)),
+            stacks: numbers.iter().map(glimpse).collect(),
+            ..Outlook::default()
+        }
     }
 
     #[test]

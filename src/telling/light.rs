@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Outlook, names, wait};
+use super::{Blind, Outlook, names, wait};
 use crate::{
-    machine::{Condition, Environment, GateName, Health, Millis, Phase},
+    machine::{Environment, GateName, Millis, Number, Phase},
     text::{format_duration, format_time},
 };
 
@@ -38,30 +38,47 @@ pub(crate) fn fresh_for(watch: Millis) -> Millis {
     Millis(2 * watch.0 + 5_000)
 }
 
-/// Returns what users see. `fresh`: how long a look counts, see [`fresh_for`].
-pub(crate) fn light(state: &Environment, seen: &Outlook<'_>, now: Millis, fresh: Millis) -> Light {
-    let looked = seen.looked.is_some_and(|looked| now.since(looked) <= fresh);
+/// Returns what users see.
+pub(crate) fn light(state: &Environment, seen: &Outlook<'_>) -> Light {
     let Some(live) = state.live() else { return Light::Empty };
-    if !looked || seen.front_silent.is_some() {
+    if seen.blind().is_some() {
         return Light::NotSeen;
     }
     if state.down().is_some() {
         return Light::Down;
     }
+    let serving = match seen.shows {
+        None => return Light::NotSeen,
+        Some(Some(number)) if number == live.number || ordered(state) == Some(number) => number,
+        Some(_) => return Light::Drift,
+    };
     if state.drift().is_some() {
         return Light::Drift;
     }
-    let baking = state.active().is_some_and(|d| d.number == live.number && d.phase == Phase::Baking);
-    match seen.stack(live.number) {
-        Some(stack) if stack.health == Health::Failing || stack.condition == Condition::Failed => Light::Failing,
-        Some(stack) if stack.condition == Condition::Ready && stack.health == Health::Passing => {
-            if baking {
-                Light::Watched
-            } else {
-                Light::Healthy
-            }
-        }
+    let baking = state.active().is_some_and(|d| d.number == serving && d.phase == Phase::Baking);
+    match seen.stack(serving) {
+        Some(stack) if stack.is_bad() => Light::Failing,
+        Some(stack) if stack.is_good() && (baking || serving != live.number) => Light::Watched,
+        Some(stack) if stack.is_good() => Light::Healthy,
         Some(_) | None => Light::NotSeen,
+    }
+}
+
+/// The stack to which the front was told to move, before it was seen to have done so.
+fn ordered(state: &Environment) -> Option<Number> {
+    let active = state.active()?;
+    match &active.phase {
+        Phase::CuttingOver { .. } => Some(active.number),
+        Phase::Reverting { to, .. } => *to,
+        Phase::Queued
+        | Phase::AwaitingStart
+        | Phase::Provisioning
+        | Phase::Checking
+        | Phase::AfterChecks
+        | Phase::AwaitingCutover
+        | Phase::Verifying
+        | Phase::Baking
+        | Phase::RollbackRequested { .. } => None,
     }
 }
 
@@ -98,14 +115,15 @@ pub(crate) struct Need {
 }
 
 /// Returns what needs a person, the most pressing first.
-pub(crate) fn needs(state: &Environment, seen: &Outlook<'_>, now: Millis, fresh: Millis) -> Vec<Need> {
+pub(crate) fn needs(state: &Environment, seen: &Outlook<'_>) -> Vec<Need> {
+    let now = seen.now;
     let mut needs = Vec::new();
     needs.extend(down(state, seen, now));
     needs.extend(operator(state));
     needs.extend(approval(state));
     needs.extend(drift(state));
-    if light(state, seen, now, fresh) == Light::NotSeen {
-        needs.push(not_seen(state, seen, now));
+    if light(state, seen) == Light::NotSeen {
+        needs.push(not_seen(state, seen));
     }
     needs.extend(old_hold(state, now));
     needs
@@ -177,17 +195,21 @@ fn drift(state: &Environment) -> Option<Need> {
     })
 }
 
-fn not_seen(state: &Environment, seen: &Outlook<'_>, now: Millis) -> Need {
-    let since = seen.looked.map_or("since the controller started".to_owned(), |looked| {
-        format!("for {}", format_duration(now.since(looked)))
-    });
+fn not_seen(state: &Environment, seen: &Outlook<'_>) -> Need {
     let live = state.live().map_or("what is live".to_owned(), |live| names::short(&live.release));
-    let (what, cause) = match (seen.front_silent, seen.looked) {
-        (Some(why), _) => ("the front cannot be asked".to_owned(), format!(" Cause: {why}.")),
-        (None, Some(looked)) if now.since(looked) < Millis(1000) => {
-            (format!("{live} is live and was not seen"), String::new())
+    let why = |why: &str| format!(" Cause: {}.", why.trim_end_matches('.'));
+    let (what, cause) = match seen.blind() {
+        Some(Blind::Never) => ("nobody could look since the controller started".to_owned(), String::new()),
+        Some(Blind::Stale(ago)) => (format!("nobody could look for {}", format_duration(ago)), String::new()),
+        Some(Blind::Front(said)) => ("the front cannot be asked".to_owned(), why(said)),
+        Some(Blind::Provider(said)) => {
+            let since = seen.stacks_at.map(|at| format!(" for {}", format_duration(seen.now.since(at))));
+            (format!("its stacks could not be seen{}", since.unwrap_or_default()), why(said))
         }
-        (None, _) => (format!("nobody could look {since}"), String::new()),
+        None => {
+            let remark = state.live().and_then(|live| seen.stack(live.number)?.remark);
+            (format!("{live} is live and was not seen to pass its checks"), remark.map(why).unwrap_or_default())
+        }
     };
     let next = format!("Whether {live} serves users is not known.{cause} It is looked at again.");
     Need { kind: NeedKind::NotSeen, what, next, until: None }
@@ -206,4 +228,79 @@ fn old_hold(state: &Environment, now: Millis) -> Option<Need> {
         next: format!("{}.{waiting} Whoever may approve can resume.", hold.reason.trim_end_matches('.')),
         until: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        machine::{Condition, Entry, Event, Generation, Health, Key, Plan, Release, Trigger},
+        telling::Glimpse,
+    };
+
+    fn live() -> Environment {
+        let (number, release) = (Number(1), Arc::new(Release { number: 1, ..Release::draft("1.4.1") }));
+        let (key, plan, trigger) = (Key([1; 16]), Arc::new(Plan::default()), Trigger::Person);
+        let mut state = Environment::default();
+        for event in [
+            Event::Accepted { number, key, build_number: None, release, plan, trigger, reason: None, stranger: false },
+            Event::Started { number },
+            Event::Provisioned { number },
+            Event::Checked { number },
+            Event::CutOverOrdered { number, generation: Generation(1) },
+            Event::WentLive { number, host: None },
+            Event::Succeeded { number },
+        ] {
+            state.apply(&Entry { at: Millis(0), by: "test".into(), event }).unwrap();
+        }
+        state
+    }
+
+    fn stack(health: Health) -> Vec<Glimpse<'static>> {
+        vec![Glimpse { number: Number(1), condition: Condition::Ready, health, remark: None }]
+    }
+
+    /// All was seen a moment ago, and is well.
+    fn good() -> Outlook<'static> {
+        Outlook {
+            now: Millis(50_000),
+            fresh: Millis(25_000),
+            looked: Some(Millis(49_000)),
+            stacks_at: Some(Millis(49_000)),
+            shows: Some(Some(Number(1))),
+            stacks: stack(Health::Passing),
+            ..Outlook::default()
+        }
+    }
+
+    #[test]
+    fn it_is_green_only_where_provider_front_and_checks_have_all_answered_lately() {
+        let state = live();
+        assert_eq!(light(&state, &good()), Light::Healthy);
+        assert_eq!(needs(&state, &good()), []);
+        for (blind, said) in [
+            (Outlook { looked: None, ..good() }, "nobody could look since the controller started"),
+            (Outlook { now: Millis(90_000), ..good() }, "nobody could look for 41 s"),
+            (Outlook { front_silent: Some("refused"), ..good() }, "the front cannot be asked"),
+            (Outlook { stacks_silent: Some("503"), now: Millis(60_000), ..good() }, "could not be seen for 11 s"),
+            (Outlook { shows: None, ..good() }, "was not seen to pass its checks"),
+            (Outlook { stacks: Vec::new(), ..good() }, "was not seen to pass its checks"),
+            (Outlook { stacks: stack(Health::Unknown), ..good() }, "was not seen to pass its checks"),
+        ] {
+            assert_eq!(light(&state, &blind), Light::NotSeen, "{said}");
+            let [need] = &needs(&state, &blind)[..] else { panic!("{said}") };
+            assert!(need.kind == NeedKind::NotSeen && need.what.contains(said), "{need:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_front_shows_is_what_is_judged() {
+        let state = live();
+        assert_eq!(light(&state, &Outlook { stacks: stack(Health::Failing), ..good() }), Light::Failing);
+        for elsewhere in [None, Some(Number(7))] {
+            assert_eq!(light(&state, &Outlook { shows: Some(elsewhere), ..good() }), Light::Drift);
+        }
+    }
 }

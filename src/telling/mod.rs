@@ -2,6 +2,7 @@
 //! the page, notifications and logs. Pure: it knows the machine's types, the
 //! facts that a front tells of itself and what was seen of the world, and decides nothing.
 
+mod behind;
 mod beside;
 mod done;
 mod event;
@@ -14,18 +15,21 @@ mod situation;
 mod story;
 mod strangers;
 mod wait;
+mod way_back;
 
+pub(crate) use behind::behind;
 pub(crate) use done::done;
 pub(crate) use event::{about, said};
 pub(crate) use front::front;
 pub(crate) use light::{Light, Need, NeedKind, fresh_for, light, needs};
 pub(crate) use names::{release, releases, shown, version};
-pub(crate) use rail::{Step, StepState, rail, sums};
+pub(crate) use rail::{Step, StepKind, StepState, StepWhat, Sums, rail, sums};
 pub(crate) use refusal::refusal;
 pub(crate) use situation::{Situation, last_failure, situation};
 pub(crate) use story::{Story, deployment_of, stories};
 pub(crate) use strangers::{strangers, unknown};
 pub(crate) use wait::{Readiness, WaitsFor, no_way_back, no_way_back_from, one_way, rollback, sentence, waits};
+pub(crate) use way_back::way_back;
 
 use crate::{
     machine::{Condition, Health, Millis, Number},
@@ -35,8 +39,17 @@ use crate::{
 /// What was seen of an environment a moment ago, as far as sentences need it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outlook<'a> {
+    /// When this is said, and for how long a look counts until then.
+    pub now: Millis,
+    pub fresh: Millis,
     /// When the world was looked at last; none when nobody looked since the controller started.
     pub looked: Option<Millis>,
+    /// When the stacks were as the provider showed them last; none when it has not since the controller started.
+    pub stacks_at: Option<Millis>,
+    /// Why the provider cannot be asked for the stacks, where it cannot.
+    pub stacks_silent: Option<&'a str>,
+    /// The stack that the front sends users to; none inside where nobody gets them, none outside where it did not answer.
+    pub shows: Option<Option<Number>>,
     /// The stacks that are there.
     pub stacks: Vec<Glimpse<'a>>,
     /// What stands in the way, the newest.
@@ -45,6 +58,19 @@ pub(crate) struct Outlook<'a> {
     pub front_silent: Option<&'a str>,
     /// What is wrong with the front although it may serve, the most pressing last.
     pub front: Vec<&'a FrontTrouble>,
+}
+
+/// Why it is not known what users see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blind<'a> {
+    /// Nobody has looked since the controller started.
+    Never,
+    /// The last look ended that long ago.
+    Stale(Millis),
+    /// The front cannot be asked, and says why.
+    Front(&'a str),
+    /// The provider cannot be asked for the stacks, and says why.
+    Provider(&'a str),
 }
 
 /// One stack, as it was seen.
@@ -76,9 +102,23 @@ impl Glimpse<'_> {
     pub(crate) fn is_good(&self) -> bool {
         self.condition.is_good(self.health)
     }
+
+    /// Returns whether it is known not to do its work.
+    pub(crate) fn is_bad(&self) -> bool {
+        self.condition.is_bad(self.health)
+    }
 }
 
-impl Outlook<'_> {
+impl<'a> Outlook<'a> {
+    /// Returns why it is not known what users see, where it is not: nobody looked lately, or one of those that were asked did not
+    /// answer. What was seen before that is no answer.
+    pub(crate) fn blind(&self) -> Option<Blind<'a>> {
+        let Some(looked) = self.looked else { return Some(Blind::Never) };
+        let ago = self.now.since(looked);
+        let stale = (ago > self.fresh).then_some(Blind::Stale(ago));
+        stale.or(self.front_silent.map(Blind::Front)).or(self.stacks_silent.map(Blind::Provider))
+    }
+
     /// Returns how the stack of that deployment was seen, if it was.
     pub(crate) fn stack(&self, number: Number) -> Option<Glimpse<'_>> {
         self.stacks.iter().find(|stack| stack.number == number).copied()

@@ -1,11 +1,14 @@
 //! The steps of a deployment, as a rail with stations: what is done, what is under way, what is to come, how long each took
-//! and how long it may take. Made of the deployment's plan and of its records.
+//! and how long it may take. Made of the deployment's story and of its records.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::story::{End, Story};
 use crate::{
-    machine::{Event, HookPoint, Millis, Outcome, Plan},
+    machine::{Event, HookPoint, Millis, Number, Outcome, Plan, Trigger},
     text::{format_duration, format_time},
 };
 
@@ -19,6 +22,53 @@ pub(crate) enum StepState {
     Todo,
     /// Here it ended, and not well.
     Failed,
+    /// Here somebody aborted it.
+    Aborted,
+    /// Here its release was vetoed.
+    Vetoed,
+    /// Here a newer deployment took its place.
+    Superseded,
+    /// Here somebody took it back while it was watched.
+    TakenBack,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StepWhat {
+    /// It waits for its turn.
+    Queue,
+    /// It waits for a person.
+    Gate,
+    Provision,
+    Check,
+    Hook,
+    CutOver,
+    Bake,
+    RollBack,
+}
+
+/// Whose time a step takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StepKind {
+    /// Something is done.
+    Work,
+    /// A person is waited for.
+    Human,
+    /// Another deployment is waited for, or that a hold or a pin ends.
+    Queue,
+}
+
+impl StepWhat {
+    /// Returns whose time it takes.
+    pub(crate) fn kind(self) -> StepKind {
+        match self {
+            Self::Queue => StepKind::Queue,
+            Self::Gate => StepKind::Human,
+            Self::Provision | Self::Check | Self::Hook | Self::CutOver | Self::Bake | Self::RollBack => StepKind::Work,
+        }
+    }
 }
 
 /// One step of a deployment.
@@ -27,9 +77,9 @@ pub(crate) struct Step {
     /// What it is called.
     #[schema(example = "Provision")]
     pub name: String,
+    pub what: StepWhat,
+    pub kind: StepKind,
     pub state: StepState,
-    /// It is a person's to end.
-    pub human: bool,
     /// When it began, in RFC 3339.
     #[schema(required, example = "2026-11-21T18:00:00.000Z")]
     pub began: Option<String>,
@@ -44,16 +94,34 @@ pub(crate) struct Step {
     pub within: Option<String>,
 }
 
+/// How long the steps took in all, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
-    Turn,
-    Gate,
-    Provision,
-    Check,
-    Hook(std::sync::Arc<str>, HookPoint),
-    CutOver,
-    Bake,
-    Revert,
+pub(crate) struct Sums {
+    pub work: String,
+    pub human: String,
+    /// None when it waited for no turn.
+    pub queue: Option<String>,
+}
+
+/// Returns how long was worked, how long people were waited for, and how long it waited for its turn.
+pub(crate) fn sums(steps: &[Step]) -> Sums {
+    let sum = |kind: StepKind| {
+        let of = steps.iter().filter(|step| step.kind == kind);
+        Millis(of.filter_map(|step| step.took).sum())
+    };
+    let queue = sum(StepKind::Queue);
+    Sums {
+        work: format_duration(sum(StepKind::Work)),
+        human: format_duration(sum(StepKind::Human)),
+        queue: (queue.0 > 0).then(|| format_duration(queue)),
+    }
+}
+
+/// A step and, of a hook, which one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kind {
+    what: StepWhat,
+    hook: Option<(Arc<str>, HookPoint)>,
 }
 
 struct Station {
@@ -61,62 +129,115 @@ struct Station {
     within: Option<Millis>,
     began: Option<Millis>,
     ended: Option<Millis>,
-    failed: bool,
+    /// How it ended where that was not well.
+    end: Option<StepState>,
 }
 
-/// The steps in their order, the one that it is at, and whether it has ended.
+/// The steps in their order, and the one that it is at: beyond the last one when all are done.
 struct Line {
+    number: Number,
     stations: Vec<Station>,
     place: usize,
     over: bool,
+    /// The hooks that run when the deployment is done with.
+    after: Vec<Station>,
 }
 
-/// Returns the steps of the deployment under these terms that these records, which are all its own, tell of. The first of
+/// Returns the steps of a deployment under these terms of which these records, which are all its own, tell. The first of
 /// them is its acceptance.
-pub(crate) fn rail<'a>(plan: &Plan, records: impl IntoIterator<Item = (Millis, &'a Event)>) -> Vec<Step> {
-    let mut line = Line { stations: planned(plan), place: 0, over: false };
+pub(crate) fn rail<'a>(
+    story: &Story,
+    plan: &Plan,
+    records: impl IntoIterator<Item = (Millis, &'a Event)>,
+) -> Vec<Step> {
+    let stations = planned(plan, story.trigger);
+    let mut line = Line { number: story.number, stations, place: 0, over: false, after: Vec::new() };
     for (at, event) in records {
-        line.take(at, event);
+        line.take(at, event, story.end.as_ref());
     }
-    let Line { stations, place, over } = line;
+    // What ends it may be recorded of another deployment: a newer one, a veto, a rollback that clears its way.
+    if let Some(end) = story.end.as_ref().filter(|_| !line.over && line.place < line.stations.len()) {
+        line.end_here(end.at, ended(end.outcome, Some(end)));
+    }
+    let Line { stations, place, over, after, .. } = line;
     // Whoever waited for no turn is not shown to have waited.
     let turn = &stations[0];
     let waited = turn.ended.zip(turn.began).is_none_or(|(ended, began)| ended.since(began).0 >= 1000);
     let steps = stations.iter().enumerate().map(|(at, station)| station.step(at == place && !over));
-    steps.skip(usize::from(!waited)).collect()
+    let after = after.iter().map(|station| station.step(station.ended.is_none()));
+    steps.skip(usize::from(!waited)).chain(after).collect()
+}
+
+/// How the step is shown at which a deployment ended so.
+fn ended(outcome: Outcome, end: Option<&End>) -> StepState {
+    match outcome {
+        Outcome::Aborted if end.is_some_and(|end| end.vetoed) => StepState::Vetoed,
+        Outcome::Aborted => StepState::Aborted,
+        Outcome::Superseded => StepState::Superseded,
+        Outcome::Failed | Outcome::RolledBack | Outcome::Succeeded => StepState::Failed,
+    }
 }
 
 impl Line {
-    fn take(&mut self, at: Millis, event: &Event) {
+    fn take(&mut self, at: Millis, event: &Event, end: Option<&End>) {
         match event {
+            Event::ColdRollbackQueued { number, .. } if *number == self.number => {
+                // The way back to the standby came to nothing: an earlier release is stood up again.
+                if self.is_going_back() {
+                    self.end_here(at, StepState::Failed);
+                }
+            }
             Event::Accepted { .. } | Event::ColdRollbackQueued { .. } => {
                 self.stations[0].began.get_or_insert(at);
             }
-            Event::RevertOrdered { .. } => {
-                self.end_here(at);
-                self.stations.push(Station { began: Some(at), ..station(Kind::Revert, None) });
-                (self.place, self.over) = (self.stations.len() - 1, false);
+            Event::RollbackRequested { .. } => self.go_back(at, StepState::TakenBack),
+            Event::RevertOrdered { outcome, .. } => self.go_back(at, ended(*outcome, None)),
+            Event::Ended { outcome, .. } if *outcome != Outcome::Succeeded => {
+                self.end_here(at, ended(*outcome, end));
             }
-            Event::Ended { outcome, .. } => {
-                if *outcome != Outcome::Succeeded {
-                    self.end_here(at);
+            Event::Ended { .. } => self.over = true,
+            Event::HookOrdered { hook, point, .. } if point.is_after_the_end() => {
+                let kind = Kind { what: StepWhat::Hook, hook: Some((hook.clone(), *point)) };
+                self.after.push(Station { began: Some(at), ..station(kind, None) });
+            }
+            Event::HookFinished { hook, point, reason, .. } if point.is_after_the_end() => {
+                let kind = Kind { what: StepWhat::Hook, hook: Some((hook.clone(), *point)) };
+                if let Some(station) = self.after.iter_mut().find(|station| station.kind == kind) {
+                    station.ended = Some(at);
+                    station.end = reason.is_some().then_some(StepState::Failed);
                 }
-                self.over = true;
             }
             event => self.close(at, event),
         }
     }
 
-    /// The step that it is at is the last one, and did not end well.
-    fn end_here(&mut self, at: Millis) {
-        self.stations.truncate(self.place + 1);
-        let station = &mut self.stations[self.place];
-        station.failed = true;
-        station.began.get_or_insert(at);
-        station.ended = Some(at);
+    fn is_going_back(&self) -> bool {
+        self.stations.get(self.place).is_some_and(|station| station.kind.what == StepWhat::RollBack)
     }
 
-    /// Ends the step that the event closes, and those before it, and begins the next.
+    /// Users get what was before. The step that it is at is the last one of the way forward; where all were done, none is.
+    fn go_back(&mut self, at: Millis, state: StepState) {
+        if self.is_going_back() {
+            return;
+        }
+        self.end_here(at, state);
+        self.place = self.stations.len();
+        let kind = Kind { what: StepWhat::RollBack, hook: None };
+        self.stations.push(Station { began: Some(at), ..station(kind, None) });
+        self.over = false;
+    }
+
+    /// The step that it is at is the last one, and did not end well. What had failed before keeps its end.
+    fn end_here(&mut self, at: Millis, state: StepState) {
+        self.over = true;
+        let Some(station) = self.stations.get_mut(self.place) else { return };
+        station.end.get_or_insert(state);
+        station.began.get_or_insert(at);
+        station.ended.get_or_insert(at);
+        self.stations.truncate(self.place + 1);
+    }
+
+    /// Ends the step that the event closes, and those before it, and begins the next. A hook that failed is where it stays.
     fn close(&mut self, at: Millis, event: &Event) {
         let closed = (self.place..self.stations.len()).find(|place| closes(event, &self.stations[*place].kind));
         let Some(closed) = closed else { return };
@@ -124,88 +245,96 @@ impl Line {
             station.began.get_or_insert(at);
             station.ended.get_or_insert(at);
         }
-        self.stations[closed].failed = matches!(event, Event::HookFinished { reason: Some(_), .. });
-        match self.stations.get_mut(closed + 1) {
+        self.place = closed;
+        if matches!(event, Event::HookFinished { reason: Some(_), .. }) {
+            self.stations[closed].end = Some(StepState::Failed);
+            return;
+        }
+        self.place += 1;
+        match self.stations.get_mut(self.place) {
             Some(next) => {
                 next.began.get_or_insert(at);
-                self.place = closed + 1;
             }
             None => self.over = true,
         }
     }
 }
 
-/// Returns how long was worked, and how long people were waited for, in words.
-pub(crate) fn sums(steps: &[Step]) -> (String, String) {
-    let sum = |human: bool| {
-        let of = steps.iter().filter(|step| step.human == human);
-        format_duration(Millis(of.filter_map(|step| step.took).sum()))
-    };
-    (sum(false), sum(true))
-}
-
-fn planned(plan: &Plan) -> Vec<Station> {
+fn planned(plan: &Plan, trigger: Trigger) -> Vec<Station> {
+    // What brings an earlier release back waits for nobody.
     let gate = |gate: &Option<crate::machine::Gate>| {
-        gate.as_ref().map(|gate| station(Kind::Gate, Some(gate.timeout))).into_iter()
+        let gate = gate.as_ref().filter(|_| trigger != Trigger::Rollback);
+        gate.map(|gate| plain(StepWhat::Gate, Some(gate.timeout))).into_iter()
     };
     let hooks = |point: HookPoint| {
         let of = plan.hooks.iter().filter(move |hook| hook.at == point);
-        of.map(move |hook| station(Kind::Hook(hook.name.clone(), point), Some(hook.within)))
+        of.map(move |hook| {
+            let kind = Kind { what: StepWhat::Hook, hook: Some((hook.name.clone(), point)) };
+            station(kind, Some(hook.within))
+        })
     };
-    let mut line = vec![station(Kind::Turn, None)];
+    let mut line = vec![plain(StepWhat::Queue, None)];
     line.extend(gate(&plan.before_provisioning));
     line.extend(hooks(HookPoint::BeforeProvisioning));
-    line.push(station(Kind::Provision, Some(plan.provision_within)));
-    line.push(station(Kind::Check, Some(plan.check_within)));
+    line.push(plain(StepWhat::Provision, Some(plan.provision_within)));
+    line.push(plain(StepWhat::Check, Some(plan.check_within)));
     line.extend(hooks(HookPoint::AfterChecks));
     line.extend(gate(&plan.before_cutover));
     line.extend(hooks(HookPoint::BeforeCutover));
-    line.push(station(Kind::CutOver, Some(plan.cut_over_within)));
+    line.push(plain(StepWhat::CutOver, Some(plan.cut_over_within)));
     line.extend(hooks(HookPoint::AfterCutover));
-    line.push(station(Kind::Bake, Some(plan.bake)));
+    line.push(plain(StepWhat::Bake, Some(plan.bake)));
     line
 }
 
+fn plain(what: StepWhat, within: Option<Millis>) -> Station {
+    station(Kind { what, hook: None }, within)
+}
+
 fn station(kind: Kind, within: Option<Millis>) -> Station {
-    Station { kind, within, began: None, ended: None, failed: false }
+    Station { kind, within, began: None, ended: None, end: None }
 }
 
 fn closes(event: &Event, kind: &Kind) -> bool {
-    match (event, kind) {
-        (Event::Started { .. }, Kind::Turn)
-        | (Event::Approved { .. }, Kind::Gate)
-        | (Event::Provisioned { .. }, Kind::Provision)
-        | (Event::Checked { .. }, Kind::Check)
-        | (Event::WentLive { .. }, Kind::CutOver)
-        | (Event::Succeeded { .. }, Kind::Bake)
-        | (Event::Reverted { .. }, Kind::Revert) => true,
-        (Event::HookFinished { hook, point, .. }, Kind::Hook(name, at)) => hook == name && point == at,
+    match (event, kind.what) {
+        (Event::Started { .. }, StepWhat::Queue)
+        | (Event::Approved { .. }, StepWhat::Gate)
+        | (Event::Provisioned { .. }, StepWhat::Provision)
+        | (Event::Checked { .. }, StepWhat::Check)
+        | (Event::WentLive { .. }, StepWhat::CutOver)
+        | (Event::Succeeded { .. }, StepWhat::Bake)
+        | (Event::Reverted { .. }, StepWhat::RollBack) => true,
+        (Event::HookFinished { hook, point, .. }, StepWhat::Hook) => {
+            kind.hook.as_ref().is_some_and(|(name, at)| (name, at) == (hook, point))
+        }
         _ => false,
     }
 }
 
 impl Station {
     fn step(&self, now: bool) -> Step {
-        let state = match (self.failed, self.ended, now) {
-            (true, ..) => StepState::Failed,
-            (false, Some(_), _) => StepState::Done,
-            (false, None, true) => StepState::Now,
-            (false, None, false) => StepState::Todo,
+        let state = match (self.end, self.ended, now) {
+            (Some(end), ..) => end,
+            (None, Some(_), _) => StepState::Done,
+            (None, None, true) => StepState::Now,
+            (None, None, false) => StepState::Todo,
         };
-        let name = match &self.kind {
-            Kind::Turn => "Wait in line".to_owned(),
-            Kind::Gate => "Approval".to_owned(),
-            Kind::Provision => "Provision".to_owned(),
-            Kind::Check => "Check".to_owned(),
-            Kind::Hook(name, _) => format!("Hook {name}"),
-            Kind::CutOver => "Cut over".to_owned(),
-            Kind::Bake => "Bake".to_owned(),
-            Kind::Revert => "Roll back".to_owned(),
+        let name = match (self.kind.what, &self.kind.hook) {
+            (_, Some((name, _))) => format!("Hook {name}"),
+            (StepWhat::Hook, None) => "Hook".to_owned(),
+            (StepWhat::Queue, None) => "Wait in line".to_owned(),
+            (StepWhat::Gate, None) => "Approval".to_owned(),
+            (StepWhat::Provision, None) => "Provision".to_owned(),
+            (StepWhat::Check, None) => "Check".to_owned(),
+            (StepWhat::CutOver, None) => "Cut over".to_owned(),
+            (StepWhat::Bake, None) => "Bake".to_owned(),
+            (StepWhat::RollBack, None) => "Roll back".to_owned(),
         };
         Step {
             name,
+            what: self.kind.what,
+            kind: self.kind.what.kind(),
             state,
-            human: self.kind == Kind::Gate,
             began: self.began.map(format_time),
             ended: self.ended.map(format_time),
             took: self.ended.zip(self.began).map(|(ended, began)| ended.since(began).0),
@@ -215,94 +344,4 @@ impl Station {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::machine::{Gate, Generation, Hook, Key, Number, Otherwise, Release, Trigger};
-
-    fn plan() -> Plan {
-        let gate = Gate { by: Vec::new(), not_the_asker: false, timeout: Millis(60_000), otherwise: Otherwise::Abort };
-        let hook = Hook { name: "migrate".into(), at: HookPoint::AfterChecks, within: Millis(10_000), one_way: true };
-        Plan { before_cutover: Some(gate), hooks: vec![hook], ..Plan::default() }
-    }
-
-    fn accepted(number: Number) -> Event {
-        let (release, plan) = (Arc::new(Release::draft("1.4.2")), Arc::new(plan()));
-        let trigger = Trigger::Build;
-        Event::Accepted {
-            number,
-            key: Key([0; 16]),
-            build_number: None,
-            release,
-            plan,
-            trigger,
-            reason: None,
-            stranger: false,
-        }
-    }
-
-    fn told(events: &[(u64, Event)]) -> Vec<(String, StepState, Option<u64>)> {
-        let steps = rail(&plan(), events.iter().map(|(at, event)| (Millis(*at), event)));
-        steps.into_iter().map(|step| (step.name, step.state, step.took)).collect()
-    }
-
-    #[test]
-    fn a_deployment_at_its_gate_has_done_what_came_before_and_waits_for_a_person() {
-        let number = Number(1);
-        let (hook, point): (Arc<str>, _) = ("migrate".into(), HookPoint::AfterChecks);
-        let events = [
-            (1_000, accepted(number)),
-            (1_100, Event::Started { number }),
-            (3_100, Event::Provisioned { number }),
-            (4_100, Event::Checked { number }),
-            (4_200, Event::HookOrdered { number, hook: hook.clone(), point }),
-            (5_100, Event::HookFinished { number, hook, point, reason: None, said: "".into() }),
-        ];
-        let step = |name: &str, state, took| (name.to_owned(), state, took);
-        assert_eq!(
-            told(&events),
-            [
-                step("Provision", StepState::Done, Some(2_000)),
-                step("Check", StepState::Done, Some(1_000)),
-                step("Hook migrate", StepState::Done, Some(1_000)),
-                step("Approval", StepState::Now, None),
-                step("Cut over", StepState::Todo, None),
-                step("Bake", StepState::Todo, None),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_deployment_that_failed_ends_where_it_failed_and_one_that_was_undone_says_so() {
-        let number = Number(1);
-        let failed = Event::Ended { number, outcome: Outcome::Failed, reason: "no room".into() };
-        let events = [(0, accepted(number)), (5_000, Event::Started { number }), (9_000, failed)];
-        assert_eq!(
-            told(&events),
-            [
-                ("Wait in line".to_owned(), StepState::Done, Some(5_000)),
-                ("Provision".to_owned(), StepState::Failed, Some(4_000)),
-            ]
-        );
-        let undo = Event::RevertOrdered {
-            number,
-            to: None,
-            generation: Generation(2),
-            outcome: Outcome::RolledBack,
-            reason: "orders fail".into(),
-        };
-        let events = [
-            (0, accepted(number)),
-            (1, Event::Started { number }),
-            (2, Event::Provisioned { number }),
-            (3, Event::Checked { number }),
-            (4, Event::WentLive { number, host: None }),
-            (50, undo),
-            (60, Event::Reverted { number, host: None }),
-        ];
-        let told = told(&events);
-        let last: Vec<_> = told[told.len() - 2..].iter().map(|(name, state, took)| (&**name, *state, *took)).collect();
-        assert_eq!(last, [("Bake", StepState::Failed, Some(46)), ("Roll back", StepState::Done, Some(10))]);
-    }
-}
+mod tests;

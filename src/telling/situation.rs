@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Outlook, beside,
+    Blind, Outlook, beside,
     front::front,
     names,
     wait::{Readiness, rollback, sentence},
@@ -33,8 +33,7 @@ pub(crate) struct Situation {
 
 /// Returns the three lines.
 pub(crate) fn situation(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> Situation {
-    let now = seen.looked.unwrap_or_default();
-    let front: Vec<_> = seen.front.iter().map(|trouble| front(trouble, now)).collect();
+    let front: Vec<_> = seen.front.iter().map(|trouble| front(trouble, seen.now)).collect();
     let add = |line: String, more: &str| format!("{line} {more}");
     Situation {
         users: front.iter().filter_map(|said| said.users.as_deref()).fold(users(id, state, seen), add),
@@ -57,8 +56,10 @@ fn named(stack: &Stack) -> String {
 
 fn users(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String {
     let not_known = |why: String| format!("What users see is not known: {why}.");
-    if let Some(why) = seen.front_silent {
-        return not_known(format!("the front cannot be asked ({why})"));
+    match seen.blind() {
+        Some(Blind::Front(why)) => return not_known(format!("the front cannot be asked ({why})")),
+        Some(Blind::Stale(ago)) => return not_known(format!("nobody could look for {}", format_duration(ago))),
+        Some(Blind::Provider(_) | Blind::Never) | None => {}
     }
     if state.drift().is_some() {
         return users_of_a_stray(state);
@@ -82,13 +83,16 @@ fn users(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String 
     if let Some(down) = state.down() {
         return users_of_what_is_down(&name, live, down, seen);
     }
-    match seen.stack(live.number) {
-        _ if seen.looked.is_none() => not_known("nothing was looked at since the controller started".to_owned()),
-        None => not_known(format!("the stack of {name}, which is live, was not seen at the last look")),
-        Some(stack) if stack.is_good() => {
+    match (seen.blind(), seen.stack(live.number)) {
+        (Some(Blind::Provider(why)), _) => {
+            not_known(format!("the provider cannot be asked for the stack of {name}, which is live ({why})"))
+        }
+        (Some(_), _) => not_known("nothing was looked at since the controller started".to_owned()),
+        (None, None) => not_known(format!("the stack of {name}, which is live, was not seen at the last look")),
+        (None, Some(stack)) if stack.is_good() => {
             format!("Users see {name}; it is up and passes its checks.")
         }
-        Some(stack) => {
+        (None, Some(stack)) => {
             let remark = stack.remark.map(|remark| format!(": {remark}")).unwrap_or_default();
             let (condition, health) = (stack.condition, stack.health);
             format!("Users are sent to {name}, which is {condition}; its checks say {health}{remark}.")
@@ -112,10 +116,10 @@ fn users_of_what_is_down(name: &str, live: &Stack, down: &Down, seen: &Outlook<'
     let since = format_time(down.since);
     let why = down.reason.trim_end_matches('.');
     let may = match seen.stack(live.number) {
-        Some(stack) if stack.is_good() => {
+        Some(stack) if stack.is_good() && seen.blind().is_none() => {
             return format!("Users see {name}, which is up again; it was down since {since}: {why}.");
         }
-        _ if seen.looked.is_none() => "What users see is not known",
+        _ if seen.blind().is_some() => "What users see is not known",
         Some(stack) if stack.condition == Condition::Ready => "Users may get errors",
         _ => "Users get errors",
     };
@@ -280,7 +284,12 @@ mod tests {
             health,
             remark: None,
         };
-        Outlook { looked: Some(Millis(1)), stacks: stacks.iter().map(glimpse).collect(), ..Outlook::default() }
+        Outlook {
+            now: Millis(1),
+            looked: Some(Millis(1)),
+            stacks: stacks.iter().map(glimpse).collect(),
+            ..Outlook::default()
+        }
     }
 
     #[test]
@@ -299,6 +308,11 @@ mod tests {
             (Outlook::default(), "nothing was looked at since the controller started"),
             (looked(&[]), "was not seen at the last look"),
             (Outlook { front_silent: Some("timed out"), ..good.clone() }, "the front cannot be asked (timed out)"),
+            (
+                Outlook { stacks_silent: Some("503"), ..good.clone() },
+                "the provider cannot be asked for the stack of 1.4.1",
+            ),
+            (Outlook { now: Millis(60_001), fresh: Millis(25_000), ..good.clone() }, "nobody could look for 1 min"),
         ] {
             let said = says(&unknown);
             assert!(said.starts_with("What users see is not known: ") && said.contains(why), "{said}");
@@ -342,6 +356,7 @@ mod tests {
         let hour = 3_600_000;
         let ends = FrontTrouble::CertificateEnds { file: "/c.pem".into(), at: Millis(300 * hour) };
         let seen = |hours: u64, trouble| Outlook {
+            now: Millis(hours * hour),
             looked: Some(Millis(hours * hour)),
             front: vec![trouble],
             ..looked(&[(1, Condition::Ready, Health::Passing)])

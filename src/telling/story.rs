@@ -24,6 +24,8 @@ pub(crate) struct Story {
     /// Who asked for its rollback.
     pub rolled_back_by: Option<Arc<str>>,
     started: bool,
+    /// Its release was vetoed while it was under way.
+    vetoed: bool,
     revert: Option<(Outcome, Arc<str>)>,
 }
 
@@ -33,6 +35,8 @@ pub(crate) struct End {
     pub outcome: Outcome,
     pub at: Millis,
     pub why: Arc<str>,
+    /// Its release was vetoed before it was live, which is why.
+    pub vetoed: bool,
 }
 
 /// Tells the deployments of these records, oldest first. What the state remembers of their ends counts.
@@ -46,7 +50,8 @@ pub(crate) fn stories<'a>(
     }
     for story in &mut told {
         if let Some(ended) = state.ended().iter().rev().find(|ended| ended.number == story.number) {
-            story.end = Some(End { outcome: ended.outcome, at: ended.at, why: ended.reason.clone() });
+            let vetoed = story.vetoed && ended.outcome == Outcome::Aborted;
+            story.end = Some(End { outcome: ended.outcome, at: ended.at, why: ended.reason.clone(), vetoed });
         }
     }
     told
@@ -65,9 +70,10 @@ fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
         end: None,
         rolled_back_by: None,
         started: false,
+        vetoed: false,
         revert: None,
     };
-    let end = |outcome, why: &Arc<str>| Some(End { outcome, at, why: why.clone() });
+    let end = |outcome, why: &Arc<str>| Some(End { outcome, at, why: why.clone(), vetoed: false });
     match event {
         Event::Accepted { number, release, trigger, reason, .. } => {
             let why: Arc<str> = format!("deployment {number} is newer").into();
@@ -84,8 +90,13 @@ fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
         }
         Event::Vetoed { release, .. } => {
             let why: Arc<str> = "its release was vetoed".into();
-            let waiting = |s: &&mut Story| !s.started && s.end.is_none() && s.release.number == *release;
-            told.iter_mut().filter(waiting).for_each(|story| story.end = end(Outcome::Aborted, &why));
+            let concerned = |s: &&mut Story| s.live.is_none() && s.end.is_none() && s.release.number == *release;
+            for story in told.iter_mut().filter(concerned) {
+                story.vetoed = true;
+                if !story.started {
+                    story.end = Some(End { outcome: Outcome::Aborted, at, why: why.clone(), vetoed: true });
+                }
+            }
         }
         event => {
             if let Event::RollbackRequested { number, .. } = event {
@@ -99,7 +110,10 @@ fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
                 Event::Started { .. } => story.started = true,
                 Event::WentLive { host, .. } => (story.live, story.host) = (Some(at), host.clone()),
                 Event::Succeeded { .. } => story.end = end(Outcome::Succeeded, &"".into()),
-                Event::Ended { outcome, reason, .. } => story.end = end(*outcome, reason),
+                Event::Ended { outcome, reason, .. } => {
+                    let vetoed = story.vetoed && *outcome == Outcome::Aborted;
+                    story.end = Some(End { outcome: *outcome, at, why: reason.clone(), vetoed });
+                }
                 Event::RollbackRequested { .. } => story.rolled_back_by = Some(by.clone()),
                 Event::RevertOrdered { outcome, reason, .. } => story.revert = Some((*outcome, reason.clone())),
                 Event::Reverted { .. } => {
@@ -115,7 +129,7 @@ fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
 fn clear_the_way(told: &mut [Story], live: Number, at: Millis) {
     let why: Arc<str> = format!("deployment {live} is being rolled back").into();
     let before = |s: &&mut Story| s.started && s.live.is_none() && s.end.is_none() && s.number != live;
-    let aborted = || Some(End { outcome: Outcome::Aborted, at, why: why.clone() });
+    let aborted = || Some(End { outcome: Outcome::Aborted, at, why: why.clone(), vetoed: false });
     told.iter_mut().filter(before).for_each(|story| story.end = aborted());
 }
 

@@ -18,6 +18,7 @@ use crate::{
     },
     journal::Record,
     machine::{EnvironmentId, Number},
+    pipelines::Tier,
     telling,
     text::format_time,
 };
@@ -28,7 +29,7 @@ use crate::{
 struct Page {
     frame: Frame,
     id: EnvironmentId,
-    tier: &'static str,
+    tier: Option<Tier>,
     view: Whole,
 }
 
@@ -55,7 +56,7 @@ pub(super) async fn page(
     let name = format!("Deployment {number} of {}", definition.id);
     let address = format!("/deployments/{}/{number}", definition.id);
     let frame = Frame::new(&name, address, app.clock.now()).at(&visitor, &definition.id);
-    answer(&Page { frame, id: definition.id.clone(), tier: definition.tier().name(), view })
+    answer(&Page { frame, id: definition.id.clone(), tier: definition.tier(), view })
 }
 
 impl Page {
@@ -63,7 +64,7 @@ impl Page {
         self.view.records.iter().map(Line::of).collect()
     }
 
-    fn sums(&self) -> (String, String) {
+    fn sums(&self) -> telling::Sums {
         telling::sums(&self.view.steps)
     }
 }

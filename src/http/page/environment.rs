@@ -20,7 +20,7 @@ use crate::{
     http::{App, Problem, act as api, place::Place, responses::Environment, shown, story::Past, view},
     machine::{DeploymentState, EnvironmentId, Millis},
     pipelines::EnvironmentDefinition,
-    telling::{self, Light, Readiness, WaitsFor},
+    telling::{self, Light, Readiness, Step, Sums, WaitsFor},
     text::format_duration,
 };
 
@@ -65,7 +65,7 @@ impl Page {
     ) -> Result<Self, Problem> {
         let look = shown::Look::at(app, &definition.id);
         let view = view::state(app, definition, &look.state);
-        let past = app.pasts.of(app, &definition.id, &look.state).await?;
+        let past = app.pasts.of(app, &definition.id, &look.state).await;
         let live = look.state.live().map(|live| live.release.number);
         let promotion = look.promoted.as_ref().ok().filter(|release| Some(release.number) != live);
         let promotion = promotion.map(|release| Promotion {
@@ -182,12 +182,9 @@ impl Page {
         }
     }
 
-    fn sums(&self) -> (String, String) {
-        telling::sums(&self.past.steps)
-    }
-
-    fn last(&self) -> Option<&crate::http::releases::PastDeployment> {
-        self.past.deployments.first()
+    #[expect(clippy::unused_self, reason = "the template asks it")]
+    fn sums(&self, steps: &[Step]) -> Sums {
+        telling::sums(steps)
     }
 }
 

@@ -49,7 +49,8 @@ pub(super) struct Frame {
 /// An environment that a page is about.
 pub(super) struct Place {
     pub id: EnvironmentId,
-    pub tier: Tier,
+    /// How near it is to users, where its name tells.
+    pub tier: Option<Tier>,
 }
 
 /// Somebody who is signed in.
@@ -89,7 +90,7 @@ impl Frame {
     pub(super) fn at(self, visitor: &Visitor, id: &EnvironmentId) -> Self {
         let tier = Tier::of(&id.environment);
         let role = visitor.caller.role_in(id).map(|role| format!("{role} on {}", id.environment));
-        let title = if tier == Tier::Prod { format!("PROD {}", self.title) } else { self.title };
+        let title = if tier == Some(Tier::Prod) { format!("PROD {}", self.title) } else { self.title };
         Self { title, place: Some(Place { id: id.clone(), tier }), ..self }.seen_by(visitor, role)
     }
 
@@ -106,7 +107,7 @@ impl Frame {
 
     /// Whether what is done here reaches users.
     pub(super) fn is_prod(&self) -> bool {
-        self.place.as_ref().is_some_and(|place| place.tier == Tier::Prod)
+        self.place.as_ref().is_some_and(|place| place.tier == Some(Tier::Prod))
     }
 
     /// Whether a phone has both ways at its bottom: where there are acts, the page follows what happens.

@@ -50,6 +50,10 @@ struct Page {
     lines: Vec<Line>,
     /// There are more than are shown.
     more: bool,
+    /// All that was recorded, or all of the time that is asked for, was looked through; else how many records were.
+    looked: Looked,
+    /// From when on it was looked through, where that is not all.
+    since: Option<String>,
 }
 
 pub(super) async fn page(
@@ -61,7 +65,8 @@ pub(super) async fn page(
         "" => None,
         id => Some(id.parse().map_err(|_| Problem::not_found("an environment is called like shop/prod"))?),
     };
-    let records = read::records(&app, &visitor.caller, environment, LOOKED, None).await?;
+    let read = read::records(&app, &visitor.caller, environment, LOOKED, None).await?;
+    let records = &read.records;
     let now = app.clock.now();
     let since = if wanted.last == "1h" { now.0.saturating_sub(HOUR) } else { 0 };
     let (who, what) = (wanted.who.trim().to_lowercase(), wanted.what.trim().to_lowercase());
@@ -71,12 +76,44 @@ pub(super) async fn page(
         has(&line.by, &who) && (has(&line.kind, &what) || has(&line.about, &what))
     });
     let shown = lines.by_ref().take(SHOWN).collect();
-    let more = lines.next().is_some() || records.len() == LOOKED as usize;
+    let more = lines.next().is_some();
+    let oldest = records.first().map(|record| record.at);
+    let looked = match oldest {
+        Some(oldest) if read.more && oldest.0 >= since => Looked::Last(records.len()),
+        None if read.more => Looked::Last(0),
+        Some(_) | None => Looked::All,
+    };
+    let since = oldest.filter(|_| looked != Looked::All).map(format_time);
     let frame = Frame { here: Here::History, ..Frame::new("History", "/history", now).of(&visitor) };
-    answer(&Page { frame, wanted, lines: shown, more })
+    answer(&Page { frame, wanted, lines: shown, more, looked, since })
+}
+
+/// How far back it was looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    All,
+    /// So many records that somebody may see, the last ones.
+    Last(usize),
 }
 
 impl Page {
+    /// Why nothing is shown: that nothing happened is said only where all was looked through and nothing is left out.
+    fn nothing(&self) -> String {
+        let Wanted { environment, who, what, last } = &self.wanted;
+        let kind = [environment, who, what].iter().any(|filter| !filter.trim().is_empty());
+        let hour = if last == "1h" { " in the last hour" } else { "" };
+        match (self.looked, kind) {
+            (Looked::All, false) => format!("Nothing was recorded{hour}."),
+            (Looked::All, true) => {
+                format!("Nothing of that kind was recorded{hour}; without the filter there may be more.")
+            }
+            (Looked::Last(0), _) => "None was found in what was looked through; older records were not.".to_owned(),
+            (Looked::Last(count), _) => {
+                format!("None of the last {count} records is of that kind; older ones were not looked through.")
+            }
+        }
+    }
+
     /// The lines of a day follow one another.
     fn days(&self) -> Vec<(String, Vec<&Line>)> {
         let mut days: Vec<(String, Vec<&Line>)> = Vec::new();

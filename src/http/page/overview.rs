@@ -135,7 +135,7 @@ impl Page {
 
     #[expect(clippy::unused_self, reason = "the template asks it")]
     fn next_is_behind(&self, row: &Row, at: &usize) -> bool {
-        row.environments.get(at + 1).is_some_and(|next| next.behind)
+        row.environments.get(at + 1).is_some_and(|next| next.behind > 0)
     }
 
     fn page_address(&self, page: usize) -> String {

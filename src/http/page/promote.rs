@@ -18,6 +18,7 @@ use crate::{
     access::Role,
     http::{App, Problem, changes, changes::Changes, place::Place, responses::GateName},
     machine::EnvironmentId,
+    pipelines::Tier,
 };
 
 /// What would change.
@@ -26,7 +27,7 @@ use crate::{
 struct Page {
     frame: Frame,
     id: EnvironmentId,
-    tier: &'static str,
+    tier: Option<Tier>,
     view: Changes,
     fields: Fields,
     /// Why whoever looks may not confirm it.
@@ -49,7 +50,7 @@ pub(super) async fn page(
     let frame = Frame::new(&name, address, app.clock.now()).at(&visitor, &definition.id);
     let fields = Fields::new(&shown, seq, visitor.csrf.as_ref());
     let not_for = act::not_for(visitor.caller.role_in(&definition.id), Role::Deployer, &definition.id);
-    answer(&Page { frame, id: definition.id.clone(), tier: definition.tier().name(), view, fields, not_for })
+    answer(&Page { frame, id: definition.id.clone(), tier: definition.tier(), view, fields, not_for })
 }
 
 impl Page {

@@ -11,10 +11,10 @@ impl Page {
     /// How much of the traffic a stack has, as the front shows it.
     fn share(&self, number: u32) -> Share {
         let has = self.view.front.shows == Some(number);
-        let known = self.view.light != Light::NotSeen;
+        let known = self.view.front.silent.is_none() && self.view.front.looked.is_some();
         let live = self.view.live.as_ref().map(|live| live.number) == Some(number);
         match (known, has, live) {
-            (false, ..) => Share { path: "lie", words: "not known", note: "the front was not asked in time" },
+            (false, ..) => Share { path: "lie", words: "not known", note: "the front did not answer in time" },
             (true, true, true) if matches!(self.view.light, Light::Down | Light::Failing) => {
                 Share { path: "sick", words: "100 % of traffic", note: "set, but it does not answer well" }
             }
@@ -27,12 +27,34 @@ impl Page {
     /// How a stack is shown.
     fn lamp(&self, seen: Option<&Seen>) -> Look {
         match seen {
-            _ if self.view.light == Light::NotSeen => Look::tag("stale", "blind", "not seen"),
+            _ if self.view.provider.silent.is_some() => Look::tag("stale", "blind", "not seen"),
             Some(seen) if seen.condition.is_good(seen.health) => Look::tag("live", "go", "healthy"),
             Some(seen) if seen.health == Health::Failing => Look::tag("down", "stop", "fails its checks"),
+            Some(seen) if seen.condition.is_bad(seen.health) => Look::tag("fail", "stop", "failed"),
             Some(seen) => Look::tag("move", "move", condition_word(seen.condition)),
             None => Look::tag("stale", "blind", "not seen"),
         }
+    }
+
+    /// When those that are asked answered last: the front, and what the stacks run on.
+    pub(super) fn answers(&self) -> [Answer<'_>; 2] {
+        let (front, provider) = (&self.view.front, &self.view.provider);
+        [
+            Answer {
+                id: "looked",
+                what: "front asked",
+                who: "the front",
+                looked: front.looked.as_ref(),
+                silent: front.silent.is_some(),
+            },
+            Answer {
+                id: "stacks-looked",
+                what: "stacks seen",
+                who: "the provider",
+                looked: provider.looked.as_ref(),
+                silent: provider.silent.is_some(),
+            },
+        ]
     }
 
     /// The three places of stacks, which never change theirs.
@@ -118,6 +140,17 @@ fn condition_word(condition: Condition) -> &'static str {
     }
 }
 
+/// When one of those that are asked answered last.
+pub(super) struct Answer<'a> {
+    /// The name of the element.
+    pub id: &'static str,
+    pub what: &'static str,
+    pub who: &'static str,
+    pub looked: Option<&'a String>,
+    /// It did not answer when it was asked last.
+    pub silent: bool,
+}
+
 /// One of the places where stacks stand.
 pub(super) struct Track<'a> {
     pub id: &'static str,
@@ -140,7 +173,7 @@ pub(super) struct OnTrack<'a> {
 
 impl Track<'_> {
     fn empty(id: &'static str, kind: &'static str, empty: String) -> Self {
-        let share = Share { path: "lie", words: "0 %", note: "no traffic" };
+        let share = Share { path: "lie", words: "", note: "no stack" };
         Self { id, class: "empty", kind, share, lamp: None, stack: None, facts: Vec::new(), empty }
     }
 }

@@ -69,13 +69,15 @@ pub(in crate::http) struct Environment {
     pub last_failure: Option<Ended>,
     /// What it waits for, until when, and who can change that, in one sentence or two.
     pub next: String,
-    /// How near it is to users, by its name.
-    pub tier: Tier,
+    /// How near it is to users, by its name; null where that does not tell.
+    #[schema(required)]
+    pub tier: Option<Tier>,
     /// What users see, in one word.
     pub light: Light,
     /// What needs a person, the most pressing first.
     pub needs: Vec<Need>,
     pub front: Front,
+    pub provider: Provider,
     /// What a rollback would bring back; null when there is nothing to go back to.
     #[schema(required)]
     pub rollback_to: Option<Release>,
@@ -246,7 +248,7 @@ pub(in crate::http) struct Seen {
     /// Requests in flight on it.
     #[schema(required)]
     pub open_requests: Option<u64>,
-    /// When it was looked at.
+    /// When it was so, as its provider has shown it.
     pub looked: String,
 }
 
@@ -295,10 +297,23 @@ pub(in crate::http) struct Front {
     /// The deployment whose stack it sends users to; null where that is nobody, or nothing that is known.
     #[schema(required)]
     pub shows: Option<u32>,
-    /// Why it could not be asked; null when it answered.
+    /// Why it could not be asked lately; null when it answered.
     #[schema(required)]
     pub silent: Option<String>,
-    /// When it was asked last; null when nobody has looked since the controller started.
+    /// When it answered last; null when it has not since the controller started.
+    #[schema(required)]
+    pub looked: Option<String>,
+}
+
+/// What the stacks run on, as it was asked.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Provider {
+    /// Its driver.
+    pub driver: String,
+    /// Why it could not be asked lately; null when it answered.
+    #[schema(required)]
+    pub silent: Option<String>,
+    /// When the stacks were as it showed them last; null when it has not since the controller started.
     #[schema(required)]
     pub looked: Option<String>,
 }

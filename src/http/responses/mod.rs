@@ -202,6 +202,8 @@ pub(super) struct Ignored {
 pub(super) struct History {
     #[schema(value_type = Vec<Record>)]
     pub records: Vec<crate::journal::Record>,
+    /// There may be older ones of that kind: as many as were asked for were found, or enough of the state file was read.
+    pub more: bool,
 }
 
 /// One event of one environment, as the state file holds it.

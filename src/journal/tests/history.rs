@@ -28,8 +28,8 @@ fn with_a_bad_beginning() -> SimDisk {
 
 fn seqs(disk: &SimDisk, place: &str, (most, after, all): (usize, u64, u64)) -> std::io::Result<Vec<u64>> {
     let wanted = |id: &EnvironmentId| *id == environment(place);
-    let query = Query { wanted: &wanted, most, after, newest: 403, all };
-    Ok(last(disk, &query)?.iter().map(|record| record.seq).collect())
+    let query = Query { wanted: &wanted, most, after, newest: 403, all, bytes: u64::MAX };
+    Ok(last(disk, &query)?.records.iter().map(|record| record.seq).collect())
 }
 
 #[test]
@@ -49,4 +49,21 @@ fn what_was_seen_before_is_not_read_again() {
     assert_eq!(seqs(&disk, "shop/busy", (2, 0, 900)).unwrap(), [402, 403]);
     assert_eq!(seqs(&disk, "shop/busy", (900, 0, 400)).unwrap(), (4..=403).collect::<Vec<u64>>());
     assert_eq!(seqs(&disk, "shop/busy", (900, 403, 400)).unwrap(), [0; 0]);
+}
+
+#[test]
+fn no_more_is_read_than_was_allowed_and_it_says_that_there_may_be_more() {
+    let disk = with_a_bad_beginning();
+    let read = |place: &'static str, (most, after, all, bytes): (usize, u64, u64, u64)| {
+        let wanted = |id: &EnvironmentId| *id == environment(place);
+        let read = last(&disk, &Query { wanted: &wanted, most, after, newest: 403, all, bytes }).unwrap();
+        (read.records.len(), read.more)
+    };
+    // Ten lines of the busy one: nothing of the quiet one was reached, which is not the same as that there is nothing.
+    assert_eq!(read("shop/quiet", (50, 0, 3, 7_000)), (0, true));
+    assert_eq!(read("shop/quiet", (50, 0, 3, u64::MAX)), (3, false));
+    assert_eq!(read("shop/none", (50, 0, 0, u64::MAX)), (0, false));
+    assert_eq!(read("shop/busy", (2, 0, 400, u64::MAX)), (2, true));
+    assert_eq!(read("shop/busy", (400, 0, 400, u64::MAX)), (400, false));
+    assert_eq!(read("shop/busy", (50, 400, 400, u64::MAX)), (3, false), "older ones are not wanted");
 }

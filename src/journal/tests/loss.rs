@@ -30,8 +30,15 @@ fn a_loss_of_power_at_any_moment_loses_nothing_acknowledged_and_doubles_nothing(
             disk.lose_power(&mut random);
         }
         let start = open::read(&disk).unwrap_or_else(|problem| panic!("{problem}; run {run}, seed {seed}"));
-        let all = history::Query { wanted: &|_| true, most: usize::MAX, after: 0, newest: u64::MAX, all: u64::MAX };
-        let records = history::last(&disk, &all).unwrap();
+        let all = history::Query {
+            wanted: &|_| true,
+            most: usize::MAX,
+            after: 0,
+            newest: u64::MAX,
+            all: u64::MAX,
+            bytes: u64::MAX,
+        };
+        let records = history::last(&disk, &all).unwrap().records;
         let keys: Vec<u64> = records
             .iter()
             .filter_map(|record| match &record.event {

@@ -96,6 +96,11 @@ impl Seen {
         Self { waits: Waits::in_folder(folder), ..Self::default() }
     }
 
+    /// How long ago the last list was begun.
+    pub(super) fn age(&self) -> Duration {
+        self.last.as_ref().map_or(Duration::ZERO, |(_, began, _)| began.elapsed())
+    }
+
     /// The last list, if it still holds.
     fn holds(&mut self) -> Option<Arc<Listing>> {
         let (changes, at, listing) = self.last.as_ref()?;

@@ -199,6 +199,10 @@ impl StackDriver for Heat {
         self.see().await
     }
 
+    fn seen_ago(&self) -> Duration {
+        self.state().seen.age()
+    }
+
     async fn preview(&self, spec: &StackSpec) -> Result<Vec<String>, StepError> {
         self.try_out(spec).await
     }
