@@ -113,6 +113,7 @@ async fn app(folder: &Path) -> Arc<App> {
         answers: Answers::default(),
         door: Door::new(None),
         pasts: pointsman::http::Pasts::default(),
+        glances: pointsman::http::Glances::default(),
         secrets,
     })
 }

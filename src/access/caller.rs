@@ -63,6 +63,18 @@ impl Caller {
         self.role_in(id).is_some()
     }
 
+    /// Returns what tells apart what two callers may see: the places where their grants hold, each once, or `*` for all.
+    pub fn places(&self) -> Vec<String> {
+        let mut places = Vec::new();
+        for grant in self.grants.iter() {
+            let Some(only) = &grant.only else { return vec!["*".to_owned()] };
+            places.extend(only.iter().map(ToString::to_string));
+        }
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
     /// Returns the greatest role that they have in the environment.
     pub fn role_in(&self, id: &EnvironmentId) -> Option<Role> {
         role_in(&self.grants, id)

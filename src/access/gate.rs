@@ -235,6 +235,20 @@ impl Access {
         }
     }
 
+    /// Names the people who sign in with a password and have this role, or a greater one, in the environment, in the order of the
+    /// alphabet. The file is looked at at most once a second.
+    ///
+    /// # Errors
+    /// That the file of users cannot be used.
+    pub fn people_who_may(&self, needs: Role, id: &EnvironmentId, now: Millis) -> Result<Vec<Arc<str>>, Refused> {
+        let may = |user: &&User| role_in(&user.grants, id).is_some_and(|role| role >= needs);
+        self.users.with(now, STREAM, |users| {
+            let mut names: Vec<_> = users.iter().filter(may).map(|user| user.name.clone()).collect();
+            names.sort();
+            Ok(names)
+        })
+    }
+
     /// Names those who have this role, or a greater one, in the environment: each once, in the order of the alphabet.
     ///
     /// # Errors

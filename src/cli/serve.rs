@@ -129,6 +129,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
         answers: http::Answers::default(),
         door: http::Door::new(settings.server.public.clone()).at(settings.server.listen),
         pasts: http::Pasts::default(),
+        glances: http::Glances::default(),
         mirrors,
     });
     let mut beside: Vec<_> = notifier(&settings, &app)?.into_iter().collect();

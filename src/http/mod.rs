@@ -9,6 +9,7 @@ mod deploy;
 mod document;
 mod door;
 mod events;
+mod glances;
 mod guard;
 mod idempotency;
 pub(crate) mod identity;
@@ -55,6 +56,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use door::{Door, write_down};
+pub use glances::Glances;
 pub use idempotency::Answers;
 pub use problem::Problem;
 pub use server::serve;
@@ -109,6 +111,8 @@ pub struct App {
     pub answers: Answers,
     /// What the last deployments of each environment did.
     pub pasts: Pasts,
+    /// What was made of the overview for those who look at it now.
+    pub glances: Glances,
 }
 
 impl App {

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     Json,
     extract::{Query, State},
+    response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -26,7 +27,7 @@ pub(super) const ROWS: usize = 50;
 const NEEDS: usize = 50;
 
 /// What is wanted of the overview. All of it stands in the address, so that a view can be saved and sent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, IntoParams)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]
 pub(super) struct Wanted {
@@ -49,7 +50,7 @@ pub(super) struct Wanted {
 }
 
 /// A kind of environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Show {
     /// What is live is seen to be good.
@@ -88,7 +89,7 @@ impl Show {
 }
 
 /// The order of the pipelines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Sort {
     /// Those that need a person first, then by name.
@@ -218,12 +219,9 @@ struct Known<'a> {
     get, path = "/v1/overview", tag = "looking", params(Wanted),
     responses((status = 200, description = "Those that the caller may see", body = Overview)),
 )]
-pub(super) async fn overview(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Query(wanted): Query<Wanted>,
-) -> Json<Overview> {
-    Json(at_a_glance(&app, &caller, &wanted))
+pub(super) async fn overview(State(app): State<Arc<App>>, caller: Caller, Query(wanted): Query<Wanted>) -> Response {
+    let glance = app.glances.of(&app, &caller, &wanted).await;
+    Json(&glance.view).into_response()
 }
 
 pub(super) fn at_a_glance(app: &App, caller: &Caller, wanted: &Wanted) -> Overview {

@@ -19,6 +19,8 @@ use super::{
     App, Problem,
     place::OfDeployment,
     releases::{PastDeployment, reading, shown},
+    responses::Counted,
+    view,
 };
 use crate::{
     clock::Stopwatch,
@@ -47,6 +49,10 @@ pub(super) struct Whole {
     pub deployment: PastDeployment,
     /// What it did and does, in its order.
     pub steps: Vec<Step>,
+    /// What the front has counted since users were sent to its stack or from it; null where the last cutover was another one's, or
+    /// nothing was counted.
+    #[schema(required)]
+    pub counted: Option<Counted>,
     /// Its records, oldest first.
     #[schema(value_type = Vec<super::responses::Record>)]
     pub records: Vec<Record>,
@@ -80,7 +86,9 @@ pub(super) async fn whole(app: &Arc<App>, id: &EnvironmentId, number: Number) ->
     };
     let steps = steps(&records, &story);
     let records = records.into_iter().filter(|record| is_of(&record.event, number)).collect();
-    Ok(Whole { environment: id.to_string(), deployment: shown(story, &state), steps, records })
+    let of_it = |counted: &Counted| counted.sides.iter().any(|side| side.number == number.0);
+    let counted = view::counted(&app.board.sight(id)).filter(of_it);
+    Ok(Whole { environment: id.to_string(), deployment: shown(story, &state), steps, counted, records })
 }
 
 async fn records(app: &Arc<App>, id: &EnvironmentId, (most, bytes): (usize, u64)) -> Result<LastRecords, Problem> {

@@ -3,14 +3,15 @@
 use super::{
     App,
     responses::{
-        Candidate, Down, Ended, Environment, Front, Gate, GateName, Hold, Hook, HookState, Otherwise, PlannedHook,
-        Provider, Release, Restart, RunningHook, Seen, Stack, Standby, Straying, Taken, Trouble, Veto,
+        Candidate, Counted, Down, Ended, Environment, Front, Gate, GateName, Hold, Hook, HookState, Otherwise,
+        PlannedHook, Provider, Release, Restart, Restarts, RunningHook, Seen, Side, Stack, Standby, Straying, Taken,
+        Trouble, Veto,
     },
 };
 use crate::{
     machine::{self, Deployment, Number, Promise},
     pipelines::EnvironmentDefinition,
-    runner::Sight,
+    runner::{self, Sight},
     telling,
     text::{format_duration, format_time},
 };
@@ -68,7 +69,23 @@ fn front(definition: &EnvironmentDefinition, sight: &Sight, seen: &telling::Outl
         shows: sight.serves.flatten().map(|number| number.0),
         silent: seen.front_silent.map(str::to_owned).or_else(|| late(seen)),
         looked: sight.seen.front.map(format_time),
+        counted: counted(sight),
+        not_counted: match sight.counted {
+            runner::Counted::Not(why) => Some(why.to_owned()),
+            runner::Counted::Unknown | runner::Counted::Since { .. } => None,
+        },
     }
+}
+
+/// What the front has counted.
+pub(super) fn counted(sight: &Sight) -> Option<Counted> {
+    let runner::Counted::Since { at, cutover, sides } = &sight.counted else { return None };
+    let side = |(number, requests, failed): &(Number, u64, u64)| Side {
+        number: number.0,
+        requests: *requests,
+        failed: *failed,
+    };
+    Some(Counted { since: format_time(*at), cutover: *cutover, sides: sides.iter().map(side).collect() })
 }
 
 /// Why nothing that was seen is known to be so any more.
@@ -256,6 +273,7 @@ fn seen(sight: &Sight, number: Number) -> Option<Seen> {
         health: stack.health,
         endpoints: stack.endpoints.clone(),
         remark: stack.remark.clone(),
+        restarts: stack.ends.as_ref().map(|ends| Restarts { count: ends.count, last: ends.last.clone() }),
         open_requests: sight.open.iter().find(|(n, _)| *n == number).map(|(_, open)| *open),
         looked: format_time(sight.seen.stacks?),
     })

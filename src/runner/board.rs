@@ -46,8 +46,39 @@ pub struct Sight {
     pub trouble: Vec<Trouble>,
     /// Requests still open, per stack.
     pub open: Vec<(Number, u64)>,
+    /// What the front has counted of users' requests.
+    pub counted: Counted,
     /// What is wrong with the front although it may serve, the most pressing last.
     pub front: Vec<Concern>,
+}
+
+/// What a front has counted of users' requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Counted {
+    /// It was not asked yet, or did not answer.
+    #[default]
+    Unknown,
+    /// It does not count, and why.
+    Not(&'static str),
+    /// Since when, whether that was a cutover or the beginning of the front, and how many there were of each stack: requests,
+    /// and those that failed.
+    Since {
+        /// Since when, by the clock of the front's host.
+        at: Millis,
+        /// That was a cutover.
+        cutover: bool,
+        /// The stack that users are sent to, then the one before.
+        sides: Vec<(Number, u64, u64)>,
+    },
+}
+
+/// How often parts of a stack ended by themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ends {
+    /// How often since all of it was up.
+    pub count: u64,
+    /// How the last one did, in one sentence.
+    pub last: Option<String>,
 }
 
 /// When those that are asked at a look answered last; none when they have not since the controller started.
@@ -95,6 +126,8 @@ pub struct StackSight {
     pub endpoints: Vec<SocketAddr>,
     /// What stands out.
     pub remark: Option<String>,
+    /// How often parts of it ended by themselves, where its driver tells.
+    pub ends: Option<Ends>,
 }
 
 /// A step that does not work.
@@ -221,7 +254,13 @@ impl StackSight {
             made,
             endpoints: endpoints.cloned().unwrap_or_default(),
             remark: stack.remark.as_deref().map(str::to_owned),
+            ends: None,
         }
+    }
+
+    /// The same, with how often parts of it ended.
+    pub(super) fn with_ends(self, ends: Option<Ends>) -> Self {
+        Self { ends, ..self }
     }
 
     /// The same, where a check has had no answer since then: that it passed once is nothing that was seen lately.

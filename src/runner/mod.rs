@@ -26,7 +26,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 pub(crate) use board::TELLING;
-pub use board::{Board, Concern, Sight, StackSight, Trouble};
+pub use board::{Board, Concern, Counted, Ends, Sight, StackSight, Trouble};
 pub use hooking::Hooks;
 pub use instances::Instances;
 pub use open::{Place, open};

@@ -6,7 +6,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time:
 use futures_util::future::OptionFuture;
 
 use super::{
-    board::{ASKING_THE_FRONT, Board, LISTING, Seen, StackSight},
+    board::{ASKING_THE_FRONT, Board, Counted, Ends, LISTING, Seen, StackSight},
     hooking::Hooks,
     promoting::Promotion,
     shared::{SharedStacks, within},
@@ -122,6 +122,8 @@ impl World {
             stacks.iter().flatten().map(|s| (s.name.number, s.endpoints.clone())).collect();
         let made: HashMap<Number, Millis> =
             stacks.iter().flatten().filter_map(|s| Some((s.name.number, s.made?))).collect();
+        let ends: HashMap<Number, Ends> =
+            stacks.iter().flatten().filter_map(|s| Some((s.name.number, self.ends(s)?))).collect();
         let view = front.ok().map(|seen| self.front_view(seen.as_ref(), &endpoints));
         let asked = public_question(state, view.as_ref()).map(|number| self.ask_public(number));
         let probed = state.must_probe().filter(|n| endpoints.contains_key(n)).map(|n| self.probe(n, state, &endpoints));
@@ -158,7 +160,8 @@ impl World {
         let sights = observation.stacks.iter().flatten().map(|stack| {
             let unanswered = verdicts.get(&stack.number).and_then(|verdict| verdict.unanswered);
             let (endpoints, made) = (endpoints.get(&stack.number), made.get(&stack.number).copied());
-            StackSight::new(stack, endpoints, made).without_answer_since(unanswered)
+            let ends = ends.get(&stack.number).cloned();
+            StackSight::new(stack, endpoints, made).with_ends(ends).without_answer_since(unanswered)
         });
         self.show(&observation, state.front_host(), seen, sights.collect());
         Look { observation, endpoints }
@@ -286,6 +289,26 @@ impl World {
         within(self.front.call_limit(), self.front.observe()).await
     }
 
+    /// How often parts of a stack ended by themselves, where its driver knows them.
+    fn ends(&self, seen: &SeenStack) -> Option<Ends> {
+        let last = || seen.last_exit.as_deref().map(|said| self.without_secrets(said, Some(seen.name.number)));
+        (!seen.instances.is_empty()).then(|| Ends { count: seen.exits, last: last().filter(|_| seen.exits > 0) })
+    }
+
+    /// What the front has counted, by number.
+    fn counted(&self, seen: &SeenFront) -> Counted {
+        let number = |name: &StackName| if name.environment == self.id { name.number } else { FOREIGN };
+        match (self.front.does_not_count(), &seen.counted) {
+            (Some(why), _) => Counted::Not(why),
+            (None, None) => Counted::Not("the front that runs is of an earlier version, which did not count"),
+            (None, Some(counted)) => Counted::Since {
+                at: counted.since,
+                cutover: counted.cutover,
+                sides: counted.sides.iter().map(|s| (number(&s.stack), s.requests, s.failed)).collect(),
+            },
+        }
+    }
+
     /// What the front serves, by number. A route to the right stack at the wrong addresses is not that stack.
     fn front_view(&self, seen: Option<&SeenFront>, endpoints: &HashMap<Number, Vec<SocketAddr>>) -> FrontView {
         let Some(seen) = seen else { return FrontView::default() };
@@ -295,7 +318,10 @@ impl World {
             now.is_some_and(|now| !target.endpoints.iter().map(|e| &e.address).eq(now))
         };
         let target = seen.route.target.as_ref();
-        self.board.update(&self.id, |sight| sight.open = seen.open.iter().map(|(n, c)| (ours(n), *c)).collect());
+        self.board.update(&self.id, |sight| {
+            sight.open = seen.open.iter().map(|(n, c)| (ours(n), *c)).collect();
+            sight.counted = self.counted(seen);
+        });
         FrontView {
             serves: target.map(|t| if moved(&t) { FOREIGN } else { ours(&t.stack) }),
             generation: seen.route.generation,
@@ -354,6 +380,7 @@ impl World {
             sight.seen.front = at.front.or(sight.seen.front);
             if seen.front.is_none() {
                 sight.open.clear();
+                sight.counted = Counted::Unknown;
             }
             sight.serves = seen.front.as_ref().map(|front| front.serves);
             news = sight.front_has(trouble, now);

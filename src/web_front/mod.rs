@@ -74,6 +74,32 @@ pub struct SeenFront {
     pub staged: Option<StackName>,
     /// Requests and long-lived connections still open, per stack. A stack that is not named has none.
     pub open: Vec<(StackName, u64)>,
+    /// How many requests of users there were, and how many failed, where the front counts them.
+    #[serde(default)]
+    pub counted: Option<Counted>,
+}
+
+/// What a front has counted of users' requests since it was sent from one stack to another, or since it began where that was later:
+/// its counts end with its process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Since when, by the clock of the front's host.
+    pub since: Millis,
+    /// That was a cutover; else the beginning of the front.
+    pub cutover: bool,
+    /// The stack that users are sent to, then the one before.
+    pub sides: Vec<Side>,
+}
+
+/// What was counted of one stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// The stack.
+    pub stack: StackName,
+    /// Requests of users that it answered, or failed to.
+    pub requests: u64,
+    /// Those of them that ended with a 5xx of the stack, or that it did not answer whole: users saw an error.
+    pub failed: u64,
 }
 
 /// What a front needs for itself alone: another one on the same host that wants it too cannot work beside it.
@@ -186,6 +212,11 @@ pub trait FrontDriver: Send + Sync {
     /// What it needs for itself alone.
     fn claims(&self) -> Vec<Claim> {
         Vec::new()
+    }
+
+    /// Why it does not count users' requests; `None`: it does ([`SeenFront::counted`]).
+    fn does_not_count(&self) -> Option<&'static str> {
+        Some("its driver tells no counts")
     }
 
     /// The longest that one call may take.

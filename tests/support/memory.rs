@@ -291,7 +291,7 @@ impl FrontDriver for MemoryFront {
         let front = self.front.lock().unwrap();
         let nothing = Route { generation: Generation(0), target: None };
         let route = front.route.clone().unwrap_or(nothing);
-        Ok(Some(SeenFront { route, staged: front.staged.clone(), open: front.open.clone() }))
+        Ok(Some(SeenFront { route, staged: front.staged.clone(), open: front.open.clone(), counted: None }))
     }
 
     async fn ask_public(&self) -> Result<Option<StackName>, StepError> {

@@ -9,9 +9,10 @@ use axum::{
 };
 
 use super::{
-    Visitor, act,
+    Visitor,
     frame::{Fields, Frame},
     live::Part,
+    others::Others,
     page as answer, part, title,
     words::{Look, filters},
 };
@@ -34,7 +35,7 @@ pub(super) struct Page {
     fields: Fields,
     /// The release that a promotion would bring, and whether it would be granted.
     promotion: Option<Promotion>,
-    role: Option<Role>,
+    others: Others,
     id: EnvironmentId,
     /// Whether the driver can start instances again.
     can_restart: bool,
@@ -82,7 +83,7 @@ impl Page {
             past,
             fields: Fields::new(&look.shown, look.state.seq().0, visitor.csrf.as_ref()),
             promotion,
-            role: visitor.caller.role_in(&definition.id),
+            others: Others::of(app, visitor, &definition.id),
             id: definition.id.clone(),
             can_restart: definition.stack.can_restart,
             before: app.before(&definition.id),
@@ -144,8 +145,8 @@ impl Page {
 
     /// Why whoever looks may not do what takes this role; none when they may.
     fn not_for(&self, needs: &str) -> Option<String> {
-        let needs = needs.parse().expect("the template names a role");
-        act::not_for(self.role, needs, &self.id)
+        let needs: Role = needs.parse().expect("the template names a role");
+        self.others.not_for(needs)
     }
 
     /// Whether the candidate has users already, so that it is not shown beside what is live.

@@ -96,22 +96,25 @@ enum Looked {
     Last(usize),
 }
 
-impl Page {
-    /// Why nothing is shown: that nothing happened is said only where all was looked through and nothing is left out.
-    fn nothing(&self) -> String {
-        let Wanted { environment, who, what, last } = &self.wanted;
-        let kind = [environment, who, what].iter().any(|filter| !filter.trim().is_empty());
-        let hour = if last == "1h" { " in the last hour" } else { "" };
-        match (self.looked, kind) {
-            (Looked::All, false) => format!("Nothing was recorded{hour}."),
-            (Looked::All, true) => {
-                format!("Nothing of that kind was recorded{hour}; without the filter there may be more.")
-            }
-            (Looked::Last(0), _) => "None was found in what was looked through; older records were not.".to_owned(),
-            (Looked::Last(count), _) => {
-                format!("None of the last {count} records is of that kind; older ones were not looked through.")
-            }
+/// Why nothing is shown: that nothing happened is said only where all was looked through and nothing is left out.
+fn nothing(looked: Looked, Wanted { environment, who, what, last }: &Wanted) -> String {
+    let kind = [environment, who, what].iter().any(|filter| !filter.trim().is_empty());
+    let hour = if last == "1h" { " in the last hour" } else { "" };
+    match (looked, kind) {
+        (Looked::All, false) => format!("Nothing was recorded{hour}."),
+        (Looked::All, true) => {
+            format!("Nothing of that kind was recorded{hour}; without the filter there may be more.")
         }
+        (Looked::Last(0), _) => "None was found in what was looked through; older records were not.".to_owned(),
+        (Looked::Last(count), _) => {
+            format!("None of the last {count} records is of that kind; older ones were not looked through.")
+        }
+    }
+}
+
+impl Page {
+    fn nothing(&self) -> String {
+        nothing(self.looked, &self.wanted)
     }
 
     /// The lines of a day follow one another.
@@ -131,5 +134,23 @@ impl Page {
             }
         }
         days
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nothing_happened_is_said_only_where_all_was_looked_through() {
+        let all = Wanted::default();
+        let bobs = Wanted { who: "bob".into(), last: "1h".into(), ..Wanted::default() };
+        assert_eq!(nothing(Looked::All, &all), "Nothing was recorded.");
+        let filtered = "Nothing of that kind was recorded in the last hour; without the filter there may be more.";
+        assert_eq!(nothing(Looked::All, &bobs), filtered);
+        for wanted in [&all, &bobs] {
+            assert!(nothing(Looked::Last(0), wanted).contains("older records were not"));
+            assert!(nothing(Looked::Last(1_000), wanted).contains("None of the last 1000 records"));
+        }
     }
 }

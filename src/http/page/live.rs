@@ -122,7 +122,7 @@ impl Follower {
                     return None;
                 }
             };
-            if let Some(changed) = self.changed(parts) {
+            if let Some(changed) = self.changed(&parts) {
                 self.quiet = 0;
                 return Some(Event::default().data(changed));
             }
@@ -163,31 +163,31 @@ impl Follower {
         }
     }
 
-    async fn parts(&self) -> Result<Vec<Part>, Problem> {
+    async fn parts(&self) -> Result<Arc<Vec<Part>>, Problem> {
         match &self.subject {
-            Subject::Overview(wanted) => overview::Page::of(&self.app, &self.visitor, wanted.clone()).parts(),
+            Subject::Overview(wanted) => overview::parts(&self.app, &self.visitor, wanted).await,
             Subject::Environment(definition) => {
-                environment::Page::of(&self.app, definition, &self.visitor).await?.parts()
+                environment::Page::of(&self.app, definition, &self.visitor).await?.parts().map(Arc::new)
             }
         }
     }
 
     /// The parts that are other ones than those that were sent, as the browser takes them.
-    fn changed(&mut self, parts: Vec<Part>) -> Option<String> {
+    fn changed(&mut self, parts: &[Part]) -> Option<String> {
         let mut message = String::new();
         for (name, text) in parts {
-            let hash = self.hasher.hash_one(&text);
+            let hash = self.hasher.hash_one(text);
             if self.sent.insert(name.clone(), hash) == Some(hash) {
                 continue;
             }
             if name == "title" {
-                message.push_str(&text);
+                message.push_str(text);
                 continue;
             }
             message.push_str("<hx-partial hx-target=\"#");
-            message.push_str(&name);
+            message.push_str(name);
             message.push_str("\" hx-swap=\"outerMorph\">");
-            message.push_str(&text);
+            message.push_str(text);
             message.push_str("</hx-partial>");
         }
         (!message.is_empty()).then_some(message)

@@ -8,6 +8,7 @@ mod environment;
 mod frame;
 mod history;
 mod live;
+mod others;
 mod overview;
 mod people;
 mod promote;

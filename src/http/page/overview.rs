@@ -17,7 +17,8 @@ use super::{
 };
 use crate::http::{
     App, Problem,
-    overview::{Overview, Row, Show, Sort, Wanted, at_a_glance},
+    glances::Glance,
+    overview::{Row, Show, Sort, Wanted},
 };
 
 /// All environments, as a page.
@@ -25,7 +26,7 @@ use crate::http::{
 #[template(path = "overview.html", blocks = ["summary", "needs", "chips", "lines"])]
 pub(super) struct Page {
     frame: Frame,
-    view: Overview,
+    glance: Arc<Glance>,
     wanted: Wanted,
 }
 
@@ -49,22 +50,29 @@ pub(super) async fn page(
     visitor: Visitor,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    answer(&Page::of(&app, &visitor, wanted))
+    answer(&Page::of(&app, &visitor, wanted).await)
+}
+
+/// The parts that may change, of a page that somebody follows: made once for all who follow the same.
+pub(super) async fn parts(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Arc<Vec<Part>>, Problem> {
+    let page = Page::of(app, visitor, wanted.clone()).await;
+    page.glance.parts(|| page.parts())
 }
 
 impl Page {
-    pub(super) fn of(app: &App, visitor: &Visitor, wanted: Wanted) -> Self {
-        let view = at_a_glance(app, &visitor.caller, &wanted);
-        let name = if view.needed == 0 { "Overview".to_owned() } else { format!("{} need you", view.needed) };
+    async fn of(app: &App, visitor: &Visitor, wanted: Wanted) -> Self {
+        let view = app.glances.of(app, &visitor.caller, &wanted).await;
+        let needed = view.view.needed;
+        let name = if needed == 0 { "Overview".to_owned() } else { format!("{needed} need you") };
         let address = address(&wanted);
         let stream = Some(address.replacen('/', "/live", 1));
-        let frame = Frame::new(&name, address, app.clock.now()).of(visitor);
+        let frame = Frame::new(&name, address, view.at).of(visitor);
         let frame = Frame { stream, here: Here::Overview, ..frame };
-        Self { frame, view, wanted }
+        Self { frame, glance: view, wanted }
     }
 
     /// What may change, by name.
-    pub(super) fn parts(&self) -> Result<Vec<Part>, Problem> {
+    fn parts(&self) -> Result<Vec<Part>, Problem> {
         Ok(vec![
             title(&self.frame),
             part("summary", &self.as_summary())?,
@@ -75,7 +83,7 @@ impl Page {
     }
 
     fn moving(&self) -> usize {
-        self.view.counts.get(&Show::Moving).copied().unwrap_or(0)
+        self.glance.view.counts.get(&Show::Moving).copied().unwrap_or(0)
     }
 
     fn sorts(&self) -> [(&'static str, &'static str, bool); 3] {
@@ -97,7 +105,7 @@ impl Page {
             word: "All",
             icon: "",
             colour: "",
-            count: self.view.environments_in_all,
+            count: self.glance.view.environments_in_all,
             address: to(None),
             here: self.wanted.show.is_none(),
         };
@@ -113,7 +121,7 @@ impl Page {
                 Show::Unseen => ("stale", "blind"),
                 Show::Behind => ("", ""),
             };
-            let count = self.view.counts.get(show).copied().unwrap_or(0);
+            let count = self.glance.view.counts.get(show).copied().unwrap_or(0);
             let here = self.wanted.show == Some(*show);
             Chip { word, icon, colour, count, address: to(Some(*show)), here }
         });
@@ -123,7 +131,7 @@ impl Page {
 
     fn tables(&self) -> Vec<Table<'_>> {
         let mut tables: Vec<Table<'_>> = Vec::new();
-        for row in &self.view.pipelines {
+        for row in &self.glance.view.pipelines {
             let names: Vec<&str> = row.environments.iter().map(|cell| &*cell.name).collect();
             match tables.iter_mut().find(|table| table.names == names) {
                 Some(table) => table.rows.push(row),

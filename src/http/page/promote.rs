@@ -9,8 +9,9 @@ use axum::{
 };
 
 use super::{
-    Visitor, act,
+    Visitor,
     frame::{Fields, Frame},
+    others::Others,
     page as answer,
     words::filters,
 };
@@ -49,7 +50,7 @@ pub(super) async fn page(
     let address = format!("/environments/{}/promote", definition.id);
     let frame = Frame::new(&name, address, app.clock.now()).at(&visitor, &definition.id);
     let fields = Fields::new(&shown, seq, visitor.csrf.as_ref());
-    let not_for = act::not_for(visitor.caller.role_in(&definition.id), Role::Deployer, &definition.id);
+    let not_for = Others::of(&app, &visitor, &definition.id).not_for(Role::Deployer);
     answer(&Page { frame, id: definition.id.clone(), tier: definition.tier(), view, fields, not_for })
 }
 

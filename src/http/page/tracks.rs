@@ -2,7 +2,7 @@
 
 use super::{environment::Page, words::Look};
 use crate::{
-    http::responses::{Release, Seen, Stack},
+    http::responses::{Release, Restarts, Seen, Stack},
     machine::{Condition, Health},
     telling::Light,
 };
@@ -14,14 +14,42 @@ impl Page {
         let known = self.view.front.silent.is_none() && self.view.front.looked.is_some();
         let live = self.view.live.as_ref().map(|live| live.number) == Some(number);
         match (known, has, live) {
-            (false, ..) => Share { path: "lie", words: "not known", note: "the front did not answer in time" },
-            (true, true, true) if matches!(self.view.light, Light::Down | Light::Failing) => {
-                Share { path: "sick", words: "100 % of traffic", note: "set, but it does not answer well" }
+            (false, ..) => {
+                Share { path: "lie", words: "not known", note: "the front did not answer in time", failed: None }
             }
-            (true, true, _) => Share { path: "set", words: "100 % of traffic", note: "set and seen" },
-            (true, false, true) => Share { path: "sick", words: "0 %", note: "ordered, not shown by the front" },
-            (true, false, false) => Share { path: "lie", words: "0 %", note: "no traffic" },
+            (true, true, true) if matches!(self.view.light, Light::Down | Light::Failing) => Share {
+                path: "sick",
+                words: "100 % of traffic",
+                note: "set, but it does not answer well",
+                failed: None,
+            },
+            (true, true, _) => Share { path: "set", words: "100 % of traffic", note: "set and seen", failed: None },
+            (true, false, true) => {
+                Share { path: "sick", words: "0 %", note: "ordered, not shown by the front", failed: None }
+            }
+            (true, false, false) => Share { path: "lie", words: "0 %", note: "no traffic", failed: None },
         }
+    }
+
+    /// How many requests of users failed on a stack, as far as the front has counted them.
+    fn failed(&self, number: u32) -> Option<Failed> {
+        let counted = self.view.front.counted.as_ref()?;
+        let side = counted.sides.iter().find(|side| side.number == number)?;
+        let of = if side.requests == 1 { "request" } else { "requests" };
+        Some(Failed { any: side.failed > 0, words: format!("{} of {} {of} failed", side.failed, side.requests) })
+    }
+
+    /// Since when requests are counted, or why they are not.
+    pub(super) fn counting(&self) -> Option<(&'static str, String)> {
+        let front = &self.view.front;
+        let since = front.counted.as_ref().map(|counted| {
+            let words = match counted.cutover {
+                true => "Requests counted at the front since the last cutover, at",
+                false => "Requests counted at the front since it began after the last cutover, at",
+            };
+            (words, counted.since.clone())
+        });
+        since.or_else(|| front.not_counted.clone().map(|why| ("Failed requests are not counted:", why)))
     }
 
     /// How a stack is shown.
@@ -125,9 +153,18 @@ impl Page {
     ) -> Track<'a> {
         facts.push(("Deployment", stack.number.to_string()));
         facts.extend(stack.seen.and_then(|seen| seen.open_requests).map(|open| ("In flight", open.to_string())));
+        facts.extend(stack.seen.and_then(|seen| seen.restarts.as_ref()).map(|restarts| ("Restarts", told(restarts))));
         facts.extend(stack.seen.and_then(|seen| seen.remark.clone()).map(|remark| ("Seen", remark)));
-        let share = self.share(stack.number);
+        let share = Share { failed: self.failed(stack.number), ..self.share(stack.number) };
         Track { id, class: "", kind, share, lamp: Some(lamp), stack: Some(stack), facts, empty: String::new() }
+    }
+}
+
+/// How often instances ended by themselves, and how the last one did.
+fn told(restarts: &Restarts) -> String {
+    match &restarts.last {
+        Some(last) => format!("{}; the last: {last}", restarts.count),
+        None => restarts.count.to_string(),
     }
 }
 
@@ -173,7 +210,7 @@ pub(super) struct OnTrack<'a> {
 
 impl Track<'_> {
     fn empty(id: &'static str, kind: &'static str, empty: String) -> Self {
-        let share = Share { path: "lie", words: "", note: "no stack" };
+        let share = Share { path: "lie", words: "", note: "no stack", failed: None };
         Self { id, class: "empty", kind, share, lamp: None, stack: None, facts: Vec::new(), empty }
     }
 }
@@ -183,4 +220,12 @@ pub(super) struct Share {
     pub path: &'static str,
     pub words: &'static str,
     pub note: &'static str,
+    /// How many requests of users failed on it since the last cutover.
+    pub failed: Option<Failed>,
+}
+
+/// How many requests of users failed.
+pub(super) struct Failed {
+    pub any: bool,
+    pub words: String,
 }

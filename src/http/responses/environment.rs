@@ -245,11 +245,47 @@ pub(in crate::http) struct Seen {
     pub endpoints: Vec<std::net::SocketAddr>,
     #[schema(required)]
     pub remark: Option<String>,
+    /// How often instances of it ended by themselves; null where its driver does not tell.
+    #[schema(required)]
+    pub restarts: Option<Restarts>,
     /// Requests in flight on it.
     #[schema(required)]
     pub open_requests: Option<u64>,
     /// When it was so, as its provider has shown it.
     pub looked: String,
+}
+
+/// How often instances of a stack ended by themselves, and were started again.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Restarts {
+    /// How often since all of it was up.
+    pub count: u64,
+    /// How the last one ended, in one sentence; null when none did.
+    #[schema(required, example = "instance 0: exit status 42")]
+    pub last: Option<String>,
+}
+
+/// What the front has counted of users' requests, since a cutover or since it began.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(in crate::http) struct Counted {
+    /// Since when, by the clock of the front's host.
+    #[schema(example = "2026-11-21T18:00:00.000Z")]
+    pub since: String,
+    /// That was the last cutover; else the front began after it, and what was counted before is lost.
+    pub cutover: bool,
+    /// The stack that users are sent to, then the one before.
+    pub sides: Vec<Side>,
+}
+
+/// What was counted of one stack.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(in crate::http) struct Side {
+    /// The deployment that made it.
+    pub number: u32,
+    /// Requests of users that it answered, or failed to.
+    pub requests: u64,
+    /// Those that ended with a 5xx of the stack, or that it did not answer whole.
+    pub failed: u64,
 }
 
 /// Automatic deployments are stopped.
@@ -303,6 +339,12 @@ pub(in crate::http) struct Front {
     /// When it answered last; null when it has not since the controller started.
     #[schema(required)]
     pub looked: Option<String>,
+    /// Requests of users and how many failed; null where it does not count, or did not answer.
+    #[schema(required)]
+    pub counted: Option<Counted>,
+    /// Why it does not count; null where it does, or did not answer.
+    #[schema(required)]
+    pub not_counted: Option<String>,
 }
 
 /// What the stacks run on, as it was asked.

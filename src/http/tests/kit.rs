@@ -88,6 +88,7 @@ impl Shop {
             answers: Answers::default(),
             door: Door::new(Some("https://deploy.example".parse().unwrap())),
             pasts: crate::http::Pasts::default(),
+            glances: crate::http::Glances::default(),
             mirrors: HashMap::new(),
         });
         Self { router: router(app.clone()), app, folder }

@@ -7,6 +7,7 @@ mod commands;
 mod confirmed;
 mod document;
 mod floods;
+mod glances;
 mod kit;
 mod limits;
 mod looks;

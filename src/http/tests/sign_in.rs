@@ -429,3 +429,27 @@ async fn what_was_typed_for_a_name_is_in_no_file() {
     assert!(!text.contains("my-secret") && text.contains("\"account\":\"ann\""), "{text}");
     assert!(text.contains("\"account\":\"no user, ") && text.contains("\"failed\":2"), "{text}");
 }
+
+#[tokio::test]
+async fn who_may_not_press_is_told_who_may_by_name_and_a_token_is_not() {
+    let shop = Shop::new();
+    user(&shop, "vera", &["viewer"]);
+    user(&shop, "dora", &["deployer=shop/qa"]);
+    user(&shop, "ada", &["admin"]);
+    user(&shop, "otto", &["admin=other"]);
+    let browser = Browser::of(&shop);
+    browser.sign_in("vera", PASSWORD).await;
+    let page = browser.get("/environments/shop/qa").await.text;
+    assert!(page.contains("it takes the role deployer on shop/qa. Who can: ada or dora."), "{page}");
+    assert!(
+        page.contains("it takes the role admin on shop/qa. Who can: ada.") || !page.contains("role admin"),
+        "{page}"
+    );
+    assert!(!page.contains("otto"), "{page}");
+    let token = shop.token("robot", crate::access::Role::Viewer, &[]);
+    let mut request = super::kit::bearer(&token, "GET", "/environments/shop/qa").body(Body::empty()).unwrap();
+    request.extensions_mut().insert(Some(crate::http::transport::Encrypted));
+    let text = axum::body::to_bytes(shop.answer(request).await.into_body(), 1 << 20).await.unwrap();
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.contains("it takes the role deployer on shop/qa.") && !text.contains("dora"), "{text}");
+}

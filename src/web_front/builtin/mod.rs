@@ -163,6 +163,10 @@ impl FrontDriver for BuiltinFront {
         ended.into_iter().chain(told.front.iter().cloned()).chain(not_starting).collect()
     }
 
+    fn does_not_count(&self) -> Option<&'static str> {
+        None
+    }
+
     fn fencing(&self) -> Fencing {
         Fencing::CompareAndSet
     }

@@ -207,7 +207,12 @@ impl FrontDriver for CommandFront {
         let Some(mut route) = record.in_force else {
             // A candidate is known before the first order.
             let route = Route { generation: crate::machine::Generation(0), target: None };
-            return Ok(record.staged.map(|staged| SeenFront { route, staged: Some(staged), open: Vec::new() }));
+            return Ok(record.staged.map(|staged| SeenFront {
+                route,
+                staged: Some(staged),
+                open: Vec::new(),
+                counted: None,
+            }));
         };
         if let Some(observe) = &self.settings.observe
             && let Err(said) = self.shows(observe, route.target.as_ref()).await?
@@ -216,7 +221,7 @@ impl FrontDriver for CommandFront {
         }
         // It is not known how many requests are open: that there are some cannot be ruled out.
         let open = record.before.into_iter().map(|stack| (stack, 1)).collect();
-        Ok(Some(SeenFront { route, staged: record.staged, open }))
+        Ok(Some(SeenFront { route, staged: record.staged, open, counted: None }))
     }
 
     async fn ask_public(&self) -> Result<Option<StackName>, StepError> {
@@ -224,6 +229,10 @@ impl FrontDriver for CommandFront {
     }
 
     /// What the program does elsewhere may go on when it is dead.
+    fn does_not_count(&self) -> Option<&'static str> {
+        Some("the commands of a front tell no counts")
+    }
+
     fn fencing(&self) -> Fencing {
         Fencing::WaitOut(self.settings.timeout.into())
     }

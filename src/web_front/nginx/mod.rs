@@ -296,6 +296,10 @@ impl FrontDriver for NginxFront {
         }
     }
 
+    fn does_not_count(&self) -> Option<&'static str> {
+        Some("nginx keeps no count for each stack that could be asked for; its access log has every request")
+    }
+
     fn fencing(&self) -> Fencing {
         Fencing::CompareAndSet
     }

@@ -15,7 +15,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     activity::Busy,
+    counts::Served,
     pool::Upstream,
+    proxy::Page,
     streams::Stream,
     table::Open,
     upload::{Upload, wind_up},
@@ -55,6 +57,18 @@ pub(super) struct Origin {
     pub(super) open: Open,
     /// What the client sends along, when it is more than nothing.
     pub(super) upload: Option<Arc<Upload>>,
+    /// Where it was counted as answered well, for a user: if it breaks off it was not.
+    pub(super) counts: Option<Arc<Served>>,
+}
+
+impl Origin {
+    /// What it says cannot be passed on.
+    pub(super) fn gone_wrong(&mut self) -> Page {
+        if let Some(served) = self.counts.take() {
+            served.broke();
+        }
+        Page::BadAnswer
+    }
 }
 
 /// A connection to a stack that is in use, and where it belongs.
@@ -92,6 +106,7 @@ impl ResponseBody {
             match frame {
                 Ok(frame) => pieces.extend(frame.into_data().ok()),
                 Err(error) => {
+                    answer.broke();
                     failed = Some(error);
                     break;
                 }
@@ -107,16 +122,27 @@ impl ResponseBody {
 
 impl Answer {
     fn finish(&mut self) {
-        let Some(Origin { lease, open, upload }) = self.origin.take() else { return };
+        let Some(Origin { lease, open, upload, .. }) = self.origin.take() else { return };
         match upload.filter(|upload| !upload.is_complete()) {
             None => give_back(lease, &open),
             Some(upload) => detach(wind_up(upload, lease, open)),
         }
     }
 
+    /// The stack did not send the rest of it.
+    fn broke(&mut self) {
+        if let Some(served) = self.origin.as_mut().and_then(|origin| origin.counts.take()) {
+            served.broke();
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         let whole = match &frame {
+            Poll::Ready(Some(Err(_))) => {
+                self.broke();
+                false
+            }
             Poll::Ready(None) => true,
             Poll::Ready(Some(Ok(_))) => self.body.is_end_stream(),
             _ => false,

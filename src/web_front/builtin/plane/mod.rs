@@ -8,6 +8,7 @@ mod activity;
 mod body;
 mod certificate;
 mod connection;
+mod counts;
 mod gate;
 mod headers;
 mod host;
@@ -55,7 +56,7 @@ use super::settings::Settings;
 use crate::{
     descriptors::Budget,
     machine::{Millis, StackName},
-    web_front::{FrontTrouble, Target},
+    web_front::{Counted, FrontTrouble, Target},
 };
 
 /// What connections do now.
@@ -130,6 +131,7 @@ fn load_tls(settings: &Settings) -> io::Result<Option<Arc<tls::Loaded>>> {
 pub(super) struct Plane {
     shared: Arc<Shared>,
     stacks: Stacks,
+    counts: counts::Counts,
     workers: Arc<[Worker]>,
     listeners: Vec<(SocketAddr, TcpListener)>,
     acceptors: Vec<Acceptor>,
@@ -168,7 +170,8 @@ impl Plane {
             connections: settings.connections_per_stack.min(settings.stack_connections / 4 * 3).max(1),
             queue: settings.queue,
         });
-        Ok(Self { shared, stacks, workers, listeners, acceptors: Vec::new(), died })
+        let counts = counts::Counts::default();
+        Ok(Self { shared, stacks, counts, workers, listeners, acceptors: Vec::new(), died })
     }
 
     /// Begins to accept, or begins again.
@@ -192,9 +195,11 @@ impl Plane {
         &self.listeners
     }
 
-    /// From now on every request that is read goes where this says.
-    pub(super) fn set(&mut self, live: Option<&Target>, staged: Option<&Target>, maintenance: bool) {
-        let (live, staged) = (self.stacks.get(live), self.stacks.get(staged));
+    /// From now on every request that is read goes where this says. `now`: by the host's clock.
+    pub(super) fn set(&mut self, live: Option<&Target>, staged: Option<&Target>, maintenance: bool, now: Millis) {
+        self.counts.follow(live.map(|target| &target.stack), now);
+        let mut get = |target: Option<&Target>| self.stacks.get(target?, &mut self.counts);
+        let (live, staged) = (get(live), get(staged));
         let table = Table { live, staged, maintenance, known: self.stacks.known() };
         self.shared.table.store(Arc::new(table));
         self.stacks.forget_unused(&self.shared.table.load());
@@ -203,6 +208,11 @@ impl Plane {
     /// Requests and long-lived connections open, per stack.
     pub(super) fn open(&self) -> Vec<(StackName, u64)> {
         self.stacks.open()
+    }
+
+    /// What was counted of users' requests.
+    pub(super) fn counted(&self) -> Option<Counted> {
+        self.counts.told()
     }
 
     /// Client connections.

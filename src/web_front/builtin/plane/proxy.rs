@@ -72,7 +72,7 @@ impl Connection {
         let answered = self.forward(request, upgrade.as_ref()).await.and_then(|mut answered| {
             let label = probe.then(|| answered.origin.open.stack().label.clone());
             headers::strip_response(&mut answered.response, upgrade.as_ref(), label.as_ref())
-                .map_err(|_| Page::BadAnswer)?;
+                .map_err(|_| answered.origin.gone_wrong())?;
             Ok(answered)
         });
         let mut early = false;

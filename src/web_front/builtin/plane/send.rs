@@ -25,6 +25,7 @@ use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 use super::{
     Shared,
     body::{Lease, Origin},
+    counts::Served,
     line::{Facts, Line},
     pool::Upstream,
     proxy::{Connection, Page},
@@ -73,17 +74,41 @@ enum Unreached {
 type Sent = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
 
 impl Connection {
-    /// Every attempt looks at the table again: a cutover that happened meanwhile counts.
+    /// Sends it, and counts what becomes of a user's request on the stack that had it last.
     pub(super) async fn send(
+        &self,
+        request: Request<RequestBody>,
+        wish: &Wish,
+        repeatable: bool,
+    ) -> Result<Answered, Page> {
+        let mut on = None;
+        let mut answered = self.try_to_send(request, wish, repeatable, &mut on).await;
+        let Some(served) = on.filter(|_| matches!(wish, Wish::Live)) else { return answered };
+        match &mut answered {
+            Ok(answered) => {
+                let failed = answered.response.status().is_server_error();
+                served.answered(failed);
+                answered.origin.counts = (!failed).then_some(served);
+            }
+            Err(page) if page.is_failure() => served.answered(true),
+            Err(_) => {}
+        }
+        answered
+    }
+
+    /// Every attempt looks at the table again: a cutover that happened meanwhile counts. `on`: who had the last one.
+    async fn try_to_send(
         &self,
         mut request: Request<RequestBody>,
         wish: &Wish,
         repeatable: bool,
+        on: &mut Option<Arc<Served>>,
     ) -> Result<Answered, Page> {
         let upload = request.body().upload().cloned();
         let (mut lost, mut again, mut tries) = (0, true, Tries::begin(self.slot.now()));
         loop {
             let open = self.pick(wish)?;
+            *on = Some(open.stack().served.clone());
             let reached = match self.reach(&open, lost < TRUST).await? {
                 Ok(reached) => reached,
                 Err(why) => {
@@ -114,7 +139,7 @@ impl Connection {
                 Ok(response) => {
                     endpoint.speaks(response.version());
                     let lease = Lease { upstream, index, slot: self.slot.clone(), _permit: permit };
-                    return Ok(Answered { response, origin: Origin { lease, open, upload } });
+                    return Ok(Answered { response, origin: Origin { lease, open, upload, counts: None } });
                 }
                 Err(_) if upload.as_ref().is_some_and(|upload| upload.is_broken()) => {
                     return Err(Page::BadRequest("The body of the request is malformed."));

@@ -8,7 +8,12 @@ use std::sync::{
 
 use hyper::{Version, header::HeaderValue};
 
-use super::{gate::Gate, pool::Pool, proxy::Page};
+use super::{
+    counts::{Counts, Served},
+    gate::Gate,
+    pool::Pool,
+    proxy::Page,
+};
 use crate::{
     machine::{Number, StackName},
     web_front::{Endpoint, Target},
@@ -88,6 +93,8 @@ pub(super) struct Stack {
     pub(super) gate: Gate,
     turns: Vec<u16>,
     open: AtomicU64,
+    /// What users got from it.
+    pub(super) served: Arc<Served>,
     per_worker: Vec<Turn>,
 }
 
@@ -106,7 +113,7 @@ pub(super) struct Upstream {
 struct Turn(AtomicUsize);
 
 impl Stack {
-    fn new(target: &Target, limits: Limits) -> Arc<Self> {
+    fn new(target: &Target, limits: Limits, served: Arc<Served>) -> Arc<Self> {
         let (workers, idle) = (limits.workers, limits.idle(target.endpoints.len()));
         let upstreams = target.endpoints.iter().map(|&endpoint| Upstream {
             endpoint,
@@ -122,6 +129,7 @@ impl Stack {
             gate: Gate::new(limits.connections, limits.queue),
             turns: turns(&target.endpoints.iter().map(|e| e.weight).collect::<Vec<_>>()),
             open: AtomicU64::new(0),
+            served,
             per_worker: (0..workers).map(|_| Turn::default()).collect(),
             target: target.clone(),
         })
@@ -199,14 +207,13 @@ impl Stacks {
         Self { limits, known: Vec::new() }
     }
 
-    pub(super) fn get(&mut self, target: Option<&Target>) -> Option<Arc<Stack>> {
-        let target = target?;
+    pub(super) fn get(&mut self, target: &Target, counts: &mut Counts) -> Option<Arc<Stack>> {
         if let Some(at) = self.known.iter().position(|known| known.target == *target) {
             let stack = self.known.remove(at);
             self.known.push(stack.clone());
             return Some(stack);
         }
-        let stack = Stack::new(target, self.limits);
+        let stack = Stack::new(target, self.limits, counts.of(&target.stack));
         self.known.push(stack.clone());
         Some(stack)
     }

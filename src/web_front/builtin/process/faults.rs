@@ -33,6 +33,11 @@ impl Faults {
         Self { folder: folder.to_owned(), clock, short, reload: None, descriptors, clients, stacks, limits }
     }
 
+    /// Returns the time by the host's clock.
+    pub(super) fn now(&self) -> Millis {
+        self.clock.host()
+    }
+
     /// Takes down how many requests were refused so far, and how many descriptors.
     pub(super) fn count(&mut self, (clients, stacks): (u64, u64)) {
         let now = self.clock.host();

@@ -132,7 +132,7 @@ impl Front {
         self.memory = next;
         self.flush_due = self.is_unflushed();
         let live = self.memory.route.as_ref().and_then(|route| route.target.as_ref());
-        self.plane.set(live, self.memory.staged.as_ref(), self.memory.maintenance);
+        self.plane.set(live, self.memory.staged.as_ref(), self.memory.maintenance, self.faults.now());
         self.tell(&order).await;
         done
     }
@@ -177,7 +177,7 @@ impl Front {
         let known = self.memory.route.is_some() || staged.is_some() || !open.is_empty();
         let route = self.memory.route.clone().unwrap_or(never);
         Seen {
-            front: known.then_some(SeenFront { route, staged, open }),
+            front: known.then(|| SeenFront { route, staged, open, counted: self.plane.counted() }),
             maintenance: self.memory.maintenance,
             version: VERSION.to_owned(),
             settings: self.digest.clone(),

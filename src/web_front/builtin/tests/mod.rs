@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests start their own servers and read the real clock")]
 
 mod answers;
+mod counts;
 mod cutover;
 mod handover;
 mod http;
