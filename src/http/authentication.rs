@@ -27,6 +27,9 @@ use crate::{
     machine::EnvironmentId,
 };
 
+/// The header in which a holder of the local token says who acts.
+pub(super) const USER: &str = "x-pointsman-user";
+
 /// The address that a request comes from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
@@ -111,7 +114,7 @@ fn known(app: &App, peer: Peer, way: &Way, headers: &HeaderMap) -> Result<(Calle
     let now = app.clock.host();
     // A good token is never slowed by what others of the same address do: to look it up costs next to nothing.
     if let Some(shown) = bearer(headers) {
-        let user = headers.get("x-pointsman-user").map(|value| value.as_bytes().trim_ascii());
+        let user = headers.get(USER).map(|value| value.as_bytes().trim_ascii());
         let caller = app.access.caller(shown, user, now)?;
         app.access.note_use(&caller, &peer.0.to_string(), now);
         return Ok((caller, None));

@@ -11,7 +11,7 @@ use utoipa::{
     },
 };
 
-use super::{idempotency, problem::Told, responses};
+use super::{authentication::USER, idempotency, problem::Told, responses};
 
 /// What holds for the whole.
 #[derive(utoipa::OpenApi)]
@@ -83,7 +83,7 @@ pub(super) fn asks_who(api: &mut OpenApi) {
         let user = "Who asks, when the token is the one of the controller's own host";
         let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(64));
         let schema = schema.pattern(Some("^[!-9;-~]+$")).build();
-        header(operation, "x-pointsman-user", user, schema);
+        header(operation, USER, user, schema);
     });
 }
 

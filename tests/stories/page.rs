@@ -161,6 +161,7 @@ async fn a_page_says_when_it_is_no_longer_live_and_comes_back_by_itself() {
     alice.until_sees("body[data-stale] .lost").await;
     assert!(!green(&alice).await, "nothing is green that is not seen");
     alice.screenshot("not-live").await;
+    alice.assert_accessible("a page that is not live").await;
     house.start();
     alice.until_live().await;
     house.push("v2", "");
@@ -172,6 +173,23 @@ async fn a_page_says_when_it_is_no_longer_live_and_comes_back_by_itself() {
     let silent = |line: &String| line.contains("net::ERR_") || line.contains("htmx:sse:error");
     let said = alice.console();
     assert!(said.iter().all(silent), "{said:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_whose_session_ended_while_the_controller_was_away_leads_to_the_sign_in() {
+    if !browser::installed() {
+        return;
+    }
+    let house = shop();
+    let alice = person(&house, "alice").await;
+    alice.go(QA).await;
+    alice.until_live().await;
+    house.kill();
+    let removed = house.run(&["user", "remove", "alice"]);
+    assert!(removed.status.success(), "{removed:?}");
+    house.start();
+    alice.until_sees("#password").await;
+    assert!(!alice.sees("#ways").await, "nothing is shown to who is nobody any more");
 }
 
 /// Whether anything on the page has the colour of what is well.

@@ -168,6 +168,11 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.expect("the script runs")
     }
 
+    /// Whether a script returns true. A page that is just being loaded returns nothing.
+    async fn holds(&self, script: &str) -> bool {
+        self.client.execute(script, Vec::new()).await.is_ok_and(|value| value == true)
+    }
+
     // Waiting.
 
     /// Looks until there is something; a minute without is a failure that says what the page shows.
@@ -200,7 +205,7 @@ impl Browser {
     pub async fn until_live(&self) {
         let live = "return document.getElementById('heard') && !document.getElementById('heard').hidden && \
                     connected && !document.body.hasAttribute('data-stale')";
-        self.until("the page is live", async || (self.ask(live).await == true).then_some(())).await;
+        self.until("the page is live", async || self.holds(live).await.then_some(())).await;
     }
 
     // Evidence.

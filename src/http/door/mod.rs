@@ -175,10 +175,13 @@ pub(super) fn foreign() -> Response {
     message(StatusCode::FORBIDDEN, "Not from here", text, Some(("/", "To the overview")))
 }
 
-/// Returns whether a browser asks for a page.
+/// Returns whether a browser asks for a page. The stream of one is none: its script is told by the status what to do.
 pub(super) fn wants_page(headers: &HeaderMap) -> bool {
-    let mut accepted = headers.get_all(header::ACCEPT).iter();
-    accepted.any(|value| value.as_bytes().windows(9).any(|part| part == b"text/html"))
+    let accepts = |kind: &[u8]| {
+        let mut accepted = headers.get_all(header::ACCEPT).iter();
+        accepted.any(|value| value.as_bytes().windows(kind.len()).any(|part| part == kind))
+    };
+    accepts(b"text/html") && !accepts(b"text/event-stream")
 }
 
 /// Sends a browser without a session to sign in. A form that it sent is kept until then.

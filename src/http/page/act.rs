@@ -10,14 +10,14 @@ use axum::{
     extract::{Form, FromRequest, Request, State},
     response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use serde_json::{Map, Value};
 use tower::ServiceExt;
 
 use super::{Visitor, frame::Frame, page as answer, words::filters};
 use crate::{
     access::Role,
-    http::{App, Problem, idempotency, problem::Difference, transport},
+    http::{App, Problem, authentication, idempotency, problem::Difference, transport},
     machine::EnvironmentId,
 };
 
@@ -33,8 +33,10 @@ const YES_OR_NO: [&str; 1] = ["lift"];
 /// Fields that are several texts, with commas between them.
 const LISTS: [&str; 1] = ["only"];
 /// What goes along of the headers: who asks, and from where.
-const KEPT: [header::HeaderName; 4] = [header::AUTHORIZATION, header::COOKIE, header::HOST, header::ORIGIN];
-const KEPT_BY_NAME: [&str; 3] = ["sec-fetch-site", "x-forwarded-for", "x-forwarded-proto"];
+const KEPT: [header::HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::ORIGIN];
+const KEPT_BY_NAME: [&str; 4] = ["sec-fetch-site", "x-forwarded-for", "x-forwarded-proto", authentication::USER];
+/// What goes along of a refusal: it says what the sender has to do.
+const KEPT_OF_REFUSALS: [header::HeaderName; 3] = [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::CONNECTION];
 
 /// Why somebody with this role may not do what takes that one; none when they may.
 pub(super) fn not_for(role: Option<Role>, needs: Role, id: &EnvironmentId) -> Option<String> {
@@ -57,16 +59,16 @@ pub(super) async fn press(
     let problem = told(&answered);
     let frame = Frame::new("Nothing was done", back.clone(), app.clock.now()).of(&visitor);
     let reason = fields.iter().find(|(name, _)| name == "reason").map(|(_, reason)| reason.clone());
-    refused(frame, &problem, back, reason)
+    refused(frame, &problem, answered.headers(), back, reason)
 }
 
 /// Asks the API what a form asks for. Returns the fields of the form, and the answer.
 pub(super) async fn ask(api: Router, request: Request) -> Result<(Vec<(String, String)>, Response), Problem> {
-    let (uri, headers, came) = (request.uri().clone(), request.headers().clone(), request.extensions().clone());
-    let form = Form::<Vec<(String, String)>>::from_request(request, &()).await;
+    let (parts, body) = request.into_parts();
+    let form = Form::<Vec<(String, String)>>::from_request(Request::from_parts(parts.clone(), body), &()).await;
     let Form(fields) = form.map_err(|error| Problem::new(400, error.body_text()))?;
-    let mut request = asked(&uri, &headers, &fields)?;
-    transport::as_it_came(&came, &mut request);
+    let mut request = asked(&parts, &fields)?;
+    transport::as_it_came(&parts.extensions, &mut request);
     let Ok(answered) = api.oneshot(request).await;
     Ok((fields, answered))
 }
@@ -87,15 +89,19 @@ fn back(uri: &Uri) -> String {
     }
 }
 
-fn asked(uri: &Uri, headers: &HeaderMap, fields: &[(String, String)]) -> Result<Request, Problem> {
+fn asked(parts: &Parts, fields: &[(String, String)]) -> Result<Request, Problem> {
     let field = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let mut body = Map::new();
     for (name, value) in fields.iter().filter(|(name, value)| !HOW.contains(&&**name) && !value.trim().is_empty()) {
         body.insert(name.clone(), read(name, value.trim())?);
     }
     let body = serde_json::to_vec(&body).map_err(|error| Problem::new(400, error.to_string()))?;
-    let mut request = Request::builder().method(Method::POST).uri(format!("/v1{}", uri.path()));
-    for (name, value) in headers {
+    let mut request = Request::builder().method(Method::POST).uri(format!("/v1{}", parts.uri.path()));
+    // By HTTP/2 it stands in the address.
+    if let Some(authority) = transport::authority(parts) {
+        request = request.header(header::HOST, authority);
+    }
+    for (name, value) in &parts.headers {
         if KEPT.contains(name) || KEPT_BY_NAME.contains(&name.as_str()) {
             request = request.header(name, value);
         }
@@ -139,6 +145,7 @@ struct Refused<'a> {
 pub(super) fn refused(
     frame: Frame,
     problem: &Problem,
+    headers: &HeaderMap,
     back: String,
     reason: Option<String>,
 ) -> Result<Response, Problem> {
@@ -150,5 +157,8 @@ pub(super) fn refused(
     };
     let mut response = answer(&Refused { frame, heading, detail: problem.detail(), changed, back, reason })?;
     *response.status_mut() = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in headers.iter().filter(|(name, _)| KEPT_OF_REFUSALS.contains(name)) {
+        response.headers_mut().insert(name, value.clone());
+    }
     Ok(response)
 }

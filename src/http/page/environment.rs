@@ -81,7 +81,7 @@ impl Page {
         Ok(Self {
             frame,
             past,
-            fields: Fields::new(&look.shown, look.state.seq().0, visitor.csrf.as_ref()),
+            fields: Fields::new(&look.shown, look.state.seq().0, visitor),
             promotion,
             others: Others::of(app, visitor, &definition.id),
             id: definition.id.clone(),

@@ -142,22 +142,23 @@ impl Frame {
 /// What every form carries: what it showed, a name by which it is done once, and that it is ours.
 pub(super) struct Fields {
     shown: String,
-    key: String,
+    /// What the keys of a page's forms are made of.
+    seed: String,
     csrf: Option<Arc<str>>,
 }
 
 impl Fields {
     /// Those of a page that showed this of an environment with so many events.
-    pub(super) fn new(shown: &Shown, seq: u64, csrf: Option<&Arc<str>>) -> Self {
-        let shown = shown.text();
-        Self { key: hex::encode(&Sha256::digest(format!("{seq} {shown}"))[..16]), shown, csrf: csrf.cloned() }
+    pub(super) fn new(shown: &Shown, seq: u64, visitor: &Visitor) -> Self {
+        Self { shown: shown.text(), seed: format!("{} {seq}", visitor.look), csrf: visitor.csrf.clone() }
     }
 
-    /// Returns them as hidden fields.
-    pub(super) fn hidden(&self) -> String {
+    /// Returns them as hidden fields; `form`: which form of the page. One that is sent twice has the same key twice.
+    pub(super) fn hidden(&self, form: &str) -> String {
+        let key = hex::encode(&Sha256::digest(format!("{} {} {form}", self.seed, self.shown))[..16]);
         let field =
             |name: &str, value: &str| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value));
         let csrf = self.csrf.iter().map(|csrf| field("csrf", csrf));
-        [field("shown", &self.shown), field("key", &self.key)].into_iter().chain(csrf).collect()
+        [field("shown", &self.shown), field("key", &key)].into_iter().chain(csrf).collect()
     }
 }

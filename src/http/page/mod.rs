@@ -92,14 +92,13 @@ pub(super) fn open() -> Router<Arc<App>> {
 
 /// Makes a page of a refusal, for a browser that asked for one.
 pub(super) async fn refusals(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let wants = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let wants = wants.is_some_and(|accept| accept.contains("text/html")) && !request.uri().path().starts_with("/v1/");
+    let wants = door::wants_page(request.headers()) && !request.uri().path().starts_with("/v1/");
     let theme = Theme::of(request.headers());
     let response = next.run(request).await;
     let problem = response.extensions().get::<Problem>().cloned().filter(|_| wants);
     let Some(problem) = problem else { return response };
     let frame = Frame { theme, ..Frame::new("Nothing was done", "/", app.clock.now()) };
-    let page = act::refused(frame, &problem, "/".to_owned(), None);
+    let page = act::refused(frame, &problem, response.headers(), "/".to_owned(), None);
     page.map(secure).unwrap_or(response)
 }
 

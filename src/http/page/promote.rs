@@ -49,7 +49,7 @@ pub(super) async fn page(
     };
     let address = format!("/environments/{}/promote", definition.id);
     let frame = Frame::new(&name, address, app.clock.now()).at(&visitor, &definition.id);
-    let fields = Fields::new(&shown, seq, visitor.csrf.as_ref());
+    let fields = Fields::new(&shown, seq, &visitor);
     let not_for = Others::of(&app, &visitor, &definition.id).not_for(Role::Deployer);
     answer(&Page { frame, id: definition.id.clone(), tier: definition.tier(), view, fields, not_for })
 }

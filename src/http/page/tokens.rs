@@ -57,7 +57,7 @@ pub(super) async fn make(
     let (_, answered) = act::ask(api, request).await?;
     if !answered.status().is_success() {
         let frame = Frame::new("Nothing was done", "/tokens", app.clock.now()).of(&visitor);
-        return act::refused(frame, &act::told(&answered), "/tokens".to_owned(), None);
+        return act::refused(frame, &act::told(&answered), answered.headers(), "/tokens".to_owned(), None);
     }
     let defect = |why: &dyn std::fmt::Display| {
         Problem::new(500, format!("the token was made and cannot be shown ({why}): revoke it and make another"))

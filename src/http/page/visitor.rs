@@ -8,6 +8,7 @@ use http::{HeaderMap, header, request::Parts};
 use crate::{
     access::Caller,
     http::{Problem, authentication::Session},
+    random,
 };
 
 /// Who looks at a page.
@@ -17,6 +18,8 @@ pub(super) struct Visitor {
     pub theme: Option<Theme>,
     /// Proves that a form is ours; none where a token asks.
     pub csrf: Option<Arc<str>>,
+    /// The name of this look: what is pressed on two pages are two requests, though both showed the same.
+    pub look: Arc<str>,
 }
 
 /// A theme that somebody chose; without one, the page has that of their system.
@@ -54,6 +57,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
         let csrf = parts.extensions.get::<Session>().map(|session| session.csrf.clone());
-        Ok(Self { caller, theme: Theme::of(&parts.headers), csrf })
+        let look = random::hex_of(8).map_err(|error| Problem::new(503, format!("no randomness for forms: {error}")))?;
+        Ok(Self { caller, theme: Theme::of(&parts.headers), csrf, look: look.into() })
     }
 }

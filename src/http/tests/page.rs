@@ -108,6 +108,58 @@ async fn a_press_is_recorded_for_whoever_pressed_and_once() {
 }
 
 #[tokio::test]
+async fn a_press_with_the_local_token_is_recorded_for_whom_it_names() {
+    let shop = Shop::new();
+    let form = serde_urlencoded::to_string([("reason", "audit")]).unwrap();
+    let request = super::kit::person("POST", &format!("{QA}/hold"));
+    let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.into());
+    assert_eq!(send(&shop, request.unwrap()).await.status, 303);
+    assert_eq!(&*shop.state("shop/qa").hold().expect("held").by, "ann");
+}
+
+#[tokio::test]
+async fn two_pages_that_show_the_same_are_two_requests_and_so_are_two_forms_of_one() {
+    let shop = Shop::new();
+    let dora = shop.token("dora", Role::Admin, &[]);
+    live_in_qa(&shop, "v1").await;
+    let (one, other) = (look(&shop, &dora, QA).await.text, look(&shop, &dora, QA).await.text);
+    let key = |page: &str, act: &str| field(page, &format!("{QA}/{act}"), "key");
+    let keys = [key(&one, "hold"), key(&one, "pin"), key(&one, "restart"), key(&other, "hold")];
+    let different = keys.iter().collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(different.len(), keys.len(), "{keys:?}");
+}
+
+#[tokio::test]
+async fn a_stream_whose_session_has_ended_is_refused_by_its_status_and_a_page_is_led_to_sign_in() {
+    let shop = Shop::new();
+    for (accept, status) in [("text/html", 303), ("text/html, text/event-stream", 401)] {
+        let request = Request::get(format!("{QA}/live")).header(header::ACCEPT, accept).body(Body::empty());
+        let seen = send(&shop, request.unwrap()).await;
+        assert_eq!(seen.status, status, "{accept}: {}", seen.text);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_as_a_page_says_as_the_api_does_when_to_ask_again() {
+    let shop = Shop::new();
+    let request = || Request::get(QA).header("authorization", "Bearer nobody's").header(header::ACCEPT, "text/html");
+    for _ in 0..40 {
+        let mut request = request().body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Some(Encrypted));
+        let response = shop.answer(request).await;
+        let header = |name: header::HeaderName| response.headers().contains_key(name);
+        match response.status().as_u16() {
+            401 => assert!(header(header::WWW_AUTHENTICATE), "{response:?}"),
+            429 => {
+                return assert!(header(header::RETRY_AFTER) && header(header::CONTENT_SECURITY_POLICY), "{response:?}");
+            }
+            other => panic!("{other}"),
+        }
+    }
+    panic!("whoever guesses is never slowed down");
+}
+
+#[tokio::test]
 async fn who_may_not_press_is_told_by_the_button_and_by_the_answer() {
     let shop = Shop::new();
     let viewer = shop.token("vera", Role::Viewer, &[]);

@@ -7,6 +7,8 @@ const stream = document.getElementById('stream');
 // The controller's clock, by this host's: nobody has to have the right time.
 let skew = Number(document.body.dataset.now) - Date.now();
 let heard = Date.now();
+// Since when somebody looks: a page in the background hears nothing, and comes back with what it has.
+let looked = heard;
 // Whether the page has heard anything, and whether it asks why not.
 let connected = false;
 let asking = false;
@@ -31,10 +33,11 @@ const tick = () => {
   }
   const age = (Date.now() - heard) / 1000;
   for (const time of all('[data-heard]')) time.textContent = words(age);
-  if (stream) document.body.toggleAttribute('data-stale', age > 5 && !document.hidden);
+  const silent = (Date.now() - Math.max(heard, looked)) / 1000;
+  if (stream) document.body.toggleAttribute('data-stale', silent > 5 && !document.hidden);
 };
 
-// A connection that was lost is made again; one that never was is not, so the page is loaded anew as soon as it can be had.
+// A connection that was lost is made again; one that never was is not, so the page is loaded again as soon as it can be had.
 const again = async () => {
   if (connected || asking || Date.now() - heard < 12000 || document.querySelector('[data-dirty]')) return;
   asking = true;
@@ -44,43 +47,44 @@ const again = async () => {
   asking = false;
 };
 
+// The session is over, or its rights are others: the page that is loaded again leads to the sign-in, or says what is missing.
+const refused = (status) => { if (status === 401 || status === 403) location.reload(); };
+
 if (stream) {
   setInterval(again, 5000);
   document.getElementById('heard').hidden = false;
-  const live = () => {
+  // A connection alone tells nothing: only what came by it is news.
+  stream.addEventListener('htmx:sse:before:message', (event) => {
     connected = true;
     heard = Date.now();
-    const last = document.getElementById('last-heard');
-    if (last) last.textContent = new Date(heard + skew).toISOString().slice(11, 19);
-  };
-  stream.addEventListener('htmx:sse:after:connection', live);
-  stream.addEventListener('htmx:sse:before:message', (event) => {
-    live();
     const { message } = event.detail;
     if (message.event === 'clock') skew = Number(message.data) - Date.now();
+    const last = document.getElementById('last-heard');
+    if (last) last.textContent = new Date(heard + skew).toISOString().slice(11, 19);
   });
-  // The session is over, or the controller is another release: this page is to be asked for again.
-  stream.addEventListener('htmx:sse:error', (event) => {
-    if (event.detail.status === 401 || event.detail.status === 403) location.reload();
-  });
+  // The first request of a stream is htmx's own, every later one the extension's.
+  stream.addEventListener('htmx:response:error', (event) => refused(event.detail.ctx?.response?.status));
+  stream.addEventListener('htmx:sse:error', (event) => refused(event.detail.status));
   stream.addEventListener('bye', () => location.reload());
   stream.addEventListener('htmx:after:swap', tick);
-  document.addEventListener('visibilitychange', () => { heard = Date.now(); });
+  document.addEventListener('visibilitychange', () => { looked = Date.now(); });
 }
 setInterval(tick, 1000);
 tick();
 
 // A form that somebody types in is left as it is, and so is its section: the form may have no place in it for a moment.
 // `data-dirty` is what the morph goes around. The server holds it to what it showed.
-document.addEventListener('input', (event) => {
-  const form = event.target.closest('form[method="post"]');
-  for (const place of [form, form?.closest('section')]) place?.setAttribute('data-dirty', '');
-});
-document.addEventListener('reset', (event) => {
-  event.target.removeAttribute('data-dirty');
-  const section = event.target.closest('section');
-  if (!section?.querySelector('form[data-dirty]')) section?.removeAttribute('data-dirty');
-});
+const isDefault = (field) => field.type === 'checkbox' ? field.checked === field.defaultChecked
+  : !('defaultValue' in field) || field.value === field.defaultValue;
+const mark = (form) => {
+  if (!form) return;
+  form.toggleAttribute('data-dirty', !Array.from(form.elements).every(isDefault));
+  const section = form.closest('section');
+  section?.toggleAttribute('data-dirty', section.querySelector('form[data-dirty]') !== null);
+};
+document.addEventListener('input', (event) => mark(event.target.closest('form[method="post"]')));
+// The fields have their first values only after the event.
+document.addEventListener('reset', (event) => setTimeout(mark, 0, event.target));
 
 // A button that may not be pressed says why, and does nothing. One that was pressed is not pressed twice.
 document.addEventListener('click', (event) => {
