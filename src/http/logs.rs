@@ -51,24 +51,36 @@ pub(super) enum Of {
     Failed,
 }
 
+impl Of {
+    /// Its name, in addresses and for people.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Candidate => "candidate",
+            Self::Standby => "standby",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Which output, and how much of it.
-#[derive(Deserialize, IntoParams)]
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     /// The stack, by the part that it has; `live` when neither this nor `stack` says.
-    of: Option<Of>,
+    pub of: Option<Of>,
     /// The stack, by the number of its deployment.
     #[param(maximum = 4_294_967_295_u32, example = 5)]
-    stack: Option<u32>,
+    pub stack: Option<u32>,
     /// Only what this instance wrote, counted from 0.
     #[param(maximum = 4_294_967_295_u32)]
-    instance: Option<u32>,
+    pub instance: Option<u32>,
     /// The last so many lines of each stream of each instance, 10,000 at most.
     #[param(maximum = 4_294_967_295_u32, example = 100)]
-    lines: Option<u32>,
+    pub lines: Option<u32>,
     /// Go on with what is written from then on, as server-sent events.
     #[serde(default)]
-    follow: bool,
+    pub follow: bool,
 }
 
 /// One line of the answer, or the data of one event.
@@ -134,30 +146,35 @@ pub(super) async fn logs(
     let mut tail = Tail::begin(app, id, wanted, caller, last_event_id(&headers)?).await?;
     if tail.follow {
         let events =
-            stream::unfold(tail, |mut tail| async move { Some((Ok::<_, Infallible>(tail.next().await?), tail)) });
+            stream::unfold(tail, |mut tail| async move { Some((Ok::<_, Infallible>(tail.event().await?), tail)) });
         return Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response());
     }
     let mut text = String::new();
-    while let Some((entry, _)) = tail.told.pop_front() {
+    while let Some((entry, _)) = tail.at_hand() {
         text += &serde_json::to_string(&entry).map_err(|error| Problem::new(500, error.to_string()))?;
         text.push('\n');
     }
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], text).into_response())
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<(Number, Position)>, Problem> {
+/// Where a reader goes on that has heard something already.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<(Number, Position)>, Problem> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    let read = |text: &str| {
+    event_id(value.to_str().unwrap_or_default()).map(Some)
+}
+
+/// Reads the id of an event.
+pub(super) fn event_id(text: &str) -> Result<(Number, Position), Problem> {
+    let read = || {
         let (number, position) = text.trim().split_once('.')?;
         Some((Number(number.parse().ok()?), position.parse().ok()?))
     };
-    let read = value.to_str().ok().and_then(read);
     let why = "`Last-Event-ID` must be the id of an event of this stream, such as 5.0out-1a2b-4096";
-    read.map(Some).ok_or_else(|| Problem::new(400, why))
+    read().ok_or_else(|| Problem::new(400, why))
 }
 
 /// One reader.
-struct Tail {
+pub(super) struct Tail {
     app: Arc<App>,
     id: EnvironmentId,
     caller: Caller,
@@ -179,7 +196,11 @@ struct Tail {
 }
 
 impl Tail {
-    async fn begin(
+    /// Begins with the last lines, or after what was heard.
+    ///
+    /// # Errors
+    /// That there is no such stack or instance, nothing is kept of it, or it cannot be read now.
+    pub(super) async fn begin(
         app: Arc<App>,
         id: EnvironmentId,
         wanted: Wanted,
@@ -228,8 +249,7 @@ impl Tail {
     }
 
     fn say_which(&mut self, state: &Environment) {
-        let part = [Of::Live, Of::Candidate, Of::Standby, Of::Failed];
-        let of = part.into_iter().find(|of| number_of(state, *of) == Some(self.stack));
+        let of = parts(state).into_iter().find(|(_, number)| *number == self.stack).map(|(of, _)| of);
         let version = state.release_of(self.stack).map(|release| release.version.to_string());
         self.told.push_back((Entry::Stack { stack: self.stack.0, of, version }, self.heard.clone()));
     }
@@ -272,12 +292,18 @@ impl Tail {
         self.at = Begin::After(page.next);
     }
 
-    /// The next event; waits for it. None when nothing more comes, or the token is no longer good.
-    async fn next(&mut self) -> Option<Event> {
+    /// The next entry as an event.
+    async fn event(&mut self) -> Option<Event> {
+        let (entry, id) = self.next().await?;
+        Event::default().id(id).event(entry.name()).json_data(&entry).ok()
+    }
+
+    /// The next entry, with the id after which it goes on; waits for it. None when nothing more comes, or whoever asked
+    /// may not hear it any more.
+    pub(super) async fn next(&mut self) -> Option<(Entry, String)> {
         loop {
-            if let Some((entry, heard)) = self.told.pop_front() {
-                let event = Event::default().id(format!("{}.{heard}", self.stack)).event(entry.name());
-                return event.json_data(&entry).ok();
+            if let Some(next) = self.at_hand() {
+                return Some(next);
             }
             if self.over || !self.app.access.still(&self.caller, self.app.clock.host()) {
                 return None;
@@ -329,6 +355,18 @@ impl Tail {
         }
     }
 
+    /// The stack whose lines are read, if more may come of it.
+    pub(super) fn followed(&self) -> Option<Number> {
+        let there = self.of == Some(Of::Live) || is_there(&self.states.borrow(), self.stack);
+        there.then_some(self.stack)
+    }
+
+    /// The next entry, if it has been read already.
+    pub(super) fn at_hand(&mut self) -> Option<(Entry, String)> {
+        let (entry, heard) = self.told.pop_front()?;
+        Some((entry, format!("{}.{heard}", self.stack)))
+    }
+
     async fn wait(&mut self) {
         let written = async {
             if let Some(bell) = &mut self.writes
@@ -363,11 +401,15 @@ fn number_of(state: &Environment, of: Of) -> Option<Number> {
     }
 }
 
+/// The parts that a stack has now.
+pub(super) fn parts(state: &Environment) -> Vec<(Of, Number)> {
+    let all = [Of::Live, Of::Candidate, Of::Standby, Of::Failed];
+    all.into_iter().filter_map(|of| Some((of, number_of(state, of)?))).collect()
+}
+
 /// The stacks whose output may be looked at, with the part that each has.
 fn listed(id: &EnvironmentId, state: &Environment, kept: &[Number]) -> String {
-    let parts = [("live", Of::Live), ("candidate", Of::Candidate), ("standby", Of::Standby), ("failed", Of::Failed)];
-    let mut all: Vec<(Number, &str)> =
-        parts.iter().filter_map(|(name, of)| Some((number_of(state, *of)?, *name))).collect();
+    let mut all: Vec<(Number, &str)> = parts(state).into_iter().map(|(of, number)| (number, of.word())).collect();
     let more = kept.iter().rev().filter(|n| !all.iter().any(|(known, _)| known == *n)).map(|n| (*n, ""));
     all.extend(more.collect::<Vec<_>>());
     let one = |(number, part): &(Number, &str)| {

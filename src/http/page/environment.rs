@@ -149,6 +149,11 @@ impl Page {
         self.others.not_for(needs)
     }
 
+    /// Whether whoever looks may read what instances write.
+    fn may_read_logs(&self) -> bool {
+        self.others.not_for(Role::Deployer).is_none()
+    }
+
     /// Whether the candidate has users already, so that it is not shown beside what is live.
     pub(super) fn candidate_is_live(&self) -> bool {
         let candidate = self.view.candidate.as_ref().map(|candidate| candidate.number);

@@ -8,6 +8,7 @@ mod environment;
 mod frame;
 mod history;
 mod live;
+mod logs;
 mod others;
 mod overview;
 mod people;
@@ -61,9 +62,16 @@ pub(super) fn known(roles: &mut Roles) -> Router<Arc<App>> {
         .route(look("/history"), get(history::page))
         .route(look("/me"), get(people::me))
         .route("/people", get(people::page))
-        .route("/tokens", get(tokens::page).post(tokens::make));
-    for path in ["/people", "/tokens"] {
-        roles.note(Role::Admin, Method::GET, path);
+        .route("/tokens", get(tokens::page).post(tokens::make))
+        .route("/environments/{pipeline}/{environment}/logs", get(logs::page))
+        .route("/environments/{pipeline}/{environment}/logs/live", get(logs::stream));
+    for (role, path) in [
+        (Role::Admin, "/people"),
+        (Role::Admin, "/tokens"),
+        (Role::Deployer, "/environments/{pipeline}/{environment}/logs"),
+        (Role::Deployer, "/environments/{pipeline}/{environment}/logs/live"),
+    ] {
+        roles.note(role, Method::GET, path);
     }
     for path in ["/environments/{pipeline}/{environment}/promote", "/tokens"] {
         roles.note(Role::Viewer, Method::POST, path);

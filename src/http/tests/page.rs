@@ -114,7 +114,7 @@ async fn a_press_with_the_local_token_is_recorded_for_whom_it_names() {
     let request = super::kit::person("POST", &format!("{QA}/hold"));
     let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.into());
     assert_eq!(send(&shop, request.unwrap()).await.status, 303);
-    assert_eq!(&*shop.state("shop/qa").hold().expect("held").by, "ann");
+    assert_eq!(&*shop.state("shop/qa").hold().expect("held").by, "local:ann");
 }
 
 #[tokio::test]
@@ -142,21 +142,20 @@ async fn a_stream_whose_session_has_ended_is_refused_by_its_status_and_a_page_is
 #[tokio::test]
 async fn a_refusal_as_a_page_says_as_the_api_does_when_to_ask_again() {
     let shop = Shop::new();
-    let request = || Request::get(QA).header("authorization", "Bearer nobody's").header(header::ACCEPT, "text/html");
     for _ in 0..40 {
-        let mut request = request().body(Body::empty()).unwrap();
-        request.extensions_mut().insert(Some(Encrypted));
-        let response = shop.answer(request).await;
-        let header = |name: header::HeaderName| response.headers().contains_key(name);
-        match response.status().as_u16() {
-            401 => assert!(header(header::WWW_AUTHENTICATE), "{response:?}"),
-            429 => {
-                return assert!(header(header::RETRY_AFTER) && header(header::CONTENT_SECURITY_POLICY), "{response:?}");
-            }
-            other => panic!("{other}"),
+        let request = Request::post(format!("{QA}/hold")).header(header::ACCEPT, "text/html");
+        let request = request.header("sec-fetch-site", "same-origin");
+        let form = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body("reason=x".into());
+        let mut form = form.unwrap();
+        form.extensions_mut().insert(Some(Encrypted));
+        let response = shop.answer(form).await;
+        if response.status() == 429 {
+            let has = |name: header::HeaderName| response.headers().contains_key(name);
+            return assert!(has(header::RETRY_AFTER) && has(header::CONTENT_SECURITY_POLICY), "{response:?}");
         }
+        assert_eq!(response.status(), 303, "{response:?}");
     }
-    panic!("whoever guesses is never slowed down");
+    panic!("whoever sends forms without a session is never slowed down");
 }
 
 #[tokio::test]
@@ -254,4 +253,16 @@ async fn the_history_is_filtered_by_place_person_and_words() {
     let one = look(&shop, &viewer, &format!("/deployments/shop/qa/{number}")).await.text;
     assert!(one.contains("Provision") && one.contains("went live"), "{one}");
     assert_eq!(look(&shop, &viewer, "/deployments/shop/qa/99").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_page_of_logs_says_why_it_has_none_and_is_for_who_may_read_them() {
+    let shop = Shop::new();
+    let (dora, vera) = (shop.token("dora", Role::Deployer, &[]), shop.token("vera", Role::Viewer, &[]));
+    let path = format!("{QA}/logs");
+    assert_eq!(look(&shop, &vera, &path).await.status, 403);
+    let nothing = look(&shop, &dora, &path).await;
+    assert_eq!(nothing.status, 200);
+    assert!(nothing.text.contains("nothing is live in shop/qa"), "{}", nothing.text);
+    assert!(!nothing.text.contains("hx-sse:connect"), "what cannot be followed is not followed");
 }

@@ -7,7 +7,7 @@ use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 use crate::http::transport::Encrypted;
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 58] = [
+const TABLE: [(&str, &str, Role); 60] = [
     ("GET", "/v1/environments/shop/qa/deployments", Viewer),
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
@@ -25,6 +25,8 @@ const TABLE: [(&str, &str, Role); 58] = [
     ("GET", "/live", Viewer),
     ("GET", "/environments/shop/qa", Viewer),
     ("GET", "/environments/shop/qa/live", Viewer),
+    ("GET", "/environments/shop/qa/logs", Deployer),
+    ("GET", "/environments/shop/qa/logs/live", Deployer),
     ("GET", "/environments/shop/prod/promote", Viewer),
     ("GET", "/deployments/shop/qa/1", Viewer),
     ("GET", "/history", Viewer),

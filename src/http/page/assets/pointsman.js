@@ -104,8 +104,19 @@ if (theme) {
   theme.addEventListener('change', () => theme.form.requestSubmit());
 }
 
-// A log follows its end until somebody scrolls up.
-for (const log of all('.log')) log.scrollTop = log.scrollHeight;
+// A log follows its end until somebody scrolls up, and keeps so many lines.
+const KEPT = 5000;
+const log = document.getElementById('log');
+if (log) {
+  let end = true;
+  const follow = () => {
+    while (log.childElementCount > KEPT) log.firstElementChild.remove();
+    if (end) log.scrollTop = log.scrollHeight;
+  };
+  log.addEventListener('scroll', () => { end = log.scrollHeight - log.scrollTop - log.clientHeight < 8; });
+  new MutationObserver(follow).observe(log, { childList: true });
+  follow();
+}
 
 for (const button of all('[data-copy]')) {
   button.hidden = false;
