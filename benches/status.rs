@@ -1,6 +1,7 @@
 //! How long `pointsman status` takes with 2,000 environments, from the return key to the prompt: the API over so many, each
 //! with a live stack and a standby, on this host, asked again and again by the real program. No stacks and no fronts: what
-//! is measured is the looking. And the page: its first view, and how long it takes until 500 open pages show what was recorded.
+//! is measured is the looking. And the page: its first view, how long it takes until 500 open pages show what was recorded, and
+//! until all of them are back after the controller was away.
 //! `cargo bench --bench status [ENVIRONMENTS]`
 
 #![expect(
@@ -13,6 +14,7 @@
 use std::{
     collections::HashMap,
     fs,
+    hash::{BuildHasher, RandomState},
     net::SocketAddr,
     path::Path,
     process::Command as Program,
@@ -40,6 +42,8 @@ const EACH: usize = 4;
 const RUNS: usize = 30;
 /// Open pages.
 const FOLLOWERS: usize = 500;
+/// How long the controller is away.
+const AWAY: Duration = Duration::from_secs(20);
 /// What is recorded while they are open.
 const RECORDS: usize = 20;
 
@@ -56,7 +60,7 @@ async fn main() {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let journal = app.journal.clone();
-    let server = serve(listener, router(app), 2 * FOLLOWERS, None, stopped);
+    let server = serve(listener, router(app.clone()), 2 * FOLLOWERS, None, stopped);
     let asking = async {
         let folder = folder.path().to_owned();
         tokio::task::spawn_blocking(move || ask(&folder, address)).await.unwrap();
@@ -65,6 +69,7 @@ async fn main() {
         stop.send_replace(true);
     };
     tokio::join!(server, asking);
+    come_back(app, address).await;
 }
 
 /// Pipelines of nothing but names.
@@ -233,6 +238,51 @@ async fn follow(address: SocketAddr, journal: &Journal) {
     delays.sort_by(f64::total_cmp);
     let at = |part: f64| delays[((delays.len() - 1) as f64 * part) as usize];
     println!("update of {FOLLOWERS} pages: median {:.0} ms, p99 {:.0} ms, worst {:.0} ms", at(0.5), at(0.99), at(1.0));
+}
+
+/// How long after the controller listens again its open pages show how things are. They ask as htmx does with the page's own
+/// configuration: after 0.5 s, then twice as long, 3 s at most, each time up to 30 % more or less.
+async fn come_back(app: Arc<App>, address: SocketAddr) {
+    let client = client();
+    let (back, mut all) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..FOLLOWERS {
+        let (client, back) = (client.clone(), back.clone());
+        tokio::spawn(async move {
+            let url = format!("http://{address}/environments/shop-0/e0/live");
+            for attempt in 0.. {
+                if let Ok(mut answer) = client.get(&url).send().await {
+                    answer.chunk().await.unwrap().unwrap();
+                    back.send(Instant::now()).unwrap();
+                    // It stays open, as a page does.
+                    while let Ok(Some(_)) = answer.chunk().await {}
+                    return;
+                }
+                let delay = f64::min(0.5 * f64::powi(2.0, attempt), 3.0);
+                tokio::time::sleep(Duration::from_secs_f64(delay * (0.7 + 0.6 * chance()))).await;
+            }
+        });
+    }
+    tokio::time::sleep(AWAY).await;
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let begun = Instant::now();
+    let counting = async {
+        let mut times = Vec::new();
+        while times.len() < FOLLOWERS {
+            times.push((all.recv().await.unwrap() - begun).as_secs_f64() * 1000.0);
+        }
+        times.sort_by(f64::total_cmp);
+        let crowd = times.iter().map(|from| times.iter().filter(|at| (*from..from + 100.0).contains(at)).count()).max();
+        let (median, last, crowd) = (times[FOLLOWERS / 2], times[FOLLOWERS - 1], crowd.unwrap());
+        println!("{FOLLOWERS} pages back: median {median:.0} ms, last {last:.0} ms, most in 100 ms: {crowd}");
+        stop.send_replace(true);
+    };
+    tokio::join!(serve(listener, router(app), 2 * FOLLOWERS, None, stopped), counting);
+}
+
+/// Between 0 and 1, another one each time.
+fn chance() -> f64 {
+    RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }
 
 /// What this process holds, in megabytes.
