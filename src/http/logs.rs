@@ -160,7 +160,11 @@ pub(super) async fn logs(
 /// Where a reader goes on that has heard something already.
 pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<(Number, Position)>, Problem> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    event_id(value.to_str().unwrap_or_default()).map(Some)
+    value.to_str().map_err(|_| no_event_id()).and_then(event_id).map(Some)
+}
+
+fn no_event_id() -> Problem {
+    Problem::new(400, "`Last-Event-ID` must be the id of an event of this stream, such as 5.0out-1a2b-4096")
 }
 
 /// Reads the id of an event.
@@ -169,8 +173,7 @@ pub(super) fn event_id(text: &str) -> Result<(Number, Position), Problem> {
         let (number, position) = text.trim().split_once('.')?;
         Some((Number(number.parse().ok()?), position.parse().ok()?))
     };
-    let why = "`Last-Event-ID` must be the id of an event of this stream, such as 5.0out-1a2b-4096";
-    read().ok_or_else(|| Problem::new(400, why))
+    read().ok_or_else(no_event_id)
 }
 
 /// One reader.

@@ -11,10 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::house::House;
 
 const TERMS: &str = "bake = \"200ms\"\ndeadlines = { provision = \"5s\", check = \"3s\" }";
-const SECRET: &str = "canary-of-the-database";
+pub(super) const SECRET: &str = "canary-of-the-database";
 
 /// A house whose application says a word on each stream, and its secret.
-fn house() -> House {
+pub(super) fn house() -> House {
     let house = House::with(TERMS);
     house.write("secrets/db", SECRET);
     let pipeline = fs::read_to_string(house.path("pipelines/shop.toml")).expect("it is there");
@@ -29,7 +29,7 @@ fn house() -> House {
     house
 }
 
-fn live(house: &House, version: &str) {
+pub(super) fn live(house: &House, version: &str) {
     house.push(version, "");
     house.settle();
     house.assert_live(version);

@@ -43,6 +43,8 @@ mod nginx_shared;
 mod nginx_trouble;
 mod openapi;
 mod page;
+mod page_logs;
+mod page_pictures;
 mod page_roles;
 mod process;
 mod process_kept;

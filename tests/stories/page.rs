@@ -70,12 +70,12 @@ pub(super) fn bring(house: &House, version: &str) {
 }
 
 /// Marks a page, so that a load of it would be noticed.
-async fn mark(browser: &Browser) {
+pub(super) async fn mark(browser: &Browser) {
     browser.until_live().await;
     browser.ask("window.sameAsBefore = true").await;
 }
 
-async fn assert_not_loaded_anew(browser: &Browser) {
+pub(super) async fn assert_not_loaded_anew(browser: &Browser) {
     assert_eq!(browser.ask("return window.sameAsBefore === true").await, true, "the page was loaded anew");
 }
 

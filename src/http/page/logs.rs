@@ -150,7 +150,9 @@ impl Line {
                 let named = version.map_or(format!("stack {stack}"), |version| format!("stack {stack}, {version}"));
                 between(of.map_or(named.clone(), |of| format!("{named}: {}", of.word())))
             }
-            Entry::Started { stack, instance } => between(format!("instance {instance} of stack {stack} was started again")),
+            Entry::Started { stack, instance } => {
+                between(format!("instance {instance} of stack {stack} was started again"))
+            }
             Entry::Missed { .. } => between("some lines were removed before they could be read".to_owned()),
             Entry::Ended { stack } => between(format!("stack {stack} is gone: nothing more comes")),
         }

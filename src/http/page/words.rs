@@ -102,6 +102,13 @@ fn clock_face(time: &str, now: Millis) -> String {
     }
 }
 
+/// An element in which the browser counts down to a time; `before`: the words before it.
+fn countdown(time: &str, before: &str) -> Safe<String> {
+    let known = parse_time(time).is_some();
+    let element = if known { time_element(time, &format!(" data-left=\"{before}\""), "").0 } else { String::new() };
+    Safe(format!("<span class=\"left\" aria-hidden=\"true\">{element}</span>"))
+}
+
 /// Makes a sentence of the product fit for a page: times by the clock, commands as code.
 fn told(text: &str, now: Millis) -> String {
     let mut html = String::new();
@@ -136,7 +143,7 @@ pub(super) fn element(name: &str) -> String {
 pub(super) mod filters {
     use super::{
         DeploymentState, LINE, Light, Look, Millis, NAME, NeedKind, Result, Safe, Values, WaitsFor, clean, clock_face,
-        element, escape, look, parse_time, time_element,
+        countdown, element, escape, look, parse_time, time_element,
     };
 
     /// A shape of the sprite.
@@ -176,12 +183,16 @@ pub(super) mod filters {
         Ok(time_element(time.as_ref(), " data-ago", &clock_face(time.as_ref(), *now)))
     }
 
-    /// How long it is until a time, counted by the browser; without one, nothing.
+    /// How long it is until a time, in brackets, counted by the browser; without one, nothing.
     #[askama::filter_fn]
     pub fn left(time: impl AsRef<str>, _: &dyn Values) -> Result<Safe<String>> {
-        let known = parse_time(time.as_ref()).is_some();
-        let element = if known { time_element(time.as_ref(), " data-left", "").0 } else { String::new() };
-        Ok(Safe(format!("<span class=\"left\" aria-hidden=\"true\">{element}</span>")))
+        Ok(countdown(time.as_ref(), ""))
+    }
+
+    /// The same, as a sentence.
+    #[askama::filter_fn]
+    pub fn time_left(time: impl AsRef<str>, _: &dyn Values) -> Result<Safe<String>> {
+        Ok(countdown(time.as_ref(), "Time left: "))
     }
 
     /// `42 (1.8.4)`, with a space that does not break.

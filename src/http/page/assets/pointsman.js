@@ -29,7 +29,8 @@ const tick = () => {
   }
   for (const time of all('time[data-left]')) {
     const left = (Date.parse(time.dateTime) - now) / 1000;
-    time.textContent = left > 0 ? ', in ' + words(left) : '';
+    const before = time.dataset.left;
+    time.textContent = left <= 0 ? '' : before ? before + words(left) + '.' : ' (in ' + words(left) + ')';
   }
   const age = (Date.now() - heard) / 1000;
   for (const time of all('[data-heard]')) time.textContent = words(age);
