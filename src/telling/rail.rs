@@ -103,17 +103,24 @@ pub(crate) struct Sums {
     pub queue: Option<String>,
 }
 
-/// Returns how long was worked, how long people were waited for, and how long it waited for its turn.
+/// Returns how long was worked, how long people were waited for, and how long it waited for its turn. A wait that goes on is
+/// not measured yet, and said.
 pub(crate) fn sums(steps: &[Step]) -> Sums {
     let sum = |kind: StepKind| {
-        let of = steps.iter().filter(|step| step.kind == kind);
-        Millis(of.filter_map(|step| step.took).sum())
+        let of = || steps.iter().filter(|step| step.kind == kind);
+        let goes_on = of().any(|step| step.began.is_some() && step.ended.is_none());
+        match (of().filter_map(|step| step.took).sum(), goes_on && kind != StepKind::Work) {
+            (0, true) => Some("goes on".to_owned()),
+            (0, false) => None,
+            (took, true) => Some(format!("{}, and goes on", format_duration(Millis(took)))),
+            (took, false) => Some(format_duration(Millis(took))),
+        }
     };
-    let queue = sum(StepKind::Queue);
+    let none = || format_duration(Millis(0));
     Sums {
-        work: format_duration(sum(StepKind::Work)),
-        human: format_duration(sum(StepKind::Human)),
-        queue: (queue.0 > 0).then(|| format_duration(queue)),
+        work: sum(StepKind::Work).unwrap_or_else(none),
+        human: sum(StepKind::Human).unwrap_or_else(none),
+        queue: sum(StepKind::Queue),
     }
 }
 

@@ -193,3 +193,25 @@ fn hooks_of_what_is_done_with_follow_its_end() {
     let over: Vec<_> = live.into_iter().chain([(22_000, finished)]).collect();
     assert_eq!(states(&over)[6..], [(RollBack, Done), (StepWhat::Hook, Done)]);
 }
+
+#[test]
+fn a_wait_that_goes_on_is_said_and_not_counted_as_nothing() {
+    let step = |what: StepWhat, took: Option<u64>| {
+        let time = "2026-11-21T18:00:00.000Z".to_owned();
+        Step {
+            name: String::new(),
+            what,
+            kind: what.kind(),
+            state: StepState::Now,
+            began: Some(time.clone()),
+            ended: took.map(|_| time),
+            took,
+            within: None,
+        }
+    };
+    let human = |steps: &[Step]| sums(steps).human;
+    assert_eq!(human(&[step(StepWhat::Provision, None)]), "0 ms");
+    assert_eq!(human(&[step(StepWhat::Gate, None)]), "goes on");
+    assert_eq!(human(&[step(StepWhat::Gate, Some(5000)), step(StepWhat::Gate, None)]), "5 s, and goes on");
+    assert_eq!(sums(&[step(StepWhat::Queue, Some(2000))]).queue.as_deref(), Some("2 s"));
+}
