@@ -17,6 +17,8 @@ pub(crate) struct Identity {
     pub(crate) config: Arc<ServerConfig>,
     /// The chain, the leaf first.
     pub(crate) chain: Vec<CertificateDer<'static>>,
+    /// Of the files, as [`Pair::digest`] has it.
+    pub(crate) digest: [u8; 32],
 }
 
 /// What both files hold at one moment.
@@ -70,7 +72,7 @@ impl Pair {
             .and_then(|config| config.with_no_client_auth().with_single_cert(chain.clone(), key))
             .map_err(|error| unusable(certificate, &error))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Identity { config: Arc::new(config), chain })
+        Ok(Identity { config: Arc::new(config), chain, digest: self.digest() })
     }
 }
 

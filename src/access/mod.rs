@@ -5,6 +5,7 @@
 pub mod at_once;
 pub mod audit;
 mod caller;
+pub mod failed;
 pub mod file;
 pub mod folder;
 mod gate;

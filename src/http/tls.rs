@@ -36,8 +36,7 @@ impl Tls {
     /// Which one cannot be used, and why.
     pub fn open(files: TlsFiles) -> io::Result<Self> {
         let read = tls::read(&files.certificate, &files.key)?;
-        // What they hold is looked at once more: nothing that came meanwhile is missed.
-        Ok(Self { files, config: read.config.into(), seen: Mutex::default() })
+        Ok(Self { files, config: read.config.into(), seen: Mutex::new(Some(read.digest)) })
     }
 
     /// Returns what new connections are served with.
@@ -55,9 +54,10 @@ impl Tls {
             return;
         }
         *seen = now;
-        // Halves of two pairs do not fit: the second half makes it another pair, which is looked at then.
-        match pair.and_then(|pair| pair.identity(certificate, key)) {
+        // What does not fit may be halves of two pairs, of which the second one is just being written.
+        match pair.and_then(|pair| pair.identity(certificate, key).or_else(|_| tls::read(certificate, key))) {
             Ok(read) => {
+                *seen = Some(read.digest);
                 self.config.store(read.config);
                 tracing::info!(file = %certificate.display(), "a new certificate is served");
             }

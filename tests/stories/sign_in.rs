@@ -63,6 +63,23 @@ fn audit(house: &House) -> Vec<(String, String)> {
     lines.map(|line| (line["by"].as_str().unwrap().to_owned(), line["act"].as_str().unwrap().to_owned())).collect()
 }
 
+/// All sessions of a person end, and they come in again.
+fn assert_signed_out_by_a_command(house: &House, ann: &mut Browser<'_>) {
+    let out = house.run(&["user", "sign-out", "ann"]);
+    assert!(
+        out.status.success() && String::from_utf8_lossy(&out.stderr).contains("1 session of `ann` ended"),
+        "{out:?}"
+    );
+    assert!(!ann.is_in());
+    let nobody = house.run(&["user", "sign-out", "eve"]);
+    assert!(
+        !nobody.status.success() && String::from_utf8_lossy(&nobody.stderr).contains("nobody called eve"),
+        "{nobody:?}"
+    );
+    assert_eq!(ann.ask("POST", "/sign-in", &format!("user=ann&password={}", PASSWORD.replace(' ', "+"))).status, 303);
+    assert!(ann.is_in());
+}
+
 #[test]
 fn people_sign_in_and_their_sessions_outlive_the_controller_and_not_their_rights() {
     let house = House::with("");
@@ -98,19 +115,7 @@ fn people_sign_in_and_their_sessions_outlive_the_controller_and_not_their_rights
     let list = String::from_utf8(house.run(&["user", "list"]).stdout).unwrap();
     assert!(list.contains("bob") && list.contains("viewer") && !list.contains("argon2"), "{list}");
 
-    let out = house.run(&["user", "sign-out", "ann"]);
-    assert!(
-        out.status.success() && String::from_utf8_lossy(&out.stderr).contains("1 session of `ann` ended"),
-        "{out:?}"
-    );
-    assert!(!ann.is_in());
-    let nobody = house.run(&["user", "sign-out", "eve"]);
-    assert!(
-        !nobody.status.success() && String::from_utf8_lossy(&nobody.stderr).contains("nobody called eve"),
-        "{nobody:?}"
-    );
-    assert_eq!(ann.ask("POST", "/sign-in", &format!("user=ann&password={}", PASSWORD.replace(' ', "+"))).status, 303);
-    assert!(ann.is_in());
+    assert_signed_out_by_a_command(&house, &mut ann);
     assert!(house.run(&["user", "remove", "ann"]).status.success());
     assert!(!ann.is_in());
     let enter = link(&house, &house.run(&["page"]));

@@ -35,6 +35,7 @@ use crate::{
         Digest, Role,
         at_once::AtOnce,
         audit::{self, Act},
+        failed::{Failed, SUMMED},
         limits::Origin,
         sessions::Holder,
     },
@@ -62,7 +63,7 @@ pub struct Door {
     trying: Arc<Semaphore>,
     waiting: AtOnce<Origin>,
     acts: audit::Acts,
-    failed: audit::Failed,
+    failed: Failed,
 }
 
 impl Door {
@@ -75,7 +76,7 @@ impl Door {
             trying: Arc::new(Semaphore::new(AT_ONCE)),
             waiting: AtOnce::new(WAIT_OF_ONE, WAIT_IN_ALL),
             acts: audit::Acts::default(),
-            failed: audit::Failed::default(),
+            failed: Failed::default(),
         }
     }
 
@@ -268,7 +269,7 @@ pub(super) async fn record(app: &Arc<App>, by: &str, peer: Peer, act: Act, to: &
 /// Writes down, each minute and at the end, what is only in memory: failed sign-ins, and when sessions were used last.
 pub async fn write_down(app: Arc<App>, mut stop: watch::Receiver<bool>) -> bool {
     loop {
-        let pause = tokio::time::timeout(Duration::from_millis(audit::SUMMED.0), stop.wait_for(|stop| *stop));
+        let pause = tokio::time::timeout(Duration::from_millis(SUMMED.0), stop.wait_for(|stop| *stop));
         let over = pause.await.is_ok();
         let (writing, now) = (app.clone(), app.clock.host());
         let written = tokio::task::spawn_blocking(move || {

@@ -6,6 +6,7 @@ mod browser;
 mod commands;
 mod confirmed;
 mod document;
+mod door;
 mod floods;
 mod glances;
 mod kit;

@@ -22,10 +22,7 @@ fn connection() -> Arc<Activity> {
 #[tokio::test]
 async fn a_request_that_panics_or_is_given_up_keeps_no_connection_busy() {
     let activity = connection();
-    let fails = || async {
-        let nothing: Option<&str> = None;
-        nothing.expect("a defect")
-    };
+    let fails = || async { "seven".parse::<u8>().expect("a defect").to_string() };
     let routes = Router::new()
         .route("/fails", get(fails))
         .route("/waits", get(std::future::pending::<()>))
