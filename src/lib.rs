@@ -19,6 +19,7 @@ pub mod journal;
 mod log_file;
 pub mod machine;
 mod notify;
+pub mod oidc;
 mod outgoing;
 pub mod pipelines;
 mod program;

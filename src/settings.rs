@@ -1,5 +1,7 @@
 //! `pointsman.toml`: how the controller itself is run. It must not know what is in the pipelines.
 
+mod oidc;
+
 use std::{
     fmt, fs, io,
     net::{IpAddr, SocketAddr},
@@ -14,12 +16,15 @@ use crate::{
     units::{parse_address, parse_ip},
 };
 
+pub use oidc::Oidc;
+pub(crate) use oidc::is_private;
+
 /// The name of the file, in the folder where a command is run.
 pub const FILE: &str = "pointsman.toml";
 
 /// The keys of the file and of its tables; `docs/running.md` explains each.
 const KEYS: &[&str] = &["pipelines", "state", "on_trouble", "server", "log"];
-const SERVER: &[&str] = &["listen", "token", "connections", "limits", "proxies", "public", "tls", "sessions"];
+const SERVER: &[&str] = &["listen", "token", "connections", "limits", "proxies", "public", "tls", "sessions", "oidc"];
 const LIMITS: &[&str] = &["webhooks", "failures", "sign_ins"];
 const TLS: &[&str] = &["certificate", "key"];
 const SESSIONS: &[&str] = &["idle", "after"];
@@ -60,6 +65,8 @@ pub struct Server {
     pub tls: Option<TlsFiles>,
     /// When a session ends by itself.
     pub sessions: Ends,
+    /// The OpenID Connect provider at which people sign in; `None`: local users only.
+    pub oidc: Option<Oidc>,
 }
 
 /// The address of the page for people, `https://HOST` or `https://HOST:PORT`.
@@ -134,6 +141,7 @@ impl Settings {
                 public: None,
                 tls: None,
                 sessions: Ends::default(),
+                oidc: None,
             },
             log: Log { format: LogFormat::Text, filter: "info".to_owned() },
         }
@@ -221,6 +229,12 @@ impl Server {
             self.sessions.idle = length("idle").unwrap_or(self.sessions.idle);
             self.sessions.after = length("after").unwrap_or(self.sessions.after);
         }
+        if let Some(oidc) = table.get("oidc") {
+            if self.public.is_none() && !self.listen.ip().is_loopback() {
+                oidc.wrong("`oidc` needs `public`: the provider sends people back to that address");
+            }
+            self.oidc = oidc.table().and_then(|table| Oidc::read(&table, folder));
+        }
         if let Some(limits) = table.get("limits").and_then(|v| v.table()) {
             limits.only(LIMITS);
             let rate = |key: &str| limits.get(key).and_then(|v| v.parsed(str::parse));
@@ -256,6 +270,7 @@ mod tests {
             ("limits", LIMITS),
             ("tls", TLS),
             ("sessions", SESSIONS),
+            ("oidc", oidc::KEYS),
             ("log", LOG),
         ] {
             assert_explained(&mut page, heading, keys);

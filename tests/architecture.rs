@@ -303,6 +303,36 @@ fn who_may_do_what_is_decided_without_knowing_how_they_ask() {
     assert_none("access waits", &lines_with("src/access", &["async "]));
 }
 
+/// The crate `rsa` leaks the time of what is done with a private key (RUSTSEC-2023-0071, which `deny.toml` lets pass for this
+/// reason): there is none, and nobody but `openidconnect` uses the crate.
+#[test]
+fn there_is_no_private_rsa_key() {
+    let all = sources();
+    let makers = ["RsaPrivateKey", "CoreRsaPrivateSigningKey", "PrivateSigningKey", "rsa::"];
+    let named = all.iter().filter(|source| source.path != "src/oidc/tests.rs");
+    let hits = named.flat_map(|source| {
+        let lines = source.text.lines().enumerate();
+        let found = lines.filter(|(_, line)| makers.iter().any(|maker| line.contains(maker)));
+        found.map(|(number, line)| format!("{}:{}: {line}", source.path, number + 1))
+    });
+    assert_none("somebody has a private key to sign with", &hits.collect::<Vec<_>>());
+    let tests = all.iter().find(|source| source.path == "src/oidc/tests.rs").expect("the tests of tokens");
+    assert!(!tests.text.contains("Rsa") && !tests.text.contains("rsa::"), "the tests sign with Ed25519");
+
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("it is there");
+    assert!(!manifest.lines().any(|line| line.starts_with("rsa ") || line.contains("package = \"rsa\"")));
+    let lock = fs::read_to_string(root.join("Cargo.lock")).expect("it is there");
+    let users: Vec<&str> = lock
+        .split("[[package]]")
+        .filter(|package| package.lines().any(|line| line.trim().starts_with("\"rsa")))
+        .filter_map(|package| package.split('"').nth(1))
+        .collect();
+    assert_eq!(users, ["openidconnect"], "others use the crate rsa");
+    let deny = fs::read_to_string(root.join("deny.toml")).expect("it is there");
+    assert!(deny.contains("RUSTSEC-2023-0071"), "this test is the reason of an exception that is gone: remove both");
+}
+
 #[test]
 fn the_text_of_a_token_is_made_in_one_place() {
     let makers = lines_with("src", &["\"pm_\""]).into_iter().filter(|hit| !hit.starts_with("src/access/tokens.rs"));

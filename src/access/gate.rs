@@ -15,6 +15,7 @@ use super::{
     caller::Credential,
     file::Token,
     links::{self, Links, Purpose},
+    openid::Mapping,
     password::PasswordHash,
     role_in,
     sessions::{Ends, Holder, Session, Sessions},
@@ -42,6 +43,7 @@ pub struct Access {
     sessions: Sessions,
     pub(super) uses: Uses,
     links: Links,
+    openid: Option<Mapping>,
 }
 
 impl Access {
@@ -58,7 +60,19 @@ impl Access {
             sessions: Sessions::open(state, ends),
             uses: Uses::open(state),
             links: Links::new(),
+            openid: None,
         }
+    }
+
+    /// Knows the people of an OpenID Connect provider as well.
+    #[must_use]
+    pub fn with_openid(self, openid: Option<Mapping>) -> Self {
+        Self { openid, ..self }
+    }
+
+    /// Returns what the groups of the provider may do, where there is one.
+    pub fn openid(&self) -> Option<&Mapping> {
+        self.openid.as_ref()
     }
 
     /// The same, where the local token is the one that this program made for itself.
@@ -203,6 +217,10 @@ impl Access {
                 Ok([Grant { role: Role::Admin, only: None }].into())
             }
             Holder::Local { .. } => Err(Refused::Ended),
+            Holder::Openid { issuer, groups, stamp, .. } => {
+                let known = self.openid.as_ref().and_then(|openid| openid.grants(issuer, groups, *stamp));
+                known.ok_or(Refused::Ended)
+            }
         }
     }
 

@@ -15,6 +15,7 @@ pub mod kept;
 mod keyed;
 pub mod limits;
 pub mod links;
+pub mod openid;
 pub mod password;
 pub mod people;
 pub mod proof;

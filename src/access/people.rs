@@ -35,10 +35,9 @@ impl Access {
         for session in self.sessions().list(now) {
             // One whose holder has changed has ended, though nobody has come with it since.
             let Ok(grants) = self.grants(&session, Millis(0), now) else { continue };
-            let name = session.holder.by();
-            match people.iter_mut().find(|person| person.name == name) {
+            match people.iter_mut().find(|person| session.holder.is(&person.name)) {
                 Some(person) => person.sessions.push(session),
-                None => people.push(Person { name, added: None, grants, sessions: vec![session] }),
+                None => people.push(Person { name: session.holder.by(), added: None, grants, sessions: vec![session] }),
             }
         }
         people.sort_by(|a, b| a.name.cmp(&b.name));

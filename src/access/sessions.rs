@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::{Digest, kept};
+use super::{Digest, kept, openid};
 use crate::{machine::Millis, random};
 
 /// The name of the file, below the state folder.
@@ -62,6 +62,19 @@ pub enum Holder {
         /// What the local token's stamp was at the sign-in.
         stamp: Digest,
     },
+    /// A person whom an OpenID Connect provider vouches for.
+    Openid {
+        /// The provider.
+        issuer: Arc<str>,
+        /// The provider's own name for the account.
+        subject: Arc<str>,
+        /// What they were called at the sign-in.
+        name: Arc<str>,
+        /// Those of their groups that have grants.
+        groups: Vec<Arc<str>>,
+        /// What the stamp of the groups' grants was at the sign-in.
+        stamp: Digest,
+    },
 }
 
 impl Holder {
@@ -70,6 +83,7 @@ impl Holder {
         match self {
             Self::User { name, .. } => **name == *by,
             Self::Local { name, .. } => by.strip_prefix(LOCAL) == Some(name),
+            Self::Openid { issuer, subject, .. } => openid::is(issuer, subject, by),
         }
     }
 
@@ -78,6 +92,7 @@ impl Holder {
         match self {
             Self::User { name, .. } => name.clone(),
             Self::Local { name, .. } => format!("{LOCAL}{name}").into(),
+            Self::Openid { issuer, subject, name, .. } => openid::by(issuer, subject, name),
         }
     }
 }
@@ -166,8 +181,8 @@ impl Sessions {
         self.edit(|sessions| {
             sessions.retain(|session| now < session.until(self.ends) && Some(session.digest) != before);
             let by = session.holder.by();
-            while sessions.iter().filter(|other| other.holder.by() == by).count() >= MOST_OF_ONE {
-                forget_oldest(sessions, |other| other.holder.by() == by);
+            while sessions.iter().filter(|other| other.holder.is(&by)).count() >= MOST_OF_ONE {
+                forget_oldest(sessions, |other| other.holder.is(&by));
             }
             while sessions.len() >= MOST {
                 forget_oldest(sessions, |_| true);

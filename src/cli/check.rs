@@ -1,7 +1,10 @@
 //! `check` and `plan`: pipeline files. Must not reach anything but files of this host, but for what `preview.rs` asks, and
 //! must not show the value of a secret.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use serde_json::json;
 
@@ -15,10 +18,11 @@ use crate::{
     hooks::{Call, HookDefinition, not_runnable},
     intake::keys,
     machine::{EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
+    oidc,
     pipelines::{DefinitionSource, DeployOn, EnvironmentDefinition, Loaded, Pipeline, Registry, SecretSource, load},
     program::variable_notes,
     secrets::{Secrets, source},
-    settings::Settings,
+    settings::{self, Settings},
     telling::no_way_back,
     text::format_duration,
     toml_file::Mistake,
@@ -51,6 +55,7 @@ pub fn check(args: &Args) -> anyhow::Result<ExitCode> {
     let found = loaded.pipelines.environments().flat_map(|environment| unable_approvers(environment, &tokens));
     let found: Vec<Mistake> = found.chain(loaded.pipelines.iter().flat_map(|p| unusable_secrets(p))).collect();
     loaded.mistakes.extend(found);
+    loaded.mistakes.extend(unusable_provider(&settings, args, &loaded));
     let code = if loaded.mistakes.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if args.json {
         let told = loaded
@@ -86,6 +91,32 @@ fn unusable_secrets(pipeline: &Pipeline) -> Vec<Mistake> {
         .filter(keys::Error::is_of_the_content)
         .map(|why| Mistake::of_file(pipeline.file.display().to_string(), why.to_string()))
         .collect()
+}
+
+/// What can be said of the provider of `server.oidc` without asking it. What is not there may be so on the controller's host.
+fn unusable_provider(settings: &Settings, args: &Args, loaded: &Loaded) -> Vec<Mistake> {
+    let Some(oidc) = &settings.server.oidc else { return Vec::new() };
+    let mut found = Vec::new();
+    if let Err(why) = source::read(&oidc.secret)
+        && why.is_of_the_content()
+    {
+        found.push(format!("`server.oidc.secret`: {why}"));
+    }
+    if let Some(ca) = oidc.ca.as_ref().filter(|ca| ca.exists()) {
+        found.extend(oidc::check_ca(ca).err().map(|why| format!("`server.oidc.ca`: {why}")));
+    }
+    // With other files than those of the settings, or some that cannot be read, nobody can say what there is.
+    if args.path.is_none() && loaded.mistakes.is_empty() {
+        for (group, grants) in &oidc.mapping.groups {
+            let named = grants.iter().filter_map(|grant| grant.only.as_ref()).flat_map(|only| only.iter());
+            let unknown = named.filter(|scope| !loaded.pipelines.environments().any(|e| scope.holds(&e.id)));
+            found.extend(unknown.map(|scope| {
+                format!("`server.oidc.groups`: {group} has a grant for {scope}, and there is no such pipeline or environment")
+            }));
+        }
+    }
+    let file = args.config.as_deref().unwrap_or(Path::new(settings::FILE)).display().to_string();
+    found.into_iter().map(|why| Mistake::of_file(&file, why)).collect()
 }
 
 /// Approvers who are named and whose token of this host does not let them approve.

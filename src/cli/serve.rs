@@ -32,6 +32,7 @@ use crate::{
     journal::{self, Aside, Journal, Options},
     machine::{Millis, Name},
     notify::{self, Notifier},
+    oidc::Provider,
     pipelines::{EnvironmentDefinition, Pipelines, Registry, frozen::Frozen, load},
     random,
     runner::{self, Board, Instances, Place},
@@ -114,6 +115,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
         mirrors: Mirrors::below(&settings.state),
     };
     let mirrors = mirrors(&pipelines, &place)?;
+    let door = door(&settings, &secrets);
     let worlds = runner::open(&pipelines, &place).map_err(|mistakes| anyhow::anyhow!("{}", mistakes.join("\n")))?;
     let app = Arc::new(App {
         journal: journal.clone(),
@@ -127,7 +129,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
         access: access.clone(),
         limits: Limits::new(settings.server.limits, settings.server.proxies.clone()),
         answers: http::Answers::default(),
-        door: http::Door::new(settings.server.public.clone()).at(settings.server.listen),
+        door,
         pasts: http::Pasts::default(),
         glances: http::Glances::default(),
         mirrors,
@@ -184,7 +186,15 @@ fn secrets(settings: &Settings, pipelines: &Pipelines) -> anyhow::Result<Secrets
 fn access(settings: &Settings, secrets: &Secrets) -> anyhow::Result<Arc<Access>> {
     let keyed = access::Keyed::with(secrets.derived(access::PURPOSE));
     let access = Access::new(token(settings)?, keyed, &settings.state, settings.server.sessions);
-    Ok(Arc::new(access.made_here(settings.server.token.is_none())))
+    let openid = settings.server.oidc.as_ref().map(|oidc| oidc.mapping.clone());
+    Ok(Arc::new(access.made_here(settings.server.token.is_none()).with_openid(openid)))
+}
+
+/// The ways in for people. The provider at which they sign in is asked nothing before somebody does, so that it holds up no start.
+fn door(settings: &Settings, secrets: &Secrets) -> http::Door {
+    let provider = |oidc| Provider::new(oidc, secrets.derived("sign-in by OpenID Connect"));
+    let oidc = settings.server.oidc.clone().map(provider);
+    http::Door::new(settings.server.public.clone()).at(settings.server.listen).with_oidc(oidc)
 }
 
 /// Says how the first user is added, where there is none. Who reads the log of an installation that is in use already is

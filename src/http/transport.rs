@@ -79,10 +79,19 @@ impl Way {
 
     /// Returns the header that sets a cookie for this way only, until the browser ends or forgets.
     pub(super) fn set_cookie(&self, what: &str, value: &SecretString, seconds: u64) -> HeaderValue {
+        self.set(what, value, seconds, "Strict")
+    }
+
+    /// As [`Way::set_cookie`]; the browser sends this one also where a page of another site leads back here.
+    pub(super) fn set_returning_cookie(&self, what: &str, value: &SecretString, seconds: u64) -> HeaderValue {
+        self.set(what, value, seconds, "Lax")
+    }
+
+    fn set(&self, what: &str, value: &SecretString, seconds: u64, same_site: &str) -> HeaderValue {
         let (name, value) = (self.cookie(what), value.expose_secret());
         let secure = if *self == Self::Tls { "; Secure" } else { "" };
-        let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
-        let mut header = HeaderValue::try_from(text).expect("hexadecimal digits and a name are visible ASCII");
+        let text = format!("{name}={value}; Path=/; HttpOnly; SameSite={same_site}; Max-Age={seconds}{secure}");
+        let mut header = HeaderValue::try_from(text).expect("digits, letters and a name are visible ASCII");
         header.set_sensitive(true);
         header
     }

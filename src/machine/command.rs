@@ -222,10 +222,10 @@ impl Environment {
     ) -> Result<Event, Refusal> {
         let deployment = self.find(number)?;
         if let Some(question) = deployment.question().filter(|_| self.rules.named_approvers()) {
-            if !question.by.is_empty() && !question.by.iter().any(|name| **name == *by) {
+            if !question.by.is_empty() && !question.by.iter().any(|name| is_named(name, by)) {
                 return Err(Refusal::NotTheirs { by: by.into(), may: question.by.join(", ") });
             }
-            if question.not_the_asker && person(&deployment.asked_by) == person(by) {
+            if question.not_the_asker && may_be_same(&deployment.asked_by, by) {
                 return Err(Refusal::SelfApproval(by.into()));
             }
         }
@@ -345,7 +345,29 @@ impl Release {
     }
 }
 
-/// Somebody who works on the controller's own host is nobody else there.
+/// Whether somebody is the one who is named. An account of a provider is the same whatever it is called; nobody else is named by
+/// a name that is like theirs.
+fn is_named(name: &str, by: &str) -> bool {
+    name == by || account(name).zip(account(by)).is_some_and(|((_, named), (_, mark))| named == mark)
+}
+
+/// Whether both may be one person. Somebody who works on the controller's own host is nobody else there, and who has an account
+/// of a provider and a user of the same name may well be one person with two doors.
+fn may_be_same(one: &str, other: &str) -> bool {
+    match (account(one), account(other)) {
+        (Some((_, one)), Some((_, other))) => one == other,
+        (one_account, other_account) => {
+            let name = |by, account: Option<(_, _)>| account.map_or(person(by), |(name, _)| name);
+            name(one, one_account) == name(other, other_account)
+        }
+    }
+}
+
+/// The name and the mark of an account that a provider vouches for: `oidc:NAME#MARK`.
+fn account(by: &str) -> Option<(&str, &str)> {
+    by.strip_prefix("oidc:")?.rsplit_once('#')
+}
+
 fn person(by: &str) -> &str {
     by.strip_prefix("local:").unwrap_or(by)
 }

@@ -41,6 +41,7 @@ mod nginx_house;
 mod nginx_setup;
 mod nginx_shared;
 mod nginx_trouble;
+mod oidc;
 mod openapi;
 mod page;
 mod page_logs;

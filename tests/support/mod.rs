@@ -11,6 +11,7 @@ pub mod house;
 pub mod memory;
 pub mod nest;
 pub mod nginx;
+pub mod oidc;
 pub mod peers;
 pub mod permit;
 pub mod processes;

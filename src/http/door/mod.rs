@@ -2,6 +2,7 @@
 //! know what the pages behind it show.
 
 mod links;
+mod oidc;
 mod own_path;
 mod page;
 mod presses;
@@ -39,6 +40,7 @@ use crate::{
         limits::Origin,
         sessions::Holder,
     },
+    oidc::Provider,
     settings::Public,
 };
 
@@ -59,6 +61,8 @@ pub struct Door {
     pub(super) public: Option<Public>,
     /// Where plain HTTP is answered that other hosts reach.
     exposed: Option<SocketAddr>,
+    /// The provider at which people sign in as well.
+    oidc: Option<Provider>,
     presses: Presses,
     trying: Arc<Semaphore>,
     waiting: AtOnce<Origin>,
@@ -72,12 +76,19 @@ impl Door {
         Self {
             public,
             exposed: None,
+            oidc: None,
             presses: Presses::default(),
             trying: Arc::new(Semaphore::new(AT_ONCE)),
             waiting: AtOnce::new(WAIT_OF_ONE, WAIT_IN_ALL),
             acts: audit::Acts::default(),
             failed: Failed::default(),
         }
+    }
+
+    /// Lets people in by this provider as well.
+    #[must_use]
+    pub fn with_oidc(self, oidc: Option<Provider>) -> Self {
+        Self { oidc, ..self }
     }
 
     /// The same, where the server listens at this address.
@@ -116,6 +127,9 @@ impl Door {
 pub(super) fn router(app: &Arc<App>, roles: &mut Roles) -> Router<Arc<App>> {
     let open = Router::new()
         .route("/sign-in", get(sign_in::form).post(sign_in::try_it))
+        .route("/sign-in/oidc", get(oidc::start))
+        .route(oidc::BACK, get(oidc::back))
+        .route("/sign-in/oidc/out", get(oidc::out))
         .route("/welcome", get(links::welcome).post(links::add))
         .route("/enter", get(links::enter))
         .layer(from_fn(guard::arrived_small))
@@ -289,6 +303,21 @@ pub async fn write_down(app: Arc<App>, mut stop: watch::Receiver<bool>) -> bool 
 
 /// Begins a session in the place of the one that the browser had, and leads on.
 async fn let_in(app: &Arc<App>, way: &Way, peer: Peer, headers: &HeaderMap, holder: Holder, then: &str) -> Response {
+    match begin(app, way, peer, headers, (holder, "")).await {
+        Ok((cookie, _)) => ([(header::SET_COOKIE, cookie)], see(then)).into_response(),
+        Err(page) => page,
+    }
+}
+
+/// Begins a session in the place of the one that the browser had, and records it; with the holder comes what the record has
+/// besides the name. Gives the header that sets its cookie, and what the session is recognised by.
+async fn begin(
+    app: &Arc<App>,
+    way: &Way,
+    peer: Peer,
+    headers: &HeaderMap,
+    (holder, account): (Holder, &str),
+) -> Result<(http::HeaderValue, Digest), Response> {
     let (begun, now, by) = (app.clone(), app.clock.host(), holder.by());
     let before = way.read_cookie(headers, SESSION).map(|secret| Digest::of(secret.as_bytes()));
     let begun = tokio::task::spawn_blocking(move || {
@@ -296,17 +325,17 @@ async fn let_in(app: &Arc<App>, way: &Way, peer: Peer, headers: &HeaderMap, hold
     });
     match begun.await {
         Ok(Ok(secret)) => {
-            record(app, &by, peer, Act::SignedIn, "").await;
-            ([(header::SET_COOKIE, session_cookie(way, &secret))], see(then)).into_response()
+            record(app, &by, peer, Act::SignedIn, account).await;
+            Ok((session_cookie(way, &secret), Digest::of(secret.expose_secret().as_bytes())))
         }
         Ok(Err(error)) => {
             tracing::error!(%error, "nobody can sign in");
             let text = format!("Nobody can sign in now: {error}. The controller's log says more.");
-            message(StatusCode::INSUFFICIENT_STORAGE, "Not signed in", &text, Some(("/sign-in", "Try again")))
+            Err(message(StatusCode::INSUFFICIENT_STORAGE, "Not signed in", &text, Some(("/sign-in", "Try again"))))
         }
         Err(error) => {
             tracing::error!(%error, "a sign-in met a defect");
-            Problem::new(500, "a defect of pointsman; its log says more").into_response()
+            Err(Problem::new(500, "a defect of pointsman; its log says more").into_response())
         }
     }
 }

@@ -27,6 +27,10 @@ pub(super) struct SignIn<'a> {
     /// Something that was pressed waits for the sign-in.
     pub waits: bool,
     pub wrong: Option<&'a str>,
+    /// What the provider is called, and the path that begins a sign-in at it.
+    pub oidc: Option<(&'a str, String)>,
+    /// Why nobody was signed in by the provider.
+    pub failed: Option<&'a str>,
 }
 
 #[derive(Template)]

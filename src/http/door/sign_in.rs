@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::{
-    App, Form, PRESS, Peer, SESSION, Way, let_in, message, own_path,
+    App, Form, PRESS, Peer, SESSION, Way, let_in, message, oidc, own_path,
     page::{Again, SignIn, render},
     see,
 };
@@ -36,8 +36,8 @@ const NO_NAME: &str = "(too long)";
 /// Where to go on.
 #[derive(Deserialize)]
 pub(super) struct Next {
-    then: Option<String>,
-    press: Option<String>,
+    pub(super) then: Option<String>,
+    pub(super) press: Option<String>,
 }
 
 /// Shows the form; who is signed in already is led on.
@@ -56,7 +56,8 @@ pub(super) async fn form(
     }
     let waits = app.door.presses.find(press, app.clock.now()).is_some();
     let then = own_path(next.then.as_deref());
-    render(StatusCode::OK, &SignIn { user: "", then, press, waits, wrong: None })
+    let oidc = button(&app, then, press);
+    render(StatusCode::OK, &SignIn { user: "", then, press, waits, wrong: None, oidc, failed: None })
 }
 
 /// Takes the form.
@@ -77,13 +78,19 @@ pub(super) async fn try_it(
         Err(Refusal { status, why, again }) => {
             let waits = app.door.presses.find(press, app.clock.now()).is_some();
             let then = own_path(Some(form.field("then")));
-            let page = render(status, &SignIn { user, then, press, waits, wrong: Some(&why) });
+            let oidc = button(&app, then, press);
+            let page = render(status, &SignIn { user, then, press, waits, wrong: Some(&why), oidc, failed: None });
             match again {
                 Some(seconds) => ([(header::RETRY_AFTER, seconds.to_string())], page).into_response(),
                 None => page,
             }
         }
     }
+}
+
+/// What the provider is called, and the path that begins a sign-in at it.
+fn button<'a>(app: &'a App, then: &str, press: &str) -> Option<(&'a str, String)> {
+    app.door.oidc.as_ref().map(|provider| (provider.name(), oidc::start_path(then, press)))
 }
 
 struct Refusal {
@@ -194,10 +201,10 @@ pub(super) async fn again(
     }
 }
 
-fn onward(then: Option<&str>, press: &str) -> String {
+pub(super) fn onward(then: Option<&str>, press: &str) -> String {
     if press.is_empty() { own_path(then).to_owned() } else { format!("/again?press={press}") }
 }
 
-fn is_name(press: &str) -> bool {
+pub(super) fn is_name(press: &str) -> bool {
     press.len() == 32 && press.bytes().all(|b| b.is_ascii_hexdigit())
 }

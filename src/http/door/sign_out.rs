@@ -8,8 +8,12 @@ use axum::{
 };
 use http::{StatusCode, header};
 
-use super::{App, Peer, Way, forget, message, record, see};
-use crate::access::{Caller, audit::Act, sessions::Session};
+use super::{App, Peer, Way, forget, message, oidc, record, see};
+use crate::access::{
+    Caller,
+    audit::Act,
+    sessions::{Holder, Session},
+};
 
 /// Ends the session that asks.
 pub(super) async fn this_one(State(app): State<Arc<App>>, way: Way, peer: Peer, caller: Caller) -> Response {
@@ -23,17 +27,23 @@ pub(super) async fn everywhere(State(app): State<Arc<App>>, way: Way, peer: Peer
     end(&app, &way, (&caller, peer, Act::SignedOutEverywhere), move |session| session.holder.is(&by)).await
 }
 
+/// Whose session asks.
+fn holder(app: &App, caller: &Caller) -> Option<Holder> {
+    app.access.sessions().still(caller.session()?, app.clock.host()).map(|session| session.holder)
+}
+
 async fn end(
     app: &Arc<App>,
     way: &Way,
     (caller, peer, act): (&Caller, Peer, Act),
     over: impl Fn(&Session) -> bool + Send + 'static,
 ) -> Response {
-    let ending = app.clone();
+    let (ending, holder) = (app.clone(), holder(app, caller));
     match tokio::task::spawn_blocking(move || ending.access.sessions().end(over)).await {
         Ok(Ok(_)) => {
             record(app, &caller.by, peer, act, "").await;
-            ([(header::SET_COOKIE, forget(way))], see("/sign-in")).into_response()
+            let next = oidc::signed_out(app, caller, holder.as_ref()).unwrap_or_else(|| see("/sign-in"));
+            ([(header::SET_COOKIE, forget(way))], next).into_response()
         }
         failed => {
             let why = match failed {

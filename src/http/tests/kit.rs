@@ -192,6 +192,19 @@ impl Shop {
         self.router = router(self.app.clone());
     }
 
+    /// As if the controller had been started again with this provider in its settings.
+    pub fn provide(&mut self, oidc: crate::settings::Oidc) {
+        self.router = Router::new();
+        let (folder, app) = (self.folder.path(), Arc::get_mut(&mut self.app).unwrap());
+        let local = SecretSlice::from(TOKEN.as_bytes().to_vec());
+        let keyed = access::Keyed::with(app.secrets.derived(access::PURPOSE));
+        let access = Access::new(local, keyed, folder, Ends::default()).with_openid(Some(oidc.mapping.clone()));
+        app.access = Arc::new(access);
+        let provider = crate::oidc::Provider::new(oidc, app.secrets.derived("tests"));
+        app.door = Door::new(Some("https://deploy.example".parse().unwrap())).with_oidc(Some(provider));
+        self.router = router(self.app.clone());
+    }
+
     pub fn state(&self, environment: &str) -> Arc<crate::machine::Environment> {
         self.app.journal.state(&environment.parse().unwrap())
     }

@@ -12,6 +12,7 @@ mod glances;
 mod kit;
 mod limits;
 mod looks;
+mod oidc;
 mod page;
 mod people;
 mod roles;

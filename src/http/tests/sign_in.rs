@@ -137,7 +137,15 @@ async fn pages_and_sessions_are_not_for_plain_http_beyond_this_host() {
         [("192.0.2.1", "127.0.0.1:7070"), ("127.0.0.1", "evil.example:7070"), ("127.0.0.1", "127.0.0.1:80")]
     {
         (browser.peer, browser.host) = (peer.parse().unwrap(), host);
-        for path in ["/sign-in", "/again", "/enter?code=x", "/welcome?code=x"] {
+        for path in [
+            "/sign-in",
+            "/sign-in/oidc",
+            "/sign-in/oidc/back",
+            "/sign-in/oidc/out",
+            "/again",
+            "/enter?code=x",
+            "/welcome?code=x",
+        ] {
             let told = browser.get(path).await;
             assert!(told.status == 421 && told.text.contains("plain HTTP"), "{peer} {host} {path}: {}", told.status);
         }

@@ -41,6 +41,22 @@ fn whoever_asked_does_not_approve() {
     assert!(approve(&story, "bob").is_ok());
 }
 
+/// An account keeps its mark when it is renamed, and no other has it.
+#[test]
+fn an_account_of_a_provider_is_itself_by_its_mark_only() {
+    let story = asked_by("oidc:alice#0123456789ab", &[], true);
+    assert!(approve(&story, "oidc:alice#0123456789ab").is_err());
+    assert!(approve(&story, "oidc:renamed#0123456789ab").is_err(), "another name is not another person");
+    assert!(approve(&story, "alice").is_err() && approve(&story, "local:alice").is_err(), "perhaps another door");
+    assert!(approve(&asked_by("alice", &[], true), "oidc:alice#0123456789ab").is_err());
+    assert!(approve(&story, "oidc:alice#ba9876543210").is_ok(), "another account of the same name");
+    let named = asked_by("bob", &["alice", "oidc:carol#0123456789ab"], true);
+    for stranger in ["oidc:alice#0123456789ac", "oidc:carol#0123456789ac", "carol", "local:carol", "oidc:carol"] {
+        assert!(approve(&named, stranger).is_err(), "{stranger} goes by the name of somebody who may");
+    }
+    assert!(approve(&named, "oidc:renamed#0123456789ab").is_ok(), "named by the account");
+}
+
 #[test]
 fn whoever_asked_does_not_approve_even_when_named() {
     let story = asked_by("alice", &["alice", "bob"], true);
