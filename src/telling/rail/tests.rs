@@ -164,7 +164,7 @@ fn each_end_before_the_cutover_is_shown_as_what_it_is() {
     assert_eq!(gate(vec![ended(Outcome::Aborted)]), [(Approval, Aborted)]);
     let veto = (8_000, Event::Vetoed { release: 1, reason: "it leaks".into() });
     assert_eq!(gate(vec![veto.clone(), ended(Outcome::Aborted)]), [(Approval, Vetoed)]);
-    let waiting = vec![(0, accepted(1))];
+    let waiting = [(0, accepted(1))];
     let waits = |last: (u64, Event)| told(ONE, &waiting.iter().cloned().chain([last]).collect::<Vec<_>>());
     // Their ends are recorded of others.
     assert_eq!(waits((5_000, accepted(2))), [(Queue, Superseded, Some(5_000))]);
