@@ -60,7 +60,7 @@ async fn main() {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let journal = app.journal.clone();
-    let server = serve(listener, router(app.clone()), 2 * FOLLOWERS, None, stopped);
+    let server = serve(listener, router(app.clone()), 4 * FOLLOWERS, None, stopped);
     let asking = async {
         let folder = folder.path().to_owned();
         tokio::task::spawn_blocking(move || ask(&folder, address)).await.unwrap();
@@ -207,8 +207,10 @@ async fn follow(address: SocketAddr, journal: &Journal, page: &str) {
                 while let Some(at) = text.find("mark-") {
                     let Some(end) = text[at..].find("-end") else { break };
                     let mark: usize = text[at + 5..at + end].parse().unwrap();
-                    // Those of the page before have nobody to tell.
-                    let _ = heard.send((follower, mark, Instant::now()));
+                    if heard.send((follower, mark, Instant::now())).is_err() {
+                        // It is measured on another page now.
+                        return;
+                    }
                     text.drain(..at + end + 4);
                 }
             }

@@ -24,6 +24,8 @@ use crate::{
 
 /// How many records are read for a release, or for stories, at most.
 const MOST: usize = 10_000;
+/// How many bytes of the state file are read for stories at most: those of a quiet environment may lie far back.
+const BYTES: u64 = 64 << 20;
 /// How many releases a refusal lists.
 const LISTED: usize = 8;
 
@@ -144,6 +146,8 @@ pub(super) struct PastDeployment {
     /// Its state now, or how it ended; null when no record tells.
     #[schema(required, value_type = Option<Name>)]
     pub state: Option<DeploymentState>,
+    /// It was aborted because its release was vetoed.
+    pub vetoed: bool,
     #[schema(required)]
     pub ended_at: Option<String>,
     /// Why it ended so.
@@ -158,6 +162,8 @@ pub(super) struct PastDeployment {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Stories {
     pub deployments: Vec<PastDeployment>,
+    /// There may be older ones: as many as were asked for were found, or enough of the state file was read.
+    pub more: bool,
 }
 
 /// How many.
@@ -184,11 +190,13 @@ pub(super) async fn deployments(
     let id = place.find(&app)?.id.clone();
     let last = last.map_or(20, |last| usize::try_from(last).unwrap_or(200).min(200));
     let (journal, wanted) = (app.journal.clone(), id.clone());
-    let records = reading(move || journal.history(Some(&wanted), MOST)).await?;
+    let read = reading(move || journal.history_within(&|other| *other == wanted, MOST, 0, BYTES)).await?;
+    let records = read.records;
     let state = app.journal.state(&id);
     let told = telling::stories(records.iter().map(|r| (r.at, &r.by, &r.event)), &state);
+    let more = read.more || told.len() > last;
     let told = told.into_iter().rev().take(last).map(|story| shown(story, &state)).collect::<Vec<_>>();
-    Ok(Json(Stories { deployments: told.into_iter().rev().collect() }))
+    Ok(Json(Stories { deployments: told.into_iter().rev().collect(), more }))
 }
 
 pub(super) fn shown(story: Story, state: &crate::machine::Environment) -> PastDeployment {
@@ -207,6 +215,7 @@ pub(super) fn shown(story: Story, state: &crate::machine::Environment) -> PastDe
         live_on: story.host.as_deref().map(str::to_owned),
         // A rollback on its way of a deployment that had succeeded.
         state: now.filter(|now| !now.is_final()).or(is),
+        vetoed: story.end.as_ref().is_some_and(|end| end.vetoed),
         ended_at: story.end.as_ref().map(|end| format_time(end.at)),
         why: story.end.map(|end| end.why.to_string()).filter(|why| !why.is_empty()),
         rolled_back_by: story.rolled_back_by.as_deref().map(str::to_owned),
