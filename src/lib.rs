@@ -9,6 +9,7 @@ pub mod clock;
 mod descriptors;
 #[cfg(test)]
 mod docs_tests;
+mod evidence;
 pub mod git;
 mod holder;
 pub mod hooks;

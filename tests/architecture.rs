@@ -99,6 +99,13 @@ fn the_journal_knows_the_machine_only() {
 }
 
 #[test]
+fn evidence_knows_what_was_recorded_and_nobody_who_acts() {
+    let known = ["evidence", "journal", "machine", "telling", "text", "random", "pipelines::frozen"];
+    assert_none("evidence looks up", &foreign(&sources(), "src/evidence", &known));
+    assert_none("evidence takes the network", &named(&sources(), "src/evidence", &NETWORK));
+}
+
+#[test]
 fn what_an_installation_is_is_decided_without_a_driver() {
     let all = sources();
     let known = ["installation", "journal", "clock", "random"];

@@ -8,9 +8,10 @@ use std::{
 };
 
 /// What is as secret as the folder itself.
-const SECRET: [&str; 8] = [
+const SECRET: [&str; 9] = [
     "token",
     "fingerprint-key",
+    "evidence-key",
     "tokens.toml",
     "tokens.lock",
     "users.toml",

@@ -128,8 +128,10 @@ Example:
 
 Needs no controller. Exit codes: 0 it can be deployed, or nobody could be asked; 1 there are mistakes, or the cloud would refuse it.";
 pub(super) const JOURNAL: &str = "\
-Example:
-  pointsman journal verify
+Examples:
+  pointsman journal verify                        the state file of this folder
+  pointsman journal verify evidence.jsonl --key 5f0c9a7b...   evidence, signed with this key
+  pointsman journal key                           the public key of this installation
 
 Needs no controller, and may be used while one runs. Exit codes: 0 good, 1 damaged.";
 pub(super) const TOKEN: &str = "\
@@ -274,6 +276,13 @@ pub(super) const HISTORY: &str = asking!(
   pointsman history shop/prod               one entry for each deployment
   pointsman history shop/prod 1.4.2         only those of one release
   pointsman history shop/prod --records     every record of the state file"
+);
+pub(super) const EVIDENCE: &str = asking!(
+    "Examples:
+  pointsman evidence shop/prod 7 --output evidence.jsonl
+  pointsman journal verify evidence.jsonl
+
+Takes the role viewer. The file holds no secrets and no lines of other deployments."
 );
 pub(super) const LOGS: &str = asking!(
     "Examples:

@@ -1,4 +1,4 @@
-//! `journal verify` and `journal show`: the state file, without a controller.
+//! `journal verify`, `journal show` and `journal key`: the state file and evidence from it, without a controller.
 
 use std::{
     fs,
@@ -11,17 +11,24 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::screen::say;
-use crate::{installation, journal, settings::Settings};
+use crate::{
+    evidence::{Key, PublicKey},
+    installation, journal,
+    settings::Settings,
+};
 
 /// What to do with the state file.
 #[derive(Subcommand)]
 pub enum Verb {
-    /// Check every line and every sum
+    /// Check every line and every sum, of the state file or of a file with evidence
     #[command(after_long_help = super::help::JOURNAL)]
     Verify {
         /// Where it is
         #[command(flatten)]
         place: Place,
+        /// The key that signed the evidence, as `pointsman journal key` prints it on the controller's host
+        #[arg(long, value_name = "KEY", requires = "folder")]
+        key: Option<PublicKey>,
         /// Answer in JSON
         #[arg(long)]
         json: bool,
@@ -32,12 +39,18 @@ pub enum Verb {
         #[command(flatten)]
         place: Place,
     },
+    /// Print the public key with which this installation signs evidence
+    Key {
+        /// The settings [default: pointsman.toml]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
 }
 
 /// Where it is.
 #[derive(clap::Args)]
 pub struct Place {
-    /// Its folder [default: what the settings say]
+    /// Its folder, or a file with evidence [default: what the settings say]
     folder: Option<PathBuf>,
     /// The settings [default: pointsman.toml]
     #[arg(long, value_name = "FILE", conflicts_with = "folder")]
@@ -46,15 +59,31 @@ pub struct Place {
 
 /// Does it.
 pub fn run(verb: Verb) -> anyhow::Result<ExitCode> {
-    let (Verb::Verify { place, .. } | Verb::Show { place }) = &verb;
-    let folder = match &place.folder {
-        Some(folder) => folder.clone(),
-        None => Settings::load(place.config.as_deref()).map_err(super::mistakes)?.state.join("journal"),
-    };
-    if let Verb::Verify { json, .. } = verb {
-        return verify(&folder, json);
+    match verb {
+        Verb::Verify { place, key, json } => match &place.folder {
+            Some(file) if key.is_some() || file.is_file() => super::evidence::verify(file, key, json),
+            Some(_) | None => verify(&place.folder()?, json),
+        },
+        Verb::Show { place } => show(&place.folder()?),
+        Verb::Key { config } => {
+            let state = Settings::load(config.as_deref()).map_err(super::mistakes)?.state;
+            say(Key::existing(&state)?.public());
+            Ok(ExitCode::SUCCESS)
+        }
     }
-    let names = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
+}
+
+impl Place {
+    fn folder(&self) -> anyhow::Result<PathBuf> {
+        match &self.folder {
+            Some(folder) => Ok(folder.clone()),
+            None => Ok(Settings::load(self.config.as_deref()).map_err(super::mistakes)?.state.join("journal")),
+        }
+    }
+}
+
+fn show(folder: &Path) -> anyhow::Result<ExitCode> {
+    let names = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
     let mut files: Vec<_> = names.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     files.sort();

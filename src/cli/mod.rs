@@ -11,6 +11,7 @@ pub mod completion;
 pub mod demo;
 pub mod deploy;
 pub mod down;
+pub mod evidence;
 pub mod follow;
 pub mod front;
 pub mod front_run;
@@ -219,6 +220,12 @@ client! {
     /// Who deployed what, when and why, and how it ended; with --records every record of the state file.
     #[command(after_long_help = help::HISTORY)]
     History { #[command(flatten)] request: status::History, },
+    /// Keep evidence of a deployment in a file
+    ///
+    /// Its lines of the state file word for word, tied together by checksums and signed with the key of the installation.
+    /// Whoever has the file checks it offline: pointsman journal verify FILE.
+    #[command(after_long_help = help::EVIDENCE)]
+    Evidence { #[command(flatten)] request: evidence::Evidence, },
     /// Show what the instances of a stack write
     ///
     /// Show the output of the live stack, or of the one that is named. Values of the pipeline's secrets are taken out.
@@ -297,6 +304,7 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
         Client::Status { request, server } => status::status(&server, request).await,
         Client::Why { environment, server } => status::why(&server, &environment).await,
         Client::History { request, server } => status::history(&server, &request).await,
+        Client::Evidence { request, server } => evidence::evidence(&server, &request).await,
         Client::Logs { request, server } => logs::logs(&server, request).await,
     }
 }

@@ -23,7 +23,7 @@ use tokio::{
 use crate::{
     access::{self, Access, file::Token, kept::Row, limits::Limits, links::Purpose, users::User},
     clock::Clock,
-    descriptors,
+    descriptors, evidence,
     git::{Mirror, Mirrors},
     holder,
     http::{self, App, router, serve as serve_http},
@@ -81,7 +81,7 @@ impl Args {
 const READ_AGAIN: u8 = 75;
 
 /// What goes along, of the state folder, when the journal is copied before an upgrade: tokens, users, keys and frozen definitions.
-const BESIDE: [&str; 5] = [Token::FILE, User::FILE, "token", "fingerprint-key", "definitions"];
+const BESIDE: [&str; 6] = [Token::FILE, User::FILE, "token", "fingerprint-key", evidence::FILE, "definitions"];
 
 /// Open files that the controller needs for other things than connections, and for each environment.
 const FILES: usize = 128;
@@ -132,6 +132,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
         door,
         pasts: http::Pasts::default(),
         glances: http::Glances::default(),
+        signer: evidence::Key::of(&settings.state)?,
         mirrors,
     });
     let mut beside: Vec<_> = notifier(&settings, &app)?.into_iter().collect();

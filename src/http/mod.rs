@@ -10,6 +10,7 @@ mod document;
 mod door;
 mod events;
 mod glances;
+mod evidence;
 mod guard;
 mod idempotency;
 pub(crate) mod identity;
@@ -55,6 +56,7 @@ use http::header;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use crate::evidence::Key as EvidenceKey;
 pub use door::{Door, write_down};
 pub use glances::Glances;
 pub use idempotency::Answers;
@@ -113,6 +115,8 @@ pub struct App {
     pub pasts: Pasts,
     /// What was made of the overview for those who look at it now.
     pub glances: Glances,
+    /// What signs evidence.
+    pub signer: EvidenceKey,
 }
 
 impl App {
@@ -184,6 +188,7 @@ fn routes(app: &Arc<App>) -> (OpenApiRouter<Arc<App>>, Roles) {
         .routes(roles.need(Viewer, routes!(stacks::stacks)))
         .routes(roles.need(Viewer, routes!(read::deployment)))
         .routes(roles.need(Viewer, routes!(story::story)))
+        .routes(roles.need(Viewer, routes!(evidence::evidence)))
         .routes(roles.need(Viewer, routes!(releases::deployments)))
         .routes(roles.need(Viewer, routes!(read::history)))
         .routes(roles.need(Viewer, routes!(events::events)))

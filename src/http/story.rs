@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     clock::Stopwatch,
+    evidence,
     journal::{LastRecords, Record},
     machine::{Environment, EnvironmentId, Event, Number, Plan, Seq},
     telling::{self, Step, StepState, StepWhat, Story},
@@ -78,17 +79,29 @@ pub(super) async fn whole(app: &Arc<App>, id: &EnvironmentId, number: Number) ->
     let state = app.journal.state(id);
     let told = telling::stories(records.iter().map(|r| (r.at, &r.by, &r.event)), &state);
     let Some(story) = told.into_iter().find(|story| story.number == number) else {
-        let why = match more {
-            true => format!("deployment {number} of {id} is unknown, or longer ago than was looked through"),
-            false => format!("deployment {number} of {id} is unknown"),
-        };
-        return Err(Problem::not_found(&format!("{why}; `pointsman history {id}` shows the last ones")));
+        return Err(unknown(id, number, more));
     };
     let steps = steps(&records, &story);
     let records = records.into_iter().filter(|record| is_of(&record.event, number)).collect();
     let of_it = |counted: &Counted| counted.sides.iter().any(|side| side.number == number.0);
     let counted = view::counted(&app.board.sight(id)).filter(of_it);
     Ok(Whole { environment: id.to_string(), deployment: shown(story, &state), steps, counted, records })
+}
+
+/// What is said of a deployment of which no record tells.
+fn unknown(id: &EnvironmentId, number: Number, more: bool) -> Problem {
+    let why = match more {
+        true => format!("deployment {number} of {id} is unknown, or longer ago than was looked through"),
+        false => format!("deployment {number} of {id} is unknown"),
+    };
+    Problem::not_found(&format!("{why}; `pointsman history {id}` shows the last ones"))
+}
+
+/// The records of a deployment, oldest first; at least one.
+pub(super) async fn about(app: &Arc<App>, id: &EnvironmentId, number: Number) -> Result<Vec<Record>, Problem> {
+    let LastRecords { mut records, more } = records(app, id, (MOST, BYTES)).await?;
+    records.retain(|record| evidence::is_about(record, number));
+    if records.is_empty() { Err(unknown(id, number, more)) } else { Ok(records) }
 }
 
 async fn records(app: &Arc<App>, id: &EnvironmentId, (most, bytes): (usize, u64)) -> Result<LastRecords, Problem> {

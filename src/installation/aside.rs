@@ -10,8 +10,18 @@ use std::{
 use super::record::{self, Record};
 
 /// What stands for the first: its history, its stacks, fronts, runs, what was told of it, and what proves that it is it.
-const BELONGS: [&str; 9] =
-    ["journal", "stacks", "fronts", "hooks", "notify", "token", "fingerprint-key", "address", record::FILE];
+const BELONGS: [&str; 10] = [
+    "journal",
+    "stacks",
+    "fronts",
+    "hooks",
+    "notify",
+    "token",
+    "fingerprint-key",
+    "evidence-key",
+    "address",
+    record::FILE,
+];
 
 /// Moves what belongs to the first into a folder beside it, the identity last. Returns that folder. Begun again after a
 /// crash, it goes on with what is left.

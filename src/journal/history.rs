@@ -149,34 +149,42 @@ impl Replay {
     /// # Errors
     /// When a segment cannot be read.
     pub fn more(&mut self, most: usize) -> io::Result<Vec<Record>> {
-        let newest = self.published.newest();
         let mut found = Vec::new();
-        while found.len() < most && self.after < newest {
+        while found.len() < most {
+            let Some((_, record)) = self.next_line()? else { break };
+            found.push(record);
+        }
+        Ok(found)
+    }
+
+    /// The next line that is safe, as it stands there, and what it says; none when there is none yet.
+    pub(super) fn next_line(&mut self) -> io::Result<Option<(Vec<u8>, Record)>> {
+        let newest = self.published.newest();
+        while self.after < newest {
             let Some(mut open) = self.open.take().map_or_else(|| self.locate(), |open| Ok(Some(open)))? else { break };
             let mut line = Vec::new();
             open.lines.read_until(b'\n', &mut line)?;
-            let Some(line) = line.strip_suffix(b"\n") else {
+            if line.pop() != Some(b'\n') {
                 // The end of this segment; what is missing stands in the next one.
                 self.open = self.next_after(open.segment)?;
                 if self.open.is_none() {
                     break;
                 }
                 continue;
-            };
+            }
             let unreadable = |error| io::Error::other(format!("{}: {error}", segment_name(open.segment)));
-            if record::seq(line).is_none_or(|seq| seq > self.after) {
-                let record = record::parse(line).map_err(unreadable)?;
-                if record.seq > newest {
-                    break; // Being written; it is looked for again.
-                }
-                if record.seq > self.after {
-                    self.after = record.seq;
-                    found.push(record);
-                }
+            let wanted = record::seq(&line).is_none_or(|seq| seq > self.after);
+            let record = wanted.then(|| record::parse(&line).map_err(unreadable)).transpose()?;
+            if record.as_ref().is_some_and(|record| record.seq > newest) {
+                break; // Being written; it is looked for again.
             }
             self.open = Some(open);
+            if let Some(record) = record.filter(|record| record.seq > self.after) {
+                self.after = record.seq;
+                return Ok(Some((line, record)));
+            }
         }
-        Ok(found)
+        Ok(None)
     }
 
     /// The last segment that begins no later than with the record that is wanted.

@@ -9,6 +9,7 @@
 mod advice;
 mod aside;
 mod disk;
+mod excerpt;
 mod fold;
 mod found;
 mod history;
@@ -42,6 +43,7 @@ use crate::machine::{Command, Entry, Environment, EnvironmentId, Event, Illegal,
 pub use self::disk::claim;
 pub use self::{
     aside::Aside,
+    excerpt::{Excerpt, ExcerptLine},
     found::{Found, Head, Locked, at, holder, set_aside},
     history::{LastRecords, Replay},
     level::NEWEST,

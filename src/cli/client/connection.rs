@@ -77,6 +77,11 @@ impl Connection {
         Ok((raw.parse()?, raw.bytes))
     }
 
+    /// Asks for a file, as it is.
+    pub async fn file(&self, path: &str) -> Result<bytes::Bytes, ClientError> {
+        Ok(self.receive(self.client.get(format!("{}{path}", self.base))).await?.bytes)
+    }
+
     /// Asks for something to be done.
     pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         Ok(self.send::<Anything>(path, body, Terms::default()).await?.json)

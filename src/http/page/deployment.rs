@@ -31,6 +31,8 @@ struct Page {
     id: EnvironmentId,
     tier: Option<Tier>,
     view: Whole,
+    /// The public key with which evidence is signed.
+    key: String,
 }
 
 /// A record as people read it.
@@ -56,7 +58,13 @@ pub(super) async fn page(
     let name = format!("Deployment {number} of {}", definition.id);
     let address = format!("/deployments/{}/{number}", definition.id);
     let frame = Frame::new(&name, address, app.clock.now()).at(&visitor, &definition.id);
-    answer(&Page { frame, id: definition.id.clone(), tier: definition.tier(), view })
+    answer(&Page {
+        frame,
+        id: definition.id.clone(),
+        tier: definition.tier(),
+        view,
+        key: app.signer.public().to_string(),
+    })
 }
 
 impl Page {

@@ -7,6 +7,7 @@ mod commands;
 mod confirmed;
 mod document;
 mod door;
+mod evidence;
 mod floods;
 mod glances;
 mod kit;

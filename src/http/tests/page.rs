@@ -13,9 +13,9 @@ use crate::{
 const PROD: &str = "/environments/shop/prod";
 const QA: &str = "/environments/shop/qa";
 
-struct Seen {
-    status: u16,
-    text: String,
+pub(super) struct Seen {
+    pub status: u16,
+    pub text: String,
     policy: String,
     location: String,
 }
@@ -32,7 +32,7 @@ async fn send(shop: &Shop, mut request: Request<Body>) -> Seen {
     Seen { status, text: String::from_utf8(body.to_vec()).unwrap(), policy, location }
 }
 
-async fn look(shop: &Shop, token: &str, path: &str) -> Seen {
+pub(super) async fn look(shop: &Shop, token: &str, path: &str) -> Seen {
     send(shop, super::kit::bearer(token, "GET", path).body(Body::empty()).unwrap()).await
 }
 
@@ -50,7 +50,7 @@ fn field(page: &str, action: &str, name: &str) -> String {
     value.split("\">").next().unwrap().replace("&quot;", "\"")
 }
 
-async fn live_in_qa(shop: &Shop, version: &str) {
+pub(super) async fn live_in_qa(shop: &Shop, version: &str) {
     let build = serde_json::json!({ "version": version, "artifact": "a" });
     assert_eq!(shop.hook(&build.to_string()).await.status, 202);
     shop.go_live("shop/qa", shop.state("shop/qa").last_number().0).await;

@@ -7,7 +7,7 @@ use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 use crate::http::transport::Encrypted;
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 60] = [
+const TABLE: [(&str, &str, Role); 61] = [
     ("GET", "/v1/environments/shop/qa/deployments", Viewer),
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
@@ -21,6 +21,7 @@ const TABLE: [(&str, &str, Role); 60] = [
     ("GET", "/v1/events", Viewer),
     ("GET", "/v1/overview", Viewer),
     ("GET", "/v1/deployments/shop/qa/1/story", Viewer),
+    ("GET", "/v1/deployments/shop/qa/1/evidence", Viewer),
     ("GET", "/", Viewer),
     ("GET", "/live", Viewer),
     ("GET", "/environments/shop/qa", Viewer),
