@@ -119,6 +119,7 @@ async fn app(folder: &Path) -> Arc<App> {
         mirrors: HashMap::new(),
         answers: Answers::default(),
         door: Door::new(None),
+        chronicle: pointsman::http::Chronicle::default(),
         signer: pointsman::http::EvidenceKey::of(folder).expect("a key"),
         pasts: pointsman::http::Pasts::default(),
         glances: pointsman::http::Glances::default(),

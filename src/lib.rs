@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod checks;
+mod chronicle;
 pub mod cli;
 pub mod clock;
 mod descriptors;

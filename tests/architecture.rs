@@ -99,6 +99,13 @@ fn the_journal_knows_the_machine_only() {
 }
 
 #[test]
+fn the_chronicle_knows_what_was_recorded_and_nobody_who_acts() {
+    let known = ["chronicle", "journal", "machine", "telling", "text"];
+    assert_none("the chronicle looks up", &foreign(&sources(), "src/chronicle", &known));
+    assert_none("the chronicle takes the network", &named(&sources(), "src/chronicle", &NETWORK));
+}
+
+#[test]
 fn evidence_knows_what_was_recorded_and_nobody_who_acts() {
     let known = ["evidence", "journal", "machine", "telling", "text", "random", "pipelines::frozen"];
     assert_none("evidence looks up", &foreign(&sources(), "src/evidence", &known));

@@ -37,6 +37,9 @@ pub struct Deploy {
     /// A parameter of the stack; may be given more than once
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
+    /// It repairs an incident: the five figures count it as rework and as the recovery from what was live before
+    #[arg(long)]
+    repairs: bool,
     /// The same key again is the same deployment: a build server gives the name of its build [default: none]
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -91,7 +94,8 @@ pub async fn deploy(server: &Server, request: Deploy) -> anyhow::Result<ExitCode
         let all: Map<String, Value> = request.parameters.into_iter().map(|(k, v)| (k, v.into())).collect();
         body["parameters"] = all.into();
     }
-    let path = format!("/v1/environments/{}/deploy", request.environment);
+    let how = if request.repairs { "?repairs=true" } else { "" };
+    let path = format!("/v1/environments/{}/deploy{how}", request.environment);
     match connection.send::<Accepted>(&path, &body, Terms { key: request.idempotency_key, seen: None }).await {
         Ok(answer) => request.follow.outcome(&connection, server, answer.deployment(), &["accepted"]).await,
         Err(error) => refused(server, error),

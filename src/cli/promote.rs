@@ -27,6 +27,9 @@ pub struct Promote {
     /// The number of the release that is meant; refused when another one is live in the environment before
     #[arg(long, value_name = "N")]
     release: Option<u64>,
+    /// It repairs an incident: the five figures count it as rework and as the recovery from what was live before
+    #[arg(long)]
+    repairs: bool,
     /// Do not ask; needed where there is no terminal to ask at
     #[arg(long, short)]
     yes: bool,
@@ -66,6 +69,9 @@ pub async fn promote(server: &Server, request: Promote) -> anyhow::Result<ExitCo
     }
     if let Some(version) = request.version {
         body["version"] = version.into();
+    }
+    if request.repairs {
+        body["repairs"] = true.into();
     }
     let terms = Terms { key: None, seen: changes.etag };
     match connection.send::<Accepted>(&format!("/v1/environments/{id}/promote"), &body, terms).await {

@@ -132,6 +132,7 @@ async fn controller(settings: Settings, told: Told) -> anyhow::Result<ExitCode> 
         door,
         pasts: http::Pasts::default(),
         glances: http::Glances::default(),
+        chronicle: http::Chronicle::default(),
         signer: evidence::Key::of(&settings.state)?,
         mirrors,
     });

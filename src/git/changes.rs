@@ -85,6 +85,26 @@ async fn shown(mirror: &Path, ids: &[&str]) -> Result<Vec<Commit>, Error> {
     Ok(commits.map(commit).collect())
 }
 
+/// When each of these was committed, by the name that was asked for; what the mirror does not have is left out.
+pub(super) async fn times(mirror: &Path, commits: &[CommitName]) -> Result<Vec<(String, Millis)>, Error> {
+    let names: Vec<&str> = commits.iter().filter_map(CommitName::whole).collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let format = ["log", "--no-walk=unsorted", "--ignore-missing", "--format=%H %ct", "--stdin"];
+    let said = program::read(mirror, &format, &(names.join("\n") + "\n")).await?;
+    if !said.ok {
+        return Err(Error::damaged(mirror, &excerpt(said.err.trim())));
+    }
+    let text = String::from_utf8_lossy(&said.out);
+    let one = |line: &str| {
+        let (id, seconds) = line.split_once(' ')?;
+        let seconds: u64 = seconds.parse().ok().filter(|seconds| *seconds > 0)?;
+        Some((id.to_owned(), Millis(seconds.saturating_mul(1000))))
+    };
+    Ok(text.lines().filter_map(one).collect())
+}
+
 fn commit(record: &[u8]) -> Commit {
     let mut lines = record.splitn(4, |byte| *byte == b'\n');
     let mut next = || harmless(lines.next().unwrap_or(b""));

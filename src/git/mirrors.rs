@@ -22,6 +22,7 @@ use super::{
     name::Found,
     store,
 };
+use crate::machine::Millis;
 
 /// How many repositories of one server are fetched from at once.
 const AT_ONCE: usize = 8;
@@ -175,6 +176,22 @@ impl Mirror {
             return Ok(None);
         }
         changes::between(&place, &old, &new, most).await.inspect_err(|error| self.notice(error))
+    }
+
+    /// When each of these commits was committed, by its whole id in small letters; what the mirror does not have is left out.
+    /// Never uses the network.
+    ///
+    /// # Errors
+    /// When the mirror cannot be read.
+    pub async fn times_of(&self, commits: &[&str]) -> Result<Vec<(String, Millis)>, Error> {
+        let names: Vec<CommitName> = commits.iter().filter_map(|commit| CommitName::parse(commit).ok()).collect();
+        let mut times = Vec::new();
+        for place in [self.shared.place.clone(), store::history(&self.shared.place)] {
+            if place.exists() {
+                times.extend(changes::times(&place, &names).await.inspect_err(|error| self.notice(error))?);
+            }
+        }
+        Ok(times)
     }
 
     async fn has(&self, wanted: &Wanted) -> Result<bool, Error> {

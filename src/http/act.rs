@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Bytes,
-    extract::{Path, State},
+    extract::{Path, Query, State},
 };
 
 use super::{
@@ -35,7 +35,7 @@ const LOOKS: usize = 32;
 /// The first environment of a pipeline takes new builds; the others get releases promoted. A build with a number is
 /// refused when a newer one was accepted before; without one it is deployed deliberately.
 #[utoipa::path(
-    post, path = "/v1/environments/{pipeline}/{environment}/deploy", tag = "acting", params(Place),
+    post, path = "/v1/environments/{pipeline}/{environment}/deploy", tag = "acting", params(Place, requests::How),
     request_body(content = requests::Build, content_type = "application/json"),
     responses(
         (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
@@ -46,6 +46,7 @@ const LOOKS: usize = 32;
 pub(super) async fn deploy(
     State(app): State<Arc<App>>,
     Path(place): Path<Place>,
+    Query(requests::How { repairs }): Query<requests::How>,
     caller: Caller,
     given: Key,
     body: Bytes,
@@ -62,7 +63,7 @@ pub(super) async fn deploy(
     // Without a name of its own, two requests of the same moment are still two when they say different things.
     let otherwise = || format!("{} {}", app.clock.now().0, String::from_utf8_lossy(&body));
     let key = given.of_deployment(&definition.id.pipeline, &format!("person:{}", caller.by), otherwise, &body);
-    deploy::deploy(&app, &definition, key, build, &caller.by, Trigger::Person).await
+    deploy::deploy(&app, &definition, key, (build, repairs), &caller.by, Trigger::Person).await
 }
 
 /// Promote the release that is live in the environment before
@@ -118,7 +119,7 @@ pub(super) async fn promote(
             key,
             build_number: None,
             release: ReleaseDraft::Existing(release),
-            plan: definition.plan.clone(),
+            plan: requests::terms(&definition.plan, asked.repairs == Some(true)),
             trigger: Trigger::Person,
         };
         Ok(command.because(reason.clone()))

@@ -169,8 +169,8 @@ fn allowed(caller: &Caller, needs: Role, params: &RawPathParams) -> Result<(), P
             let id = format!("{pipeline}/{environment}").parse::<EnvironmentId>();
             caller.may(needs, &id.map_err(|_| Problem::no_environment())?)?;
         }
-        // A list: each caller sees its own part.
-        (None, None) if needs == Role::Viewer => {}
+        // A list, of all or of a pipeline: each caller sees its own part.
+        (_, None) if needs == Role::Viewer => {}
         _ => caller.may_everywhere(needs)?,
     }
     Ok(())

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
 use super::{
-    App, Problem,
+    App, Problem, requests,
     responses::{self, Done, Ignored},
 };
 use crate::{
@@ -47,7 +47,7 @@ pub(super) async fn deploy(
     app: &App,
     entry: &EnvironmentDefinition,
     key: Key,
-    build: Build,
+    (build, repairs): (Build, bool),
     by: &str,
     trigger: Trigger,
 ) -> Result<Recorded, Problem> {
@@ -68,7 +68,7 @@ pub(super) async fn deploy(
             };
         }
     };
-    let command = Ask::Deploy { key, build_number, release, plan: entry.plan.clone(), trigger };
+    let command = Ask::Deploy { key, build_number, release, plan: requests::terms(&entry.plan, repairs), trigger };
     let before = app.journal.state(&entry.id);
     match app.journal.command(&entry.id, by, app.clock.now(), command).await {
         Err(NotRecorded::Refused(Refusal::Duplicate(number))) => {

@@ -9,10 +9,29 @@ use axum::{
 use http::header;
 
 use super::{App, Problem, place::OfDeployment, releases::reading, story};
-use crate::{access::Caller, evidence, machine::Number};
+use crate::{
+    access::Caller,
+    chronicle::Book,
+    evidence,
+    machine::{EnvironmentId, Number},
+};
 
 /// How many records of the journal a bundle may span.
 const WIDEST: u64 = 1_000_000;
+
+/// The places of the first and the last record of a deployment.
+async fn span(app: &Arc<App>, id: &EnvironmentId, number: Number) -> Result<(u64, u64), Problem> {
+    let (used, wanted) = (app.clone(), id.clone());
+    let look = move |book: &Book| book.chapter(&wanted, number).map(|chapter| (chapter.first, chapter.last));
+    if let Some(span) = reading(move || used.chronicle.look(&used.journal, look)).await? {
+        return Ok(span);
+    }
+    // Its beginning is gone, or was never recorded: what is left of it is among the newest records, or nowhere.
+    match story::about(app, id, number).await?.as_slice() {
+        [first, .., last] | [first @ last] => Ok((first.seq, last.seq)),
+        [] => Err(Problem::not_found(&story::unknown(id, number))),
+    }
+}
 
 /// Evidence about one deployment
 ///
@@ -29,11 +48,7 @@ pub(super) async fn evidence(
 ) -> Result<Response, Problem> {
     let (definition, number) = place.find(&app)?;
     let (id, number) = (definition.id.clone(), Number(number));
-    let records = story::about(&app, &id, number).await?;
-    let (first, last) = match records.as_slice() {
-        [first, .., last] | [first @ last] => (first.seq, last.seq),
-        [] => return Err(Problem::not_found("there is no such deployment")),
-    };
+    let (first, last) = span(&app, &id, number).await?;
     if last - first > WIDEST {
         let why = format!("the records of deployment {number} of {id} lie more than {WIDEST} records apart");
         let helps = "no bundle was made; `pointsman journal show` prints all lines, and a copy of the state folder is evidence too";

@@ -9,8 +9,9 @@ mod deploy;
 mod document;
 mod door;
 mod events;
-mod glances;
 mod evidence;
+mod figures;
+mod glances;
 mod guard;
 mod idempotency;
 pub(crate) mod identity;
@@ -23,6 +24,7 @@ mod people;
 mod place;
 mod problem;
 mod read;
+mod release;
 mod releases;
 mod requests;
 mod responses;
@@ -36,6 +38,7 @@ mod story;
 mod strangers;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod tls;
 mod tokens;
 mod transport;
@@ -56,7 +59,8 @@ use http::header;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use crate::evidence::Key as EvidenceKey;
+pub use crate::chronicle::Chronicle;
+pub use crate::evidence::{Key as EvidenceKey, PublicKey as EvidencePublicKey};
 pub use door::{Door, write_down};
 pub use glances::Glances;
 pub use idempotency::Answers;
@@ -115,6 +119,8 @@ pub struct App {
     pub pasts: Pasts,
     /// What was made of the overview for those who look at it now.
     pub glances: Glances,
+    /// All deployments and acts, as far back as they are kept.
+    pub chronicle: Chronicle,
     /// What signs evidence.
     pub signer: EvidenceKey,
 }
@@ -190,6 +196,9 @@ fn routes(app: &Arc<App>) -> (OpenApiRouter<Arc<App>>, Roles) {
         .routes(roles.need(Viewer, routes!(story::story)))
         .routes(roles.need(Viewer, routes!(evidence::evidence)))
         .routes(roles.need(Viewer, routes!(releases::deployments)))
+        .routes(roles.need(Viewer, routes!(timeline::timeline)))
+        .routes(roles.need(Viewer, routes!(release::release)))
+        .routes(roles.need(Viewer, routes!(figures::figures_of)))
         .routes(roles.need(Viewer, routes!(read::history)))
         .routes(roles.need(Viewer, routes!(events::events)))
         // What applications write may be more than everybody who may look is to read.

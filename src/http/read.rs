@@ -119,6 +119,9 @@ pub(super) struct Which {
     /// Only those after this one, by its `seq`: who asks again need not be told everything again.
     #[param(example = 0)]
     since: Option<u64>,
+    /// Only those before this one, by its `seq`: so the whole history is read page by page.
+    #[param(example = 100_000)]
+    before: Option<u64>,
 }
 
 /// What happened
@@ -131,9 +134,9 @@ pub(super) async fn history(
     caller: Caller,
     Query(which): Query<Which>,
 ) -> Result<Json<History>, Problem> {
-    let Which { environment, last, since } = which;
+    let Which { environment, last, since, before } = which;
     let last = last.unwrap_or(50);
-    let read = records(&app, &caller, environment, last, since).await?;
+    let read = records(&app, &caller, environment, last, (since, before)).await?;
     Ok(Json(History { records: read.records, more: read.more }))
 }
 
@@ -143,7 +146,7 @@ pub(super) async fn records(
     caller: &Caller,
     environment: Option<EnvironmentId>,
     last: u32,
-    since: Option<u64>,
+    (since, before): (Option<u64>, Option<u64>),
 ) -> Result<LastRecords, Problem> {
     const MOST: usize = 1000;
     let last = usize::try_from(last).unwrap_or(MOST).min(MOST);
@@ -157,7 +160,7 @@ pub(super) async fn records(
     let (journal, caller) = (app.journal.clone(), caller.clone());
     releases::reading(move || {
         let wanted = |id: &EnvironmentId| environment.as_ref().is_none_or(|only| only == id) && caller.sees(id);
-        journal.history_within(&wanted, last, since.unwrap_or(0), BYTES)
+        journal.history_within(&wanted, last, (since.unwrap_or(0), before.unwrap_or(u64::MAX)), BYTES)
     })
     .await
 }

@@ -39,7 +39,8 @@ async fn known(app: &Arc<App>, id: &EnvironmentId, all: bool) -> Result<BTreeMap
     }
     if all {
         let (journal, pipeline) = (app.journal.clone(), id.pipeline.clone());
-        let records = reading(move || journal.history_where(&|other| other.pipeline == pipeline, MOST, 0)).await?;
+        let records =
+            reading(move || journal.history_where(&|other| other.pipeline == pipeline, MOST, (0, u64::MAX))).await?;
         for record in records {
             if let Event::Accepted { release, .. } | Event::ColdRollbackQueued { release, .. } = record.event {
                 found.entry(release.number).or_insert_with(|| release.version.to_string());
@@ -190,7 +191,7 @@ pub(super) async fn deployments(
     let id = place.find(&app)?.id.clone();
     let last = last.map_or(20, |last| usize::try_from(last).unwrap_or(200).min(200));
     let (journal, wanted) = (app.journal.clone(), id.clone());
-    let read = reading(move || journal.history_within(&|other| *other == wanted, MOST, 0, BYTES)).await?;
+    let read = reading(move || journal.history_within(&|other| *other == wanted, MOST, (0, u64::MAX), BYTES)).await?;
     let records = read.records;
     let state = app.journal.state(&id);
     let told = telling::stories(records.iter().map(|r| (r.at, &r.by, &r.event)), &state);

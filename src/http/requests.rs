@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{Problem, responses::GateName};
-use crate::{intake::build::LONGEST_NAME, machine::Number};
+use crate::{
+    intake::build::LONGEST_NAME,
+    machine::{Number, Plan},
+};
 
 /// The longest reason, in characters.
 const LONGEST: usize = 500;
@@ -88,7 +91,24 @@ pub(super) struct Promote {
     /// Its version, or its number in words.
     #[schema(min_length = 1, max_length = 200, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$", example = "1.4.2")]
     pub version: Option<String>,
+    /// It repairs an incident: the figures count it, nothing else changes.
+    pub repairs: Option<bool>,
     pub reason: Option<Reason>,
+}
+
+/// How a build is deployed.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct How {
+    /// It repairs an incident: the figures count it, nothing else changes.
+    #[serde(default)]
+    #[param(value_type = Option<bool>, example = false)]
+    pub repairs: bool,
+}
+
+/// The terms of an environment, for a deployment that repairs an incident or does not.
+pub(super) fn terms(plan: &Arc<Plan>, repairs: bool) -> Arc<Plan> {
+    if repairs { Arc::new(Plan { repairs, ..(**plan).clone() }) } else { plan.clone() }
 }
 
 /// Taking a stack over.

@@ -106,7 +106,7 @@ pub(super) async fn about(app: &Arc<App>, id: &EnvironmentId, number: Number) ->
 
 async fn records(app: &Arc<App>, id: &EnvironmentId, (most, bytes): (usize, u64)) -> Result<LastRecords, Problem> {
     let (journal, id) = (app.journal.clone(), id.clone());
-    reading(move || journal.history_within(&|other| *other == id, most, 0, bytes)).await
+    reading(move || journal.history_within(&|other| *other == id, most, (0, u64::MAX), bytes)).await
 }
 
 /// Whether a record is of a deployment. That which takes one back by a new deployment is of both: it is the acceptance of the

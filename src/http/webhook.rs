@@ -189,7 +189,7 @@ async fn taken(app: &App, arrived: Arrived<'_>) -> Result<Recorded, Problem> {
         Arrived::Ignored(ignored) => Ok(Recorded::Ignored(Ignored { ignored, superseded_by: None })),
         Arrived::Build(pipeline, said, key) => {
             let entry = pipeline.entry().ok_or_else(|| Problem::not_found("the pipeline takes no builds"))?;
-            deploy(app, entry, key, said.build, said.by, Trigger::Build).await
+            deploy(app, entry, key, (said.build, false), said.by, Trigger::Build).await
         }
     }
 }

@@ -136,6 +136,7 @@ fn sum_of(storage: &dyn Storage, seq: u64, newest: u64) -> io::Result<Option<Sum
         wanted: &|_| true,
         most: usize::MAX,
         after,
+        before: u64::MAX,
         newest,
         all: newest.saturating_sub(after),
         bytes: u64::MAX,

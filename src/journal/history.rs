@@ -26,6 +26,8 @@ pub(super) struct Query<'a> {
     pub after: u64,
     /// None beyond this one: they are being written.
     pub newest: u64,
+    /// None from this one on.
+    pub before: u64,
     /// How many there are of these environments in all, or more: when all were seen, nothing older is read.
     pub all: u64,
     /// How many bytes are read for it at most: the records of a quiet environment may lie far back.
@@ -52,6 +54,9 @@ pub(super) fn last(storage: &dyn Storage, query: &Query<'_>) -> io::Result<LastR
             break;
         }
         let name = segment_name(number);
+        if query.before != u64::MAX && first_seq(storage, &name)?.is_some_and(|first| first >= query.before) {
+            continue; // All of it is newer.
+        }
         let mut lines = Backwards::from_end(storage.reader(&name)?)?;
         while found.len() < query.most && left > 0 && bytes > 0 {
             let Some(line) = lines.previous()? else { continue 'segments };
@@ -71,13 +76,22 @@ pub(super) fn last(storage: &dyn Storage, query: &Query<'_>) -> io::Result<LastR
             }
             if record.seq <= query.newest && (query.wanted)(&record.environment) {
                 left -= 1;
-                found.push(record);
+                if record.seq < query.before {
+                    found.push(record);
+                }
             }
         }
     }
     found.reverse();
     let more = left > 0 && !passed && (found.len() >= query.most || bytes == 0);
     Ok(LastRecords { records: found, more })
+}
+
+/// The place of the first line of a file.
+fn first_seq(storage: &dyn Storage, name: &str) -> io::Result<Option<u64>> {
+    let mut first = Vec::new();
+    BufReader::new(storage.reader(name)?).read_until(b'\n', &mut first)?;
+    Ok(first.strip_suffix(b"\n").and_then(record::seq))
 }
 
 /// The whole lines of a file, the last one first.
@@ -160,6 +174,8 @@ impl Replay {
     /// The next line that is safe, as it stands there, and what it says; none when there is none yet.
     pub(super) fn next_line(&mut self) -> io::Result<Option<(Vec<u8>, Record)>> {
         let newest = self.published.newest();
+        // What was opened before may end where the file ended then.
+        let mut opened_before = self.open.is_some();
         while self.after < newest {
             let Some(mut open) = self.open.take().map_or_else(|| self.locate(), |open| Ok(Some(open)))? else { break };
             let mut line = Vec::new();
@@ -167,7 +183,7 @@ impl Replay {
             if line.pop() != Some(b'\n') {
                 // The end of this segment; what is missing stands in the next one.
                 self.open = self.next_after(open.segment)?;
-                if self.open.is_none() {
+                if self.open.is_none() && !std::mem::take(&mut opened_before) {
                     break;
                 }
                 continue;

@@ -116,6 +116,8 @@ fn of_plan(plan: &Plan) -> u32 {
         hooks,
         recover,
         always_on,
+        // A release that does not know it does the same, and counts it among the planned ones.
+        repairs: _,
     } = plan;
     let gates = before_provisioning.iter().chain(before_cutover).map(of_gate);
     let hooks = hooks.iter().map(|Hook { name: _, at, within: _, one_way: _ }| of_point(*at));

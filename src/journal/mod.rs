@@ -236,17 +236,17 @@ impl Journal {
     /// The last records that are safe, of one environment or of all, oldest first. Reads files and blocks, from their
     /// end back to what is wanted.
     pub fn history(&self, environment: Option<&EnvironmentId>, last: usize) -> io::Result<Vec<Record>> {
-        self.history_where(&|id| environment.is_none_or(|wanted| wanted == id), last, 0)
+        self.history_where(&|id| environment.is_none_or(|wanted| wanted == id), last, (0, u64::MAX))
     }
 
-    /// The same, of all environments that are wanted, and only what was recorded after `since`.
+    /// The same, of all environments that are wanted, and only what was recorded after one place and before another.
     pub fn history_where(
         &self,
         wanted: &dyn Fn(&EnvironmentId) -> bool,
         last: usize,
-        since: u64,
+        (after, before): (u64, u64),
     ) -> io::Result<Vec<Record>> {
-        self.history_within(wanted, last, since, u64::MAX).map(|read| read.records)
+        self.history_within(wanted, last, (after, before), u64::MAX).map(|read| read.records)
     }
 
     /// The same, for which no more than so many bytes are read, and whether there may be older ones.
@@ -257,13 +257,13 @@ impl Journal {
         &self,
         wanted: &dyn Fn(&EnvironmentId) -> bool,
         last: usize,
-        since: u64,
+        (after, before): (u64, u64),
         bytes: u64,
     ) -> io::Result<LastRecords> {
         // In this order: of what is recorded in between too many may be looked for, never too few.
         let newest = self.published.newest();
         let all = self.environments().into_iter().filter(wanted).map(|id| self.state(&id).seq().0).sum();
-        history::last(&*self.storage, &history::Query { wanted, most: last, after: since, newest, all, bytes })
+        history::last(&*self.storage, &history::Query { wanted, most: last, after, before, newest, all, bytes })
     }
 
     /// The place of the last record that is safe; 0 when there is none.

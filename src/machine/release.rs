@@ -89,6 +89,9 @@ pub struct Plan {
     /// Its front cannot be pointed at nobody.
     #[serde(skip_serializing_if = "is_false")]
     pub always_on: bool,
+    /// Whoever asked said that it repairs an incident. Changes nothing of what is done: figures count it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub repairs: bool,
 }
 
 /// What is done when what is live is down and stays so: it is started again in any case.
@@ -138,6 +141,7 @@ impl Default for Plan {
             hooks: Vec::new(),
             recover: Recover::default(),
             always_on: false,
+            repairs: false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::text::harmless;
+use crate::{machine::Event, text::harmless};
 
 /// The most lines of what a hook said that are shown; `--json` has them all.
 const MOST: usize = 20;
@@ -40,6 +40,20 @@ pub(crate) fn about(event: &Value) -> String {
         "recovered" => format!("users go to stack {}: {}", event["to"], text("reason")),
         _ => text("reason"),
     }
+}
+
+/// What an event is called, and why it happened; where no words were given, what it brings.
+pub(crate) fn named(event: &Event) -> (String, String) {
+    let event = serde_json::to_value(event).unwrap_or_default();
+    let kind = event["kind"].as_str().unwrap_or_default().replace('_', " ");
+    let release = &event["release"];
+    let words = about(&event);
+    let words = match (words.is_empty(), release["number"].as_u64(), release["version"].as_str()) {
+        (true, Some(number), Some(version)) => format!("{number} ({version})"),
+        (true, None, None) => release.as_u64().map(|number| format!("release {number}")).unwrap_or_default(),
+        _ => words,
+    };
+    (kind, words)
 }
 
 /// The lines below it: what a hook said.

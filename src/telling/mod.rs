@@ -19,14 +19,14 @@ mod way_back;
 
 pub(crate) use behind::behind;
 pub(crate) use done::done;
-pub(crate) use event::{about, said};
+pub(crate) use event::{about, named, said};
 pub(crate) use front::front;
 pub(crate) use light::{Light, Need, NeedKind, fresh_for, light, needs};
 pub(crate) use names::{release, releases, shown, version};
 pub(crate) use rail::{Step, StepKind, StepState, StepWhat, Sums, rail, sums};
 pub(crate) use refusal::refusal;
 pub(crate) use situation::{Situation, last_failure, situation};
-pub(crate) use story::{Story, deployment_of, stories};
+pub(crate) use story::{Story, deployment_of, stories, take as tell};
 pub(crate) use strangers::{strangers, unknown};
 pub(crate) use wait::{Readiness, WaitsFor, no_way_back, no_way_back_from, one_way, rollback, sentence, waits};
 pub(crate) use way_back::way_back;

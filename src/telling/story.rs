@@ -57,7 +57,8 @@ pub(crate) fn stories<'a>(
     told
 }
 
-fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
+/// Goes on telling with one more event.
+pub(crate) fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
     let new = |number: Number, release: &Arc<Release>, trigger, reason: Option<&Arc<str>>| Story {
         number,
         release: release.clone(),

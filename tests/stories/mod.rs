@@ -8,6 +8,7 @@ mod cli;
 mod crashes;
 mod deploy;
 mod down;
+mod evidence;
 mod foreign;
 mod front;
 mod front_heat;

@@ -10,13 +10,16 @@ use crate::support::{
 };
 
 /// All pages, and whether they hear of changes.
-const PAGES: [(&str, &str, bool); 7] = [
+const PAGES: [(&str, &str, bool); 10] = [
     ("overview", "/", true),
     ("qa", QA, true),
     ("promote", "/environments/shop/prod/promote", false),
     ("deployment", "/deployments/shop/prod/3", false),
     ("history", "/history", false),
     ("me", "/me", false),
+    ("history-filtered", "/history?environment=*/prod&outcome=failed", false),
+    ("release", "/releases/shop/2", false),
+    ("figures", "/figures", false),
     ("prod", PROD, true),
 ];
 /// Those for admins.

@@ -29,9 +29,9 @@ pub(in crate::http) struct Api(pub Router);
 const HOW: [&str; 4] = ["shown", "key", "csrf", "then"];
 /// Fields that are numbers, and those that are yes or no.
 const NUMBERS: [&str; 3] = ["number", "release", "instance"];
-const YES_OR_NO: [&str; 1] = ["lift"];
 /// Fields that are several texts, with commas between them.
 const LISTS: [&str; 1] = ["only"];
+const YES_OR_NO: [&str; 2] = ["lift", "repairs"];
 /// What goes along of the headers: who asks, and from where.
 const KEPT: [header::HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::ORIGIN];
 const KEPT_BY_NAME: [&str; 4] = ["sec-fetch-site", "x-forwarded-for", "x-forwarded-proto", authentication::USER];

@@ -2,13 +2,6 @@
 
 use std::sync::Arc;
 
-use askama::Template;
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
-use serde_json::Value;
-
 use super::{Visitor, frame::Frame, page as answer, words::filters};
 use crate::{
     http::{
@@ -21,6 +14,11 @@ use crate::{
     pipelines::Tier,
     telling,
     text::format_time,
+};
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    response::Response,
 };
 
 /// One deployment.
@@ -39,13 +37,11 @@ struct Page {
 pub(super) struct Line {
     pub seq: u64,
     pub at: String,
-    pub environment: String,
     pub by: String,
     pub kind: String,
     pub about: String,
     pub said: Vec<String>,
     pub sum: String,
-    pub deployment: Option<u32>,
 }
 
 pub(super) async fn page(
@@ -79,28 +75,16 @@ impl Page {
 
 impl Line {
     pub(super) fn of(record: &Record) -> Self {
+        let (kind, about) = telling::named(&record.event);
         let event = serde_json::to_value(&record.event).expect("an event serialises: it is recorded as JSON");
-        let kind = event["kind"].as_str().expect("an event has its kind").replace('_', " ");
         Self {
             seq: record.seq,
             at: format_time(record.at),
-            environment: record.environment.to_string(),
             by: record.by.to_string(),
-            about: about(&event),
+            about,
             said: telling::said(&event),
             kind,
             sum: record.sum.to_string(),
-            deployment: telling::deployment_of(&record.event).map(|number| number.0),
         }
-    }
-}
-
-/// Why it happened; where no words were given, what it brings.
-fn about(event: &Value) -> String {
-    let words = telling::about(event);
-    let release = &event["release"];
-    match (words.is_empty(), release["number"].as_u64(), release["version"].as_str()) {
-        (true, Some(number), Some(version)) => format!("{number} ({version})"),
-        _ => words,
     }
 }

@@ -25,6 +25,7 @@ pub(super) enum Here {
     People,
     Tokens,
     Me,
+    Figures,
     Nowhere,
 }
 
@@ -117,7 +118,11 @@ impl Frame {
 
     /// The navigation: name, address, and whether the page is there.
     pub(super) fn nav(&self) -> Vec<(&'static str, &'static str, bool)> {
-        let all = [("Overview", "/", Here::Overview), ("History", "/history", Here::History)];
+        let all = [
+            ("Overview", "/", Here::Overview),
+            ("History", "/history", Here::History),
+            ("Figures", "/figures", Here::Figures),
+        ];
         let doors = [("People", "/people", Here::People), ("Tokens", "/tokens", Here::Tokens)];
         let doors = doors.into_iter().filter(|_| self.who.as_ref().is_some_and(|who| who.is_admin));
         all.into_iter().chain(doors).map(|(name, address, here)| (name, address, self.here == here)).collect()

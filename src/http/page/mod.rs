@@ -3,8 +3,10 @@
 
 mod act;
 mod assets;
+mod chart;
 mod deployment;
 mod environment;
+mod figures;
 mod frame;
 mod history;
 mod live;
@@ -14,6 +16,7 @@ mod overview;
 mod people;
 mod promote;
 mod rail;
+mod release;
 mod tokens;
 mod tracks;
 mod visitor;
@@ -60,6 +63,8 @@ pub(super) fn known(roles: &mut Roles) -> Router<Arc<App>> {
         .route(look("/environments/{pipeline}/{environment}/promote"), get(promote::page).post(act::press))
         .route(look("/deployments/{pipeline}/{environment}/{number}"), get(deployment::page))
         .route(look("/history"), get(history::page))
+        .route(look("/releases/{pipeline}/{number}"), get(release::page))
+        .route(look("/figures"), get(figures::page))
         .route(look("/me"), get(people::me))
         .route("/people", get(people::page))
         .route("/tokens", get(tokens::page).post(tokens::make))

@@ -4,6 +4,7 @@
 use askama::{Result, Values, filters::Safe};
 
 use crate::{
+    chronicle::Went,
     machine::{DeploymentState, Millis},
     telling::{Light, NeedKind, WaitsFor},
     text::{format_time, parse_time},
@@ -142,8 +143,8 @@ pub(super) fn element(name: &str) -> String {
 /// What templates call.
 pub(super) mod filters {
     use super::{
-        DeploymentState, LINE, Light, Look, Millis, NAME, NeedKind, Result, Safe, Values, WaitsFor, clean, clock_face,
-        countdown, element, escape, look, parse_time, time_element,
+        DeploymentState, LINE, Light, Look, Millis, NAME, NeedKind, Result, Safe, Values, WaitsFor, Went, clean,
+        clock_face, countdown, element, escape, look, parse_time, time_element,
     };
 
     /// A shape of the sprite.
@@ -233,11 +234,13 @@ pub(super) mod filters {
         Ok(clean(text.as_ref(), NAME).chars().take(7).collect())
     }
 
-    /// `1 pipeline`, `2 pipelines`.
+    /// `1 pipeline`, `2 pipelines`; `entry|entries` where it is not done with an s.
     #[askama::filter_fn]
     pub fn counted(count: impl std::borrow::Borrow<usize>, _: &dyn Values, what: &str) -> Result<String> {
         let count = count.borrow();
-        Ok(if *count == 1 { format!("1 {what}") } else { format!("{count} {what}s") })
+        let (one, more) =
+            what.split_once('|').map_or_else(|| (what, format!("{what}s")), |(one, more)| (one, more.to_owned()));
+        Ok(if *count == 1 { format!("1 {one}") } else { format!("{count} {more}") })
     }
 
     /// The name of an element.
@@ -304,6 +307,19 @@ pub(super) mod filters {
             | DeploymentState::Baking
             | DeploymentState::Aborting
             | DeploymentState::RollingBack => look("move", "move", "under way"),
+        })
+    }
+
+    /// How a deployment of the past went.
+    #[askama::filter_fn]
+    pub fn look_of_went(went: &Went, _: &dyn Values) -> Result<Look> {
+        Ok(match went {
+            Went::Live => look("live", "go", went.words()),
+            Went::Failed => look("fail", "stop", went.words()),
+            Went::RolledBack => look("back", "stop", went.words()),
+            Went::Aborted => look("abort", "rest", went.words()),
+            Went::Superseded => look("super", "rest", went.words()),
+            Went::UnderWay => look("move", "move", went.words()),
         })
     }
 

@@ -89,6 +89,7 @@ impl Shop {
             door: Door::new(Some("https://deploy.example".parse().unwrap())),
             pasts: crate::http::Pasts::default(),
             glances: crate::http::Glances::default(),
+            chronicle: crate::http::Chronicle::default(),
             signer: crate::evidence::Key::of(folder.path()).unwrap(),
             mirrors: HashMap::new(),
         });

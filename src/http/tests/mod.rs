@@ -15,6 +15,7 @@ mod limits;
 mod looks;
 mod oidc;
 mod page;
+mod past;
 mod people;
 mod roles;
 mod senders;

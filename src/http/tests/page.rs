@@ -246,9 +246,9 @@ async fn the_history_is_filtered_by_place_person_and_words() {
     live_in_qa(&shop, "v1").await;
     shop.post("/v1/environments/shop/prod/hold", r#"{"reason":"audit"}"#).await;
     let all = look(&shop, &viewer, "/history").await.text;
-    assert!(all.contains("went live") && all.contains("audit"), "{all}");
+    assert!(all.contains("href=\"/releases/shop/1\"") && all.contains("audit"), "{all}");
     let some = look(&shop, &viewer, "/history?environment=shop/prod&who=ann&what=aud").await.text;
-    assert!(!some.contains("went live") && some.contains("audit"), "{some}");
+    assert!(!some.contains("/releases/shop/1") && some.contains("audit"), "{some}");
     let number = shop.state("shop/qa").last_number();
     let one = look(&shop, &viewer, &format!("/deployments/shop/qa/{number}")).await.text;
     assert!(one.contains("Provision") && one.contains("went live"), "{one}");

@@ -7,7 +7,7 @@ use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 use crate::http::transport::Encrypted;
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 61] = [
+const TABLE: [(&str, &str, Role); 66] = [
     ("GET", "/v1/environments/shop/qa/deployments", Viewer),
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
@@ -16,6 +16,9 @@ const TABLE: [(&str, &str, Role); 61] = [
     ("GET", "/v1/environments/shop/qa", Viewer),
     ("GET", "/v1/deployments/shop/qa/1", Viewer),
     ("GET", "/v1/environments/shop/prod/changes", Viewer),
+    ("GET", "/v1/timeline", Viewer),
+    ("GET", "/v1/releases/shop/1", Viewer),
+    ("GET", "/v1/figures", Viewer),
     ("GET", "/v1/history", Viewer),
     ("GET", "/v1/history?environment=shop/qa", Viewer),
     ("GET", "/v1/events", Viewer),
@@ -31,6 +34,8 @@ const TABLE: [(&str, &str, Role); 61] = [
     ("GET", "/environments/shop/prod/promote", Viewer),
     ("GET", "/deployments/shop/qa/1", Viewer),
     ("GET", "/history", Viewer),
+    ("GET", "/releases/shop/1", Viewer),
+    ("GET", "/figures", Viewer),
     // A form is answered by what the API says to the same.
     ("POST", "/deployments/shop/qa/1/abort", Viewer),
     ("POST", "/deployments/shop/qa/1/approve", Viewer),

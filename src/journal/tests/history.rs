@@ -28,7 +28,7 @@ fn with_a_bad_beginning() -> SimDisk {
 
 fn seqs(disk: &SimDisk, place: &str, (most, after, all): (usize, u64, u64)) -> std::io::Result<Vec<u64>> {
     let wanted = |id: &EnvironmentId| *id == environment(place);
-    let query = Query { wanted: &wanted, most, after, newest: 403, all, bytes: u64::MAX };
+    let query = Query { wanted: &wanted, most, after, newest: 403, before: u64::MAX, all, bytes: u64::MAX };
     Ok(last(disk, &query)?.records.iter().map(|record| record.seq).collect())
 }
 
@@ -38,6 +38,20 @@ fn a_quiet_environment_is_read_back_to_its_first_record_and_no_further() {
     assert_eq!(seqs(&disk, "shop/quiet", (50, 0, 3)).unwrap(), [1, 2, 3]);
     assert!(seqs(&disk, "shop/quiet", (50, 0, 4)).is_err(), "only the count of its records keeps it from more");
     assert_eq!(seqs(&disk, "shop/none", (50, 0, 0)).unwrap(), [0; 0]);
+}
+
+#[test]
+fn older_pages_are_read_without_what_is_newer() {
+    let disk = with_a_bad_beginning();
+    let wanted = |id: &EnvironmentId| *id == environment("shop/busy");
+    let page = |before, most| {
+        let query = Query { wanted: &wanted, most, after: 0, newest: 403, before, all: 400, bytes: u64::MAX };
+        last(&disk, &query).unwrap().records.iter().map(|record| record.seq).collect::<Vec<u64>>()
+    };
+    assert_eq!(page(404, 2), [402, 403]);
+    assert_eq!(page(402, 2), [400, 401]);
+    assert_eq!(page(150, 3), [147, 148, 149]);
+    assert_eq!(page(6, 2), [4, 5]);
 }
 
 #[test]
@@ -56,7 +70,8 @@ fn no_more_is_read_than_was_allowed_and_it_says_that_there_may_be_more() {
     let disk = with_a_bad_beginning();
     let read = |place: &'static str, (most, after, all, bytes): (usize, u64, u64, u64)| {
         let wanted = |id: &EnvironmentId| *id == environment(place);
-        let read = last(&disk, &Query { wanted: &wanted, most, after, newest: 403, all, bytes }).unwrap();
+        let read =
+            last(&disk, &Query { wanted: &wanted, most, after, newest: 403, before: u64::MAX, all, bytes }).unwrap();
         (read.records.len(), read.more)
     };
     // Ten lines of the busy one: nothing of the quiet one was reached, which is not the same as that there is nothing.

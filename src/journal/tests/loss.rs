@@ -35,6 +35,7 @@ fn a_loss_of_power_at_any_moment_loses_nothing_acknowledged_and_doubles_nothing(
             most: usize::MAX,
             after: 0,
             newest: u64::MAX,
+            before: u64::MAX,
             all: u64::MAX,
             bytes: u64::MAX,
         };

@@ -166,6 +166,7 @@ impl Config {
             hooks: self.plan_hooks(),
             recover: Recover { to: self.recover, after: Millis(10) },
             always_on: self.always_on,
+            repairs: false,
         };
         let mut plans = PLANS.get_or_init(Default::default).lock().unwrap();
         if let Some(known) = plans.iter().find(|p| ***p == plan) {

@@ -1,0 +1,209 @@
+//! The past as it is asked for: timeline, releases and figures, by the API and on the page.
+
+use http::StatusCode;
+use serde_json::Value;
+
+use super::{
+    kit::Shop,
+    page::{live_in_qa, look},
+};
+use crate::{access::Role, machine::Event};
+
+async fn promoted(shop: &Shop, body: &str) {
+    assert_eq!(shop.post("/v1/environments/shop/prod/promote", body).await.status, 202);
+    shop.go_live("shop/prod", shop.state("shop/prod").last_number().0).await;
+}
+
+/// Two releases in qa, both promoted; the second repairs what the first broke. Prod is held then.
+async fn told() -> Shop {
+    let shop = Shop::new();
+    live_in_qa(&shop, "v1").await;
+    promoted(&shop, r#"{"reason":"the sale begins"}"#).await;
+    live_in_qa(&shop, "v2").await;
+    promoted(&shop, r#"{"repairs":true}"#).await;
+    shop.post("/v1/environments/shop/prod/hold", r#"{"reason":"an audit"}"#).await;
+    shop
+}
+
+fn entries(told: &Value) -> Vec<String> {
+    let one = |entry: &Value| match entry["kind"].as_str() {
+        Some("deployment") => format!("{}/{}", entry["environment"].as_str().unwrap(), entry["number"]),
+        _ => format!("{}: {}", entry["environment"].as_str().unwrap(), entry["what"].as_str().unwrap()),
+    };
+    told["entries"].as_array().unwrap().iter().map(one).collect()
+}
+
+#[tokio::test]
+async fn the_timeline_is_filtered_by_place_person_release_outcome_words_and_time() {
+    let shop = told().await;
+    let all = shop.get("/v1/timeline").await.body;
+    assert_eq!(entries(&all), ["shop/prod: held", "shop/prod/2", "shop/qa/2", "shop/prod/1", "shop/qa/1"]);
+    assert_eq!((&all["older"], &all["hidden"], &all["since"]), (&Value::Null, &0.into(), &Value::Null));
+    let newest = &all["entries"][1];
+    assert_eq!(
+        (&newest["went"], &newest["repairs"], &newest["trigger"]),
+        (&"live".into(), &true.into(), &"person".into())
+    );
+    assert_eq!(newest["checks"][0]["name"], "checks");
+    assert_eq!(all["entries"][2]["approvals"][0]["by"], "pointsman");
+    for (query, wanted) in [
+        ("environment=shop/qa", &["shop/qa/2", "shop/qa/1"][..]),
+        ("environment=shop", &["shop/prod: held", "shop/prod/2", "shop/qa/2", "shop/prod/1", "shop/qa/1"]),
+        ("environment=*/prod", &["shop/prod: held", "shop/prod/2", "shop/prod/1"]),
+        ("who=ANN", &["shop/prod: held", "shop/prod/2", "shop/prod/1"]),
+        ("release=v1", &["shop/prod/1", "shop/qa/1"]),
+        ("release=2&environment=shop/prod", &["shop/prod/2"]),
+        ("outcome=live&what=the+sale", &["shop/prod/1"]),
+        ("outcome=failed", &[]),
+        ("what=audit", &["shop/prod: held"]),
+        ("last=1h&outcome=live&release=v2", &["shop/prod/2", "shop/qa/2"]),
+        ("to=2001-01-01", &[]),
+        ("from=2001-01-01&what=audit", &["shop/prod: held"]),
+    ] {
+        let told = shop.get(&format!("/v1/timeline?{query}")).await.body;
+        assert_eq!(entries(&told), wanted, "{query}");
+        assert_eq!(told["hidden"], 5 - wanted.len(), "{query}");
+    }
+    for (query, why) in [
+        ("outcome=good", "`outcome` must be one of live, failed"),
+        ("from=yesterday", "`from` must be a day"),
+        ("to=2026-13-01", "`to` must be a day"),
+        ("last=fortnight", "`last` must be hours or days"),
+    ] {
+        shop.get(&format!("/v1/timeline?{query}")).await.refused(StatusCode::BAD_REQUEST, why);
+    }
+}
+
+#[tokio::test]
+async fn the_timeline_is_read_page_by_page_with_nothing_twice_and_nothing_missed() {
+    let shop = told().await;
+    let (mut seen, mut address) = (Vec::new(), "/v1/timeline?most=2".to_owned());
+    loop {
+        let told = shop.get(&address).await.body;
+        assert!(entries(&told).len() <= 2);
+        seen.extend(entries(&told));
+        let Some(older) = told["older"].as_u64() else { break };
+        address = format!("/v1/timeline?most=2&before={older}");
+    }
+    assert_eq!(seen, ["shop/prod: held", "shop/prod/2", "shop/qa/2", "shop/prod/1", "shop/qa/1"]);
+}
+
+#[tokio::test]
+async fn the_records_are_read_back_page_by_page_to_the_first() {
+    let shop = told().await;
+    let (mut seen, mut before) = (Vec::new(), u64::MAX >> 1);
+    loop {
+        let told = shop.get(&format!("/v1/history?last=7&environment=shop/prod&before={before}")).await.body;
+        let page: Vec<u64> = told["records"].as_array().unwrap().iter().map(|r| r["seq"].as_u64().unwrap()).collect();
+        let Some(first) = page.first() else { break };
+        before = *first;
+        seen.splice(0..0, page);
+    }
+    let all = shop.app.journal.history(Some(&"shop/prod".parse().unwrap()), usize::MAX).unwrap();
+    assert_eq!(seen, all.iter().map(|record| record.seq).collect::<Vec<_>>());
+    assert!(seen.len() > 14, "{seen:?}");
+}
+
+#[tokio::test]
+async fn who_sees_one_environment_is_told_its_past_only() {
+    let shop = told().await;
+    let quinn = shop.token("quinn", Role::Viewer, &["shop/qa"]);
+    let told = shop.ask(&quinn, "GET", "/v1/timeline", "").await.body;
+    assert_eq!((entries(&told), &told["hidden"]), (vec!["shop/qa/2".to_owned(), "shop/qa/1".to_owned()], &0.into()));
+    let release = shop.ask(&quinn, "GET", "/v1/releases/shop/1", "").await.body;
+    assert_eq!(release["environments"].as_array().unwrap().len(), 1, "{release}");
+    let figures = shop.ask(&quinn, "GET", "/v1/figures", "").await.body;
+    assert_eq!((&figures["environments"], &figures["figures"]["deployments"]), (&serde_json::json!([]), &0.into()));
+    for path in ["/history", "/releases/shop/1", "/figures"] {
+        let page = look(&shop, &quinn, path).await.text;
+        assert!(!page.contains("shop/prod\"") && !page.contains("an audit"), "{path}: {page}");
+    }
+    let stranger = shop.token("zoe", Role::Viewer, &["bank/prod"]);
+    assert_eq!(shop.ask(&stranger, "GET", "/v1/releases/shop/1", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_release_says_where_it_is_and_where_it_was() {
+    let shop = told().await;
+    let parts = |told: &Value| {
+        let part =
+            |place: &Value| format!("{} {}", place["environment"].as_str().unwrap(), place["part"].as_str().unwrap());
+        told["environments"].as_array().unwrap().iter().map(part).collect::<Vec<_>>()
+    };
+    let (one, two) = (shop.get("/v1/releases/shop/1").await.body, shop.get("/v1/releases/shop/2").await.body);
+    assert_eq!(parts(&two), ["shop/qa live", "shop/prod live"]);
+    assert_eq!(parts(&one), ["shop/qa standby", "shop/prod standby"]);
+    assert_eq!((&one["version"], one["deployments"].as_array().unwrap().len()), (&"v1".into(), 2));
+    let viewer = shop.token("vera", Role::Viewer, &[]);
+    let page = look(&shop, &viewer, "/releases/shop/1").await.text;
+    assert!(page.contains("standby, warm") && page.contains("/deployments/shop/prod/1"), "{page}");
+    shop.get("/v1/releases/shop/9").await.refused(StatusCode::NOT_FOUND, "shop has no release 9");
+    shop.get("/v1/releases/bank/1").await.refused(StatusCode::NOT_FOUND, "bank has no release 1");
+}
+
+#[tokio::test]
+async fn a_filter_that_hides_everything_says_so_and_a_page_has_a_way_to_what_is_older() {
+    let shop = told().await;
+    let viewer = shop.token("vera", Role::Viewer, &[]);
+    let page = look(&shop, &viewer, "/history?outcome=failed").await.text;
+    assert!(
+        page.contains("the filter leaves out 5 entries") && page.contains("<option value=\"failed\" selected>"),
+        "{page}"
+    );
+    let page = look(&shop, &viewer, "/history?most=2&environment=shop").await.text;
+    let older = page
+        .split("rel=\"next\" href=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .replace("&amp;", "&")
+        .replace("&#38;", "&");
+    assert!(older.contains("environment=shop") && older.contains("before="), "{older}");
+    let page = look(&shop, &viewer, &older).await.text;
+    assert!(page.contains("/deployments/shop/qa/2") && !page.contains("an audit"), "{page}");
+}
+
+#[tokio::test]
+async fn the_figures_count_what_users_got_and_what_repairs_an_incident() {
+    let shop = told().await;
+    let told = shop.get("/v1/figures?days=10&by=hour").await.body;
+    assert_eq!(told["environments"], serde_json::json!(["shop/prod"]));
+    let figures = &told["figures"];
+    assert_eq!((&figures["deployments"], &figures["per_day"]), (&2.into(), &0.2.into()));
+    assert_eq!((&figures["failed"]["count"], &figures["rework"]["percent"]), (&1.into(), &50.0.into()));
+    assert_eq!((&figures["lead_time"]["median"], &figures["lead_time"]["unknown"]), (&Value::Null, &2.into()));
+    assert_eq!(told["counts"].as_array().unwrap().iter().map(|c| c["live"].as_u64().unwrap()).sum::<u64>(), 2);
+    let viewer = shop.token("vera", Role::Viewer, &[]);
+    let page = look(&shop, &viewer, "/figures").await.text;
+    for words in [
+        "Change fail rate",
+        "not known",
+        "1 of 2 rolled back, failed or repaired",
+        "<svg class=\"chart wide\"",
+        "role=\"img\"",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let none = look(&shop, &viewer, "/figures?pipeline=bank").await.text;
+    assert!(none.contains("No environment that you may see is like that"), "{none}");
+}
+
+#[tokio::test]
+async fn that_a_deployment_repairs_an_incident_is_recorded_with_it() {
+    let shop = Shop::new();
+    let build = r#"{"version":"v1","artifact":"a"}"#;
+    assert_eq!(shop.post("/v1/environments/shop/qa/deploy?repairs=true", build).await.status, 202);
+    let build = r#"{"version":"v2","artifact":"a"}"#;
+    assert_eq!(shop.post("/v1/environments/shop/qa/deploy", build).await.status, 202);
+    let records = shop.app.journal.history(None, 10).unwrap();
+    let repairs = |event: &Event| match event {
+        Event::Accepted { plan, .. } => Some(plan.repairs),
+        _ => None,
+    };
+    let repairs: Vec<bool> = records.iter().filter_map(|record| repairs(&record.event)).collect();
+    assert_eq!(repairs, [true, false]);
+    let plain = serde_json::to_string(&records[1]).unwrap();
+    assert!(!plain.contains("repairs"), "what is planned is written as it was before: {plain}");
+}
