@@ -29,7 +29,7 @@ async fn span(app: &Arc<App>, id: &EnvironmentId, number: Number) -> Result<(u64
     // Its beginning is gone, or was never recorded: what is left of it is among the newest records, or nowhere.
     match story::about(app, id, number).await?.as_slice() {
         [first, .., last] | [first @ last] => Ok((first.seq, last.seq)),
-        [] => Err(Problem::not_found(&story::unknown(id, number))),
+        [] => Err(story::unknown(id, number, false)),
     }
 }
 

@@ -89,7 +89,7 @@ pub(super) async fn whole(app: &Arc<App>, id: &EnvironmentId, number: Number) ->
 }
 
 /// What is said of a deployment of which no record tells.
-fn unknown(id: &EnvironmentId, number: Number, more: bool) -> Problem {
+pub(super) fn unknown(id: &EnvironmentId, number: Number, more: bool) -> Problem {
     let why = match more {
         true => format!("deployment {number} of {id} is unknown, or longer ago than was looked through"),
         false => format!("deployment {number} of {id} is unknown"),
