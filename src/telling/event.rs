@@ -44,8 +44,8 @@ pub(crate) fn about(event: &Value) -> String {
 
 /// What an event is called, and why it happened; where no words were given, what it brings.
 pub(crate) fn named(event: &Event) -> (String, String) {
-    let event = serde_json::to_value(event).unwrap_or_default();
-    let kind = event["kind"].as_str().unwrap_or_default().replace('_', " ");
+    let event = serde_json::to_value(event).expect("an event serialises: it is recorded as JSON");
+    let kind = event["kind"].as_str().expect("an event has its kind").replace('_', " ");
     let release = &event["release"];
     let words = about(&event);
     let words = match (words.is_empty(), release["number"].as_u64(), release["version"].as_str()) {
