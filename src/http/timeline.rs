@@ -305,7 +305,7 @@ pub(super) fn deployed(app: &App, seq: u64, id: &EnvironmentId, chapter: &Chapte
         deployment: shown(chapter.story.clone(), &app.journal.state(id)),
         went: chapter.went(),
         took: took.map(|took| took.0),
-        took_words: took.map(|took| format_duration(Millis(took.0 / 1000 * 1000))),
+        took_words: took.map(|took| format_duration(if took.0 < 10_000 { took } else { Millis(took.0 / 1000 * 1000) })),
         repairs: chapter.repairs,
         approvals: chapter.approvals.clone(),
         checks: chapter.checks.clone(),

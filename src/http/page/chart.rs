@@ -8,6 +8,8 @@ use crate::chronicle::{Counts, Span};
 const HIGH: f64 = 144.0;
 const FLOOR: f64 = 172.0;
 const LEFT: f64 = 30.0;
+/// So that the name under the newest bar is whole.
+const RIGHT: f64 = 12.0;
 /// The width of the chart, and of the one for phones with how many bars that has.
 const WIDE: f64 = 980.0;
 const NARROW: (f64, usize) = (360.0, 12);
@@ -67,7 +69,7 @@ impl Chart {
         let step = step(most);
         let top = most.div_ceil(step) * step;
         let scale = HIGH / top as f64;
-        let each = (width - LEFT) / counts.len().max(1) as f64;
+        let each = (width - LEFT - RIGHT) / counts.len().max(1) as f64;
         let names_every = (64.0 / each).ceil().max(1.0) as usize;
         let all = counts.len();
         let bars = counts.iter().enumerate().map(|(at, counts)| {
