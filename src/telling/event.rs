@@ -50,7 +50,10 @@ pub(crate) fn named(event: &Event) -> (String, String) {
     let words = about(&event);
     let words = match (words.is_empty(), release["number"].as_u64(), release["version"].as_str()) {
         (true, Some(number), Some(version)) => format!("{number} ({version})"),
-        (true, None, None) => release.as_u64().map(|number| format!("release {number}")).unwrap_or_default(),
+        (true, None, None) => match release.as_u64() {
+            Some(number) => format!("release {number}"),
+            None => String::new(),
+        },
         _ => words,
     };
     (kind, words)
