@@ -130,7 +130,8 @@ fn whoever_comes_late_to_watch_is_told_of_an_abort_and_of_a_later_build() {
 
 #[test]
 fn a_watcher_waits_for_a_controller_that_was_killed() {
-    let house = House::with_v1_live(TERMS);
+    // A good build must come to its end however slow the host is.
+    let house = House::with_v1_live(&TERMS.replace("\"5s\"", "\"1m\"").replace("\"3s\"", "\"1m\""));
     let watcher = Watcher::attach(&house, "deploy shop/live --version v2 --artifact none --watch");
     house.kill();
     house.start();
