@@ -7,6 +7,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rustix::fs::{FlockOperation, flock, statfs, statvfs};
@@ -26,6 +27,17 @@ pub fn claim(folder: &Path) -> Result<File, OpenError> {
 
 const LOCK: &str = "lock";
 const BALLAST: &str = "ballast";
+/// The lock of a controller that was killed may outlive it for a moment: a program that it was just starting holds it until it
+/// runs. So often, with this pause, it is tried again then.
+const TRIES: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The process that wrote its id into this lock.
+fn holder_in(lock: &mut File) -> Option<String> {
+    let mut holder = String::new();
+    lock.rewind().and_then(|()| lock.read_to_string(&mut holder)).ok()?;
+    Some(holder.trim().to_owned()).filter(|holder| !holder.is_empty())
+}
 
 /// The folder.
 pub(super) struct Disk {
@@ -47,16 +59,19 @@ impl Disk {
         let path = folder.join(LOCK);
         let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
         let mut lock = opened.map_err(io("opening the lock", &path))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                let read = lock.read_to_string(&mut holder);
-                let holder = read.ok().map(|_| holder.trim().to_owned()).filter(|h| !h.is_empty());
+        let mut left = TRIES;
+        while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(io("locking", &path)(error.into()));
+            }
+            let holder = holder_in(&mut lock);
+            let is_gone = holder.as_ref().is_some_and(|pid| !Path::new("/proc").join(pid).exists());
+            if !is_gone || left == 0 {
                 let holder = holder.unwrap_or_else(|| "unknown".to_owned());
                 return Err(OpenError::Locked { folder: folder.to_owned(), holder });
             }
-            Err(error) => return Err(io("locking", &path)(error.into())),
+            left -= 1;
+            std::thread::sleep(PAUSE);
         }
         // Only for the message to a second controller: a full disk must not keep the first from starting.
         let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
@@ -75,9 +90,7 @@ impl Disk {
             Err(rustix::io::Errno::WOULDBLOCK) => {}
             Ok(()) | Err(_) => return None,
         }
-        let mut holder = String::new();
-        let read = lock.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
-        Some(if read { holder.trim().to_owned() } else { "unknown".to_owned() })
+        Some(holder_in(&mut lock).unwrap_or_else(|| "unknown".to_owned()))
     }
 
     fn flush_folder(&self) -> io::Result<()> {
