@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     journal::{Journal, Options},
-    machine::{Entry as Recorded, Generation, Key, Name, Outcome, Plan, Release, Trigger},
+    machine::{
+        Entry as Recorded, Generation, Name, Outcome, Plan, Release, Trigger,
+        fixture_tests::{self, to_success},
+    },
 };
 
 const MINUTE: u64 = 60_000;
@@ -52,13 +55,8 @@ impl Past {
         let Asked { number, release, at, trigger, repairs } = asked;
         let commit = Some(format!("{release:040x}").into());
         let release = Release { number: release, commit, ..Release::draft(&format!("1.{release}")) };
-        let mut key = [0; 16];
-        key[..4].copy_from_slice(&number.to_be_bytes());
-        let (plan, release) = (Arc::new(Plan { repairs, ..Plan::default() }), Arc::new(release));
-        let (number, key) = (Number(number), Key(key));
-        let event =
-            Event::Accepted { number, key, build_number: None, release, plan, trigger, reason: None, stranger: false };
-        self.record(name, at, "alice", event).await;
+        let plan = Plan { repairs, ..Plan::default() };
+        self.record(name, at, "alice", fixture_tests::accepted(number, release, plan, trigger)).await;
     }
 
     /// It is asked for, and users have it two minutes later.
@@ -66,17 +64,11 @@ impl Past {
         self.ask(name, asked).await;
         let number = Number(asked.number);
         let generation = self.journal.state(&id(name)).generation().next();
-        let steps = [
-            Event::Started { number },
-            Event::Provisioned { number },
-            Event::Checked { number },
-            Event::CutOverOrdered { number, generation },
-            Event::WentLive { number, host: None },
-        ];
+        let [steps @ .., succeeded] = to_success(number, generation);
         for event in steps {
             self.record(name, asked.at + 2 * MINUTE, "pointsman", event).await;
         }
-        self.record(name, asked.at + 3 * MINUTE, "pointsman", Event::Succeeded { number }).await;
+        self.record(name, asked.at + 3 * MINUTE, "pointsman", succeeded).await;
     }
 
     /// Users are sent back to the one before.

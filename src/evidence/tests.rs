@@ -1,11 +1,9 @@
 //! A bundle is believed only as it was made: whatever is changed, left out or swapped is noticed and named.
 
-use std::sync::Arc;
-
 use super::{verify::Broken, *};
 use crate::{
     journal::{Journal, Options},
-    machine::{Entry, EnvironmentId, Millis, Plan, Trigger},
+    machine::{Entry, EnvironmentId, Millis, Plan, Trigger, fixture_tests},
     pipelines::frozen,
 };
 
@@ -37,16 +35,7 @@ impl Story {
         let number = Number(1);
         self.record("bank/prod", "zoe", Event::Held { reason: "none of yours".into() }).await;
         let release = Release { number: 1, definition: frozen::digest(DEFINITION), ..Release::draft("1.4.2") };
-        let accepted = Event::Accepted {
-            number,
-            key: crate::machine::Key([0; 16]),
-            build_number: None,
-            release: Arc::new(release),
-            plan: Arc::new(Plan::default()),
-            trigger: Trigger::Build,
-            reason: None,
-            stranger: false,
-        };
+        let accepted = fixture_tests::accepted(1, release, Plan::default(), Trigger::Build);
         self.record(name, "webhook:jenkins", accepted).await;
         self.record("bank/prod", "zoe", Event::Resumed { reason: None }).await;
         self.record("bank/prod", "zoe", Event::Held { reason: "none of yours".into() }).await;

@@ -12,7 +12,7 @@ use crate::{
     journal::{Journal, Options, Record},
     machine::{
         Ask, Entry, Environment, EnvironmentId, Event, Generation, Key, Millis, Number, Plan, Release, ReleaseDraft,
-        Trigger,
+        Trigger, fixture_tests::to_success,
     },
     telling::Situation,
 };
@@ -30,14 +30,7 @@ async fn records(more: Vec<Event>) -> Vec<(Arc<Record>, Arc<Environment>)> {
     let deploy = Ask::Deploy { key, build_number: None, release, plan, trigger };
     journal.command(&id(), "ann", Millis(1000), deploy).await.expect("accepted");
     let (number, generation) = (Number(1), Generation(1));
-    let before = [
-        Event::Started { number },
-        Event::Provisioned { number },
-        Event::Checked { number },
-        Event::CutOverOrdered { number, generation },
-        Event::WentLive { number, host: None },
-        Event::Succeeded { number },
-    ];
+    let before = to_success(number, generation);
     let mut found = vec![(heard.recv().await.expect("a record"), journal.state(&id()))];
     for event in before.into_iter().chain(more) {
         let seq = journal.state(&id()).seq();

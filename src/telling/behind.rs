@@ -22,10 +22,11 @@ pub(crate) fn behind(before: &Environment, here: &Environment) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::machine::{Entry, Event, Generation, Key, Millis, Number, Plan, Release, Trigger};
+    use crate::machine::{
+        Entry, Event, Millis, Number, Plan, Trigger,
+        fixture_tests::{self, make_live},
+    };
 
     fn told(state: &mut Environment, events: impl IntoIterator<Item = Event>) {
         for event in events {
@@ -35,29 +36,14 @@ mod tests {
 
     fn accepted(state: &mut Environment, release: u32) -> Number {
         let number = state.last_number().next();
-        let release = Arc::new(Release { number: release, ..Release::draft(&format!("1.4.{release}")) });
-        let (key, plan, trigger) = (Key([u8::try_from(number.0).unwrap(); 16]), Arc::default(), Trigger::Build);
-        let plan: Arc<Plan> = plan;
         let accepted =
-            Event::Accepted { number, key, build_number: None, release, plan, trigger, reason: None, stranger: false };
+            fixture_tests::accepted(number.0, fixture_tests::release(release), Plan::default(), Trigger::Build);
         told(state, [accepted]);
         number
     }
 
     fn live(state: &mut Environment, release: u32) {
-        let number = accepted(state, release);
-        let generation = Generation(state.generation().0 + 1);
-        told(
-            state,
-            [
-                Event::Started { number },
-                Event::Provisioned { number },
-                Event::Checked { number },
-                Event::CutOverOrdered { number, generation },
-                Event::WentLive { number, host: None },
-                Event::Succeeded { number },
-            ],
-        );
+        make_live(state, state.last_number().next().0, fixture_tests::release(release));
     }
 
     fn of(releases: &[u32]) -> Environment {

@@ -302,25 +302,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::machine::{Adopts, Entry, Event, Generation, Key, Number};
-
-    fn live(state: &mut Environment, number: u32, adopts: Option<Arc<Adopts>>) {
-        let release = Arc::new(Release { number, adopts, ..Release::draft("v") });
-        let (key, plan) = (Key([u8::try_from(number).unwrap(); 16]), Arc::new(Plan::default()));
-        let (generation, trigger) = (Generation(number.into()), Trigger::Person);
-        let number = Number(number);
-        for event in [
-            Event::Accepted { number, key, build_number: None, release, plan, trigger, reason: None, stranger: false },
-            Event::Started { number },
-            Event::Provisioned { number },
-            Event::Checked { number },
-            Event::CutOverOrdered { number, generation },
-            Event::WentLive { number, host: None },
-            Event::Succeeded { number },
-        ] {
-            state.apply(&Entry { at: Millis(0), by: "test".into(), event }).unwrap();
-        }
-    }
+    use crate::machine::{
+        Adopts,
+        fixture_tests::{make_live, release},
+    };
 
     #[test]
     fn a_rollback_is_called_cold_only_where_there_is_a_release_to_go_to() {
@@ -331,8 +316,8 @@ mod tests {
             (Some(adopts), Readiness::None, "the stack before is not well, and there is nothing else"),
         ] {
             let mut state = Environment::default();
-            live(&mut state, 1, first);
-            live(&mut state, 2, None);
+            make_live(&mut state, 1, Release { adopts: first, ..release(1) });
+            make_live(&mut state, 2, release(2));
             assert!(state.standby().is_some());
             assert!(rollback(&state, &Outlook::default()) == said);
             let sentence = idle(&id, &state, &Outlook::default());

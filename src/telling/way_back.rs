@@ -43,26 +43,15 @@ pub(crate) fn way_back(state: &Environment, seen: &Outlook<'_>) -> Option<WayBac
 mod tests {
     use super::*;
     use crate::{
-        machine::{Condition, Entry, Generation, Health, Key, Millis, Number, Plan, Trigger},
+        machine::{
+            Condition, Entry, Health, Millis, Number,
+            fixture_tests::{self, make_live},
+        },
         telling::Glimpse,
     };
 
     fn live(state: &mut Environment, number: u32, release: u32) {
-        let release = Arc::new(Release { number: release, ..Release::draft(&format!("1.4.{release}")) });
-        let (key, plan) = (Key([u8::try_from(number).unwrap(); 16]), Arc::new(Plan::default()));
-        let (generation, trigger) = (Generation(number.into()), Trigger::Person);
-        let number = Number(number);
-        for event in [
-            Event::Accepted { number, key, build_number: None, release, plan, trigger, reason: None, stranger: false },
-            Event::Started { number },
-            Event::Provisioned { number },
-            Event::Checked { number },
-            Event::CutOverOrdered { number, generation },
-            Event::WentLive { number, host: None },
-            Event::Succeeded { number },
-        ] {
-            state.apply(&Entry { at: Millis(0), by: "test".into(), event }).unwrap();
-        }
+        make_live(state, number, fixture_tests::release(release));
     }
 
     fn seen(standby: Health) -> Outlook<'static> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{heard, records};
 use crate::{
-    machine::{Event, Generation, Key, Matter, Number, Outcome, Plan, Release, Trigger},
+    machine::{Event, Generation, Matter, Number, Outcome, Plan, Trigger, fixture_tests},
     notify::notice::{Kept, What},
 };
 
@@ -24,10 +24,7 @@ fn needed(number: Number, about: Option<Matter>) -> Event {
 }
 
 fn accepted(number: u32, plan: Plan) -> Event {
-    let release = Arc::new(Release { number, ..Release::draft(&format!("1.4.{number}")) });
-    let (key, number) = (Key([u8::try_from(number).expect("small"); 16]), Number(number));
-    let (plan, trigger) = (Arc::new(plan), Trigger::Person);
-    Event::Accepted { number, key, build_number: None, release, plan, trigger, reason: None, stranger: false }
+    fixture_tests::accepted(number, fixture_tests::release(number), plan, Trigger::Person)
 }
 
 /// Deployment 2, up to the order to the front of generation 2.
@@ -69,7 +66,7 @@ fn of_what_is_live() -> Vec<Row> {
     let cold = Event::ColdRollbackQueued {
         number: TWO,
         by: Number(3),
-        release: Arc::new(Release { number: 1, ..Release::draft("1.4.1") }),
+        release: Arc::new(fixture_tests::release(1)),
         plan: Arc::new(Plan::default()),
         reason: "by hand".into(),
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    machine::{Environment, Gate, Generation, Hook, Key, Otherwise, Release},
+    machine::{Environment, Gate, Generation, Hook, Otherwise, fixture_tests},
     telling::{deployment_of, stories},
 };
 
@@ -16,14 +16,8 @@ fn plan() -> Plan {
     Plan { before_cutover: Some(gate), hooks: vec![hook], ..Plan::default() }
 }
 
-fn release(number: u32) -> Arc<Release> {
-    Arc::new(Release { number, ..Release::draft(&format!("1.4.{number}")) })
-}
-
 fn accepted(number: u32) -> Event {
-    let (key, plan, trigger) = (Key([0; 16]), Arc::new(plan()), Trigger::Build);
-    let (number, release) = (Number(number), release(number));
-    Event::Accepted { number, key, build_number: None, release, plan, trigger, reason: None, stranger: false }
+    fixture_tests::accepted(number, fixture_tests::release(number), plan(), Trigger::Build)
 }
 
 fn hooked(reason: Option<Arc<str>>) -> Event {
@@ -174,7 +168,8 @@ fn each_end_before_the_cutover_is_shown_as_what_it_is() {
 #[test]
 fn what_brings_an_earlier_release_back_has_no_gate() {
     let (by, plan, reason) = (Number(2), Arc::new(plan()), "orders fail".into());
-    let cold = Event::ColdRollbackQueued { number: ONE, by, release: release(7), plan, reason };
+    let cold =
+        Event::ColdRollbackQueued { number: ONE, by, release: Arc::new(fixture_tests::release(7)), plan, reason };
     let started = (20_100, Event::Started { number: by });
     let events: Vec<_> = to_success().into_iter().chain([(20_000, cold), started]).collect();
     let whats: Vec<_> = steps(by, &events).iter().map(|step| (step.what, step.state)).collect();
