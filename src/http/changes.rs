@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::{
     App, Problem, act,
+    blocking::blocking,
     place::Place,
     responses::{Gate, PlannedHook, Release},
     shown::{Look, Shown},
@@ -140,8 +141,8 @@ pub(super) async fn of(
     };
     let refused = refused.or_else(|| to.as_ref().and_then(|to| act::barred(&look, to.number)));
     let (frozen, old, new) = (app.frozen.clone(), live.clone(), to.clone());
-    let read = tokio::task::spawn_blocking(move || definitions(&frozen, old.as_deref(), new.as_deref()));
-    let (text, definition_why) = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
+    let read = blocking(move || definitions(&frozen, old.as_deref(), new.as_deref()));
+    let (text, definition_why) = read.await?;
     let (commits, commits_why) = commits(app, &definition.id, live.as_deref(), to.as_deref()).await;
     let changes = Changes {
         environment: definition.id.to_string(),

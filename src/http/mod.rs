@@ -4,6 +4,7 @@
 mod act;
 mod adopt;
 mod authentication;
+mod blocking;
 mod changes;
 mod deploy;
 mod document;

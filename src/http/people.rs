@@ -7,6 +7,7 @@ use axum::{Json, body::Bytes, extract::State};
 use super::{
     App, Problem,
     authentication::Peer,
+    blocking::blocking,
     door, requests,
     responses::{DoneAtTheDoor, Me, Noted, Notes, People},
     view_of_people as view,
@@ -109,8 +110,7 @@ pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Json<Notes>, Pr
 /// Reads the last lines of the record.
 pub(super) async fn noted(app: &Arc<App>, most: usize) -> Result<Vec<Noted>, Problem> {
     let reading = app.clone();
-    let read = tokio::task::spawn_blocking(move || audit::last(reading.access.state(), most)).await;
-    let read = read.map_err(|error| Problem::new(500, format!("a defect of pointsman: {error}")))?;
+    let read = blocking(move || audit::last(reading.access.state(), most)).await?;
     let lines = read.map_err(|error| Problem::new(503, format!("the audit record cannot be read: {error}")))?;
     // What a crash tore says so itself, and is nothing for a table.
     Ok(lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
@@ -118,7 +118,6 @@ pub(super) async fn noted(app: &Arc<App>, most: usize) -> Result<Vec<Noted>, Pro
 
 async fn end(app: &Arc<App>, over: impl Fn(&Session) -> bool + Send + 'static) -> Result<usize, Problem> {
     let ending = app.clone();
-    let ended = tokio::task::spawn_blocking(move || ending.access.sessions().end(over)).await;
-    let ended = ended.map_err(|error| Problem::new(500, format!("a defect of pointsman: {error}")))?;
+    let ended = blocking(move || ending.access.sessions().end(over)).await?;
     ended.map_err(|error| Problem::new(507, format!("{error}; the sessions go on")))
 }

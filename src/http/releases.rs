@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App, Problem,
+    blocking::blocking,
     events::READERS,
     place::Place,
     responses::{State as Name, Why},
@@ -54,12 +55,12 @@ pub(super) async fn reading<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, Problem> {
     let turn = READERS.acquire().await.map_err(|e| Problem::new(503, e.to_string()))?;
-    let read = tokio::task::spawn_blocking(move || {
+    let read = blocking(move || {
         // The reading goes on without a caller who hangs up.
         let _turn = turn;
         work()
     });
-    let read = read.await.map_err(|e| Problem::new(500, e.to_string()))?;
+    let read = read.await?;
     read.map_err(|e| Problem::new(500, format!("the state file cannot be read: {e}; `pointsman journal verify`")))
 }
 

@@ -10,6 +10,7 @@ use axum::{
 
 use super::{
     App, Problem,
+    blocking::blocking,
     deploy::{self, Recorded},
     idempotency::Key,
     place::Place,
@@ -109,9 +110,7 @@ async fn made_from(
         }
         (Some(made), _) => {
             let (frozen, text) = (app.frozen.clone(), made.definition);
-            let kept = tokio::task::spawn_blocking(move || frozen.freeze(&text)).await;
-            let kept =
-                kept.map_err(|error| Problem::new(503, format!("the task was cancelled: {error}; ask again")))?;
+            let kept = blocking(move || frozen.freeze(&text)).await?;
             let digest = kept.map_err(|error| Problem::new(507, error.to_string()))?;
             Ok(Release { definition: digest, ..made.release })
         }

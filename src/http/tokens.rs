@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use super::{
     App, Problem,
     authentication::Peer,
+    blocking::blocking,
     door, requests,
     responses::{DoneAtTheDoor, MadeToken, Tokens},
     view_of_people as view,
@@ -121,7 +122,5 @@ async fn edit(
     change: impl FnOnce(&mut Vec<Token>) -> Result<(), kept::Error> + Send + 'static,
 ) -> Result<(), Problem> {
     let app = app.clone();
-    let edited = tokio::task::spawn_blocking(move || kept::edit(app.access.state(), change));
-    let edited = edited.await.map_err(|error| Problem::new(500, format!("a defect of pointsman: {error}")))?;
-    Ok(edited?)
+    Ok(blocking(move || kept::edit(app.access.state(), change)).await??)
 }

@@ -27,6 +27,7 @@ pub(super) use self::{own_path::own_path, page::message, presses::LARGEST};
 use super::{
     App, Problem,
     authentication::{self, Peer},
+    blocking::blocking,
     guard,
     roles::Roles,
     transport::{Way, is_forwarded, is_from_here},
@@ -320,22 +321,16 @@ async fn begin(
 ) -> Result<(http::HeaderValue, Digest), Response> {
     let (begun, now, by) = (app.clone(), app.clock.host(), holder.by());
     let before = way.read_cookie(headers, SESSION).map(|secret| Digest::of(secret.as_bytes()));
-    let begun = tokio::task::spawn_blocking(move || {
-        begun.access.sessions().begin_instead(before, holder, &peer.0.to_string(), now)
-    });
-    match begun.await {
-        Ok(Ok(secret)) => {
+    let begun = blocking(move || begun.access.sessions().begin_instead(before, holder, &peer.0.to_string(), now));
+    match begun.await.map_err(IntoResponse::into_response)? {
+        Ok(secret) => {
             record(app, &by, peer, Act::SignedIn, account).await;
             Ok((session_cookie(way, &secret), Digest::of(secret.expose_secret().as_bytes())))
         }
-        Ok(Err(error)) => {
+        Err(error) => {
             tracing::error!(%error, "nobody can sign in");
             let text = format!("Nobody can sign in now: {error}. The controller's log says more.");
             Err(message(StatusCode::INSUFFICIENT_STORAGE, "Not signed in", &text, Some(("/sign-in", "Try again"))))
-        }
-        Err(error) => {
-            tracing::error!(%error, "a sign-in met a defect");
-            Err(Problem::new(500, "a defect of pointsman; its log says more").into_response())
         }
     }
 }
