@@ -23,6 +23,8 @@ mod herd;
 mod nginx;
 #[path = "../tests/support/peers.rs"]
 mod peers;
+#[path = "../tests/support/soon.rs"]
+mod soon;
 #[path = "../tests/support/wire.rs"]
 #[allow(dead_code, reason = "the stories use more of it")]
 mod wire;

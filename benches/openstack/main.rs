@@ -32,6 +32,8 @@ mod peers;
 #[path = "../../tests/support/processes.rs"]
 #[allow(dead_code, reason = "the stories use more of it")]
 mod processes;
+#[path = "../../tests/support/soon.rs"]
+mod soon;
 #[path = "../../tests/support/wire.rs"]
 #[allow(dead_code, reason = "the stories use more of it")]
 mod wire;

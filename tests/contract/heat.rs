@@ -1,12 +1,12 @@
 //! The Heat driver's fixture: an installation of its own in the project that all stories share.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, sync::Arc};
 
 use pointsman::stacks::{StackDriver, heat::Heat};
 use tokio::sync::Mutex;
 
 use super::stacks::{Fixture, Turn};
-use crate::support::cloud::Cloud;
+use crate::support::{cloud::Cloud, soon::soon};
 
 const DEFINITION: &str = r#"
 template = "app.yaml"
@@ -59,11 +59,6 @@ impl Drop for Stacks {
     fn drop(&mut self) {
         self.cloud.delete(&self.left());
         // The next story needs the names.
-        for _ in 0..100 {
-            if self.left().is_empty() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        soon(|| self.left().is_empty());
     }
 }

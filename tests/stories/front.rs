@@ -33,6 +33,8 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
+use crate::support::soon::soon;
+
 pub(super) const BINARY: &str = env!("CARGO_BIN_EXE_pointsman");
 /// However slow the machine, this long is a failure.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -95,16 +97,14 @@ impl Place {
 impl Place {
     /// As the end of the host would: again, for a supervisor may just have started another front.
     fn kill_all(&self) {
-        for _ in 0..100 {
-            for pid in self.processes() {
+        soon(|| {
+            let left = self.processes();
+            for pid in &left {
                 // It may just have ended.
-                let _ = kill_process(pid, Signal::KILL);
+                let _ = kill_process(*pid, Signal::KILL);
             }
-            std::thread::sleep(Duration::from_millis(5));
-            if self.processes().is_empty() {
-                return;
-            }
-        }
+            left.is_empty()
+        });
     }
 }
 

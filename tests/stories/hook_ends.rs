@@ -55,7 +55,7 @@ async fn until_over(runs: &Runs) {
         look(runs, &[]);
         runs.is_idle(&[], &NUMBERS).then_some(())
     };
-    until("nothing runs", over).await;
+    until("nothing runs", async || over()).await;
 }
 
 async fn outcome(runs: &Runs, number: u32) -> Outcome {
@@ -63,7 +63,7 @@ async fn outcome(runs: &Runs, number: u32) -> Outcome {
         State::Done(outcome) => Some(outcome),
         State::Running => None,
     };
-    until("it is over", over).await
+    until("it is over", async || over()).await
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn nothing_begins_beside_one_that_was_given_up_while_it_was_about_to_begin
     let runs = runs(here, &program);
     assert_eq!(look(&runs, &[]), []);
     let mut first = Box::pin(begin(&runs, 5, here, "echo 5 >> ran"));
-    let started = until("it is about to begin", || here.join("started").exists().then_some(()));
+    let started = until("it is about to begin", async || here.join("started").exists().then_some(()));
     tokio::select! {
         begun = &mut first => panic!("too early: {begun:?}"),
         () = started => {}
@@ -99,7 +99,7 @@ async fn what_did_not_say_in_time_that_it_has_begun_is_known_and_ended() {
     let here = folder.path();
     let runs = runs(here, &slow(here, "$REAL \"$@\" > /dev/null"));
     assert_eq!(look(&runs, &[]), []);
-    let ran = until("it runs", || here.join("ran").exists().then_some(()));
+    let ran = until("it runs", async || here.join("ran").exists().then_some(()));
     tokio::select! {
         begun = begin(&runs, 5, here, "echo >> ran; sleep 60") => panic!("it said so: {begun:?}"),
         () = ran => {}
@@ -135,13 +135,13 @@ async fn one_whose_process_was_killed_runs_until_all_that_it_started_has_ended()
     let runs = runs(here, Path::new(PROGRAM));
     let script = "echo $PPID > above; sh -c 'echo > works; while ! test -e go; do sleep 0.02; done' & wait; echo late";
     begin(&runs, 5, here, script).await.expect("it begins");
-    until("the grandchild works", || here.join("works").exists().then_some(())).await;
+    until("the grandchild works", async || here.join("works").exists().then_some(())).await;
     let above = fs::read_to_string(here.join("above")).expect("it is there");
     let above = Pid::from_raw(above.trim().parse().expect("a number")).expect("a process");
     kill_process(above, Signal::KILL).expect("it is ours");
     let stat = format!("/proc/{}/stat", above.as_raw_nonzero());
     let gone = || fs::read_to_string(&stat).map_or(true, |text| text.contains(") Z "));
-    until("its process is gone", || gone().then_some(())).await;
+    until("its process is gone", async || gone().then_some(())).await;
     assert_eq!(look(&runs, &[run(5)])[0].state, State::Running);
     assert_eq!(look(&runs, &[]), []);
     begin(&runs, 6, here, "true").await.expect_err("what it has left still works");

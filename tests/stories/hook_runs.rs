@@ -96,7 +96,7 @@ fn look(runs: &Runs) -> Option<State> {
 
 async fn outcome(runs: &Runs) -> Outcome {
     loop {
-        match until("it is over", || look(runs).filter(|state| *state != State::Running)).await {
+        match until("it is over", async || look(runs).filter(|state| *state != State::Running)).await {
             State::Done(outcome) => return outcome,
             State::Running => {}
         }
@@ -105,14 +105,14 @@ async fn outcome(runs: &Runs) -> Outcome {
 
 /// The process whose number is in that file.
 async fn process(desk: &Desk, name: &str) -> Pid {
-    until("it says its number", || Pid::from_raw(desk.text(name).trim().parse().ok()?)).await
+    until("it says its number", async || Pid::from_raw(desk.text(name).trim().parse().ok()?)).await
 }
 
 async fn until_gone(pid: Pid) {
     // Whoever has no parent any more is waited for by somebody who may take its time.
     let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
     let ended = || fs::read_to_string(&stat).map_or(true, |text| text.contains(") Z "));
-    until("the process is gone", || (ended() || test_kill_process(pid).is_err()).then_some(())).await;
+    until("the process is gone", async || (ended() || test_kill_process(pid).is_err()).then_some(())).await;
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn who_begins_it_at_the_same_time_or_later_begins_it_once() {
     let others: Vec<Runs> = (0..4).map(|_| runs(desk.folder.path())).collect();
     let begun = futures_util::future::join_all(others.iter().map(|runs| begin(runs, &hook))).await;
     assert!(begun.iter().all(Result::is_ok), "{begun:?}");
-    until("it runs", || (look(&desk.runs)? == State::Running).then_some(())).await;
+    until("it runs", async || (look(&desk.runs)? == State::Running).then_some(())).await;
     fs::write(desk.folder.path().join("go"), "").expect("written");
     assert_eq!(desk.outcome().await.failed, None);
     desk.begin(&hook).await.expect("that is no mistake");
@@ -236,7 +236,7 @@ async fn what_nobody_waits_for_is_ended_before_anything_else_begins_and_cleared_
         .to_string();
     assert_eq!(why, "hook migrate of deployment 7 is still being ended");
     fs::write(desk.folder.path().join("go"), "").expect("written");
-    until("it is over", || {
+    until("it is over", async || {
         later.look(&[], &[Number(7)]).expect("it looks");
         later.is_idle(&[], &[Number(7)]).then_some(())
     })

@@ -14,6 +14,7 @@ use reqwest::{Certificate, Client, redirect};
 use crate::support::{
     herd::{Herd, route, stack},
     nginx::Nginx,
+    until,
     wire::Wire,
 };
 
@@ -157,12 +158,7 @@ async fn tls_ends_at_the_shipped_site_in_both_of_its_modes() {
     assert!(nginx.command(&["-s", "reload"]).status.success());
     let ca = format!("public = {{ url = {url:?}, address = \"{}\", ca = {certificate:?} }}", nginx.tls());
     let driver = nginx.driver_without("public", &ca);
-    for _ in 0..200 {
-        if driver.ask_public().await.is_ok() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("the reloaded nginx answers", async || driver.ask_public().await.ok()).await;
     assert_eq!(driver.ask_public().await.unwrap().unwrap().number.0, 1, "by the right certificate");
     let answer = client(made.cert.pem().as_bytes()).get(&url).send().await.unwrap();
     assert!(answer.headers()["strict-transport-security"].to_str().unwrap().contains("max-age=31536000"));

@@ -17,7 +17,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::{peers, wire::Wire};
+use super::{peers, soon::soon, wire::Wire};
 
 /// However slow the machine, this long is a failure.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -271,18 +271,17 @@ impl Drop for Browser {
     fn drop(&mut self) {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
-        for _ in 0..200 {
+        let gone = soon(|| {
             let left = naming(self.folder.path());
-            if left.is_empty() {
-                return;
-            }
-            for pid in left {
+            for pid in &left {
                 // Gone already is as good.
-                let _ = kill_process(Pid::from_raw(pid).expect("a process"), Signal::KILL);
+                let _ = kill_process(Pid::from_raw(*pid).expect("a process"), Signal::KILL);
             }
-            std::thread::sleep(Duration::from_millis(10));
+            left.is_empty()
+        });
+        if !gone {
+            println!("left behind: {:?}", naming(self.folder.path()));
         }
-        println!("left behind: {:?}", naming(self.folder.path()));
     }
 }
 

@@ -12,10 +12,12 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+
+use super::soon::soon;
 
 /// A repository, and the folder that it is in.
 pub struct Origin {
@@ -329,12 +331,8 @@ impl Sshd {
         let log = fs::File::create(file("log")).unwrap();
         let child = Command::new(sshd).args(["-D", "-e", "-f", &file("sshd_config")]).stderr(log).spawn().unwrap();
         let sshd = Self { folder, child, address };
-        let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            let log = fs::read_to_string(sshd.file("log")).unwrap_or_default();
-            assert!(begun.elapsed() < Duration::from_secs(10), "sshd does not start: {log}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let answers = soon(|| TcpStream::connect(address).is_ok());
+        assert!(answers, "sshd does not start: {}", fs::read_to_string(sshd.file("log")).unwrap_or_default());
         Some(sshd)
     }
 

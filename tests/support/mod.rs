@@ -16,6 +16,7 @@ pub mod peers;
 pub mod permit;
 pub mod processes;
 pub mod project;
+pub mod soon;
 pub mod users;
 pub mod wire;
 pub mod yard;
@@ -23,10 +24,10 @@ pub mod yard;
 use std::time::Duration;
 
 /// Looks until there is something to be seen; half a minute without is a failure, however slow the machine.
-pub async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
     let mut pace = tokio::time::interval(Duration::from_millis(10));
     for _ in 0..3000 {
-        if let Some(found) = look() {
+        if let Some(found) = look().await {
             return found;
         }
         pace.tick().await;

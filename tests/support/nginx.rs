@@ -7,13 +7,12 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
 };
 
 use pointsman::web_front::{FrontDriver, nginx};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{address, git::Sshd, peers};
+use super::{address, git::Sshd, peers, soon::soon};
 
 pub struct Nginx {
     folder: tempfile::TempDir,
@@ -156,12 +155,8 @@ impl Nginx {
         let mut command = Command::new(&self.program);
         command.args(self.arguments()).stdin(Stdio::null()).stderr(log);
         *self.child.lock().unwrap() = Some(command.spawn().unwrap());
-        let begun = Instant::now();
-        while TcpStream::connect(self.plain()).is_err() {
-            let log = fs::read_to_string(self.path("log")).unwrap_or_default();
-            assert!(begun.elapsed() < Duration::from_secs(10), "nginx does not start: {log}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let answers = soon(|| TcpStream::connect(self.plain()).is_ok());
+        assert!(answers, "nginx does not start: {}", fs::read_to_string(self.path("log")).unwrap_or_default());
     }
 
     /// As an operator does with a broken front.
@@ -175,12 +170,7 @@ impl Nginx {
             let _ = kill_process(worker, Signal::KILL);
         }
         // They take their moment.
-        for _ in 0..500 {
-            if TcpStream::connect(self.read_back()).is_err() && TcpStream::connect(self.plain()).is_err() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        soon(|| TcpStream::connect(self.read_back()).is_err() && TcpStream::connect(self.plain()).is_err());
     }
 
     pub fn arguments(&self) -> [String; 4] {

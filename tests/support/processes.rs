@@ -1,8 +1,10 @@
 //! Which processes of this host belong to an installation, so that a story can see that none is left.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use super::soon::soon;
 
 /// A process of an installation.
 #[derive(Debug)]
@@ -57,13 +59,12 @@ pub fn of(folder: &Path, installation: &Path) -> Vec<Process> {
 
 /// Ends them, and says so if that cannot be done.
 pub fn end(left: impl Fn() -> Vec<Process>) {
-    for _ in 0..200 {
+    let gone = soon(|| {
         let left = left();
         left.iter().for_each(Process::kill);
-        if left.is_empty() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
+        left.is_empty()
+    });
+    if !gone {
+        println!("left behind: {:?}", left());
     }
-    println!("left behind: {:?}", left());
 }
