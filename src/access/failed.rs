@@ -47,7 +47,7 @@ impl Failed {
         *counted.entry(key).or_default() += 1;
     }
 
-    /// Writes the sums down and begins anew.
+    /// Writes the sums down, and counts from zero again.
     ///
     /// # Errors
     /// That they cannot be written; they are gone then.

@@ -37,10 +37,10 @@ pub struct Uses {
 }
 
 impl Uses {
-    /// Reads those of the state folder. What cannot be read is said in the log, and begins anew.
+    /// Reads those of the state folder. What cannot be read is said in the log, and known from the next use on.
     pub fn open(state: &Path) -> Self {
         let known = read(state).unwrap_or_else(|error| {
-            tracing::warn!(%error, "{} cannot be read; last uses of tokens begin anew", state.join(FILE).display());
+            tracing::warn!(%error, "{} cannot be read; last uses of tokens are known from now on", state.join(FILE).display());
             Vec::new()
         });
         let known = known.into_iter().map(|used| (used.token, used)).collect();
@@ -124,7 +124,7 @@ mod tests {
         assert!(!folder.path().join(FILE).exists(), "no news, no writing");
         uses.note(one, "192.0.2.2", Millis(70_000));
         uses.write(folder.path(), |_| true).unwrap();
-        assert!(!folder.path().join(FILE).exists(), "the same minute is no news");
+        assert!(!folder.path().join(FILE).exists(), "the same minute is not written again");
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Chronicle {
                 Ok(records) if records.is_empty() => return Ok(look(book)),
                 Ok(records) => records.into_iter().for_each(|record| book.take(record, KEPT)),
                 Err(error) => {
-                    // What was read of the batch is lost: the next look begins anew.
+                    // What was read of the batch is lost: the next look reads all again.
                     *reading = Reading::default();
                     return Err(error);
                 }

@@ -41,7 +41,7 @@ pub enum Verb {
     List(List),
     /// Set another password; all sessions of the user end
     Password(Password),
-    /// Say anew what a user may do; all sessions of the user end
+    /// Change what a user may do; all sessions of the user end
     Grant(Granted),
     /// Print a link, good once and for ten minutes, to add the first user
     Welcome(Place),

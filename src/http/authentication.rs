@@ -142,14 +142,14 @@ async fn of_this_session(session: &Session, request: Request) -> Result<Request,
     }
 }
 
-/// Counts a request of nobody, and says how it is answered.
+/// Counts an unauthenticated request, and says how it is answered.
 fn failed(app: &App, peer: Peer, refused: Refused) -> Problem {
     if !refused.is_failure() {
         return refused.into();
     }
     match app.limits.failures.take(&Origin::api(peer.0), app.clock.now()) {
         Ok(()) => {
-            tracing::info!(address = %peer.0, why = %refused, "a request of nobody was refused");
+            tracing::info!(address = %peer.0, why = %refused, "unauthenticated request refused");
             refused.into()
         }
         Err(wait) => Problem::too_many("requests from this address without a good token", wait),

@@ -111,7 +111,7 @@ impl Glimpse<'_> {
 
 impl<'a> Outlook<'a> {
     /// Returns why it is not known what users see, where it is not: nobody looked lately, or one of those that were asked did not
-    /// answer. What was seen before that is no answer.
+    /// answer. What was seen before that is not an answer.
     pub(crate) fn blind(&self) -> Option<Blind<'a>> {
         let Some(looked) = self.looked else { return Some(Blind::Never) };
         let ago = self.now.since(looked);

@@ -75,8 +75,8 @@ pub(super) async fn mark(browser: &Browser) {
     browser.ask("window.sameAsBefore = true").await;
 }
 
-pub(super) async fn assert_not_loaded_anew(browser: &Browser) {
-    assert_eq!(browser.ask("return window.sameAsBefore === true").await, true, "the page was loaded anew");
+pub(super) async fn assert_not_loaded_again(browser: &Browser) {
+    assert_eq!(browser.ask("return window.sameAsBefore === true").await, true, "the page was loaded again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +94,7 @@ async fn two_people_bring_a_build_from_qa_to_prod_and_back() {
     house.push("v2", "");
     alice.until_text("#live", "v2").await;
     alice.until_text("#state", "healthy").await;
-    assert_not_loaded_anew(&alice).await;
+    assert_not_loaded_again(&alice).await;
     alice.screenshot("qa-live").await;
     until_live(&house, "qa", "v2");
 
@@ -115,7 +115,7 @@ async fn two_people_bring_a_build_from_qa_to_prod_and_back() {
         browser.until_text("#live", "v2").await;
         browser.until_text("#standby", "v1").await;
     }
-    assert_not_loaded_anew(&alice).await;
+    assert_not_loaded_again(&alice).await;
     until_live(&house, "prod", "v2");
     alice.screenshot("prod-live").await;
 
@@ -128,7 +128,7 @@ async fn two_people_bring_a_build_from_qa_to_prod_and_back() {
         browser.until_text("#ways details[open] summary bdi", "alice").await;
         browser.until_text("#ways", "Vetoed: 2").await;
     }
-    assert_not_loaded_anew(&bob).await;
+    assert_not_loaded_again(&bob).await;
     bob.until_text("#past", "orders fail").await;
     bob.until_text("#past", "tested in qa").await;
     bob.screenshot("prod-rolled-back").await;
@@ -168,7 +168,7 @@ async fn a_page_says_when_it_is_no_longer_live_and_comes_back_by_itself() {
     alice.until_text("#live", "v2").await;
     alice.until_text("#state", "healthy").await;
     assert!(green(&alice).await, "it is green again");
-    assert_not_loaded_anew(&alice).await;
+    assert_not_loaded_again(&alice).await;
     // A browser and htmx say of themselves that nobody answered.
     let silent = |line: &String| line.contains("net::ERR_") || line.contains("htmx:sse:error");
     let said = alice.console();
@@ -220,7 +220,7 @@ async fn what_was_confirmed_is_what_is_done() {
     let form = alice.text("#rollback button").await.expect("the form");
     assert!(form.contains("v1") && form.contains("v2"), "who types in a form has it left alone: {form}");
     assert_eq!(alice.ask("return document.getElementById('rb-why').value").await, "orders fail");
-    assert_not_loaded_anew(&alice).await;
+    assert_not_loaded_again(&alice).await;
 
     alice.click("#rollback button").await;
     let page = alice.until_text("main", "it has changed meanwhile").await;

@@ -2,7 +2,7 @@
 
 use super::{
     logs::{SECRET, house, live},
-    page::{PASSWORD, assert_not_loaded_anew, mark, person},
+    page::{PASSWORD, assert_not_loaded_again, mark, person},
 };
 use crate::support::browser;
 
@@ -28,7 +28,7 @@ async fn lines_come_to_the_page_as_they_are_written_and_go_over_to_what_is_live_
     dora.until_text("#log", "stack 2, v2: live").await;
     let log = dora.until_text("#log", "1 hello from v2 with [secret]").await;
     assert!(log.contains("hello from v1") && !log.contains(SECRET), "{log}");
-    assert_not_loaded_anew(&dora).await;
+    assert_not_loaded_again(&dora).await;
     dora.screenshot("logs").await;
     dora.assert_fits("logs").await;
     dora.assert_accessible("logs").await;

@@ -34,7 +34,7 @@ use crate::{
 
 /// How often a page is looked at when nothing is recorded: health is in no record.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long records are gathered before a page is made anew.
+/// How long records are gathered before a page is made again.
 const GATHER: Duration = Duration::from_millis(30);
 /// How many looks pass between two signs of life.
 const ALIVE: u32 = 2;
@@ -118,7 +118,7 @@ impl Follower {
             let parts = match self.parts().await {
                 Ok(parts) => parts,
                 Err(problem) => {
-                    tracing::warn!(why = problem.detail(), "a page cannot be made anew for a follower");
+                    tracing::warn!(why = problem.detail(), "a page cannot be made for a follower");
                     return None;
                 }
             };

@@ -76,7 +76,7 @@ impl Counts {
         self.served.entry(stack.clone()).or_default().clone()
     }
 
-    /// Users are sent there from now on. What is counted begins anew when that is another stack than before.
+    /// Users are sent there from now on. Counting starts from zero when that is another stack than before.
     pub(super) fn follow(&mut self, live: Option<&StackName>, now: Millis) {
         let (cutover, before) = match &self.since {
             Some(since) if since.live.as_ref() == live => return,

@@ -31,7 +31,7 @@ async fn each_side_of_a_cutover_has_its_requests_and_those_that_users_saw_fail()
     assert_eq!((now.cutover, now.sides), (true, vec![side(2, 1, 0), side(1, 0, 0)]), "from the cutover on");
 
     front.live(3, 3, &[says(GONE).await]).await;
-    assert_eq!(get(front.address, "/", "").await.status, 404, "what a user asked wrongly is no failure");
+    assert_eq!(get(front.address, "/", "").await.status, 404, "what a user asked wrongly is not a failure");
     assert_eq!(counted(&front).await.sides, [side(3, 1, 0), side(2, 0, 0)]);
 
     front.live(4, 4, &[free_address()]).await;
