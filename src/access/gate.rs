@@ -29,7 +29,7 @@ use crate::machine::{EnvironmentId, Millis};
 /// How long a stream believes its token without looking again.
 const STREAM: Millis = Millis(1000);
 /// How old the list of users may be where nothing is decided by it.
-const RECENT: Millis = Millis(1000);
+pub(super) const RECENT: Millis = Millis(1000);
 
 /// Everybody who may ask for something.
 pub struct Access {
@@ -265,24 +265,6 @@ impl Access {
             names.sort();
             Ok(names)
         })
-    }
-
-    /// Names those who have this role, or a greater one, in the environment: each once, in the order of the alphabet.
-    ///
-    /// # Errors
-    /// That the file of tokens or that of users cannot be used.
-    pub fn who_may(&self, needs: Role, id: &EnvironmentId, now: Millis) -> Result<Vec<Arc<str>>, Refused> {
-        let may = |grants: &[Grant]| role_in(grants, id).is_some_and(|role| role >= needs);
-        let mut names = self.tokens.with(now, Millis(0), |tokens| {
-            let good = tokens.iter().filter(|token| token.is_good(now) && may(&[token.grant()]));
-            Ok(good.map(|token| token.name.clone()).collect::<Vec<_>>())
-        })?;
-        names.extend(self.users.with(now, Millis(0), |users| {
-            Ok(users.iter().filter(|user| may(&user.grants)).map(|user| user.name.clone()).collect::<Vec<_>>())
-        })?);
-        names.sort();
-        names.dedup();
-        Ok(names)
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{Access, Caller, Digest, Grant, Refused, file::Token, sessions::Session, used::Use, users::User};
+use super::{
+    Access, Caller, Digest, Grant, Refused, file::Token, gate::RECENT, sessions::Session, used::Use, users::User,
+};
 use crate::machine::Millis;
 
 /// Somebody who is known by name.
@@ -34,7 +36,7 @@ impl Access {
         let mut people: Vec<Person> = self.users.with(now, Millis(0), |users| Ok(users.iter().map(of).collect()))?;
         for session in self.sessions().list(now) {
             // One whose holder has changed has ended, though nobody has come with it since.
-            let Ok(grants) = self.grants(&session, Millis(0), now) else { continue };
+            let Ok(grants) = self.grants(&session, RECENT, now) else { continue };
             match people.iter_mut().find(|person| session.holder.is(&person.name)) {
                 Some(person) => person.sessions.push(session),
                 None => people.push(Person { name: session.holder.by(), added: None, grants, sessions: vec![session] }),

@@ -200,28 +200,6 @@ fn a_person_has_in_each_environment_the_greatest_role_that_was_given_there() {
     }
 }
 
-#[test]
-fn those_who_may_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let one = |name: &str, role, only: &[&str]| Token {
-        role,
-        only: (!only.is_empty()).then(|| only.iter().map(|scope| scope.parse().unwrap()).collect()),
-        ..token(name)
-    };
-    for token in [
-        one("zoe", Role::Approver, &[]),
-        one("ann", Role::Admin, &["shop"]),
-        one("bob", Role::Approver, &["stock"]),
-        one("dora", Role::Deployer, &[]),
-        Token { expires: Some(Millis(9)), ..one("old", Role::Admin, &[]) },
-    ] {
-        kept::add(folder.path(), token).unwrap();
-    }
-    let access = gate(folder.path());
-    let who = access.who_may(Role::Approver, &"shop/prod".parse().unwrap(), Millis(10)).unwrap();
-    assert_eq!(who.iter().map(|name| &**name).collect::<Vec<_>>(), ["ann", "zoe"]);
-}
-
 fn user(name: &str, password: &str, given: &[&str]) -> User {
     let password = PasswordHash::of(password.as_bytes()).unwrap();
     User { name: name.into(), password, grants: grants(given), created: Millis(1000) }
@@ -241,7 +219,7 @@ fn a_user_is_known_by_name_and_password_and_by_nothing_less() {
     for (name, password) in [("ann", "another long one"), ("ann", ""), ("eve", "correct horse battery"), ("", "")] {
         assert_eq!(access.user(name, password.as_bytes(), Millis(2)), Err(Refused::WrongPassword), "{name}");
     }
-    let who = access.who_may(Role::Approver, &"shop/prod".parse().unwrap(), Millis(2)).unwrap();
+    let who = access.people_who_may(Role::Approver, &"shop/prod".parse().unwrap(), Millis(2)).unwrap();
     assert_eq!(who.iter().map(|name| &**name).collect::<Vec<_>>(), ["ann", "bob"]);
 
     let before = access.holder(&ann);

@@ -15,7 +15,7 @@ use super::{
 use crate::access::{
     Caller,
     audit::{self, Act},
-    sessions::Session,
+    sessions::{self, Session},
 };
 
 /// How many lines of the record are shown.
@@ -49,14 +49,18 @@ pub(super) async fn sign_out(
     body: Bytes,
 ) -> Result<Json<DoneAtTheDoor>, Problem> {
     let requests::Named { name } = requests::read(&body)?;
-    if app.access.people(app.clock.host())?.iter().all(|person| *person.name != *name) {
-        let shown: String = name.chars().filter(|c| !c.is_control()).take(90).collect();
-        let why = format!("nobody called {shown} is known here or signed in; `GET /v1/people` lists them");
-        return Err(Problem::not_found(&why));
-    }
-    let by = name.clone();
-    let ended = end(&app, move |session| session.holder.is(&by)).await?;
-    door::record(&app, &caller.by, peer, Act::SignedOutEverywhere, &name).await;
+    let (by, now) = (name.clone(), app.clock.host());
+    let ended = door::noted(&app, (&caller.by, peer, Act::SignedOutEverywhere), move |app| {
+        let ended = app.access.sessions().end(|session| session.holder.is(&by)).map_err(unwritten)?;
+        // Only now: the sessions of somebody can be ended also while the users cannot be read.
+        if ended == 0 && app.access.people(now)?.iter().all(|person| *person.name != *by) {
+            let shown: String = by.chars().filter(|c| !c.is_control()).take(90).collect();
+            let why = format!("nobody called {shown} is known here or signed in; `GET /v1/people` lists them");
+            return Err(Problem::not_found(&why));
+        }
+        Ok((ended, Some(by)))
+    });
+    let ended = ended.await??;
     let sessions = if ended == 1 { "1 session".to_owned() } else { format!("{ended} sessions") };
     Ok(Json(DoneAtTheDoor { said: format!("{sessions} of `{name}` ended"), name }))
 }
@@ -88,11 +92,14 @@ pub(super) async fn end_own(
 ) -> Result<Json<DoneAtTheDoor>, Problem> {
     let requests::OwnSession { id } = requests::read(&body)?;
     let (by, wanted) = (caller.by.clone(), id.clone());
-    let ended = end(&app, move |session| session.holder.is(&by) && session.digest.id() == wanted).await?;
-    if ended == 0 {
+    let own = move |session: &Session| session.holder.is(&by) && session.digest.id() == wanted;
+    let ended = door::noted(&app, (&caller.by, peer, Act::SignedOut), move |app| {
+        let ended = app.access.sessions().end(own).map_err(unwritten)?;
+        Ok::<_, Problem>((ended, (ended > 0).then(|| "another session".to_owned())))
+    });
+    if ended.await?? == 0 {
         return Err(Problem::not_found("there is no such session of yours, or not any more (`GET /v1/me` lists them)"));
     }
-    door::record(&app, &caller.by, peer, Act::SignedOut, "another session").await;
     Ok(Json(DoneAtTheDoor { said: "the session ended".to_owned(), name: caller.by.to_string() }))
 }
 
@@ -116,8 +123,7 @@ pub(super) async fn noted(app: &Arc<App>, most: usize) -> Result<Vec<Noted>, Pro
     Ok(lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
-async fn end(app: &Arc<App>, over: impl Fn(&Session) -> bool + Send + 'static) -> Result<usize, Problem> {
-    let ending = app.clone();
-    let ended = blocking(move || ending.access.sessions().end(over)).await?;
-    ended.map_err(|error| Problem::new(507, format!("{error}; the sessions go on")))
+#[expect(clippy::needless_pass_by_value, reason = "it is handed over")]
+fn unwritten(error: sessions::Error) -> Problem {
+    Problem::new(507, format!("{error}; the sessions go on"))
 }

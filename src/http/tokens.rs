@@ -14,7 +14,6 @@ use secrecy::ExposeSecret;
 use super::{
     App, Problem,
     authentication::Peer,
-    blocking::blocking,
     door, requests,
     responses::{DoneAtTheDoor, MadeToken, Tokens},
     view_of_people as view,
@@ -81,12 +80,15 @@ pub(super) async fn make(
         only: (!only.is_empty()).then(|| only.into()),
     };
     let terms = token.terms();
-    edit(&app, move |tokens: &mut Vec<Token>| match tokens.len() >= MOST {
-        true => Err(kept::Error::TooMany { kind: "token", most: MOST }),
-        false => kept::push(tokens, token),
-    })
-    .await?;
-    door::record(&app, &caller.by, peer, Act::TokenMade, &format!("{name}: {terms}")).await;
+    let said = format!("{name}: {terms}");
+    let made = door::noted(&app, (&caller.by, peer, Act::TokenMade), move |app| {
+        kept::edit(app.access.state(), |tokens: &mut Vec<Token>| match tokens.len() >= MOST {
+            true => Err(kept::Error::TooMany { kind: "token", most: MOST }),
+            false => kept::push(tokens, token),
+        })?;
+        Ok::<_, kept::Error>(((), Some(said)))
+    });
+    made.await??;
     let made = MadeToken { name: name.to_string(), token: text.expose_secret().to_owned(), may: terms };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(made)).into_response())
 }
@@ -111,16 +113,10 @@ pub(super) async fn revoke(
 ) -> Result<Json<DoneAtTheDoor>, Problem> {
     let requests::Named { name } = requests::read(&body)?;
     let revoked = name.clone();
-    edit(&app, move |tokens: &mut Vec<Token>| kept::take(tokens, &revoked)).await?;
-    door::record(&app, &caller.by, peer, Act::TokenRevoked, &name).await;
+    let done = door::noted(&app, (&caller.by, peer, Act::TokenRevoked), move |app| {
+        kept::edit(app.access.state(), |tokens: &mut Vec<Token>| kept::take(tokens, &revoked))?;
+        Ok::<_, kept::Error>(((), Some(revoked)))
+    });
+    done.await??;
     Ok(Json(DoneAtTheDoor { said: format!("the token `{name}` is refused from now on"), name }))
-}
-
-/// Changes the file of tokens, off the threads that serve requests.
-async fn edit(
-    app: &Arc<App>,
-    change: impl FnOnce(&mut Vec<Token>) -> Result<(), kept::Error> + Send + 'static,
-) -> Result<(), Problem> {
-    let app = app.clone();
-    Ok(blocking(move || kept::edit(app.access.state(), change)).await??)
 }

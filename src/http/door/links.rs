@@ -5,15 +5,14 @@ use std::sync::Arc;
 use axum::{
     body::Bytes,
     extract::{Query, State},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 
 use super::{
-    App, Form, Peer, Way, let_in, message,
+    App, Form, Peer, Way, let_in, message, noted,
     page::{Welcome, render},
-    record,
 };
 use crate::access::{
     self, Grant, Refused, Role,
@@ -40,7 +39,9 @@ pub(super) async fn enter(
 ) -> Response {
     let code = code.unwrap_or_default();
     // Who only looks what the link leads to does not use it up.
-    match redeem(&app, peer, &code, method == Method::GET) {
+    let enters = method == Method::GET;
+    match redeem(&app, peer, &code, enters) {
+        Ok(Purpose::Enter(_)) if !enters => StatusCode::OK.into_response(),
         Ok(Purpose::Enter(name)) => let_in(&app, &way, peer, &headers, app.access.local_holder(&name), "/").await,
         Ok(Purpose::Welcome) => refused(&Refused::BadLink),
         Err(page) => page,
@@ -81,19 +82,18 @@ pub(super) async fn add(
     if let Err(page) = redeem(&app, peer, code, true) {
         return page;
     }
-    let (adding, now) = (app.clone(), app.clock.host());
-    let added = tokio::task::spawn_blocking(move || {
+    let (now, by) = (app.clock.host(), name.clone());
+    let added = noted(&app, (&by, peer, Act::UserAdded), move |app| {
         let password = PasswordHash::of(password.as_bytes()).map_err(|error| error.to_string())?;
         let user = User { name, password, grants: [Grant { role: Role::Admin, only: None }].into(), created: now };
-        kept::add_first(adding.access.state(), user.clone()).map_err(|error| error.to_string()).map(|()| user)
+        kept::add_first(app.access.state(), user.clone()).map_err(|error| error.to_string())?;
+        let to = format!("{}: admin", user.name);
+        Ok::<_, String>((user, Some(to)))
     });
     match added.await {
-        Ok(Ok(user)) => {
-            record(&app, &user.name, peer, Act::UserAdded, &format!("{}: admin", user.name)).await;
-            let_in(&app, &way, peer, &headers, app.access.holder(&user), "/").await
-        }
+        Ok(Ok(user)) => let_in(&app, &way, peer, &headers, app.access.holder(&user), "/").await,
         Ok(Err(why)) => message(StatusCode::CONFLICT, "Not added", &why, Some(("/sign-in", "Sign in"))),
-        Err(error) => message(StatusCode::INTERNAL_SERVER_ERROR, "Not added", &error.to_string(), None),
+        Err(defect) => defect.into_response(),
     }
 }
 

@@ -39,7 +39,7 @@ use crate::{
         audit::{self, Act},
         failed::{Failed, SUMMED},
         limits::Origin,
-        sessions::Holder,
+        sessions::{self, Holder},
     },
     oidc::Provider,
     settings::Public,
@@ -266,19 +266,28 @@ fn see(path: &str) -> Response {
     (StatusCode::SEE_OTHER, headers).into_response()
 }
 
-/// Notes in the record what somebody did to the doors. It is on the disk then, or in the log, also where whoever asked has gone.
-pub(super) async fn record(app: &Arc<App>, by: &str, peer: Peer, act: Act, to: &str) {
-    let (app, at, by, to) = (app.clone(), app.clock.host(), by.to_owned(), to.to_owned());
-    let noting = tokio::task::spawn_blocking(move || {
+/// Does something to the doors and notes it in the record, as one piece of work that ends though whoever asked has gone. `work`
+/// returns what came of it, with what the record says; `None`: there is nothing to note. The line is on the disk then, or in the log.
+///
+/// # Errors
+/// That the work met a defect, and within, that it could not be done.
+pub(super) async fn noted<T: Send + 'static, E: Send + 'static>(
+    app: &Arc<App>,
+    (by, peer, act): (&str, Peer, Act),
+    work: impl FnOnce(&App) -> Result<(T, Option<String>), E> + Send + 'static,
+) -> Result<Result<T, E>, Problem> {
+    let (app, at, by) = (app.clone(), app.clock.host(), by.to_owned());
+    blocking(move || {
+        let (done, to) = work(&app)?;
+        let Some(to) = to else { return Ok(done) };
         let from = peer.0.to_string();
         let entry = audit::Entry { at, by: &by, from: &from, act, to: &to };
         if let Err(error) = app.door.acts.note(app.access.state(), &entry) {
             tracing::error!(%error, "the audit record cannot be written; these lines are only here");
         }
-    });
-    if let Err(error) = noting.await {
-        tracing::error!(%error, "the audit record met a defect");
-    }
+        Ok(done)
+    })
+    .await
 }
 
 /// Writes down, each minute and at the end, what is only in memory: failed sign-ins, and when sessions were used last.
@@ -319,14 +328,14 @@ async fn begin(
     headers: &HeaderMap,
     (holder, account): (Holder, &str),
 ) -> Result<(http::HeaderValue, Digest), Response> {
-    let (begun, now, by) = (app.clone(), app.clock.host(), holder.by());
+    let (now, by, to) = (app.clock.host(), holder.by(), account.to_owned());
     let before = way.read_cookie(headers, SESSION).map(|secret| Digest::of(secret.as_bytes()));
-    let begun = blocking(move || begun.access.sessions().begin_instead(before, holder, &peer.0.to_string(), now));
+    let begun = noted(app, (&by, peer, Act::SignedIn), move |app| {
+        let secret = app.access.sessions().begin_instead(before, holder, &peer.0.to_string(), now)?;
+        Ok::<_, sessions::Error>((secret, Some(to)))
+    });
     match begun.await.map_err(IntoResponse::into_response)? {
-        Ok(secret) => {
-            record(app, &by, peer, Act::SignedIn, account).await;
-            Ok((session_cookie(way, &secret), Digest::of(secret.expose_secret().as_bytes())))
-        }
+        Ok(secret) => Ok((session_cookie(way, &secret), Digest::of(secret.expose_secret().as_bytes()))),
         Err(error) => {
             tracing::error!(%error, "nobody can sign in");
             let text = format!("Nobody can sign in now: {error}. The controller's log says more.");

@@ -8,11 +8,11 @@ use axum::{
 };
 use http::{StatusCode, header};
 
-use super::{App, Peer, Way, forget, message, oidc, record, see};
+use super::{App, Peer, Way, forget, message, noted, oidc, see};
 use crate::access::{
     Caller,
     audit::Act,
-    sessions::{Holder, Session},
+    sessions::{self, Holder, Session},
 };
 
 /// Ends the session that asks.
@@ -38,20 +38,19 @@ async fn end(
     (caller, peer, act): (&Caller, Peer, Act),
     over: impl Fn(&Session) -> bool + Send + 'static,
 ) -> Response {
-    let (ending, holder) = (app.clone(), holder(app, caller));
-    match tokio::task::spawn_blocking(move || ending.access.sessions().end(over)).await {
+    let holder = holder(app, caller);
+    let ended = noted(app, (&caller.by, peer, act), move |app| {
+        let ended = app.access.sessions().end(over)?;
+        Ok::<_, sessions::Error>((ended, Some(String::new())))
+    });
+    match ended.await {
+        Err(defect) => defect.into_response(),
         Ok(Ok(_)) => {
-            record(app, &caller.by, peer, act, "").await;
             let next = oidc::signed_out(app, caller, holder.as_ref()).unwrap_or_else(|| see("/sign-in"));
             ([(header::SET_COOKIE, forget(way))], next).into_response()
         }
-        failed => {
-            let why = match failed {
-                Ok(Err(error)) => error.to_string(),
-                Err(error) => error.to_string(),
-                Ok(Ok(_)) => String::new(),
-            };
-            tracing::error!(error = why, "a session could not be ended");
+        Ok(Err(why)) => {
+            tracing::error!(error = %why, "a session could not be ended");
             let text = format!("The session goes on: {why}. Close the browser, and try again when the disk has room.");
             message(StatusCode::INSUFFICIENT_STORAGE, "Not signed out", &text, Some(("/", "To the overview")))
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     browser::{Browser, PASSWORD, form, user},
-    kit::{Shop, Told, bearer},
+    kit::{Shop, Told, bearer, person},
 };
 use crate::{
     access::{Role, audit, file::Token, kept, used},
@@ -167,6 +167,19 @@ async fn an_admin_sees_who_is_signed_in_and_ends_it_and_everybody_ends_their_own
     let acts = acts(&shop);
     let out = acts.iter().find(|act| act["act"] == "signed-out-everywhere").expect("it is noted");
     assert_eq!((&out["by"], &out["to"]), (&json!("ann"), &json!("bob")));
+}
+
+#[tokio::test]
+async fn the_sessions_of_somebody_are_ended_though_the_users_cannot_be_read() {
+    let shop = Shop::new();
+    let access = &shop.app.access;
+    let holder = access.local_holder("ann");
+    access.sessions().begin(holder, "192.0.2.1", shop.app.clock.host()).unwrap();
+    std::fs::write(shop.folder().join("users.toml"), "torn [").unwrap();
+    let ended = person("POST", "/v1/people/sign-out").body(Body::from(r#"{"name":"local:ann"}"#)).unwrap();
+    assert_eq!(shop.send(ended).await.status, 200);
+    assert!(access.sessions().list(shop.app.clock.host()).is_empty());
+    assert_eq!(acts(&shop)[0]["act"], "signed-out-everywhere");
 }
 
 #[tokio::test]

@@ -303,6 +303,7 @@ async fn the_holder_of_the_local_token_comes_in_by_a_link() {
     let (browser, code) = (Browser::of(&shop), link());
     let look = browser.request("HEAD", &format!("/enter?code={code}")).body(Body::empty()).unwrap();
     browser.send(look).await;
+    assert!(!browser.is_in().await, "a look signs nobody in");
     let fresh = Browser::of(&shop);
     assert_eq!(fresh.get(&format!("/enter?code={code}")).await.location(), "/", "a look did not use it up");
     assert!(fresh.is_in().await);
