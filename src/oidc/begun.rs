@@ -95,6 +95,12 @@ impl Used {
     pub(super) fn take(&self, begun: &Begun, host: Millis) -> bool {
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         used.retain(|_, made| host < made.plus(GOOD));
-        used.len() < MOST && used.insert(begun.id.clone(), begun.made).is_none()
+        if used.len() >= MOST {
+            tracing::error!(
+                "nobody can sign in by OpenID Connect: {MOST} sign-ins were begun and answered within ten minutes"
+            );
+            return false;
+        }
+        used.insert(begun.id.clone(), begun.made).is_none()
     }
 }

@@ -267,17 +267,20 @@ impl Provider {
         secret: &SecretString,
     ) -> Result<Tokens, Failure> {
         const DOING: &str = "asking the provider who you are";
-        let away = |why: String| Failure::Away { doing: DOING, why: without(&why, &[code, secret]) };
+        let verifier = SecretString::from(begun.verifier(&self.key));
+        let hidden = |why: String| words(&without(&why, &[code, secret, &verifier]));
+        let away = |why: String| Failure::Away { doing: DOING, why: hidden(why) };
         let client = claims::client(metadata, &self.settings.client, Some(secret)).set_redirect_uri(redirect(back)?);
         let code = AuthorizationCode::new(code.expose_secret().to_owned());
         let request = client.exchange_code(code).map_err(|error| away(error.to_string()))?;
         let answer = request.set_pkce_verifier(self.verifier(begun)).request_async(&self.asking).await;
         answer.map_err(|error| match error {
-            RequestTokenError::ServerResponse(told) => away(words(&told.to_string())),
+            // Such as a code that is not good: that is said of who sent it, and not of the provider.
+            RequestTokenError::ServerResponse(told) => Failure::Declined(hidden(told.to_string())),
             RequestTokenError::Request(error) => away(error.to_string()),
             // What it answered may have a token in it, and so may what is said of it.
             RequestTokenError::Parse(error, _) => away(format!("its answer cannot be read at `{}`", error.path())),
-            RequestTokenError::Other(error) => away(words(&error)),
+            RequestTokenError::Other(error) => away(error),
         })
     }
 
@@ -344,8 +347,8 @@ fn redirect(back: &str) -> Result<RedirectUrl, Failure> {
 
 /// The text without these values, whoever put them there.
 fn without(text: &str, secrets: &[&SecretString]) -> String {
-    let hide = |text: String, secret: &&SecretString| text.replace(secret.expose_secret(), "[hidden]");
-    secrets.iter().fold(text.to_owned(), hide)
+    let hide = |text: String, secret: &str| text.replace(secret, "[hidden]");
+    secrets.iter().map(|secret| secret.expose_secret()).filter(|secret| !secret.is_empty()).fold(text.to_owned(), hide)
 }
 
 /// What somebody else says, in one line that is not too long and harms nobody who reads it.

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::{
@@ -96,6 +96,8 @@ pub(super) async fn back(
     if let Err(wait) = app.limits.failures.look(&Origin::api(peer.0), moment.now) {
         return too_many(wait.0.0);
     }
+    // So many of one address at once: those that look at the limit together do not pass it together.
+    let Some(_place) = app.door.waiting.take(Origin::api(peer.0)) else { return too_many(3000) };
     let mut next = ("/".to_owned(), String::new());
     let told = take(&app, provider, (&way, peer), answer, &parts, &mut next, moment).await;
     let mut response = match told {
@@ -130,7 +132,8 @@ async fn take(
         let why = answer.error_description.filter(|why| !why.is_empty()).map(|why| format!(" ({})", words(&why)));
         return Err(Failure::Declined(format!("{}{}", words(&error), why.unwrap_or_default())));
     }
-    let code = answer.code.ok_or_else(|| Failure::Declined("neither a code nor an error".to_owned()))?;
+    let code = answer.code.filter(|code| !code.expose_secret().is_empty());
+    let code = code.ok_or_else(|| Failure::Declined("neither a code nor an error".to_owned()))?;
     let Ok(base) = base(app, way, parts) else { return Err(Failure::NotBegun) };
     let proven = provider.person(&begun, &format!("{base}{BACK}"), code, moment).await?;
     let Some(holder) = app.access.openid().and_then(|openid| openid.holder(&proven.person)) else {
@@ -219,8 +222,8 @@ fn moment(app: &App) -> Moment {
 fn refuse(app: &App, peer: Peer, failure: &Failure, moment: Moment) {
     tracing::info!(address = %peer.0, why = %failure, "a sign-in by OpenID Connect was refused");
     match failure {
-        Failure::Own(_) => {}
-        Failure::Away { .. } | Failure::NoGroup { .. } | Failure::NoClaim { .. } => {
+        Failure::Own(_) | Failure::Away { .. } => {}
+        Failure::NoGroup { .. } | Failure::NoClaim { .. } => {
             let _ = app.limits.failures.take(&Origin::api(peer.0), moment.now);
         }
         Failure::Declined(_) | Failure::Untrusted(_) | Failure::NotBegun => {
