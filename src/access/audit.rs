@@ -114,17 +114,25 @@ impl Acts {
     }
 }
 
-/// Reads the last lines of what was done, the newest first.
+/// Reads the last lines of what was done, the newest first, as far back as its older files go.
 ///
 /// # Errors
-/// That the file cannot be read.
+/// That a file cannot be read.
 pub fn last(state: &Path, most: usize) -> io::Result<Vec<String>> {
-    let path = state.join(FOLDER).join("acts.jsonl");
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(text.lines().rev().take(most).map(str::to_owned).collect()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
+    let folder = state.join(FOLDER);
+    let older = (1..=OLDER).map(|nth| format!("{ACTS}.{nth}.jsonl"));
+    let mut lines = Vec::new();
+    for name in std::iter::once(format!("{ACTS}.jsonl")).chain(older) {
+        match fs::read_to_string(folder.join(name)) {
+            Ok(text) => lines.extend(text.lines().rev().take(most - lines.len()).map(str::to_owned)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        if lines.len() >= most {
+            break;
+        }
     }
+    Ok(lines)
 }
 
 /// Appends under a lock that the command line takes too.
@@ -216,6 +224,17 @@ mod tests {
             let said: Vec<_> = lines.iter().filter_map(|line| line["torn"].as_str()).collect();
             assert_eq!(said, if kept { vec![torn] } else { vec![] });
         }
+    }
+
+    #[test]
+    fn the_last_ones_are_read_beyond_the_file_that_was_just_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("audit")).unwrap();
+        for (file, text) in [("acts.jsonl", "e\n"), ("acts.1.jsonl", "c\nd\n"), ("acts.2.jsonl", "a\nb\n")] {
+            fs::write(folder.path().join("audit").join(file), text).unwrap();
+        }
+        assert_eq!(last(folder.path(), 4).unwrap(), ["e", "d", "c", "b"]);
+        assert_eq!(last(folder.path(), 9).unwrap().len(), 5);
     }
 
     #[test]

@@ -150,7 +150,11 @@ fn new(request: New, now: Millis) -> anyhow::Result<()> {
 
 fn show(state: &Path, as_json: bool, now: Millis) -> anyhow::Result<()> {
     let tokens = kept::read::<Token>(state)?;
-    let uses = used::read(state).context("reading when tokens were used last")?;
+    // It is for people, and may be lost: the tokens are shown without.
+    let uses = used::read(state).unwrap_or_else(|error| {
+        hint(format!("when tokens were used last is not known: {error}"));
+        Vec::new()
+    });
     let expired = |token: &Token| !token.is_good(now);
     let last = |token: &Token| used::of(&uses, token.digest).map(|used| format_time(used.at));
     if as_json {
