@@ -107,7 +107,8 @@ fn the_chronicle_knows_what_was_recorded_and_nobody_who_acts() {
 
 #[test]
 fn evidence_knows_what_was_recorded_and_nobody_who_acts() {
-    let known = ["evidence", "journal", "machine", "telling", "text", "random", "pipelines::frozen"];
+    let known =
+        ["evidence", "journal", "machine", "telling", "text", "random", "pipelines::frozen", "secrets::make_key"];
     assert_none("evidence looks up", &foreign(&sources(), "src/evidence", &known));
     assert_none("evidence takes the network", &named(&sources(), "src/evidence", &NETWORK));
 }

@@ -1,10 +1,7 @@
 //! The installation's key for signing: made once, kept in the state folder for its owner alone.
 
 use std::{
-    fmt,
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    fmt, fs, io,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -14,7 +11,7 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
 use super::PURPOSE;
-use crate::random;
+use crate::secrets::make_key;
 
 /// The file in the state folder.
 pub(crate) const FILE: &str = "evidence-key";
@@ -52,7 +49,7 @@ impl Key {
     pub fn of(state: &Path) -> Result<Self, Error> {
         let path = state.join(FILE);
         if !path.try_exists().map_err(|cause| Error::Read(path.clone(), cause))? {
-            make(&path).map_err(|cause| Error::Write(path.clone(), cause))?;
+            make_key(&path).map_err(|cause| Error::Write(path.clone(), cause))?;
         }
         Self::existing(state)
     }
@@ -132,14 +129,4 @@ impl From<PublicKey> for String {
 fn read(path: &Path) -> io::Result<Ed25519KeyPair> {
     let seed = hex::decode(fs::read_to_string(path)?.trim()).map_err(io::Error::other)?;
     Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| io::Error::other("it does not have 32 bytes"))
-}
-
-fn make(path: &Path) -> io::Result<()> {
-    let seed = random::hex_of(BYTES)?;
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    writeln!(file, "{seed}")?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How many records of the journal a bundle may span.
-const WIDEST: u64 = 1_000_000;
+const WIDEST: u64 = 100_000;
 
 /// The places of the first and the last record of a deployment.
 async fn span(app: &Arc<App>, id: &EnvironmentId, number: Number) -> Result<(u64, u64), Problem> {

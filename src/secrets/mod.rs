@@ -333,7 +333,11 @@ fn derived(key: &SecretSlice<u8>, purpose: &str) -> SecretSlice<u8> {
     mac.chain_update(format!("derived\n{purpose}")).finalize().into_bytes().to_vec().into()
 }
 
-fn make_key(path: &Path) -> io::Result<()> {
+/// Makes a file with 32 random bytes in hexadecimal digits, mode 0600, which is whole and on the disk or not there.
+///
+/// # Errors
+/// That it cannot be written.
+pub(crate) fn make_key(path: &Path) -> io::Result<()> {
     let key = random::hex_of(32)?;
     let draft = path.with_extension(format!("{}.new", std::process::id()));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
