@@ -12,7 +12,11 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
+use fantoccini::{
+    Client, ClientBuilder, Locator,
+    elements::Element,
+    error::{CmdError, ErrorStatus},
+};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -90,6 +94,7 @@ impl Browser {
             chrome["mobileEmulation"] = json!({ "deviceMetrics": metrics });
         }
         let wanted = json!({ "browserName": "chrome", "goog:chromeOptions": chrome,
+                             "timeouts": { "script": LIMIT.as_millis(), "pageLoad": LIMIT.as_millis() },
                              "goog:loggingPrefs": { "browser": "ALL" } });
         let Value::Object(wanted) = wanted else { unreachable!("it is an object") };
         let mut builder = ClientBuilder::new(HttpConnector::new());
@@ -102,7 +107,8 @@ impl Browser {
     // What a person does.
 
     pub async fn go(&self, path: &str) {
-        self.client.goto(&format!("{}{path}", self.base)).await.expect("the page is loaded");
+        let address = format!("{}{path}", self.base);
+        self.until_done(&format!("{path} is loaded"), async || self.client.goto(&address).await).await;
     }
 
     /// Signs in by the form, and is led on.
@@ -126,9 +132,18 @@ impl Browser {
         self.until_sees(&format!("html[data-theme={theme}]")).await;
     }
 
-    /// Clicks, as soon as it can be clicked.
+    /// Clicks, once, as soon as it can be clicked.
     pub async fn click(&self, css: &str) {
-        self.until(&format!("{css} is clicked"), async || self.one(css).await?.click().await.ok()).await;
+        let clicked = async || match self.one(css).await?.click().await {
+            Ok(()) => Some(()),
+            Err(error) if not_clicked(&error) => None,
+            // The page went away under the click, so it was one; what follows shows where it led.
+            Err(error) => {
+                println!("{css} was clicked, and the driver said {error}");
+                Some(())
+            }
+        };
+        self.until(&format!("{css} is clicked"), clicked).await;
     }
 
     pub async fn write(&self, css: &str, text: &str) {
@@ -163,9 +178,9 @@ impl Browser {
         self.client.title().await.unwrap_or_default()
     }
 
-    /// What a script returns. The page's policy does not bind it.
+    /// What a script returns. The page's policy does not bind it. Where the page is just being loaded it is run again.
     pub async fn ask(&self, script: &str) -> Value {
-        self.client.execute(script, Vec::new()).await.expect("the script runs")
+        self.until_done(script, async || self.client.execute(script, Vec::new()).await).await
     }
 
     /// Whether a script returns true. A page that is just being loaded returns nothing.
@@ -184,9 +199,23 @@ impl Browser {
                 return found;
             }
             if began.elapsed() > LIMIT {
-                self.screenshot("failed").await;
                 let text = self.text("body").await;
-                panic!("never came to pass: {what}\n{}\n{:#?}", text.unwrap_or_default(), self.console());
+                println!("it shows:\n{}\n{:#?}", text.unwrap_or_default(), self.console());
+                self.screenshot("failed").await;
+                panic!("never came to pass: {what}");
+            }
+            pace.tick().await;
+        }
+    }
+
+    /// Has the driver do something that may be done again. It refuses while one page gives way to another.
+    async fn until_done<T>(&self, what: &str, act: impl AsyncFn() -> Result<T, CmdError>) -> T {
+        let began = Instant::now();
+        let mut pace = tokio::time::interval(PACE);
+        loop {
+            match act().await {
+                Ok(done) => return done,
+                Err(error) => assert!(began.elapsed() < LIMIT, "{what}: {error}"),
             }
             pace.tick().await;
         }
@@ -254,8 +283,11 @@ impl Browser {
                      axe.run(document, { resultTypes: ['violations'] }).then((found) => done(found.violations.map((one) => \
                      one.id + ': ' + one.help + ': ' + one.nodes.map((node) => node.html + ' ' + node.failureSummary).join(' | '))),\
                      (error) => done(['axe failed: ' + error]));";
-        self.client.execute(&axe, Vec::new()).await.expect("axe is there");
-        let found = self.client.execute_async(check, Vec::new()).await.expect("axe answers");
+        let look = async || {
+            self.client.execute(&axe, Vec::new()).await?;
+            self.client.execute_async(check, Vec::new()).await
+        };
+        let found = self.until_done("axe looks at the page", look).await;
         assert_eq!(found, json!([]), "{name}: axe finds {found:#}");
     }
 
@@ -283,6 +315,13 @@ impl Drop for Browser {
             println!("left behind: {:?}", naming(self.folder.path()));
         }
     }
+}
+
+/// Whether an error of a click says that nothing was clicked.
+fn not_clicked(error: &CmdError) -> bool {
+    use ErrorStatus::{ElementClickIntercepted, ElementNotInteractable, NoSuchElement, StaleElementReference};
+    let refused = [ElementClickIntercepted, ElementNotInteractable, NoSuchElement, StaleElementReference];
+    matches!(error, CmdError::Standard(why) if refused.contains(&why.error))
 }
 
 /// Starts chromedriver at a port that is free. Returns it with the port, which it says itself.
