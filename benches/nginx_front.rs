@@ -49,9 +49,9 @@ use self::{
 };
 
 const CLIENTS: usize = 16;
-/// Between two requests of one client.
+/// Pause between two requests of one client.
 const PACE: Duration = Duration::from_millis(10);
-/// Between two deployments, and between stage and cutover.
+/// Pause between two deployments, and between stage and cutover.
 const PAUSE: Duration = Duration::from_millis(150);
 
 /// A request that was answered, or not.

@@ -127,7 +127,7 @@ async fn app(folder: &Path) -> Arc<App> {
     })
 }
 
-/// As if the controller had made it live.
+/// Records what the controller would have recorded when it made the release live.
 async fn go_live(journal: &Journal, id: &EnvironmentId, n: u8) {
     let now = Clock::real().now();
     let version = format!("1.0.{n}-of-{}", id.environment);
@@ -288,7 +288,7 @@ async fn come_back(app: Arc<App>, address: SocketAddr) {
     tokio::join!(serve(listener, router(app), 2 * FOLLOWERS, None, stopped), counting);
 }
 
-/// Between 0 and 1, another one each time.
+/// Returns a random number between 0 and 1.
 fn chance() -> f64 {
     RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }
@@ -300,7 +300,7 @@ fn memory() -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1000.0
 }
 
-/// From the return key to the prompt, in milliseconds.
+/// Returns the time from the return key to the prompt, in milliseconds.
 fn time(folder: &Path, address: SocketAddr, arguments: &[&str]) -> f64 {
     let mut command = Program::new(env!("CARGO_BIN_EXE_pointsman"));
     command.args(arguments).current_dir(folder);

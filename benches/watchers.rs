@@ -227,7 +227,7 @@ impl Server {
         Ok(())
     }
 
-    /// In MB.
+    /// Returns the resident memory, in MB.
     fn resident(&self) -> anyhow::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();

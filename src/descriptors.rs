@@ -65,7 +65,7 @@ pub(crate) struct AcceptErrors {
 }
 
 impl AcceptErrors {
-    /// For the loop that accepts on this socket.
+    /// Returns the state for the accept loop of this socket.
     pub(crate) fn at(what: &'static str) -> Self {
         Self { what, since_said: 0, said: None }
     }
@@ -122,7 +122,7 @@ impl Reserve {
     }
 }
 
-/// So many descriptors, for connections that are made in many places.
+/// A number of descriptors, for connections that are made in many places.
 pub(crate) struct Budget {
     left: AtomicUsize,
 }
@@ -131,7 +131,7 @@ pub(crate) struct Budget {
 pub(crate) struct Taken(Arc<Budget>);
 
 impl Budget {
-    /// So many.
+    /// Returns a budget of `most` descriptors.
     pub(crate) fn of(most: usize) -> Arc<Self> {
         Arc::new(Self { left: AtomicUsize::new(most) })
     }

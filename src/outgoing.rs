@@ -4,7 +4,7 @@ use std::error::Error;
 
 use reqwest::{ClientBuilder, redirect};
 
-/// Begins a client that follows no redirect and does not tell where it comes from. It goes through the proxies that the
+/// Builds a client that follows no redirect and sends no referrer. It uses the proxies that the
 /// environment names, unless the caller says `no_proxy`.
 pub(crate) fn client() -> ClientBuilder {
     // An error means that another provider was chosen before, and is as good.

@@ -12,8 +12,8 @@ use tokio::{
 
 /// The most that is read of what a program says, in bytes.
 const MOST: u64 = 1 << 20;
-/// For the last words of a program that has ended: what it leaves running, such as a connection that is kept, may hold its
-/// output open.
+/// Wait for the last output of a program that has ended: what it leaves running, such as a kept connection, may hold
+/// the output open.
 pub(crate) const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// What a program is given to read.
@@ -63,7 +63,7 @@ impl Ran {
     }
 }
 
-/// Those variables of our own environment, as far as they are set. A program gets no other: the rest holds the
+/// Returns those variables of our own environment that are set. A program gets no other: the rest holds the
 /// controller's own secrets.
 pub(crate) fn passed_on<'a>(names: &'a [&'a str]) -> impl Iterator<Item = (&'a str, OsString)> {
     names.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)))
@@ -76,7 +76,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Of a child that nobody has waited for yet, so that the number is its own.
+    /// Returns the group of a child that was not reaped yet, so that the number is its own.
     pub(crate) fn of(child: &Child, at_the_end: Signal) -> Self {
         Self { leader: child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)), at_the_end }
     }
@@ -179,7 +179,7 @@ pub(crate) async fn keep_the_end(mut stream: impl AsyncRead + Unpin, kept: &mut 
 /// What a build fills in, where a definition lets it: its own texts, and values that it may set.
 const FROM_BUILDS: [&str; 6] = ["{version}", "{artifact}", "{commit}", "{branch}", "{tag}", "{parameters."];
 
-/// Which of these a text has in it.
+/// Returns the one of these that a text has in it.
 fn filled(word: &str) -> Option<String> {
     let name = FROM_BUILDS.iter().find(|name| word.contains(**name))?;
     let end = word.find(name).map(|at| &word[at..]).and_then(|rest| rest.split_inclusive('}').next());
@@ -226,7 +226,7 @@ pub(crate) fn variable_notes(named: &str, words: &[String]) -> Vec<String> {
     expected.into_iter().chain(bare).collect()
 }
 
-/// Those of our variables that hold texts of builds. The others, such as a list of endpoints, may be meant to be taken apart.
+/// Variables that hold texts of builds. The others, such as a list of endpoints, may be meant to be taken apart.
 const OF_BUILDS: [&str; 6] = [
     "POINTSMAN_VERSION",
     "POINTSMAN_ARTIFACT",

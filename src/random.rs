@@ -3,7 +3,7 @@
 
 use std::{fs::File, io::Read};
 
-/// So many random bytes, written as hexadecimal digits.
+/// Returns random bytes, written as hexadecimal digits.
 ///
 /// # Errors
 /// When the system gives none; nothing that needs a secret may go on then.
@@ -13,7 +13,7 @@ pub(crate) fn hex_of(bytes: usize) -> std::io::Result<String> {
     Ok(hex::encode(random))
 }
 
-/// So many random bytes.
+/// Returns random bytes.
 ///
 /// # Errors
 /// As [`hex_of`].

@@ -13,11 +13,11 @@ const PAUSE: Duration = Duration::from_millis(25);
 
 /// A chain and its key, and how they are served.
 pub(crate) struct Identity {
-    /// With HTTP/2 and HTTP/1.1, in this order.
+    /// TLS settings, with HTTP/2 and HTTP/1.1, in this order.
     pub(crate) config: Arc<ServerConfig>,
     /// The chain, the leaf first.
     pub(crate) chain: Vec<CertificateDer<'static>>,
-    /// Of the files, as [`Pair::digest`] has it.
+    /// Digest of the files, as [`Pair::digest`] returns it.
     pub(crate) digest: [u8; 32],
 }
 

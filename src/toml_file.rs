@@ -278,7 +278,7 @@ impl<'d, 't> Value<'d, 't> {
         Some(texts)
     }
 
-    /// As [`Value::texts`], at least one.
+    /// Reads texts as [`Value::texts`] does, at least one.
     pub fn some_texts(&self) -> Option<Vec<(&'d str, Value<'d, 't>)>> {
         let empty = self.list()?.is_empty();
         if empty {

@@ -49,7 +49,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Millis, BadUnit> {
     length.filter(|ms| *ms <= LONGEST).map(Millis).ok_or_else(|| BadUnit::TooLong(excerpt(text)))
 }
 
-/// As [`parse_duration`], for timers.
+/// Parses a duration for a timer as [`parse_duration`] does.
 ///
 /// # Errors
 /// As [`parse_duration`].

@@ -54,7 +54,7 @@ pub struct Entry<'a> {
     pub at: Millis,
     /// Who did it, as the journal names them.
     pub by: &'a str,
-    /// From which address, or `command line`.
+    /// Address that it came from, or `command line`.
     pub from: &'a str,
     /// What was done.
     pub act: Act,

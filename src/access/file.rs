@@ -19,13 +19,13 @@ pub struct Token {
     pub name: Arc<str>,
     /// What it allows.
     pub role: Role,
-    /// By which it is recognised.
+    /// Digest that a presented secret is compared with.
     pub digest: Digest,
     /// When it was made.
     pub created: Millis,
     /// Who made it, as the journal would name them; `None`: it is from before this was kept.
     pub by: Option<Arc<str>>,
-    /// Until when it is good; `None`: until it is revoked.
+    /// Time at which it expires; `None`: when it is revoked.
     pub expires: Option<Millis>,
     /// Where it is good; `None`: everywhere.
     pub only: Option<Arc<[Scope]>>,

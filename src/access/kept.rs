@@ -94,7 +94,7 @@ pub enum Error {
     Io {
         /// What was tried.
         doing: &'static str,
-        /// With what.
+        /// File that could not be read or written.
         path: PathBuf,
         /// What happened.
         source: io::Error,
@@ -102,7 +102,7 @@ pub enum Error {
     /// Another editor does not end.
     #[error("another `pointsman {kind}` holds {path}; try again when it has ended")]
     Locked {
-        /// Which command it is.
+        /// Kind of entry, as the command that adds one is called.
         kind: &'static str,
         /// The file that it locked.
         path: PathBuf,
@@ -110,7 +110,7 @@ pub enum Error {
     /// The name is taken.
     #[error("there is a {kind} `{name}` already: choose another name, or `pointsman {kind} {remove} {name}` first")]
     Taken {
-        /// Of what there is one.
+        /// Kind of entry: a token or a user.
         kind: &'static str,
         /// How it is taken away.
         remove: &'static str,
@@ -120,7 +120,7 @@ pub enum Error {
     /// There is no end of them.
     #[error("there are {most} {kind}s, which is the most: `pointsman {kind} list` shows which are not used any more")]
     TooMany {
-        /// Of what.
+        /// Kind of entry: a token or a user.
         kind: &'static str,
         /// How many there may be.
         most: usize,
@@ -131,7 +131,7 @@ pub enum Error {
     /// There is none of this name.
     #[error("there is no {kind} `{name}`; `pointsman {kind} list` shows them all")]
     Missing {
-        /// Of what there is none.
+        /// Kind of entry: a token or a user.
         kind: &'static str,
         /// The name.
         name: String,

@@ -15,17 +15,17 @@ use crate::{
     text::excerpt,
 };
 
-/// So many at once, and from then on one each so often. Written `1000/s`, `1/s burst 20`, `30/m`.
+/// A burst, and the rate after it. Written `1000/s`, `1/s burst 20`, `30/m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// In microseconds; never nothing.
+    /// Microseconds that one request uses; never zero.
     each: u64,
     /// How many at once; never none.
     burst: u32,
 }
 
 impl Rate {
-    /// So many a second, and `burst` at once.
+    /// Returns a rate of `count` a second, with a burst.
     pub const fn per_second(count: u32, burst: u32) -> Self {
         let each = if count == 0 { SECOND } else { SECOND / count as u64 };
         Self { each: if each == 0 { 1 } else { each }, burst: if burst == 0 { 1 } else { burst } }
@@ -114,7 +114,7 @@ const STREAMS: usize = 16_384;
 const PIPELINES: usize = 1 << 20;
 
 impl Limits {
-    /// With nothing counted yet.
+    /// Returns limits with nothing counted yet.
     pub fn new(rates: Rates, proxies: Vec<IpAddr>) -> Self {
         let webhooks = Limit::new(rates.webhooks, PIPELINES);
         let sign_ins = Limit::new(rates.sign_ins, ORIGINS);
@@ -151,12 +151,12 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// At the API.
+    /// Returns the key of an address at the API.
     pub fn api(address: IpAddr) -> Self {
         Self { address: network(address), pipeline: None }
     }
 
-    /// At the webhook of a pipeline.
+    /// Returns the key of an address at the webhook of a pipeline.
     pub fn webhook(address: IpAddr, pipeline: &Name) -> Self {
         Self { address: network(address), pipeline: Some(pipeline.clone()) }
     }
@@ -178,12 +178,12 @@ pub struct Wait(pub Millis);
 pub struct Limit<K> {
     rate: Rate,
     most: usize,
-    /// Until when, in microseconds, each key has used what its rate gives.
+    /// Time, in microseconds, until which each key has used up its rate.
     used: Mutex<HashMap<K, u64>>,
 }
 
 impl<K: Hash + Eq + Clone> Limit<K> {
-    /// With at most so many keys.
+    /// Returns an empty limiter that remembers at most `most` keys.
     pub fn new(rate: Rate, most: usize) -> Self {
         Self { rate, most: most.max(2), used: Mutex::default() }
     }

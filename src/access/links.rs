@@ -15,15 +15,15 @@ use crate::{machine::Millis, random};
 
 /// How long a link is good.
 pub const GOOD: Millis = Millis(600_000);
-/// For what the digest in a link is made. The local token may have been chosen by a person: it is not guessed from a link.
+/// Purpose of the digest in a link. It keeps a local token that a person chose from being guessed by means of a link.
 const LINK: &str = "link";
 
 /// What a link is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
-    /// To add the first user.
+    /// The link adds the first user.
     Welcome,
-    /// To sign in as the holder of the local token, under this name.
+    /// The link signs in the holder of the local token, under this name.
     Enter(Arc<str>),
 }
 
@@ -80,7 +80,7 @@ impl FromStr for Code {
 
 /// The links that were used, so that none is used twice.
 pub(super) struct Links {
-    /// Those that were made before may have been used: what was used is not on the disk.
+    /// Links made before this time may have been used: their use is not on the disk.
     since: Mutex<Option<Millis>>,
     used: Mutex<HashMap<[u8; 16], Millis>>,
 }

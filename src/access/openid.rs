@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Digest, Grant, sessions::Holder};
 
-/// With what the names of these people begin in the journal.
+/// Prefix of the names of these people in the journal.
 const PREFIX: &str = "oidc:";
 /// The length of the mark in a person's name, in hexadecimal digits.
 const MARK: usize = 12;

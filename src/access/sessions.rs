@@ -24,7 +24,7 @@ const MOST: usize = 4096;
 const MOST_OF_ONE: usize = 32;
 /// How exactly the time of the last use is known.
 const USED: Millis = Millis(60_000);
-/// With what the names of holders of the local token begin.
+/// Prefix of the names of holders of the local token.
 const LOCAL: &str = "local:";
 /// The length of a session's secret, in hexadecimal digits.
 const LENGTH: usize = 64;
@@ -32,9 +32,9 @@ const LENGTH: usize = 64;
 /// When a session ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ends {
-    /// So long after its last use.
+    /// A session ends this long after its last use.
     pub idle: Millis,
-    /// So long after the sign-in.
+    /// A session ends this long after its sign-in, however much it is used.
     pub after: Millis,
 }
 
@@ -70,7 +70,7 @@ pub enum Holder {
         subject: Arc<str>,
         /// What they were called at the sign-in.
         name: Arc<str>,
-        /// Those of their groups that have grants.
+        /// Groups of the person that have grants.
         groups: Vec<Arc<str>>,
         /// What the stamp of the groups' grants was at the sign-in.
         stamp: Digest,
@@ -100,7 +100,7 @@ impl Holder {
 /// One session, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// By which it is recognised.
+    /// Digest of the secret in the cookie.
     pub digest: Digest,
     /// Who has it.
     pub holder: Holder,
@@ -156,7 +156,7 @@ impl Sessions {
         Self { state: state.to_owned(), ends, kept: Mutex::new(kept), writing: Mutex::default() }
     }
 
-    /// Begins a session and returns its secret. It is on the disk then.
+    /// Begins a session, writes it to the disk and returns its secret.
     ///
     /// # Errors
     /// That there is no randomness to be had, or the file cannot be written; then there is no session.

@@ -24,7 +24,7 @@ pub struct Use {
     token: Digest,
     /// When, to the minute.
     pub at: Millis,
-    /// From which address.
+    /// Address of the last use.
     pub from: String,
 }
 

@@ -29,7 +29,7 @@ struct Known<R> {
     rows: Result<Vec<R>, Vec<Mistake>>,
 }
 
-/// By which a file that was written anew is told from the one before.
+/// Metadata that changes when a file is written again.
 #[derive(PartialEq, Eq, Clone, Copy)]
 struct Stamp([i128; 6]);
 

@@ -55,11 +55,11 @@ pub enum Verb {
     /// The usual.
     #[default]
     Get,
-    /// Without a body.
+    /// `HEAD`: the answer has no body.
     Head,
     /// Asks for what is allowed.
     Options,
-    /// Without a body; only for applications that want it so.
+    /// `POST` without a body, for applications that ask for it.
     Post,
 }
 
@@ -67,10 +67,10 @@ pub enum Verb {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
-    /// Without TLS.
+    /// Plain HTTP.
     #[default]
     Http,
-    /// With TLS.
+    /// HTTP over TLS.
     Https,
 }
 

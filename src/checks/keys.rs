@@ -1,5 +1,5 @@
-//! Which keys of a check are wrong by themselves, so that all of them can be pointed at. Must not decide whether a check
-//! is right as a whole.
+//! Finds the keys of a check that are wrong by themselves, so that all are reported at once. Must not decide whether a
+//! check is right as a whole.
 
 use toml::{Table, Value};
 

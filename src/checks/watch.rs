@@ -122,7 +122,7 @@ impl Watch {
         overdue.map(|(_, point)| point.answered).min()
     }
 
-    /// In one sentence what stands in the way, the worst first; nothing when all is well.
+    /// Returns one sentence on what keeps the checks from passing, the worst first; `None` when all pass.
     pub fn remark(&self) -> Option<String> {
         let failing = self.points.values().filter(|point| point.verdict == Health::Failing);
         if let Some(said) = failing.chain(self.points.values()).find_map(Point::complaint) {

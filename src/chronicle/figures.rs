@@ -24,7 +24,7 @@ pub(crate) struct Known {
     /// The same, for people.
     #[schema(required)]
     pub words: Option<String>,
-    /// For how many it is known, and for how many it is not.
+    /// Number of deployments for which it is known.
     pub of: usize,
     pub unknown: usize,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Known {
 pub(crate) struct Share {
     pub count: usize,
     pub of: usize,
-    /// In percent; null when there was no deployment.
+    /// Share in percent; null when there was no deployment.
     #[schema(required)]
     pub percent: Option<f64>,
 }
@@ -130,7 +130,7 @@ fn percent(count: usize, of: usize) -> Option<f64> {
     (of > 0).then(|| rounded(count as f64 * 100.0 / of as f64))
 }
 
-/// With one digit behind the point where it is small.
+/// Rounds to one decimal where the value is small.
 fn rounded(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

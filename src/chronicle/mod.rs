@@ -79,7 +79,7 @@ impl Chronicle {
 #[derive(Default)]
 pub(crate) struct Book {
     environments: HashMap<EnvironmentId, Told>,
-    /// By the place of its first record.
+    /// Entries by the place of their first record.
     timeline: BTreeMap<u64, What>,
     /// The time of the newest entry that was forgotten.
     forgotten: Option<Millis>,
@@ -95,7 +95,7 @@ enum What {
 /// What one environment went through.
 #[derive(Default)]
 struct Told {
-    /// Those that may still change.
+    /// Stories that may still change.
     recent: Vec<Story>,
     chapters: BTreeMap<Number, Chapter>,
 }

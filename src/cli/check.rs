@@ -29,7 +29,7 @@ use crate::{
     units::show_duration,
 };
 
-/// Which files.
+/// Arguments of `check`.
 #[derive(clap::Args)]
 pub struct Args {
     /// A folder of pipelines or one file [default: what pointsman.toml says]

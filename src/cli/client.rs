@@ -163,7 +163,7 @@ fn trusting(builder: ClientBuilder, authority: Option<&Path>) -> anyhow::Result<
     Ok(builder.tls_certs_only(authorities))
 }
 
-/// Without TLS the authorities of the host are not read: that takes longer than the whole request.
+/// Returns a client that reads no certificate authorities: that takes longer than a whole request without TLS.
 fn plain(builder: ClientBuilder) -> anyhow::Result<ClientBuilder> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)

@@ -14,7 +14,7 @@ use clap_mangen::{Man, roff::Roff};
 
 use super::{Cli, help};
 
-/// Which shell.
+/// Arguments of `completion`.
 #[derive(clap::Args)]
 pub struct Completion {
     /// The shell

@@ -22,7 +22,7 @@ use crate::{
     machine::EnvironmentId,
 };
 
-/// Which deployment, and where the file goes.
+/// Arguments of `evidence`.
 #[derive(Args)]
 #[group(skip)]
 pub struct Evidence {

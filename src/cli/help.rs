@@ -4,7 +4,7 @@
 pub(super) const ABOUT: &str = "\
 Pointsman puts new versions of an application live without a gap and keeps the way back open: it creates a new stack beside the live one, checks it, moves all traffic to it at once, watches it, keeps the previous stack warm for a rollback of milliseconds, and then tears that down. `pointsman serve` is the controller; the other commands ask it.";
 
-/// At the end of `pointsman --help`.
+/// Text at the end of `pointsman --help`.
 pub(super) const MAIN: &str = "\
 Examples:
   pointsman init                            write the first pipeline

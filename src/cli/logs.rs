@@ -109,7 +109,7 @@ pub async fn logs(server: &Server, request: Logs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Until the stack is gone, or nobody reads what is shown. A controller that is away is waited for.
+/// Follows until the stack is gone or the reader closes. Waits for a controller that is away.
 async fn follow(connection: &Connection, path: &str, shown: &mut Shown<'_>) -> Result<(), ClientError> {
     let (mut last, mut away) = (None::<String>, false);
     loop {

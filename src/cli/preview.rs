@@ -125,7 +125,7 @@ impl Told {
         matches!(self, Self::Refused(_))
     }
 
-    /// For people.
+    /// Returns the lines that people read.
     pub(super) fn lines(&self) -> Vec<String> {
         let line = |text: String| vec![format!("  {:9} {text}", "preview")];
         match self {
@@ -141,7 +141,7 @@ impl Told {
         }
     }
 
-    /// For scripts.
+    /// Returns the JSON that scripts read.
     pub(super) fn json(&self) -> Value {
         match self {
             Self::Nothing => Value::Null,

@@ -100,7 +100,7 @@ async fn all(server: &Server, connection: &Connection, of: Option<&Name>) -> any
     Ok(ExitCode::SUCCESS)
 }
 
-/// Those of one pipeline.
+/// Keeps the environments of one pipeline.
 fn only(mut all: serde_json::Value, pipeline: &Name) -> anyhow::Result<serde_json::Value> {
     let list = all["environments"].as_array_mut();
     let list = list.ok_or_else(|| {
@@ -128,7 +128,7 @@ async fn one(server: &Server, connection: &Connection, id: &EnvironmentId) -> an
     Ok(ExitCode::SUCCESS)
 }
 
-/// Also when the deployment began long ago. What waits in the queue counts as under way.
+/// Follows the deployment, also when it began long ago. What waits in the queue counts as under way.
 async fn watch(
     server: &Server,
     connection: &Connection,

@@ -82,7 +82,7 @@ pub struct New {
     place: Place,
 }
 
-/// Which installation.
+/// Arguments that say which installation.
 #[derive(clap::Args)]
 pub struct Place {
     /// The settings [default: pointsman.toml, or built-in defaults where there is none]
@@ -192,7 +192,7 @@ pub(super) fn note(state: &Path, act: Act, to: &str) {
     }
 }
 
-/// For people, beside what scripts read.
+/// Writes a hint for people to standard error, beside what scripts read.
 pub(super) fn hint(text: String) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -29,7 +29,7 @@ pub struct Environment {
     /// The deployment whose turn it is.
     #[serde(deserialize_with = "nullable")]
     pub candidate: Option<Numbered>,
-    /// Those that wait for their turn.
+    /// Deployments that wait for their turn.
     pub queue: Vec<Numbered>,
     /// What going back would not undo.
     pub one_way: Vec<String>,
@@ -56,7 +56,7 @@ pub struct Restart {
 /// All environments, in the order of promotion within each pipeline.
 #[derive(Debug, Deserialize)]
 pub(super) struct Environments {
-    /// Those that the caller may see.
+    /// Environments that the caller may see.
     pub environments: Vec<Environment>,
 }
 

@@ -77,7 +77,7 @@ struct Between {
     between: Run,
 }
 
-/// So many records in a row.
+/// A run of consecutive records.
 #[derive(Debug, Serialize, Deserialize)]
 struct Run {
     from: u64,

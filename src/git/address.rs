@@ -7,7 +7,7 @@ use reqwest::Url;
 /// An error of reading the address of a repository. What was not understood is not repeated: it may hold a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
-    /// Nothing that is known.
+    /// The address has no known form.
     #[error(
         "not the address of a repository: write https://host/path without user, `?` and `#`, ssh://user@host/path \
          without `%`, user@host:path, file:///path or an absolute path"
@@ -16,7 +16,7 @@ pub enum BadAddress {
     /// It would be shown wherever the address is.
     #[error("the address of {0} holds a password: say it as `password = {{ file = \"...\" }}` instead")]
     HoldsPassword(String),
-    /// Only http has them.
+    /// User and password are given for another protocol than http.
     #[error(
         "an address for ssh or of this host takes no `user` and no `password`: they are for http and https; with ssh the \
          user stands in the address"
@@ -37,7 +37,7 @@ pub(super) enum Address {
     Http(Url),
     /// A host that is reached by the ssh program.
     Ssh(SshAddress),
-    /// On this host.
+    /// A folder on this host.
     Local(PathBuf),
 }
 

@@ -13,7 +13,7 @@ pub enum FileError {
         "{0:?} is not a path in a repository: write it from the top of the repository, as in \"deploy/stack.toml\", without . and .."
     )]
     Path(String),
-    /// Nothing of that name.
+    /// The commit has no such path.
     #[error("{path} is not in commit {commit}: {missing} is not there. Add it, or correct the path")]
     NotThere {
         /// The path asked for.
@@ -42,7 +42,7 @@ pub enum FileError {
         /// The most.
         limit: usize,
     },
-    /// Not UTF-8.
+    /// The file is not UTF-8.
     #[error("{0} is not text in UTF-8")]
     NotText(String),
     /// The content is elsewhere.
@@ -91,7 +91,7 @@ struct Entry {
     mode: String,
     kind: String,
     id: String,
-    /// In bytes; of a file only.
+    /// Size in bytes; of files only.
     size: Option<usize>,
 }
 

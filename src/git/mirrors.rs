@@ -50,12 +50,12 @@ struct Shared {
 type Outcome = Option<Result<(), Error>>;
 
 impl Mirrors {
-    /// Those in `state/git`. Nothing is read or made until it is asked for.
+    /// Returns the mirrors in `state/git`. Reads and makes nothing until asked.
     pub fn below(state: &Path) -> Self {
         Self::with(state, Limits::default(), vec!["ssh".to_owned()])
     }
 
-    /// With other limits, and with another command for ssh: its program and the first of its arguments.
+    /// Returns mirrors with other limits and another command for ssh: its program and first arguments.
     pub fn with(state: &Path, limits: Limits, ssh: Vec<String>) -> Self {
         let folder = state.join("git");
         Self(Arc::new(All { folder, limits, ssh, lanes: Mutex::default(), known: Mutex::default() }))

@@ -81,9 +81,9 @@ impl fmt::Debug for Remote {
 /// How long a fetch may take, and how much it may bring.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Until there is a connection.
+    /// Longest time until there is a connection.
     pub connect: Duration,
-    /// Without a byte.
+    /// Longest time without a byte.
     pub stall: Duration,
     /// All of it, when there is a mirror.
     pub whole: Duration,
@@ -176,7 +176,7 @@ pub enum Error {
     TooLarge {
         /// The repository.
         place: String,
-        /// In bytes.
+        /// Largest size in bytes.
         limit: u64,
     },
     /// The password is not there.

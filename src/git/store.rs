@@ -10,7 +10,7 @@ use std::{
 
 use super::Error;
 
-/// From so many packs on, each of one fetch, the mirror is packed anew: each costs a look at every read.
+/// Number of packs, one a fetch, at which the mirror is packed again: each costs a look at every read.
 const CROWD: usize = 200;
 
 /// Where the commits are kept without their files, for listing what lies between two releases.

@@ -30,7 +30,7 @@ use crate::{
 const SEEN: [&str; 6] = ["PATH", "HOME", "LANG", "TZ", "USER", "TMPDIR"];
 /// How long a program that is told to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
-/// For the last words of a program that has ended: what it left running may hold its output open.
+/// Wait for the last output of a program that has ended: what it left running may hold the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// The pauses between two requests: from the first they double up to the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -52,7 +52,7 @@ pub(super) async fn command(program: &Program, redactor: &Redactor, stop: impl F
     Outcome { failed, said }
 }
 
-/// With the last line of the output: it mostly says why.
+/// Adds the last line of the output, which mostly says why.
 fn because(what: &str, said: &str) -> String {
     let last = said.lines().map(str::trim).rfind(|line| !line.is_empty());
     match last {
@@ -125,7 +125,7 @@ async fn meanwhile<T>(
     }
 }
 
-/// Comes back when the child has ended, and leaves it to be waited for.
+/// Returns when the child has ended, without reaping it.
 async fn ended(child: Option<u32>) {
     let Some(pid) = child.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) else { return };
     let wait = move || {

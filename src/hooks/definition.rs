@@ -71,7 +71,7 @@ pub struct HttpCall {
     pub url: String,
     /// Method of the request.
     pub method: Method,
-    /// With which headers; `{NAME}` in a value stands for a secret.
+    /// Headers of the request; `{NAME}` in a value stands for a secret.
     pub headers: BTreeMap<String, String>,
     /// What is sent; the facts as JSON when it is `None` and the method has a body.
     pub body: Option<String>,

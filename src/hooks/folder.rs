@@ -100,7 +100,7 @@ impl Folder {
         }
     }
 
-    /// From now on it has begun, whatever crashes.
+    /// Marks the run as begun, which holds whatever crashes.
     pub(super) fn begin(&self) -> io::Result<()> {
         self.put("begun", b"")
     }

@@ -80,7 +80,7 @@ impl fmt::Debug for Redactor {
     }
 }
 
-/// Without colours and other control characters.
+/// Removes colours and other control characters.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();

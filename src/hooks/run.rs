@@ -109,7 +109,7 @@ async fn carry_out(folder: &Folder, job: Job) -> Outcome {
     }
 }
 
-/// Comes back when the run is to be ended, with why.
+/// Returns when the run must end, with the reason.
 async fn stop(folder: &Folder, limit: Duration, shown: String) -> String {
     let given_up = async {
         let mut look = interval(LOOK);

@@ -61,7 +61,7 @@ pub struct Seen {
 /// How a run is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// On its way.
+    /// The run goes on.
     Running,
     /// The run is over.
     Done(Outcome),
@@ -74,7 +74,7 @@ fn failed(why: &str) -> State {
 /// An error of beginning a run. It may be tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing begins beside what is still being ended.
+    /// A run that is still being ended, beside which none begins.
     #[error("hook {} of deployment {} is still being ended", .0.hook, .0.number)]
     Ending(Run),
     /// It could not be started.
@@ -100,12 +100,12 @@ enum Known {
 pub struct Runs {
     folder: PathBuf,
     program: PathBuf,
-    /// Nothing before the first look.
+    /// Runs that are known; `None` before the first look.
     known: Mutex<Option<BTreeMap<Run, Known>>>,
 }
 
 impl Runs {
-    /// Those of that environment, below the state folder. `program`: this one.
+    /// Returns the runs of an environment, below the state folder. `program`: this one.
     pub fn of(state: &Path, id: &EnvironmentId, program: PathBuf) -> Self {
         let folder = state.join("hooks").join(id.pipeline.as_str()).join(id.environment.as_str());
         Self { folder, program, known: Mutex::default() }
@@ -155,7 +155,8 @@ impl Runs {
         Ok(seen)
     }
 
-    /// Begins a run, unless it was begun before. Comes back when that is certain. `wanted`: the runs that may go on beside it.
+    /// Begins a run, unless it was begun before; returns when that is certain. `wanted`: the runs that may go on beside
+    /// it.
     ///
     /// # Errors
     /// The run did not begin.
@@ -219,7 +220,7 @@ impl Runs {
         Folder(self.folder.join(format!("{}-{}", run.number, run.hook)))
     }
 
-    /// Those that have a folder. Each is looked at once at least.
+    /// Finds the runs that have a folder. Each is looked at once at least.
     fn found(&self) -> io::Result<BTreeMap<Run, Known>> {
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),

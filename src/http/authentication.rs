@@ -37,7 +37,7 @@ pub(super) struct Peer(pub(super) IpAddr);
 impl FromRequestParts<Arc<App>> for Peer {
     type Rejection = Infallible;
 
-    /// Whose address is not known share one that nobody has.
+    /// Requests without a known address share one that nobody has.
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
         let peer = parts.extensions.get().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer: &Self| peer.0);
         let forwarded = parts.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());

@@ -25,7 +25,7 @@ pub(super) enum Recorded {
     Deployment(responses::Accepted),
     /// Anything else.
     Done(Done),
-    /// Nothing, for a reason that is no mistake.
+    /// The build is ignored, for a reason that is not an error.
     Ignored(Ignored),
 }
 

@@ -34,7 +34,7 @@ const PAGE: usize = 100;
 /// How many streams and questions read the state file at once: the disk is the journal's first.
 pub(super) static READERS: Semaphore = Semaphore::const_new(4);
 
-/// Which records.
+/// Query of the event stream.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Follow {
@@ -113,7 +113,7 @@ struct Feed {
     hello: Option<Event>,
     /// The last record that was told, or was not this follower's to hear.
     last: u64,
-    /// As long as there is something to be read again.
+    /// Records that are read again first; `None` once there are none left.
     replay: Option<Replay>,
     read: VecDeque<Record>,
     records: Receiver<Arc<Record>>,

@@ -53,7 +53,7 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    /// Of a connection that came just now; `count` is shared by all of a server.
+    /// Returns the activity of a new connection; `count` is shared by all of a server.
     pub(super) fn new(count: &Arc<AtomicU64>) -> Self {
         let last = AtomicU64::new(count.fetch_add(1, Ordering::Relaxed));
         Self { last, count: count.clone(), ..Self::default() }
@@ -93,7 +93,7 @@ impl Drop for Asked {
 struct Following(Arc<Activity>);
 
 impl Following {
-    /// Begins one more. `None`: the connection has as many as it may.
+    /// Begins one more request. `None`: the connection has as many as it may.
     fn begin(activity: &Arc<Activity>) -> Option<Self> {
         let more = |count: usize| (count < STREAMS_OF_ONE_CONNECTION).then_some(count + 1);
         activity.following.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
@@ -218,7 +218,7 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Begins to read; a body that says at once that it is too large is refused at once.
+    /// Begins to read; refuses a body at once that announces that it is too large.
     pub(super) fn of(headers: &HeaderMap, body: Body, largest: u64) -> Result<Self, Problem> {
         let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
         let pieces = Self { body, largest, read: 0 };

@@ -94,7 +94,7 @@ impl Answers {
 pub(super) struct Key(pub Option<Arc<str>>);
 
 impl Key {
-    /// By what the journal knows the deployment that is asked for. `otherwise`: what makes it the same request where the request
+    /// Returns the key of the deployment in the journal. `otherwise`: what makes it the same request where the request
     /// carries no key.
     pub(super) fn of_deployment(
         &self,

@@ -182,7 +182,7 @@ pub(super) struct Tail {
     id: EnvironmentId,
     caller: Caller,
     states: watch::Receiver<Arc<Environment>>,
-    /// None: the stack is named by its number.
+    /// Part that is followed; `None` when the stack is named by its number.
     of: Option<Of>,
     instance: Option<u32>,
     lines: usize,

@@ -67,7 +67,7 @@ pub(super) enum Show {
     Held,
     /// Only one release may be deployed.
     Pinned,
-    /// Nobody could look lately.
+    /// The controller could not look lately.
     Unseen,
     /// The environment before it has newer releases that could be promoted.
     Behind,
@@ -96,7 +96,7 @@ pub(super) enum Sort {
     Needs,
     /// The last change first.
     Changed,
-    /// By name.
+    /// Sorted by name.
     Name,
 }
 
@@ -190,7 +190,7 @@ pub(super) struct Moving {
     #[schema(value_type = super::responses::State)]
     pub state: DeploymentState,
     pub asked_by: String,
-    /// Until when it may stay so.
+    /// Time until which it may stay so.
     #[schema(required)]
     pub until: Option<String>,
 }

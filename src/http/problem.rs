@@ -30,7 +30,7 @@ pub struct Problem {
 /// What kind of problem it is, for scripts; the status says the rest.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 enum Kind {
-    /// Nothing more than the status says.
+    /// The status says everything.
     #[serde(rename = "about:blank")]
     Plain,
     /// What was shown is no longer so: `changed` says what.
@@ -74,7 +74,7 @@ pub(super) struct Told<'a> {
 }
 
 impl Problem {
-    /// With this status; `detail` says what is wrong and what to do.
+    /// Returns a problem with this status; `detail` says what is wrong and what to do.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), again: None, kind: Kind::Plain, changed: Vec::new() }
     }

@@ -54,7 +54,7 @@ pub(super) async fn environment(State(app): State<Arc<App>>, Path(place): Path<P
     Ok(([(header::ETAG, look.shown.tag())], Json(shown)).into_response())
 }
 
-/// For how long to wait for what.
+/// Query of a wait: for what, and how long.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wait {
@@ -106,7 +106,7 @@ pub(super) async fn deployment(
     }))
 }
 
-/// Which records.
+/// Query of the history.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {

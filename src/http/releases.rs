@@ -1,4 +1,4 @@
-//! Which release is meant: by its version, as people know it, or by its number. One that nobody knows is refused with what
+//! Finds the release that is meant, by its version or its number. An unknown one is refused with what
 //! there is. And the story of deployments.
 
 use std::{collections::BTreeMap, sync::Arc};

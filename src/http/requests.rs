@@ -266,7 +266,7 @@ pub(super) struct Named {
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OwnSession {
-    /// As `GET /v1/me` has it.
+    /// Id of the session, as `GET /v1/me` returns it.
     #[schema(min_length = 1, max_length = 64, example = "5f0c9a7be2d41836")]
     pub id: String,
 }

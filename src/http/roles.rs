@@ -1,5 +1,5 @@
-//! Which role a request takes: said where its route is made, and found again by the route. A route for which nothing was
-//! said is refused to everybody. Must not know what the routes do.
+//! The role that a request takes: declared where its route is made, and found by the route. A route for which nothing
+//! was said is refused to everybody. Must not know what the routes do.
 
 use std::collections::HashMap;
 

@@ -153,7 +153,7 @@ impl Shown {
         }
     }
 
-    /// As a strong entity tag.
+    /// Returns it as a strong entity tag.
     pub(super) fn tag(&self) -> HeaderValue {
         HeaderValue::from_str(&self.text()).expect("base64 between quotes is visible ASCII")
     }

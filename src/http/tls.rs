@@ -18,7 +18,7 @@ use crate::{
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);
-/// With what every connection by TLS begins: a record of the handshake.
+/// First byte of every TLS connection: a record of the handshake.
 const HANDSHAKE: u8 = 0x16;
 
 /// What is served.

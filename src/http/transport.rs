@@ -12,15 +12,15 @@ use super::{App, authentication::Peer, identity::Local};
 /// How a request came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Way {
-    /// By TLS: our own, or that of the proxy that is declared.
+    /// TLS: our own, or that of the declared proxy.
     Tls,
-    /// From a browser on this host, to this port: peer, address and the name it asked for are all this host's.
+    /// A browser on this host asks this port: peer, address and the name that it asked for are all this host's.
     Loopback(u16),
     /// Anything else: over a network, or under a name that somebody else may have pointed here.
     Plain,
 }
 
-/// That a connection is encrypted, as the server knows.
+/// Marks a connection that the server knows to be encrypted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Encrypted;
 
@@ -82,7 +82,8 @@ impl Way {
         self.set(what, value, seconds, "Strict")
     }
 
-    /// As [`Way::set_cookie`]; the browser sends this one also where a page of another site leads back here.
+    /// Sets a cookie as [`Way::set_cookie`] does, which the browser sends also where a page of another site leads back
+    /// here.
     pub(super) fn set_returning_cookie(&self, what: &str, value: &SecretString, seconds: u64) -> HeaderValue {
         self.set(what, value, seconds, "Lax")
     }

@@ -40,7 +40,7 @@ pub(super) enum There {
         /// The process that holds the lock of its journal.
         held_by: Option<String>,
     },
-    /// Nobody may look.
+    /// The folder cannot be read.
     Closed,
 }
 
@@ -174,7 +174,7 @@ pub(super) enum JournalIs {
 }
 
 impl JournalIs {
-    /// Of what was found; `same`: with the record that was noted last.
+    /// Returns the traces of what was found; `same`: with the record that was noted last.
     pub(super) fn of(found: &Found, same: bool) -> Self {
         match found.head {
             Some(head) => Self::Read { head, same },

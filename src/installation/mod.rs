@@ -1,4 +1,5 @@
-//! Which installation this is, where it was made, and which journal is its own: looked at before the controller acts.
+//! The identity of an installation: where it was made, and which journal is its own. Looked at before the controller
+//! acts.
 //!
 //! A state folder can be copied, moved, restored and half lost, and each copy says that it is the one. What says otherwise
 //! is where it is: `installation.json` names the folder in which it was served last, and the newest record of its journal.
@@ -34,9 +35,9 @@ use crate::journal::{self, Locked, OpenError};
 /// What a person has said about this state folder, by flags.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Told {
-    /// Of where it is.
+    /// What it is, where the folder is elsewhere than it was.
     pub place: Option<ToldOfPlace>,
-    /// Of its journal.
+    /// What the journal is, where it is not the one that it was.
     pub journal: Option<ToldOfJournal>,
 }
 
@@ -54,7 +55,7 @@ pub(crate) enum Refused {
     Io {
         /// What was tried.
         doing: &'static str,
-        /// With which file.
+        /// File that could not be read or written.
         path: PathBuf,
         /// What came of it.
         source: std::io::Error,

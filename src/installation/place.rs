@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// Which folder it is, whatever it is called.
+/// Identity of a folder, whatever it is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
     /// Where it is, without links.
@@ -42,7 +42,7 @@ impl Place {
     }
 }
 
-/// Which host it is.
+/// Identity of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Host {
     /// `/etc/machine-id`; none in most containers.

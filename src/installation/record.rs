@@ -26,7 +26,7 @@ pub(crate) struct Record {
     pub installation: String,
     /// Where it was served last.
     pub place: Place,
-    /// On which host.
+    /// Host on which it was made.
     pub host: Host,
     /// A late record of its journal; none before the first record.
     pub journal: Option<Head>,

@@ -97,7 +97,7 @@ const RELEASE: Places = &[
     ("link", "release.html_url"),
 ];
 
-/// In what the workflow runs of these senders differ.
+/// The differences between the workflow runs of these senders.
 pub(super) struct Dialect {
     /// `webhook:` and the sender's name.
     pub by: &'static str,

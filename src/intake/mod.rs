@@ -37,7 +37,7 @@ pub(crate) const MOST: u64 = 64 << 20;
 pub(crate) enum Announcement {
     /// A build that is to be deployed.
     Build(Announced),
-    /// Nothing to be done, and why.
+    /// There is nothing to do; says why.
     Ignored(String),
 }
 
@@ -74,9 +74,10 @@ impl Error {
 }
 
 impl Announced {
-    /// By what it is recorded once: the sender's name for the build, else its number, for a build that is announced anew
-    /// comes in another delivery. `delivery` is the sender's name for that, if its signature covers one; it counts where
-    /// the build has neither. A number that says nothing by itself, of one job among several, is in the name.
+    /// Returns the idempotency key: the sender's name for the build, else its number, for a build that is announced
+    /// again and comes in another delivery. `delivery` is the sender's name for that, if its signature covers one; it
+    /// counts where the build has neither. A number that says nothing by itself, of one job among several, is in the
+    /// name.
     pub(crate) fn key(&self, pipeline: &Name, delivery: Option<&str>, body: &[u8]) -> Key {
         let sender = self.by.strip_prefix("webhook:").unwrap_or(self.by);
         if let Some(name) = &self.name {

@@ -160,7 +160,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Those of this tree.
+    /// Returns the facts of this tree.
     pub(super) fn of(root: &'a Value) -> Self {
         Self { root, bad: Vec::new() }
     }

@@ -78,7 +78,7 @@ impl Disk {
         Ok((Self::unlocked(folder), lock))
     }
 
-    /// For reading only, also beside a controller that is at work.
+    /// Opens it for reading only, also beside a controller that is at work.
     pub(super) fn unlocked(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }

@@ -1,4 +1,4 @@
-//! From records to states: what is done at start, and by `verify`. Reading and checking the chain run in one thread,
+//! Folds records into states, at start and by `verify`. Reading and checking the chain run in one thread,
 //! parsing and folding in another.
 
 use std::{
@@ -26,7 +26,7 @@ pub(super) struct Folded {
     pub sum: Sum,
     /// The highest format level up to it.
     pub level: u32,
-    /// Those that have events.
+    /// States of the environments that have events.
     pub states: States,
 }
 

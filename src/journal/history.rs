@@ -18,7 +18,7 @@ const BLOCK: u64 = 64 << 10;
 
 /// Which records are read back.
 pub(super) struct Query<'a> {
-    /// Of these environments.
+    /// Selects environments.
     pub wanted: &'a dyn Fn(&EnvironmentId) -> bool,
     /// So many at most.
     pub most: usize,
@@ -112,7 +112,7 @@ impl Backwards {
         Ok(lines)
     }
 
-    /// Without its line feed; `None` at the start of the file.
+    /// Returns the line before, without its line feed; `None` at the start of the file.
     fn previous(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
             if let Some(feed) = self.read.iter().rposition(|&b| b == b'\n') {

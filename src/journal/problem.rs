@@ -173,7 +173,7 @@ pub enum OpenError {
     Io {
         /// What was tried.
         doing: &'static str,
-        /// With which file.
+        /// File that the problem is about.
         path: PathBuf,
         /// What came of it.
         source: io::Error,

@@ -18,7 +18,7 @@ use super::{
 pub struct Verified {
     /// How many records, each with a good sum, fold without a contradiction.
     pub records: u64,
-    /// In how many files.
+    /// Number of files.
     pub segments: usize,
     /// How many snapshots say the same as the records before them.
     pub snapshots: usize,

@@ -91,14 +91,14 @@ pub struct Lost {
     pub records: u64,
     /// When the first and the last of them happened.
     pub span: Option<(Millis, Millis)>,
-    /// By environment.
+    /// What is lost, by environment.
     pub places: BTreeMap<String, LostIn>,
 }
 
 /// What was recorded of one environment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct LostIn {
-    /// By number: the version, where it was accepted in these records, and the last step.
+    /// For each number the version, where it was accepted in these records, and the last step.
     pub deployments: BTreeMap<u64, (Option<String>, String)>,
     /// How often the kinds of events stand there that are no step of a deployment.
     pub others: BTreeMap<String, u32>,

@@ -16,7 +16,7 @@ use super::{
 
 /// How a stack is done with; it is torn down either way.
 pub(super) enum Exit {
-    /// Nothing was sent back from it: its hooks `on_retire` run.
+    /// The stack was not sent back: its `on_retire` hooks run.
     Plain,
     /// The traffic was sent back from it: its hooks `on_rollback` run first.
     Reverted,

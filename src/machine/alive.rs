@@ -38,7 +38,7 @@ pub struct Flaps {
 }
 
 impl Flaps {
-    /// After how long without it the next time is no longer in the same row.
+    /// Time without it after which the next one starts a new row.
     const ROW: Millis = Millis(3_600_000);
 
     /// How long it must stay good before it is called up again: the longer, the oftener it went down.

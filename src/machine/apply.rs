@@ -229,7 +229,7 @@ impl Environment {
         Ok(())
     }
 
-    /// On to the gate, or past it, once the hooks for that have passed.
+    /// Goes on to the gate, or past it, once the hooks for that have passed.
     pub(super) fn after_checks(&mut self, number: Number, at: Millis) {
         let rules = self.rules;
         let passed =

@@ -1,4 +1,4 @@
-//! From the order to the front to the end of a deployment: the cutover, the watch after it, and the ways back. Nothing is
+//! The rest of a deployment from the order to the front: the cutover, the watch after it, and the ways back. Nothing is
 //! judged here of which nobody could look (rule R41), and no order is late that was not given (rule R42).
 
 use std::sync::Arc;
@@ -33,7 +33,7 @@ enum Seen {
 
 /// How far the hooks of a deployment that is watched are.
 enum Hooks {
-    /// None is left, or the next one waits for a good stack.
+    /// No order is left, or the next one waits for a good stack.
     Quiet,
     /// One is to be ordered, or its run is over.
     Turn(Event),

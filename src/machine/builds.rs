@@ -1,4 +1,4 @@
-//! Which build is the newest by its sender's own count: an older one that comes later is refused. Must not know why a
+//! Knows the newest build by its sender's own count: an older one that comes later is refused. Must not know why a
 //! build failed or who vetoed it.
 
 use super::{event::Trigger, ids::Number, state::Environment};

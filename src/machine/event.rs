@@ -269,7 +269,7 @@ pub enum Event {
     },
     /// Trying again does not help; a person must look. What is due is still tried.
     OperatorNeeded {
-        /// Which deployment.
+        /// The deployment.
         number: Number,
         /// What is wrong, and the command that would help.
         reason: Arc<str>,

@@ -15,7 +15,7 @@ pub struct Hook {
     pub name: Arc<str>,
     /// When it runs.
     pub at: HookPoint,
-    /// After how long without a result it counts as failed, from the moment it was ordered. Its run has a time limit of
+    /// Time from the order after which it counts as failed without a result. Its run has a time limit of
     /// its own, which must be shorter by what it takes to begin it and to end it.
     pub within: Millis,
     /// Going back does not undo what it does.
@@ -27,7 +27,7 @@ pub struct Hook {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookPoint {
-    /// Before anything is stood up.
+    /// The point before anything is stood up.
     BeforeProvisioning,
     /// The stack is up and has passed its checks; nobody was asked yet whether the traffic may move.
     AfterChecks,
@@ -52,7 +52,7 @@ impl HookPoint {
         Self::OnRetire,
     ];
 
-    /// As people write it in the pipeline file.
+    /// Returns the name that people write in the pipeline file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BeforeProvisioning => "before-provisioning",

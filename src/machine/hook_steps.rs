@@ -194,7 +194,7 @@ impl Environment {
         Ok(())
     }
 
-    /// Nothing goes past a point before the hooks for it have passed (rules R32, R33).
+    /// Refuses to go past a point before the hooks for it have passed (rules R32, R33).
     pub(super) fn past_hooks(&self, event: &'static str, number: Number) -> Result<(), Illegal> {
         let held = self.active.as_ref().is_some_and(|d| d.number == number && !d.is_past_hooks(self.rules));
         if held { Err(Illegal { event, number, why: "its hooks have not passed" }) } else { Ok(()) }

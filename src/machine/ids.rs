@@ -203,7 +203,7 @@ impl Key {
     /// Where the digest of the content stands, between two parts of the name's.
     const CONTENT: std::ops::Range<usize> = 8..12;
 
-    /// Of a build that goes by this name and says that.
+    /// Returns the key of a build with this name and content.
     pub fn of(name: [u8; 12], content: [u8; 4]) -> Self {
         let mut key = [0; 16];
         let (front, back) = name.split_at(Self::CONTENT.start);

@@ -28,7 +28,7 @@ pub struct Observation {
     pub stacks: Option<Vec<StackView>>,
     /// The front; `None` when it did not answer.
     pub front: Option<FrontView>,
-    /// Which stack answered at the front's public address; `None` when none did, or when it was not asked.
+    /// Stack that answered at the front's public address; `None` when none did, or when it was not asked.
     pub public: Option<Number>,
     /// What is known of the stack definition that the candidate awaits.
     pub definition: DefinitionView,
@@ -154,13 +154,13 @@ pub struct StackView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Condition {
-    /// On its way.
+    /// Being created.
     Creating,
     /// All of it is there; whether it is well is for the checks to say.
     Ready,
     /// It will not become complete by waiting.
     Failed,
-    /// On its way out.
+    /// Being deleted.
     Deleting,
 }
 
@@ -168,7 +168,7 @@ pub enum Condition {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
-    /// Not enough was seen.
+    /// Too little was seen to say.
     #[default]
     Unknown,
     /// The last checks passed.

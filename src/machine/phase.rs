@@ -18,9 +18,9 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 pub enum Phase {
-    /// Not its turn yet.
+    /// Waits for its turn.
     Queued,
-    /// At the gate before provisioning.
+    /// Waits at the gate before provisioning.
     AwaitingStart,
     /// Its stack is being stood up.
     Provisioning,
@@ -28,7 +28,7 @@ pub enum Phase {
     Checking,
     /// Its checks have passed, and hooks run that want that.
     AfterChecks,
-    /// At the gate before the cutover.
+    /// Waits at the gate before the cutover.
     AwaitingCutover,
     /// Its health is read once more (rule R12).
     Verifying,
@@ -92,13 +92,13 @@ pub(super) struct Row {
 /// A limit of time, by the terms of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
-    /// That of the gate.
+    /// Deadline of the gate.
     Gate,
-    /// Until the stack has to be up.
+    /// Deadline until which the stack must be up.
     Provision,
-    /// Until it has to pass its checks.
+    /// Deadline until which it must pass its checks.
     Check,
-    /// Until the front has to show the order.
+    /// Deadline until which the front must show the order.
     CutOver,
     /// How long it is watched.
     Bake,
@@ -111,7 +111,7 @@ pub(super) enum Ensured {
     Made,
     /// It is finished where a part of it was lost.
     Finished,
-    /// Nothing: what is live is ensured without regard to phases.
+    /// Not ensured by the phase: what is live is ensured without regard to phases.
     No,
 }
 

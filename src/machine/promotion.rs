@@ -27,7 +27,7 @@ pub struct PromotionRule {
 /// What a rule says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Nothing, as things are.
+    /// There is nothing to promote, as things are.
     Nothing(Why),
     /// If things stay as they are, the release that is live now, at that time.
     At(Millis),
@@ -38,7 +38,7 @@ pub enum Due {
 /// Why a rule promotes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Why {
-    /// Nothing is live in the environment before.
+    /// The environment before has no live release.
     NothingLive,
     /// What is live there was not found good, or not yet.
     NotFoundGood(u32),

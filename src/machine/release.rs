@@ -27,7 +27,7 @@ pub struct Release {
     /// Values for the stack definition, those of the environment and those of the build together.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<Arc<str>, Arc<str>>,
-    /// Those of them that the build itself said: they go along when it is promoted.
+    /// Parameters that the build itself gave: they go along when it is promoted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub given: BTreeMap<Arc<str>, Arc<str>>,
     /// Fingerprints of the secrets that its stacks are given, by name; never a value.
@@ -46,7 +46,7 @@ pub struct Release {
 pub struct Adopts {
     /// Its name at the provider.
     pub stack: Arc<str>,
-    /// Which of its outputs says where it answers, where it is not the one that the definition would name.
+    /// Output that says where it answers, where it is not the one that the definition would name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Arc<str>>,
 }
@@ -109,7 +109,7 @@ pub struct Recover {
 pub enum RecoverTo {
     /// Nowhere else: it is started again.
     Restart,
-    /// To the standby, if that is seen good.
+    /// Back to the standby, if that is seen good.
     Standby,
 }
 
@@ -165,13 +165,13 @@ fn is_false(yes: &bool) -> bool {
     !yes
 }
 
-/// Which of its gates a deployment waits at.
+/// The gates of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateName {
-    /// Before anything is stood up.
+    /// The gate before anything is stood up.
     BeforeProvisioning,
-    /// Before the traffic moves.
+    /// The gate before the traffic moves.
     BeforeCutover,
 }
 
@@ -193,7 +193,7 @@ pub enum Retain {
     None,
     /// This long after the new one has succeeded.
     For(Millis),
-    /// Until the next deployment goes live.
+    /// Kept until the next deployment goes live.
     UntilNext,
 }
 

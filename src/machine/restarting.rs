@@ -16,7 +16,7 @@ use super::{
     state::Environment,
 };
 
-/// So often an instance may end by itself in a row after it was started again; then it does not come back.
+/// Number of ends in a row, after a restart, at which an instance counts as not coming back.
 const ENDS: u32 = 3;
 
 /// A restart that is under way.
@@ -44,7 +44,7 @@ impl Restart {
         (wanted().filter(|(_, i)| i.was_started(self.order) && i.is_well()).count(), wanted().count())
     }
 
-    /// Those that it is for, as seen.
+    /// Returns the instances that it is for, as seen.
     fn wanted<'a>(&self, seen: &'a Observation) -> impl Iterator<Item = (usize, &'a InstanceView)> {
         let this = self.clone();
         seen.instances.iter().enumerate().filter(move |(instance, _)| this.is_for(*instance))

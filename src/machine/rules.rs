@@ -6,7 +6,7 @@
 
 macro_rules! rules {
     ($($(#[$doc:meta])* $get:ident = $bit:literal,)*) => {
-        /// Which rules are in force.
+        /// The rules that are in force.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         pub struct Rules {
             #[cfg(test)]

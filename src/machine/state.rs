@@ -31,12 +31,12 @@ pub struct Environment {
     /// taken out, and one whose release is vetoed does not count.
     #[serde(rename = "orders", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) counted_builds: Vec<(u64, Number, u32)>,
-    /// Those of their counts that people gave: an announced build with one of these is the same build.
+    /// Counts that people gave: an announced build with one of these is the same build.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) by_hand: Vec<u64>,
     /// The last order given to the front.
     pub(super) generation: Generation,
-    /// At most one that brings an earlier release back, before at most one other: the newest wins.
+    /// Deployments whose turn has not come: at most one that brings an earlier release back, before at most one other.
     pub(super) queue: Vec<Deployment>,
     /// The host on which the last cutover was seen, where the front tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,7 +73,7 @@ pub struct Environment {
     pub(super) ended: Vec<Ended>,
     /// Stacks with numbers that we never gave out. Never touched.
     pub(super) strangers: Vec<Number>,
-    /// Those of the strangers that were to be adopted and were let go: they are somebody else's.
+    /// Strangers that were to be adopted and were let go: they are somebody else's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) not_ours: Vec<Number>,
     /// The last order to the front when an adoption came to nothing: until there is another one, nobody waits for it.
@@ -159,7 +159,7 @@ pub struct Stack {
 pub struct Standby {
     /// The stack.
     pub stack: Stack,
-    /// Until when it is promised.
+    /// How long it is promised.
     pub promise: Promise,
     /// Users were taken from it because it was down: there is no automatic way back to it.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -173,11 +173,11 @@ pub struct Standby {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Promise {
-    /// As long as its successor is being watched.
+    /// Promised while its successor is being watched.
     WhileBaking,
-    /// Until that time.
+    /// Promised until that time.
     Until(Millis),
-    /// Until the next deployment is live.
+    /// Promised until the next deployment is live.
     UntilNext,
 }
 
@@ -211,7 +211,7 @@ pub struct Retiring {
 /// Automatic deployments are stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Hold {
-    /// By whom.
+    /// Name of who did it.
     pub by: Arc<str>,
     /// Reason, in the words of whoever or whatever gave it.
     pub reason: Arc<str>,
@@ -261,7 +261,7 @@ impl Environment {
     pub fn last_release(&self) -> u32 {
         self.last_release
     }
-    /// Those whose turn has not come.
+    /// Returns the deployments whose turn has not come.
     pub fn queue(&self) -> &[Deployment] {
         &self.queue
     }

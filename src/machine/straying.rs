@@ -35,7 +35,7 @@ pub struct Straying {
 impl Straying {
     /// How often in a row is too often: a person is called, and automatic deployments are held.
     pub const TOO_OFTEN: u32 = 5;
-    /// After how long without it the next time is no longer in the same row.
+    /// Time without it after which the next one starts a new row.
     const ROW: Millis = Millis(3_600_000);
 
     /// How long the front is left where somebody else pointed it: the longer, the oftener they did.
@@ -58,7 +58,7 @@ impl Straying {
 }
 
 impl Environment {
-    /// Nothing else is safe while the front is not where the journal says, or may yet move (rule R15).
+    /// Sees drift: nothing else is safe while the front is not where the journal says, or may yet move (rule R15).
     pub(super) fn drift_seen(&self, seen: &Observation, now: Millis) -> Option<Event> {
         if self.ordered_elsewhere() || !self.rules.mend_drift() {
             return None;

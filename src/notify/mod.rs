@@ -45,7 +45,7 @@ const AT_ONCE: usize = 8;
 /// How many records are read at once, and how many are read again at most by one that was away for long.
 const PAGE: usize = 100;
 const MOST: u64 = 10_000;
-/// After how many records without news the cursor is written down.
+/// Number of records without news after which the cursor is written down.
 const KEEP: u64 = 1_000;
 /// The pauses between two tries: from the first they double up to the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -212,7 +212,7 @@ impl Notifier {
         work.kept.open.retain(|id, _| self.programs.contains_key(id));
     }
 
-    /// Begins the runs that are due: one at a time for each environment, in order.
+    /// Starts the runs that are due: one at a time for each environment, in order.
     fn begin(&self, work: &mut Work) {
         let mut first: BTreeMap<&EnvironmentId, &Notice> = BTreeMap::new();
         for notice in &work.kept.waiting {
@@ -297,7 +297,7 @@ impl Work {
     }
 }
 
-/// Comes back when the controller stops.
+/// Returns when the controller stops.
 async fn told(stop: &mut watch::Receiver<bool>) {
     // Whoever could stop it is gone: that is as good.
     let _ = stop.wait_for(|stop| *stop).await;

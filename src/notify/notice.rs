@@ -32,7 +32,7 @@ pub(super) struct Notice {
     /// The version of this shape.
     pub v: u32,
     pub what: What,
-    /// Of what is over: what it was.
+    /// What was the matter, where this says that it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was: Option<What>,
     pub environment: EnvironmentId,

@@ -35,7 +35,7 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    /// Begins one.
+    /// Begins a sign-in.
     ///
     /// # Errors
     /// That there is no randomness to be had.
@@ -85,8 +85,8 @@ fn mac(key: &SecretSlice<u8>, what: &str, text: &str) -> Hmac<Sha256> {
     mac.chain_update(what).chain_update([0]).chain_update(text)
 }
 
-/// Those that were used, so that none is used twice. After a restart the provider's code, which is good once, is what is left of
-/// that.
+/// Sign-ins that were used, so that none is used twice. After a restart only the provider's code, which is good once, still
+/// prevents that.
 #[derive(Default)]
 pub(super) struct Used(Mutex<HashMap<String, Millis>>);
 

@@ -139,7 +139,7 @@ pub(super) fn groups(all: &Map<String, Value>, claim: &str) -> Result<Option<Vec
     }
 }
 
-/// By its name, or by a JSON pointer (RFC 6901), which begins with `/`.
+/// Finds a claim by its name, or by a JSON pointer (RFC 6901), which begins with `/`.
 fn find<'a>(all: &'a Map<String, Value>, claim: &str) -> Option<&'a Value> {
     let Some(path) = claim.strip_prefix('/') else { return all.get(claim) };
     let mut steps = path.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));

@@ -22,9 +22,9 @@ pub(crate) struct Hints(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    /// By their session.
+    /// ID tokens by their session.
     of: VecDeque<(Digest, SecretString)>,
-    /// By the key of an offer.
+    /// Offers to sign out at the provider, by their key.
     offered: VecDeque<(String, Millis, Option<SecretString>)>,
 }
 

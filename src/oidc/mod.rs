@@ -40,9 +40,9 @@ const NAMED: usize = 20;
 /// The time: that of this run, which never goes back, and the host's own, in which tokens are written.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
-    /// By this run.
+    /// Time by this run's clock.
     pub now: Millis,
-    /// By the host.
+    /// Time by the host's clock.
     pub host: Millis,
 }
 
@@ -68,7 +68,7 @@ pub enum Failure {
         "this sign-in was not begun in this browser, is older than ten minutes, or was used already; begin it again"
     )]
     NotBegun,
-    /// Nobody can say what the person may do.
+    /// The token lacks the claim that says what the person may do.
     #[error("the claim `{claim}`, which has the groups, is not in what the provider says of you; it says: {seen}")]
     NoClaim {
         /// The claim.

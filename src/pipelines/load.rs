@@ -89,7 +89,7 @@ impl Registry {
 /// What was found in a folder of pipelines.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// Those that could be read; complete only when there are no mistakes.
+    /// Pipelines that could be read; complete only when there are no mistakes.
     pub pipelines: Pipelines,
     /// How many files were read.
     pub files: usize,

@@ -33,7 +33,7 @@ use crate::stacks::{self, Needs};
 pub struct Pipeline {
     /// The stem of its file's name.
     pub name: Name,
-    /// For people.
+    /// Description for people.
     pub description: String,
     /// Where it was read from.
     pub file: PathBuf,
@@ -45,7 +45,7 @@ pub struct Pipeline {
     pub secrets: BTreeMap<Arc<str>, SecretSource>,
     /// Where its builds may come from.
     pub artifacts: artifacts::Artifacts,
-    /// In the order of promotion; the first one takes the builds and numbers the releases. Never empty.
+    /// Environments in the order of promotion; the first one takes the builds and numbers the releases. Never empty.
     pub environments: Vec<Arc<EnvironmentDefinition>>,
 }
 
@@ -172,9 +172,9 @@ pub struct StackDefinition {
 /// Where a stack definition is.
 #[derive(Debug, Clone)]
 pub enum DefinitionSource {
-    /// In a file of this host.
+    /// A file of this host.
     File(DefinitionFile),
-    /// In the source repository, at this path, at the commit of the release.
+    /// A path in the source repository, at the commit of the release.
     Git(Arc<str>),
 }
 

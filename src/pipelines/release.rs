@@ -122,7 +122,7 @@ fn same_definition(from: &EnvironmentDefinition, to: &EnvironmentDefinition) -> 
         }
 }
 
-/// With the definition that the environment names now.
+/// Returns the release with the definition that the environment names now.
 fn with_own_definition(release: Release, environment: &EnvironmentDefinition) -> Result<Release, Refused> {
     let (definition, source) = match &environment.stack.definition {
         DefinitionSource::File(file) => (file.digest.clone(), None),

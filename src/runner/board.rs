@@ -40,7 +40,7 @@ pub struct Sight {
     pub serves: Option<Option<Number>>,
     /// The stacks that are there.
     pub stacks: Vec<StackSight>,
-    /// For the last restart that was looked at: its order, how many instances are back, and how many it is for.
+    /// The last restart that was looked at: its order, how many instances are back, and how many it is for.
     pub restarted: Option<(u64, usize, usize)>,
     /// What does not work at the moment, newest last: one sentence for each kind of step.
     pub trouble: Vec<Trouble>,
@@ -65,7 +65,7 @@ pub enum Counted {
     Since {
         /// Since when, by the clock of the front's host.
         at: Millis,
-        /// That was a cutover.
+        /// Whether that was a cutover.
         cutover: bool,
         /// The stack that users are sent to, then the one before.
         sides: Vec<(Number, u64, u64)>,

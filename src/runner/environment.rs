@@ -65,7 +65,7 @@ struct Call {
 enum Round {
     /// Something happened: look again at once.
     Again,
-    /// Nothing is to be done before this time at the latest, unless something happens.
+    /// The runner rests until this time at the latest, unless something happens.
     Rest(Millis),
     /// The journal takes no more; the process is about to end.
     Over,
@@ -200,7 +200,7 @@ impl Loop {
         }
     }
 
-    /// Begins what is due and not under way or just tried.
+    /// Starts what is due and not under way or just tried.
     fn act(&mut self, due: &[Effect], state: &Arc<Environment>, look: Look, now: Millis) {
         let front_due = look.observation.front.is_none() || self.front_changed;
         if front_due && self.pacing.begin(Slot::Front, now) {
@@ -285,7 +285,7 @@ impl Loop {
         }
     }
 
-    /// Until when nothing has to be done unless something happens.
+    /// Returns until when nothing has to be done unless something happens.
     fn pause(&mut self, state: &Environment, due: &[Slot], now: Millis) -> Round {
         let retry = self.pacing.keep(due);
         let busy = state.active().is_some() || in_transit(state);
@@ -330,7 +330,7 @@ impl Loop {
     }
 }
 
-/// Comes back when the driver tells of a change; never where it tells nothing.
+/// Returns when the driver tells of a change; never where it tells nothing.
 async fn rings(changes: &mut Option<watch::Receiver<u64>>) {
     if let Some(bell) = changes
         && bell.changed().await.is_ok()

@@ -34,7 +34,7 @@ impl Hooks {
         Self { definitions, runs: Some(Arc::new(runs)) }
     }
 
-    /// None, for an environment that never had any.
+    /// Returns no hooks, for an environment that never had any.
     pub fn none() -> Self {
         Self { definitions: BTreeMap::new(), runs: None }
     }
@@ -78,7 +78,7 @@ impl World {
         HookView { number: run.number, hook: run.hook, state }
     }
 
-    /// Begins the run of a hook, unless it was ever begun.
+    /// Starts the run of a hook, unless it was ever begun.
     pub(super) async fn run_hook(
         &self,
         number: Number,

@@ -26,7 +26,7 @@ struct Of {
 }
 
 impl Instances {
-    /// Those of these environments.
+    /// Returns the instances of these environments.
     pub fn of<'a>(worlds: impl IntoIterator<Item = &'a World>) -> Self {
         let one = |world: &World| {
             let of = Of { driver: world.stacks.driver().clone(), secrets: world.secrets.clone() };

@@ -19,7 +19,7 @@ const PART: u64 = 16;
 /// How many spans are kept one by one; older ones are taken together.
 const KEPT: usize = 64;
 
-/// From and until.
+/// The start and the end of a span.
 type Span = (Millis, Millis);
 
 /// What stands in the file.

@@ -29,7 +29,7 @@ struct Beats {
 }
 
 impl Pulse {
-    /// Begins now.
+    /// Starts at this moment.
     pub(super) fn start() -> Self {
         Self(Arc::new(Mutex::new(Beats { last: Stopwatch::start(), breaks: Vec::new() })))
     }
@@ -104,7 +104,7 @@ impl Live {
 }
 
 impl Looking {
-    /// Begins now: whatever was before, nobody of this life has seen.
+    /// Starts at this moment: what was before was not seen by this process.
     pub(super) fn new(pulse: Pulse, now: Millis) -> Self {
         Self { pulse, since: now, silent: Vec::new(), silent_since: None, live: Live::default() }
     }

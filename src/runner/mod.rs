@@ -43,7 +43,7 @@ use crate::{clock::Clock, journal::Journal};
 /// How often the providers are asked for stacks of environments that nobody describes any more.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// Begins a task of somebody else; `true` when it is done.
+/// Starts a task of another part; `true` when it is done.
 pub type Beside = Box<dyn FnMut(watch::Receiver<bool>) -> BoxFuture<'static, bool> + Send>;
 
 /// Runs all environments until `stop` says so, then lets calls under way come back, for a bounded time.

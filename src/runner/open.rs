@@ -1,4 +1,4 @@
-//! From definitions to surroundings: opens the drivers that the pipelines name. Drivers of the same name
+//! Opens the drivers that the pipelines name. Drivers of the same name
 //! and settings share one instance and its listings.
 
 use std::{collections::HashMap, fs, path::Path, sync::Arc};

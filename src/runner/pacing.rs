@@ -102,7 +102,7 @@ impl Backoff {
     const QUICKEST: Duration = Duration::from_millis(10);
     const SLOWEST: Duration = Duration::from_millis(500);
 
-    /// Begins quick.
+    /// Starts quick.
     pub(super) fn new() -> Self {
         Self { pause: Self::QUICKEST }
     }

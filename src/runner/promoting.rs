@@ -35,7 +35,7 @@ pub struct Promotion {
     pub rule: PromotionRule,
     /// Under which terms.
     pub plan: Arc<Plan>,
-    /// As what.
+    /// The form in which it is promoted.
     pub adapt: Adapt,
 }
 

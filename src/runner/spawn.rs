@@ -23,7 +23,7 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// None yet.
+    /// Returns a set without tasks.
     pub(super) fn new(clock: Clock) -> Self {
         Self { set: JoinSet::new(), clock }
     }

@@ -27,7 +27,7 @@ pub(super) struct Watching {
 }
 
 impl Watching {
-    /// Nothing is watched yet.
+    /// Returns watches of nothing yet.
     pub(super) fn new(world: Arc<World>) -> Self {
         Self { world, stacks: HashMap::new(), begun: Millis(0) }
     }

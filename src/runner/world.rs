@@ -38,7 +38,7 @@ const NEIGHBOURLY: Duration = Duration::from_secs(1);
 
 /// Everything outside that one environment deals with.
 pub struct World {
-    /// Which environment.
+    /// Id of the environment.
     pub id: EnvironmentId,
     /// Its provider.
     pub stacks: Arc<SharedStacks>,
@@ -357,7 +357,7 @@ impl World {
         (number, answer)
     }
 
-    /// Whose health is asked for.
+    /// Returns the stack whose health is asked for.
     pub fn subject(&self, number: Number, state: &Environment) -> Option<Subject> {
         let version = state.release_of(number)?.version.to_string();
         Some(Subject { stack: self.name(number), version })

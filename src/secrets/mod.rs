@@ -130,12 +130,12 @@ impl Secrets {
         derived(&self.0.key, purpose)
     }
 
-    /// For a look from outside: nothing is made and nothing is read yet. Nothing before the first start.
+    /// Opens the secrets for a look from outside, without making or reading anything. `None` before the first start.
     pub fn existing(state: &Path, pipelines: &Pipelines) -> Option<Self> {
         Some(Self::of(installation_key(&state.join(KEY)).ok()?, pipelines))
     }
 
-    /// For a look from outside before the first start: its fingerprints are good for nothing.
+    /// Opens the secrets for a look before the first start: its fingerprints cannot be compared with later ones.
     ///
     /// # Errors
     /// The system has no randomness.
@@ -294,7 +294,7 @@ impl Secrets {
         self.0.reads.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// As if all had been read for the first time a while ago.
+    /// Acts as if all had been read for the first time a while ago.
     fn settle(&self) {
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.values_mut().filter_map(|known| known.reading.as_mut()).for_each(Reading::settle);

@@ -50,7 +50,7 @@ impl Reading {
         self.settled && self.stamp == *stamp
     }
 
-    /// As if it had been read for the first time longer ago.
+    /// Acts as if it had been read for the first time longer ago.
     #[cfg(test)]
     pub(super) fn settle(&mut self) {
         self.settled = true;

@@ -19,7 +19,7 @@ use crate::{
 
 /// The keys of the table; `docs/running.md` explains each.
 pub(super) const KEYS: &[&str] = &["name", "issuer", "client", "secret", "scopes", "claim", "groups", "skew", "ca"];
-/// By how much the clocks of both sides may differ at most.
+/// Largest difference that may be allowed between the clocks of both sides.
 const LARGEST_SKEW: Millis = Millis(600_000);
 
 /// The provider, and what is believed of it.
@@ -39,7 +39,7 @@ pub struct Oidc {
     pub claim: Arc<str>,
     /// What groups may do.
     pub mapping: Mapping,
-    /// By how much the clocks of both sides may differ.
+    /// Allowed difference between the clocks of both sides.
     pub skew: Millis,
     /// Certificates of authorities that are trusted besides the system's, PEM.
     pub ca: Option<PathBuf>,

@@ -89,16 +89,16 @@ impl FromStr for Position {
 /// Where to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begin {
-    /// At the last so many lines of each stream.
+    /// The last lines of each stream, at most this many.
     Last(usize),
-    /// After what was read before.
+    /// What follows the position that was read before.
     After(Position),
 }
 
 /// What of a stack's output is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogsFrom {
-    /// Only what this instance wrote.
+    /// Instance whose lines are wanted; `None` for all.
     pub instance: Option<u32>,
     /// Where to begin.
     pub begin: Begin,
@@ -143,7 +143,7 @@ pub struct LogPage {
 pub enum Logs {
     /// A part of it.
     Page(LogPage),
-    /// Nothing is kept of that stack; of these there is something, the oldest first.
+    /// Nothing is kept of that stack; these are kept, the oldest first.
     NotKept(Vec<Number>),
 }
 

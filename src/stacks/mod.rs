@@ -56,7 +56,7 @@ pub struct SeenStack {
     pub condition: Condition,
     /// Where it serves; empty until it is known.
     pub endpoints: Vec<SocketAddr>,
-    /// In one sentence, why it failed, or what stands out ("restarted 3 times, exit status 1").
+    /// One sentence on why it failed, or what stands out ("restarted 3 times, exit status 1").
     pub remark: Option<String>,
     /// How often a part of it has ended by itself since all of it was up. Always 0 where the provider does not tell.
     pub exits: u64,
@@ -111,7 +111,7 @@ pub enum StepError {
     /// The provider said no; asking again without a change is pointless.
     #[error("{0}")]
     Refused(String),
-    /// Not now: unreachable, busy, timed out. Worth asking again.
+    /// Temporarily unavailable: unreachable, busy, timed out. Worth asking again.
     #[error("{0}")]
     Unavailable(String),
 }

@@ -10,7 +10,7 @@ use crate::{
     text::{format_duration, format_time},
 };
 
-/// After how long a hold is one that was perhaps forgotten.
+/// Age at which a hold has perhaps been forgotten.
 const OLD_HOLD: Millis = Millis(86_400_000);
 
 /// What users see of an environment, in one word.
@@ -27,9 +27,9 @@ pub(crate) enum Light {
     Down,
     /// The front shows something else than it was ordered to.
     Drift,
-    /// Nobody could look lately: what users see is not known.
+    /// The controller could not look lately: what users see is not known.
     NotSeen,
-    /// Nothing is live.
+    /// The environment has no live release.
     Empty,
 }
 
@@ -94,7 +94,7 @@ pub(crate) enum NeedKind {
     Approval,
     /// Somebody else points the front elsewhere.
     Drift,
-    /// Nobody could look lately.
+    /// The controller could not look lately.
     NotSeen,
     /// A hold is older than a day.
     OldHold,
@@ -109,7 +109,7 @@ pub(crate) struct Need {
     pub what: String,
     /// What happens next, and who can change it.
     pub next: String,
-    /// Until when it waits, in RFC 3339, where it does not wait for ever.
+    /// Time until which it waits, in RFC 3339; `None` when it waits for ever.
     #[schema(required, example = "2026-11-21T18:00:00.000Z")]
     pub until: Option<String>,
 }

@@ -63,7 +63,7 @@ pub(crate) struct Outlook<'a> {
 /// Why it is not known what users see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Blind<'a> {
-    /// Nobody has looked since the controller started.
+    /// There was no look since the controller started.
     Never,
     /// The last look ended that long ago.
     Stale(Millis),

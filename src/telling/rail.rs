@@ -48,7 +48,7 @@ pub(crate) enum StepWhat {
     RollBack,
 }
 
-/// Whose time a step takes.
+/// Who takes the time of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StepKind {
@@ -99,7 +99,7 @@ pub(crate) struct Step {
 pub(crate) struct Sums {
     pub work: String,
     pub human: String,
-    /// None when it waited for no turn.
+    /// Time in the queue; `None` when it did not wait for its turn.
     pub queue: Option<String>,
 }
 

@@ -38,7 +38,7 @@ pub(crate) enum WaitsFor {
     Pin,
     /// The next in the queue begins as soon as things are put right.
     Turn,
-    /// Nothing is under way.
+    /// No deployment is under way.
     Deployment,
 }
 

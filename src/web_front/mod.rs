@@ -85,7 +85,7 @@ pub struct SeenFront {
 pub struct Counted {
     /// Since when, by the clock of the front's host.
     pub since: Millis,
-    /// That was a cutover; else the beginning of the front.
+    /// Whether that was a cutover; else the start of the front.
     pub cutover: bool,
     /// The stack that users are sent to, then the one before.
     pub sides: Vec<Side>,
@@ -98,7 +98,7 @@ pub struct Side {
     pub stack: StackName,
     /// Requests of users that it answered, or failed to.
     pub requests: u64,
-    /// Those of them that ended with a 5xx of the stack, or that it did not answer whole: users saw an error.
+    /// Requests that ended with a 5xx of the stack, or without a complete answer: users saw an error.
     pub failed: u64,
 }
 
@@ -107,7 +107,7 @@ pub struct Side {
 pub struct Claim {
     /// The key of the front's settings that names it.
     pub key: &'static str,
-    /// On which host, by the name that the settings give it; `None`: this one.
+    /// Host, by the name that the settings give it; `None`: this one.
     pub host: Option<String>,
     /// What it is.
     pub what: Claimed,

@@ -21,7 +21,7 @@ pub enum FrontTrouble {
         times: usize,
         /// When it did last.
         at: Millis,
-        /// In what way, as the system says.
+        /// The reason, in the system's words.
         why: String,
         /// How long nobody served then, in milliseconds; none: it has not served since.
         away_ms: Option<u64>,
@@ -98,7 +98,7 @@ pub enum FrontTrouble {
     NotStarting {
         /// How often it ended before it served.
         times: u64,
-        /// In what way it did last, as the system says.
+        /// The last reason, in the system's words.
         why: String,
         /// The front's folder.
         folder: PathBuf,

@@ -1,4 +1,4 @@
-//! From the events of the parser to values: aliases and merge keys are put in place, within limits.
+//! Turns the events of the parser into values: aliases and merge keys are put in place, within limits.
 
 use std::collections::{HashMap, HashSet};
 
@@ -43,7 +43,7 @@ enum Key {
 #[derive(Default)]
 struct Builder {
     open: Vec<Open>,
-    /// By the id of the anchor; none while what it names is not at its end.
+    /// Values by the id of their anchor; `None` while what it names is not at its end.
     anchors: HashMap<usize, Option<(Node, usize)>>,
     root: Option<Node>,
     weight: usize,

@@ -14,7 +14,7 @@ use std::{fmt, fs, io, path::Path};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) at: Place,
-    /// Without anything that stands in the text but names of keys and tags.
+    /// The reason, without anything of the text but names of keys and tags.
     pub(crate) why: String,
 }
 

@@ -3,16 +3,21 @@
 use super::{Source, assert_none, sources};
 
 const QUESTIONS: [&str; 7] = ["Which", "Whose", "Why", "What", "When", "Where", "How"];
+/// Words that hang in the air at the beginning of a short comment.
+const HANGING: [&str; 15] =
+    ["After", "As", "At", "Before", "Between", "By", "For", "From", "In", "Into", "Of", "Those", "To", "Until", "With"];
+/// The number of words up to which a comment is short.
+const SHORT: usize = 6;
 
-/// Whether a comment of one line says no more than that there is something.
+/// Whether a comment of one line says no more than that there is something, or names no subject.
 fn is_a_riddle(comment: &str) -> bool {
     let words: Vec<&str> = comment.split_whitespace().collect();
     let question = |word: &str| QUESTIONS.contains(&word.trim_end_matches(['.', '?', ',', ';', ':']));
     match words[..] {
         [] => true,
         [one] => !one.starts_with("http") && !one.starts_with('<'),
-        [first, last] => question(first) && last.ends_with('.') && last.len() <= 4,
-        _ => false,
+        [first, last] if question(first) => last.ends_with('.') && last.len() <= 4,
+        [first, ..] => words.len() <= SHORT && HANGING.contains(&first),
     }
 }
 
@@ -32,6 +37,8 @@ fn no_comment_is_a_riddle() {
         (true, "Whose"),
         (true, "`[source]`."),
         (true, "How so."),
+        (true, "By whom."),
+        (true, "For people."),
         (false, "Number of the deployment that owns the stack."),
         (false, "What runs."),
     ] {

@@ -28,7 +28,7 @@ async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() -> F) 
     panic!("never: {what}");
 }
 
-/// Begins a call and gives it up at once, or after its first answers: whoever called has crashed.
+/// Starts a call and gives it up at once, or after its first answers: whoever called has crashed.
 async fn given_up<T>(call: impl Future<Output = T>, after: Duration) {
     let mut call = Box::pin(call);
     // Answered at once, it cannot be given up.

@@ -95,7 +95,7 @@ impl Place {
 }
 
 impl Place {
-    /// As the end of the host would: again, for a supervisor may just have started another front.
+    /// Kills all, as the end of the host would: again, for a supervisor may just have started another front.
     fn kill_all(&self) {
         soon(|| {
             let left = self.processes();
@@ -166,7 +166,7 @@ impl User {
         Self { address, tls: None, stream: None }
     }
 
-    /// Which stack answered; everything else is a failed request.
+    /// Returns the stack that answered; everything else is a failed request.
     pub(super) async fn ask(&mut self, path: &str) -> Result<u32, String> {
         timeout(PATIENCE, self.talk(path)).await.map_err(|_| "no answer")?
     }

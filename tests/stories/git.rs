@@ -20,7 +20,7 @@ pub(super) fn limits() -> Limits {
     Limits { connect: Duration::from_secs(1), stall: Duration::from_secs(10), whole, first: whole, bytes: 1 << 20 }
 }
 
-/// For those who never answer.
+/// Returns limits for servers that never answer.
 fn short() -> Limits {
     let (stall, whole) = (Duration::from_secs(2), Duration::from_secs(3));
     Limits { stall, whole, first: whole, ..limits() }

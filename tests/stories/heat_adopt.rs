@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{cloud::cloud, faults::Fault, project::Project, wire::Wire};
 
-/// With what scripts have in theirs: a secret made by chance, and a server that says itself that it is done.
+/// A template with what scripts have in theirs: a random secret, and a server that says itself that it is done.
 const THEIRS: &str = "heat_template_version: 2014-10-16\nparameters:\n  version: {type: string, default: old}\nresources:\n  \
                       secret: {type: OS::Heat::RandomString}\n  \
                       web:\n    type: OS::Nova::Server\n    properties:\n      image: app\n      metadata: {version: {get_param: version}}\n      \

@@ -11,7 +11,7 @@ use crate::support::{
     house::House,
 };
 
-/// As a script makes it: the server knows of a secret that was made by chance.
+/// A template as a script makes it: the server knows a random secret.
 const THEIRS: &str = "heat_template_version: 2014-10-16\nparameters:\n  image: {type: string}\n  version: {type: string}\nresources:\n  \
                       secret: {type: OS::Heat::RandomString}\n  \
                       web:\n    type: OS::Nova::Server\n    properties:\n      image: {get_param: image}\n      \

@@ -27,7 +27,7 @@ fn runs(folder: &Path, program: &Path) -> Runs {
     Runs::of(&folder.join("state"), &"shop/prod".parse().expect("a name"), program.to_owned())
 }
 
-/// That program in the place of ours, for a beginning that is slower than usual; `$REAL` is ours.
+/// Writes a program that stands in for ours, to start slower than usual; `$REAL` is ours.
 fn slow(folder: &Path, script: &str) -> PathBuf {
     let path = folder.join("slow");
     fs::write(&path, format!("#!/bin/sh\nREAL={PROGRAM}\nHERE={}\n{script}\n", folder.display())).expect("written");
@@ -35,7 +35,7 @@ fn slow(folder: &Path, script: &str) -> PathBuf {
     path
 }
 
-/// Begins that run of a script in the folder, which nothing else but `wanted` may go on beside.
+/// Starts that run of a script in the folder, beside which only `wanted` may go on.
 async fn begin(runs: &Runs, number: u32, folder: &Path, script: &str) -> Result<(), String> {
     let words = ["sh", "-c", script].map(str::to_owned).to_vec();
     let call = Call::Command { words, folder: folder.to_owned(), environment: BTreeMap::new() };

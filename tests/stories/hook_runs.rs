@@ -56,7 +56,7 @@ impl Desk {
     }
 }
 
-/// Of a controller that has just started, with its state in that folder.
+/// Returns the runs of a controller that has just started, with its state in that folder.
 fn runs(folder: &Path) -> Runs {
     let id = "shop/prod".parse().expect("a name");
     Runs::of(&folder.join("state"), &id, env!("CARGO_BIN_EXE_pointsman").into())

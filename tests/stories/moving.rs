@@ -38,7 +38,7 @@ WEB_FRONT_IP=127.0.0.1
 WAIT_CHECK_SECONDS=30
 "#;
 
-/// As old as the script is.
+/// A template as old as the script.
 const TEMPLATE: &str = r#"heat_template_version: 2014-10-16
 parameters:
   key_name: {type: string}

@@ -22,7 +22,7 @@ const PAGES: [(&str, &str, bool); 10] = [
     ("figures", "/figures", false),
     ("prod", PROD, true),
 ];
-/// Those for admins.
+/// Pages for admins.
 const DOORS: [(&str, &str); 2] = [("people", "/people"), ("tokens", "/tokens")];
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";

@@ -43,7 +43,7 @@ impl Host {
         Process::new(folder, PathBuf::from(env!("CARGO_BIN_EXE_pointsman")))
     }
 
-    /// As another controller would find it.
+    /// Finds it as another controller would.
     pub(super) fn restart_controller(&mut self) {
         self.driver = Self::open(self.folder.path());
     }
@@ -142,7 +142,7 @@ impl Host {
 }
 
 impl Drop for Host {
-    /// Also when a story fails, it leaves nothing behind.
+    /// Leaves nothing behind, also when a story fails.
     fn drop(&mut self) {
         processes::end(|| self.processes());
     }

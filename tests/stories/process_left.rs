@@ -1,4 +1,4 @@
-//! Nothing of a stack of processes outlives it, however it hides; and what it is given is as it should be.
+//! No process outlives its stack, however it hides; and what a process is given is as it should be.
 
 use std::{fs, net::TcpListener, path::PathBuf};
 

@@ -145,7 +145,7 @@ impl Cloud {
         (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
     }
 
-    /// As a user of the project that is called as they are.
+    /// Signs in as a user of the project of the same name.
     fn log_in(&self, who: &str, password: &str) -> Session {
         let domain = json!({ "id": "default" });
         let user = json!({ "name": who, "domain": domain, "password": password });

@@ -16,7 +16,7 @@ pub enum Fault {
     Status(u16),
     /// It is answered that Heat is busy for so many seconds, and Heat never hears of it.
     Busy(u32),
-    /// Nothing ever comes back, and Heat never hears of it.
+    /// No answer ever comes, and Heat never hears of it.
     Hang,
     /// The connection ends before Heat hears of it.
     LoseRequest,

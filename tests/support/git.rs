@@ -25,7 +25,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// With one commit on `main`, of `deploy/stack.toml`.
+    /// Makes a repository with one commit on `main`, of `deploy/stack.toml`.
     pub fn new() -> Self {
         Self::of("sha1")
     }
@@ -97,11 +97,11 @@ pub enum Manner {
     Hang,
     /// A byte every 50 ms.
     Drip,
-    /// So many bytes of a pack, and then no more.
+    /// Sends this many bytes of a pack, and then no more.
     Cut(usize),
     /// Sends everybody to another host.
     Redirect(SocketAddr),
-    /// As a page does that is no repository.
+    /// Answers as a web page that is not a repository.
     Page,
 }
 

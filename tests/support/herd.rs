@@ -66,12 +66,12 @@ const USERS: usize = 6;
 const PACE: Duration = Duration::from_millis(4);
 
 impl Board {
-    /// From here on either may answer.
+    /// Notes the order: from here on either may answer.
     pub fn ordered(&self) {
         self.orders.fetch_add(1, SeqCst);
     }
 
-    /// From here on only this one may.
+    /// Notes the acknowledgement: from here on only this one may answer.
     pub fn acknowledged(&self, target: &Target) {
         self.live.store(target.stack.number.0.into(), SeqCst);
         self.orders.fetch_add(1, SeqCst);

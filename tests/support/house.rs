@@ -132,7 +132,7 @@ impl House {
         *self.controller.lock().unwrap() = Some(command.spawn().expect("the program starts"));
     }
 
-    /// As a crash does.
+    /// Kills the controller, as a crash does.
     pub fn kill(&self) {
         if let Some(mut child) = self.controller.lock().unwrap().take() {
             child.kill().expect("it is ours");
@@ -170,7 +170,7 @@ impl House {
         (told, after)
     }
 
-    /// As an operator does.
+    /// Stops the controller, as an operator does.
     pub fn stop(&self) -> ExitStatus {
         let child = self.controller.lock().unwrap().take().expect("it runs");
         kill_process(Pid::from_child(&child), Signal::TERM).expect("it is ours");
@@ -365,7 +365,7 @@ impl House {
 }
 
 impl Drop for House {
-    /// Also when a story fails, it leaves nothing behind.
+    /// Leaves nothing behind, also when a story fails.
     fn drop(&mut self) {
         self.kill();
         processes::end(|| self.processes());

@@ -24,9 +24,9 @@ use tokio::{
 /// What the next call of a driver does instead of its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing is done, and it says so.
+    /// Does nothing, and says so.
     Refused,
-    /// Nothing is done, and there is no answer worth anything.
+    /// Does nothing, and gives no useful answer.
     Lost,
     /// The work is done, but the answer is lost.
     ReplyLost,
@@ -72,7 +72,7 @@ pub struct MemoryStacks {
     pub stuck: Mutex<Vec<String>>,
     pub failing: Mutex<Vec<String>>,
     pub faults: Faults,
-    /// Nothing listens: for measurements in which nobody asks the stacks, and their sockets are not to be counted.
+    /// Whether nothing listens: for measurements that must not count the sockets of stacks.
     silent: bool,
     pub listings: AtomicUsize,
     pub made: AtomicUsize,

@@ -34,7 +34,7 @@ impl Nginx {
         Self::set_up_as("shop-prod", "shop.test")
     }
 
-    /// With more in `http {}`.
+    /// Starts nginx with more in `http {}`.
     pub fn with(more: &'static str) -> Option<Self> {
         let mut nginx = Self::set_up()?;
         nginx.more = more;
@@ -159,7 +159,7 @@ impl Nginx {
         assert!(answers, "nginx does not start: {}", fs::read_to_string(self.path("log")).unwrap_or_default());
     }
 
-    /// As an operator does with a broken front.
+    /// Kills nginx, as an operator does with a broken front.
     pub fn kill(&self) {
         let Some(mut child) = self.child.lock().unwrap().take() else { return };
         let workers = workers(child.id());

@@ -1,4 +1,4 @@
-//! Which processes of this host belong to an installation, so that a story can see that none is left.
+//! Finds the processes of this host that belong to an installation, so that a story can see that none is left.
 
 use std::{fs, path::Path};
 
@@ -36,7 +36,7 @@ impl Process {
     }
 }
 
-/// Those that name the folder, and those that carry the mark that is kept in the file `installation`.
+/// Returns the processes that name the folder, and those that carry the mark that is kept in the file `installation`.
 pub fn of(folder: &Path, installation: &Path) -> Vec<Process> {
     let id = fs::read_to_string(installation).unwrap_or_default();
     let folder = folder.to_str().expect("text");

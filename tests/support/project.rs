@@ -51,7 +51,7 @@ impl Project {
         })
     }
 
-    /// With these settings, made from the address of Keystone.
+    /// Makes a project with these settings, made from the address of Keystone.
     pub fn asking_with(cloud: &'static Cloud, settings: impl Fn(&str) -> String) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let folder = tempfile::tempdir().expect("a folder");

@@ -34,7 +34,7 @@ impl Wire {
         Ok(Self { stream: BufReader::new(stream), host: to })
     }
 
-    /// To somebody who may take long.
+    /// Connects to a server that may take long.
     pub fn patient(to: SocketAddr) -> io::Result<Self> {
         let wire = Self::open(to)?;
         wire.stream.get_ref().set_read_timeout(Some(Duration::from_secs(60)))?;

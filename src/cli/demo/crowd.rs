@@ -18,7 +18,7 @@ use crate::{clock::Clock, machine::Millis};
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Between an answer and the next question, so that the demo leaves the machine something.
+/// Pause between an answer and the next request, so that the demo leaves the machine something.
 const BREATH: Duration = Duration::from_millis(4);
 
 /// What was counted.

@@ -158,7 +158,7 @@ async fn steps(controller: &Controller, deployment: &str) -> anyhow::Result<Vec<
     Ok(own.split_off(rollback.unwrap_or(0)))
 }
 
-/// From the order to the front's public address answering from the new stack.
+/// Returns the time from the order until the front's public address answers from the new stack.
 async fn cutover_time(controller: &Controller, number: u32) -> anyhow::Result<Millis> {
     let records = steps(controller, &format!("demo/live/{number}")).await?;
     let at = |kind: &str| {

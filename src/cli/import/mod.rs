@@ -33,7 +33,7 @@ pub enum Verb {
     OpenstackProfile(Args),
 }
 
-/// Of what, and what the file does not say.
+/// Arguments of `import`: the profile, and what it does not say.
 #[derive(clap::Args)]
 pub struct Args {
     /// The file with the assignments
@@ -139,9 +139,9 @@ fn drafts(args: &Args, pipelines: &Path) -> anyhow::Result<(Vec<Draft>, Vec<Stri
 
 /// How the template takes the file with secrets.
 enum Taken {
-    /// As a file that `get_file` takes, under this name.
+    /// A file that `get_file` takes, under this name.
     File(String),
-    /// As the hidden parameter [`SETTINGS`].
+    /// The hidden parameter [`SETTINGS`].
     Parameter,
 }
 

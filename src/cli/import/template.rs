@@ -7,9 +7,9 @@ use crate::yaml::{self, Node, truth};
 /// A template's own words.
 pub(super) struct Template {
     pub(super) parameters: BTreeSet<String>,
-    /// Those of them that must be given a value.
+    /// Parameters that must be given a value.
     pub(super) wanted: BTreeSet<String>,
-    /// Those of them that nobody is to read.
+    /// Parameters that are hidden.
     pub(super) hidden: BTreeSet<String>,
     pub(super) outputs: BTreeSet<String>,
     /// What it takes by `get_file`.

@@ -1,4 +1,4 @@
-//! From a profile to files that `check` takes.
+//! A profile becomes files that `check` takes.
 
 use std::os::unix::fs::PermissionsExt;
 

@@ -92,7 +92,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if known.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(super::mistakes(known)) }
 }
 
-/// Nothing is written over what is there; `otherwise` is what to do then.
+/// Refuses to write over files that are there; `otherwise` says what to do then.
 pub(super) fn unless_there(drafts: &[Draft], otherwise: &str) -> anyhow::Result<()> {
     let there: Vec<String> = drafts.iter().filter(|d| d.path.exists()).map(|d| d.path.display().to_string()).collect();
     if !there.is_empty() {

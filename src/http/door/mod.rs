@@ -311,7 +311,7 @@ pub async fn write_down(app: Arc<App>, mut stop: watch::Receiver<bool>) -> bool 
     }
 }
 
-/// Begins a session in the place of the one that the browser had, and leads on.
+/// Begins a session instead of the one that the browser had, and redirects.
 async fn let_in(app: &Arc<App>, way: &Way, peer: Peer, headers: &HeaderMap, holder: Holder, then: &str) -> Response {
     match begin(app, way, peer, headers, (holder, "")).await {
         Ok((cookie, _)) => ([(header::SET_COOKIE, cookie)], see(then)).into_response(),
@@ -319,7 +319,7 @@ async fn let_in(app: &Arc<App>, way: &Way, peer: Peer, headers: &HeaderMap, hold
     }
 }
 
-/// Begins a session in the place of the one that the browser had, and records it; with the holder comes what the record has
+/// Begins a session instead of the one that the browser had, and records it; with the holder comes what the record has
 /// besides the name. Gives the header that sets its cookie, and what the session is recognised by.
 async fn begin(
     app: &Arc<App>,

@@ -42,7 +42,7 @@ pub(super) struct Answer {
     error_description: Option<String>,
 }
 
-/// Begins a sign-in at the provider; who is signed in already is led on.
+/// Begins a sign-in at the provider; redirects whoever is signed in already.
 pub(super) async fn start(
     State(app): State<Arc<App>>,
     (way, peer): (Way, Peer),

@@ -6,7 +6,7 @@ use http::{StatusCode, header};
 
 use crate::http::Problem;
 
-/// Nothing is loaded from anywhere, and forms go nowhere else.
+/// Content security policy: nothing is loaded from elsewhere, and forms go nowhere else.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
 

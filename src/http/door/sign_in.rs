@@ -28,7 +28,7 @@ use crate::{
 
 /// How long a sign-in waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
-/// After how many seconds a sign-in is tried again that found too many others.
+/// Seconds after which a sign-in that found too many others may be tried again.
 const BUSY: u64 = 3;
 /// What stands for an account whose name is longer than any.
 const NO_NAME: &str = "(too long)";
@@ -96,7 +96,7 @@ fn button<'a>(app: &'a App, then: &str, press: &str) -> Option<(&'a str, String)
 struct Refusal {
     status: StatusCode,
     why: String,
-    /// After how many seconds it may be tried again.
+    /// Seconds after which it may be tried again.
     again: Option<u64>,
 }
 
@@ -105,7 +105,7 @@ impl Refusal {
         Self { status, why: why.into(), again: None }
     }
 
-    /// Nobody's fault, and over in a moment.
+    /// Returns the answer for a moment in which too many sign in.
     fn busy() -> Self {
         let why = "Too many people sign in at this moment. Try again in a few seconds.";
         Self { again: Some(BUSY), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, why) }

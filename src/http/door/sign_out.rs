@@ -27,7 +27,7 @@ pub(super) async fn everywhere(State(app): State<Arc<App>>, way: Way, peer: Peer
     end(&app, &way, (&caller, peer, Act::SignedOutEverywhere), move |session| session.holder.is(&by)).await
 }
 
-/// Whose session asks.
+/// Returns whose session asks.
 fn holder(app: &App, caller: &Caller) -> Option<Holder> {
     app.access.sessions().still(caller.session()?, app.clock.host()).map(|session| session.holder)
 }

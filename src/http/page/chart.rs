@@ -8,7 +8,7 @@ use crate::chronicle::{Counts, Span};
 const HIGH: f64 = 144.0;
 const FLOOR: f64 = 172.0;
 const LEFT: f64 = 30.0;
-/// So that the name under the newest bar is whole.
+/// Space to the right, so that the label under the newest bar is whole.
 const RIGHT: f64 = 12.0;
 /// The width of the chart, and of the one for phones with how many bars that has.
 const WIDE: f64 = 980.0;

@@ -153,7 +153,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Those of a page that showed this of an environment with so many events.
+    /// Returns the hidden fields of a page that showed this of an environment with `seq` events.
     pub(super) fn new(shown: &Shown, seq: u64, visitor: &Visitor) -> Self {
         Self { shown: shown.text(), seed: format!("{} {seq}", visitor.look), csrf: visitor.csrf.clone() }
     }

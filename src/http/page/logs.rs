@@ -31,7 +31,7 @@ const AT_ONCE: usize = 200;
 /// How long a stream is silent at most, so that a page knows that it is live.
 const ALIVE: Duration = Duration::from_secs(2);
 
-/// Whose lines are wanted.
+/// Query of the logs page.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub(super) struct Wanted {
     of: Option<Of>,
@@ -45,7 +45,7 @@ impl Wanted {
         logs::Wanted { of, stack, instance, lines: Some(LINES), follow: true }
     }
 
-    /// As a query; empty, or with its question mark.
+    /// Returns it as a query: empty, or with its question mark.
     fn query(self) -> String {
         let of = self.of.map(|of| format!("of={}", of.word()));
         let stack = self.stack.map(|stack| format!("stack={stack}"));

@@ -45,7 +45,8 @@ use self::{
 use super::{App, Problem, door, roles::Roles};
 use crate::access::Role;
 
-/// Nothing but what the page brings itself: no other host, no script or style within the text, no frame around it.
+/// Content security policy: only what the page brings itself, no other host, no inline script or style, no frame around
+/// it.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 

@@ -13,7 +13,7 @@ const NAMED: usize = 5;
 pub(super) struct Others {
     id: EnvironmentId,
     role: Option<Role>,
-    /// For each role that whoever looks does not have, who has it.
+    /// For each role that the visitor does not have, the people who have it.
     people: Vec<(Role, Vec<Arc<str>>)>,
 }
 

@@ -21,7 +21,7 @@ pub(in crate::http) struct Environment {
     /// The deployment whose turn it is.
     #[schema(required)]
     pub candidate: Option<Candidate>,
-    /// Those that wait for their turn.
+    /// Deployments that wait for their turn.
     pub queue: Vec<Candidate>,
     /// The stack that has the users' traffic.
     #[schema(required)]
@@ -84,7 +84,7 @@ pub(in crate::http) struct Environment {
     /// What to say at night, in three lines.
     pub situation: Situation,
     pub waits_for: WaitsFor,
-    /// Until when it waits at most, in RFC 3339.
+    /// Time until which it waits at most, in RFC 3339.
     #[schema(required, example = "2026-11-21T18:00:00.000Z")]
     pub until: Option<String>,
     /// Who can end the waiting: names, or whom among many. Empty when it is nobody's to say.
@@ -106,7 +106,7 @@ pub(in crate::http) struct Candidate {
     pub asked_by: String,
     /// Since when it is in that state.
     pub since: String,
-    /// Until when it may stay so.
+    /// Time until which it may stay so.
     #[schema(required)]
     pub until: Option<String>,
     /// The gate that it waits at.
@@ -271,7 +271,8 @@ pub(in crate::http) struct Counted {
     /// Since when, by the clock of the front's host.
     #[schema(example = "2026-11-21T18:00:00.000Z")]
     pub since: String,
-    /// That was the last cutover; else the front began after it, and what was counted before is lost.
+    /// True when counting began at the last cutover; false when the front started after it, and earlier counts are
+    /// lost.
     pub cutover: bool,
     /// The stack that users are sent to, then the one before.
     pub sides: Vec<Side>,
@@ -284,7 +285,7 @@ pub(in crate::http) struct Side {
     pub number: u32,
     /// Requests of users that it answered, or failed to.
     pub requests: u64,
-    /// Those that ended with a 5xx of the stack, or that it did not answer whole.
+    /// Requests that ended with a 5xx of the stack, or without a complete answer.
     pub failed: u64,
 }
 

@@ -49,9 +49,9 @@ pub(super) struct Gate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum GateName {
-    /// Before anything is stood up.
+    /// The gate before anything is stood up.
     BeforeProvisioning,
-    /// Before the traffic moves.
+    /// The gate before the traffic moves.
     BeforeCutover,
 }
 
@@ -163,7 +163,7 @@ pub(super) struct Accepted {
     pub state: String,
     /// What was done, in a sentence; empty when it was recorded before.
     pub said: String,
-    /// Of a rollback: what it does not undo, in words.
+    /// What a rollback does not undo, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub one_way: Vec<String>,
@@ -179,7 +179,7 @@ pub(super) struct Done {
     /// What was done, in a sentence.
     #[schema(example = "1.4.2 (release 7) is vetoed in shop/prod: it is not deployed any more")]
     pub said: String,
-    /// Of a rollback: what it does not undo, in words.
+    /// What a rollback does not undo, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub one_way: Vec<String>,
@@ -235,10 +235,10 @@ pub(super) struct Event {
     /// Why, in one sentence.
     #[schema(required = false)]
     reason: Option<String>,
-    /// Of `hook_ordered` and `hook_finished`: the hook's name.
+    /// Name of the hook, for `hook_ordered` and `hook_finished`.
     #[schema(required = false)]
     hook: Option<String>,
-    /// Of `hook_finished`: the end of what it said, without secrets.
+    /// The end of the hook's output, without secrets, for `hook_finished`.
     #[schema(required = false)]
     said: Option<String>,
 }

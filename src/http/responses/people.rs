@@ -25,14 +25,14 @@ pub(in crate::http) struct Token {
     /// Who made it, where that is known.
     #[schema(required)]
     pub made_by: Option<String>,
-    /// Until when it is good; null: until it is revoked.
+    /// Time at which it expires; null: when it is revoked.
     #[schema(required)]
     pub expires: Option<String>,
     pub expired: bool,
     /// When it was used last, to the minute; null: never, as far as is known.
     #[schema(required)]
     pub used: Option<String>,
-    /// From which address it was used last.
+    /// Address of the last use.
     #[schema(required)]
     pub used_from: Option<String>,
 }
@@ -83,16 +83,16 @@ pub(in crate::http) struct RoleGrant {
 /// A session.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct OpenSession {
-    /// By which its holder ends it.
+    /// Id, by which its holder ends it.
     pub id: String,
     /// Since when they are signed in.
     pub since: String,
     /// When it was used last, to the minute.
     pub used: String,
-    /// From which address it was used last.
+    /// Address of the last use.
     #[schema(example = "192.0.2.7")]
     pub from: String,
-    /// Until when it is good if it is not used any more.
+    /// Time at which it ends when it is not used any more.
     pub until: String,
     /// It is the one that asks.
     pub this: bool,
@@ -112,7 +112,7 @@ pub(in crate::http) struct Me {
 /// Something about tokens or sessions that was done.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct DoneAtTheDoor {
-    /// To whom or what.
+    /// The person or thing that it was done to.
     pub name: String,
     /// What was done, in words.
     pub said: String,
@@ -130,13 +130,13 @@ pub(in crate::http) struct Noted {
     pub at: String,
     /// Who did it.
     pub by: String,
-    /// From which address, or `command line`.
+    /// Address that it came from, or `command line`.
     pub from: String,
     /// `signed-in`, `signed-out`, `signed-out-everywhere`, `user-added`, `user-removed`, `password-set`, `grants-set`, `token-made`
     /// or `token-revoked`.
     #[schema(example = "token-made")]
     pub act: String,
-    /// To whom or what; empty where it was to oneself.
+    /// The person or thing that it was done to; empty where it was oneself.
     #[serde(default)]
     pub to: String,
 }

@@ -92,7 +92,7 @@ impl<'s> Browser<'s> {
         self.send(self.request("GET", path).header("sec-fetch-site", "none").body(Body::empty()).unwrap()).await
     }
 
-    /// Comes from a page of another site, with what a browser sends then.
+    /// Makes a request from a page of another site, with what a browser sends then.
     pub async fn come_from_elsewhere(&self, path: &str) -> Page {
         let cookies = std::mem::take(&mut *self.cookies.lock().unwrap());
         let (sent, kept) = cookies.into_iter().partition(|(name, _)| name.contains("oidc"));

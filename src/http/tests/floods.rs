@@ -19,7 +19,7 @@ fn from(address: &str, mut request: Request<axum::body::Body>) -> Request<axum::
 }
 
 impl Told {
-    /// After how many to ask again.
+    /// Returns the seconds of `Retry-After`.
     fn seconds(&self) -> u64 {
         self.headers["retry-after"].to_str().unwrap().parse().unwrap()
     }

@@ -162,7 +162,7 @@ impl Shop {
         self.router = router(self.app.clone());
     }
 
-    /// As if the controller had been started again on another pipeline file.
+    /// Acts as a restart of the controller with another pipeline file.
     pub fn rewrite(&mut self, edits: &[(&str, &str)]) {
         let file = self.folder.path().join("shop.toml");
         let mut text = std::fs::read_to_string(&file).unwrap();
@@ -180,21 +180,21 @@ impl Shop {
         self.router = router(self.app.clone());
     }
 
-    /// As if the controller listened at this address.
+    /// Acts as a controller that listens at this address.
     pub fn listen_at(&mut self, address: &str) {
         self.router = Router::new();
         Arc::get_mut(&mut self.app).unwrap().door = Door::new(None).at(address.parse().unwrap());
         self.router = router(self.app.clone());
     }
 
-    /// As if the controller had been started again: what was only in memory is gone.
+    /// Acts as a restart of the controller: what was only in memory is gone.
     pub fn forget_answers(&mut self) {
         self.router = Router::new();
         Arc::get_mut(&mut self.app).unwrap().answers = Answers::default();
         self.router = router(self.app.clone());
     }
 
-    /// As if the controller had been started again with this provider in its settings.
+    /// Acts as a restart of the controller with this provider in its settings.
     pub fn provide(&mut self, oidc: crate::settings::Oidc) {
         self.router = Router::new();
         let (folder, app) = (self.folder.path(), Arc::get_mut(&mut self.app).unwrap());
@@ -211,7 +211,7 @@ impl Shop {
         self.app.journal.state(&environment.parse().unwrap())
     }
 
-    /// As if the controller had done these steps for a deployment.
+    /// Records these steps as the controller does for a deployment.
     pub async fn steps(&self, environment: &str, events: impl IntoIterator<Item = Event>) {
         let id = environment.parse().unwrap();
         for event in events {
@@ -226,7 +226,7 @@ impl Shop {
         self.steps(environment, [Event::Succeeded { number: Number(number) }]).await;
     }
 
-    /// To where it is live and watched.
+    /// Brings a deployment to where it is live and watched.
     pub async fn bake(&self, environment: &str, number: u32) {
         let number = Number(number);
         self.steps(environment, [Event::Started { number }]).await;
@@ -260,7 +260,7 @@ impl Told {
     }
 }
 
-/// In minutes, so that the time that passes by itself on a busy host changes nothing.
+/// Returns limits in minutes, so that the time that passes on a busy host changes nothing.
 fn limits(webhooks: &str) -> Limits {
     let rates =
         Rates { webhooks: webhooks.parse().unwrap(), failures: "1/m burst 20".parse().unwrap(), ..Rates::default() };

@@ -1,4 +1,4 @@
-//! Which role may do what, as one table, and that a token reaches no further than it is for.
+//! One table of which role may do what; and a token reaches no further than it is for.
 
 use http::StatusCode;
 
@@ -77,7 +77,7 @@ const TABLE: [(&str, &str, Role); 66] = [
     ("POST", "/v1/environments/shop/qa/veto", Admin),
 ];
 
-/// Nothing else than what the table says leads to an action: these are nowhere, whoever asks.
+/// Addresses that lead nowhere, whoever asks: only what the table names leads to an action.
 const NOWHERE: [&str; 6] = [
     "/v1/environments/shop/qa/p%69n",
     "/v1/environments/shop/qa/PIN",

@@ -33,7 +33,7 @@ fn hub(body: &str) -> String {
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
 
-/// As one body with these replaced.
+/// Returns a body with these replaced.
 fn with(body: &str, from: &str, to: &str) -> String {
     assert!(body.contains(from), "{from}");
     body.replace(from, to)

@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Random(pub u64, u64);
 
 impl Random {
-    /// From `POINTSMAN_SEED` if it is set, to see a failure again.
+    /// Takes the seed from `POINTSMAN_SEED` if it is set, to see a failure again.
     pub(super) fn new() -> Self {
         let given = std::env::var("POINTSMAN_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| std::hash::RandomState::new().build_hasher().finish()) | 1;

@@ -332,8 +332,8 @@ impl Config {
         }
     }
 
-    /// Nobody can help it when someone repoints the front to a stack after it was seen elsewhere for the last time
-    /// before its tear-down: then only others than that are modelled.
+    /// When someone repoints the front to a stack after it was seen elsewhere for the last time, nothing helps any more
+    /// once its tear-down was allowed: then only others than that are modelled.
     fn drifting(&self, world: &World, out: &mut Vec<Action>) {
         let on_its_way = || world.net.iter().chain(world.controllers.iter().flat_map(|c| c.hand.iter()));
         let tear_down = on_its_way().any(|r| matches!(r, Request::Retire { .. }));

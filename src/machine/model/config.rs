@@ -57,7 +57,7 @@ pub(super) enum Obedience {
     Refuses,
 }
 
-/// Which commands people give.
+/// The commands that people give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum People {
     AbortAndRollback,
@@ -89,7 +89,7 @@ pub(super) struct Config {
     pub(super) builds: u8,
     /// Webhooks carry the sender's own count.
     pub(super) numbered: bool,
-    /// Which delivery of a build is a person's instead, under a name of its own, counted from the last one; 0: none.
+    /// Delivery of a build that is a person's instead, under a name of its own, counted from the last one; 0: none.
     pub(super) by_hand: u8,
     /// Deployment 1 is live at the start.
     pub(super) live_at_start: bool,

@@ -161,7 +161,7 @@ fn may_open(person: Person, gate: GateName) -> bool {
 }
 
 impl Wish {
-    /// Whose it is.
+    /// Returns whose command it is.
     fn by(self) -> &'static str {
         match self {
             Self::Approve(..) => NAMED,

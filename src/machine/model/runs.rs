@@ -46,7 +46,7 @@ impl Runs {
         self.0 = self.0 & !(3 << place) | (run as u64) << place;
     }
 
-    /// Those that were begun.
+    /// Returns the runs that were begun.
     pub(super) fn begun(self) -> impl Iterator<Item = (Id, u8, Run)> {
         let ids = if self.0 == 0 { 0 } else { N as Id };
         let all = (1..ids).flat_map(|id| (0..HOOKS).map(move |hook| (id, hook)));
@@ -77,7 +77,7 @@ fn has_hooks(plan: &Plan) -> bool {
     plan.hooks.iter().any(|hook| !hook.at.is_after_the_end())
 }
 
-/// Which hook goes by that name.
+/// Returns the number of the hook with that name.
 pub(super) fn hook(name: &str) -> u8 {
     name.parse().unwrap()
 }

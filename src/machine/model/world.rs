@@ -110,14 +110,14 @@ pub(super) struct Front {
 /// All that a look can see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Cloud {
-    /// By slot: the number, or number modulo 2 where names are used again (rule R6 off).
+    /// Stacks by slot: the number, or number modulo 2 where names are used again (rule R6 off).
     pub(super) stacks: [Option<Thing>; N],
     pub(super) front: Front,
     /// What a local mirror has of the source repository.
     pub(super) source: Source,
     /// Runs of hooks.
     pub(super) runs: Runs,
-    /// Whose mark the stack bears that was there before us: 0 is nobody's.
+    /// Owner of the mark on the stack that was there before us: 0 is nobody.
     pub(super) adoptee: Option<Id>,
 }
 
@@ -154,9 +154,9 @@ pub(super) enum Person {
 /// A command of a person, on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Wish {
-    /// By the one who was named where gates are guarded, and did not ask.
+    /// Approval by the one who was named where gates are guarded, and did not ask.
     Approve(Id, GateName),
-    /// By somebody else.
+    /// Approval by somebody else.
     Meddle(Person, Id, GateName),
     Abort(Id),
     Rollback(Id),

@@ -10,7 +10,7 @@ fn adopt(name: u8, plan: &Plan) -> Ask {
     Ask::Deploy { key, build_number: None, release, plan, trigger: Trigger::Person }
 }
 
-/// As far as the order to the front.
+/// Tells the story as far as the order to the front.
 fn cutting_over(plan: &Plan) -> Story {
     let mut story = Story::new();
     story.ask(adopt(1, plan)).unwrap();

@@ -1,4 +1,4 @@
-//! Nothing is judged of which nobody could look: a controller that was away, a clock that jumped, a process that was stopped.
+//! No judgement without a look: a controller that was away, a clock that jumped, a process that was stopped.
 
 use super::*;
 

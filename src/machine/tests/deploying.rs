@@ -1,4 +1,4 @@
-//! From a build to a live stack.
+//! A build becomes a live stack.
 
 use super::*;
 

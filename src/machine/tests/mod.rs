@@ -101,7 +101,7 @@ impl Story {
         Some(event)
     }
 
-    /// That what is live is down is recorded before anything is made of it.
+    /// Records that what is live is down, before anything is made of it.
     pub(super) fn falls(&mut self) -> &mut Self {
         let event = self.tick();
         assert!(matches!(event, Some(Event::LiveDown { .. })), "{event:?}");

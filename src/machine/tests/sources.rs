@@ -26,7 +26,7 @@ fn kept(story: &mut Story, digest: &str) {
     story.seen.definition = DefinitionView::default();
 }
 
-/// From the frozen definition to the end of the watch.
+/// Tells the story from the frozen definition to the end of the watch.
 fn goes_live(story: &mut Story) -> Number {
     let number = story.env.active().unwrap().number;
     assert_eq!(story.effects(), [Effect::Ensure(number)]);

@@ -17,7 +17,7 @@ fn restored() -> Story {
     story
 }
 
-/// Nothing is live, and users have 7 from before.
+/// Tells of a lost journal: nothing is live, and users have 7 from before.
 fn journal_lost() -> Story {
     let mut story = Story::new();
     (story.front().serves, story.front().generation) = (Some(n(7)), Generation(40));
@@ -27,7 +27,7 @@ fn journal_lost() -> Story {
     story
 }
 
-/// As far as the order to the front.
+/// Tells the story as far as the order to the front.
 fn cutting_over(story: &mut Story) {
     story.ask(adopt(7, 7, &Plan::default())).unwrap();
     assert_eq!(story.tick(), Some(Event::Started { number: n(7) }));

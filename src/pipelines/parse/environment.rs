@@ -143,7 +143,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// At the value that the path leads to, or at the last that is there.
+/// Points at the value that the path leads to, or at the last that is there.
 fn point_at(table: &Table<'_, '_>, path: &[&str], why: &str) {
     let Some((first, rest)) = path.split_first() else { return };
     match (table.get(first), rest) {

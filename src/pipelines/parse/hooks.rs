@@ -133,7 +133,7 @@ impl Reader<'_, '_> {
         Some(Call::Http(HttpCall { url: url?, method: method?, headers, body, status: status.ok()? }))
     }
 
-    /// With the names of secrets in braces.
+    /// Reads headers, with the names of secrets in braces.
     fn headers(&self, table: &Table<'_, '_>, secrets: &[Arc<str>]) -> BTreeMap<String, String> {
         let mut headers = BTreeMap::new();
         for (name, value) in table.entries() {

@@ -75,7 +75,7 @@ fn every_example_of_the_page_is_good() {
     }
 }
 
-/// In use or in a comment: as `key =`, or as the name of a table.
+/// Returns whether a sample shows a key, in use or in a comment: as `key =`, or as the name of a table.
 fn shows(sample: &str, key: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     sample.match_indices(key).any(|(at, _)| {

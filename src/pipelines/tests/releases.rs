@@ -1,4 +1,4 @@
-//! From a build to a release, and from one environment to the next.
+//! A build becomes a release, and goes from one environment to the next.
 
 use super::super::{release::*, *};
 use crate::{intake::build::Build, machine::Release, secrets::Secrets};

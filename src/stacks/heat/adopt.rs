@@ -232,7 +232,7 @@ impl Heat {
     }
 }
 
-/// With what is over sooner or later as worth asking again.
+/// Turns what will pass by itself into an error that is worth asking again.
 fn later(failure: Failure, shown: &str) -> StepError {
     match failure {
         Failure::Said { status: 408 | 409, message } => {

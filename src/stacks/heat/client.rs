@@ -170,7 +170,7 @@ impl Client {
         self.peace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Not before its time when a service has said when to come again.
+    /// Refuses before the time when a service has said when to come again.
     fn is_welcome(&self, service: Service) -> Result<(), Failure> {
         let left = self.peace().get(service.0).and_then(|(since, pause)| pause.checked_sub(since.elapsed()));
         left.filter(|left| !left.is_zero())
@@ -191,7 +191,7 @@ impl Client {
         Ok(new)
     }
 
-    /// Not this session any more, unless somebody has made a new one already.
+    /// Forgets this session, unless a new one was made already.
     async fn forget(&self, old: &Arc<SignedIn>) {
         let mut session = self.session.lock().await;
         if session.as_ref().is_some_and(|current| Arc::ptr_eq(current, old)) {

@@ -42,7 +42,7 @@ impl Heat {
         answer
     }
 
-    /// Only one call at a time stands up this stack.
+    /// Takes the lock under which one call at a time stands up this stack.
     pub(super) fn alone(&self, name: &StackName) -> Result<File, StepError> {
         let lock = self.lock(name).map_err(|error| StepError::Unavailable(format!("{name}: its lock: {error}")))?;
         lock.ok_or_else(|| StepError::Unavailable(format!("{name} is being created by another call")))
@@ -138,7 +138,7 @@ pub(super) fn has_its_secrets(spec: &StackSpec, definition: &Definition) -> Resu
     })
 }
 
-/// Without the values of secrets: Heat repeats a parameter that it does not like.
+/// Removes the values of secrets: Heat repeats a parameter that it does not like.
 pub(super) fn masked(why: StepError, spec: &StackSpec) -> StepError {
     // In one line, as what Heat says is.
     let values = spec.secrets.iter().map(|(name, value)| (name, one_line(value.expose_secret())));

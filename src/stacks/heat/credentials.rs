@@ -1,5 +1,5 @@
-//! From what is said of a cloud to who we are at which Keystone, and where its services are looked for. Whatever would change
-//! one of these and cannot be done is refused.
+//! Reads what is said of a cloud: who we are at which Keystone, and where its services are looked for. Whatever would
+//! change one of these and cannot be done is refused.
 
 use std::{
     collections::BTreeMap,

@@ -47,16 +47,16 @@ pub(super) struct Definition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Endpoints {
     pub(super) output: String,
-    /// For outputs that say none.
+    /// Port for outputs that name none.
     pub(super) port: Option<u16>,
 }
 
 /// Where a secret goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Into a parameter of the template.
+    /// A parameter of the template.
     Parameter(String),
-    /// Into a file that the template gets.
+    /// A file that the template gets.
     File(String),
 }
 

@@ -1,5 +1,5 @@
-//! From the value of an output to the addresses at which a stack serves. Must not resolve names: a front is pointed at
-//! addresses.
+//! Reads the addresses at which a stack serves from the value of an output. Must not resolve names: a front is pointed
+//! at addresses.
 
 use std::net::{IpAddr, SocketAddr};
 

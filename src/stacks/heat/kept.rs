@@ -89,7 +89,7 @@ impl Kept {
         }
     }
 
-    /// From now on it is this one, for good.
+    /// Pins a stack to this id, for good.
     pub(super) fn pin(&self, name: &StackName, id: &str) -> io::Result<()> {
         match self.pinned(name)? {
             Some(before) if before == id => Ok(()),

@@ -91,7 +91,7 @@ struct Failing {
 }
 
 impl Seen {
-    /// Nothing yet; what was learned is in that folder.
+    /// Returns an empty listing; what was learned is in that folder.
     pub(super) fn in_folder(folder: &Path) -> Self {
         Self { waits: Waits::in_folder(folder), ..Self::default() }
     }

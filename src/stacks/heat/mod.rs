@@ -160,7 +160,7 @@ impl Heat {
         }
     }
 
-    /// Only one at a time stands up stacks of an environment, whichever controller it is.
+    /// Takes the lock under which one controller at a time stands up stacks of an environment.
     fn lock(&self, name: &StackName) -> io::Result<Option<File>> {
         let file = format!("{}.{}", name.environment.pipeline, name.environment.environment);
         let path = self.folder.join("locks").join(file);

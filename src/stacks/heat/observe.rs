@@ -1,5 +1,5 @@
-//! From a list to what is seen of each stack: how far it is, where it serves, and why it failed, down to the resource.
-//! What does not change is asked once. Of a stack that a race made twice, the younger one is deleted.
+//! Turns a list into what is seen of each stack: how far it is, where it serves, and why it failed, down to the
+//! resource. What does not change is asked once. Of a stack that a race made twice, the younger one is deleted.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 

@@ -21,7 +21,7 @@ const QUICK: Duration = Duration::from_secs(2);
 /// What a person who waits for minutes does not mind.
 const PATIENT: Duration = Duration::from_secs(50);
 
-/// From then on nobody calls it quick, and its deadline may be near.
+/// Age from which a stack is no longer asked for quickly: its deadline may be near.
 const LONG: Duration = Duration::from_secs(300);
 /// The longest pause after that.
 const TENSE: Duration = Duration::from_secs(30);

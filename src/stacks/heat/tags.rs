@@ -81,7 +81,7 @@ impl Tagged {
     }
 }
 
-/// Those of somebody's tags that are not ours to set.
+/// Returns the tags that are not ours to set.
 pub(super) fn theirs(tags: &[String]) -> Vec<String> {
     tags.iter().filter(|tag| *tag != OURS && !tag.starts_with("pointsman:")).cloned().collect()
 }

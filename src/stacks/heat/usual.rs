@@ -17,7 +17,7 @@ use crate::{
     machine::{EnvironmentId, StackName},
 };
 
-/// From when on it is asked what a stack waits for whose like was never seen.
+/// Age from which it is asked what a stack waits for, where none like it was seen before.
 const LONG: Duration = Duration::from_secs(120);
 
 /// What is under way.
@@ -92,7 +92,7 @@ impl Waits {
         self.stacks.values().zip(usual).map(one).min()
     }
 
-    /// From which age on a stack is late.
+    /// Returns the age from which a stack is late.
     pub(super) fn late(&mut self, name: &StackName) -> Duration {
         self.usual(&name.environment).map_or(LONG, |usual| usual.to + usual.to / 4 + LONG / 4)
     }

@@ -35,7 +35,7 @@ pub(super) struct Changes(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     bells: BTreeMap<EnvironmentId, watch::Sender<u64>>,
-    /// Nothing before the first stack.
+    /// The watch; `None` before the first stack.
     watching: Option<Watching>,
 }
 
@@ -175,7 +175,7 @@ fn begin(changes: Weak<Changes>) -> io::Result<Watching> {
     Ok(Watching { inotify, folders: BTreeMap::new(), logs: BTreeMap::new(), _open: open })
 }
 
-/// Until the driver is gone.
+/// Listens until the driver is gone.
 fn listen(events: &OwnedFd, closed: &PipeReader, changes: &Weak<Changes>) {
     let mut buffer = [MaybeUninit::uninit(); 4096];
     loop {

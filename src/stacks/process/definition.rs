@@ -322,7 +322,8 @@ impl Draft {
     }
 }
 
-/// Without what the parser says: it would repeat a secret that is written where only its place belongs.
+/// Reads the secrets without the parser's words: they would repeat a secret that is written where only its place
+/// belongs.
 fn read_secrets(
     value: Spanned<DeValue<'_>>,
     mistakes: &mut Mistakes<'_>,

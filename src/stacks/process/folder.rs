@@ -178,7 +178,7 @@ impl StackFolder {
         read_json(&self.0.join("spec.json"))
     }
 
-    /// Nothing as long as the supervisor has said nothing.
+    /// Returns the state; `None` until the supervisor has written one.
     pub(super) fn state(&self) -> Option<State> {
         read_json(&self.0.join("state.json")).ok()
     }
@@ -251,7 +251,7 @@ impl StackFolder {
         self.0.join("retiring").exists()
     }
 
-    /// From now on it is on its way out, whatever crashes.
+    /// Marks the stack as being removed, which holds whatever crashes.
     pub(super) fn mark_retiring(&self) -> io::Result<()> {
         replace(&self.0.join("retiring"), b"", Durable::Yes)?;
         File::open(&self.0)?.sync_all()
@@ -276,7 +276,7 @@ impl StackFolder {
         self.0.join("down").exists()
     }
 
-    /// From now on nothing of it is to run.
+    /// Marks the stack as one of which nothing is to run.
     pub(super) fn mark_down(&self) -> io::Result<()> {
         replace(&self.0.join("down"), b"", Durable::No)
     }

@@ -1,5 +1,5 @@
-//! Which processes are ours. Numbers of processes are used again, so every process that we start carries a mark in its
-//! environment, which its children inherit: that finds the ones that nobody remembers, and no others.
+//! Tells which processes are ours. Numbers of processes are used again, so every process that we start carries a mark
+//! in its environment, which its children inherit: that finds the ones that nobody remembers, and no others.
 //!
 //! Must not decide who is to be ended. Limit: a process that another user runs, or that overwrites its environment
 //! in memory, cannot be found this way; `family.rs` finds it by where it comes from.

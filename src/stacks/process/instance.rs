@@ -35,7 +35,7 @@ struct Ended {
     why: String,
     /// Starting it again the same way cannot help, as far as anybody can tell.
     hopeless: bool,
-    /// None: it did not even start.
+    /// How long it ran; `None` when it did not start.
     ran: Option<Duration>,
     /// It was ended to be started again.
     by_order: bool,
@@ -111,7 +111,7 @@ fn pause(policy: Restart, in_a_row: u32, at_once: bool) -> Duration {
     }
 }
 
-/// Comes back when it is to stop, or to be started again without waiting any longer.
+/// Returns when it must stop, or be started again without waiting any longer.
 async fn told(shared: &Shared, instance: usize, stop: &mut watch::Receiver<bool>) {
     tokio::select! {
         // An error would mean that the supervisor is gone, and us with it.
@@ -134,7 +134,7 @@ async fn give_up(shared: &Shared, instance: usize, ended: Ended, stop: &mut watc
     told(shared, instance, stop).await;
 }
 
-/// From a start to the end that follows.
+/// Runs an instance once, from its start to its end.
 async fn run_once(shared: &Shared, instance: usize, found: Option<Life>, stop: &mut watch::Receiver<bool>) -> Ended {
     let (life, mut output) = match found {
         Some(life) => {

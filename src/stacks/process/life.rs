@@ -21,7 +21,7 @@ pub(super) struct Life {
     pid: Pid,
     start: u64,
     handle: AsyncFd<OwnedFd>,
-    /// None: an earlier supervisor started it.
+    /// The child; `None` when an earlier supervisor started it.
     child: Option<Child>,
 }
 
@@ -63,7 +63,7 @@ impl Life {
         self.child.is_some()
     }
 
-    /// Comes back when it has ended. It is not waited for then.
+    /// Returns when it has ended, without reaping it.
     ///
     /// # Errors
     /// When the handle cannot be watched.

@@ -31,7 +31,7 @@ pub(super) struct Output {
 }
 
 struct Stream {
-    /// None: an earlier supervisor's instance has turned it away, to a file of its own.
+    /// The pipe; `None` when an instance of an earlier supervisor writes to a file of its own.
     pipe: Option<Receiver>,
     log: Log,
 }
@@ -46,7 +46,7 @@ impl Output {
         Ok((Self::of(shared, instance, [Some(out), Some(err)]), [out_end, err_end]))
     }
 
-    /// Those of an instance that runs.
+    /// Returns the streams of an instance that runs.
     pub(super) fn found(shared: &Shared, instance: usize, pid: i32) -> Self {
         let output = Self::of(shared, instance, [1, 2].map(|stream| pipe_of(pid, stream)));
         output.remember();

@@ -1,4 +1,4 @@
-//! Which ports a new stack gets: free now, promised to no other stack, and not the ones that were just given back.
+//! Chooses the ports of a new stack: free now, promised to no other stack, and not the ones that were just given back.
 //!
 //! Must be called under the driver's lock.
 

@@ -123,7 +123,7 @@ fn take_lock(folder: &StackFolder) -> io::Result<Option<File>> {
 enum Told {
     /// The stack is to go, or to rest.
     End,
-    /// Only this process is: its instances go on.
+    /// Only this process ends: its instances go on.
     Leave,
 }
 
@@ -154,7 +154,7 @@ async fn supervise(shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-/// Comes back when it is to end. The signals are heard from now on.
+/// Returns when the supervisor must end. Signals are heard from this call on.
 fn told(shared: &Shared) -> io::Result<impl Future<Output = Told>> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -224,7 +224,7 @@ impl Shared {
         self.entry(instance, InstanceState::is_ordered) == Some(true)
     }
 
-    /// Comes back once it is.
+    /// Returns once the instance was ordered to restart.
     pub(super) async fn ordered(&self, instance: usize) {
         loop {
             let rung = self.ordered.notified();

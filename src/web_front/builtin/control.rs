@@ -48,7 +48,7 @@ pub enum Order {
     Greet,
     /// The maintenance page for everybody, or no longer.
     Maintenance {
-        /// On or off.
+        /// Whether it is on.
         on: bool,
     },
     /// Read certificate and pages again.
@@ -80,7 +80,7 @@ pub enum Answer {
         /// Reason, as a sentence for people.
         why: String,
     },
-    /// Not now.
+    /// Temporarily unavailable.
     Unavailable {
         /// Reason, as a sentence for people.
         why: String,

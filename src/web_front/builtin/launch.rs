@@ -19,11 +19,11 @@ use super::{
 };
 use crate::{log_file::for_last_words, program::passed_on, stacks::StepError};
 
-/// For a running front to say how it is.
+/// Longest wait for a running front to say how it is.
 const GREETING: Duration = Duration::from_secs(2);
 /// What of the controller's environment a front sees. Nothing else: it holds the controller's own secrets.
 const PASSED_ON: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
-/// From its start until a front answers.
+/// Longest wait from its start until a front answers.
 const START: Duration = Duration::from_secs(5);
 /// What the processes wrote to standard error, in the front's folder.
 const LAST_WORDS: &str = "last-words";

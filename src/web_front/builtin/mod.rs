@@ -37,7 +37,7 @@ use crate::{
     stacks::StepError,
 };
 
-/// For one order: a flush to the disk and word to a front that is leaving fit in.
+/// Longest wait for one order: a flush to the disk and a message to a front that is leaving fit in.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// What others must know of the driver.

@@ -43,9 +43,9 @@ use crate::{
 pub(super) const SETTINGS: &str = "settings.toml";
 /// A front of another version is replaced.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// For the successor to begin.
+/// Longest wait for the successor to begin.
 const SUCCESSION: Duration = Duration::from_secs(10);
-/// For requests in flight when the front is told to end.
+/// Longest wait for requests in flight when the front is told to end.
 const FAREWELL: Duration = Duration::from_secs(30);
 /// How often certificate and pages are looked at for changes.
 const WATCH: Duration = Duration::from_secs(5);
@@ -109,7 +109,7 @@ struct Front {
     /// Orders whose answer waits for the disk.
     waiting: Vec<(Order, oneshot::Sender<Answer>)>,
     plane: Plane,
-    /// Those that handed over to us and still serve the connections that they have.
+    /// Fronts that handed over to us and still serve the connections that they have.
     followers: Vec<Follower>,
     /// The connection by which the supervisor sees our end.
     supervisor: Option<BufReader<UnixStream>>,
@@ -136,7 +136,7 @@ enum Message {
 /// How a front begins.
 #[derive(Debug)]
 pub struct Start {
-    /// In place of the one that runs for this folder.
+    /// Whether it takes the place of the one that runs for this folder.
     pub take_over: bool,
     /// Listening sockets that outlived the front before come over this connection.
     pub kept: Option<StdUnixStream>,

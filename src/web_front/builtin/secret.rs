@@ -13,7 +13,7 @@ use hyper::header::HeaderValue;
 use crate::random;
 
 const FILE: &str = "probe-secret";
-/// In hexadecimal digits.
+/// Length in hexadecimal digits.
 const LENGTH: usize = 64;
 
 /// Reads the secret, and makes it where there is none yet. Whoever comes first makes it for both.

@@ -98,18 +98,18 @@ pub struct Preview {
 /// How long the front waits for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the first byte of a request (or the connection's start) to the end of its head; TLS handshakes too.
+    /// Time from the first byte of a request (or the connection's start) to the end of its head; TLS handshakes too.
     pub header: Duration,
-    /// Between two requests on one connection.
+    /// Time between two requests on one connection.
     pub idle: Duration,
-    /// For connecting to an endpoint of a stack.
+    /// Time for connecting to an endpoint of a stack.
     pub connect: Duration,
-    /// From the end of a request to the head of its response.
+    /// Time from the end of a request to the head of its response.
     pub response: Duration,
     /// A client that neither sends the body that it announced nor reads the response that it asked for, and a stack
     /// that does not take the body: how long nothing may move.
     pub stall: Duration,
-    /// For a connection to a stack that has as many as it may have.
+    /// Time to wait for a connection to a stack that has as many as it may have.
     pub queue: Duration,
     /// How long a front that has handed over goes on serving the connections that it has.
     pub hand_over: Duration,

@@ -31,7 +31,7 @@ use crate::{
     stacks::StepError,
 };
 
-/// Between two tries to be the only one.
+/// Pause between two tries to take the lock.
 const PACE: Duration = Duration::from_millis(20);
 
 /// What others must know of the driver.

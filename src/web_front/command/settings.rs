@@ -27,7 +27,7 @@ pub struct Settings {
     pub observe: Option<Words>,
     /// Points the front at nobody.
     pub off: Option<Words>,
-    /// For one run of any of them.
+    /// Time limit for one run of any of them.
     pub timeout: Duration,
     /// Where they are run: the folder of the pipeline file.
     pub folder: PathBuf,
@@ -89,7 +89,7 @@ impl Words {
         self.0.clone()
     }
 
-    /// For one order.
+    /// Fills the placeholders for one order.
     pub fn fill(&self, target: &Target, generation: Generation) -> Result<Vec<String>, String> {
         let [endpoint] = target.endpoints.as_slice() else {
             let all = self.0.iter().any(|word| word.contains("{addresses}"));

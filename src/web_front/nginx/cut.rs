@@ -12,7 +12,7 @@ use std::{
 use super::{settings::Settings, words};
 use crate::{machine::Generation, stacks::StepError};
 
-/// For whoever has the lock to let it go.
+/// Pause for whoever has the lock to release it.
 const PAUSE: Duration = Duration::from_millis(2);
 const PAUSES: usize = 2500;
 

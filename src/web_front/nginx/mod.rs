@@ -38,7 +38,7 @@ use crate::{
 
 /// How often it is begun anew because somebody else was faster.
 const TRIES: usize = 4;
-/// Between two looks.
+/// Pause between two looks.
 const PACE: Duration = Duration::from_millis(10);
 
 /// What others must know of the driver.

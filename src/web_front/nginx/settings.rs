@@ -65,11 +65,11 @@ pub struct Public {
 /// How long the front waits for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For connecting to nginx's host, its read-back or its public address.
+    /// Time for connecting to nginx's host, its read-back or its public address.
     pub connect: Duration,
-    /// For one command there, such as `nginx -t`.
+    /// Time for one command there, such as `nginx -t`.
     pub command: Duration,
-    /// Until new workers serve after a reload.
+    /// Time until new workers serve after a reload.
     pub reload: Duration,
     /// The grace period: so long before a reload, and until old workers are gone, connections are ended with their answer.
     pub farewell: Duration,

@@ -17,7 +17,7 @@ pub(super) const TEMPLATE: &str = include_str!("../../../web_front/nginx/slots.c
 /// nginx reads a word of its configuration in pieces of 4096 bytes, and takes none that is longer.
 const LONGEST: usize = 4000;
 
-/// Begins the word that names the part of nginx which a line of the include needs.
+/// Prefix of the word that names the part of nginx which a line of the include needs.
 const NEEDS: &str = " #?";
 
 /// What the include says of its host.
@@ -164,7 +164,7 @@ impl Slots {
     }
 }
 
-/// For a regular expression.
+/// Escapes an endpoint for a regular expression.
 fn escaped(endpoint: &Endpoint) -> String {
     endpoint.address.to_string().replace('.', "\\.").replace('[', "\\[").replace(']', "\\]")
 }

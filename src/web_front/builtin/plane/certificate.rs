@@ -60,7 +60,7 @@ fn covers(leaf: &CertificateDer<'_>, host: &str) -> bool {
     verify_server_name(&leaf, &name).is_ok()
 }
 
-/// From when until when all of the chain is valid. A root in it does not count: clients have their own.
+/// Returns from when until when all of the chain is valid. A root in it does not count: clients have their own.
 fn validity(chain: &[CertificateDer<'_>]) -> Result<(Millis, Millis), String> {
     let (mut begins, mut ends) = (Millis(0), Millis(u64::MAX));
     for (place, certificate) in chain.iter().enumerate() {

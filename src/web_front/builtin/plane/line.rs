@@ -23,7 +23,7 @@ use tokio::{
 pub(super) struct Facts {
     /// The next bytes begin a request that cannot be repeated.
     careful: AtomicBool,
-    /// Nothing of the present request has been given to the kernel.
+    /// Whether no byte of the present request was given to the kernel.
     untouched: AtomicBool,
     killed: AtomicBool,
     writer: AtomicWaker,
@@ -97,7 +97,8 @@ impl Line {
     }
 }
 
-/// On a connection on which nothing is expected, anything to read means that it is of no use: most often its end.
+/// Returns whether there is anything to read where nothing is expected: the connection is of no use, most often at its
+/// end.
 fn has_news(stream: &TcpStream) -> bool {
     let looked = recv(stream, &mut [0u8; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
     !matches!(looked, Err(rustix::io::Errno::AGAIN))

@@ -195,7 +195,7 @@ impl Plane {
         &self.listeners
     }
 
-    /// From now on every request that is read goes where this says. `now`: by the host's clock.
+    /// Sets where every request goes that is read from now on. `now`: by the host's clock.
     pub(super) fn set(&mut self, live: Option<&Target>, staged: Option<&Target>, maintenance: bool, now: Millis) {
         self.counts.follow(live.map(|target| &target.stack), now);
         let mut get = |target: Option<&Target>| self.stacks.get(target?, &mut self.counts);

@@ -156,7 +156,7 @@ impl Connection {
         self.send(request, &wish, repeatable).await
     }
 
-    /// For whom a request asks by header: only when a preview is configured it may ask for anybody.
+    /// Returns the stack that a request asks for by header: only when a preview is configured may it ask for one.
     fn named<B>(&self, request: &mut Request<B>) -> Option<Wish> {
         let value = request.headers_mut().remove(self.slot.shared.settings.preview.header.as_ref()?)?;
         let candidate = value.as_bytes().eq_ignore_ascii_case(b"candidate");

@@ -11,7 +11,7 @@ use std::{
 
 use super::activity::Activity;
 
-/// In ticks: whoever waits for less than this is about to send.
+/// Ticks below which a waiting connection is about to send.
 const GRACE: u32 = 5;
 /// One of so many connections is ended when the front is full, so that the search is rare.
 const PORTION: usize = 32;

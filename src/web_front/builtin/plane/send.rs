@@ -37,12 +37,12 @@ use crate::{clock::after, descriptors};
 
 /// How often a request is sent again.
 const MOST_LOST: usize = 4;
-/// After so many connections of the pool that were dead, a new one is made.
+/// Number of dead connections of the pool after which a new one is made.
 const TRUST: usize = 3;
 /// How long to wait for a stack that refuses connections: an instance or its supervisor may be about to come back. In
 /// ticks.
 const COMEBACK: u32 = 10;
-/// Between two rounds of tries; it doubles with each, up to the second one.
+/// Pause between two rounds of tries; it doubles with each, up to the second value.
 const PAUSES: (u64, u64) = (10, 160);
 
 /// A body of unknown length for a stack that knows no chunks is gathered up to this size.
@@ -234,7 +234,7 @@ impl Connection {
 /// How long a stack has been tried.
 struct Tries {
     since: u32,
-    /// In this round.
+    /// Number of failures in this round.
     failed: usize,
     rounds: u32,
 }

@@ -51,13 +51,13 @@ pub(super) struct Table {
     pub(super) known: Vec<Arc<Stack>>,
 }
 
-/// For whom a request asks.
+/// The stack that a request asks for.
 pub(super) enum Wish {
-    /// For nobody in particular, as users do.
+    /// The live stack, as users do.
     Live,
-    /// For the candidate.
+    /// The candidate.
     Candidate,
-    /// For a stack by name.
+    /// A stack by name.
     Named(HeaderValue),
 }
 
@@ -101,7 +101,7 @@ pub(super) struct Stack {
 /// One endpoint.
 pub(super) struct Upstream {
     pub(super) endpoint: Endpoint,
-    /// For requests that name no host.
+    /// Host for requests that name none.
     pub(super) host: HeaderValue,
     rests_until: AtomicU32,
     /// It answered with HTTP/1.0 when it was last asked.

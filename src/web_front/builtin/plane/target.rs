@@ -9,11 +9,11 @@ enum Place {
     /// Its first byte.
     Target,
     InTarget,
-    /// In the rest of the head.
+    /// The rest of the head.
     Fields,
     /// The bytes of the body that are still to come.
     Body(u64),
-    /// Not known until the connection says that a head comes next.
+    /// Unknown until the connection says that a head comes next.
     Lost,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    /// At the beginning of a connection.
+    /// Returns the state at the beginning of a connection.
     pub(super) fn new() -> Self {
         Self { place: Place::Method(0), line: Vec::new(), in_line: false, length: None, unknown: false }
     }

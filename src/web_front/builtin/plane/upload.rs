@@ -150,7 +150,7 @@ impl Upload {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on this connection takes it, from its beginning.
+    /// Lets this connection take the upload, from its beginning.
     pub(super) fn begin(&self, facts: &Arc<Facts>) {
         let mut inner = self.inner();
         inner.facts = Some(facts.clone());

@@ -26,7 +26,7 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// At the beginning of a front.
+    /// Returns the state at the start of a front.
     pub(super) fn new(folder: &Path, short: Option<String>, limits: (usize, usize), clock: Clock) -> Self {
         let descriptors = Tally { known: descriptors::refused(), ..Tally::default() };
         let (clients, stacks) = (Tally::default(), Tally::default());

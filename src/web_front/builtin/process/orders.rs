@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// For a front that follows us to do as it is told.
+/// Longest wait for a front that follows us to do as it is told.
 const OBEDIENCE: Duration = Duration::from_secs(2);
 
 /// Waits for the disk; may be given up and begun again at any time.

@@ -35,7 +35,7 @@ const SOCKET: &str = "supervisor";
 const ENDS: usize = 16;
 /// How long an end of the front is told.
 const TOLD: Millis = Millis(86_400_000);
-/// For an answer.
+/// Longest wait for an answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a supervisor is asked.
@@ -79,7 +79,7 @@ pub(super) struct End {
     /// Milliseconds since the Unix epoch.
     pub(super) at: Millis,
     pub(super) pid: u32,
-    /// In what way, as the system says.
+    /// The reason, in the system's words.
     pub(super) why: String,
     /// How long nobody served.
     pub(super) away_ms: Option<u64>,

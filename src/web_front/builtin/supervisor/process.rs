@@ -63,13 +63,13 @@ impl Place {
 
 /// What there is of a front.
 enum Front {
-    /// Not known; the next step is to look for one.
+    /// Unknown; the next step is to look for one.
     Unknown,
     /// It serves; the connection ends with it.
     Serving { link: BufReader<UnixStream>, pid: u32, since: Stopwatch },
     /// It was started and does not answer yet.
     Starting { pid: u32 },
-    /// None; one is looked for or started after this time.
+    /// No process; one is looked for or started after this time.
     Pausing(Duration),
 }
 
@@ -345,7 +345,7 @@ impl Supervisor {
         });
     }
 
-    /// At once the first time, then ever later.
+    /// Returns the pause before the next try: none the first time, then growing.
     fn pause(&mut self) -> Duration {
         let pause = match self.in_a_row {
             0 => Duration::ZERO,

@@ -9,7 +9,7 @@ use crate::clock::Stopwatch;
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 /// How long one answer is waited for.
 pub(super) const LIMIT: Duration = Duration::from_secs(2);
-/// After how many asks in a row without an answer it is judged.
+/// Number of asks in a row without an answer after which it is judged.
 const ASKS: u32 = 3;
 /// A front that is silent for so long is replaced whatever it does.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub(super) struct Doing {
     /// The state in `/proc/PID/stat`: `R` runs, `S` waits, `D` waits for a disk, `T` is stopped.
     state: Option<char>,
-    /// For how long it has run, and has waited for its turn to, in nanoseconds.
+    /// Time for which it has run, and has waited for its turn, in nanoseconds.
     effort: Option<(u64, u64)>,
 }
 

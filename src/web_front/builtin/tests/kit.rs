@@ -78,7 +78,7 @@ impl Front {
         Self::start_in(folder, free_address(), settings, false).await
     }
 
-    /// With a clock of its own.
+    /// Starts a front with a clock of its own.
     pub(super) async fn start_at(settings: &str, clock: Clock) -> Self {
         let start = process::Start { clock, ..process::Start::default() };
         Self::begin(Arc::new(tempfile::tempdir().unwrap()), free_address(), settings, start).await
