@@ -22,7 +22,7 @@ use pointsman::{
     cli::front::{FrontArgs, run},
     machine::{Generation, Number, StackName},
     web_front::{
-        Endpoint, Route, Target,
+        Route, Target,
         builtin::control::{Answer, Order, ask},
     },
 };
@@ -208,7 +208,7 @@ async fn cut_over(folder: &Path, generation: u64, backends: [SocketAddr; 2]) -> 
     let address = backends[usize::from(ordered(generation))];
     let stack =
         StackName { environment: "bench/one".parse().unwrap(), number: Number(1 + u32::from(ordered(generation))) };
-    let target = Some(Target { stack, endpoints: vec![Endpoint { address, weight: 1 }] });
+    let target = Some(Target { stack, endpoints: vec![address] });
     let order = Order::CutOver { route: Route { generation: Generation(generation), target } };
     let begin = Instant::now();
     let answer = ask(folder, &order, Duration::from_secs(5)).await.unwrap();

@@ -27,7 +27,7 @@ use crate::{
     secrets::Secrets,
     stacks::{SeenStack, StackSpec, StepError},
     telling,
-    web_front::{CutOver, Endpoint, FrontDriver, FrontTrouble, Route, SeenFront, Target},
+    web_front::{CutOver, FrontDriver, FrontTrouble, Route, SeenFront, Target},
 };
 
 /// Whatever is at a front that is not ours to name: no deployment ever has this number.
@@ -281,8 +281,7 @@ impl World {
     fn target(&self, number: Number, look: &Look) -> Result<Target, StepError> {
         let addresses = look.endpoints.get(&number).filter(|a| !a.is_empty());
         let none = || StepError::Unavailable(format!("stack {} has no endpoint yet", self.name(number)));
-        let endpoints = addresses.ok_or_else(none)?.iter().map(|&address| Endpoint { address, weight: 1 }).collect();
-        Ok(Target { stack: self.name(number), endpoints })
+        Ok(Target { stack: self.name(number), endpoints: addresses.ok_or_else(none)?.clone() })
     }
 
     async fn see_front(&self) -> Result<Option<SeenFront>, StepError> {
@@ -315,7 +314,7 @@ impl World {
         let ours = |name: &StackName| if name.environment == self.id { name.number } else { FOREIGN };
         let moved = |target: &&Target| {
             let now = endpoints.get(&target.stack.number).filter(|a| !a.is_empty());
-            now.is_some_and(|now| !target.endpoints.iter().map(|e| &e.address).eq(now))
+            now.is_some_and(|now| target.endpoints != *now)
         };
         let target = seen.route.target.as_ref();
         self.board.update(&self.id, |sight| {
@@ -408,7 +407,7 @@ fn thawing(error: &frozen::Error) -> StepError {
 /// A target as people read it.
 fn in_words(target: &Target) -> String {
     match target.endpoints.first() {
-        Some(endpoint) => format!("{} at {}", target.stack, endpoint.address),
+        Some(endpoint) => format!("{} at {endpoint}", target.stack),
         None => target.stack.to_string(),
     }
 }

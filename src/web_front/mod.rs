@@ -38,18 +38,33 @@ pub struct Route {
 pub struct Target {
     /// The stack.
     pub stack: StackName,
-    /// Its endpoints, never empty.
-    pub endpoints: Vec<Endpoint>,
+    /// Addresses at which it listens, never empty. Requests go to all of them in turn.
+    #[serde(with = "endpoints")]
+    pub endpoints: Vec<SocketAddr>,
 }
 
-/// One address of a stack and its share of the traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Endpoint {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Relative to its neighbours; 0 takes it out.
-    pub weight: u16,
+/// Endpoints as they stand in orders to fronts and in their files. A front of an earlier version expects a weight with each
+/// address, and so writes it; all weights were 1.
+mod endpoints {
+    use std::net::SocketAddr;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Endpoint {
+        address: SocketAddr,
+        weight: u16,
+    }
+
+    pub(super) fn serialize<S: Serializer>(endpoints: &[SocketAddr], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(endpoints.iter().map(|&address| Endpoint { address, weight: 1 }))
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
+        let all = Vec::<Endpoint>::deserialize(from)?;
+        Ok(all.into_iter().map(|endpoint| endpoint.address).collect())
+    }
 }
 
 /// What became of an order to cut over. Only [`FrontDriver::observe`] proves it.
@@ -261,3 +276,20 @@ pub fn leave(fronts: &std::path::Path) -> std::io::Result<usize> {
 /// folder. Mistakes in the settings are returned all at once.
 pub type Open =
     fn(settings: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Number;
+
+    #[test]
+    fn fronts_of_earlier_versions_are_understood_and_understand() {
+        let stack = StackName { environment: "shop/prod".parse().unwrap(), number: Number(7) };
+        let target =
+            Target { stack, endpoints: vec!["10.0.0.5:8080".parse().unwrap(), "[fd00::1]:80".parse().unwrap()] };
+        let written = serde_json::to_value(&target).unwrap();
+        let before = serde_json::json!([{ "address": "10.0.0.5:8080", "weight": 1 }, { "address": "[fd00::1]:80", "weight": 1 }]);
+        assert_eq!(written["endpoints"], before);
+        assert_eq!(serde_json::from_value::<Target>(written).unwrap(), target);
+    }
+}

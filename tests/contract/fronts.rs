@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use pointsman::{
     machine::{Fencing, Generation, StackName},
-    web_front::{CutOver, DRIVERS, Endpoint, FrontDriver, Route, SeenFront, Target, builtin::BuiltinFront, command},
+    web_front::{CutOver, DRIVERS, FrontDriver, Route, SeenFront, Target, builtin::BuiltinFront, command},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -98,7 +98,7 @@ async fn backend(number: u32) -> Target {
             let _ = client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
         }
     }));
-    Target { stack: stack(number), endpoints: vec![Endpoint { address, weight: 1 }] }
+    Target { stack: stack(number), endpoints: vec![address] }
 }
 
 fn route(generation: u64, target: &Target) -> Route {

@@ -19,7 +19,7 @@ use hyper::{Request, Response, body::Incoming, server::conn::http1, service::ser
 use hyper_util::rt::TokioIo;
 use pointsman::{
     machine::{Generation, Number, StackName},
-    web_front::{CutOver, Endpoint, FrontDriver, Route, Target, builtin::BuiltinFront},
+    web_front::{CutOver, FrontDriver, Route, Target, builtin::BuiltinFront},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
@@ -55,7 +55,7 @@ pub(super) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
 
 pub(super) fn route(generation: u64, stack: &Stack) -> Route {
     let name = StackName { environment: "shop/qa".parse().expect("a name"), number: Number(stack.number) };
-    let endpoints = vec![Endpoint { address: stack.address, weight: 1 }];
+    let endpoints = vec![stack.address];
     Route { generation: Generation(generation), target: Some(Target { stack: name, endpoints }) }
 }
 

@@ -99,23 +99,21 @@ async fn whoever_connected_before_the_reload_is_answered_by_the_new_stack_after_
 }
 
 #[tokio::test]
-async fn several_endpoints_share_the_traffic_by_weight_and_one_that_is_taken_out_gets_none() {
+async fn several_endpoints_share_the_traffic() {
     let Some(nginx) = Nginx::start() else { return };
     let driver = nginx.driver();
     let (mut target, more) = (stack(1), [stack(2), stack(3)]);
-    target.endpoints[0].weight = 3;
     target.endpoints.extend(more.iter().map(|t| t.endpoints[0]));
-    target.endpoints[2].weight = 0;
     live(&*driver, &target).await;
     assert_eq!(driver.observe().await.unwrap().unwrap().route, route(1, &target));
     let mut wire = Wire::open(nginx.plain()).unwrap();
     let mut counts = [0; 4];
-    for _ in 0..80 {
+    for _ in 0..90 {
         let answer = wire.ask("GET", "/", "", "").unwrap();
         counts[answer.headers["x-version"].parse::<usize>().unwrap()] += 1;
     }
-    // Each of two workers begins its turn anew.
-    assert!(counts[3] == 0 && (55..=65).contains(&counts[1]) && (15..=25).contains(&counts[2]), "{counts:?}");
+    // Each of two workers begins its own turn.
+    assert!(counts[1..].iter().all(|count| (25..=35).contains(count)), "{counts:?}");
 }
 
 #[tokio::test]

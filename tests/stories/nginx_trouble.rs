@@ -104,7 +104,7 @@ async fn what_other_hands_change_is_seen_and_put_right() {
 
     // The addresses in the include, read by nobody yet.
     let text = fs::read_to_string(nginx.include()).unwrap();
-    let (from, to) = (two.endpoints[0].address.to_string(), one.endpoints[0].address.to_string());
+    let (from, to) = (two.endpoints[0].to_string(), one.endpoints[0].to_string());
     let changed = text.replace(&format!("server {from}"), &format!("server {to}"));
     assert_ne!(text, changed);
     fs::write(nginx.include(), changed).unwrap();

@@ -13,7 +13,7 @@ use std::{
 
 use pointsman::{
     machine::{Generation, Number, StackName},
-    web_front::{Endpoint, Route, Target},
+    web_front::{Route, Target},
 };
 
 use super::wire::Wire;
@@ -28,7 +28,7 @@ pub fn stack(number: u32) -> Target {
         }
     });
     let stack = StackName { environment: "shop/prod".parse().unwrap(), number: Number(number) };
-    Target { stack, endpoints: vec![Endpoint { address, weight: 1 }] }
+    Target { stack, endpoints: vec![address] }
 }
 
 fn serve(client: TcpStream, number: u32) {

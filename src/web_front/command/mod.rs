@@ -12,7 +12,7 @@ mod tests;
 
 use std::{
     fs::File,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -24,7 +24,7 @@ use self::{
     record::Record,
     settings::{Settings, Words},
 };
-use super::{CutOver, Driver, Endpoint, FrontDriver, Route, SEEN, SeenFront, Target};
+use super::{CutOver, Driver, FrontDriver, Route, SEEN, SeenFront, Target};
 use crate::{
     machine::{Fencing, StackName},
     program::{Input, NoEnd, run},
@@ -126,7 +126,7 @@ impl CommandFront {
         let said = self.run(&observe.plain(), Input::Nothing).await.map_err(|(why, _)| why)?;
         let said = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned();
         let is = match target {
-            Some(target) => target.endpoints.first().is_some_and(|e| is_at(&said, e)),
+            Some(target) => target.endpoints.first().is_some_and(|&endpoint| is_at(&said, endpoint)),
             None => said.is_empty(),
         };
         Ok(if is { Ok(()) } else { Err(said) })
@@ -134,16 +134,15 @@ impl CommandFront {
 }
 
 /// `10.0.0.5` or `10.0.0.5:8080`.
-fn is_at(said: &str, endpoint: &Endpoint) -> bool {
-    said.parse() == Ok(endpoint.address) || said.parse() == Ok(endpoint.address.ip())
+fn is_at(said: &str, endpoint: SocketAddr) -> bool {
+    said.parse() == Ok(endpoint) || said.parse() == Ok(endpoint.ip())
 }
 
 /// The target as it would be at what the front shows: the same stack at another address is not that stack.
 fn elsewhere(target: &Target, said: &str) -> Target {
-    let port = target.endpoints.first().map_or(0, |e| e.address.port());
+    let port = target.endpoints.first().map_or(0, SocketAddr::port);
     let address = said.parse().ok().or_else(|| said.parse::<IpAddr>().ok().map(|ip| (ip, port).into()));
-    let endpoints = address.map(|address| Endpoint { address, weight: 1 }).into_iter().collect();
-    Target { stack: target.stack.clone(), endpoints }
+    Target { stack: target.stack.clone(), endpoints: address.into_iter().collect() }
 }
 
 #[async_trait::async_trait]

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -94,7 +95,7 @@ impl Words {
         let [endpoint] = target.endpoints.as_slice() else {
             let all = self.0.iter().any(|word| word.contains("{addresses}"));
             return match target.endpoints.first() {
-                Some(first) if all => Ok(self.with(target, generation, first)),
+                Some(first) if all => Ok(self.with(target, generation, *first)),
                 _ => Err(format!(
                     "{} has {} endpoints, and the front's command takes one: use {{addresses}}",
                     target.stack,
@@ -102,12 +103,11 @@ impl Words {
                 )),
             };
         };
-        Ok(self.with(target, generation, endpoint))
+        Ok(self.with(target, generation, *endpoint))
     }
 
-    fn with(&self, target: &Target, generation: Generation, first: &crate::web_front::Endpoint) -> Vec<String> {
-        let address = first.address;
-        let all: Vec<_> = target.endpoints.iter().map(|e| e.address.to_string()).collect();
+    fn with(&self, target: &Target, generation: Generation, address: SocketAddr) -> Vec<String> {
+        let all: Vec<_> = target.endpoints.iter().map(SocketAddr::to_string).collect();
         let fill = |word: &String| {
             word.replace("{addresses}", &all.join(","))
                 .replace("{address}", &address.to_string())

@@ -1,14 +1,17 @@
 //! The two slots and the include file that defines them. Everything about a slot follows from the stack in it and where
 //! that serves. Must not touch any host.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    net::SocketAddr,
+};
 
 use sha2::{Digest, Sha256};
 
 use super::settings::Settings;
 use crate::{
     machine::{Generation, Number, StackName},
-    web_front::{Endpoint, Target},
+    web_front::Target,
 };
 
 /// What the include is made from; `web_front/nginx/setup.sh` makes the first one from it.
@@ -165,8 +168,8 @@ impl Slots {
 }
 
 /// Escapes an endpoint for a regular expression.
-fn escaped(endpoint: &Endpoint) -> String {
-    endpoint.address.to_string().replace('.', "\\.").replace('[', "\\[").replace(']', "\\]")
+fn escaped(endpoint: &SocketAddr) -> String {
+    endpoint.to_string().replace('.', "\\.").replace('[', "\\[").replace(']', "\\]")
 }
 
 /// The same stack elsewhere has another key, and none is ever used again for anything else.
@@ -179,29 +182,21 @@ pub(super) fn key(target: Option<&Target>) -> String {
 
 fn servers(target: Option<&Target>) -> Result<String, String> {
     let Some(target) = target else { return Ok("    server 127.0.0.1:1 down;\n".to_owned()) };
-    if target.endpoints.iter().all(|endpoint| endpoint.weight == 0) {
-        return Err(format!("no endpoint of {} has a weight, so none would answer", target.stack));
+    if target.endpoints.is_empty() {
+        return Err(format!("{} has no endpoint, so nothing would answer", target.stack));
     }
-    let line = |endpoint: &Endpoint| match endpoint.weight {
-        0 => format!("    server {} down;\n", endpoint.address),
-        weight => format!("    server {} weight={weight};\n", endpoint.address),
-    };
-    Ok(target.endpoints.iter().map(line).collect())
+    Ok(target.endpoints.iter().map(|endpoint| format!("    server {endpoint};\n")).collect())
 }
 
 /// The endpoints that an include gives to a slot, whatever its comments say.
-pub(super) fn served_by(include: &str, settings: &Settings, colour: Colour) -> Vec<Endpoint> {
+pub(super) fn served_by(include: &str, settings: &Settings, colour: Colour) -> Vec<SocketAddr> {
     let opens = format!("upstream pointsman_{}_{colour} {{", settings.name);
     let lines = include.lines().skip_while(|line| line.trim() != opens).skip(1).take_while(|line| line.trim() != "}");
     let endpoint = |line: &str| {
         let mut words = line.trim().trim_end_matches(';').split_whitespace();
         let address = (words.next()? == "server").then(|| words.next()?.parse().ok())??;
-        let weight = match words.next() {
-            Some("down") => 0,
-            Some(weight) => weight.strip_prefix("weight=")?.parse().ok()?,
-            None => 1,
-        };
-        Some(Endpoint { address, weight })
+        // Earlier versions wrote the weight.
+        matches!(words.next(), None | Some("weight=1")).then_some(address)
     };
     lines.filter_map(endpoint).collect()
 }
@@ -217,8 +212,9 @@ pub(super) fn parse_label(label: &str) -> Option<StackName> {
     Some(StackName { environment: environment.parse().ok()?, number: Number(number.parse().ok()?) })
 }
 
+/// A target in the first line of an include. What follows an address is what earlier versions wrote: keys are made of it.
 fn shown(target: &Target) -> String {
-    let all: Vec<_> = target.endpoints.iter().map(|e| format!("{}*{}", e.address, e.weight)).collect();
+    let all: Vec<_> = target.endpoints.iter().map(|e| format!("{e}*1")).collect();
     format!("{}@{}", label(&target.stack), all.join(","))
 }
 
@@ -227,10 +223,7 @@ fn slot(text: &str) -> Option<Option<Target>> {
         return Some(None);
     }
     let (stack, endpoints) = text.split_once('@')?;
-    let endpoint = |text: &str| {
-        let (address, weight) = text.rsplit_once('*')?;
-        Some(Endpoint { address: address.parse().ok()?, weight: weight.parse().ok()? })
-    };
+    let endpoint = |text: &str| text.strip_suffix("*1")?.parse().ok();
     let endpoints = endpoints.split(',').map(endpoint).collect::<Option<_>>()?;
     Some(Some(Target { stack: parse_label(stack)?, endpoints }))
 }
@@ -258,21 +251,23 @@ mod tests {
         Settings::read(&text.parse().unwrap(), Path::new("/")).unwrap()
     }
 
-    fn target(number: u32, addresses: &[(&str, u16)]) -> Target {
+    fn target(number: u32, addresses: &[&str]) -> Target {
         let stack = StackName { environment: "shop/prod".parse().unwrap(), number: Number(number) };
-        let endpoint =
-            |(address, weight): &(&str, u16)| Endpoint { address: address.parse().unwrap(), weight: *weight };
-        Target { stack, endpoints: addresses.iter().map(endpoint).collect() }
+        Target { stack, endpoints: addresses.iter().map(|address| address.parse().unwrap()).collect() }
     }
 
     #[test]
     fn slots_are_read_back_as_they_were_written() {
-        let blue = target(2, &[("10.0.0.5:8080", 1), ("[fd00::1]:80", 0)]);
+        let blue = target(2, &["10.0.0.5:8080", "[fd00::1]:80"]);
         let slots = Slots { edition: 7, blue: Some(blue.clone()), green: None };
         assert_eq!(Slots::parse(&slots.to_string()), Some(slots.clone()));
         let include = slots.render(&settings(""), &Place::default(), Generation(3)).unwrap();
         assert_eq!(Slots::of_include(&include), Some(slots));
         assert_eq!(served_by(&include, &settings(""), Colour::Blue), blue.endpoints);
+        let earlier = include.replace("server 10.0.0.5:8080;", "server 10.0.0.5:8080 weight=1;");
+        assert_eq!(served_by(&earlier, &settings(""), Colour::Blue), blue.endpoints, "as earlier versions wrote it");
+        let changed = include.replace("server 10.0.0.5:8080;", "server 10.0.0.5:8080 weight=3;");
+        assert_ne!(served_by(&changed, &settings(""), Colour::Blue), blue.endpoints, "as somebody else changed it");
         assert!(include.contains("listen 127.0.0.1:8100;") && include.contains("server 127.0.0.1:8099 max_fails=0;"));
         assert!(include.contains("generation 3 was in force") && include.contains("shop-prod-2 (deployment 2)"));
         for broken in ["", "7", "7 - - -", "x - -", "7 shop/prod#2 -", "7 shop/prod#2@10.0.0.5*1 -"] {
@@ -282,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_candidate_never_takes_the_slot_of_what_is_live() {
-        let (one, two, three) = (target(1, &[("10.0.0.1:80", 1)]), target(2, &[("10.0.0.2:80", 1)]), target(3, &[]));
+        let (one, two, three) = (target(1, &["10.0.0.1:80"]), target(2, &["10.0.0.2:80"]), target(3, &[]));
         let slots = Slots { edition: 1, blue: Some(one.clone()), green: Some(two.clone()) };
         let next = slots.staged(Some(&two), Some(&three), 2);
         assert_eq!(next, Slots { edition: 2, blue: Some(three.clone()), green: Some(two.clone()) });
@@ -296,13 +291,13 @@ mod tests {
 
     #[test]
     fn a_stack_elsewhere_has_another_key_and_what_can_not_serve_is_refused() {
-        let (here, there) = (target(1, &[("10.0.0.1:80", 1)]), target(1, &[("10.0.0.2:80", 1)]));
+        let (here, there) = (target(1, &["10.0.0.1:80"]), target(1, &["10.0.0.2:80"]));
         assert_ne!(key(Some(&here)), key(Some(&there)));
         let refused = |target| {
             Slots { blue: Some(target), ..Slots::default() }.render(&settings(""), &Place::default(), Generation(0))
         };
-        assert!(refused(target(1, &[("10.0.0.1:80", 0)])).unwrap_err().contains("no endpoint of shop-prod-1"));
-        assert!(refused(target(1, &[("10.0.0.1:80", 1); 300])).unwrap_err().contains("too many"));
+        assert!(refused(target(1, &[])).unwrap_err().contains("shop-prod-1 has no endpoint"));
+        assert!(refused(target(1, &["10.0.0.1:80"; 300])).unwrap_err().contains("too many"));
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Connection {
         if trust && let Some(upstream) = endpoint.pool(slot.worker).take(now) {
             return Ok(Ok(Reached { upstream, index, reused: true, permit }));
         }
-        match timeout(settings.timeouts.connect, dial(endpoint.endpoint.address, &slot.shared)).await {
+        match timeout(settings.timeouts.connect, dial(endpoint.address, &slot.shared)).await {
             Ok(Ok(upstream)) => Ok(Ok(Reached { upstream, index, reused: false, permit })),
             Ok(Err(error)) if is_shortage(&error) => {
                 tracing::debug!(%error, "no connection to a stack; closing idle ones");

@@ -1,6 +1,7 @@
 //! The routing table, and the stacks that it points at, each with its endpoints, pools and count of open requests.
 //! Must not forward anything.
 
+use std::net::SocketAddr;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     machine::{Number, StackName},
-    web_front::{Endpoint, Target},
+    web_front::Target,
 };
 
 /// How many connections each stack may have.
@@ -36,8 +37,6 @@ impl Limits {
 
 /// More idle connections than this are never kept.
 const KEPT: usize = 512;
-/// The turns are counted out in advance; weights that need more are rounded.
-const TURNS: usize = 1024;
 /// How long an endpoint that refused a connection is passed over, in ticks.
 const REST: u32 = 10;
 
@@ -91,7 +90,6 @@ pub(super) struct Stack {
     pub(super) upstreams: Vec<Upstream>,
     /// Every request on it goes through this.
     pub(super) gate: Gate,
-    turns: Vec<u16>,
     open: AtomicU64,
     /// What users got from it.
     pub(super) served: Arc<Served>,
@@ -100,7 +98,7 @@ pub(super) struct Stack {
 
 /// One endpoint.
 pub(super) struct Upstream {
-    pub(super) endpoint: Endpoint,
+    pub(super) address: SocketAddr,
     /// Host for requests that name none.
     pub(super) host: HeaderValue,
     rests_until: AtomicU32,
@@ -115,9 +113,9 @@ struct Turn(AtomicUsize);
 impl Stack {
     fn new(target: &Target, limits: Limits, served: Arc<Served>) -> Arc<Self> {
         let (workers, idle) = (limits.workers, limits.idle(target.endpoints.len()));
-        let upstreams = target.endpoints.iter().map(|&endpoint| Upstream {
-            endpoint,
-            host: text(&endpoint.address.to_string()),
+        let upstreams = target.endpoints.iter().map(|&address| Upstream {
+            address,
+            host: text(&address.to_string()),
             rests_until: AtomicU32::new(0),
             old: AtomicBool::new(false),
             pools: (0..workers).map(|_| Pool::new(idle)).collect(),
@@ -127,7 +125,6 @@ impl Stack {
             label: text(&label(&target.stack)),
             upstreams: upstreams.collect(),
             gate: Gate::new(limits.connections, limits.queue),
-            turns: turns(&target.endpoints.iter().map(|e| e.weight).collect::<Vec<_>>()),
             open: AtomicU64::new(0),
             served,
             per_worker: (0..workers).map(|_| Turn::default()).collect(),
@@ -138,15 +135,13 @@ impl Stack {
     /// The endpoint whose turn it is on this worker, passing over those that refused lately.
     pub(super) fn next(&self, worker: usize, now: u32) -> Option<(usize, &Upstream)> {
         let turn = self.per_worker[worker].0.fetch_add(1, Ordering::Relaxed);
+        let count = self.upstreams.len();
         let at = |skip: usize| {
-            let index = usize::from(*self.turns.get(turn.wrapping_add(skip) % self.turns.len())?);
+            let index = turn.wrapping_add(skip).checked_rem(count)?;
             Some((index, self.upstreams.get(index)?))
         };
-        if self.turns.is_empty() {
-            return None;
-        }
         let awake = |(_, upstream): &(usize, &Upstream)| upstream.rests_until.load(Ordering::Relaxed) <= now;
-        (0..self.turns.len()).filter_map(at).find(awake).or_else(|| at(0))
+        (0..count).filter_map(at).find(awake).or_else(|| at(0))
     }
 }
 
@@ -246,31 +241,6 @@ impl Stacks {
     }
 }
 
-/// Smooth weighted round robin, counted out: neighbours alternate as evenly as their weights allow.
-fn turns(weights: &[u16]) -> Vec<u16> {
-    let divisor = weights.iter().fold(0, |a, &b| gcd(a, b)).max(1);
-    let sum: usize = weights.iter().map(|&w| usize::from(w / divisor)).sum();
-    let scaled = |w: u16| {
-        let weight = usize::from(w / divisor);
-        if sum <= TURNS || weight == 0 { weight } else { (weight * TURNS / sum).max(1) }
-    };
-    let weights: Vec<i64> = weights.iter().map(|&w| i64::try_from(scaled(w)).unwrap_or(0)).collect();
-    let sum: i64 = weights.iter().sum();
-    let mut credit = vec![0i64; weights.len()];
-    let mut order = Vec::new();
-    for _ in 0..sum {
-        credit.iter_mut().zip(&weights).for_each(|(credit, weight)| *credit += weight);
-        let Some(best) = (0..credit.len()).max_by_key(|&i| (credit[i], std::cmp::Reverse(i))) else { break };
-        credit[best] -= sum;
-        order.push(u16::try_from(best).unwrap_or(u16::MAX));
-    }
-    order
-}
-
-fn gcd(a: u16, b: u16) -> u16 {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
 fn text(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
@@ -289,20 +259,6 @@ pub(in crate::web_front::builtin) fn parse_label(label: &str) -> Option<StackNam
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn turns_alternate_by_weight() {
-        assert_eq!(turns(&[5, 1, 1]), [0, 0, 1, 0, 2, 0, 0]);
-        assert_eq!(turns(&[200, 200]), [0, 1]);
-        assert_eq!(turns(&[0, 7]), [1]);
-        assert!(turns(&[0, 0]).is_empty());
-    }
-
-    #[test]
-    fn steep_weights_are_rounded_but_never_to_nothing() {
-        let order = turns(&[65_535, 1]);
-        assert!(order.len() <= TURNS + 1 && order.contains(&1));
-    }
 
     #[test]
     fn names_that_read_the_same_have_labels_that_differ() {

@@ -204,7 +204,5 @@ fn end(follower: &Follower) {
 }
 
 fn unusable(target: &Target) -> Option<String> {
-    let serves = target.endpoints.iter().any(|endpoint| endpoint.weight > 0);
-    let why = || format!("stack {} has no endpoint with a weight above 0: nobody would answer", target.stack);
-    (!serves).then(why)
+    target.endpoints.is_empty().then(|| format!("stack {} has no endpoint: nothing would answer", target.stack))
 }

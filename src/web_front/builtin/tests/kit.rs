@@ -32,7 +32,7 @@ use crate::{
     clock::Clock,
     machine::{Generation, Number, StackName},
     web_front::{
-        Endpoint, FrontDriver, Route, Target,
+        FrontDriver, Route, Target,
         builtin::{BuiltinFront, process, secret},
     },
 };
@@ -42,8 +42,7 @@ pub(super) fn stack(number: u32) -> StackName {
 }
 
 pub(super) fn target(number: u32, addresses: &[SocketAddr]) -> Target {
-    let endpoints = addresses.iter().map(|&address| Endpoint { address, weight: 1 }).collect();
-    Target { stack: stack(number), endpoints }
+    Target { stack: stack(number), endpoints: addresses.to_vec() }
 }
 
 pub(super) fn route(generation: u64, target: Target) -> Route {
