@@ -44,7 +44,7 @@ const RUNS: usize = 30;
 const FOLLOWERS: usize = 500;
 /// How long the controller is away.
 const AWAY: Duration = Duration::from_secs(20);
-/// What is recorded while they are open.
+/// Number of records that are written while they are open.
 const RECORDS: usize = 20;
 
 #[tokio::main]
@@ -293,7 +293,7 @@ fn chance() -> f64 {
     RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }
 
-/// What this process holds, in megabytes.
+/// Returns the resident memory of this process, in megabytes.
 fn memory() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();

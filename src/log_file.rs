@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 const NAME: &str = "log";
 /// The size of one file, in bytes.
 const LIMIT: u64 = 1 << 20;
-/// What is logged.
+/// Default filter of the log.
 const FILTER: &str = "warn,pointsman=info";
 
 /// How long a file of last words may be before it is begun again, in bytes.

@@ -25,7 +25,7 @@ pub struct Mistake {
     pub line: usize,
     /// Counted from 1, in characters.
     pub column: usize,
-    /// What is wrong.
+    /// Text of the mistake.
     pub text: String,
 }
 

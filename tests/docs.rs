@@ -20,7 +20,7 @@ struct Page {
 
 /// A block between fences.
 struct Block {
-    /// What stands behind the opening fence.
+    /// Word after the opening fence.
     info: String,
     text: String,
 }

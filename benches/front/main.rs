@@ -105,7 +105,7 @@ fn nginx(folder: &Path, listen: SocketAddr, backend: SocketAddr) -> Option<Proce
     Some(Process::start(Command::new("nginx").arg("-p").arg(folder).arg("-c").arg(&path)))
 }
 
-/// What the clients saw.
+/// Counts of what the clients saw.
 #[derive(Default)]
 struct Tally {
     requests: u64,

@@ -49,7 +49,7 @@ use self::{
     sides::{Classical, Floor, Ours},
 };
 
-/// What one deployment took.
+/// Times of one deployment.
 #[derive(Clone, Default)]
 struct Took {
     traffic: Duration,

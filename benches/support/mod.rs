@@ -1,4 +1,4 @@
-//! What several benchmarks compare with.
+//! Programs that several benchmarks compare with.
 
 use std::{fs, io::Write, path::Path, time::Instant};
 

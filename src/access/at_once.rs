@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// What goes on, by key.
+/// Counts of what goes on at once, by key.
 pub struct AtOnce<K: Eq + Hash> {
     of_one: usize,
     of_all: usize,

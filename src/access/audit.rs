@@ -22,7 +22,7 @@ pub(super) const OLDER: u32 = 7;
 /// What is read of a line that has no end, in bytes.
 const TORN: u64 = 64 << 10;
 
-/// What was done.
+/// Act that was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Act {
@@ -56,7 +56,7 @@ pub struct Entry<'a> {
     pub by: &'a str,
     /// Address that it came from, or `command line`.
     pub from: &'a str,
-    /// What was done.
+    /// Act that was done.
     pub act: Act,
     /// The user or token that it was done to; what they may do from then on.
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -92,7 +92,7 @@ pub struct Acts {
 pub struct Unwritten {
     /// The lines.
     pub lines: Vec<String>,
-    /// What the disk says.
+    /// Cause, as the disk reports it.
     pub cause: io::Error,
 }
 

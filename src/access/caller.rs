@@ -10,13 +10,13 @@ use crate::machine::EnvironmentId;
 pub struct Caller {
     /// The name in the journal: the token's or the user's, or `local:NAME`.
     pub by: Arc<str>,
-    /// What they may do, and where.
+    /// Grants of the caller.
     pub grants: Arc<[Grant]>,
     /// What proved it, so that [`Access::still`](super::Access::still) finds it again.
     pub(super) credential: Credential,
 }
 
-/// What proved who asks.
+/// Proof of who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Credential {
     /// The local token.

@@ -17,7 +17,7 @@ const MAKER: usize = 128;
 pub struct Token {
     /// Who has it; the journal says this name.
     pub name: Arc<str>,
-    /// What it allows.
+    /// Role that the token has.
     pub role: Role,
     /// Digest that a presented secret is compared with.
     pub digest: Digest,

@@ -83,7 +83,7 @@ pub fn list(only: &[Scope]) -> String {
 /// A role, and where it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// What it allows.
+    /// Role that is granted.
     pub role: Role,
     /// The pipelines and environments where it holds; `None`: everywhere.
     pub only: Option<Arc<[Scope]>>,

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub trait Row: Sized {
     /// What messages call one; the command that keeps them has the same name.
     const KIND: &'static str;
-    /// What the file calls all of them.
+    /// Key of the list in the file.
     const LIST: &'static str;
     /// The name of the file, below the state folder.
     const FILE: &'static str;
@@ -30,9 +30,9 @@ pub trait Row: Sized {
     const LOCK: &'static str;
     /// The verb of the command that takes one away.
     const REMOVE: &'static str;
-    /// What holds while the file is damaged.
+    /// Consequence of a damaged file, in words.
     const DAMAGED: &'static str;
-    /// What the file holds of a secret.
+    /// Form in which the file holds a secret, in words.
     const HOLDS: &'static str;
 
     /// Returns by what it is known; no two have the same.
@@ -92,11 +92,11 @@ pub enum Error {
     /// The disk does not do what it should.
     #[error("{doing} {path}: {source}")]
     Io {
-        /// What was tried.
+        /// Action that failed.
         doing: &'static str,
         /// File that could not be read or written.
         path: PathBuf,
-        /// What happened.
+        /// Cause, as the system reports it.
         source: io::Error,
     },
     /// Another editor does not end.

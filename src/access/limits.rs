@@ -71,7 +71,7 @@ impl FromStr for Rate {
     }
 }
 
-/// What the settings say.
+/// Rates of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
     /// Webhooks of one pipeline that are proven to be genuine.

@@ -18,7 +18,7 @@ pub const GOOD: Millis = Millis(600_000);
 /// Purpose of the digest in a link. It keeps a local token that a person chose from being guessed by means of a link.
 const LINK: &str = "link";
 
-/// What a link is for.
+/// Purpose of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     /// The link adds the first user.

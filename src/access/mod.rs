@@ -81,9 +81,9 @@ pub enum Refused {
     TooSmall {
         /// Who asked.
         by: Arc<str>,
-        /// What they are.
+        /// Role that the caller has there.
         role: Role,
-        /// What it takes.
+        /// Role that the request takes.
         needs: Role,
     },
     /// Whoever has a token cannot make it live on in another one.
@@ -99,9 +99,9 @@ pub enum Refused {
     Outside {
         /// Who asked.
         by: Arc<str>,
-        /// What they asked for.
+        /// Request that was refused.
         what: String,
-        /// What it is for.
+        /// Environments that the grant is for.
         only: String,
     },
 }

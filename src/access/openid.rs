@@ -22,7 +22,7 @@ pub type Granted = (Arc<str>, Arc<[Grant]>);
 pub struct Mapping {
     /// The provider, by the address in its tokens.
     pub issuer: Arc<str>,
-    /// What the provider calls this installation.
+    /// Client id of this installation at the provider.
     pub client: Arc<str>,
     /// The claim that has the groups.
     pub claim: Arc<str>,

@@ -15,7 +15,7 @@ pub struct Person {
     pub name: Arc<str>,
     /// When they were added here; `None`: they are not kept here.
     pub added: Option<Millis>,
-    /// What they may do, and where.
+    /// Grants of the person.
     pub grants: Arc<[Grant]>,
     /// Where they are signed in, the session that was used last first.
     pub sessions: Vec<Session>,

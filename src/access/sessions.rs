@@ -68,7 +68,7 @@ pub enum Holder {
         issuer: Arc<str>,
         /// The provider's own name for the account.
         subject: Arc<str>,
-        /// What they were called at the sign-in.
+        /// Name at the sign-in.
         name: Arc<str>,
         /// Groups of the person that have grants.
         groups: Vec<Arc<str>>,

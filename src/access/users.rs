@@ -20,9 +20,9 @@ use crate::{
 pub struct User {
     /// The name with which they sign in; the journal has it.
     pub name: Arc<str>,
-    /// What is kept of the password.
+    /// Hash of the password.
     pub password: PasswordHash,
-    /// What they may do, and where.
+    /// Grants of the user.
     pub grants: Arc<[Grant]>,
     /// When they were added.
     pub created: Millis,

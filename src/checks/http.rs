@@ -27,7 +27,7 @@ pub struct HttpCheck {
     /// The statuses that pass.
     #[serde(default)]
     pub status: StatusSet,
-    /// What the body must contain.
+    /// Text that the body must contain.
     pub contains: Option<String>,
     /// What the body must be, white space at its ends aside.
     pub equals: Option<String>,
@@ -153,7 +153,7 @@ fn optional_duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option
 }
 
 impl HttpCheck {
-    /// What cannot be said in the types.
+    /// Checks what the types cannot express.
     pub(super) fn validate(&self) -> Result<(), String> {
         if self.scheme == Scheme::Https && !self.insecure_tls {
             return Err("`scheme = \"https\"` needs `insecure_tls = true`: the certificate of a stack names the front, not the endpoint, so it cannot be verified here".to_owned());

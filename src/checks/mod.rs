@@ -37,7 +37,7 @@ pub struct Checks {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Draft")]
 pub struct Check {
-    /// What is asked.
+    /// Kind of the check.
     pub kind: Kind,
     /// How often, measured from one question to the next.
     pub every: Duration,
@@ -53,7 +53,7 @@ pub struct Check {
     pub warm_up: Option<WarmUp>,
 }
 
-/// What is asked.
+/// Kind of the check.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
     /// A request and its response.
@@ -155,7 +155,7 @@ impl Check {
 pub struct Subject {
     /// The stack.
     pub stack: StackName,
-    /// What people call its release.
+    /// Version of its release.
     pub version: String,
 }
 

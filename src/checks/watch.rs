@@ -51,7 +51,7 @@ struct Point {
     flapped: Option<(usize, usize)>,
     verdict: Health,
     last: Option<Result<Duration, String>>,
-    /// What the last bad answer was.
+    /// Last bad answer.
     bad: Option<String>,
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Approval {
     pub reason: Option<String>,
 }
 
-/// What was checked, and the answer.
+/// A check and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = PastCheck)]
 pub(crate) struct Check {

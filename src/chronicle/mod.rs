@@ -92,7 +92,7 @@ enum What {
     Act(Box<Record>),
 }
 
-/// What one environment went through.
+/// Past of one environment.
 #[derive(Default)]
 struct Told {
     /// Stories that may still change.

@@ -139,7 +139,7 @@ async fn follow(connection: &Connection, path: &str, shown: &mut Shown<'_>) -> R
     }
 }
 
-/// What was shown so far.
+/// State of what was shown so far.
 struct Shown<'a> {
     id: &'a EnvironmentId,
     as_json: bool,

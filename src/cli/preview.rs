@@ -35,7 +35,7 @@ pub struct Imagined {
     parameters: Vec<(String, String)>,
 }
 
-/// What came of it.
+/// Outcome of the preview.
 pub(super) enum Told {
     /// The driver has nothing to say before it makes a stack.
     Nothing,

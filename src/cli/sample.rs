@@ -30,10 +30,10 @@ pub struct Args {
     /// Where it listens.
     #[arg(long)]
     listen: SocketAddr,
-    /// What it calls itself.
+    /// Version that it names.
     #[arg(long, default_value = "v1")]
     version: String,
-    /// What it says.
+    /// Greeting on its page.
     #[arg(long, default_value = "Hello")]
     greeting: String,
     /// Is not healthy before.

@@ -325,7 +325,7 @@ fn copies(settings: &Settings, app: &App) -> (String, runner::Beside) {
     ("before-level".into(), Box::new(show))
 }
 
-/// What notes how far the journal is.
+/// Returns the task that notes how far the journal is.
 fn keeper(settings: &Settings, identity: installation::Record, app: &App) -> (String, runner::Beside) {
     let (state, journal, clock) = (settings.state.clone(), app.journal.clone(), app.clock.clone());
     let keep = move |stop| -> BoxFuture<'static, bool> {

@@ -211,7 +211,7 @@ fn of_release(
     )
 }
 
-/// What happened in an environment.
+/// Shows what happened in an environment.
 pub async fn history(server: &Server, request: &History) -> anyhow::Result<ExitCode> {
     let (connection, id, last) = (server.connect()?, &request.environment, request.last);
     let path = format!("/v1/environments/{id}/deployments?last={last}");

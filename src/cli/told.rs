@@ -31,7 +31,7 @@ pub struct Environment {
     pub candidate: Option<Numbered>,
     /// Deployments that wait for their turn.
     pub queue: Vec<Numbered>,
-    /// What going back would not undo.
+    /// One-way doors: what going back would not undo.
     pub one_way: Vec<String>,
     /// What it waits for, in one sentence.
     pub next: String,
@@ -99,7 +99,7 @@ pub(super) struct Record {
     pub at: u64,
     /// Name of whoever asked.
     pub by: String,
-    /// What happened.
+    /// Event that was recorded.
     pub event: Event,
 }
 
@@ -116,7 +116,7 @@ pub(super) struct Event {
     pub reason: Option<String>,
 }
 
-/// What a promotion would change.
+/// Changes that a promotion would make.
 #[derive(Debug, Deserialize)]
 pub(super) struct Changes {
     /// Where it would go live.
@@ -137,7 +137,7 @@ pub(super) struct Changes {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Entry {
-    /// What follows is of this stack.
+    /// The stack of the lines that follow.
     Stack {
         /// Its number.
         stack: u64,
@@ -201,7 +201,7 @@ pub(super) struct Done {
     pub event: Event,
 }
 
-/// What was recorded, either way.
+/// Records, in either form.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Recorded {

@@ -9,7 +9,7 @@ use crate::{
     pipelines::frozen::digest,
 };
 
-/// What a good bundle shows.
+/// Facts that a good bundle proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Proven {
     pub deployment: String,
@@ -34,7 +34,7 @@ pub(crate) struct Proven {
     pub approved_by: BTreeSet<String>,
 }
 
-/// What is wrong with a bundle.
+/// Faults of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Broken {
     #[error("it is not a bundle of evidence: its first line does not say what it is about")]

@@ -28,7 +28,7 @@ pub struct Commit {
 /// What a change from one commit to another brings and takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// What comes, newest first.
+    /// Commits that a promotion brings, newest first.
     pub commits: Vec<Commit>,
     /// How many more come that are not listed.
     pub more: usize,

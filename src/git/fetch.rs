@@ -15,7 +15,7 @@ use super::{
 };
 use crate::clock::Stopwatch;
 
-/// What is wanted.
+/// Commits that a fetch brings.
 #[derive(Clone, Debug)]
 pub(super) enum Wanted {
     /// A commit with its files.

@@ -114,7 +114,7 @@ pub enum Error {
     Unreachable {
         /// The repository.
         place: String,
-        /// What the network said.
+        /// Cause, as the network reports it.
         why: String,
     },
     /// Wrong or missing credentials.
@@ -122,7 +122,7 @@ pub enum Error {
     Refused {
         /// The repository.
         place: String,
-        /// What it answered.
+        /// Answer of the server.
         why: String,
     },
     /// There is a server, and not this repository.
@@ -144,7 +144,7 @@ pub enum Error {
     TimedOut {
         /// The repository.
         place: String,
-        /// What it did not do.
+        /// Words for what the server did not do in time.
         what: &'static str,
         /// The limit.
         limit: Duration,
@@ -157,7 +157,7 @@ pub enum Error {
     Moved {
         /// The repository.
         place: String,
-        /// What it answered.
+        /// Answer of the server.
         why: String,
     },
     /// The program is missing on this host.
@@ -168,7 +168,7 @@ pub enum Error {
     Broken {
         /// The repository.
         place: String,
-        /// What is wrong with it.
+        /// Reason why it cannot be used.
         why: String,
     },
     /// It sends without end.
@@ -187,7 +187,7 @@ pub enum Error {
     Disk {
         /// The folder of the mirror.
         folder: String,
-        /// What the system said.
+        /// Cause, as the system reports it.
         why: String,
     },
     /// The mirror cannot be read.
@@ -195,7 +195,7 @@ pub enum Error {
     Damaged {
         /// The folder of the mirror.
         folder: String,
-        /// What git said.
+        /// Output of git.
         why: String,
     },
     /// Our own part was stopped.

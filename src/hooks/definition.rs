@@ -25,7 +25,7 @@ pub struct HookDefinition {
     pub name: Arc<str>,
     /// When it runs.
     pub at: HookPoint,
-    /// What runs.
+    /// Program or request of the hook.
     pub call: Call,
     /// Secrets of the pipeline that it is given, by what it calls each.
     pub secrets: BTreeMap<Arc<str>, Arc<str>>,
@@ -48,7 +48,7 @@ pub(super) fn limit(terms: &Hook) -> Millis {
     Millis(terms.within.0.saturating_sub(ENDING.0).max(1))
 }
 
-/// What runs.
+/// Program or request of the hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     /// A program of this host.

@@ -20,7 +20,7 @@ pub struct Facts {
     pub deployment: u32,
     /// The release's number.
     pub release: u32,
-    /// What people call the release.
+    /// Version of the release.
     pub version: String,
     /// Where its artifact is.
     pub artifact: String,
@@ -38,13 +38,13 @@ pub struct Facts {
     pub live_stack: String,
     /// Where that serves.
     pub live_endpoints: Vec<SocketAddr>,
-    /// What people call its release.
+    /// Version of its release.
     pub live_version: String,
     /// The stack that is kept warm.
     pub standby_stack: String,
     /// Where that serves.
     pub standby_endpoints: Vec<SocketAddr>,
-    /// What people call its release.
+    /// Version of its release.
     pub standby_version: String,
     /// The reason why the deployment failed.
     pub reason: String,

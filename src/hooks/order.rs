@@ -18,7 +18,7 @@ pub struct Order<'a> {
     pub definition: &'a HookDefinition,
     /// What was frozen of it with the deployment.
     pub terms: &'a Hook,
-    /// What it is told.
+    /// Facts about the deployment.
     pub facts: Facts,
     /// The values of the definition's secrets.
     pub secrets: BTreeMap<Arc<str>, SecretString>,
@@ -34,7 +34,7 @@ pub(super) struct Job {
     pub(super) hidden: Vec<String>,
 }
 
-/// What is run.
+/// Work of a run: a program or a request.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Work {

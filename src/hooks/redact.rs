@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// How much of an output is kept, in bytes.
 pub(super) const KEPT: usize = 16 << 10;
-/// What stands where a secret was.
+/// Text that replaces a secret.
 const HIDDEN: &str = "[secret]";
 /// A text that is shorter would be found in every word.
 const SHORTEST: usize = 3;

@@ -39,7 +39,7 @@ const GIT: Duration = Duration::from_secs(5);
 /// The most commits that are listed.
 const MOST: usize = 100;
 
-/// What a promotion would change.
+/// Changes that a promotion would make.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Changes {
     /// Where it would go live.
@@ -48,10 +48,10 @@ pub(super) struct Changes {
     /// Where it is live.
     #[schema(example = "shop/qa")]
     pub before: String,
-    /// What is live there now.
+    /// Release that is live there now.
     #[schema(required)]
     pub from: Option<Release>,
-    /// What would be.
+    /// Release after the promotion.
     #[schema(required)]
     pub to: Option<Release>,
     /// A promotion would be accepted.

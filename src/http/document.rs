@@ -47,7 +47,7 @@ pub(super) fn empty() -> OpenApi {
     api
 }
 
-/// What the layers answer, by name.
+/// Responses of the layers, by name.
 const RESPONSES: &[(&str, &str)] = &[
     ("BadRequest", "Something in it cannot be read, or is not within its limits"),
     ("Unauthorised", "It is not proven who asks"),
@@ -87,7 +87,7 @@ pub(super) fn asks_who(api: &mut OpenApi) {
     });
 }
 
-/// What the layer for keys adds.
+/// Adds the header and responses of the layer for idempotency keys.
 pub(super) fn asked_once(api: &mut OpenApi) {
     each(api, |_, operation| {
         let what =

@@ -31,7 +31,7 @@ const COMMITS: usize = 500;
 /// How long the mirror of a repository may take to tell them.
 const GIT: Duration = Duration::from_secs(5);
 
-/// What is wanted of the figures.
+/// Query of the figures.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default)]

@@ -88,7 +88,7 @@ pub(super) struct Wanted {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[schema(as = LogEntry)]
 pub(super) enum Entry {
-    /// What follows is of this stack.
+    /// The stack of the lines that follow.
     Stack {
         stack: u32,
         /// Null when it was named by its number and has no part.

@@ -88,7 +88,7 @@ use crate::{
     secrets::Secrets,
 };
 
-/// What the handlers work with.
+/// State that all handlers share.
 pub struct App {
     /// Where requests are recorded and states are read.
     pub journal: Journal,
@@ -102,7 +102,7 @@ pub struct App {
     pub secrets: Secrets,
     /// What is known of the world beyond the journal.
     pub board: Board,
-    /// What the instances of stacks wrote.
+    /// Reader of the output of stacks.
     pub instances: Instances,
     /// The time.
     pub clock: Clock,
@@ -122,7 +122,7 @@ pub struct App {
     pub glances: Glances,
     /// All deployments and acts, as far back as they are kept.
     pub chronicle: Chronicle,
-    /// What signs evidence.
+    /// Key that signs evidence.
     pub signer: EvidenceKey,
 }
 

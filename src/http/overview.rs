@@ -146,10 +146,10 @@ pub(super) struct Cell {
     #[schema(required)]
     pub tier: Option<Tier>,
     pub light: Light,
-    /// What is live.
+    /// Live release, in brief.
     #[schema(required)]
     pub live: Option<Brief>,
-    /// What is under way.
+    /// Deployment that is under way.
     #[schema(required)]
     pub candidate: Option<Moving>,
     pub waits_for: WaitsFor,

@@ -44,7 +44,7 @@ enum Kind {
 /// One thing that is no longer as it was shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Difference {
-    /// What has changed.
+    /// The thing that has changed.
     #[schema(example = "live")]
     pub what: &'static str,
     /// How it was shown.

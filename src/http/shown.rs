@@ -24,7 +24,7 @@ const DIGEST: usize = 6;
 /// The most tags of one `If-Match`.
 const MOST: usize = 8;
 
-/// What is decided on.
+/// Facts that a decision is made on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Shown {
@@ -36,7 +36,7 @@ pub(super) struct Shown {
     queue: Vec<Brought>,
     hold: Option<Held>,
     pin: Option<u32>,
-    /// What a promotion would bring.
+    /// Release that a promotion would bring.
     promote: Option<Named>,
     /// What it would be made of and what it would wait for.
     terms: Option<Terms>,
@@ -83,7 +83,7 @@ pub(super) struct Look {
     pub before: Option<Arc<Environment>>,
     /// What a promotion would bring, as it would be here, or why there is nothing.
     pub promoted: Result<Arc<Release>, String>,
-    /// What is shown of both.
+    /// Facts shown of both.
     pub shown: Shown,
 }
 

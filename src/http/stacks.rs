@@ -62,7 +62,7 @@ struct StackThere {
     /// The front sends users to it; null when the front did not answer at the last look.
     #[schema(required)]
     reached: Option<bool>,
-    /// What stands out.
+    /// Remark on what stands out.
     #[schema(required)]
     remark: Option<String>,
 }

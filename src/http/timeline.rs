@@ -89,7 +89,7 @@ pub(super) enum Happening {
         environment: String,
         at: String,
         by: String,
-        /// What it is called.
+        /// Name of the entry.
         #[schema(example = "held")]
         what: String,
         /// Why, or what it is about.

@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_secs(10);
 /// First byte of every TLS connection: a record of the handshake.
 const HANDSHAKE: u8 = 0x16;
 
-/// What is served.
+/// Certificate and key that are served.
 pub struct Tls {
     files: TlsFiles,
     config: ArcSwap<ServerConfig>,

@@ -77,7 +77,7 @@ fn front(definition: &EnvironmentDefinition, sight: &Sight, seen: &telling::Outl
     }
 }
 
-/// What the front has counted.
+/// Returns the counts of the front.
 pub(super) fn counted(sight: &Sight) -> Option<Counted> {
     let runner::Counted::Since { at, cutover, sides } = &sight.counted else { return None };
     let side = |(number, requests, failed): &(Number, u64, u64)| Side {

@@ -158,7 +158,7 @@ pub(super) fn unrecorded(
     }
 }
 
-/// What is where the journal belongs.
+/// State of the place where the journal belongs.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum JournalIs {
     /// No folder.

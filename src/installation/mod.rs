@@ -53,11 +53,11 @@ pub(crate) enum Refused {
     /// Something on the disk cannot be used.
     #[error("{doing} {}: {source}; nothing was changed", path.display())]
     Io {
-        /// What was tried.
+        /// Action that failed.
         doing: &'static str,
         /// File that could not be read or written.
         path: PathBuf,
-        /// What came of it.
+        /// Cause, as the system reports it.
         source: std::io::Error,
     },
 }
@@ -84,7 +84,7 @@ pub(crate) struct Entered {
     pub settle: bool,
     /// The folder on this host that was left, where there is one: what faces users for it makes way for this one.
     pub left: Option<PathBuf>,
-    /// What was done, for the log.
+    /// Lines for the log on what was done.
     pub news: Vec<String>,
 }
 

@@ -18,7 +18,7 @@ pub(crate) const FILE: &str = "installation.json";
 /// The version of the file that this program writes, and the newest that it reads.
 const VERSION: u32 = 1;
 
-/// What is kept.
+/// Contents of `installation.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     v: u32,

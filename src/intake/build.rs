@@ -13,10 +13,10 @@ pub(crate) const MOST_PARAMETERS: usize = 64;
 /// What would be more than a name where names are shown.
 const MARKUP: [char; 4] = ['<', '>', '"', '`'];
 
-/// What was built.
+/// Build that a sender announces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
-    /// What people call it.
+    /// Version, as people call it.
     pub version: Arc<str>,
     /// Where it is; the stack driver knows what it means.
     pub artifact: Arc<str>,
@@ -36,7 +36,7 @@ pub struct Build {
 pub struct BadField {
     /// Its name.
     pub field: String,
-    /// What is wrong with it.
+    /// Reason why the field is wrong.
     pub why: String,
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Facts {
     pub places: Places,
     /// What makes this build the same when it is announced again, where that is not its number or its delivery.
     pub name: Option<String>,
-    /// What it calls it.
+    /// Version, as the sender calls it.
     pub version: Option<Arc<str>>,
     /// The version when neither the sender nor the pipeline says one.
     pub otherwise: Option<Arc<str>>,
@@ -48,7 +48,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// What the pipeline makes of it.
+    /// Decides what the pipeline does with the announcement.
     pub(super) fn announce(mut self, webhook: &Webhook) -> Result<Announcement, Error> {
         // What decides whether it counts comes first: nobody is told of mistakes in what is not wanted.
         let deciding = ["branch", "job"].map(|fact| self.place(fact));

@@ -32,7 +32,7 @@ pub(crate) const LARGEST: u64 = 25 << 20;
 /// The greatest limit that a pipeline file may set, in bytes.
 pub(crate) const MOST: u64 = 64 << 20;
 
-/// What an announcement says.
+/// Content of an announcement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Announcement {
     /// A build that is to be deployed.
@@ -46,7 +46,7 @@ pub(crate) enum Announcement {
 pub(crate) struct Announced {
     /// The author of the record: `webhook:` and the name of the sender.
     pub by: &'static str,
-    /// What was built.
+    /// Build that is announced.
     pub build: Build,
     /// What makes it the same when it is announced again; `None` where its number, its delivery or its content does.
     pub name: Option<String>,
@@ -117,13 +117,13 @@ fn first<const N: usize>(digest: Sha256) -> [u8; N] {
     first
 }
 
-/// What tells one build from another.
+/// Facts that tell one build from another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Identity<'a> {
     /// The sender's name for this delivery or this build, the same when it is sent again.
     Delivery(&'a str),
     /// The sender's count of its builds.
     Build(u64),
-    /// What is announced.
+    /// The content of the announcement.
     Content,
 }

@@ -26,7 +26,7 @@ pub(super) struct Sender {
     pub signs_pings: bool,
     /// What starts the runs that count where the pipeline file does not say more; nothing where it does not tell.
     pub triggers: &'static [&'static str],
-    /// What else starts its runs.
+    /// Other triggers that start its runs.
     pub other_triggers: &'static [&'static str],
     /// The paths of the body that are read.
     pub wanted: &'static [&'static str],
@@ -44,7 +44,7 @@ pub(super) struct Message<'a> {
     pub event: &'a str,
     /// The sender's entry.
     pub sender: &'static Sender,
-    /// What the pipeline file says.
+    /// Settings of the pipeline file.
     pub webhook: &'a Webhook,
     /// The time, of this host.
     pub now: Millis,

@@ -30,7 +30,7 @@ pub struct Head {
     pub sum: Sum,
 }
 
-/// What was found.
+/// Journal that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Its newest record; none when it has none.

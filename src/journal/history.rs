@@ -34,7 +34,7 @@ pub(super) struct Query<'a> {
     pub bytes: u64,
 }
 
-/// What was read back.
+/// Records that were read back.
 #[derive(Debug, Clone)]
 pub struct LastRecords {
     /// The records, oldest first.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::machine::{Ask, Command, Entry, Environment, EnvironmentId, Event, Illegal, Millis, Name, Refusal, Seq};
 
-/// What is to be recorded.
+/// Request to record a change.
 pub(super) struct Request {
     pub environment: EnvironmentId,
     pub by: Arc<str>,
@@ -26,7 +26,7 @@ pub(super) struct Request {
     pub change: Change,
 }
 
-/// What a request brings.
+/// Change that a request brings.
 pub(super) enum Change {
     /// Decided here; only while each of these environments is in the state after that many events.
     Decide(Command, Vec<(EnvironmentId, Seq)>),

@@ -96,7 +96,7 @@ impl Default for Options {
 pub struct Accepted {
     /// The number of its record in the whole state file.
     pub seq: u64,
-    /// What it came to.
+    /// Event that was recorded.
     pub event: Event,
     /// The state of its environment, with this event and those that were made safe together with it.
     pub state: Arc<Environment>,

@@ -11,7 +11,7 @@ use super::{
     storage::{Storage, numbers, segment_name, snapshot_name},
 };
 
-/// What was found at the start.
+/// Journal as it was found at the start.
 #[derive(Debug, Default)]
 pub struct Opened {
     /// How many records the state file holds.

@@ -15,13 +15,13 @@ pub struct Problem {
     pub line: u64,
     /// Where that line begins, in bytes from the start of the file.
     pub offset: u64,
-    /// What is wrong.
+    /// Fault that was found.
     pub fault: Fault,
     /// What a person can do about it, once the files around it were looked at.
     advice: Option<String>,
 }
 
-/// What is wrong with a file.
+/// Fault of a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The line, or one before it, is not what was written.
@@ -44,7 +44,7 @@ pub enum Fault {
     OutOfOrder {
         /// The next count.
         expected: u64,
-        /// What is there.
+        /// Number that was found.
         found: u64,
     },
     /// The event contradicts those before it.
@@ -165,17 +165,17 @@ pub enum OpenError {
     Damaged {
         /// The state folder.
         folder: PathBuf,
-        /// What and where.
+        /// The problem, with its place.
         problem: Box<Problem>,
     },
     /// The folder could not be used.
     #[error("{} {}: {source}", doing, path.display())]
     Io {
-        /// What was tried.
+        /// Action that failed.
         doing: &'static str,
         /// File that the problem is about.
         path: PathBuf,
-        /// What came of it.
+        /// Cause, as the system reports it.
         source: io::Error,
     },
 }

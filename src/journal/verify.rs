@@ -13,7 +13,7 @@ use super::{
     storage::{Storage, numbers, segment_name, snapshot_name},
 };
 
-/// What was verified.
+/// Result of a verification without faults.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verified {
     /// How many records, each with a good sum, fold without a contradiction.

@@ -95,7 +95,7 @@ pub struct Lost {
     pub places: BTreeMap<String, LostIn>,
 }
 
-/// What was recorded of one environment.
+/// Records of one environment that are lost.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct LostIn {
     /// For each number the version, where it was accepted in these records, and the last step.

@@ -20,7 +20,7 @@ use crate::machine::{Environment, EnvironmentId};
 
 pub(super) type Answer = Result<(Arc<Record>, Arc<Environment>), NotRecorded>;
 
-/// What the writer is sent.
+/// Message to the writer.
 #[expect(clippy::large_enum_variant, reason = "the small one comes once")]
 pub(super) enum Message {
     Record(Request, oneshot::Sender<Answer>),

@@ -21,7 +21,7 @@ use super::{
 pub struct Down {
     /// Since when, as far as anybody looked.
     pub since: Millis,
-    /// What was seen, in one sentence.
+    /// One sentence on what was seen.
     pub reason: Arc<str>,
     /// It was recorded that a person is needed.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -54,7 +54,7 @@ pub struct Taken {
     pub at: Millis,
     /// Since when it was down.
     pub down_since: Millis,
-    /// What was seen, in one sentence.
+    /// One sentence on what was seen.
     pub reason: Arc<str>,
 }
 

@@ -21,7 +21,7 @@ pub struct Illegal {
     pub event: &'static str,
     /// The deployment it names.
     pub number: Number,
-    /// What is wrong.
+    /// Reason why the event is illegal.
     pub why: &'static str,
 }
 

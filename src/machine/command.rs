@@ -12,16 +12,16 @@ use super::{
     state::{Deployment, Environment},
 };
 
-/// What somebody asks for, and why.
+/// Request of somebody, with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// What is to happen.
+    /// Request of a person.
     pub what: Ask,
     /// Why, for the history; what cannot do without a reason carries its own.
     pub reason: Option<Arc<str>>,
 }
 
-/// What can be asked for.
+/// Requests that can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// Make a release live.
@@ -30,7 +30,7 @@ pub enum Ask {
         key: Key,
         /// The sender's own count of its builds, where it has one.
         build_number: Option<u64>,
-        /// What to make live.
+        /// Release to make live.
         release: ReleaseDraft,
         /// Under which terms.
         plan: Arc<Plan>,
@@ -94,7 +94,7 @@ impl From<Ask> for Command {
     }
 }
 
-/// What is to be deployed.
+/// Release to deploy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReleaseDraft {
     /// A new release; its number is given when it is accepted.

@@ -34,7 +34,7 @@ pub enum Event {
         /// The sender's own count, by which an older build is known.
         #[serde(rename = "order", default, skip_serializing_if = "Option::is_none")]
         build_number: Option<u64>,
-        /// What is to go live.
+        /// Release that goes live.
         release: Arc<Release>,
         /// Under which terms.
         plan: Arc<Plan>,
@@ -168,7 +168,7 @@ pub enum Event {
         number: Number,
         /// The number of the deployment that replaces it.
         by: Number,
-        /// What it brings back.
+        /// Release that comes back.
         release: Arc<Release>,
         /// Under which terms.
         plan: Arc<Plan>,
@@ -207,7 +207,7 @@ pub enum Event {
     },
     /// The front shows what nobody ordered, or may yet come to (rule R15): it is sent to the live stack again.
     DriftSeen {
-        /// What it showed.
+        /// Stack that the front showed.
         shown: Option<Number>,
         /// The number of the new order.
         generation: Generation,
@@ -224,7 +224,7 @@ pub enum Event {
     LiveDown {
         /// The number of the live stack.
         number: Number,
-        /// What was seen, in one sentence.
+        /// One sentence on what was seen.
         reason: Arc<str>,
     },
     /// What is live was seen to be up and to pass its checks again.
@@ -235,7 +235,7 @@ pub enum Event {
     /// What was live stayed down: users are sent to the standby, which was seen good. What was down becomes the standby, if it
     /// had been found good, and there is no automatic way back to it.
     Recovered {
-        /// What was live and down.
+        /// Number of the stack that was live and down.
         number: Number,
         /// The standby that is live now.
         to: Number,

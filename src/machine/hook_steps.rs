@@ -97,7 +97,7 @@ impl Environment {
     }
 }
 
-/// What a look makes of hooks.
+/// Decisions on hooks after a look.
 impl Environment {
     /// What the hook of a deployment calls for that may be ordered now, if it may: the order, or the end of its run.
     pub(super) fn hook_of(&self, d: &Deployment, may: bool, seen: &Observation, now: Millis) -> Option<Event> {

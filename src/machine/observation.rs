@@ -144,7 +144,7 @@ pub struct StackView {
     pub number: Number,
     /// How far it is.
     pub condition: Condition,
-    /// What its checks say.
+    /// Health, by its checks.
     pub health: Health,
     /// Why it failed or what stands out.
     pub remark: Option<Arc<str>>,

@@ -24,7 +24,7 @@ pub struct PromotionRule {
     pub after: Millis,
 }
 
-/// What a rule says.
+/// Result of a promotion rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
     /// There is nothing to promote, as things are.

@@ -38,7 +38,7 @@ pub enum Refusal {
         number: Number,
         /// Its state.
         state: DeploymentState,
-        /// What to do instead.
+        /// Advice on what to do instead.
         hint: &'static str,
     },
     /// The deployment named is not live.
@@ -77,7 +77,7 @@ pub enum Refusal {
     NotAStranger {
         /// The one named.
         number: Number,
-        /// What it is.
+        /// Words for what it is instead.
         what: &'static str,
     },
     /// A stranger is adopted while nothing else goes on.
@@ -85,7 +85,7 @@ pub enum Refusal {
     Occupied {
         /// The stack named.
         number: Number,
-        /// What is in the way.
+        /// Deployment that is in the way.
         other: Number,
         /// How that is.
         is: &'static str,

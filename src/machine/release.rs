@@ -151,7 +151,7 @@ impl Default for Plan {
 pub struct Gate {
     /// How long the question stands.
     pub timeout: Millis,
-    /// What happens then.
+    /// Outcome without an answer in time.
     pub otherwise: Otherwise,
     /// Who may answer; everybody when nobody is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

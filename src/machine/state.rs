@@ -102,7 +102,7 @@ impl Environment {
 pub struct Deployment {
     /// Its number.
     pub number: Number,
-    /// What it brings.
+    /// Release that it brings.
     pub release: Arc<Release>,
     /// Under which terms.
     pub plan: Arc<Plan>,
@@ -141,7 +141,7 @@ fn nobody() -> Arc<str> {
 pub struct Stack {
     /// The deployment that made it.
     pub number: Number,
-    /// What it runs.
+    /// Release that it runs.
     pub release: Arc<Release>,
     /// The terms it came with.
     pub plan: Arc<Plan>,
@@ -233,7 +233,7 @@ pub struct Veto {
 pub struct Ended {
     /// Its number.
     pub number: Number,
-    /// What it brought.
+    /// Release that it brought.
     pub release: Arc<Release>,
     /// How it ended.
     pub outcome: Outcome,
@@ -277,7 +277,7 @@ impl Environment {
     pub fn standby(&self) -> Option<&Standby> {
         self.standby.as_ref()
     }
-    /// What is being torn down.
+    /// Returns the stacks that are being torn down.
     pub fn retiring(&self) -> &[Retiring] {
         &self.retiring
     }

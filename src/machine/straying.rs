@@ -25,7 +25,7 @@ pub struct Straying {
     pub began: Millis,
     /// How often in a row somebody else repointed it; 0: nobody did.
     pub in_a_row: u32,
-    /// What it showed, in words.
+    /// Words for what the front showed.
     pub shown: Arc<str>,
     /// A person was called.
     #[serde(default)]

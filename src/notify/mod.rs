@@ -60,7 +60,7 @@ pub(crate) fn forget(file: &Path) -> std::io::Result<()> {
     Cursor(file.to_owned()).remove()
 }
 
-/// What tells of trouble.
+/// Sends notifications of trouble.
 pub(crate) struct Notifier {
     /// What is run, by environment; environments for which nobody is told are missing.
     pub programs: HashMap<EnvironmentId, Program>,
@@ -83,7 +83,7 @@ struct Ran {
     result: Result<(), String>,
 }
 
-/// What is under way.
+/// Runs that are under way.
 struct Work {
     kept: Kept,
     /// The last record that was written down as read.

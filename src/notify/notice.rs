@@ -14,15 +14,15 @@ use crate::{
 /// How many notices of one environment wait at most. The oldest is given up for one more.
 const MOST: usize = 64;
 
-/// What it is about.
+/// Subject of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum What {
-    /// What is live is down.
+    /// The live stack is down.
     LiveDown,
     /// A person is needed.
     OperatorNeeded,
-    /// What was told before is over.
+    /// The trouble that was told before is over.
     Over,
 }
 
@@ -106,13 +106,13 @@ pub(super) struct Open {
     version: Option<String>,
 }
 
-/// What stands in the file.
+/// Contents of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Kept {
     /// The last record that was read.
     pub read: u64,
-    /// What is wrong, by environment.
+    /// Open notices, by environment.
     pub open: BTreeMap<EnvironmentId, Vec<Open>>,
     /// What nobody was told yet, oldest first.
     pub waiting: VecDeque<Notice>,

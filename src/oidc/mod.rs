@@ -52,7 +52,7 @@ pub enum Failure {
     /// It cannot be asked, or what it answers is of no use.
     #[error("{doing} failed: {why}")]
     Away {
-        /// What was tried.
+        /// Action that failed.
         doing: &'static str,
         /// Why it failed, in the provider's words where it had some.
         why: String,

@@ -64,7 +64,7 @@ pub(crate) fn settings(issuer: &str, secret: &std::path::Path) -> Oidc {
     }
 }
 
-/// What the provider says of itself.
+/// Returns the discovery document of the provider.
 pub(crate) fn description(issuer: &str) -> Value {
     json!({
         "issuer": issuer,

@@ -108,15 +108,15 @@ impl SecretSource {
 pub struct EnvironmentDefinition {
     /// Its address.
     pub id: EnvironmentId,
-    /// What brings a release here.
+    /// Trigger that brings a release here.
     pub deploy: DeployOn,
     /// What promotes to here by itself; without it a person does.
     pub promotion: Option<PromotionRule>,
-    /// What its stacks are made from.
+    /// Driver and definition of its stacks.
     pub stack: StackDefinition,
-    /// What receives the traffic.
+    /// Front that receives the traffic.
     pub front: FrontDefinition,
-    /// What a stack must pass.
+    /// Checks that a stack must pass.
     pub checks: Checks,
     /// What is run besides, by point and then in the order of the file.
     pub hooks: Vec<HookDefinition>,
@@ -146,7 +146,7 @@ pub enum DeployOn {
     Promotion,
 }
 
-/// What stacks are made from.
+/// Driver and definition of stacks.
 #[derive(Debug, Clone)]
 pub struct StackDefinition {
     /// The driver's name.
@@ -212,7 +212,7 @@ impl StackDefinition {
     }
 }
 
-/// What receives the traffic.
+/// Front that receives the traffic.
 #[derive(Debug, Clone)]
 pub struct FrontDefinition {
     /// The driver's name.

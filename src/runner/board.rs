@@ -28,7 +28,7 @@ pub(super) const STARTING_FRONT: &str = "starting the front";
 /// The step by which somebody is told of trouble. It stands in nobody's way, so other trouble is named first.
 pub(crate) const TELLING: &str = "running `on_trouble`";
 
-/// What is shown of one environment.
+/// Facts that are shown of one environment.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Sight {
     /// When a look ended last, whoever of those that were asked then answered.
@@ -100,7 +100,7 @@ impl Seen {
 /// Something that is wrong with a front.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Concern {
-    /// What it is.
+    /// Trouble of the front.
     pub what: FrontTrouble,
     /// Since when it is so, or known.
     pub since: Millis,
@@ -118,13 +118,13 @@ pub struct StackSight {
     pub number: Number,
     /// How far it is.
     pub condition: Condition,
-    /// What its checks say.
+    /// Health, by its checks.
     pub health: Health,
     /// When it was made, where its provider tells.
     pub made: Option<Millis>,
     /// Where it serves.
     pub endpoints: Vec<SocketAddr>,
-    /// What stands out.
+    /// Remark on what stands out.
     pub remark: Option<String>,
     /// How often parts of it ended by themselves, where its driver tells.
     pub ends: Option<Ends>,
@@ -133,7 +133,7 @@ pub struct StackSight {
 /// A step that does not work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trouble {
-    /// What was tried.
+    /// Step that failed.
     pub step: String,
     /// Why it did not work, as the other side says.
     pub why: String,
@@ -146,7 +146,7 @@ pub struct Trouble {
 pub struct Board(Arc<Mutex<HashMap<EnvironmentId, Sight>>>);
 
 impl Board {
-    /// What is known of an environment.
+    /// Returns what is known of an environment.
     pub fn sight(&self, environment: &EnvironmentId) -> Sight {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(environment).cloned().unwrap_or_default()
     }

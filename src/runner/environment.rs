@@ -61,7 +61,7 @@ struct Call {
     result: Result<(), StepError>,
 }
 
-/// What became of one round.
+/// Result of one round.
 enum Round {
     /// Something happened: look again at once.
     Again,

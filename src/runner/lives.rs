@@ -22,7 +22,7 @@ const KEPT: usize = 64;
 /// The start and the end of a span.
 type Span = (Millis, Millis);
 
-/// What stands in the file.
+/// Contents of the file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Text {

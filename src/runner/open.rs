@@ -27,7 +27,7 @@ pub struct Place<'a> {
     pub state: &'a Path,
     /// The time.
     pub clock: Clock,
-    /// What people are shown.
+    /// Board that people are shown.
     pub board: Board,
     /// What stacks are given that nobody else may see.
     pub secrets: Secrets,

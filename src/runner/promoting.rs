@@ -39,7 +39,7 @@ pub struct Promotion {
     pub adapt: Adapt,
 }
 
-/// What became of asking.
+/// Result of asking the machine.
 enum Asked {
     /// Something moved: look again at once.
     Again,

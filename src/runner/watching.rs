@@ -48,7 +48,7 @@ impl Watching {
         }
     }
 
-    /// What the checks say.
+    /// Returns the verdicts of the checks.
     pub(super) fn verdicts(&self) -> Verdicts {
         let (now, pause) = (self.world.clock.now(), self.world.watch);
         let of = |watch: &Watch| Verdict {

@@ -46,9 +46,9 @@ pub struct World {
     pub front: Arc<dyn FrontDriver>,
     /// Where artifacts may lead.
     pub artifacts: Artifacts,
-    /// What a stack must pass.
+    /// Checks that a stack must pass.
     pub checks: Arc<Checks>,
-    /// What is run besides.
+    /// Hooks of the environment.
     pub hooks: Hooks,
     /// Stack definitions as they were when their releases were made.
     pub frozen: Frozen,
@@ -62,7 +62,7 @@ pub struct World {
     pub watch: Duration,
     /// The file that says when earlier lives of the controller looked.
     pub lives: PathBuf,
-    /// What people are shown.
+    /// Board that people are shown.
     pub board: Board,
     /// The time.
     pub clock: Clock,
@@ -70,7 +70,7 @@ pub struct World {
 
 /// One look at all of it.
 pub struct Look {
-    /// What the machine is told.
+    /// Observation for the machine.
     pub observation: Observation,
     /// Where each stack serves.
     pub endpoints: HashMap<Number, Vec<SocketAddr>>,

@@ -29,15 +29,15 @@ pub struct Oidc {
     pub name: Arc<str>,
     /// Its address, as its tokens have it.
     pub issuer: IssuerUrl,
-    /// What it calls this installation.
+    /// Client id of this installation at the provider.
     pub client: Arc<str>,
-    /// What it knows this installation by.
+    /// Client secret of this installation.
     pub secret: SecretSource,
-    /// What is asked for besides `openid`.
+    /// Scopes that are requested besides `openid`.
     pub scopes: Vec<String>,
     /// The claim that has the groups: a name, or a JSON pointer that begins with `/`.
     pub claim: Arc<str>,
-    /// What groups may do.
+    /// Grants of groups.
     pub mapping: Mapping,
     /// Allowed difference between the clocks of both sides.
     pub skew: Millis,

@@ -138,7 +138,7 @@ pub struct LogPage {
     pub hidden: Vec<SecretString>,
 }
 
-/// What was found.
+/// Logs that were found.
 #[derive(Debug)]
 pub enum Logs {
     /// A part of it.

@@ -28,7 +28,7 @@ use crate::machine::{EnvironmentId, Millis, Release, RetirePermit, StackName};
 pub struct StackSpec {
     /// Its name, never used before.
     pub name: StackName,
-    /// What it runs.
+    /// Release that it runs.
     pub release: Arc<Release>,
     /// The text of the stack definition, as it was when the release was made.
     pub definition: Arc<str>,
@@ -41,7 +41,7 @@ pub struct StackSpec {
 /// What a stack was made from, as its provider keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MadeFrom {
-    /// What it runs.
+    /// Release that it runs.
     pub release: Release,
     /// The text of its stack definition.
     pub definition: String,

@@ -14,7 +14,7 @@ const DAY: u64 = 86_400_000;
 /// The sentences about one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FrontSaid {
-    /// What it is about.
+    /// Step that the trouble is about.
     pub step: &'static str,
     /// What users see of it; none: nothing.
     pub users: Option<String>,
@@ -98,7 +98,7 @@ pub(crate) fn front(trouble: &FrontTrouble, now: Millis) -> FrontSaid {
     }
 }
 
-/// What the front's process is called.
+/// Name of the front's process.
 const PROCESS: &str = "the front's process";
 
 fn of_certificate(file: &Path, users: Option<String>, doing: String) -> FrontSaid {

@@ -80,16 +80,16 @@ pub(crate) struct Glimpse<'a> {
     pub number: Number,
     /// How far it is.
     pub condition: Condition,
-    /// What its checks say.
+    /// Health, by its checks.
     pub health: Health,
-    /// What stands out.
+    /// Remark on what stands out.
     pub remark: Option<&'a str>,
 }
 
 /// A step that does not work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hindrance<'a> {
-    /// What was tried.
+    /// Step that failed.
     pub step: &'a str,
     /// Why it did not work, as the other side says.
     pub why: &'a str,

@@ -32,7 +32,7 @@ pub(crate) enum StepState {
     TakenBack,
 }
 
-/// What a step does.
+/// Work of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StepWhat {
@@ -74,7 +74,7 @@ impl StepWhat {
 /// One step of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Step {
-    /// What it is called.
+    /// Name of the step.
     #[schema(example = "Provision")]
     pub name: String,
     pub what: StepWhat,

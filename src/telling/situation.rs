@@ -23,7 +23,7 @@ pub(crate) struct Situation {
     /// What users see now, or that it is not known.
     #[schema(example = "Users see 1.4.2 (deployment 9); it is up and passes its checks.")]
     pub users: String,
-    /// What Pointsman does, and until when.
+    /// Words for what Pointsman does, and until when.
     #[schema(example = "It waits for the next deployment; a rollback is ready.")]
     pub doing: String,
     /// The one command that helps; null when nothing has to be done.
@@ -155,7 +155,7 @@ fn doing(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String 
     }
 }
 
-/// What is being started again.
+/// Says what is being restarted.
 fn restarting(state: &Environment, restart: &Restart) -> String {
     let name = state.live().map_or("what is live".to_owned(), named);
     let since = format_time(restart.since);

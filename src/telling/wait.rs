@@ -12,7 +12,7 @@ use crate::{
     text::format_time,
 };
 
-/// What an environment waits for.
+/// Things that an environment waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum WaitsFor {
@@ -28,7 +28,7 @@ pub(crate) enum WaitsFor {
     Cutover,
     /// The new stack is watched.
     Bake,
-    /// What was live before comes back.
+    /// A rollback: the release before comes back.
     Rollback,
     /// A person has to put something right.
     Operator,
@@ -91,7 +91,7 @@ pub(crate) struct Waits {
     pub who: Option<String>,
 }
 
-/// What the sentence says, for scripts.
+/// Returns what the sentence says, for scripts.
 pub(crate) fn waits(state: &Environment) -> Waits {
     let is = |what| Waits { what, until: None, who: None };
     if let Some(active) = state.active() {

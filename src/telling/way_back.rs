@@ -12,7 +12,7 @@ use crate::machine::{Ask, Command, Environment, Event, Release};
 /// The way back from what is live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WayBack {
-    /// What users would get.
+    /// Release that users would get.
     pub release: Arc<Release>,
     /// How: warm or cold, never none.
     pub readiness: Readiness,

@@ -22,7 +22,7 @@ use crate::{
 /// What of the controller's environment the programs behind a front may see, which may log in elsewhere.
 const SEEN: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "LOGNAME", "SSH_AUTH_SOCK"];
 
-/// What a front points at.
+/// Route of a front.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
@@ -106,7 +106,7 @@ pub struct Counted {
     pub sides: Vec<Side>,
 }
 
-/// What was counted of one stack.
+/// Counts of one stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Side {
     /// The stack.
@@ -124,7 +124,7 @@ pub struct Claim {
     pub key: &'static str,
     /// Host, by the name that the settings give it; `None`: this one.
     pub host: Option<String>,
-    /// What it is.
+    /// Thing that is claimed.
     pub what: Claimed,
 }
 
@@ -224,7 +224,7 @@ pub trait FrontDriver: Send + Sync {
         Ok(self.cautions())
     }
 
-    /// What it needs for itself alone.
+    /// Returns what it needs for itself alone.
     fn claims(&self) -> Vec<Claim> {
         Vec::new()
     }

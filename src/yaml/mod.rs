@@ -30,7 +30,7 @@ pub(crate) struct Place {
 impl Place {
     const START: Self = Self { line: 1, column: 1 };
 
-    /// What is wrong here.
+    /// Makes a fault at this place.
     pub(crate) fn fault(self, why: impl Into<String>) -> Fault {
         Fault { at: self, why: why.into() }
     }

@@ -56,7 +56,7 @@ impl Random {
     }
 }
 
-/// What is broken.
+/// Part that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Controller,

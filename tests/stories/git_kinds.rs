@@ -3,7 +3,7 @@
 use super::git::{Desk, STACK, text};
 use crate::support::git::Origin;
 
-/// What libraries refuse, and git reads.
+/// Deploys from repositories that libraries refuse and git reads.
 #[tokio::test]
 async fn whatever_git_can_read_can_be_deployed_from() {
     let new = Origin::sha256();

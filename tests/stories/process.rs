@@ -28,7 +28,7 @@ pub(super) struct Host {
     pub(super) folder: tempfile::TempDir,
     pub(super) driver: Process,
     address: Ipv4Addr,
-    /// What a pipeline would hand over.
+    /// Secrets that a pipeline would hand over.
     secrets: BTreeMap<Arc<str>, SecretString>,
 }
 

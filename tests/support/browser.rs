@@ -45,7 +45,7 @@ const FLAGS: [&str; 11] = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.*",
 ];
 
-/// What a browser is like.
+/// Properties of a browser.
 #[derive(Default, Clone, Copy)]
 pub struct Kind {
     pub without_scripts: bool,

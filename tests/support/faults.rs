@@ -9,7 +9,7 @@ use std::{
 
 use super::cloud::Cloud;
 
-/// What becomes of a request.
+/// Fate of a request.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
     /// It is answered with this status, and Heat never hears of it.

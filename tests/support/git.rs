@@ -262,7 +262,7 @@ impl Visit {
         }
     }
 
-    /// What git's own backend answers.
+    /// Returns the answer of git's own backend.
     fn backend(&self, asked: &Asked) -> (u16, String, Vec<u8>) {
         let mut backend = git(&self.root);
         backend.arg("http-backend").env("GIT_PROJECT_ROOT", &self.root).env("GIT_HTTP_EXPORT_ALL", "1");

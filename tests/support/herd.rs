@@ -58,7 +58,7 @@ pub struct Board {
     live: AtomicU64,
     /// Counts up at the beginning and at the end of every order.
     orders: AtomicU64,
-    /// What each user was served.
+    /// Stack that each user was served by.
     served: [AtomicU64; USERS],
 }
 
@@ -78,7 +78,7 @@ impl Board {
     }
 }
 
-/// What they met.
+/// Answers that they met.
 #[derive(Debug, Default)]
 pub struct Met {
     /// Anything but 200.

@@ -266,7 +266,7 @@ impl Nginx {
         nginx::open(&settings.parse().unwrap(), self.folder.path(), self.state.path()).unwrap()
     }
 
-    /// What nginx complained about.
+    /// Returns the error log of nginx.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("error.log")).unwrap_or_default()
     }

@@ -35,7 +35,7 @@ impl Weather {
     }
 }
 
-/// What they met.
+/// Answers that they met.
 #[derive(Debug, Default)]
 pub struct Met {
     pub served: u64,

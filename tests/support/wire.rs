@@ -78,7 +78,7 @@ pub struct Hammer {
     clients: Vec<JoinHandle<()>>,
 }
 
-/// What they got.
+/// Answer that was seen.
 #[derive(Debug, Default, Clone)]
 pub struct Seen {
     pub failures: Vec<String>,

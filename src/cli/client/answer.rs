@@ -19,11 +19,11 @@ impl<T: DeserializeOwned> Told for T {}
 /// What was answered, with the tag of the state that it tells of.
 #[derive(Debug)]
 pub struct Answer<T> {
-    /// What decisions are made on.
+    /// Body of the answer.
     pub body: T,
     /// The same as it was sent, to be shown.
     pub json: Value,
-    /// What `If-Match` takes.
+    /// Entity tag, for `If-Match`.
     pub etag: Option<HeaderValue>,
 }
 
@@ -57,7 +57,7 @@ pub enum ClientError {
          POINTSMAN_SERVER, and what answers there: curl -i {url}"
     )]
     Foreign {
-        /// What was asked.
+        /// Address that was asked.
         url: String,
         /// The status.
         status: StatusCode,
@@ -72,7 +72,7 @@ pub enum ClientError {
     Unproven {
         /// Where it was looked for.
         base: String,
-        /// What was wrong with the proof.
+        /// Reason why the proof was not accepted.
         why: String,
     },
 }

@@ -24,7 +24,7 @@ pub struct Events {
 pub struct Heard {
     /// Where it is in the stream, for whoever comes again.
     pub id: Option<String>,
-    /// What it says.
+    /// Data of the event.
     pub data: Value,
 }
 

@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Pause between an answer and the next request, so that the demo leaves the machine something.
 const BREATH: Duration = Duration::from_millis(4);
 
-/// What was counted.
+/// Counts of requests.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
     /// Answers by version.

@@ -203,7 +203,7 @@ fn fitted(profile: &Profile, template: &Template, settings: Option<&Taken>) -> (
     (parameters, notes)
 }
 
-/// What is made of a profile.
+/// Files that are made of a profile.
 struct Made<'a> {
     args: &'a Args,
     name: &'a Name,

@@ -10,7 +10,7 @@ pub(super) struct Assigned {
     pub(super) line: usize,
 }
 
-/// What a file assigns.
+/// Variables that a file assigns.
 pub(super) type Variables = BTreeMap<String, Assigned>;
 
 /// Commands of openrc files that change nothing which is used here.

@@ -12,7 +12,7 @@ pub(super) struct Template {
     /// Parameters that are hidden.
     pub(super) hidden: BTreeSet<String>,
     pub(super) outputs: BTreeSet<String>,
-    /// What it takes by `get_file`.
+    /// Files that it takes by `get_file`.
     pub(super) files: BTreeSet<String>,
 }
 

@@ -64,7 +64,7 @@ impl Home {
         self.0.path().join(name)
     }
 
-    /// What was written, and the notes.
+    /// Imports; returns the written files and the notes.
     fn import(&self) -> Result<(Vec<PathBuf>, String), String> {
         let args = Args {
             file: self.at("profile.sh"),

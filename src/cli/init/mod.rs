@@ -55,7 +55,7 @@ pub struct Args {
     json: bool,
 }
 
-/// What was answered.
+/// Answers to the questions of `init`.
 struct Answers {
     name: Name,
     command: Vec<String>,
@@ -205,7 +205,7 @@ fn drafts(answers: &Answers, pipelines: &Path) -> anyhow::Result<[Draft; 3]> {
     ])
 }
 
-/// What every folder needs once.
+/// Returns the files that every folder needs once.
 pub(super) fn extras(pipelines: &Path) -> Vec<Draft> {
     let draft = |path: PathBuf, text: &str| Draft { path, text: text.to_owned(), secret: false };
     let mut extras = vec![

@@ -56,7 +56,7 @@ const WAIT_IN_ALL: usize = 32;
 /// Where this session is ended.
 const SIGN_OUT: &str = "/sign-out";
 
-/// What the door works with.
+/// State that the handlers of the door share.
 pub struct Door {
     /// Where people reach the page, by TLS.
     pub(super) public: Option<Public>,

@@ -32,7 +32,7 @@ pub(super) const BACK: &str = "/sign-in/oidc/back";
 /// The longest path that is kept over a sign-in, in bytes: the cookie has it, and a browser keeps 4096 bytes.
 const LONGEST: usize = 1500;
 
-/// What the provider sends back.
+/// Query with which the provider sends a browser back.
 #[derive(Deserialize)]
 pub(super) struct Answer {
     code: Option<SecretString>,

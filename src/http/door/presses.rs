@@ -20,7 +20,7 @@ pub(in crate::http) const LARGEST: usize = 32 << 10;
 pub(in crate::http) struct Press {
     /// Where it was sent.
     pub path: String,
-    /// What it said, without secrets.
+    /// Fields of the form, without secrets.
     pub fields: Vec<(String, String)>,
 }
 

@@ -125,7 +125,7 @@ impl Counts {
 }
 
 impl Span {
-    /// What one is called.
+    /// Returns the word for one span.
     pub(super) fn word(self) -> &'static str {
         Self::ALL.into_iter().find(|(span, _)| *span == self).map_or("day", |(_, word)| word)
     }

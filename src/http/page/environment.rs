@@ -91,7 +91,7 @@ impl Page {
         })
     }
 
-    /// What may change, by name.
+    /// Returns the parts that may change, by name.
     pub(super) fn parts(&self) -> Result<Vec<Part>, Problem> {
         Ok(vec![
             title(&self.frame),
@@ -122,7 +122,7 @@ impl Page {
         candidate.into_iter().chain(live).filter(|(number, ..)| !known(*number)).collect()
     }
 
-    /// What stands in the tab.
+    /// Returns the title of the browser's tab.
     fn title(view: &Environment) -> String {
         let word = Look::of(view.light).word;
         match (&view.candidate, view.waits_for) {

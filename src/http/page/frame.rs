@@ -29,7 +29,7 @@ pub(super) enum Here {
     Nowhere,
 }
 
-/// What is around a page.
+/// Frame around every page.
 pub(super) struct Frame {
     /// What a tab is called; prod comes first.
     pub title: String,
@@ -57,7 +57,7 @@ pub(super) struct Place {
 /// Somebody who is signed in.
 pub(super) struct Who {
     pub name: Arc<str>,
-    /// What they may do here.
+    /// Roles of the visitor in what the page shows.
     pub role: Option<String>,
     /// They look after the doors.
     pub is_admin: bool,

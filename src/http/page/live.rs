@@ -42,7 +42,7 @@ const ALIVE: u32 = 2;
 /// A part of a page: its name, and its text.
 pub(super) type Part = (String, String);
 
-/// What a page shows.
+/// Subject of a page.
 enum Subject {
     Overview(Wanted),
     Environment(Arc<EnvironmentDefinition>),

@@ -71,7 +71,7 @@ impl Page {
         Self { frame, glance: view, wanted }
     }
 
-    /// What may change, by name.
+    /// Returns the parts that may change, by name.
     fn parts(&self) -> Result<Vec<Part>, Problem> {
         Ok(vec![
             title(&self.frame),

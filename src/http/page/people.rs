@@ -54,7 +54,7 @@ pub(super) async fn me(State(app): State<Arc<App>>, visitor: Visitor) -> Result<
     answer(&Oneself { frame, csrf: visitor.csrf.clone(), me })
 }
 
-/// What somebody may, in words.
+/// Returns in words what somebody may do.
 fn may(grants: &[RoleGrant]) -> String {
     let one = |grant: &RoleGrant| match &grant.only {
         Some(only) => format!("{} of {}", grant.role, only.join(", ")),
@@ -68,7 +68,7 @@ fn last(sessions: &[OpenSession]) -> Option<&OpenSession> {
     sessions.first()
 }
 
-/// What was done, in words.
+/// Returns in words what was done.
 fn act(act: &str) -> String {
     act.replace('-', " ")
 }

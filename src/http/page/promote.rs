@@ -22,7 +22,7 @@ use crate::{
     pipelines::Tier,
 };
 
-/// What would change.
+/// Page that shows what a promotion would change.
 #[derive(Template)]
 #[template(path = "promote.html")]
 struct Page {

@@ -198,7 +198,7 @@ pub(super) struct Track<'a> {
     pub stack: Option<OnTrack<'a>>,
     /// Names and values; a value that is a time is shown by the clock.
     pub facts: Vec<(&'static str, String)>,
-    /// What is said where none stands.
+    /// Text in the place of a stack that is not there.
     pub empty: String,
 }
 

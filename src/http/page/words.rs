@@ -140,7 +140,7 @@ pub(super) fn element(name: &str) -> String {
     name.replace('/', "-")
 }
 
-/// What templates call.
+/// Filters that templates call.
 pub(super) mod filters {
     use super::{
         DeploymentState, LINE, Light, Look, Millis, NAME, NeedKind, Result, Safe, Values, WaitsFor, Went, clean,
@@ -202,7 +202,7 @@ pub(super) mod filters {
         Ok(Safe(format!("{release}&nbsp;(<bdi>{}</bdi>)", escape(&clean(version.as_ref(), NAME)))))
     }
 
-    /// What somebody called something.
+    /// Shows a text of somebody else without control characters.
     #[askama::filter_fn]
     pub fn shown(text: impl AsRef<str>, _: &dyn Values) -> Result<String> {
         Ok(clean(text.as_ref(), NAME))

@@ -72,7 +72,7 @@ pub(in crate::http) struct Environment {
     /// How near it is to users, by its name; null where that does not tell.
     #[schema(required)]
     pub tier: Option<Tier>,
-    /// What users see, in one word.
+    /// One word on what users see.
     pub light: Light,
     /// What needs a person, the most pressing first.
     pub needs: Vec<Need>,
@@ -114,7 +114,7 @@ pub(in crate::http) struct Candidate {
     pub gate: Option<Gate>,
     /// Its hooks, in order.
     pub hooks: Vec<Hook>,
-    /// What was seen of its stack.
+    /// Its stack, as it was seen.
     #[schema(required)]
     pub stack: Option<Seen>,
 }
@@ -168,7 +168,7 @@ pub(in crate::http) struct Stack {
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct Down {
     pub since: String,
-    /// What was seen, in one sentence.
+    /// One sentence on what was seen.
     pub reason: String,
     /// It was recorded that a person is needed.
     pub operator_needed: bool,
@@ -215,7 +215,7 @@ pub(in crate::http) struct Taken {
     pub at: String,
     /// Since when it was down.
     pub down_since: String,
-    /// What was seen, in one sentence.
+    /// One sentence on what was seen.
     pub reason: String,
 }
 
@@ -278,7 +278,7 @@ pub(in crate::http) struct Counted {
     pub sides: Vec<Side>,
 }
 
-/// What was counted of one stack.
+/// Counts of one stack.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(in crate::http) struct Side {
     /// The deployment that made it.

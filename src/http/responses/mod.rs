@@ -19,7 +19,7 @@ pub(super) struct Environments {
     pub warnings: Vec<String>,
 }
 
-/// What is run besides.
+/// Hook of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct PlannedHook {
     #[schema(example = "migrate")]
@@ -65,7 +65,7 @@ impl GateName {
     }
 }
 
-/// What happens when nobody answers.
+/// Outcome when nobody answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Otherwise {
@@ -116,7 +116,7 @@ pub(super) enum End {
     Superseded,
 }
 
-/// What a build produced.
+/// Release: the product of a build.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Release {
     /// Counted per pipeline.
@@ -169,14 +169,14 @@ pub(super) struct Accepted {
     pub one_way: Vec<String>,
 }
 
-/// What was recorded.
+/// Answer to an act that was recorded.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Done {
     #[schema(example = "shop/prod")]
     pub environment: String,
     #[schema(value_type = Event)]
     pub event: crate::machine::Event,
-    /// What was done, in a sentence.
+    /// One sentence on what was done.
     #[schema(example = "1.4.2 (release 7) is vetoed in shop/prod: it is not deployed any more")]
     pub said: String,
     /// What a rollback does not undo, in words.

@@ -44,7 +44,7 @@ pub(in crate::http) struct MadeToken {
     pub name: String,
     /// Its text, this once.
     pub token: String,
-    /// What it may, in words.
+    /// Words for what it may do.
     #[schema(example = "deployer of shop, until it is revoked")]
     pub may: String,
 }
@@ -60,7 +60,7 @@ pub(in crate::http) struct People {
 pub(in crate::http) struct Person {
     #[schema(example = "ann")]
     pub name: String,
-    /// What they may do.
+    /// Grants of the person.
     pub grants: Vec<RoleGrant>,
     /// When they were added here; null: they are no user of this installation, and signed in another way.
     #[schema(required)]
@@ -103,7 +103,7 @@ pub(in crate::http) struct OpenSession {
 pub(in crate::http) struct Me {
     #[schema(example = "ann")]
     pub name: String,
-    /// What they may do.
+    /// Grants of the person.
     pub grants: Vec<RoleGrant>,
     /// Where they are signed in.
     pub sessions: Vec<OpenSession>,
@@ -114,11 +114,11 @@ pub(in crate::http) struct Me {
 pub(in crate::http) struct DoneAtTheDoor {
     /// The person or thing that it was done to.
     pub name: String,
-    /// What was done, in words.
+    /// Words for what was done.
     pub said: String,
 }
 
-/// What was done to the doors.
+/// Page of the audit record.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct Notes {
     pub notes: Vec<Noted>,

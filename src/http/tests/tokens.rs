@@ -22,7 +22,7 @@ use crate::access::{
 const ALL: &str = "/v1/environments";
 const HOLD: &str = "/v1/environments/shop/qa/hold";
 
-/// What was logged.
+/// Captures the log.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

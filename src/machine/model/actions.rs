@@ -1,4 +1,4 @@
-//! What may happen next.
+//! Enumerates what may happen next.
 
 use super::{
     canon::{Core, id},

@@ -39,7 +39,7 @@ impl Model for Config {
     }
 }
 
-/// What an exploration found.
+/// Result of an exploration.
 pub(super) struct Found {
     pub(super) states: usize,
     pub(super) took: Duration,

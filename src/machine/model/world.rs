@@ -256,7 +256,7 @@ pub(super) struct Controller {
     /// What it believes the journal to be, where that may differ from the truth (rules R1, R2, R16 off).
     pub(super) view: Option<Arc<Core>>,
     pub(super) seen: Option<Look>,
-    /// What it is about to send.
+    /// Calls that it is about to send.
     pub(super) hand: Hand,
     /// The last order to the front that it has given in this life.
     pub(super) given: u8,

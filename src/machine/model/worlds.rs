@@ -10,7 +10,7 @@ use crate::machine::{HookPoint::*, Otherwise, RecoverTo, Retain};
 /// The same with a stack that the journal does not know, and no build.
 const STRANGER: Config = Config { stranger: true, builds: 0, ..PLAIN };
 
-/// What the normal test run explores.
+/// Worlds that the normal test run explores.
 pub(super) const WORLDS: [Config; 65] = [
     Config {
         name: "a stack that the journal, which was put back, does not know",

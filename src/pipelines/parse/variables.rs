@@ -13,7 +13,7 @@ use crate::{
     toml_file::{Table, Value},
 };
 
-/// What `${name}` stands for.
+/// Values that `${name}` stands for.
 #[derive(Default)]
 pub(super) struct Variables<'d> {
     /// `None`: its own mistake was told already.

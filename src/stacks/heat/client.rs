@@ -55,7 +55,7 @@ struct SignedIn {
 /// An answer that is no error.
 pub(super) struct Answer {
     pub(super) body: Value,
-    /// What the other side's clock shows.
+    /// Time by the other side's clock.
     pub(super) at: Option<Millis>,
 }
 
@@ -72,7 +72,7 @@ pub(super) enum Failure {
     NoService(String),
 }
 
-/// What is asked.
+/// Request to a service.
 pub(super) struct Question<'a> {
     pub(super) service: Service,
     pub(super) method: Method,

@@ -4,7 +4,7 @@
 use super::credentials::SERVICES;
 use crate::text::did_you_mean;
 
-/// What becomes of a key.
+/// Use of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// It is done, under this name.

@@ -183,7 +183,7 @@ pub(super) fn parameters(spec: &StackSpec, definition: &Definition) -> BTreeMap<
     parameters
 }
 
-/// What Heat is asked to make.
+/// Builds the request that has Heat make a stack.
 pub(super) fn request(
     installation: &str,
     spec: &StackSpec,

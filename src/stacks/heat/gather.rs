@@ -63,7 +63,7 @@ pub(super) fn gather(text: &str, read: &ReadBeside<'_>) -> Result<String, Vec<St
     Ok(whole)
 }
 
-/// What was found beside a definition.
+/// Files that were found beside a definition.
 struct Found<'a> {
     read: &'a ReadBeside<'a>,
     /// Path and text of each file, by the name that is used for it.

@@ -34,7 +34,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(super) struct Ours {
     pub(super) tagged: Tagged,
-    /// What Heat calls it.
+    /// Name in Heat.
     pub(super) called: String,
     pub(super) id: String,
     /// The status as Heat writes it, such as `CREATE_IN_PROGRESS`.
@@ -63,7 +63,7 @@ impl Ours {
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) stacks: Vec<Ours>,
-    /// What Heat's clock showed.
+    /// Time by Heat's clock.
     pub(super) at: Option<Millis>,
     took: Duration,
 }

@@ -20,7 +20,7 @@ use crate::{
 /// Age from which it is asked what a stack waits for, where none like it was seen before.
 const LONG: Duration = Duration::from_secs(120);
 
-/// What is under way.
+/// Waits that are under way.
 #[derive(Default)]
 pub(super) struct Waits {
     folder: PathBuf,

@@ -68,7 +68,7 @@ impl TryFrom<SecretDraft> for SecretVariable {
     }
 }
 
-/// What one process may use.
+/// Limits of one process.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Limits {

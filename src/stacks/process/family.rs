@@ -98,7 +98,7 @@ pub(super) fn look(mark: &Mark, leaders: &Leaders, instances: usize, before: &[M
     found.into_values().collect()
 }
 
-/// What carries the mark, as members.
+/// Returns the processes that carry the mark, as members.
 pub(super) fn marked(mark: &Mark) -> Vec<Member> {
     mark.processes().into_iter().filter_map(|process| Member::at(process.pid, process.instance)).collect()
 }

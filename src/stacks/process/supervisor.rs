@@ -44,7 +44,7 @@ const KEPT_AFTER: Duration = Duration::from_secs(5);
 /// The pause between two looks at what is being ended.
 const PACE: Duration = Duration::from_millis(20);
 
-/// What the instances share.
+/// State that the instances share.
 pub(super) struct Shared {
     pub(super) folder: StackFolder,
     pub(super) spec: Spec,
@@ -60,7 +60,7 @@ pub(super) struct Shared {
     up: Cell<Option<Stopwatch>>,
     /// The processes besides the instances' own, as seen last.
     family: RefCell<Vec<Member>>,
-    /// What is written of them.
+    /// Members as they were written last.
     written: RefCell<Vec<Member>>,
 }
 
@@ -119,7 +119,7 @@ fn take_lock(folder: &StackFolder) -> io::Result<Option<File>> {
     folder.try_lock()
 }
 
-/// What the supervisor was told.
+/// Order to the supervisor.
 enum Told {
     /// The stack is to go, or to rest.
     End,

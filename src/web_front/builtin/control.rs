@@ -28,7 +28,7 @@ use crate::{
 /// The longest line.
 const LINE: u64 = 256 << 10;
 
-/// What a front is asked.
+/// Order to a front.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Order {
@@ -62,7 +62,7 @@ pub enum Order {
     Keep,
 }
 
-/// What a front answers.
+/// Answer of a front.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
@@ -73,7 +73,7 @@ pub enum Answer {
         /// Result of the order.
         result: CutOver,
     },
-    /// What is served.
+    /// State of the front.
     Seen(Seen),
     /// No, and asking again will not help.
     Refused {
@@ -122,7 +122,7 @@ pub(super) const PROTOCOL: u32 = 1;
 pub struct Handed {
     /// Their addresses, as the settings wrote them.
     pub(super) listen: Vec<std::net::SocketAddr>,
-    /// What must not be forgotten.
+    /// Memory of the front, which must not be lost.
     pub(super) memory: Memory,
     /// The process that hands over. The socket names who made it, which may have been one before.
     #[serde(default)]

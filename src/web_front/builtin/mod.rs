@@ -52,12 +52,12 @@ pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc
 
 type SharedLink = Arc<tokio::sync::Mutex<Link>>;
 
-/// What was said last about trouble.
+/// Last reports of trouble.
 #[derive(Default)]
 struct Told {
-    /// What the front said.
+    /// Trouble that the front reported last.
     front: Vec<FrontTrouble>,
-    /// What its supervisor said.
+    /// Status that its supervisor reported last.
     status: Option<Status>,
 }
 

@@ -65,9 +65,9 @@ pub enum FrontError {
     /// Something about its folder or its sockets.
     #[error("{what}: {error}")]
     Io {
-        /// What was tried.
+        /// Action that failed.
         what: String,
-        /// What came of it.
+        /// Cause, as the system reports it.
         error: io::Error,
     },
     /// The settings in the folder.
@@ -116,7 +116,7 @@ struct Front {
     watched: Vec<Option<std::time::SystemTime>>,
     /// What lets orders in when clients have taken all descriptors.
     reserve: Reserve,
-    /// What is wrong although it serves.
+    /// Faults of a front that serves nevertheless.
     faults: Faults,
 }
 

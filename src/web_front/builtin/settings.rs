@@ -234,7 +234,7 @@ impl Settings {
     }
 }
 
-/// What the table `limits` says.
+/// The table `limits`.
 #[derive(Default)]
 struct Limits {
     connections: Option<usize>,

@@ -23,7 +23,7 @@ const SLOTS: usize = 4;
 /// Checksum in hexadecimal, and a newline after it.
 const SUM: usize = 65;
 
-/// What is remembered.
+/// Contents of the front's file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Memory {
     /// Counts the writes; the slot with the highest counts.

@@ -74,7 +74,7 @@ enum Brought {
     Late,
 }
 
-/// What lies on nginx's host.
+/// Files on nginx's host.
 struct Files {
     /// What decides who gets the traffic, as text to compare.
     live: String,

@@ -49,7 +49,7 @@ pub struct SshSettings {
     pub config: Option<PathBuf>,
 }
 
-/// What users ask.
+/// Public address that users ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Public {
     /// The whole address, with scheme and path.

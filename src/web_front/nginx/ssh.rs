@@ -153,7 +153,7 @@ impl Ssh {
         Err(self.failed(&ran))
     }
 
-    /// What ssh itself could not do.
+    /// Returns the error of ssh itself.
     fn failed(&self, ran: &Ran) -> StepError {
         let host = &self.settings.host;
         let has = |words: &[&str]| words.iter().any(|word| ran.err.contains(word));

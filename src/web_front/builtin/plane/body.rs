@@ -29,7 +29,7 @@ const PIECE: usize = 16 << 10;
 /// An answer to HTTP/2 of this size at most leaves its connection to the stack before the client takes it.
 const SMALL: u64 = 16 << 10;
 
-/// What goes to a client.
+/// Response body that goes to a client.
 pub(super) struct ResponseBody {
     source: Source,
     /// The HTTP/2 stream that it goes to.
@@ -86,7 +86,7 @@ impl ResponseBody {
         Self { source, stream: None, rest: Bytes::new(), _busy: busy }
     }
 
-    /// What a stack answers.
+    /// Wraps the response body of a stack.
     pub(super) fn stack(body: Incoming, origin: Origin, stream: Option<Arc<Stream>>, busy: Busy) -> Self {
         let mut answer = Answer { body, origin: Some(origin) };
         if answer.body.is_end_stream() {

@@ -59,7 +59,7 @@ use crate::{
     web_front::{Counted, FrontTrouble, Target},
 };
 
-/// What connections do now.
+/// How far the plane is from serving to closing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Stage {
     /// It serves.
@@ -70,7 +70,7 @@ enum Stage {
     Closing,
 }
 
-/// What all workers see.
+/// State that all workers share.
 struct Shared {
     settings: Settings,
     table: ArcSwap<Table>,
@@ -210,7 +210,7 @@ impl Plane {
         self.stacks.open()
     }
 
-    /// What was counted of users' requests.
+    /// Returns the counts of users' requests.
     pub(super) fn counted(&self) -> Option<Counted> {
         self.counts.told()
     }

@@ -16,7 +16,7 @@ use crate::web_front::builtin::settings::Settings;
 pub(in crate::web_front::builtin) const FRONT_NAME: &str = "x-pointsman-front";
 static FRONT: HeaderName = HeaderName::from_static(FRONT_NAME);
 
-/// What the operator may replace.
+/// Pages that the operator may replace.
 pub(super) struct Pages {
     maintenance: Option<Bytes>,
     no_route: Option<Bytes>,

@@ -48,7 +48,7 @@ const PAUSES: (u64, u64) = (10, 160);
 /// A body of unknown length for a stack that knows no chunks is gathered up to this size.
 const MOST_GATHERED: u64 = 1 << 20;
 
-/// What came back from a stack.
+/// Response of a stack.
 pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
     pub(super) origin: Origin,

@@ -35,11 +35,11 @@ const LINGER: Duration = Duration::from_secs(5);
 /// More than this is not read for nothing.
 const DISCARDED: usize = 16 << 20;
 
-/// What goes to a stack.
+/// Request body that goes to a stack.
 pub(super) enum RequestBody {
     /// The request has no body.
     Empty,
-    /// What the client sends.
+    /// The client's upload.
     Upload(Arc<Upload>),
 }
 

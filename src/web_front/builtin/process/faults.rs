@@ -10,7 +10,7 @@ use crate::{clock::Clock, descriptors, machine::Millis, web_front::FrontTrouble}
 /// How long what has happened is told after it happened last.
 const TOLD: Millis = Millis(3_600_000);
 
-/// What has been noticed.
+/// Faults that were noticed.
 pub(super) struct Faults {
     folder: PathBuf,
     clock: Clock,

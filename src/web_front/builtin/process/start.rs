@@ -39,7 +39,7 @@ use crate::{
 const LOCK_ATTEMPTS: u32 = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// What a front begins with.
+/// State with which a front starts.
 struct Inherited {
     lock: File,
     control: StdUnixListener,

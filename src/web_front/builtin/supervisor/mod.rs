@@ -38,7 +38,7 @@ const TOLD: Millis = Millis(86_400_000);
 /// Longest wait for an answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a supervisor is asked.
+/// Request to a supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Ask {

@@ -61,7 +61,7 @@ impl Place {
     }
 }
 
-/// What there is of a front.
+/// State of the front's process.
 enum Front {
     /// Unknown; the next step is to look for one.
     Unknown,
@@ -173,7 +173,7 @@ async fn listen(socket: UnixListener, seen: &watch::Receiver<Status>, ask: &mpsc
     }
 }
 
-/// What somebody asks of the supervisor.
+/// Request to the supervisor.
 struct Asked {
     ask: Ask,
     tell: oneshot::Sender<Result<(), String>>,

@@ -1,4 +1,4 @@
-//! What a cutover promises.
+//! The promises of a cutover.
 
 use std::{
     sync::{

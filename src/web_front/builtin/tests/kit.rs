@@ -270,7 +270,7 @@ pub(super) async fn says(answer: &'static str) -> SocketAddr {
 /// A client that sees every byte.
 pub(super) struct Client(TcpStream);
 
-/// What it got.
+/// Reply that a client got.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reply {
     pub(super) status: u16,
