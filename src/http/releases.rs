@@ -18,7 +18,8 @@ use super::{
     responses::{State as Name, Why},
 };
 use crate::{
-    machine::{DeploymentState, EnvironmentId, Event, Trigger},
+    access::Caller,
+    machine::{DeploymentState, EnvironmentId, Event, Release, Trigger},
     telling::{self, Story},
     text::{did_you_mean, format_time},
 };
@@ -30,21 +31,37 @@ const BYTES: u64 = 64 << 20;
 /// How many releases a refusal lists.
 const LISTED: usize = 8;
 
+/// A release that is known somewhere.
+struct Known {
+    version: String,
+    /// Whether it is in an environment that whoever asks may see. Only then is it told to them.
+    seen: bool,
+}
+
 /// The releases of a pipeline that its environments remember, or that were ever accepted in them.
-async fn known(app: &Arc<App>, id: &EnvironmentId, all: bool) -> Result<BTreeMap<u32, String>, Problem> {
+async fn known(
+    app: &Arc<App>,
+    caller: &Caller,
+    id: &EnvironmentId,
+    all: bool,
+) -> Result<BTreeMap<u32, Known>, Problem> {
     let of_pipeline = |other: &EnvironmentId| other.pipeline == id.pipeline;
     let mut found = BTreeMap::new();
+    let mut note = |environment: &EnvironmentId, release: &Release| {
+        let known = || Known { version: release.version.to_string(), seen: false };
+        found.entry(release.number).or_insert_with(known).seen |= caller.sees(environment);
+    };
     for environment in app.journal.environments().into_iter().filter(|other| of_pipeline(other)) {
         let state = app.journal.state(&environment);
-        found.extend(telling::releases(&state).map(|release| (release.number, release.version.to_string())));
+        telling::releases(&state).for_each(|release| note(&environment, release));
     }
     if all {
         let (journal, pipeline) = (app.journal.clone(), id.pipeline.clone());
         let records =
             reading(move || journal.history_where(&|other| other.pipeline == pipeline, MOST, (0, u64::MAX))).await?;
         for record in records {
-            if let Event::Accepted { release, .. } | Event::ColdRollbackQueued { release, .. } = record.event {
-                found.entry(release.number).or_insert_with(|| release.version.to_string());
+            if let Event::Accepted { release, .. } | Event::ColdRollbackQueued { release, .. } = &record.event {
+                note(&record.environment, release);
             }
         }
     }
@@ -67,6 +84,7 @@ pub(super) async fn reading<T: Send + 'static>(
 /// The release that is meant, if there is one.
 pub(super) async fn meant(
     app: &Arc<App>,
+    caller: &Caller,
     id: &EnvironmentId,
     number: Option<u32>,
     version: Option<&str>,
@@ -74,25 +92,26 @@ pub(super) async fn meant(
     if number.is_none() && version.is_none() {
         return Err(Problem::new(400, "name the release you mean: {\"version\": \"1.4.2\"} or {\"release\": 7}"));
     }
-    let mut all = known(app, id, false).await?;
+    let mut all = known(app, caller, id, false).await?;
     for last in [false, true] {
         if last {
-            all = known(app, id, true).await?;
+            all = known(app, caller, id, true).await?;
         }
         match (number, version) {
             (Some(number), None) if all.contains_key(&number) => return Ok(number),
             (Some(number), Some(version)) if all.contains_key(&number) => {
-                return if all[&number] == version || version == number.to_string() {
+                let Known { version: known, seen } = &all[&number];
+                return if known == version || version == number.to_string() {
                     Ok(number)
                 } else {
-                    let why =
-                        format!("release {number} is {}, which is not the `version` named beside it", all[&number]);
+                    let is = if *seen { known.as_str() } else { "another one" };
+                    let why = format!("release {number} is {is}, which is not the `version` named beside it");
                     Err(Problem::new(409, format!("{why}: name one of the two (`pointsman history {id}` shows them)")))
                 };
             }
             (Some(_), _) | (None, None) => {}
             (None, Some(version)) => {
-                let of: Vec<u32> = all.iter().filter(|(_, known)| **known == version).map(|(n, _)| *n).collect();
+                let of: Vec<u32> = all.iter().filter(|(_, known)| known.version == version).map(|(n, _)| *n).collect();
                 match (&*of, version.parse::<u32>()) {
                     ([one], _) => return Ok(*one),
                     ([], Ok(number)) if all.contains_key(&number) => return Ok(number),
@@ -109,12 +128,18 @@ pub(super) async fn meant(
     Err(unknown(id, &version.map_or_else(|| number.unwrap_or(0).to_string(), str::to_owned), &all))
 }
 
-fn unknown(id: &EnvironmentId, wanted: &str, all: &BTreeMap<u32, String>) -> Problem {
-    let guess = did_you_mean(wanted, all.values().map(String::as_str));
+fn unknown(id: &EnvironmentId, wanted: &str, all: &BTreeMap<u32, Known>) -> Problem {
+    let told = || all.iter().filter(|(_, known)| known.seen).map(|(number, known)| (number, known.version.as_str()));
+    let guess = did_you_mean(wanted, told().map(|(_, version)| version));
     let guess = guess.map(|guess| format!("; did you mean {guess}?")).unwrap_or_default();
     let shown: String = wanted.chars().filter(|c| !c.is_control()).take(60).collect();
-    let listed: Vec<String> =
-        all.iter().rev().take(LISTED).map(|(number, version)| format!("{version} (release {number})")).collect();
+    let listed: Vec<String> = told()
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .take(LISTED)
+        .map(|(number, version)| format!("{version} (release {number})"))
+        .collect();
     let listed = if listed.is_empty() { "none yet".to_owned() } else { listed.join(", ") };
     let why = format!("{} has no release {shown}{guess}; there are: {listed}", id.pipeline);
     Problem::not_found(&format!("{why} (`pointsman history {id}` shows them)"))

@@ -71,7 +71,7 @@ pub(super) async fn pin(
     let reason = requests::said(asked.reason.as_ref())?;
     let command = match asked.lift {
         true => Ask::Unpin,
-        false => Ask::Pin(releases::meant(&app, id, asked.release, asked.version.as_deref()).await?),
+        false => Ask::Pin(releases::meant(&app, &caller, id, asked.release, asked.version.as_deref()).await?),
     };
     record_plain(&app, id, &caller, command.because(reason)).await
 }
@@ -93,7 +93,7 @@ pub(super) async fn veto(
 ) -> Result<Recorded, Problem> {
     let id = &place.find(&app)?.id;
     let asked: requests::Ban = requests::read(&body)?;
-    let release = releases::meant(&app, id, asked.release, asked.version.as_deref()).await?;
+    let release = releases::meant(&app, &caller, id, asked.release, asked.version.as_deref()).await?;
     let command = match asked.lift {
         true => Ask::Unveto(release).because(requests::said(asked.reason.as_ref())?),
         false => Ask::Veto(release, requests::reason(asked.reason.as_ref())?).into(),
