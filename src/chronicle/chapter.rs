@@ -101,9 +101,9 @@ pub(crate) struct Chapter {
     pub repairs: bool,
     /// When it was seen down while live, and nothing better has happened since.
     pub down: Option<Millis>,
-    /// When users were sent away from it to a release that was good.
+    /// When users were first sent away from it to a release that was good.
     pub left: Option<Millis>,
-    /// The deployment that brings an earlier release back in its place.
+    /// The deployment that is to bring an earlier release back in its place. Users have this one until that is live.
     pub replaced_by: Option<Number>,
 }
 
@@ -135,24 +135,38 @@ impl Chapter {
             Event::HookFinished { hook, reason, .. } => self.checks.push(check(hook, reason.as_ref())),
             Event::LiveDown { .. } => self.down = self.down.or(Some(*at)),
             Event::LiveUp { .. } => self.down = None,
-            Event::Reverted { .. } | Event::Recovered { .. } => self.left = Some(*at),
+            Event::Reverted { .. } | Event::Recovered { .. } => self.leave(*at),
             Event::ColdRollbackQueued { by, .. } => self.replaced_by = Some(*by),
             _ => {}
         }
     }
 
-    /// Whether users had it, and had to be sent away from it again.
+    /// Notes that users were sent away from it.
+    pub(super) fn leave(&mut self, at: Millis) {
+        self.left = self.left.or(Some(at));
+    }
+
+    /// Whether users had it, and were sent away from it again.
     pub(crate) fn was_taken_back(&self) -> bool {
-        let ended = self.story.end.as_ref().map(|end| end.outcome);
-        let back = self.left.is_some() || self.replaced_by.is_some() || ended == Some(Outcome::RolledBack);
-        self.story.live.is_some() && (back || ended == Some(Outcome::Failed))
+        self.story.live.is_some() && self.left.is_some()
+    }
+
+    /// Whether users had it, and it turned out to be bad, whether or not they could be sent away from it.
+    pub(crate) fn has_failed_users(&self) -> bool {
+        let bad = matches!(self.outcome(), Some(Outcome::Failed | Outcome::RolledBack));
+        self.story.live.is_some() && (self.left.is_some() || self.replaced_by.is_some() || bad)
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        self.story.end.as_ref().map(|end| end.outcome)
     }
 
     /// How it went, as far as it is.
     pub(crate) fn went(&self) -> Went {
-        let outcome = self.story.end.as_ref().map(|end| end.outcome);
-        match outcome {
+        match self.outcome() {
             _ if self.was_taken_back() => Went::RolledBack,
+            // It is to be taken back, and users have it until then.
+            Some(Outcome::RolledBack) if self.replaced_by.is_some() => Went::Live,
             Some(Outcome::RolledBack) => Went::RolledBack,
             Some(Outcome::Failed) => Went::Failed,
             Some(Outcome::Aborted) => Went::Aborted,

@@ -1,7 +1,7 @@
 //! The five figures of DORA (dora.dev/guides/dora-metrics, as of 2026), for some environments and a period. What the journal
 //! does not tell is counted as not known, never guessed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -44,7 +44,7 @@ pub(crate) struct Share {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 #[schema(as = FiveFigures)]
 pub(crate) struct Figures {
-    /// Change lead time: from the commit until users had it. Deployments that bring an earlier release back do not count.
+    /// Change lead time: from the commit until users had it first. Deployments that bring an earlier release back do not count.
     pub lead_time: Known,
     /// The part of it that is always known: from the announcement of the build until users had it.
     pub since_build: Known,
@@ -73,22 +73,22 @@ pub(crate) fn figures(
     let (mut deployments, mut failed, mut rework) = (0, 0, 0);
     for id in environments {
         let announced = announced(book, id);
-        let live: Vec<&Chapter> = in_order(book, id);
+        let (live, mut had) = (in_order(book, id), BTreeSet::new());
         for (at, chapter) in live.iter().enumerate() {
+            let release = &chapter.story.release;
+            let is_new = had.insert(release.number);
             let Some(since) = chapter.story.live.filter(|live| (from..to).contains(live)) else { continue };
             deployments += 1;
             rework += usize::from(chapter.is_rework());
-            if chapter.story.trigger != Trigger::Rollback {
-                let release = &chapter.story.release;
+            if is_new && chapter.story.trigger != Trigger::Rollback {
                 let commit = release.commit.as_deref().and_then(|commit| committed(&id.pipeline, commit));
                 lead.add(commit.map(|commit| since.since(commit)));
                 build.add(announced.get(&release.number).map(|announced| since.since(*announced)));
             }
-            let next = live.get(at + 1).filter(|next| next.repairs);
-            if chapter.was_taken_back() || next.is_some() {
+            if has_failed(chapter, live.get(at + 1).copied()) {
                 failed += 1;
-                let by = chapter.replaced_by.and_then(|by| book.chapter(id, by)).and_then(|by| by.story.live);
-                let good = by.or(chapter.left).or(next.and_then(|next| next.story.live));
+                let next_good = live[at + 1..].iter().find(|next| !next.has_failed_users());
+                let good = chapter.left.or(next_good.and_then(|next| next.story.live));
                 recovery.add(good.map(|good| good.since(chapter.down.unwrap_or(since))));
             }
         }
@@ -104,6 +104,13 @@ pub(crate) fn figures(
         failed: share(failed),
         rework: share(rework),
     }
+}
+
+/// Whether it turned out to be bad, or somebody said that the next one repairs what it did. What brings an earlier release
+/// back did nothing: what it takes back has failed already.
+fn has_failed(chapter: &Chapter, next: Option<&Chapter>) -> bool {
+    let repaired = next.is_some_and(|next| next.repairs) && chapter.story.trigger != Trigger::Rollback;
+    chapter.has_failed_users() || repaired
 }
 
 /// Those that users had, in the order in which they got them. What was adopted was there before.
@@ -130,9 +137,11 @@ fn percent(count: usize, of: usize) -> Option<f64> {
     (of > 0).then(|| rounded(count as f64 * 100.0 / of as f64))
 }
 
-/// Rounds to one decimal where the value is small.
+/// Rounds to one digit behind the point; below one to the first two that tell something, so that what is rare is not none.
 fn rounded(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
+    let digits = if value > 0.0 && value < 1.0 { 1 - value.log10().floor() as i32 } else { 1 };
+    let scale = 10_f64.powi(digits);
+    (value * scale).round() / scale
 }
 
 #[derive(Default)]

@@ -12,7 +12,6 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
     sync::{Mutex, PoisonError},
 };
 
@@ -23,7 +22,7 @@ pub(crate) use self::{
 };
 use crate::{
     journal::{Journal, Record, Replay},
-    machine::{EnvironmentId, Event, Millis, Number},
+    machine::{EnvironmentId, Event, Millis, Number, Trigger},
     telling::{self, Story},
 };
 
@@ -49,28 +48,36 @@ struct Reading {
 }
 
 impl Chronicle {
-    /// Reads what was recorded since the last look, and looks at all of it. Reads files and blocks.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub(crate) fn look<T>(&self, journal: &Journal, look: impl FnOnce(&Book) -> T) -> io::Result<T> {
+    /// Reads what was recorded since the last look, and looks at all of it. What cannot be read is left out, and the book
+    /// says so. Reads files and blocks.
+    pub(crate) fn look<T>(&self, journal: &Journal, look: impl FnOnce(&Book) -> T) -> T {
         let mut reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Reading { replay, book } = &mut *reading;
-        let replay = replay.get_or_insert_with(|| {
-            let after = journal.newest().saturating_sub(READ);
-            book.skipped = after > 0;
-            journal.since(after)
-        });
+        let replay = replay.get_or_insert_with(|| journal.since(journal.newest().saturating_sub(READ)));
         loop {
             match replay.more(BATCH) {
-                Ok(records) if records.is_empty() => return Ok(look(book)),
+                Ok(records) if records.is_empty() => break,
                 Ok(records) => records.into_iter().for_each(|record| book.take(record, KEPT)),
                 Err(error) => {
-                    // What was read of the batch is lost: the next look reads all again.
-                    *reading = Reading::default();
-                    return Err(error);
+                    if !std::mem::replace(&mut book.unread, true) {
+                        tracing::error!(%error, "a part of the state file cannot be read; the history goes on behind it");
+                    }
+                    if !goes_on(replay) {
+                        break;
+                    }
                 }
             }
+        }
+        look(book)
+    }
+}
+
+/// Leaves out what cannot be read; file by file, where the next one cannot be read either.
+fn goes_on(replay: &mut Replay) -> bool {
+    loop {
+        match replay.skip() {
+            Ok(more) => return more,
+            Err(error) => tracing::error!(%error, "a file of the state cannot be read"),
         }
     }
 }
@@ -81,10 +88,12 @@ pub(crate) struct Book {
     environments: HashMap<EnvironmentId, Told>,
     /// Entries by the place of their first record.
     timeline: BTreeMap<u64, What>,
-    /// The time of the newest entry that was forgotten.
-    forgotten: Option<Millis>,
-    /// Older records were not read.
-    skipped: bool,
+    /// Since when nothing is left out; none where that is so from the first record on.
+    since: Option<Millis>,
+    /// The place of the last record that was taken.
+    newest: u64,
+    /// A part of the journal cannot be read.
+    unread: bool,
 }
 
 enum What {
@@ -136,8 +145,12 @@ impl Book {
 
     /// Returns since when everything is there; none when nothing was left out.
     pub(crate) fn since(&self) -> Option<Millis> {
-        let first = || self.timeline.values().next().map(|what| self.at(what));
-        self.forgotten.or_else(|| self.skipped.then(first).flatten())
+        self.since
+    }
+
+    /// Whether a part of the journal could not be read. A deployment of which records are missing may look unfinished.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread
     }
 
     fn at(&self, what: &What) -> Millis {
@@ -148,6 +161,11 @@ impl Book {
     }
 
     fn take(&mut self, record: Record, kept: usize) {
+        if record.seq != self.newest + 1 {
+            // Older ones were not read, are not there any more, or cannot be read.
+            self.since = self.since.max(Some(record.at));
+        }
+        self.newest = record.seq;
         let told = self.environments.entry(record.environment.clone()).or_default();
         telling::tell(&mut told.recent, (record.at, &record.by, &record.event));
         if let Some(number) = begun(&record.event)
@@ -168,7 +186,7 @@ impl Book {
 
     fn forget(&mut self) {
         let Some((_, oldest)) = self.timeline.pop_first() else { return };
-        self.forgotten = Some(self.at(&oldest));
+        self.since = self.since.max(Some(self.at(&oldest)));
         if let What::Deployment(id, number) = oldest
             && let Some(told) = self.environments.get_mut(&id)
         {
@@ -179,6 +197,13 @@ impl Book {
 
 impl Told {
     fn note(&mut self, record: &Record) {
+        if let Event::WentLive { number, .. } = record.event
+            && self.chapters.get(&number).is_some_and(|chapter| chapter.story.trigger == Trigger::Rollback)
+        {
+            // Until then users had what it takes back.
+            let taken_back = self.chapters.values_mut().rev().find(|chapter| chapter.replaced_by == Some(number));
+            taken_back.into_iter().for_each(|chapter| chapter.leave(record.at));
+        }
         let others =
             matches!(record.event, Event::Accepted { .. } | Event::Vetoed { .. } | Event::RollbackRequested { .. });
         let others = others || matches!(record.event, Event::ColdRollbackQueued { .. });
@@ -193,14 +218,17 @@ impl Told {
         }
     }
 
-    /// Leaves those alone that nothing changes any more.
+    /// Leaves those alone that nothing changes any more: that have ended, and are neither live nor the standby.
     fn leave(&mut self) {
         if self.recent.len() <= RECENT {
             return;
         }
-        let live = self.recent.iter().rev().filter(|story| story.live.is_some()).take(WERE_LIVE);
-        let live: Vec<Number> = live.map(|story| story.number).collect();
-        if let Some(at) = self.recent.iter().position(|story| !live.contains(&story.number)) {
+        let gone = |number: &Number| self.chapters.get(number).is_some_and(Chapter::was_taken_back);
+        let live = self.recent.iter().rev().filter(|story| story.live.is_some() && !gone(&story.number));
+        let live: Vec<Number> = live.take(WERE_LIVE).map(|story| story.number).collect();
+        let idle = |story: &Story| !live.contains(&story.number);
+        let ended = self.recent.iter().position(|story| idle(story) && story.end.is_some());
+        if let Some(at) = ended.or_else(|| self.recent.iter().position(idle)) {
             self.recent.remove(at);
         }
     }

@@ -62,13 +62,7 @@ impl Past {
     /// It is asked for, and users have it two minutes later.
     async fn live(&self, name: &str, asked: Asked) {
         self.ask(name, asked).await;
-        let number = Number(asked.number);
-        let generation = self.journal.state(&id(name)).generation().next();
-        let [steps @ .., succeeded] = to_success(number, generation);
-        for event in steps {
-            self.record(name, asked.at + 2 * MINUTE, "pointsman", event).await;
-        }
-        self.record(name, asked.at + 3 * MINUTE, "pointsman", succeeded).await;
+        self.goes_live(name, asked.number, asked.at + 2 * MINUTE).await;
     }
 
     /// Users are sent back to the one before.
@@ -81,8 +75,31 @@ impl Past {
         self.record(name, at + MINUTE, "pointsman", Event::Reverted { number, host: None }).await;
     }
 
+    /// Bob brings an earlier release back in place of this one of prod, by a new deployment.
+    async fn cold(&self, number: u32, by: u32, at: u64) {
+        let release = Release { number: 1, ..Release::draft("1.1") };
+        let (number, by, reason) = (Number(number), Number(by), "orders fail".into());
+        let (release, plan) = (Arc::new(release), Arc::new(Plan::default()));
+        self.record("shop/prod", at, "bob", Event::ColdRollbackQueued { number, by, release, plan, reason }).await;
+    }
+
+    /// One that was asked for goes live.
+    async fn goes(&self, name: &str, number: u32, at: u64) {
+        let generation = self.journal.state(&id(name)).generation().next();
+        let [steps @ .., _] = to_success(Number(number), generation);
+        for event in steps {
+            self.record(name, at, "pointsman", event).await;
+        }
+    }
+
+    /// The same, and is found good.
+    async fn goes_live(&self, name: &str, number: u32, at: u64) {
+        self.goes(name, number, at).await;
+        self.record(name, at + MINUTE, "pointsman", Event::Succeeded { number: Number(number) }).await;
+    }
+
     fn look<T>(&self, look: impl FnOnce(&Book) -> T) -> T {
-        self.chronicle.look(&self.journal, look).expect("read")
+        self.chronicle.look(&self.journal, look)
     }
 
     fn figures(&self, names: &[&str], period: (u64, u64)) -> Figures {
@@ -224,4 +241,151 @@ async fn deployments_are_counted_by_hour_day_and_week_as_they_went() {
     let weeks = count(Span::Week);
     assert_eq!((weeks.len(), &*weeks[25].from), (26, "2026-11-23T00:00:00.000Z"));
     assert_eq!((shown(&weeks[25]), shown(&weeks[24])), ((0, 1, 1, 2), (1, 0, 0, 1)));
+}
+
+#[tokio::test]
+async fn a_rollback_is_not_blamed_for_what_it_took_back_though_the_next_repairs_it() {
+    let past = Past::new();
+    past.live("shop/prod", asked(1, 1, MONDAY)).await;
+    past.live("shop/prod", asked(2, 2, MONDAY + HOUR)).await;
+    past.cold(2, 3, MONDAY + 2 * HOUR).await;
+    past.goes_live("shop/prod", 3, MONDAY + 2 * HOUR + 10 * MINUTE).await;
+    past.live("shop/prod", Asked { repairs: true, ..asked(4, 4, MONDAY + 4 * HOUR) }).await;
+    let figures = past.figures(&["shop/prod"], (MONDAY, MONDAY + DAY));
+    assert_eq!((figures.deployments, figures.failed.count, figures.rework.count), (4, 1, 2));
+    // Live at 1:02, the release before is live again at 2:10.
+    assert_eq!(figures.recovery_time.median, Some(Millis(68 * MINUTE)));
+}
+
+#[tokio::test]
+async fn what_is_to_be_taken_back_is_live_until_users_are_sent_away_from_it() {
+    let past = Past::new();
+    past.live("shop/prod", asked(1, 1, MONDAY)).await;
+    past.live("shop/prod", asked(2, 2, MONDAY + HOUR)).await;
+    past.cold(2, 3, MONDAY + 2 * HOUR).await;
+    let went = |number| past.look(|book| book.chapter(&id("shop/prod"), Number(number)).map(Chapter::went));
+    assert_eq!((went(2), went(3)), (Some(Went::Live), Some(Went::UnderWay)));
+    let failed = past.figures(&["shop/prod"], (MONDAY, MONDAY + DAY));
+    assert_eq!((failed.failed.count, failed.recovery_time.median, failed.recovery_time.unknown), (1, None, 1));
+    past.goes_live("shop/prod", 3, MONDAY + 3 * HOUR).await;
+    assert_eq!((went(2), went(3)), (Some(Went::RolledBack), Some(Went::Live)));
+}
+
+#[tokio::test]
+async fn what_failed_with_users_on_it_and_nowhere_to_go_is_called_failed_and_recovers_with_the_next_good_one() {
+    let past = Past::new();
+    past.ask("shop/prod", asked(1, 1, MONDAY)).await;
+    past.goes("shop/prod", 1, MONDAY + 2 * MINUTE).await;
+    let (number, reason) = (Number(1), "it failed its checks while it was watched".into());
+    past.record(
+        "shop/prod",
+        MONDAY + 5 * MINUTE,
+        "pointsman",
+        Event::Ended { number, outcome: Outcome::Failed, reason },
+    )
+    .await;
+    assert_eq!(past.look(|book| book.chapter(&id("shop/prod"), number).map(Chapter::went)), Some(Went::Failed));
+    let figures = past.figures(&["shop/prod"], (MONDAY, MONDAY + DAY));
+    assert_eq!((figures.failed.count, figures.recovery_time.median, figures.recovery_time.unknown), (1, None, 1));
+    past.live("shop/prod", asked(2, 2, MONDAY + HOUR)).await;
+    let figures = past.figures(&["shop/prod"], (MONDAY, MONDAY + DAY));
+    assert_eq!((figures.failed.count, figures.recovery_time.median), (1, Some(Millis(HOUR))));
+}
+
+#[tokio::test]
+async fn a_release_that_comes_again_has_no_second_lead_time() {
+    let past = Past::new();
+    for (number, release) in [(1, 1), (2, 2), (3, 1)] {
+        past.live("shop/prod", asked(number, release, MONDAY + u64::from(number) * DAY)).await;
+    }
+    let figures = past.figures(&["shop/prod"], (MONDAY, MONDAY + 7 * DAY));
+    assert_eq!((figures.deployments, figures.lead_time.of, figures.since_build.of), (3, 2, 2));
+    let figures = past.figures(&["shop/prod"], (MONDAY + 3 * DAY, MONDAY + 4 * DAY));
+    assert_eq!((figures.deployments, figures.lead_time.of, figures.lead_time.unknown), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn what_is_rare_is_not_none_and_a_period_ends_before_its_last_moment() {
+    let past = Past::new();
+    past.live("shop/prod", asked(1, 1, MONDAY)).await;
+    let live = MONDAY + 2 * MINUTE;
+    assert_eq!(past.figures(&["shop/prod"], (MONDAY, MONDAY + 30 * DAY)).per_day, Some(0.033));
+    let counted = |period| past.figures(&["shop/prod"], period).deployments;
+    assert_eq!((counted((live, live + 1)), counted((live - 1, live)), counted((live + 1, live))), (1, 0, 0));
+    assert_eq!(past.figures(&["shop/prod"], (live + 1, live)).per_day, None, "no time at all has no frequency");
+}
+
+#[tokio::test]
+async fn what_waits_long_is_told_to_its_end_however_many_builds_come_meanwhile() {
+    let past = Past::new();
+    past.ask("shop/prod", asked(1, 1, MONDAY)).await;
+    past.record("shop/prod", MONDAY, "pointsman", Event::Started { number: Number(1) }).await;
+    for number in 2..100 {
+        past.ask("shop/prod", asked(number, number, MONDAY + u64::from(number) * MINUTE)).await;
+    }
+    let [_, rest @ ..] = to_success(Number(1), past.journal.state(&id("shop/prod")).generation().next());
+    for event in rest {
+        past.record("shop/prod", MONDAY + 2 * HOUR, "pointsman", event).await;
+    }
+    let went = |number| past.look(|book| book.chapter(&id("shop/prod"), Number(number)).map(Chapter::went));
+    assert_eq!((went(1), went(2), went(99)), (Some(Went::Live), Some(Went::Superseded), Some(Went::UnderWay)));
+}
+
+#[tokio::test]
+async fn what_is_live_is_told_to_its_end_however_many_after_it_were_taken_back() {
+    let past = Past::new();
+    past.live("shop/prod", asked(1, 1, MONDAY)).await;
+    past.live("shop/prod", asked(2, 2, MONDAY + HOUR)).await;
+    for number in 3..60 {
+        let at = MONDAY + u64::from(number) * HOUR;
+        past.live("shop/prod", asked(number, number, at)).await;
+        past.back("shop/prod", number, 2, at + 10 * MINUTE).await;
+    }
+    past.cold(2, 60, MONDAY + 100 * HOUR).await;
+    let by = past.look(|book| book.chapter(&id("shop/prod"), Number(2)).and_then(|c| c.story.rolled_back_by.clone()));
+    assert_eq!(by.as_deref(), Some("bob"));
+}
+
+/// A journal of a hundred records in several files.
+async fn on_a_disk(folder: &std::path::Path) -> Past {
+    let options = Options { snapshot_every: 20, snapshot_in_place: true, ballast_bytes: 0, ..Options::default() };
+    let journal = Journal::open(folder, options).expect("opened").0;
+    let past = Past { journal, chronicle: Chronicle::default() };
+    for number in 1..=14 {
+        past.live("shop/prod", asked(number, number, MONDAY + u64::from(number) * HOUR)).await;
+    }
+    assert_eq!(past.look(|book| (book.before(None).count(), book.since(), book.is_unread())), (14, None, false));
+    Past { chronicle: Chronicle::default(), ..past }
+}
+
+#[tokio::test]
+async fn a_line_that_cannot_be_read_is_left_out_and_that_is_said_once_and_for_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let past = on_a_disk(folder.path()).await;
+    let file = folder.path().join("journal-000002.jsonl");
+    let text = std::fs::read_to_string(&file).expect("read");
+    std::fs::write(&file, text.replacen("\"kind\":\"accepted\"", "\"kind\":\"axxepted\"", 1)).expect("written");
+    for _ in 0..2 {
+        let (entries, since, unread) = past.look(|book| (book.before(None).count(), book.since(), book.is_unread()));
+        assert_eq!((entries, unread), (13, true));
+        // The record behind the one that is missing: deployment 4 is the first that began in that file.
+        assert_eq!(since, Some(Millis(MONDAY + 4 * HOUR + 2 * MINUTE)));
+    }
+    past.live("shop/prod", asked(15, 15, MONDAY + 20 * HOUR)).await;
+    assert_eq!(past.look(|book| book.before(None).count()), 14, "what comes is told");
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_or_of_nonsense_costs_what_stood_in_it_and_no_more() {
+    for nonsense in [None, Some(&b"\0\0\0\0"[..]), Some(b"\n\n\n"), Some(b"{}\n\xff\xfe\n")] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let past = on_a_disk(folder.path()).await;
+        let file = folder.path().join("journal-000001.jsonl");
+        match nonsense {
+            Some(bytes) => std::fs::write(&file, bytes).expect("written"),
+            None => std::fs::remove_file(&file).expect("it was there"),
+        }
+        let (entries, since) = past.look(|book| (book.before(None).count(), book.since()));
+        assert_eq!((entries, since.is_some()), (11, true), "{nonsense:?}");
+    }
 }

@@ -8,7 +8,12 @@ use axum::{
 };
 use http::header;
 
-use super::{App, Problem, place::OfDeployment, releases::reading, story};
+use super::{
+    App, Problem,
+    place::OfDeployment,
+    releases::{past, reading},
+    story,
+};
 use crate::{
     access::Caller,
     chronicle::Book,
@@ -21,9 +26,9 @@ const WIDEST: u64 = 100_000;
 
 /// The places of the first and the last record of a deployment.
 async fn span(app: &Arc<App>, id: &EnvironmentId, number: Number) -> Result<(u64, u64), Problem> {
-    let (used, wanted) = (app.clone(), id.clone());
-    let look = move |book: &Book| book.chapter(&wanted, number).map(|chapter| (chapter.first, chapter.last));
-    if let Some(span) = reading(move || used.chronicle.look(&used.journal, look)).await? {
+    let wanted = id.clone();
+    let look = move |_: &App, book: &Book| book.chapter(&wanted, number).map(|chapter| (chapter.first, chapter.last));
+    if let Some(span) = past(app, look).await? {
         return Ok(span);
     }
     // Its beginning is gone, or was never recorded: what is left of it is among the newest records, or nowhere.

@@ -13,7 +13,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{App, Problem, releases::reading};
+use super::{App, Problem, releases::past, timeline::unread};
 use crate::{
     access::Caller,
     chronicle::{Book, Counts, Figures, Span, counts, figures},
@@ -70,6 +70,9 @@ pub(super) struct FiguresOf {
     /// Since when everything is there, where the oldest was left out.
     #[schema(required)]
     pub since: Option<String>,
+    /// That a part of the state file cannot be read, where that is so.
+    #[schema(required)]
+    pub unread: Option<String>,
 }
 
 /// The five figures of DORA, and deployments by outcome
@@ -96,17 +99,17 @@ pub(super) async fn of(app: &Arc<App>, caller: &Caller, wanted: &WantedFigures) 
     let (now, by) = (app.clock.now(), wanted.by.unwrap_or_default());
     let from = Millis(now.0.saturating_sub(u64::from(days) * DAY));
     let times = commit_times(app, &ids, from).await?;
-    let used = app.clone();
     let environments = ids.iter().map(ToString::to_string).collect();
-    let look = move |book: &Book| {
-        let committed = |pipeline: &Name, commit: &str| times.get(&(pipeline.clone(), commit.to_owned())).copied();
+    let look = move |_: &App, book: &Book| {
+        let committed =
+            |pipeline: &Name, commit: &str| times.get(&(pipeline.clone(), commit.to_ascii_lowercase())).copied();
         // To the millisecond after now: what has just gone live counts.
         let made = figures(book, &ids, (from, now.plus(Millis(1))), &committed);
-        (made, counts(book, &ids, by, now), book.since())
+        (made, counts(book, &ids, by, now), (book.since(), unread(book)))
     };
-    let (figures, counts, since) = reading(move || used.chronicle.look(&used.journal, look)).await?;
-    let since = since.map(format_time);
-    Ok(FiguresOf { environments, days, from: format_time(from), to: format_time(now), figures, by, counts, since })
+    let (figures, counts, (since, unread)) = past(app, look).await?;
+    let (from, to, since) = (format_time(from), format_time(now), since.map(format_time));
+    Ok(FiguresOf { environments, days, from, to, figures, by, counts, since, unread })
 }
 
 /// The environments of a pipeline that have this name, or that are for users.
@@ -127,8 +130,7 @@ async fn commit_times(app: &Arc<App>, ids: &[EnvironmentId], from: Millis) -> Re
     if ids.is_empty() {
         return Ok(Times::new());
     }
-    let used = app.clone();
-    let look = move |book: &Book| {
+    let look = move |_: &App, book: &Book| {
         let mut wanted: BTreeMap<Name, BTreeSet<String>> = BTreeMap::new();
         let chapters = ids.iter().flat_map(|id| book.of(id).rev().map(move |chapter| (id, chapter)));
         for (id, chapter) in chapters.filter(|(_, chapter)| chapter.story.live >= Some(from)).take(COMMITS) {
@@ -138,7 +140,7 @@ async fn commit_times(app: &Arc<App>, ids: &[EnvironmentId], from: Millis) -> Re
         }
         wanted
     };
-    let wanted = reading(move || used.chronicle.look(&used.journal, look)).await?;
+    let wanted = past(app, look).await?;
     let mut times = Times::new();
     for (pipeline, commits) in wanted {
         let Some(mirror) = app.mirrors.get(&pipeline) else { continue };

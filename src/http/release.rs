@@ -11,8 +11,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App, Problem,
-    releases::reading,
-    timeline::{Deployed, deployed},
+    releases::past,
+    timeline::{Deployed, deployed, unread},
 };
 use crate::{
     access::Caller,
@@ -90,6 +90,9 @@ pub(super) struct ReleaseStory {
     pub environments: Vec<Where>,
     /// The newest first, 200 at most.
     pub deployments: Vec<Deployed>,
+    /// That a part of the state file cannot be read, where that is so.
+    #[schema(required)]
+    pub unread: Option<String>,
 }
 
 /// One release
@@ -118,9 +121,7 @@ pub(super) async fn of(app: &Arc<App>, caller: &Caller, place: OfRelease) -> Res
     let known = app.pipelines.get(&pipeline).ok_or_else(unknown)?;
     let ids: Vec<EnvironmentId> =
         known.environments.iter().map(|e| e.id.clone()).filter(|id| caller.sees(id)).collect();
-    let used = app.clone();
-    let told = reading(move || used.chronicle.look(&used.journal, |book| story(&used, book, &ids, release))).await?;
-    told.ok_or_else(unknown)
+    past(app, move |app, book| story(app, book, &ids, release)).await?.ok_or_else(unknown)
 }
 
 fn story(app: &App, book: &Book, ids: &[EnvironmentId], number: u32) -> Option<ReleaseStory> {
@@ -142,6 +143,7 @@ fn story(app: &App, book: &Book, ids: &[EnvironmentId], number: u32) -> Option<R
         by: first.story.by.to_string(),
         environments: ids.iter().map(|id| there(&app.journal.state(id), id, number, of(id).next_back())).collect(),
         deployments: newest.map(|(id, chapter)| deployed(app, chapter.first, id, chapter)).collect(),
+        unread: unread(book),
     })
 }
 

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     access::Caller,
+    chronicle::Book,
     machine::{DeploymentState, EnvironmentId, Event, Release, Trigger},
     telling::{self, Story},
     text::{did_you_mean, format_time},
@@ -79,6 +80,15 @@ pub(super) async fn reading<T: Send + 'static>(
     });
     let read = read.await?;
     read.map_err(|e| Problem::new(500, format!("the state file cannot be read: {e}; `pointsman journal verify`")))
+}
+
+/// Looks at the past as it is kept in memory, with all that is recorded. Reads what came since the last look.
+pub(super) async fn past<T: Send + 'static>(
+    app: &Arc<App>,
+    look: impl FnOnce(&App, &Book) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let app = app.clone();
+    reading(move || Ok(app.chronicle.look(&app.journal, |book| look(&app, book)))).await
 }
 
 /// The release that is meant, if there is one.

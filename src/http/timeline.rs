@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App, Problem,
-    releases::{PastDeployment, reading, shown},
+    releases::{PastDeployment, past, shown},
 };
 use crate::{
     access::Caller,
@@ -42,7 +42,7 @@ pub(super) struct WantedPast {
     #[serde(skip_serializing_if = "String::is_empty")]
     #[param(value_type = Option<String>, example = "alice")]
     pub who: String,
-    /// Only deployments of this release, by its number or a part of its version.
+    /// Only deployments of this release: by its number, where it is one, or by a part of its version.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[param(value_type = Option<String>, example = "1.4.2")]
     pub release: String,
@@ -134,6 +134,9 @@ pub(super) struct Timeline {
     /// Since when everything is there, where the oldest was left out.
     #[schema(required)]
     pub since: Option<String>,
+    /// That a part of the state file cannot be read, where that is so.
+    #[schema(required)]
+    pub unread: Option<String>,
 }
 
 /// What happened, deployment by deployment
@@ -155,8 +158,13 @@ pub(super) async fn timeline(
 pub(super) async fn of(app: &Arc<App>, caller: &Caller, wanted: &WantedPast) -> Result<Timeline, Problem> {
     let filter = Filter::of(wanted, app.clock.now())?;
     let most = wanted.most.unwrap_or(ENTRIES).clamp(1, MOST) as usize;
-    let (used, caller, before) = (app.clone(), caller.clone(), wanted.before);
-    reading(move || used.chronicle.look(&used.journal, |book| filter.read(&used, &caller, book, (before, most)))).await
+    let (caller, before) = (caller.clone(), wanted.before);
+    past(app, move |app, book| filter.read(app, &caller, book, (before, most))).await
+}
+
+/// What is said where a part of the state file cannot be read.
+pub(super) fn unread(book: &Book) -> Option<String> {
+    book.is_unread().then(|| telling::UNREAD.to_owned())
 }
 
 /// What is wanted, as it is compared.
@@ -212,7 +220,7 @@ impl Filter {
                 entries.push(happening(app, seq, entry));
             }
         }
-        Timeline { entries, older, hidden, since: book.since().map(format_time) }
+        Timeline { entries, older, hidden, since: book.since().map(format_time), unread: unread(book) }
     }
 
     fn wants(&self, entry: &Entry<'_>) -> bool {
@@ -242,8 +250,11 @@ impl Filter {
     }
 
     fn is_release(&self, number: u32, version: &str) -> bool {
-        let by_number = self.release.parse::<u32>().is_ok_and(|wanted| wanted == number);
-        self.release.is_empty() || by_number || version.to_lowercase().contains(&self.release)
+        match self.release.parse::<u32>() {
+            // A digit stands in most versions.
+            Ok(wanted) => wanted == number || version == self.release,
+            Err(_) => self.release.is_empty() || version.to_lowercase().contains(&self.release),
+        }
     }
 
     fn wants_act(&self, record: &Record) -> bool {

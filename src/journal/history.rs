@@ -146,29 +146,62 @@ pub struct Replay {
     /// The last one that was given.
     after: u64,
     open: Option<Open>,
+    /// What could not be read, as long as nobody skips it.
+    failed: Option<Failed>,
 }
 
 struct Open {
     segment: u32,
     lines: BufReader<Box<dyn Reader>>,
+    /// The place of the next line: lines follow one another.
+    next: u64,
+}
+
+enum Failed {
+    /// A line, at this place.
+    Line(Open, u64),
+    /// All that is left of a file.
+    File(u32),
 }
 
 impl Replay {
     pub(super) fn new(storage: Arc<dyn Storage>, published: Arc<Published>, after: u64) -> Self {
-        Self { storage, published, after, open: None }
+        Self { storage, published, after, open: None, failed: None }
     }
 
     /// The next records that are safe, at most so many; none when there are no more yet. Reads files and blocks.
     ///
     /// # Errors
-    /// When a segment cannot be read.
+    /// When what comes next cannot be read. [`Replay::skip`] goes on behind it.
     pub fn more(&mut self, most: usize) -> io::Result<Vec<Record>> {
         let mut found = Vec::new();
         while found.len() < most {
-            let Some((_, record)) = self.next_line()? else { break };
-            found.push(record);
+            match self.next_line() {
+                Ok(Some((_, record))) => found.push(record),
+                Ok(None) => break,
+                Err(error) if found.is_empty() => return Err(error),
+                // What was read is given first; the next call meets the error again.
+                Err(_) => break,
+            }
         }
         Ok(found)
+    }
+
+    /// Goes on behind what could not be read: behind the line, or with the next file where a file fails. Returns whether there
+    /// is anything to go on with. Whoever skips has to say so: what is left out is not given later.
+    ///
+    /// # Errors
+    /// When the folder, or the next file, cannot be read either.
+    pub fn skip(&mut self) -> io::Result<bool> {
+        match self.failed.take() {
+            Some(Failed::Line(open, seq)) => {
+                self.after = self.after.max(seq);
+                self.open = Some(open);
+            }
+            Some(Failed::File(segment)) => self.open = self.next_after(segment)?,
+            None => {}
+        }
+        Ok(self.open.is_some())
     }
 
     /// The next line that is safe, as it stands there, and what it says; none when there is none yet.
@@ -178,8 +211,12 @@ impl Replay {
         let mut opened_before = self.open.is_some();
         while self.after < newest {
             let Some(mut open) = self.open.take().map_or_else(|| self.locate(), |open| Ok(Some(open)))? else { break };
+            let name = segment_name(open.segment);
             let mut line = Vec::new();
-            open.lines.read_until(b'\n', &mut line)?;
+            if let Err(error) = open.lines.read_until(b'\n', &mut line) {
+                self.failed = Some(Failed::File(open.segment));
+                return Err(io::Error::new(error.kind(), format!("{name}: {error}")));
+            }
             if line.pop() != Some(b'\n') {
                 // The end of this segment; what is missing stands in the next one.
                 self.open = self.next_after(open.segment)?;
@@ -188,9 +225,15 @@ impl Replay {
                 }
                 continue;
             }
-            let unreadable = |error| io::Error::other(format!("{}: {error}", segment_name(open.segment)));
-            let wanted = record::seq(&line).is_none_or(|seq| seq > self.after);
-            let record = wanted.then(|| record::parse(&line).map_err(unreadable)).transpose()?;
+            let seq = record::seq(&line).unwrap_or(open.next);
+            open.next = seq.saturating_add(1);
+            let record = match (seq > self.after).then(|| record::parse(&line)).transpose() {
+                Ok(record) => record,
+                Err(error) => {
+                    self.failed = Some(Failed::Line(open, seq));
+                    return Err(io::Error::other(format!("{name}, record {seq}: {error}")));
+                }
+            };
             if record.as_ref().is_some_and(|record| record.seq > newest) {
                 break; // Being written; it is looked for again.
             }
@@ -203,28 +246,27 @@ impl Replay {
         Ok(None)
     }
 
-    /// The last segment that begins no later than with the record that is wanted.
-    fn locate(&self) -> io::Result<Option<Open>> {
+    /// The last segment that begins no later than with the record that is wanted. One whose first line cannot be read does
+    /// not decide: it is met when the ones before it were read.
+    fn locate(&mut self) -> io::Result<Option<Open>> {
         let (segments, _) = numbers(&self.storage.names()?);
-        let mut oldest = None;
-        for segment in segments.into_iter().rev() {
-            let mut first = Vec::new();
-            self.open(segment)?.lines.read_until(b'\n', &mut first)?;
-            let seq = first.strip_suffix(b"\n").and_then(record::seq);
-            oldest = Some(segment);
-            if seq.is_some_and(|seq| seq <= self.after + 1) {
-                break;
-            }
-        }
-        oldest.map(|segment| self.open(segment)).transpose()
+        let begins = |segment| first_seq(&*self.storage, &segment_name(segment)).ok().flatten();
+        let found = segments.iter().rev().find(|segment| begins(**segment).is_some_and(|seq| seq <= self.after + 1));
+        found.or(segments.first()).map(|segment| self.open(*segment)).transpose()
     }
 
-    fn next_after(&self, segment: u32) -> io::Result<Option<Open>> {
+    fn next_after(&mut self, segment: u32) -> io::Result<Option<Open>> {
         let (segments, _) = numbers(&self.storage.names()?);
         segments.into_iter().find(|number| *number > segment).map(|next| self.open(next)).transpose()
     }
 
-    fn open(&self, segment: u32) -> io::Result<Open> {
-        Ok(Open { segment, lines: BufReader::new(self.storage.reader(&segment_name(segment))?) })
+    fn open(&mut self, segment: u32) -> io::Result<Open> {
+        let name = segment_name(segment);
+        let opened = first_seq(&*self.storage, &name).and_then(|first| Ok((first, self.storage.reader(&name)?)));
+        let (first, reader) = opened.map_err(|error| {
+            self.failed = Some(Failed::File(segment));
+            io::Error::new(error.kind(), format!("{name}: {error}"))
+        })?;
+        Ok(Open { segment, lines: BufReader::new(reader), next: first.unwrap_or(self.after + 1) })
     }
 }

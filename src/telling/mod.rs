@@ -26,7 +26,7 @@ pub(crate) use names::{release, releases, shown, version};
 pub(crate) use rail::{Step, StepKind, StepState, StepWhat, Sums, rail, sums};
 pub(crate) use refusal::refusal;
 pub(crate) use situation::{Situation, last_failure, situation};
-pub(crate) use story::{Story, deployment_of, stories, take as tell};
+pub(crate) use story::{Story, UNREAD, deployment_of, stories, take as tell};
 pub(crate) use strangers::{strangers, unknown};
 pub(crate) use wait::{Readiness, WaitsFor, no_way_back, no_way_back_from, one_way, rollback, sentence, waits};
 pub(crate) use way_back::way_back;

@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use crate::machine::{Environment, Event, Millis, Number, Outcome, Release, Trigger};
 
+/// What is said of a past of which a part is missing.
+pub(crate) const UNREAD: &str = "a part of the state file cannot be read: what happened then is not shown here, and a \
+                                 deployment of that time may look unfinished; `pointsman journal verify` names the place";
+
 /// One deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Story {

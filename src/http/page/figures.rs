@@ -81,7 +81,7 @@ impl Page {
                 name: "Change lead time",
                 value: value(&f.lead_time),
                 note: format!("{}{build}", known(&f.lead_time, "median, commit to live")),
-                how: "From the commit until users have it; the middle one of all. Known where the pipeline has a `[source]` and its mirror has the commit. The time from the announcement of the build is always known, and stands beside it.",
+                how: "From the commit until users have it for the first time; the middle one of all. Known where the pipeline has a `[source]` and its mirror has the commit. The time from the announcement of the build is always known, and stands beside it.",
             },
             Five {
                 name: "Deployment frequency",
@@ -93,13 +93,13 @@ impl Page {
                 name: "Failed deployment recovery time",
                 value: value(&f.recovery_time),
                 note: known(&f.recovery_time, "median, failed to good again"),
-                how: "For each failed deployment, from when users had it, or from when it was seen down, until they had a good release again: the one before, or the next that repairs the incident.",
+                how: "For each failed deployment, from when users had it, or from when it was seen down, until they had a good release again: the one before, or the next that went live and was good.",
             },
             Five {
                 name: "Change fail rate",
                 value: percent(&f.failed),
                 note: format!("{} of {} rolled back, failed or repaired", f.failed.count, f.failed.of),
-                how: "The share of deployments that users had and that were rolled back, recovered from, failed, or followed by one that repairs an incident. What failed before users saw it does not count.",
+                how: "The share of deployments that users had and that were rolled back, recovered from, failed, or followed by one that repairs an incident. A rollback is not blamed for the release that it took back. What failed before users saw it does not count.",
             },
             Five {
                 name: "Deployment rework rate",

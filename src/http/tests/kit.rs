@@ -180,6 +180,14 @@ impl Shop {
         self.router = router(self.app.clone());
     }
 
+    /// Acts as a controller whose state file is in this folder.
+    pub fn keep_in(&mut self, folder: &std::path::Path) {
+        let options = Options { snapshot_every: 10, snapshot_in_place: true, ballast_bytes: 0, ..Options::default() };
+        self.router = Router::new();
+        Arc::get_mut(&mut self.app).unwrap().journal = Journal::open(folder, options).unwrap().0;
+        self.router = router(self.app.clone());
+    }
+
     /// Acts as a controller that listens at this address.
     pub fn listen_at(&mut self, address: &str) {
         self.router = Router::new();
