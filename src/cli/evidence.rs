@@ -1,8 +1,8 @@
 //! `evidence`: a file about one deployment; and what `journal verify` says of such a file, without a controller.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write,
+    fs::{File, OpenOptions},
+    io::{Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -21,6 +21,9 @@ use crate::{
     evidence::{self, Proven, PublicKey},
     machine::EnvironmentId,
 };
+
+/// The longest file that is read as a bundle, in bytes: one of 100,000 records is shorter.
+const LONGEST: u64 = 256 << 20;
 
 /// Arguments of `evidence`.
 #[derive(Args)]
@@ -64,7 +67,7 @@ pub async fn evidence(server: &Server, request: &Evidence) -> anyhow::Result<Exi
 
 /// Checks a file with evidence, and says what it shows and what it does not.
 pub(super) fn verify(file: &Path, trusted: Option<PublicKey>, as_json: bool) -> anyhow::Result<ExitCode> {
-    let bundle = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    let bundle = read(file)?;
     let proven = match evidence::verify(&bundle, trusted) {
         Ok(proven) => proven,
         Err(broken) if as_json => {
@@ -85,6 +88,21 @@ pub(super) fn verify(file: &Path, trusted: Option<PublicKey>, as_json: bool) -> 
     }
     words(&proven, trusted.is_some()).iter().for_each(|line| say(harmless(line)));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the file, if it is not longer than any bundle.
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let reading = || format!("reading {}", file.display());
+    let mut bundle = Vec::new();
+    File::open(file).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bundle)).with_context(reading)?;
+    let size = bundle.len() as u64;
+    anyhow::ensure!(
+        size <= LONGEST,
+        "{} is longer than {} MiB: it is not a bundle of evidence",
+        file.display(),
+        LONGEST >> 20
+    );
+    Ok(bundle)
 }
 
 fn words(proven: &Proven, trusted: bool) -> Vec<String> {

@@ -154,8 +154,74 @@ async fn what_is_wrong_is_named() {
     assert_eq!(instead("shop/qa/1", "shop/qa/2"), Broken::Foreign(2));
     assert_eq!(instead("\"newest\":{\"seq\":9", "\"newest\":{\"seq\":7"), Broken::Ended(7));
     assert_eq!(instead("\"evidence\":1", "\"evidence\":2"), Broken::Newer(2));
+    assert_eq!(
+        instead("\"before\":{\"seq\":1", &format!("\"before\":{{\"seq\":{}", u64::MAX)),
+        Broken::Missing { expected: u64::MAX, found: 2 }
+    );
+    assert_eq!(verify(text.replace('\n', "\r\n").as_bytes(), None), Err(Broken::LineEnds));
     assert_eq!(verify(b"", None), Err(Broken::NotOne));
     assert_eq!(verify(b"not evidence\n", None), Err(Broken::NotOne));
+}
+
+#[tokio::test]
+async fn lines_that_come_twice_or_from_another_bundle_are_noticed() {
+    let (story, other) = (Story::told().await, Story::told().await);
+    let (bundle, others) = (story.bundle(), other.bundle());
+    let (all, theirs) = (lines(&bundle), lines(&others));
+    for at in 0..all.len() {
+        let mut twice = all.clone();
+        twice.insert(at, all[at]);
+        assert!(verify(&twice.concat(), Some(story.key.public())).is_err(), "line {at} twice");
+        for cut in 1..all.len() {
+            let mixed = [&all[..cut], &theirs[cut..]].concat().concat();
+            assert!(verify(&mixed, None).is_err(), "the end of another installation's from line {cut} on");
+        }
+        let mut exchanged = all.clone();
+        exchanged[at] = theirs[at];
+        let same = exchanged == all;
+        assert_eq!(verify(&exchanged.concat(), Some(story.key.public())).is_ok(), same, "line {at} of another");
+    }
+    for end in [all.len() - 2, all.len() - 1] {
+        for other in 1..end {
+            let mut swapped = all.clone();
+            swapped.swap(end, other);
+            assert!(verify(&swapped.concat(), None).is_err(), "lines {end} and {other}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn json_that_is_not_what_it_should_be_is_refused_and_harms_nobody() {
+    let story = Story::told().await;
+    let bundle = story.bundle();
+    let all = lines(&bundle);
+    let deep = format!("{}{}\n", "[".repeat(100_000), "]".repeat(100_000));
+    let run =
+        |from: u64, to: u64, sums: &str| format!("{{\"between\":{{\"from\":{from},\"to\":{to},\"sums\":[{sums}]}}}}\n");
+    let sum = format!("\"{}\"", "00".repeat(16));
+    let max = u64::MAX;
+    for bad in [
+        "null\n",
+        "{}\n",
+        "[]\n",
+        "\n",
+        "\u{feff}{}\n",
+        "{\"between\":null}\n",
+        "{\"evidence\":-1}\n",
+        &deep,
+        &run(3, 2, ""),
+        &run(3, 4, ""),
+        &run(max, max, &sum),
+        &run(3, max, &sum),
+        &run(0, 0, &sum),
+        &run(3, 3, "\"0\""),
+    ] {
+        for at in 0..all.len() {
+            let mut changed = all.clone();
+            changed[at] = bad.as_bytes();
+            assert!(verify(&changed.concat(), None).is_err(), "line {at}: {:.60}", bad);
+        }
+    }
 }
 
 #[tokio::test]

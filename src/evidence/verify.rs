@@ -45,6 +45,11 @@ pub(crate) enum Broken {
     Unreadable(usize, String),
     #[error("it is cut off: its last line is not the signature")]
     CutOff,
+    #[error(
+        "its lines end with CR and LF: a program on the way took it for text and changed the line ends; send it as a file \
+         that stays as it is, for example in an archive"
+    )]
+    LineEnds,
     #[error("there is something behind the signature, or its line was changed")]
     BehindTheEnd,
     #[error(
@@ -78,6 +83,9 @@ pub(crate) fn verify(bundle: &[u8], trusted: Option<PublicKey>) -> Result<Proven
     }
     if trusted.is_some_and(|trusted| trusted != head.key) {
         return Err(Broken::OtherKey(head.key));
+    }
+    if signature.ends_with(b"}\r\n") {
+        return Err(Broken::LineEnds);
     }
     let (seal, signed) = seal(signature, bundle)?;
     let Newest { newest } = serde_json::from_slice(newest).map_err(|_| Broken::CutOff)?;
@@ -158,7 +166,7 @@ impl Chain {
             return self.run(between).map_err(Ok);
         }
         let record = Record::of_line(line).map_err(|why| match &self.at {
-            Some(At { seq, sum }) if sum.of_next(line).is_none() => Ok(Broken::Sum(seq + 1)),
+            Some(At { seq, sum }) if sum.of_next(line).is_none() => Ok(Broken::Sum(seq.saturating_add(1))),
             Some(_) | None => Err(why),
         })?;
         self.due(record.seq).map_err(Ok)?;
@@ -184,7 +192,10 @@ impl Chain {
 
     fn due(&self, found: u64) -> Result<(), Broken> {
         match &self.at {
-            Some(At { seq, .. }) if found != seq + 1 => Err(Broken::Missing { expected: seq + 1, found }),
+            // There is none behind the last place that can be written.
+            Some(At { seq, .. }) if seq.checked_add(1) != Some(found) => {
+                Err(Broken::Missing { expected: seq.saturating_add(1), found })
+            }
             Some(_) | None => Ok(()),
         }
     }
