@@ -69,7 +69,7 @@ pub(super) enum Show {
     Pinned,
     /// The controller could not look lately.
     Unseen,
-    /// The environment before it has newer releases that could be promoted.
+    /// In the environment before it newer releases are live, or were found good.
     Behind,
 }
 
@@ -164,8 +164,8 @@ pub(super) struct Cell {
     pub pin: Option<u32>,
     /// It needs a person.
     pub needs: bool,
-    /// How many releases it is behind the environment from which releases come to it: those found good there that are newer
-    /// than what is live here and could be promoted.
+    /// How many releases it is behind the environment from which releases come to it: those that are live there, or were found
+    /// good in one of its last ten deployments, and are newer than what is live here. A promotion brings the newest of them.
     pub behind: usize,
 }
 

@@ -1,4 +1,4 @@
-//! How far an environment is behind the one before it: what could be promoted to it now, and was not.
+//! How far an environment is behind the one before it, in releases. A promotion brings the newest of them.
 
 use std::collections::BTreeSet;
 

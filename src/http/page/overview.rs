@@ -23,7 +23,7 @@ use crate::http::{
 
 /// All environments, as a page.
 #[derive(Template)]
-#[template(path = "overview.html", blocks = ["summary", "needs", "chips", "lines"])]
+#[template(path = "overview.html", blocks = ["summary", "needs", "chips", "lines", "pages"])]
 pub(super) struct Page {
     frame: Frame,
     glance: Arc<Glance>,
@@ -79,6 +79,7 @@ impl Page {
             part("needs", &self.as_needs())?,
             part("chips", &self.as_chips())?,
             part("lines", &self.as_lines())?,
+            part("pages", &self.as_pages())?,
         ])
     }
 
