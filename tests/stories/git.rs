@@ -435,3 +435,34 @@ async fn an_ssh_that_hangs_is_given_up_and_leaves_no_process() {
     let left = fs::read_dir("/proc").unwrap().filter(|entry| runs(&entry.as_ref().unwrap().path())).count();
     assert_eq!(left, 0);
 }
+
+#[tokio::test]
+async fn the_times_of_commits_are_told_from_the_mirror_as_far_as_it_has_them() {
+    let (origin, desk) = (Origin::new(), Desk::new());
+    let first = origin.git(&["rev-parse", "HEAD"]);
+    let second = origin.commit("Second", &[(STACK, "command = [\"two\"]\n")]);
+    let time = |commit: &str| {
+        let seconds: u64 = origin.git(&["show", "--no-patch", "--format=%ct", commit]).parse().unwrap();
+        pointsman::machine::Millis(seconds * 1000)
+    };
+    origin.git(&["tag", "-a", "v1", "-m", "one"]);
+    let tag = origin.git(&["rev-parse", "v1"]);
+    let tree = origin.git(&["rev-parse", "HEAD^{tree}"]);
+    let mirror = desk.of_local(&origin);
+    assert_eq!(mirror.times_of(&[&first]).await.unwrap(), [], "without a mirror nothing is known");
+    mirror.fetch(&second).await.unwrap();
+    assert_eq!(mirror.times_of(&[]).await.unwrap(), []);
+    let missing = "a".repeat(40);
+    assert_eq!(mirror.times_of(&[&missing]).await.unwrap(), [], "and not that of the newest in its place");
+    let shouted = second.to_uppercase();
+    let odd = [&*missing, &*tag, &*tree, "main", "--all", "^HEAD", "", &second[..9], &shouted];
+    assert_eq!(mirror.times_of(&odd).await.unwrap(), [(second.clone(), time(&second))], "in small letters, once");
+    mirror.fetch_history(&second).await.unwrap();
+    let known: std::collections::BTreeMap<_, _> =
+        mirror.times_of(&[&first, &second]).await.unwrap().into_iter().collect();
+    assert_eq!(known, [(first.clone(), time(&first)), (second.clone(), time(&second))].into());
+    fs::rename(origin.path(), origin.root().join("gone")).unwrap();
+    assert_eq!(mirror.times_of(&[&second]).await.unwrap()[0], (second.clone(), time(&second)), "without the origin");
+    fs::remove_dir_all(desk.place().join("objects")).unwrap();
+    mirror.times_of(&[&second]).await.expect_err("a damaged mirror does not say that it knows nothing");
+}

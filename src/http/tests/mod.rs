@@ -15,6 +15,8 @@ mod limits;
 mod looks;
 mod oidc;
 mod page;
+mod page_stream;
+mod parity;
 mod past;
 mod people;
 mod roles;

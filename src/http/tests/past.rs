@@ -7,7 +7,10 @@ use super::{
     kit::Shop,
     page::{live_in_qa, look},
 };
-use crate::{access::Role, machine::Event};
+use crate::{
+    access::Role,
+    machine::{Event, Number, Plan, Release, Trigger, fixture_tests},
+};
 
 async fn promoted(shop: &Shop, body: &str) {
     assert_eq!(shop.post("/v1/environments/shop/prod/promote", body).await.status, 202);
@@ -206,4 +209,175 @@ async fn that_a_deployment_repairs_an_incident_is_recorded_with_it() {
     assert_eq!(repairs, [true, false]);
     let plain = serde_json::to_string(&records[1]).unwrap();
     assert!(!plain.contains("repairs"), "what is planned is written as it was before: {plain}");
+}
+
+#[tokio::test]
+async fn a_past_that_cannot_be_read_whole_is_shown_as_far_as_it_can_be_and_said_to_be_so() {
+    let mut shop = Shop::new();
+    let folder = tempfile::tempdir().unwrap();
+    shop.keep_in(folder.path());
+    let viewer = shop.token("vera", Role::Viewer, &[]);
+    for version in ["v1", "v2", "v3", "v4"] {
+        live_in_qa(&shop, version).await;
+    }
+    let file = folder.path().join("journal-000001.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("\"kind\":\"accepted\"", "\"kind\":\"accepted by an angel\"", 1)).unwrap();
+    let told = shop.ask(&viewer, "GET", "/v1/timeline", "").await.body;
+    assert_eq!(entries(&told), ["shop/qa/4", "shop/qa/3", "shop/qa/2"]);
+    let why = told["unread"].as_str().unwrap();
+    assert!(why.contains("a part of the state file cannot be read") && told["since"].is_string(), "{told}");
+    for path in ["/v1/figures", "/v1/releases/shop/2"] {
+        assert_eq!(shop.ask(&viewer, "GET", path, "").await.body["unread"], why, "{path}");
+    }
+    for path in ["/history", "/figures", "/releases/shop/2", "/history?who=nobody"] {
+        let page = look(&shop, &viewer, path).await.text;
+        assert!(page.contains("a part of the state file cannot be read"), "{path}: {page}");
+        // What the line says may be none of theirs.
+        assert!(!page.contains("angel") && !page.contains("Nothing has happened"), "{path}: {page}");
+    }
+    // All of it: the page of an environment says why it has no past, and how things are is known all the same.
+    for file in std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()) {
+        if file.extension().is_some_and(|end| end == "jsonl") {
+            std::fs::write(&file, "no\nrecord\n").unwrap();
+        }
+    }
+    let page = look(&shop, &viewer, "/environments/shop/qa").await.text;
+    assert!(page.contains("What was before cannot be shown") && page.contains("<bdi>v4</bdi>"), "{page}");
+    assert!(!page.contains("Nothing was deployed yet"), "{page}");
+}
+
+#[tokio::test]
+async fn nothing_of_an_environment_is_told_to_who_may_not_see_it() {
+    const SECRETS: [&str; 3] = ["9.9.9-prod", "shop/prod\"", "an audit of prod"];
+    let shop = Shop::new();
+    live_in_qa(&shop, "v1").await;
+    shop.hook(r#"{"version":"v2","artifact":"a"}"#).await;
+    let number = Number(1);
+    let release = Release { number: 77, ..Release::draft("9.9.9-prod") };
+    let accepted = fixture_tests::accepted(1, release, Plan::default(), Trigger::Person);
+    shop.steps("shop/prod", [accepted, Event::Started { number }]).await;
+    shop.steps("shop/prod", [Event::OperatorNeeded { number, reason: "an audit of prod".into(), about: None }]).await;
+    let quinn = shop.token("quinn", Role::Admin, &["shop/qa"]);
+    for path in [
+        "/v1/timeline",
+        "/v1/timeline?environment=shop/prod",
+        "/v1/timeline?environment=*/prod&what=audit",
+        "/v1/timeline?release=77",
+        "/v1/history",
+        "/v1/figures",
+        "/v1/figures?environment=prod&pipeline=shop",
+        "/v1/releases/shop/77",
+        "/v1/releases/shop/1",
+        "/v1/overview",
+        "/v1/overview?q=9.9.9",
+        "/v1/overview?show=needs",
+        "/v1/environments",
+        "/v1/environments/shop/qa",
+        "/v1/environments/shop/qa/deployments",
+        "/v1/deployments/shop/qa/1/story",
+        "/v1/deployments/shop/qa/1/evidence",
+        "/",
+        "/?q=9.9.9&show=needs",
+        "/history",
+        "/history?who=mallory",
+        "/figures",
+        "/figures?environment=prod",
+        "/releases/shop/1",
+        "/environments/shop/qa",
+        "/deployments/shop/qa/1",
+        "/environments/shop/qa/promote",
+        "/me",
+    ] {
+        let seen = look(&shop, &quinn, path).await.text;
+        for secret in SECRETS.iter().filter(|secret| !path.contains(**secret)) {
+            assert!(!seen.contains(secret), "{path} tells {secret}: {seen}");
+        }
+    }
+    let needs = shop.ask(&quinn, "GET", "/v1/overview", "").await.body;
+    assert_eq!((&needs["environments_in_all"], &needs["counts"]["moving"]), (&1.into(), &0.into()), "{needs}");
+    let everything = shop.get("/v1/overview").await.body;
+    assert_eq!((&everything["environments_in_all"], &everything["counts"]["moving"]), (&2.into(), &1.into()));
+    for path in ["/v1/history?environment=shop/prod", "/v1/deployments/shop/prod/1/evidence", "/environments/shop/prod"]
+    {
+        let refused = look(&shop, &quinn, path).await;
+        assert!(refused.status == 403 && !refused.text.contains("9.9.9"), "{path}: {}", refused.text);
+    }
+    // Releases that are elsewhere only are not listed, guessed or named.
+    for body in [r#"{"version":"9.9.8-prod","reason":"x"}"#, r#"{"release":78,"reason":"x"}"#] {
+        let refused = shop.ask(&quinn, "POST", "/v1/environments/shop/qa/veto", body).await;
+        refused.refused(StatusCode::NOT_FOUND, "there are: v2 (release 2), v1 (release 1)");
+        assert!(!refused.detail().contains("9.9.9"), "{}", refused.detail());
+    }
+    let both = r#"{"release":77,"version":"v7","reason":"x"}"#;
+    let refused = shop.ask(&quinn, "POST", "/v1/environments/shop/qa/veto", both).await;
+    refused.refused(StatusCode::CONFLICT, "release 77 is another one, which is not the `version`");
+}
+
+#[tokio::test]
+async fn a_filter_of_nonsense_is_answered_and_never_a_defect() {
+    let shop = told().await;
+    let viewer = shop.token("vera", Role::Viewer, &[]);
+    let long = "x".repeat(10_000);
+    let values = [
+        "",
+        "%20",
+        "%00%1b%5B2J",
+        "%E2%80%AE",
+        "-1",
+        "0",
+        "18446744073709551615",
+        "18446744073709551616",
+        "1e9",
+        "NaN",
+        "9999-12-31",
+        "0000-00-00",
+        "2026-02-30",
+        "2026-11-26T00:00:00Z",
+        "+2026-11-26",
+        "65535d",
+        "65536h",
+        "0h",
+        "*/*",
+        "shop/prod/7",
+        "%2F",
+        "../..",
+        "%C3%9F%C4%B0",
+        &long,
+    ];
+    let fields = ["environment", "who", "release", "outcome", "what", "from", "to", "last", "before", "most"];
+    for (field, value) in fields.iter().flat_map(|field| values.iter().map(move |value| (field, value))) {
+        let told = shop.ask(&viewer, "GET", &format!("/v1/timeline?{field}={value}"), "").await;
+        assert!(matches!(told.status, 200 | 400), "{field}={value:.40}: {}", told.body);
+        let page = look(&shop, &viewer, &format!("/history?{field}={value}")).await;
+        assert_eq!(page.status, told.status, "{field}={value:.40}");
+        assert!(!page.text.contains('\0') && !page.text.contains('\u{1b}'), "{field}={value:.40}");
+    }
+    for (field, value) in ["pipeline", "environment", "days", "by"].iter().flat_map(|field| values.map(|v| (field, v)))
+    {
+        let told = shop.ask(&viewer, "GET", &format!("/v1/figures?{field}={value}"), "").await;
+        assert!(matches!(told.status, 200 | 400), "{field}={value:.40}: {}", told.body);
+        assert_eq!(look(&shop, &viewer, &format!("/figures?{field}={value}")).await.status, told.status);
+    }
+    let told = shop.get("/v1/timeline?from=2026-12-02&to=2026-12-01").await.body;
+    assert_eq!(
+        (entries(&told).len(), &told["hidden"]),
+        (0, &5.into()),
+        "a time that ends before it begins has nothing"
+    );
+    assert_eq!(entries(&shop.get("/v1/timeline?most=0").await.body).len(), 1);
+}
+
+#[tokio::test]
+async fn what_comes_while_somebody_reads_page_by_page_moves_nothing() {
+    let shop = told().await;
+    let (mut seen, mut address) = (Vec::new(), "/v1/timeline?most=1".to_owned());
+    loop {
+        let told = shop.get(&address).await.body;
+        seen.extend(entries(&told));
+        live_in_qa(&shop, &format!("v{}", 10 + seen.len())).await;
+        let Some(older) = told["older"].as_u64() else { break };
+        address = format!("/v1/timeline?most=1&before={older}");
+    }
+    assert_eq!(seen, ["shop/prod: held", "shop/prod/2", "shop/qa/2", "shop/prod/1", "shop/qa/1"]);
 }
