@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::{
     journal::Record,
-    machine::{Event, Millis, Number, Outcome, Trigger},
+    machine::{CONTROLLER, Event, Millis, Number, Outcome, Trigger},
     telling::Story,
     text::format_time,
 };
@@ -103,6 +103,8 @@ pub(crate) struct Chapter {
     pub down: Option<Millis>,
     /// When users were first sent away from it to a release that was good.
     pub left: Option<Millis>,
+    /// Who aborted it, where somebody did.
+    pub stopped_by: Option<Arc<str>>,
     /// The deployment that is to bring an earlier release back in its place. Users have this one until that is live.
     pub replaced_by: Option<Number>,
 }
@@ -112,7 +114,8 @@ impl Chapter {
         let repairs = matches!(&first.event, Event::Accepted { plan, .. } if plan.repairs);
         let (approvals, checks) = (Vec::new(), Vec::new());
         let (first, last) = (first.seq, first.seq);
-        Self { story, first, last, approvals, checks, repairs, down: None, left: None, replaced_by: None }
+        let (down, left, stopped_by, replaced_by) = (None, None, None, None);
+        Self { story, first, last, approvals, checks, repairs, down, left, stopped_by, replaced_by }
     }
 
     /// Notes a record that is about it.
@@ -136,6 +139,9 @@ impl Chapter {
             Event::LiveDown { .. } => self.down = self.down.or(Some(*at)),
             Event::LiveUp { .. } => self.down = None,
             Event::Reverted { .. } | Event::Recovered { .. } => self.leave(*at),
+            Event::Ended { outcome: Outcome::Aborted, .. } | Event::RevertOrdered { outcome: Outcome::Aborted, .. } => {
+                self.stopped_by = self.stopped_by.take().or_else(|| Some(by.clone()).filter(|by| **by != *CONTROLLER));
+            }
             Event::ColdRollbackQueued { by, .. } => self.replaced_by = Some(*by),
             _ => {}
         }

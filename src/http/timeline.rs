@@ -116,6 +116,9 @@ pub(super) struct Deployed {
     /// The same, for people.
     #[schema(required)]
     pub took_words: Option<String>,
+    /// Who aborted it, where somebody did.
+    #[schema(required)]
+    pub stopped_by: Option<String>,
     /// Whoever asked said that it repairs an incident.
     pub repairs: bool,
     pub approvals: Vec<Approval>,
@@ -239,7 +242,10 @@ impl Filter {
         let story = &chapter.story;
         let has = |text: &str, wanted: &str| text.to_lowercase().contains(wanted);
         let release = &story.release;
-        let people = [Some(&story.by), story.rolled_back_by.as_ref()].into_iter().flatten().map(|name| &**name);
+        let people = [Some(&story.by), story.rolled_back_by.as_ref(), chapter.stopped_by.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|name| &**name);
         let mut people = people.chain(chapter.approvals.iter().map(|approval| &*approval.by));
         let texts = [story.reason.as_ref(), story.end.as_ref().map(|end| &end.why), Some(&release.version)];
         let mut texts = texts.into_iter().flatten().map(|text| &**text).chain([chapter.went().words()]);
@@ -317,6 +323,7 @@ pub(super) fn deployed(app: &App, seq: u64, id: &EnvironmentId, chapter: &Chapte
         went: chapter.went(),
         took: took.map(|took| took.0),
         took_words: took.map(|took| format_duration(if took.0 < 10_000 { took } else { Millis(took.0 / 1000 * 1000) })),
+        stopped_by: chapter.stopped_by.as_deref().map(str::to_owned),
         repairs: chapter.repairs,
         approvals: chapter.approvals.clone(),
         checks: chapter.checks.clone(),

@@ -10,6 +10,9 @@ use super::{
     release::{Plan, Release},
 };
 
+/// The author of what the controller decides by itself.
+pub const CONTROLLER: &str = "pointsman";
+
 /// One event with its time and its author: what [`super::Environment::apply`] folds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {

@@ -16,7 +16,9 @@ use super::{
 };
 use crate::{
     journal::{Journal, NotRecorded},
-    machine::{Effect, Entry, Environment, Event, Generation, Looked, Millis, Number, OrderView, Promise, Seq},
+    machine::{
+        CONTROLLER, Effect, Entry, Environment, Event, Generation, Looked, Millis, Number, OrderView, Promise, Seq,
+    },
     stacks::StepError,
 };
 
@@ -179,7 +181,7 @@ impl Loop {
 
     async fn append(&mut self, state: &Environment, event: Event, now: Millis) -> Round {
         let id = &self.world.id;
-        let entry = Entry { at: now, by: "pointsman".into(), event };
+        let entry = Entry { at: now, by: CONTROLLER.into(), event };
         let result = self.journal.append(id, state.seq(), entry).await;
         match result {
             Ok(_) => {

@@ -25,6 +25,11 @@ async fn told() -> Shop {
     let number = Number(2);
     let (outcome, reason) = (Outcome::Failed, "exit status 3".into());
     shop.steps("shop/qa", [Event::Started { number }, Event::Ended { number, outcome, reason }]).await;
+    assert_eq!(shop.hook(r#"{"version":"v3","artifact":"a"}"#).await.status, 202);
+    let bob = shop.token("bob", Role::Deployer, &[]);
+    shop.steps("shop/qa", [Event::Started { number: Number(3) }]).await;
+    let aborted = shop.ask(&bob, "POST", "/v1/deployments/shop/qa/3/abort", r#"{"reason":"a wrong branch"}"#).await;
+    assert_eq!(aborted.status, 200, "{}", aborted.body);
     shop.post("/v1/environments/shop/prod/hold", r#"{"reason":"an audit"}"#).await;
     shop
 }
@@ -47,7 +52,7 @@ fn shows_deployment(page: &str, told: &Value) {
     let text = |of: &str| told[of].as_str().map(escaped);
     has(entry, &format!("datetime=\"{}\"", told["at"].as_str().unwrap()));
     has(entry, &told["went"].as_str().unwrap().replace('_', " "));
-    for words in ["version", "took_words", "reason", "why", "asked_by", "rolled_back_by"] {
+    for words in ["version", "took_words", "reason", "why", "asked_by", "rolled_back_by", "stopped_by"] {
         text(words).iter().for_each(|words| has(entry, words));
     }
     assert_eq!(entry.contains("repairs an incident"), told["repairs"] == true, "{entry}");
@@ -62,7 +67,7 @@ fn shows_deployment(page: &str, told: &Value) {
 async fn of_the_history() {
     let shop = told().await;
     let viewer = shop.token("vera", Role::Viewer, &[]);
-    for query in ["", "?outcome=failed", "?environment=shop/prod&most=1", "?who=ann"] {
+    for query in ["", "?outcome=failed", "?environment=shop/prod&most=1", "?who=ann", "?who=bob"] {
         let told = shop.ask(&viewer, "GET", &format!("/v1/timeline{query}"), "").await.body;
         let page = look(&shop, &viewer, &format!("/history{query}")).await.text;
         let entries = told["entries"].as_array().unwrap();
@@ -79,13 +84,15 @@ async fn of_the_history() {
         }
         assert_eq!(page.contains("rel=\"next\""), !told["older"].is_null(), "{query}");
     }
+    let bobs = shop.ask(&viewer, "GET", "/v1/timeline?who=bob", "").await.body;
+    assert_eq!(bobs["entries"][0]["stopped_by"], "bob", "what somebody stopped they did: {bobs}");
 }
 
 #[tokio::test]
 async fn of_a_release() {
     let shop = told().await;
     let viewer = shop.token("vera", Role::Viewer, &[]);
-    for release in [1, 2] {
+    for release in [1, 2, 3] {
         let told = shop.ask(&viewer, "GET", &format!("/v1/releases/shop/{release}"), "").await.body;
         let page = look(&shop, &viewer, &format!("/releases/shop/{release}")).await.text;
         for place in told["environments"].as_array().unwrap() {
