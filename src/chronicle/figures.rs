@@ -46,7 +46,7 @@ pub(crate) struct Share {
 pub(crate) struct Figures {
     /// Change lead time: from the commit until users had it first. Deployments that bring an earlier release back do not count.
     pub lead_time: Known,
-    /// The part of it that is always known: from the announcement of the build until users had it.
+    /// The part of it that needs no commit: from the announcement of the build until users had it.
     pub since_build: Known,
     /// How many deployments users got.
     pub deployments: usize,
@@ -121,16 +121,21 @@ fn in_order<'a>(book: &'a Book, id: &EnvironmentId) -> Vec<&'a Chapter> {
     live
 }
 
-/// When each release of a pipeline was first asked for anywhere.
+/// When each release of a pipeline was first asked for anywhere, as far as that is known: where older entries were left out,
+/// only what a build asked for is sure to be the first.
 fn announced(book: &Book, id: &EnvironmentId) -> BTreeMap<u32, Millis> {
-    let mut first = BTreeMap::new();
+    let mut first: BTreeMap<u32, &Chapter> = BTreeMap::new();
     for other in book.environments().filter(|other| other.pipeline == id.pipeline) {
         for chapter in book.of(other) {
-            let at = first.entry(chapter.story.release.number).or_insert(chapter.story.at);
-            *at = chapter.story.at.min(*at);
+            let known = first.entry(chapter.story.release.number).or_insert(chapter);
+            if chapter.story.at < known.story.at {
+                *known = chapter;
+            }
         }
     }
-    first
+    let whole = book.since().is_none();
+    let sure = first.into_iter().filter(|(_, chapter)| whole || chapter.story.trigger == Trigger::Build);
+    sure.map(|(release, chapter)| (release, chapter.story.at)).collect()
 }
 
 fn percent(count: usize, of: usize) -> Option<f64> {

@@ -305,6 +305,22 @@ async fn a_release_that_comes_again_has_no_second_lead_time() {
 }
 
 #[tokio::test]
+async fn an_announcement_that_is_not_kept_any_more_is_not_guessed() {
+    let past = Past::new();
+    let build = |number, at| Asked { trigger: Trigger::Build, ..asked(number, number, at) };
+    past.live("shop/qa", build(1, MONDAY)).await;
+    past.live("shop/qa", build(2, MONDAY + HOUR)).await;
+    past.live("shop/prod", asked(1, 1, MONDAY + DAY)).await;
+    past.live("shop/prod", asked(2, 2, MONDAY + DAY + HOUR)).await;
+    let records = past.journal.history(None, usize::MAX).expect("read");
+    let mut book = Book::default();
+    records.into_iter().for_each(|record| book.take(record, 3));
+    let made = figures(&book, &[id("shop/prod")], (Millis(MONDAY), Millis(MONDAY + 9 * DAY)), &|_, _| None);
+    assert_eq!((made.since_build.of, made.since_build.unknown), (1, 1), "that of release 1 was forgotten");
+    assert_eq!(made.since_build.median, Some(Millis(DAY + 2 * MINUTE)));
+}
+
+#[tokio::test]
 async fn what_is_rare_is_not_none_and_a_period_ends_before_its_last_moment() {
     let past = Past::new();
     past.live("shop/prod", asked(1, 1, MONDAY)).await;

@@ -81,7 +81,7 @@ impl Page {
                 name: "Change lead time",
                 value: value(&f.lead_time),
                 note: format!("{}{build}", known(&f.lead_time, "median, commit to live")),
-                how: "From the commit until users have it for the first time; the middle one of all. Known where the pipeline has a `[source]` and its mirror has the commit. The time from the announcement of the build is always known, and stands beside it.",
+                how: "From the commit until users have it for the first time; the middle one of all. Known where the pipeline has a `[source]` and its mirror has the commit. The time from the announcement of the build stands beside it.",
             },
             Five {
                 name: "Deployment frequency",
