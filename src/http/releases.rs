@@ -8,6 +8,7 @@ use axum::{
     extract::{Path, Query, State},
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -82,13 +83,22 @@ pub(super) async fn reading<T: Send + 'static>(
     read.map_err(|e| Problem::new(500, format!("the state file cannot be read: {e}; `pointsman journal verify`")))
 }
 
+/// Whose turn it is to look at the past: the first look after a start reads for seconds, and whoever waits for it must not
+/// take the place of others who read the state file.
+static LOOKING: Semaphore = Semaphore::const_new(1);
+
 /// Looks at the past as it is kept in memory, with all that is recorded. Reads what came since the last look.
 pub(super) async fn past<T: Send + 'static>(
     app: &Arc<App>,
     look: impl FnOnce(&App, &Book) -> T + Send + 'static,
 ) -> Result<T, Problem> {
+    let turn = LOOKING.acquire().await.map_err(|e| Problem::new(503, e.to_string()))?;
     let app = app.clone();
-    reading(move || Ok(app.chronicle.look(&app.journal, |book| look(&app, book)))).await
+    let work = move || {
+        let _turn = turn;
+        Ok(app.chronicle.look(&app.journal, |book| look(&app, book)))
+    };
+    reading(work).await
 }
 
 /// The release that is meant, if there is one.

@@ -461,8 +461,9 @@ async fn the_times_of_commits_are_told_from_the_mirror_as_far_as_it_has_them() {
     let known: std::collections::BTreeMap<_, _> =
         mirror.times_of(&[&first, &second]).await.unwrap().into_iter().collect();
     assert_eq!(known, [(first.clone(), time(&first)), (second.clone(), time(&second))].into());
+    let told = (second.clone(), time(&second));
     fs::rename(origin.path(), origin.root().join("gone")).unwrap();
-    assert_eq!(mirror.times_of(&[&second]).await.unwrap()[0], (second.clone(), time(&second)), "without the origin");
+    assert_eq!(mirror.times_of(&[&second]).await.unwrap()[0], told, "without the origin");
     fs::remove_dir_all(desk.place().join("objects")).unwrap();
     mirror.times_of(&[&second]).await.expect_err("a damaged mirror does not say that it knows nothing");
 }

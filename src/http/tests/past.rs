@@ -381,3 +381,28 @@ async fn what_comes_while_somebody_reads_page_by_page_moves_nothing() {
     }
     assert_eq!(seen, ["shop/prod: held", "shop/prod/2", "shop/qa/2", "shop/prod/1", "shop/qa/1"]);
 }
+
+#[tokio::test]
+async fn whoever_waits_for_the_first_look_at_the_past_takes_no_place_of_others_who_read() {
+    let shop = told().await;
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    let (began, begins) = tokio::sync::oneshot::channel();
+    let app = shop.app.clone();
+    let long = tokio::task::spawn_blocking(move || {
+        app.chronicle.look(&app.journal, |_| {
+            began.send(()).unwrap();
+            wait.recv().unwrap();
+        });
+    });
+    begins.await.unwrap();
+    let looks = futures_util::future::join_all((0..20).map(|_| shop.get("/v1/timeline")));
+    let meanwhile = async {
+        tokio::task::yield_now().await;
+        let history = tokio::time::timeout(std::time::Duration::from_secs(60), shop.get("/v1/history")).await;
+        done.send(()).unwrap();
+        history.expect("it does not wait").status
+    };
+    let (looks, history) = tokio::join!(looks, meanwhile);
+    long.await.unwrap();
+    assert!(history == 200 && looks.iter().all(|look| look.status == 200));
+}
