@@ -90,7 +90,7 @@ pub(super) struct ReleaseStory {
     pub environments: Vec<Where>,
     /// The newest first, 200 at most.
     pub deployments: Vec<Deployed>,
-    /// That a part of the state file cannot be read, where that is so.
+    /// Says that a part of the state file cannot be read; null where all of it can be.
     #[schema(required)]
     pub unread: Option<String>,
 }

@@ -137,7 +137,7 @@ pub(super) struct Timeline {
     /// Since when everything is there, where the oldest was left out.
     #[schema(required)]
     pub since: Option<String>,
-    /// That a part of the state file cannot be read, where that is so.
+    /// Says that a part of the state file cannot be read; null where all of it can be.
     #[schema(required)]
     pub unread: Option<String>,
 }
