@@ -179,12 +179,23 @@ fn remark(look: &Look, live: Option<&machine::Release>, to: Option<&machine::Rel
     let here = match (look.state.pin(), live) {
         (Some(pin), _) if pin != to => Some(format!("it would wait: the environment is pinned to release {pin}")),
         (_, Some(live)) if live.number == to => {
-            Some(format!("release {to} is live here already; it would be stood up anew"))
+            Some(format!("release {to} is live here already; a new stack of it would be made"))
         }
         _ => None,
     };
-    let all: Vec<String> = unproven.into_iter().chain(here).collect();
+    let all: Vec<String> = unproven.into_iter().chain(here).chain(in_line(&look.state, to)).collect();
     (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// Says what a promotion of this release would wait for, and whose turn it would take.
+fn in_line(state: &machine::Environment, to: u32) -> impl Iterator<Item = String> {
+    let under_way = state.active().map(|active| {
+        let same = if active.release.number == to { " of the same release" } else { "" };
+        format!("deployment {}{same} is under way: this one would wait for it", active.number)
+    });
+    let displaced = state.queue().iter().find(|waiting| waiting.trigger != machine::Trigger::Rollback);
+    let displaced = displaced.map(|waiting| format!("it would take the place of deployment {}", waiting.number));
+    under_way.into_iter().chain(displaced)
 }
 
 fn gates(definition: &EnvironmentDefinition, asker: &str) -> Vec<Gate> {

@@ -79,6 +79,22 @@ async fn a_promotion_takes_what_is_live_before_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn who_promotes_reads_what_it_would_wait_for_and_whose_turn_it_would_take() {
+    let shop = Shop::new();
+    let why = async || shop.get(&format!("{PROD}/changes")).await.body["why"].clone();
+    shop.hook(BUILD).await;
+    shop.go_live("shop/qa", 1).await;
+    assert_eq!(why().await, serde_json::Value::Null);
+    assert_eq!(shop.post(&format!("{PROD}/promote"), "{}").await.status, 202);
+    assert_eq!(why().await, "it would take the place of deployment 1");
+    shop.steps("shop/prod", [crate::machine::Event::Started { number: Number(1) }]).await;
+    assert_eq!(why().await, "deployment 1 of the same release is under way: this one would wait for it");
+    shop.hook(&BUILD.replace("v1", "v2")).await;
+    shop.go_live("shop/qa", 2).await;
+    assert_eq!(why().await, "deployment 1 is under way: this one would wait for it");
+}
+
+#[tokio::test]
 async fn a_person_does_not_promote_what_is_banned_or_being_taken_back_where_it_was_tried() {
     let shop = Shop::new();
     let (promote, changes) = (format!("{PROD}/promote"), format!("{PROD}/changes"));
