@@ -104,7 +104,14 @@ fn verify(folder: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
         Err(problem) if problem.line > 0 => None,
         Ok(_) | Err(_) => installation::doubt(folder),
     };
-    let found = match (verified, doubt) {
+    let missing = verified.is_err() && !folder.exists();
+    let missing = missing.then(|| {
+        let path = folder.display();
+        format!(
+            "{path}: there is no such folder with a state file, and no such file with evidence; nothing was checked"
+        )
+    });
+    let found = match (verified, doubt.or(missing)) {
         (Ok(_) | Err(_), Some(doubt)) if as_json => {
             say(json!({ "good": false, "problem": doubt, "help": doubt }));
             return Ok(ExitCode::FAILURE);

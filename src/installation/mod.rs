@@ -251,6 +251,10 @@ fn look_into(locked: &Locked, recorded: Option<&journal::Head>, folder: &Path) -
 /// says itself.
 pub(crate) fn doubt(journal: &Path) -> Option<String> {
     let name = journal.file_name()?;
+    if name != "journal" && !journal.exists() {
+        // A name that was mistyped: no journal is missed there.
+        return None;
+    }
     let state = match journal.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) | None => Path::new("."),

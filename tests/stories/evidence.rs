@@ -36,6 +36,15 @@ fn evidence_is_saved_checked_without_a_controller_and_refused_once_it_was_change
     assert!(!good && text.contains("the checksum of record"), "{text}");
     let (good, text) = verify(&["--json"]);
     assert!(!good && text.contains("\"good\":false"), "{text}");
+    house.write("evidence.jsonl", &bundle.replace('\n', "\r\n"));
+    let (good, text) = verify(&["--key", key.trim()]);
+    assert!(!good && text.contains("its lines end with CR and LF"), "{text}");
+    let huge = fs::File::create(house.path("evidence.jsonl")).expect("written");
+    huge.set_len(1 << 40).expect("a file of holes");
+    let (good, text) = verify(&["--key", key.trim()]);
+    assert!(!good && text.contains("is longer than 256 MiB"), "{text}");
+    let (good, text) = said(&house, &["journal", "verify", "evidnece.jsonl"]);
+    assert!(!good && text.contains("evidnece.jsonl: there is no such folder"), "{text}");
     let (good, text) = said(&house, &["journal", "verify"]);
     assert!(good && text.contains("good"), "the state file is verified as before: {text}");
 }
