@@ -9,23 +9,19 @@
     reason = "a benchmark measures, tells and gives up"
 )]
 
-use std::{collections::HashMap, fs, net::SocketAddr, path::Path, sync::Arc, time::Instant};
+#[path = "support/controller.rs"]
+mod controller;
+
+use std::{fs, net::SocketAddr, path::Path, time::Instant};
 
 use pointsman::{
-    access::{
-        Access, Keyed, PURPOSE,
-        limits::{Limits, Rates},
-    },
-    clock::Clock,
-    http::{Answers, App, Door, router, serve},
+    http::{router, serve},
     journal::{Journal, Options},
-    machine::{Ask, Entry, EnvironmentId, Event, Key, Millis, Number, Plan, Release, ReleaseDraft, Trigger},
-    pipelines::{Registry, frozen::Frozen, load},
-    runner::{Board, Instances},
-    secrets::Secrets,
+    machine::{EnvironmentId, Plan},
 };
 
-const TOKEN: &str = "the token of the benchmark";
+use self::controller::{app, client, go_live, measure, memory};
+
 /// Pipelines, each with qa and prod.
 const PIPELINES: usize = 50;
 /// Records of one deployment.
@@ -37,7 +33,8 @@ async fn main() {
     let wanted: usize = std::env::args().skip(1).find_map(|a| a.parse().ok()).unwrap_or(100_000);
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     write(folder.path());
-    let app = app(folder.path());
+    let journal = Journal::open(&folder.path().join("journal"), Options::default()).unwrap().0;
+    let app = app(folder.path(), journal);
     let places: Vec<EnvironmentId> = app.pipelines.environments().map(|environment| environment.id.clone()).collect();
     let mut tasks = tokio::task::JoinSet::new();
     let rounds = wanted.div_ceil(EACH * places.len());
@@ -45,7 +42,8 @@ async fn main() {
         let journal = app.journal.clone();
         tasks.spawn(async move {
             for n in 1..=rounds {
-                go_live(&journal, &id, u32::try_from(n).unwrap()).await;
+                let n = u32::try_from(n).unwrap();
+                go_live(&journal, &id, (n, &format!("1.4.{n}")), Plan::default()).await;
             }
         });
     }
@@ -81,75 +79,13 @@ fn write(folder: &Path) {
     }
 }
 
-fn app(folder: &Path) -> Arc<App> {
-    let loaded = load(&Registry::all(&folder.join("state")), &folder.join("pipelines"));
-    assert_eq!(loaded.mistakes, []);
-    let secrets = Secrets::open(folder, &loaded.pipelines).unwrap();
-    let keyed = Keyed::with(secrets.derived(PURPOSE));
-    Arc::new(App {
-        journal: Journal::open(&folder.join("journal"), Options::default()).unwrap().0,
-        pipelines: Arc::new(loaded.pipelines),
-        keys: HashMap::new(),
-        frozen: Frozen::below(folder),
-        board: Board::default(),
-        instances: Instances::default(),
-        clock: Clock::real(),
-        access: Arc::new(Access::new(TOKEN.as_bytes().to_vec().into(), keyed, folder, Default::default())),
-        limits: Limits::new(Rates::default(), Vec::new()),
-        mirrors: HashMap::new(),
-        answers: Answers::default(),
-        door: Door::new(None),
-        chronicle: pointsman::http::Chronicle::default(),
-        signer: pointsman::http::EvidenceKey::of(folder).unwrap(),
-        pasts: pointsman::http::Pasts::default(),
-        glances: pointsman::http::Glances::default(),
-        secrets,
-    })
-}
-
-/// As if the controller had made it live.
-async fn go_live(journal: &Journal, id: &EnvironmentId, n: u32) {
-    let now = Clock::real().now();
-    let artifact = format!("/srv/builds/{id}/{n}").into();
-    let release = Release { number: n, artifact, definition: "none".into(), ..Release::draft(&format!("1.4.{n}")) };
-    let deploy = Ask::Deploy {
-        key: Key(u128::from(n).to_be_bytes()),
-        build_number: None,
-        release: ReleaseDraft::New(release),
-        plan: Arc::new(Plan::default()),
-        trigger: Trigger::Build,
-    };
-    journal.command(id, "webhook:json", now, deploy).await.unwrap();
-    let (number, generation) = (Number(n), journal.state(id).generation().next());
-    let steps = [
-        Event::Started { number },
-        Event::Provisioned { number },
-        Event::Checked { number },
-        Event::CutOverOrdered { number, generation },
-        Event::WentLive { number, host: None },
-        Event::Succeeded { number },
-    ];
-    for event in steps {
-        let at = Millis(now.0 + 1);
-        journal.append(id, journal.state(id).seq(), Entry { at, by: "pointsman".into(), event }).await.unwrap();
-    }
-}
-
 async fn ask(address: SocketAddr, newest: u64) {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut headers = http::HeaderMap::new();
-    headers.insert(http::header::AUTHORIZATION, format!("Bearer {TOKEN}").parse().unwrap());
-    let client = reqwest::Client::builder().default_headers(headers).no_proxy().build().unwrap();
-    let look = async |path: &str| {
-        let begun = Instant::now();
-        let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.status());
-        let size = answer.bytes().await.unwrap().len();
-        (begun.elapsed().as_secs_f64() * 1000.0, size)
-    };
-    let before = memory();
-    let (first, _) = look("/v1/timeline").await;
-    println!("the first look after a start: {first:.0} ms, {:.1} MB of memory", (memory() - before) as f64 / 1e6);
+    let (client, before) = (client(), memory());
+    let begun = Instant::now();
+    let first = client.get(format!("http://{address}/v1/timeline")).send().await.unwrap();
+    assert!(first.status().is_success() && !first.bytes().await.unwrap().is_empty());
+    let took = begun.elapsed().as_millis();
+    println!("the first look after a start: {took} ms, {:.1} MB of memory", memory() - before);
     let far = format!("/v1/timeline?before={}", newest / 10);
     for path in [
         "/v1/timeline",
@@ -162,22 +98,6 @@ async fn ask(address: SocketAddr, newest: u64) {
         "/figures",
         "/v1/releases/shop-7/12",
     ] {
-        let mut times = Vec::new();
-        let mut length = 0;
-        for _ in 0..RUNS {
-            let (took, size) = look(path).await;
-            length = size;
-            times.push(took);
-        }
-        times.sort_by(f64::total_cmp);
-        let (median, worst) = (times[RUNS / 2], times[RUNS - 1]);
-        println!("{path:40} median {median:6.1} ms, worst {worst:6.1} ms, of {RUNS}; {:.1} kB", length as f64 / 1000.0);
+        measure(&client, address, path, RUNS).await;
     }
-}
-
-/// What is resident, in bytes.
-fn memory() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
 }

@@ -11,8 +11,11 @@
     reason = "a benchmark measures, tells and gives up"
 )]
 
+#[path = "support/controller.rs"]
+mod controller;
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fs,
     hash::{BuildHasher, RandomState},
     net::SocketAddr,
@@ -23,20 +26,14 @@ use std::{
 };
 
 use pointsman::{
-    access::{
-        Access, Keyed, PURPOSE,
-        limits::{Limits, Rates},
-    },
     clock::Clock,
-    http::{Answers, App, Door, router, serve},
+    http::{App, router, serve},
     journal::{Journal, Options},
-    machine::{Ask, Entry, EnvironmentId, Event, Key, Millis, Number, Plan, Release, ReleaseDraft, Retain, Trigger},
-    pipelines::{Registry, frozen::Frozen, load},
-    runner::{Board, Instances},
-    secrets::Secrets,
+    machine::{Entry, EnvironmentId, Event, Millis, Plan, Retain},
 };
 
-const TOKEN: &str = "the token of the benchmark";
+use self::controller::{TOKEN, app, client, go_live, measure, memory};
+
 /// Environments of one pipeline.
 const EACH: usize = 4;
 const RUNS: usize = 30;
@@ -53,8 +50,15 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), count);
     let begun = Instant::now();
-    let app = app(folder.path()).await;
+    let app = app(folder.path(), Journal::in_memory(Options::default()).unwrap());
     assert_eq!(app.pipelines.environments().count(), count);
+    for environment in app.pipelines.environments() {
+        let plan = || Plan { retain: Retain::For(Millis(3_600_000)), ..Plan::default() };
+        for n in 1..=2 {
+            let version = format!("1.0.{n}-of-{}", environment.id.environment);
+            go_live(&app.journal, &environment.id, (n, &version), plan()).await;
+        }
+    }
     println!("{count} environments read and made live after {:.1} s", begun.elapsed().as_secs_f64());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -96,66 +100,6 @@ fn write(folder: &Path, count: usize) {
     }
 }
 
-async fn app(folder: &Path) -> Arc<App> {
-    let loaded = load(&Registry::all(&folder.join("state")), &folder.join("pipelines"));
-    assert_eq!(loaded.mistakes, []);
-    let journal = Journal::in_memory(Options::default()).unwrap();
-    for environment in loaded.pipelines.environments() {
-        go_live(&journal, &environment.id, 1).await;
-        go_live(&journal, &environment.id, 2).await;
-    }
-    let secrets = Secrets::open(folder, &loaded.pipelines).unwrap();
-    let keyed = Keyed::with(secrets.derived(PURPOSE));
-    Arc::new(App {
-        journal,
-        pipelines: Arc::new(loaded.pipelines),
-        keys: HashMap::new(),
-        frozen: Frozen::below(folder),
-        board: Board::default(),
-        instances: Instances::default(),
-        clock: Clock::real(),
-        access: Arc::new(Access::new(TOKEN.as_bytes().to_vec().into(), keyed, folder, Default::default())),
-        limits: Limits::new(Rates::default(), Vec::new()),
-        mirrors: HashMap::new(),
-        answers: Answers::default(),
-        door: Door::new(None),
-        chronicle: pointsman::http::Chronicle::default(),
-        signer: pointsman::http::EvidenceKey::of(folder).expect("a key"),
-        pasts: pointsman::http::Pasts::default(),
-        glances: pointsman::http::Glances::default(),
-        secrets,
-    })
-}
-
-/// Records what the controller would have recorded when it made the release live.
-async fn go_live(journal: &Journal, id: &EnvironmentId, n: u8) {
-    let now = Clock::real().now();
-    let version = format!("1.0.{n}-of-{}", id.environment);
-    let artifact = format!("/srv/builds/{id}/{n}").into();
-    let release = Release { number: u32::from(n), artifact, definition: "none".into(), ..Release::draft(&version) };
-    let plan = Plan { retain: Retain::For(Millis(3_600_000)), ..Plan::default() };
-    let deploy = Ask::Deploy {
-        key: Key([n; 16]),
-        build_number: None,
-        release: ReleaseDraft::New(release),
-        plan: Arc::new(plan),
-        trigger: Trigger::Build,
-    };
-    journal.command(id, "webhook:json", now, deploy).await.unwrap();
-    let (number, generation) = (Number(u32::from(n)), journal.state(id).generation().next());
-    let steps = [
-        Event::Started { number },
-        Event::Provisioned { number },
-        Event::Checked { number },
-        Event::CutOverOrdered { number, generation },
-        Event::WentLive { number, host: None },
-        Event::Succeeded { number },
-    ];
-    for event in steps {
-        journal.append(id, journal.state(id).seq(), Entry { at: now, by: "pointsman".into(), event }).await.unwrap();
-    }
-}
-
 fn ask(folder: &Path, address: SocketAddr) {
     for (name, arguments) in
         [("version", vec!["--version"]), ("status", vec!["status"]), ("json", vec!["status", "--json"])]
@@ -167,28 +111,11 @@ fn ask(folder: &Path, address: SocketAddr) {
     }
 }
 
-fn client() -> reqwest::Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut headers = http::HeaderMap::new();
-    headers.insert(http::header::AUTHORIZATION, format!("Bearer {TOKEN}").parse().unwrap());
-    reqwest::Client::builder().default_headers(headers).no_proxy().build().unwrap()
-}
-
 /// How long the first view takes at the server, and how large it is before compression.
 async fn views(address: SocketAddr) {
     let client = client();
     for path in ["/", "/?q=shop-7", "/?show=behind&page=3", "/environments/shop-0/e1", "/v1/overview"] {
-        let (mut times, mut size) = (Vec::new(), 0);
-        for _ in 0..RUNS {
-            let begun = Instant::now();
-            let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
-            assert!(answer.status().is_success(), "{path}: {}", answer.status());
-            size = answer.bytes().await.unwrap().len();
-            times.push(begun.elapsed().as_secs_f64() * 1000.0);
-        }
-        times.sort_by(f64::total_cmp);
-        let (median, worst) = (times[RUNS / 2], times[RUNS - 1]);
-        println!("{path:24} median {median:6.1} ms, worst {worst:6.1} ms, of {RUNS}; {:.1} kB", size as f64 / 1000.0);
+        measure(&client, address, path, RUNS).await;
     }
 }
 
@@ -291,13 +218,6 @@ async fn come_back(app: Arc<App>, address: SocketAddr) {
 /// Returns a random number between 0 and 1.
 fn chance() -> f64 {
     RandomState::new().hash_one(0) as f64 / u64::MAX as f64
-}
-
-/// Returns the resident memory of this process, in megabytes.
-fn memory() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1000.0
 }
 
 /// Returns the time from the return key to the prompt, in milliseconds.
