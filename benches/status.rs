@@ -142,6 +142,11 @@ async fn follow(address: SocketAddr, journal: &Journal, page: &str) {
                     }
                     text.drain(..at + end + 4);
                 }
+                // What is kept here must not be counted against the server: no more than a mark that came in two pieces.
+                if !text.contains("mark-") {
+                    let end = text.floor_char_boundary(text.len().saturating_sub(8));
+                    text = text.split_off(end);
+                }
             }
         });
     }
