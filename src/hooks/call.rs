@@ -1,4 +1,4 @@
-//! What a run does: a program of this host, or a request to a server. Must not keep more of an output than is shown, and
+//! What a run does: a program of this host, or a request to a server. Must hand all that comes of it to its [`Output`], and
 //! must not follow a redirect or use a proxy: a secret goes where the pipeline file says and nowhere else.
 
 use std::{cell::RefCell, error::Error, io, pin::pin, process::Stdio, time::Duration};
@@ -17,12 +17,13 @@ use tokio::{net::unix::pipe::Receiver, process::Command, time::timeout};
 use super::{
     folder::Outcome,
     order::{Program, Request},
-    redact::{KEPT, Redactor},
+    output::Output,
 };
 use crate::{
     clock::after,
     outgoing,
-    program::{Group, keep_the_end, passed_on},
+    program::{Group, passed_on},
+    text::format_duration,
 };
 
 /// What of the controller's environment a hook may see, as much as a stack of processes. Nothing else: it holds the
@@ -38,10 +39,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Runs a program to its end, or until `stop` says why it must end.
-pub(super) async fn command(program: &Program, redactor: &Redactor, stop: impl Future<Output = String>) -> Outcome {
-    let mut said = Vec::new();
-    let ran = ran(program, stop, &mut said, KEPT + redactor.longest()).await;
-    let said = redactor.last_words(&said);
+pub(super) async fn command(program: &Program, mut output: Output<'_>, stop: impl Future<Output = String>) -> Outcome {
+    let ran = ran(program, stop, &mut output).await;
+    let said = output.finish();
     let failed = match ran {
         Ok(End::Status(Some(0))) => None,
         Ok(End::Status(Some(status))) => Some(because(&format!("it ended with exit status {status}"), &said)),
@@ -66,12 +66,7 @@ enum End {
     Stopped(String),
 }
 
-async fn ran(
-    program: &Program,
-    stop: impl Future<Output = String>,
-    said: &mut Vec<u8>,
-    most: usize,
-) -> io::Result<End> {
+async fn ran(program: &Program, stop: impl Future<Output = String>, output: &mut Output<'_>) -> io::Result<End> {
     // One pipe for both, so that the lines stay in their order.
     let (reader, writer) = io::pipe()?;
     // The very program that we are: it ties the life of the command to ours, and becomes it.
@@ -83,7 +78,7 @@ async fn ran(
     // It holds the writing end.
     drop(command);
     let mut group = Group::of(&child, Signal::KILL);
-    let mut reading = pin!(keep_the_end(Receiver::from_owned_fd(reader.into())?, said, most).fuse());
+    let mut reading = pin!(output.take_in(Receiver::from_owned_fd(reader.into())?).fuse());
     let mut ended = pin!(ended(child.id()));
     let mut stop = pin!(stop);
     let stopped = meanwhile(&mut reading, async {
@@ -136,14 +131,17 @@ async fn ended(child: Option<u32>) {
 }
 
 /// Asks a server until it answers, or until `stop` says why it must end.
-pub(super) async fn http(request: &Request, redactor: &Redactor, stop: impl Future<Output = String>) -> Outcome {
+pub(super) async fn http(request: &Request, mut output: Output<'_>, stop: impl Future<Output = String>) -> Outcome {
     let last = RefCell::new(None);
     let asking = async {
         let mut pause = PAUSES.0;
         loop {
-            match ask(request, redactor).await {
+            match ask(request, &mut output).await {
                 Answer::Final(outcome) => return outcome,
-                Answer::Again(why) => drop(last.replace(Some(why))),
+                Answer::Again(why) => {
+                    output.note(&format!("{why}; retrying in {}", format_duration(pause.into())));
+                    last.replace(Some(why));
+                }
             }
             after(pause).await;
             pause = (pause * 2).min(PAUSES.1);
@@ -159,7 +157,7 @@ pub(super) async fn http(request: &Request, redactor: &Redactor, stop: impl Futu
             Outcome { failed: Some(failed), said: String::new() }
         }
     };
-    outcome.failed = outcome.failed.map(|why| redactor.clean(&why));
+    outcome.failed = outcome.failed.map(|why| output.clean(&why));
     outcome
 }
 
@@ -168,7 +166,7 @@ enum Answer {
     Again(String),
 }
 
-async fn ask(request: &Request, redactor: &Redactor) -> Answer {
+async fn ask(request: &Request, output: &mut Output<'_>) -> Answer {
     let failed = |why: String| Answer::Final(Outcome { failed: Some(why), said: String::new() });
     let client = match client() {
         Ok(client) => client,
@@ -188,21 +186,23 @@ async fn ask(request: &Request, redactor: &Redactor) -> Answer {
         Err(error) => return failed(format!("the request was sent, but no answer came: {}", cause(&error))),
     };
     let status = response.status();
-    let mut said = format!("{status}\n").into_bytes();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        said.extend_from_slice(&chunk);
-        let surplus = said.len().saturating_sub(KEPT + redactor.longest());
-        said.drain(..surplus);
-    }
-    let said = redactor.last_words(&said);
-    let code = status.as_u16();
-    if request.good.iter().any(|(first, last)| (*first..=*last).contains(&code)) {
-        return Answer::Final(Outcome { failed: None, said });
-    }
-    if matches!(code, 502..=504) {
+    if matches!(status.as_u16(), 502..=504) && !is_good(request, status.as_u16()) {
         return Answer::Again(format!("it answered {status}"));
     }
-    Answer::Final(Outcome { failed: Some(because(&format!("it answered {code}"), &said)), said })
+    output.push(format!("{status}\n").as_bytes());
+    while let Ok(Some(chunk)) = response.chunk().await {
+        output.push(&chunk);
+    }
+    let said = output.finish();
+    let failed = match is_good(request, status.as_u16()) {
+        true => None,
+        false => Some(because(&format!("it answered {}", status.as_u16()), &said)),
+    };
+    Answer::Final(Outcome { failed, said })
+}
+
+fn is_good(request: &Request, status: u16) -> bool {
+    request.good.iter().any(|(first, last)| (*first..=*last).contains(&status))
 }
 
 fn method(request: &Request) -> reqwest::Method {

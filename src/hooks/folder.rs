@@ -1,5 +1,5 @@
 //! The folder of one run: who has the lock runs it, `begun` says that it was begun, `unwanted` that nobody waits for it any
-//! more, and `outcome.json` what came of it. From these alone anybody can tell how it is.
+//! more, `output-…` what it has said (`lines.rs`), and `outcome.json` what came of it. From these alone anybody can tell how it is.
 //!
 //! Must not run anything, and nothing in it may hold a secret.
 
@@ -86,6 +86,11 @@ impl Folder {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    /// Whether anybody has begun it.
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.join("begun").exists()
     }
 
     fn is_locked(&self) -> io::Result<bool> {

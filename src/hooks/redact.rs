@@ -9,8 +9,6 @@ use base64::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-/// How much of an output is kept, in bytes.
-pub(super) const KEPT: usize = 16 << 10;
 /// Text that replaces a secret.
 const HIDDEN: &str = "[secret]";
 /// A text that is shorter would be found in every word.
@@ -18,81 +16,78 @@ const SHORTEST: usize = 3;
 /// A line of a secret with several is a secret of its own, from this length on.
 const SHORTEST_LINE: usize = 8;
 
-/// The values to take out, in all their forms, the longest first.
+/// The values to take out.
 #[derive(Default)]
-pub struct Redactor(Vec<SecretString>);
+pub struct Redactor {
+    /// All their forms, the longest first.
+    forms: Vec<SecretString>,
+    /// The bytes with which they begin, so that most places in a text are passed at once.
+    firsts: Vec<u8>,
+}
 
 impl Redactor {
     /// Makes one that takes these values out.
     pub fn of<'a>(values: impl IntoIterator<Item = &'a SecretString>) -> Self {
         let mut all: Vec<String> = values.into_iter().flat_map(|value| forms(value.expose_secret())).collect();
-        all.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         all.dedup();
-        Self(all.into_iter().map(SecretString::from).collect())
-    }
-
-    /// The length of the longest form, in bytes.
-    pub(super) fn longest(&self) -> usize {
-        self.0.first().map_or(0, |form| form.expose_secret().len())
+        let mut firsts: Vec<u8> = all.iter().filter_map(|form| form.bytes().next()).collect();
+        firsts.sort_unstable();
+        firsts.dedup();
+        Self { forms: all.into_iter().map(SecretString::from).collect(), firsts }
     }
 
     /// The text without them.
     pub fn clean(&self, text: &str) -> String {
-        self.clean_from(text, 0)
+        self.take(&mut text.to_owned(), true)
     }
 
-    /// The end of an output, as text without control characters. `said`: the last [`KEPT`] bytes of it and at least
-    /// [`Redactor::longest`] before them, or all of it.
-    pub(super) fn last_words(&self, said: &[u8]) -> String {
-        let text = plain(&String::from_utf8_lossy(said));
-        // A secret of which the beginning was cut off is not recognised, and it ends before this.
-        let cut = if said.len() >= KEPT + self.longest() { self.longest() } else { 0 };
-        let clean = self.clean_from(&text, cut.max(text.len().saturating_sub(KEPT)));
-        let mut start = clean.len().saturating_sub(KEPT);
-        while !clean.is_char_boundary(start) {
-            start += 1;
-        }
-        clean[start..].trim_end().to_owned()
-    }
-
-    /// The part of the text from there on, without those that begin in it or reach into it.
-    pub(super) fn clean_from(&self, text: &str, start: usize) -> String {
+    /// Takes from the beginning of a text that goes on what can be told of it already, and returns it without secrets. What
+    /// may be the beginning of a secret stays, unless the text is over.
+    pub(super) fn take(&self, text: &mut String, over: bool) -> String {
         let mut out = String::with_capacity(text.len());
         let mut at = 0;
-        while let Some(next) = text.get(at..).and_then(|rest| rest.chars().next()) {
-            let found = self.0.iter().map(ExposeSecret::expose_secret).find(|form| text[at..].starts_with(*form));
-            let length = found.map_or(next.len_utf8(), str::len);
-            if at + length > start {
-                match found {
-                    Some(_) => out.push_str(HIDDEN),
-                    None => out.push(next),
+        while let Some(next) = text[at..].chars().next() {
+            let rest = &text[at..];
+            if !over && self.may_begin(rest) {
+                break;
+            }
+            match self.find(rest) {
+                Some(length) => {
+                    out.push_str(HIDDEN);
+                    at += length;
+                }
+                None => {
+                    out.push(next);
+                    at += next.len_utf8();
                 }
             }
-            at += length;
         }
+        text.drain(..at);
         out
+    }
+
+    /// The length of the longest form with which the text begins.
+    fn find(&self, text: &str) -> Option<usize> {
+        self.all(text).find(|form| text.starts_with(form)).map(str::len)
+    }
+
+    /// Whether all of the text is the beginning of a form.
+    fn may_begin(&self, text: &str) -> bool {
+        self.all(text).take_while(|form| form.len() > text.len()).any(|form| form.starts_with(text))
+    }
+
+    /// The forms, if one of them begins with the byte of the text.
+    fn all(&self, text: &str) -> impl Iterator<Item = &str> {
+        let any = text.bytes().next().is_some_and(|first| self.firsts.contains(&first));
+        self.forms.iter().filter(move |_| any).map(ExposeSecret::expose_secret)
     }
 }
 
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Redactor({})", self.0.len())
+        write!(f, "Redactor({})", self.forms.len())
     }
-}
-
-/// Removes colours and other control characters.
-fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut letters = text.chars().peekable();
-    while let Some(letter) = letters.next() {
-        if letter == '\u{1b}' && letters.next_if_eq(&'[').is_some() {
-            while letters.next_if(|c| !('@'..='~').contains(c)).is_some() {}
-            letters.next();
-        } else if !letter.is_control() || matches!(letter, '\n' | '\t') {
-            out.push(letter);
-        }
-    }
-    out
 }
 
 fn forms(value: &str) -> Vec<String> {
@@ -144,28 +139,23 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_reaches_over_the_cut_leaves_nothing() {
-        let redactor = of(&["canary-value"]);
-        let text = "aaa canary-value bbb";
-        for cut in 0..text.len() {
-            let kept = redactor.clean_from(text, cut);
-            assert!(!kept.contains("value") && !kept.contains("nary"), "{cut}: {kept}");
-            assert!(kept.ends_with(&" bbb"[cut.saturating_sub(16)..]), "{cut}: {kept}");
+    fn a_secret_that_comes_in_pieces_is_taken_out_whole_and_nothing_else_is_held() {
+        let redactor = of(&["canary-value", "canary", "first line of it\nab\nlast"]);
+        let text = "aaa canary-value can bbb canary\nfirst line of it\nab\nlast first line of it\nxy canary-v";
+        let expected = redactor.clean(text);
+        assert_eq!(expected, "aaa [secret] can bbb [secret]\n[secret] [secret]\nxy [secret]-v");
+        for length in 1..text.len() {
+            let (mut held, mut out) = (String::new(), String::new());
+            for piece in text.as_bytes().chunks(length) {
+                held.push_str(std::str::from_utf8(piece).unwrap());
+                out += &redactor.take(&mut held, false);
+                assert!(expected.starts_with(&out), "{length}: {out}");
+            }
+            assert_eq!(out, "aaa [secret] can bbb [secret]\n[secret] [secret]\nxy ", "it may go on");
+            assert_eq!(out + &redactor.take(&mut held, true), expected, "{length}");
         }
-    }
-
-    #[test]
-    fn the_end_of_a_long_output_is_kept_without_colours_and_without_a_piece_of_a_secret() {
-        let secret = "canary-".repeat(20);
-        let redactor = of(&[&secret]);
-        for filler in 0..300 {
-            let mut said = format!("{}{secret}\n", "x".repeat(KEPT + filler)).into_bytes();
-            said.extend("y".repeat(KEPT - 10).bytes());
-            said.drain(..said.len().saturating_sub(KEPT + redactor.longest()));
-            let kept = redactor.last_words(&said);
-            assert!(kept.len() <= KEPT && !kept.contains("canary"), "{filler}");
-        }
-        assert_eq!(redactor.last_words(b"\x1b[31;1mred\x1b[0m\r\n\tend\x07\n\n"), "red\n\tend");
+        let mut held = "a line that ends\n".to_owned();
+        assert_eq!((redactor.take(&mut held, false), held), ("a line that ends\n".to_owned(), String::new()));
     }
 
     #[test]

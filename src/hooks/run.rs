@@ -20,7 +20,9 @@ use tokio::{
 use super::{
     call,
     folder::{Folder, Outcome},
+    lines::Writer,
     order::{Job, Work},
+    output::Output,
     redact::Redactor,
 };
 use crate::{clock::after, program::no_core_dump, text::format_duration};
@@ -102,10 +104,11 @@ async fn carry_out(folder: &Folder, job: Job) -> Outcome {
     let Job { limit, work, hidden } = job;
     let hidden: Vec<SecretString> = hidden.into_iter().map(SecretString::from).collect();
     let redactor = Redactor::of(&hidden);
+    let output = Output::new(&redactor, Writer::new(&folder.0));
     let stop = stop(folder, Duration::from_millis(limit.0), format_duration(limit));
     match work {
-        Work::Command(program) => call::command(&program, &redactor, stop).await,
-        Work::Http(request) => call::http(&request, &redactor, stop).await,
+        Work::Command(program) => call::command(&program, output, stop).await,
+        Work::Http(request) => call::http(&request, output, stop).await,
     }
 }
 

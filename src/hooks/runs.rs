@@ -21,6 +21,7 @@ use tokio::{
 pub use super::order::Order;
 use super::{
     folder::{Folder, Found, Outcome, remove},
+    lines::{self, From, Lines},
     run::BEGUN,
 };
 use crate::{
@@ -55,6 +56,15 @@ pub struct Seen {
     /// Run that it is about.
     pub run: Run,
     /// How it is.
+    pub state: State,
+}
+
+/// What a run wrote so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The lines.
+    pub lines: Lines,
+    /// How the run is; when it is over, these are the last lines.
     pub state: State,
 }
 
@@ -153,6 +163,33 @@ impl Runs {
         }
         known.retain(|run, how| !forgotten(run, *how));
         Ok(seen)
+    }
+
+    /// What a run wrote; nothing when it was not begun, or was cleared away.
+    ///
+    /// # Errors
+    /// When its folder cannot be read.
+    pub fn written(&self, run: &Run, from: &From) -> io::Result<Option<Written>> {
+        let folder = self.of_run(run);
+        // First how it is: what is read after its end is all.
+        let state = match folder.look()? {
+            Found::Absent => return Ok(None),
+            Found::Running => State::Running,
+            Found::Done(outcome) => State::Done(outcome),
+            Found::Interrupted => failed(INTERRUPTED),
+            Found::GivenUp => failed(GIVEN_UP),
+        };
+        Ok(Some(Written { lines: lines::read(&folder.0, from)?, state }))
+    }
+
+    /// The runs that were begun and have a folder still, in the order of their deployments.
+    ///
+    /// # Errors
+    /// When the folder of all of them cannot be read.
+    pub fn kept(&self) -> io::Result<Vec<Run>> {
+        let mut kept: Vec<Run> = self.found()?.into_keys().collect();
+        kept.retain(|run| self.of_run(run).has_begun());
+        Ok(kept)
     }
 
     /// Begins a run, unless it was begun before; returns when that is certain. `wanted`: the runs that may go on beside
