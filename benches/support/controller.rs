@@ -12,7 +12,7 @@ use pointsman::{
     journal::Journal,
     machine::{Ask, Entry, EnvironmentId, Event, Key, Number, Plan, Release, ReleaseDraft, Trigger},
     pipelines::{Registry, frozen::Frozen, load},
-    runner::{Board, Instances},
+    runner::{Board, HookLogs, Instances},
     secrets::Secrets,
 };
 
@@ -31,6 +31,7 @@ pub fn app(folder: &Path, journal: Journal) -> Arc<App> {
         frozen: Frozen::below(folder),
         board: Board::default(),
         instances: Instances::default(),
+        hook_logs: HookLogs::default(),
         clock: Clock::real(),
         access: Arc::new(Access::new(TOKEN.as_bytes().to_vec().into(), keyed, folder, Default::default())),
         limits: Limits::new(Rates::default(), Vec::new()),

@@ -290,8 +290,10 @@ pub(super) const LOGS: &str = asking!(
   pointsman logs shop/prod --follow            and what comes, also from the next live stack
   pointsman logs shop/prod --failed            of the last deployment that failed
   pointsman logs shop/prod --stack 5 --instance 1 --lines 1000
+  pointsman logs shop/prod --hook migrate --follow
+                                               what a hook writes while it runs, to its end
 
-Each line begins with the instance and its stream, `out` or `err`; between streams there is no order. What is said about \
-lines goes to standard error. Takes the role deployer. Exit codes: 0, also when the stack that is followed is gone; 130 \
-after Ctrl-C."
+Each line begins with the instance and its stream, `out` or `err`; between streams there is no order. Lines of a hook stand \
+alone, in their order. What is said about lines goes to standard error. Takes the role deployer. Exit codes: 0, also when the \
+stack that is followed is gone or the hook is over, however it ended; 130 after Ctrl-C."
 );

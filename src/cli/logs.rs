@@ -1,4 +1,4 @@
-//! `logs`: what the instances of a stack wrote, and what they write. Lines go to standard output, all that is said about them
+//! `logs`: what the instances of a stack, or a hook, wrote, and what they write. Lines go to standard output, all that is said about them
 //! to standard error.
 
 use std::{
@@ -16,7 +16,11 @@ use super::{
     screen::harmless,
     told::Entry,
 };
-use crate::{clock::Clock, machine::EnvironmentId};
+use crate::{
+    clock::Clock,
+    machine::{EnvironmentId, Name},
+    telling,
+};
 
 /// The pause before a controller that does not answer is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -29,6 +33,9 @@ pub struct Logs {
     environment: EnvironmentId,
     #[command(flatten)]
     which: Which,
+    /// The deployment for which the hook ran
+    #[arg(long, value_name = "N", requires = "hook")]
+    deployment: Option<u32>,
     /// Only what this instance wrote, counted from 0
     #[arg(long, value_name = "I")]
     instance: Option<u32>,
@@ -56,15 +63,20 @@ struct Which {
     /// The stack of the last deployment that failed or was rolled back
     #[arg(long)]
     failed: bool,
+    /// Instead of a stack: the hook of this name, as it ran last
+    #[arg(long, value_name = "NAME", conflicts_with = "instance")]
+    hook: Option<Name>,
 }
 
 impl Logs {
     fn path(&self) -> String {
-        let Which { stack, candidate, standby, failed } = &self.which;
+        let Which { stack, candidate, standby, failed, hook } = &self.which;
         let mut path = format!("/v1/environments/{}/logs?lines={}", self.environment, self.lines);
         let parts = [(*candidate, "candidate"), (*standby, "standby"), (*failed, "failed")];
         let of = parts.iter().find(|(wanted, _)| *wanted).map(|(_, part)| format!("&of={part}"));
         path.extend(of.or_else(|| stack.map(|stack| format!("&stack={stack}"))));
+        path.extend(hook.as_ref().map(|hook| format!("&hook={hook}")));
+        path.extend(self.deployment.map(|deployment| format!("&deployment={deployment}")));
         path.extend(self.instance.map(|instance| format!("&instance={instance}")));
         path.extend(self.follow.then_some("&follow=true"));
         path
@@ -80,7 +92,7 @@ pub async fn logs(server: &Server, request: Logs) -> anyhow::Result<ExitCode> {
             Ok(entries) => entries,
             Err(error) => return refused(server, error.into()),
         };
-        let nothing = entries.iter().all(|entry| matches!(entry.body, Entry::Stack { .. }));
+        let nothing = entries.iter().all(|entry| matches!(entry.body, Entry::Stack { .. } | Entry::Hook { .. }));
         for entry in &entries {
             if shown.show(&entry.body, &entry.json).is_err() {
                 return Ok(ExitCode::SUCCESS);
@@ -101,15 +113,17 @@ pub async fn logs(server: &Server, request: Logs) -> anyhow::Result<ExitCode> {
             Err(error) => refused(server, error.into()),
         },
         _ = tokio::signal::ctrl_c() => {
-            super::complain(&format!(
-                "following ended; the instances go on: `pointsman logs {id} --follow` follows them again"
-            ));
+            let (what, hook) = match &request.which.hook {
+                Some(hook) => ("the hook goes", format!(" --hook {hook}")),
+                None => ("the instances go", String::new()),
+            };
+            super::complain(&format!("following ended; {what} on: `pointsman logs {id}{hook} --follow` follows again"));
             Ok(ExitCode::from(INTERRUPTED))
         }
     }
 }
 
-/// Follows until the stack is gone or the reader closes. Waits for a controller that is away.
+/// Follows until the stack is gone, the hook is over or the reader closes. Waits for a controller that is away.
 async fn follow(connection: &Connection, path: &str, shown: &mut Shown<'_>) -> Result<(), ClientError> {
     let (mut last, mut away) = (None::<String>, false);
     loop {
@@ -121,7 +135,7 @@ async fn follow(connection: &Connection, path: &str, shown: &mut Shown<'_>) -> R
                         last = heard.id.or(last);
                         let Ok(entry) = serde_json::from_value::<Entry>(heard.data.clone()) else { continue };
                         let read = shown.show(&entry, &heard.data);
-                        if read.is_err() || matches!(entry, Entry::Ended { .. }) {
+                        if read.is_err() || matches!(entry, Entry::Ended { .. } | Entry::HookEnded { .. }) {
                             return Ok(());
                         }
                     }
@@ -176,7 +190,14 @@ impl Shown<'_> {
                 self.say(&format!("{name} is {part}{now}"))
             }
             Entry::Started { instance } => self.say(&format!("instance {instance} was started again")),
-            Entry::Missed {} => self.say("lines are missing here: they were removed before they could be read"),
+            Entry::Hook { deployment, hook } => {
+                self.say(&format!("hook {} of deployment {deployment}", harmless(hook)))
+            }
+            Entry::HookLine { text } => writeln!(stdout(), "{}", harmless(&text.replace('\t', "    "))),
+            Entry::HookEnded { hook, failed } => self.say(&harmless(&telling::hook_end(hook, failed.as_deref()))),
+            Entry::Missed {} | Entry::HookMissed {} => {
+                self.say("lines are missing here: they were removed before they could be read")
+            }
             Entry::Ended { stack } => self.say(&format!("stack {stack} is gone; nothing more comes")),
             Entry::Other => Ok(()),
         }

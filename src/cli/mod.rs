@@ -226,9 +226,9 @@ client! {
     /// Whoever has the file checks it offline: pointsman journal verify FILE.
     #[command(after_long_help = help::EVIDENCE)]
     Evidence { #[command(flatten)] request: evidence::Evidence, },
-    /// Show what the instances of a stack write
+    /// Show what the instances of a stack, or a hook, write
     ///
-    /// Show the output of the live stack, or of the one that is named. Values of the pipeline's secrets are taken out.
+    /// Show the output of the live stack, or of the stack or hook that is named. Values of the pipeline's secrets are taken out.
     #[command(after_long_help = help::LOGS)]
     Logs { #[command(flatten)] request: logs::Logs, },
 }

@@ -169,6 +169,28 @@ pub(super) enum Entry {
         /// Its number.
         stack: u64,
     },
+    /// The hook of the lines that follow.
+    Hook {
+        /// The deployment for which it ran.
+        deployment: u64,
+        /// Its name.
+        hook: String,
+    },
+    /// A line of a hook.
+    HookLine {
+        /// The text.
+        text: String,
+    },
+    /// Lines of the hook were removed before they could be read.
+    HookMissed {},
+    /// The hook is over.
+    HookEnded {
+        /// Its name.
+        hook: String,
+        /// The reason, if it failed.
+        #[serde(deserialize_with = "nullable")]
+        failed: Option<String>,
+    },
     /// A later controller says more.
     #[serde(other)]
     Other,

@@ -87,9 +87,9 @@ impl Writer {
 /// Where to begin to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum From {
-    /// At the last so many lines.
+    /// Begins with the last so many lines.
     Last(usize),
-    /// At this position.
+    /// Goes on at this position.
     At(u64),
 }
 
@@ -117,10 +117,10 @@ pub struct Lines {
 ///
 /// # Errors
 /// When the folder or a file cannot be read.
-pub(super) fn read(folder: &Path, from: &From) -> io::Result<Lines> {
+pub(super) fn read(folder: &Path, from: From) -> io::Result<Lines> {
     let at = match from {
         From::Last(_) => None,
-        From::At(at) => Some(*at),
+        From::At(at) => Some(at),
     };
     let mut found = Lines { next: at.unwrap_or(0), ..Lines::default() };
     let mut begun = at.is_some();
@@ -141,7 +141,7 @@ pub(super) fn read(folder: &Path, from: &From) -> io::Result<Lines> {
         }
     }
     if let From::Last(most) = from {
-        found.lines.drain(..found.lines.len().saturating_sub(*most));
+        found.lines.drain(..found.lines.len().saturating_sub(most));
     }
     Ok(found)
 }
@@ -185,16 +185,16 @@ mod tests {
     fn who_goes_on_at_a_position_reads_each_line_once() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = Writer::new(folder.path());
-        assert_eq!(read(folder.path(), &From::Last(5)).unwrap(), Lines::default());
+        assert_eq!(read(folder.path(), From::Last(5)).unwrap(), Lines::default());
         writer.write("one\ntwo\n");
-        let first = read(folder.path(), &From::Last(1)).unwrap();
+        let first = read(folder.path(), From::Last(1)).unwrap();
         assert_eq!((texts(&first), first.next, first.missed), (vec!["two"], 8, false));
-        assert_eq!(read(folder.path(), &From::At(8)).unwrap(), Lines { next: 8, ..Lines::default() });
+        assert_eq!(read(folder.path(), From::At(8)).unwrap(), Lines { next: 8, ..Lines::default() });
         writer.write("three\n");
-        let more = read(folder.path(), &From::At(first.next)).unwrap();
+        let more = read(folder.path(), From::At(first.next)).unwrap();
         assert_eq!((texts(&more), more.next), (vec!["three"], 14));
-        assert_eq!(texts(&read(folder.path(), &From::At(4)).unwrap()), ["two", "three"]);
-        assert_eq!(read(&folder.path().join("gone"), &From::At(4)).unwrap().lines, []);
+        assert_eq!(texts(&read(folder.path(), From::At(4)).unwrap()), ["two", "three"]);
+        assert_eq!(read(&folder.path().join("gone"), From::At(4)).unwrap().lines, []);
     }
 
     #[test]
@@ -208,9 +208,9 @@ mod tests {
         let sizes = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
         let sizes: Vec<u64> = sizes.collect();
         assert!(sizes.len() == 2 && sizes.iter().all(|size| *size <= LIMIT), "{sizes:?}");
-        let kept = read(folder.path(), &From::Last(usize::MAX)).unwrap();
+        let kept = read(folder.path(), From::Last(usize::MAX)).unwrap();
         assert!(kept.lines.len() >= 256 && !kept.missed && kept.next == 2_000 * 1024, "{}", kept.lines.len());
-        let late = read(folder.path(), &From::At(1024)).unwrap();
+        let late = read(folder.path(), From::At(1024)).unwrap();
         assert!(late.missed && late.lines == kept.lines);
     }
 
@@ -228,8 +228,8 @@ mod tests {
         writer.write("lost too\n");
         fs::rename(folder.path().join("away"), &path).unwrap();
         writer.write("after\n");
-        let all = read(&path, &From::Last(10)).unwrap();
+        let all = read(&path, From::Last(10)).unwrap();
         assert_eq!((texts(&all), all.missed, all.next), (vec!["before", "after"], true, 27));
-        assert!(!read(&path, &From::At(21)).unwrap().missed);
+        assert!(!read(&path, From::At(21)).unwrap().missed);
     }
 }

@@ -175,7 +175,7 @@ mod tests {
     };
 
     fn texts(folder: &std::path::Path) -> Vec<String> {
-        read(folder, &From::Last(usize::MAX)).unwrap().lines.into_iter().map(|line| line.text).collect()
+        read(folder, From::Last(usize::MAX)).unwrap().lines.into_iter().map(|line| line.text).collect()
     }
 
     fn of(values: &[&str]) -> Redactor {

@@ -169,7 +169,7 @@ impl Runs {
     ///
     /// # Errors
     /// When its folder cannot be read.
-    pub fn written(&self, run: &Run, from: &From) -> io::Result<Option<Written>> {
+    pub fn written(&self, run: &Run, from: From) -> io::Result<Option<Written>> {
         let folder = self.of_run(run);
         // First how it is: what is read after its end is all.
         let state = match folder.look()? {

@@ -84,7 +84,7 @@ use crate::{
     journal::Journal,
     machine::{EnvironmentId, Name},
     pipelines::{EnvironmentDefinition, Pipelines, frozen::Frozen},
-    runner::{Board, Instances},
+    runner::{Board, HookLogs, Instances},
     secrets::Secrets,
 };
 
@@ -104,6 +104,8 @@ pub struct App {
     pub board: Board,
     /// Reader of the output of stacks.
     pub instances: Instances,
+    /// What hooks wrote.
+    pub hook_logs: HookLogs,
     /// The time.
     pub clock: Clock,
     /// Who may ask, and for what.

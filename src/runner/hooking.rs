@@ -38,6 +38,11 @@ impl Hooks {
     pub fn none() -> Self {
         Self { definitions: BTreeMap::new(), runs: None }
     }
+
+    /// Their runs, where there may be any.
+    pub(super) fn runs(&self) -> Option<Arc<Runs>> {
+        self.runs.clone()
+    }
 }
 
 impl World {

@@ -5,6 +5,7 @@
 
 mod board;
 mod environment;
+mod hook_logs;
 mod hooking;
 mod instances;
 mod lives;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 
 pub(crate) use board::TELLING;
 pub use board::{Board, Concern, Counted, Ends, Sight, StackSight, Trouble};
+pub use hook_logs::HookLogs;
 pub use hooking::Hooks;
 pub use instances::Instances;
 pub use open::{Place, open};
@@ -35,6 +37,7 @@ pub use shared::SharedStacks;
 pub use source::{Source, mirror};
 pub use world::World;
 
+pub use crate::hooks::{LinesFrom, Run as HookRun, State as RunState, Written};
 pub use crate::stacks::{Begin, LogPage, Logs, LogsFrom, Position};
 
 use self::{environment::Loop, looking::Pulse, spawn::Tasks, sweep::Sweep};

@@ -59,6 +59,14 @@ pub(crate) fn named(event: &Event) -> (String, String) {
     (kind, words)
 }
 
+/// How a hook ended.
+pub(crate) fn hook_end(hook: &str, failed: Option<&str>) -> String {
+    match failed {
+        Some(why) => format!("hook {hook} failed: {why}"),
+        None => format!("hook {hook} succeeded"),
+    }
+}
+
 /// The lines below it: what a hook said.
 pub(crate) fn said(event: &Value) -> Vec<String> {
     let lines: Vec<&str> = event["said"].as_str().unwrap_or_default().lines().collect();

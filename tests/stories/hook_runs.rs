@@ -10,7 +10,7 @@ use std::{
 };
 
 use pointsman::{
-    hooks::{Call, Facts, HookDefinition, HttpCall, Method, Order, Outcome, Run, Runs, State},
+    hooks::{Call, Facts, HookDefinition, HttpCall, LinesFrom, Method, Order, Outcome, Run, Runs, State},
     machine::{HookPoint, Millis, Number},
 };
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -296,6 +296,15 @@ async fn a_server_is_asked_again_until_it_answers_and_knows_the_request_again() 
     );
     let outcome = desk.outcome().await;
     assert_eq!(outcome.failed, None, "{outcome:?}");
+    let written = desk.runs.written(&run(), LinesFrom::Last(100)).expect("its folder can be read").expect("it ran");
+    let lines: Vec<&str> = written.lines.lines.iter().map(|line| &*line.text).collect();
+    let [refused @ .., last_try, status, body] = &lines[..] else { panic!("{lines:?}") };
+    // As many as came before it listened.
+    let is_refused = |line: &&str| line.starts_with("no connection: ") && line.contains("; retrying in ");
+    assert!(refused.iter().all(is_refused), "{lines:?}");
+    assert!(last_try.starts_with("it answered 503 Service Unavailable; retrying in "), "{last_try}");
+    assert_eq!((*status, *body), ("201 Created", "activated canary-of-the-hook-4"));
+    assert_eq!(outcome.said, "201 Created\nactivated canary-of-the-hook-4");
     let asked = server.join().expect("it served");
     for text in &asked {
         assert!(text.starts_with("POST /on?a=b HTTP/1.1\r\n"), "{text}");

@@ -37,7 +37,7 @@ pub(super) fn live(house: &House, version: &str) {
 
 /// Runs a command, and returns its exit code and both outputs.
 #[track_caller]
-fn run(house: &House, line: &str, code: i32) -> (String, String) {
+pub(super) fn run(house: &House, line: &str, code: i32) -> (String, String) {
     let done = house.run(&line.split(' ').collect::<Vec<_>>());
     let [out, err] = [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     assert_eq!(done.status.code(), Some(code), "{line}\n{out}\n{err}");
@@ -104,14 +104,14 @@ fn lines_of_json_are_for_scripts_and_take_the_role_deployer() {
 }
 
 /// Somebody who follows.
-struct Follower {
+pub(super) struct Follower {
     child: Child,
     lines: BufReader<ChildStdout>,
     notes: BufReader<ChildStderr>,
 }
 
 impl Follower {
-    fn attach(house: &House, line: &str) -> Self {
+    pub(super) fn attach(house: &House, line: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
         command.args(line.split(' ')).current_dir(house.path(""));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
@@ -121,12 +121,17 @@ impl Follower {
     }
 
     /// Reads lines until one has this.
-    fn line(&mut self, part: &str) -> String {
+    pub(super) fn line(&mut self, part: &str) -> String {
         until(&mut self.lines, part)
     }
 
-    fn note(&mut self, part: &str) -> String {
+    pub(super) fn note(&mut self, part: &str) -> String {
         until(&mut self.notes, part)
+    }
+
+    /// Its exit code, when it has ended by itself.
+    pub(super) fn ended(mut self) -> i32 {
+        self.child.wait().expect("it is ours").code().expect("it was not killed")
     }
 
     fn interrupt(mut self) -> (i32, String) {

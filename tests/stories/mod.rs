@@ -28,6 +28,7 @@ mod heat_plan;
 mod heat_takeover;
 mod heat_tls;
 mod hook_ends;
+mod hook_logs;
 mod hook_runs;
 mod hooks;
 mod identity;

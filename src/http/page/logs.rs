@@ -1,7 +1,7 @@
-//! What the instances of a stack write, as it comes: the last lines in the page, and each later one by its stream. Must not
+//! What the instances of a stack, or a hook, write, as it comes: the last lines in the page, and each later one by its stream. Must not
 //! know where it is kept.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
@@ -10,8 +10,7 @@ use axum::{
 };
 use futures_util::{Stream, stream};
 use http::{HeaderMap, header};
-use serde::Deserialize;
-use std::{convert::Infallible, time::Duration};
+use serde::{Deserialize, Serialize};
 
 use super::{Visitor, frame::Frame, page as answer, unwritable, words::filters};
 use crate::{
@@ -20,8 +19,9 @@ use crate::{
         logs::{self, Entry, Of, Tail},
         place::Place,
     },
-    machine::{EnvironmentId, Number},
+    machine::{Environment, EnvironmentId, Number},
     pipelines::Tier,
+    telling,
 };
 
 /// How many lines of each stream of each instance a page begins with.
@@ -32,37 +32,37 @@ const AT_ONCE: usize = 200;
 const ALIVE: Duration = Duration::from_secs(2);
 
 /// Query of the logs page.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 pub(super) struct Wanted {
     of: Option<Of>,
     stack: Option<u32>,
     instance: Option<u32>,
+    hook: Option<String>,
+    deployment: Option<u32>,
 }
 
 impl Wanted {
-    fn as_logs(self) -> logs::Wanted {
-        let Self { of, stack, instance } = self;
-        logs::Wanted { of, stack, instance, lines: Some(LINES), follow: true }
+    fn as_logs(&self) -> logs::Wanted {
+        let Self { of, stack, instance, hook, deployment } = self.clone();
+        logs::Wanted { of, stack, instance, hook, deployment, lines: Some(LINES), follow: true }
     }
 
     /// Returns it as a query: empty, or with its question mark.
-    fn query(self) -> String {
-        let of = self.of.map(|of| format!("of={}", of.word()));
-        let stack = self.stack.map(|stack| format!("stack={stack}"));
-        let instance = self.instance.map(|instance| format!("instance={instance}"));
-        let all: Vec<String> = of.into_iter().chain(stack).chain(instance).collect();
-        if all.is_empty() { String::new() } else { format!("?{}", all.join("&")) }
+    fn query(&self) -> String {
+        let query = serde_urlencoded::to_string(self).expect("words and numbers make a query");
+        if query.is_empty() { query } else { format!("?{query}") }
     }
 }
 
-/// The lines of one stack.
+/// The lines of one stack or hook.
 #[derive(Template)]
 #[template(path = "logs.html")]
 struct Page {
     frame: Frame,
     id: EnvironmentId,
     tier: Option<Tier>,
-    stacks: Vec<Choice>,
+    choices: Vec<Choice>,
+    of_hook: bool,
     lines: Vec<Line>,
     /// Why there are none.
     why: Option<String>,
@@ -70,22 +70,30 @@ struct Page {
     api: String,
 }
 
-/// A stack whose lines may be looked at.
+/// A stack or a hook whose lines may be looked at.
 struct Choice {
-    part: &'static str,
+    name: String,
     number: u32,
     version: Option<String>,
     address: String,
     here: bool,
 }
 
-/// One line of a log, or what is said between two.
+/// One line of a log.
 #[derive(Template)]
 #[template(path = "logs-line.html")]
 struct Line {
-    /// The instance and the stream.
-    from: Option<(u32, &'static str)>,
+    from: Source,
     text: String,
+}
+
+/// The origin of a line.
+enum Source {
+    /// An instance, on one of its streams.
+    Instance(u32, &'static str),
+    Hook,
+    /// It is said about the lines, between two.
+    Us,
 }
 
 pub(super) async fn page(
@@ -99,29 +107,39 @@ pub(super) async fn page(
     let here = format!("/environments/{id}/logs");
     let state = app.journal.watch(&id).borrow().clone();
     let tail = Tail::begin(app.clone(), id.clone(), wanted.as_logs(), visitor.caller.clone(), None).await;
-    let (lines, stack, heard, why) = match tail {
+    let (lines, stream, why) = match tail {
         Ok(mut tail) => {
             let (lines, heard) = read(&mut tail);
-            (lines, tail.followed(), heard, None)
+            (lines, tail.goes_on().then(|| format!("{here}/live{}", after(&wanted, heard))), None)
         }
-        Err(problem) if problem.status() < 500 => (Vec::new(), None, None, Some(problem.detail().to_owned())),
+        Err(problem) if problem.status() < 500 => (Vec::new(), None, Some(problem.detail().to_owned())),
         Err(problem) => return Err(problem),
     };
-    let stream = stack.map(|_| format!("{here}/live{}", after(wanted, heard)));
-    let shown = wanted.stack.map(Number).or(stack);
-    let part = wanted.of.or(wanted.stack.is_none().then_some(Of::Live));
-    let stacks = logs::parts(&state).into_iter().map(|(of, number)| Choice {
-        part: of.word(),
-        number: number.0,
-        version: state.release_of(number).map(|release| release.version.to_string()),
-        address: format!("{here}?of={}", of.word()),
-        here: part == Some(of) || (part.is_none() && shown == Some(number)),
-    });
+    let hooks = logs::latest(&app, &id, &state).await?;
+    let choices = choices(&here, &wanted, &state, hooks);
     let address = format!("{here}{}", wanted.query());
     let name = format!("Logs of {id}");
     let frame = Frame { stream, ..Frame::new(&name, address, app.clock.now()).at(&visitor, &id) };
     let (tier, api) = (definition.tier(), format!("/v1/environments/{id}/logs{}", wanted.query()));
-    answer(&Page { frame, tier, stacks: stacks.collect(), lines, why, api, id })
+    answer(&Page { frame, tier, choices, of_hook: wanted.hook.is_some(), lines, why, api, id })
+}
+
+/// The stacks by their part, then the hooks by their last run.
+fn choices(here: &str, wanted: &Wanted, state: &Environment, hooks: BTreeMap<Arc<str>, Number>) -> Vec<Choice> {
+    let by_part = wanted.stack.is_none() && wanted.hook.is_none();
+    let part = wanted.of.or(by_part.then_some(Of::Live));
+    let choice = |name: String, number: Number, query: String, is_here: bool| {
+        let version = state.release_of(number).map(|release| release.version.to_string());
+        Choice { name, number: number.0, version, address: format!("{here}?{query}"), here: is_here }
+    };
+    let stacks = logs::parts(state).into_iter().map(|(of, number)| {
+        let shown = part == Some(of) || (part.is_none() && wanted.stack == Some(number.0));
+        choice(of.word().to_owned(), number, format!("of={}", of.word()), shown)
+    });
+    let hooks = hooks.into_iter().map(|(hook, number)| {
+        choice(format!("hook {hook}"), number, format!("hook={hook}"), wanted.hook.as_deref() == Some(&*hook))
+    });
+    stacks.chain(hooks).collect()
 }
 
 /// What has been read already, and the id after which it goes on.
@@ -135,7 +153,7 @@ fn read(tail: &mut Tail) -> (Vec<Line>, Option<String>) {
 }
 
 /// The query of the stream that goes on after this id.
-fn after(wanted: Wanted, heard: Option<String>) -> String {
+fn after(wanted: &Wanted, heard: Option<String>) -> String {
     let query = wanted.query();
     let mark = if query.is_empty() { "?" } else { "&" };
     heard.map_or(query.clone(), |heard| format!("{query}{mark}after={heard}"))
@@ -143,9 +161,15 @@ fn after(wanted: Wanted, heard: Option<String>) -> String {
 
 impl Line {
     fn of(entry: Entry) -> Self {
-        let between = |text: String| Self { from: None, text };
+        let between = |text: String| Self { from: Source::Us, text };
         match entry {
-            Entry::Line { instance, stream, text, .. } => Self { from: Some((instance, stream)), text },
+            Entry::Line { instance, stream, text, .. } => Self { from: Source::Instance(instance, stream), text },
+            Entry::HookLine { text, .. } => Self { from: Source::Hook, text },
+            Entry::Hook { deployment, hook, version } => {
+                let version = version.map(|version| format!(", {version}")).unwrap_or_default();
+                between(format!("hook {hook} of deployment {deployment}{version}"))
+            }
+            Entry::HookEnded { hook, failed, .. } => between(telling::hook_end(&hook, failed.as_deref())),
             Entry::Stack { stack, of, version } => {
                 let named = version.map_or(format!("stack {stack}"), |version| format!("stack {stack}, {version}"));
                 between(of.map_or(named.clone(), |of| format!("{named}: {}", of.word())))
@@ -153,7 +177,9 @@ impl Line {
             Entry::Started { stack, instance } => {
                 between(format!("instance {instance} of stack {stack} was started again"))
             }
-            Entry::Missed { .. } => between("some lines were removed before they could be read".to_owned()),
+            Entry::Missed { .. } | Entry::HookMissed { .. } => {
+                between("some lines were removed before they could be read".to_owned())
+            }
             Entry::Ended { stack } => between(format!("stack {stack} is gone: nothing more comes")),
         }
     }
@@ -176,10 +202,10 @@ pub(super) async fn stream(
     let id = place.find(&app)?.id.clone();
     // A browser that comes again says itself what it heard last.
     let heard = match (logs::last_event_id(&headers)?, after) {
-        (None, Some(after)) => Some(logs::event_id(&after)?),
+        (None, after) => after,
         (heard, _) => heard,
     };
-    let tail = Tail::begin(app.clone(), id, wanted.as_logs(), visitor.caller, heard).await?;
+    let tail = Tail::begin(app.clone(), id, wanted.as_logs(), visitor.caller, heard.as_deref()).await?;
     let events = Sse::new(events(app, tail));
     Ok(([(header::CACHE_CONTROL, "no-store")], events).into_response())
 }

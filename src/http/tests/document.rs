@@ -20,9 +20,18 @@ async fn document() -> Value {
 
 /// The sources of the API.
 fn sources() -> Vec<(PathBuf, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http");
-    let files = fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).filter(|f| f.is_file());
-    files.map(|file| (file.clone(), fs::read_to_string(file).unwrap())).collect()
+    sources_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http"))
+}
+
+fn sources_below(folder: &Path) -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    // What is for browsers is no part of the API.
+    let entries = entries.filter(|path| !["tests", "page", "door"].iter().any(|other| path.ends_with(other)));
+    let one = |path: PathBuf| match path.is_dir() {
+        true => sources_below(&path),
+        false => vec![(path.clone(), fs::read_to_string(path).unwrap())],
+    };
+    entries.flat_map(one).collect()
 }
 
 /// The addresses in the sources, as handlers name them.

@@ -82,6 +82,7 @@ impl Shop {
             frozen: Frozen::below(folder.path()),
             board: Board::default(),
             instances: Instances::default(),
+            hook_logs: HookLogs::default(),
             clock: Clock::real(),
             access: Arc::new(Access::new(local, keyed, folder.path(), Ends::default())),
             limits: limits("1000/s"),

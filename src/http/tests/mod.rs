@@ -10,6 +10,7 @@ mod door;
 mod evidence;
 mod floods;
 mod glances;
+mod hook_logs;
 mod kit;
 mod limits;
 mod looks;

@@ -1,183 +1,23 @@
-//! What the instances of stacks write: a part of it as lines of JSON, or all that comes as server-sent events. Must not
-//! know where it is kept.
+//! What the instances of one stack write, for one reader. Must not know where it is kept.
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use axum::{
-    extract::{Path, Query, State},
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
-};
-use futures_util::stream;
-use http::{HeaderMap, header};
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use utoipa::{IntoParams, ToSchema};
 
-use super::{App, Problem, place::Place};
+use super::{Entry, Of, RECHECK, Wanted, event_id, lines};
 use crate::{
     access::Caller,
+    http::{App, Problem},
     machine::{Environment, EnvironmentId, Number, StackName},
     runner::{Begin, LogPage, Logs, LogsFrom, Position},
     telling,
 };
 
-/// How many lines of each stream are shown, where nobody says.
-const LINES: u32 = 100;
-/// How many at most.
-const MOST: u32 = 10_000;
-/// How often a silent stream shows that it is alive.
-const ALIVE: Duration = Duration::from_secs(15);
-/// How often it is looked again while nothing rings, and whether the token is still good.
-const RECHECK: Duration = Duration::from_secs(2);
 /// How long more is waited for, so that what is written at the same time is read at once.
 const GATHER: Duration = Duration::from_millis(30);
 
-/// The part that a stack has in its environment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = LogsOf)]
-pub(super) enum Of {
-    /// The stack that has the users' traffic.
-    #[default]
-    Live,
-    /// The stack of the deployment whose turn it is.
-    Candidate,
-    /// The stack before, kept warm.
-    Standby,
-    /// The stack of the last deployment that failed or was rolled back.
-    Failed,
-}
-
-impl Of {
-    /// Its name, in addresses and for people.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Candidate => "candidate",
-            Self::Standby => "standby",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// Which output, and how much of it.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Wanted {
-    /// The stack, by the part that it has; `live` when neither this nor `stack` says.
-    pub of: Option<Of>,
-    /// The stack, by the number of its deployment.
-    #[param(maximum = 4_294_967_295_u32, example = 5)]
-    pub stack: Option<u32>,
-    /// Only what this instance wrote, counted from 0.
-    #[param(maximum = 4_294_967_295_u32)]
-    pub instance: Option<u32>,
-    /// The last so many lines of each stream of each instance, 10,000 at most.
-    #[param(maximum = 4_294_967_295_u32, example = 100)]
-    pub lines: Option<u32>,
-    /// Go on with what is written from then on, as server-sent events.
-    #[serde(default)]
-    pub follow: bool,
-}
-
-/// One line of the answer, or the data of one event.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-#[schema(as = LogEntry)]
-pub(super) enum Entry {
-    /// The stack of the lines that follow.
-    Stack {
-        stack: u32,
-        /// Null when it was named by its number and has no part.
-        of: Option<Of>,
-        version: Option<String>,
-    },
-    /// A line, without the secrets of the pipeline.
-    Line {
-        stack: u32,
-        instance: u32,
-        /// `out` or `err`.
-        stream: &'static str,
-        text: String,
-    },
-    /// An instance was started again.
-    Started { stack: u32, instance: u32 },
-    /// Some lines were removed before they could be read.
-    Missed { stack: u32 },
-    /// The stack is gone: nothing more comes.
-    Ended { stack: u32 },
-}
-
-impl Entry {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Stack { .. } => "stack",
-            Self::Line { .. } => "line",
-            Self::Started { .. } => "started",
-            Self::Missed { .. } => "missed",
-            Self::Ended { .. } => "ended",
-        }
-    }
-}
-
-/// What the instances of a stack wrote
-///
-/// Lines of JSON; with `follow=true` server-sent events whose data are the same. The first says which stack it is. Lines of
-/// one stream are in order; between streams and instances there is none. Followed by its part, another stack that gets that
-/// part is followed from then on. Ids of events are positions: sent back as `Last-Event-ID`, it goes on there.
-#[utoipa::path(
-    get, path = "/v1/environments/{pipeline}/{environment}/logs", tag = "looking", params(
-        Place, Wanted,
-        ("last-event-id" = Option<String>, Header, description = "The last event that was heard; browsers send it by themselves")
-    ),
-    responses((status = 200, description = "Lines of JSON, or with `follow=true` `text/event-stream`", body = Entry, content_type = "application/x-ndjson")),
-)]
-pub(super) async fn logs(
-    State(app): State<Arc<App>>,
-    Path(place): Path<Place>,
-    Query(wanted): Query<Wanted>,
-    caller: Caller,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let id = place.find(&app)?.id.clone();
-    let mut tail = Tail::begin(app, id, wanted, caller, last_event_id(&headers)?).await?;
-    if tail.follow {
-        let events =
-            stream::unfold(tail, |mut tail| async move { Some((Ok::<_, Infallible>(tail.event().await?), tail)) });
-        return Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response());
-    }
-    let mut text = String::new();
-    while let Some((entry, _)) = tail.at_hand() {
-        text += &serde_json::to_string(&entry).map_err(|error| Problem::new(500, error.to_string()))?;
-        text.push('\n');
-    }
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], text).into_response())
-}
-
-/// Where a reader goes on that has heard something already.
-pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<(Number, Position)>, Problem> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    value.to_str().map_err(|_| no_event_id()).and_then(event_id).map(Some)
-}
-
-fn no_event_id() -> Problem {
-    Problem::new(400, "`Last-Event-ID` must be the id of an event of this stream, such as 5.0out-1a2b-4096")
-}
-
-/// Reads the id of an event.
-pub(super) fn event_id(text: &str) -> Result<(Number, Position), Problem> {
-    let read = || {
-        let (number, position) = text.trim().split_once('.')?;
-        Some((Number(number.parse().ok()?), position.parse().ok()?))
-    };
-    read().ok_or_else(no_event_id)
-}
-
-/// One reader.
-pub(super) struct Tail {
+/// One reader of what a stack writes.
+pub(in crate::http) struct StackTail {
     app: Arc<App>,
     id: EnvironmentId,
     caller: Caller,
@@ -198,7 +38,7 @@ pub(super) struct Tail {
     over: bool,
 }
 
-impl Tail {
+impl StackTail {
     /// Begins with the last lines, or after what was heard.
     ///
     /// # Errors
@@ -208,7 +48,7 @@ impl Tail {
         id: EnvironmentId,
         wanted: Wanted,
         caller: Caller,
-        heard: Option<(Number, Position)>,
+        heard: Option<&str>,
     ) -> Result<Self, Problem> {
         let of = wanted.of.or(wanted.stack.is_none().then_some(Of::Live));
         if wanted.of.is_some() && wanted.stack.is_some() {
@@ -217,10 +57,10 @@ impl Tail {
         let states = app.journal.watch(&id);
         let state = states.borrow().clone();
         let number = wanted.stack.map(Number).or_else(|| of.and_then(|of| number_of(&state, of)));
-        let heard = heard.filter(|_| wanted.follow);
+        let heard = heard.filter(|_| wanted.follow).map(event_id::<Position>).transpose()?;
         let stack = heard.as_ref().map(|(number, _)| *number).or(number);
         let stack = stack.ok_or_else(|| none(&id, &state, of))?;
-        let lines = usize::try_from(wanted.lines.unwrap_or(LINES).min(MOST)).unwrap_or(usize::MAX);
+        let lines = lines(&wanted);
         let resumed = heard.is_some();
         let heard = heard.map(|(_, position)| position);
         let mut tail = Self {
@@ -295,12 +135,6 @@ impl Tail {
         self.at = Begin::After(page.next);
     }
 
-    /// The next entry as an event.
-    async fn event(&mut self) -> Option<Event> {
-        let (entry, id) = self.next().await?;
-        Event::default().id(id).event(entry.name()).json_data(&entry).ok()
-    }
-
     /// The next entry, with the id after which it goes on; waits for it. None when nothing more comes, or whoever asked
     /// may not hear it any more.
     pub(super) async fn next(&mut self) -> Option<(Entry, String)> {
@@ -358,10 +192,8 @@ impl Tail {
         }
     }
 
-    /// The stack whose lines are read, if more may come of it.
-    pub(super) fn followed(&self) -> Option<Number> {
-        let there = self.of == Some(Of::Live) || is_there(&self.states.borrow(), self.stack);
-        there.then_some(self.stack)
+    pub(super) fn goes_on(&self) -> bool {
+        self.of == Some(Of::Live) || is_there(&self.states.borrow(), self.stack)
     }
 
     /// The next entry, if it has been read already.
@@ -405,7 +237,7 @@ fn number_of(state: &Environment, of: Of) -> Option<Number> {
 }
 
 /// The parts that a stack has now.
-pub(super) fn parts(state: &Environment) -> Vec<(Of, Number)> {
+pub(in crate::http) fn parts(state: &Environment) -> Vec<(Of, Number)> {
     let all = [Of::Live, Of::Candidate, Of::Standby, Of::Failed];
     all.into_iter().filter_map(|of| Some((of, number_of(state, of)?))).collect()
 }
