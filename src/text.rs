@@ -8,6 +8,15 @@ pub(crate) fn is_key_like(key: &str) -> bool {
     key.len() <= 40 && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
 }
 
+/// Returns the length of the line end behind a text, in bytes; zero where it has none. An editor writes one, and only one.
+pub(crate) fn line_end(text: &[u8]) -> usize {
+    match text {
+        [.., b'\r', b'\n'] => 2,
+        [.., b'\n'] => 1,
+        _ => 0,
+    }
+}
+
 /// Replaces what a terminal would obey in a text of others.
 pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

@@ -92,7 +92,7 @@ pub struct Grants {
 /// Where the password comes from.
 #[derive(clap::Args)]
 pub struct Source {
-    /// A file with the password and nothing else; line ends behind it do not count [default: asked for, without showing it]
+    /// A file with the password and nothing else; one line end behind it does not count [default: asked for, without showing it]
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }

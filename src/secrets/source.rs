@@ -2,9 +2,9 @@
 
 use std::{fs, io::Read};
 
-use secrecy::{ExposeSecret, SecretSlice};
+use secrecy::SecretSlice;
 
-use crate::pipelines::SecretSource;
+use crate::{pipelines::SecretSource, text::line_end};
 
 /// The largest secret, in bytes.
 const LARGEST: u64 = 4096;
@@ -36,7 +36,7 @@ impl Unread {
     }
 }
 
-/// Reads one secret as it is written, without the line ends behind it, which editors put there.
+/// Reads one secret as it is written, without the one line end behind it that editors put there. Spaces belong to it.
 ///
 /// # Errors
 /// Says why it cannot be read, or what an editor or a tool has made of it that nobody meant.
@@ -58,8 +58,10 @@ pub fn read(source: &SecretSource) -> Result<SecretSlice<u8>, Unread> {
     if let Some(why) = misread(&bytes) {
         return Err(Unread::Misread(place, why));
     }
-    let secret = SecretSlice::from(bytes.trim_ascii_end().to_vec());
-    if secret.expose_secret().is_empty() { Err(Unread::Empty(place)) } else { Ok(secret) }
+    if bytes.trim_ascii().is_empty() {
+        return Err(Unread::Empty(place));
+    }
+    Ok(SecretSlice::from(bytes[..bytes.len() - line_end(&bytes)].to_vec()))
 }
 
 /// Says what an editor has put around a text, or made of it.
@@ -77,6 +79,8 @@ fn misread(bytes: &[u8]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     #[test]
@@ -84,12 +88,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let source = SecretSource::File(path.clone());
-        fs::write(&path, "s3cret\n").unwrap();
-        assert_eq!(read(&source).unwrap().expose_secret(), b"s3cret");
-        fs::write(&path, "s3cret\r\n\r\n").unwrap();
-        assert_eq!(read(&source).unwrap().expose_secret(), b"s3cret");
-        fs::write(&path, "whsec_AQID\n").unwrap();
-        assert_eq!(read(&source).unwrap().expose_secret(), b"whsec_AQID");
+        for (written, secret) in [
+            ("s3cret", "s3cret"),
+            ("s3cret\n", "s3cret"),
+            ("s3cret\r\n", "s3cret"),
+            ("whsec_AQID\n", "whsec_AQID"),
+            ("correct horse \t\n", "correct horse \t"),
+            (" s3cret \r\n", " s3cret "),
+            ("two\nlines\n\n", "two\nlines\n"),
+            ("s3cret\r", "s3cret\r"),
+        ] {
+            fs::write(&path, written).unwrap();
+            assert_eq!(read(&source).unwrap().expose_secret(), secret.as_bytes(), "{written:?}");
+        }
     }
 
     #[test]
@@ -98,8 +109,10 @@ mod tests {
         let path = folder.path().join("key");
         let source = SecretSource::File(path.clone());
         assert!(matches!(read(&source), Err(Unread::Unreadable(..))));
-        fs::write(&path, "\n").unwrap();
-        assert!(matches!(read(&source), Err(Unread::Empty(_))));
+        for empty in ["", "\n", " \t\r\n\n"] {
+            fs::write(&path, empty).unwrap();
+            assert!(matches!(read(&source), Err(Unread::Empty(_))), "{empty:?}");
+        }
         fs::write(&path, "canary".repeat(2000)).unwrap();
         let error = read(&source).unwrap_err().to_string();
         assert!(error.contains("larger than 4096") && !error.contains("canary"), "{error}");

@@ -13,7 +13,10 @@ use super::{
     clouds::{Said, entry, entry_of_variables, variables},
     credentials::{Credentials, Parts, User, overlay},
 };
-use crate::toml_file::filled::{Reader, text};
+use crate::{
+    text::line_end,
+    toml_file::filled::{Reader, text},
+};
 
 /// The keys of `cloud`.
 pub const KEYS: &[&str] = &[
@@ -195,8 +198,9 @@ impl Secret {
             }
             Self::Env(name) => SecretString::from(std::env::var(name).map_err(|_| format!("${name} is not set"))?),
         };
-        let plain = text.expose_secret().trim_end_matches(['\r', '\n']);
-        if plain.is_empty() { Err("the secret is empty".to_owned()) } else { Ok(SecretString::from(plain)) }
+        let text = text.expose_secret();
+        let plain = &text[..text.len() - line_end(text.as_bytes())];
+        if plain.trim().is_empty() { Err("the secret is empty".to_owned()) } else { Ok(SecretString::from(plain)) }
     }
 }
 

@@ -26,7 +26,7 @@ use super::{
     supervisor::Shared,
     template,
 };
-use crate::signals;
+use crate::{signals, text::line_end};
 
 /// How the last words of a process begin that never became the command.
 pub(super) const CANNOT_START: &str = "cannot start ";
@@ -146,10 +146,12 @@ fn marks(mark: &Mark) -> [(&'static str, &str); 3] {
 fn secrets(definition: &Definition, handed: &Handed) -> Result<Vec<(String, String)>, String> {
     let read = |(name, variable): (&String, &SecretVariable)| {
         let value = match variable {
-            SecretVariable::File(file) => fs::read_to_string(file)
-                .map_err(|error| format!("the secret {name} cannot be read from {file}: {error}"))?
-                .trim_end_matches(['\n', '\r'])
-                .to_owned(),
+            SecretVariable::File(file) => {
+                let mut text = fs::read_to_string(file)
+                    .map_err(|error| format!("the secret {name} cannot be read from {file}: {error}"))?;
+                text.truncate(text.len() - line_end(text.as_bytes()));
+                text
+            }
             SecretVariable::Handed(secret) => handed
                 .value(secret)
                 .ok_or_else(|| format!("{name} is to be the secret {secret}, which was not handed over"))?
