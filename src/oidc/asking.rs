@@ -12,7 +12,7 @@ use std::{
 use openidconnect::{AsyncHttpClient, DiscoveryError, HttpRequest, HttpResponse, UserInfoError};
 use reqwest::{Certificate, Client};
 
-use super::words;
+use super::{beside, words};
 use crate::{
     outgoing::{self, root_cause},
     settings::is_private,
@@ -44,13 +44,14 @@ impl Asking {
     }
 
     /// Made at the first question, so that a file that is missing keeps nobody from deploying.
-    fn client(&self) -> Result<&Client, NoAnswer> {
+    async fn client(&self) -> Result<&Client, NoAnswer> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
         let mut client = outgoing::client().connect_timeout(CONNECT).timeout(ANSWER);
         if let Some(path) = &self.ca {
-            client = client.tls_certs_merge(authorities(path).map_err(|why| {
+            let path = path.clone();
+            client = client.tls_certs_merge(beside(move || authorities(&path)).await.map_err(|why| {
                 tracing::error!(%why, "nobody can sign in by OpenID Connect: `server.oidc.ca` cannot be used");
                 NoAnswer("the certificates of `server.oidc.ca` cannot be read; the controller's log says more".into())
             })?);
@@ -67,7 +68,7 @@ impl Asking {
         if !is_private(request.url()) || (self.tls_only && request.url().scheme() != "https") {
             return Err(no("it is not https, so it is not asked"));
         }
-        let mut answer = self.client()?.execute(request).await.map_err(|error| no(&why(&error)))?;
+        let mut answer = self.client().await?.execute(request).await.map_err(|error| no(&why(&error)))?;
         if answer.status().is_redirection() {
             let to = answer.headers().get("location").and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
             return Err(no(&format!("it redirects to {}, which is not followed", excerpt(&harmless(to)))));

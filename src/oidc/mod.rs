@@ -208,7 +208,7 @@ impl Provider {
                 why: "too many people sign in at this moment".into(),
             });
         };
-        let secret = self.secret()?;
+        let secret = self.secret().await?;
         let mut metadata = self.metadata(moment).await?;
         let tokens = self.exchanged(&metadata, begun, back, &code, &secret).await?;
         let Some(token) = tokens.extra_fields().id_token() else {
@@ -315,9 +315,10 @@ impl Provider {
         PkceCodeVerifier::new(begun.verifier(&self.key))
     }
 
-    /// Read each time, so that another one counts without a restart.
-    fn secret(&self) -> Result<SecretString, Failure> {
-        let read = source::read(&self.settings.secret).map_err(|error| error.to_string());
+    /// Read each time, so that another one counts without a restart; beside the threads that serve requests.
+    async fn secret(&self) -> Result<SecretString, Failure> {
+        let place = self.settings.secret.clone();
+        let read = beside(move || source::read(&place).map_err(|error| error.to_string())).await;
         let text = read.and_then(|secret| {
             String::from_utf8(secret.expose_secret().to_vec())
                 .map_err(|_| format!("the secret in {} is not text in UTF-8", self.settings.secret.place()))
@@ -336,6 +337,11 @@ impl Provider {
         let why = format!("its `{what}` is {}, which is not https", excerpt(&harmless(address)));
         Failure::Away { doing: metadata::DOING, why }
     }
+}
+
+/// Reads a file beside the threads that serve requests.
+async fn beside<T: Send + 'static>(read: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string()).flatten()
 }
 
 fn redirect(back: &str) -> Result<RedirectUrl, Failure> {
