@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::{
     App, Form, Peer, Way, let_in, message, noted,
     page::{Welcome, render},
+    too_many,
 };
 use crate::access::{
     self, Grant, Refused, Role,
@@ -102,11 +103,7 @@ fn redeem(app: &App, peer: Peer, code: &str, take: bool) -> Result<Purpose, Resp
     app.access.redeem(code, app.clock.host(), take).map_err(|why| {
         match app.limits.failures.take(&Origin::api(peer.0), app.clock.now()) {
             Ok(()) => refused(&why),
-            Err(wait) => {
-                let text =
-                    format!("Too many failures from this address. Try again in {} s.", wait.0.0.div_ceil(1000).max(1));
-                message(StatusCode::TOO_MANY_REQUESTS, "Too many failures", &text, None)
-            }
+            Err(wait) => too_many(wait),
         }
     })
 }

@@ -38,7 +38,7 @@ use crate::{
         at_once::AtOnce,
         audit::{self, Act},
         failed::{Failed, SUMMED},
-        limits::Origin,
+        limits::{Origin, Wait},
         sessions::{self, Holder},
     },
     oidc::Provider,
@@ -258,6 +258,15 @@ fn led(parts: &Parts, way: &Way, path: &str) -> Response {
 fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
     kind.is_some_and(|kind| kind.starts_with(b"application/x-www-form-urlencoded"))
+}
+
+/// Tells a browser that others at its address, or itself, failed too often. A proxy and a script read when to come again, too.
+fn too_many(wait: Wait) -> Response {
+    let seconds = wait.0.0.div_ceil(1000).max(1);
+    let text = format!("Too many failures from this address. Try again in {seconds} s.");
+    let way = Some(("/sign-in", "To the sign-in"));
+    let page = message(StatusCode::TOO_MANY_REQUESTS, "Too many failures", &text, way);
+    ([(header::RETRY_AFTER, seconds.to_string())], page).into_response()
 }
 
 /// Leads to another page of ours, by GET.

@@ -16,10 +16,16 @@ use super::{
     page::{SignIn, render},
     see,
     sign_in::{Next, is_name, onward},
+    too_many,
 };
 use crate::{
-    access::{Caller, Digest, limits::Origin, sessions::Holder},
+    access::{
+        Caller, Digest,
+        limits::{Origin, Wait},
+        sessions::Holder,
+    },
     http::transport::authority,
+    machine::Millis,
     oidc::{Begun, Failure, GOOD, Moment, Provider, words},
 };
 
@@ -94,10 +100,10 @@ pub(super) async fn back(
     let Some(provider) = &app.door.oidc else { return not_set_up() };
     let moment = moment(&app);
     if let Err(wait) = app.limits.failures.look(&Origin::api(peer.0), moment.now) {
-        return too_many(wait.0.0);
+        return too_many(wait);
     }
     // So many of one address at once: those that look at the limit together do not pass it together.
-    let Some(_place) = app.door.waiting.take(Origin::api(peer.0)) else { return too_many(3000) };
+    let Some(_place) = app.door.waiting.take(Origin::api(peer.0)) else { return too_many(Wait(Millis(3000))) };
     let mut next = ("/".to_owned(), String::new());
     let told = take(&app, provider, (&way, peer), answer, &parts, &mut next, moment).await;
     let mut response = match told {
@@ -265,11 +271,6 @@ fn query(then: &str, press: &str) -> String {
 fn not_set_up() -> Response {
     let text = "There is no OpenID Connect provider in the settings of this controller (`server.oidc`).";
     message(StatusCode::NOT_FOUND, "Not set up", text, Some(("/sign-in", "To the sign-in")))
-}
-
-fn too_many(wait: u64) -> Response {
-    let text = format!("Too many failures from this address. Try again in {} s.", wait.div_ceil(1000).max(1));
-    message(StatusCode::TOO_MANY_REQUESTS, "Too many failures", &text, Some(("/sign-in", "To the sign-in")))
 }
 
 /// Leads to an address of the provider, which may have in it what nobody else is to know.
