@@ -1,7 +1,7 @@
 //! Everybody who is known by name, with what they may and where they are signed in; tokens with their last use. For people who
 //! look after the doors: nothing here decides anything.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Access, Caller, Digest, Grant, Refused, file::Token, gate::RECENT, sessions::Session, used::Use, users::User,
@@ -22,7 +22,8 @@ pub struct Person {
 }
 
 impl Access {
-    /// Lists everybody: the users, and whoever else is signed in, in the order of the alphabet.
+    /// Lists everybody: the users, and whoever else is signed in, in the order of the alphabet. Reads a file and goes through all
+    /// sessions: not for the threads that serve requests.
     ///
     /// # Errors
     /// That the file of users cannot be used.
@@ -33,20 +34,22 @@ impl Access {
             grants: user.grants.clone(),
             sessions: Vec::new(),
         };
-        let mut people: Vec<Person> = self.users.with(now, Millis(0), |users| Ok(users.iter().map(of).collect()))?;
+        let users = self.users.with(now, Millis(0), |users| Ok(users.iter().map(of).collect::<Vec<_>>()))?;
+        let mut people: HashMap<Arc<str>, Person> = users.into_iter().map(|user| (user.name.clone(), user)).collect();
         for session in self.sessions().list(now) {
             // One whose holder has changed has ended, though nobody has come with it since.
             let Ok(grants) = self.grants(&session, RECENT, now) else { continue };
-            match people.iter_mut().find(|person| session.holder.is(&person.name)) {
-                Some(person) => person.sessions.push(session),
-                None => people.push(Person { name: session.holder.by(), added: None, grants, sessions: vec![session] }),
-            }
+            let person = people.entry(session.holder.account());
+            let new = || Person { name: session.holder.by(), added: None, grants, sessions: Vec::new() };
+            person.or_insert_with(new).sessions.push(session);
         }
+        let mut people: Vec<Person> = people.into_values().collect();
         people.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(people)
     }
 
-    /// Lists the sessions of one person, the one that was used last first.
+    /// Lists the sessions of one person, the one that was used last first. Goes through all sessions: not for the threads that
+    /// serve requests.
     pub fn sessions_of(&self, by: &str, now: Millis) -> Vec<Session> {
         let mut sessions = self.sessions().list(now);
         sessions.retain(|session| session.holder.is(by) && self.grants(session, Millis(0), now).is_ok());

@@ -87,6 +87,15 @@ impl Holder {
         }
     }
 
+    /// Returns what is the same for all sessions of one account, and for no other account.
+    pub(super) fn account(&self) -> Arc<str> {
+        match self {
+            Self::User { .. } | Self::Local { .. } => self.by(),
+            // Their name at the provider may be another one at each sign-in.
+            Self::Openid { issuer, subject, .. } => openid::by(issuer, subject, ""),
+        }
+    }
+
     /// Returns the name that the journal has.
     pub fn by(&self) -> Arc<str> {
         match self {

@@ -27,7 +27,7 @@ const LINES: usize = 100;
     responses((status = 200, description = "Users, and whoever else is signed in", body = People)),
 )]
 pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<People>, Problem> {
-    Ok(Json(view::people(&app, &caller)?))
+    Ok(Json(view::people(&app, &caller).await?))
 }
 
 /// End all sessions of a person
@@ -70,8 +70,8 @@ pub(super) async fn sign_out(
     get, path = "/v1/me", tag = "access",
     responses((status = 200, description = "The one who asks", body = Me)),
 )]
-pub(super) async fn me(State(app): State<Arc<App>>, caller: Caller) -> Json<Me> {
-    Json(view::me(&app, &caller))
+pub(super) async fn me(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Me>, Problem> {
+    Ok(Json(view::me(&app, &caller).await?))
 }
 
 /// End one of one's own sessions

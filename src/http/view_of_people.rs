@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    App,
+    App, Problem,
+    blocking::blocking,
     responses::{Me, OpenSession, People, Person, RoleGrant, Token, Tokens},
 };
 use crate::{
@@ -29,7 +30,12 @@ pub(super) fn tokens(app: &App) -> Result<Tokens, Refused> {
 }
 
 /// Shows everybody, to one of them.
-pub(super) fn people(app: &App, caller: &Caller) -> Result<People, Refused> {
+pub(super) async fn people(app: &Arc<App>, caller: &Caller) -> Result<People, Problem> {
+    let (app, caller) = (app.clone(), caller.clone());
+    Ok(blocking(move || everybody(&app, &caller)).await??)
+}
+
+fn everybody(app: &App, caller: &Caller) -> Result<People, Refused> {
     let person = |person: people::Person| Person {
         name: person.name.to_string(),
         grants: person.grants.iter().map(grant).collect(),
@@ -40,7 +46,12 @@ pub(super) fn people(app: &App, caller: &Caller) -> Result<People, Refused> {
 }
 
 /// Shows the one who asks.
-pub(super) fn me(app: &App, caller: &Caller) -> Me {
+pub(super) async fn me(app: &Arc<App>, caller: &Caller) -> Result<Me, Problem> {
+    let (app, caller) = (app.clone(), caller.clone());
+    blocking(move || oneself(&app, &caller)).await
+}
+
+fn oneself(app: &App, caller: &Caller) -> Me {
     let sessions = app.access.sessions_of(&caller.by, app.clock.host());
     Me {
         name: caller.by.to_string(),

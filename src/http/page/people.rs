@@ -42,7 +42,7 @@ struct Oneself {
 pub(super) async fn page(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Response, Problem> {
     let frame = Frame::new("People", "/people", app.clock.now()).of(&visitor);
     let frame = Frame { here: Here::People, ..frame };
-    let people = view_of_people::people(&app, &visitor.caller)?.people;
+    let people = view_of_people::people(&app, &visitor.caller).await?.people;
     let notes = people::noted(&app, LINES).await?;
     answer(&Everybody { frame, csrf: visitor.csrf.clone(), people, notes })
 }
@@ -50,7 +50,7 @@ pub(super) async fn page(State(app): State<Arc<App>>, visitor: Visitor) -> Resul
 pub(super) async fn me(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Response, Problem> {
     let frame = Frame::new("Your sessions", "/me", app.clock.now()).of(&visitor);
     let frame = Frame { here: Here::Me, ..frame };
-    let me = view_of_people::me(&app, &visitor.caller);
+    let me = view_of_people::me(&app, &visitor.caller).await?;
     answer(&Oneself { frame, csrf: visitor.csrf.clone(), me })
 }
 
