@@ -101,6 +101,8 @@ pub struct Limits {
     pub sign_ins: Limit<Digest>,
     /// Streams that one person follows at the same time.
     pub streams: AtOnce<Arc<str>>,
+    /// Bundles of evidence that are made for one person at the same time.
+    pub evidence: AtOnce<Arc<str>>,
     /// Addresses whose word is believed on whom they ask for.
     proxies: Vec<IpAddr>,
 }
@@ -110,6 +112,9 @@ const ORIGINS: usize = 16_384;
 /// The most streams that one person follows, and that all follow together.
 const STREAMS_OF_ONE: usize = 512;
 const STREAMS: usize = 16_384;
+/// The most bundles of evidence that are made for one person, and for all together: each reads much of the state file.
+const EVIDENCE_OF_ONE: usize = 2;
+const EVIDENCE: usize = 8;
 /// Pipelines are what the files say; this bounds nothing.
 const PIPELINES: usize = 1 << 20;
 
@@ -119,7 +124,8 @@ impl Limits {
         let webhooks = Limit::new(rates.webhooks, PIPELINES);
         let sign_ins = Limit::new(rates.sign_ins, ORIGINS);
         let failures = Limit::new(rates.failures, ORIGINS);
-        Self { webhooks, failures, sign_ins, streams: AtOnce::new(STREAMS_OF_ONE, STREAMS), proxies }
+        let (streams, evidence) = (AtOnce::new(STREAMS_OF_ONE, STREAMS), AtOnce::new(EVIDENCE_OF_ONE, EVIDENCE));
+        Self { webhooks, failures, sign_ins, streams, evidence, proxies }
     }
 
     /// Returns whether this peer is a proxy whose word is believed.

@@ -15,12 +15,14 @@ use super::{
     story,
 };
 use crate::{
-    access::Caller,
+    access::{Caller, limits::Wait},
     chronicle::Book,
     evidence,
-    machine::{EnvironmentId, Number},
+    machine::{EnvironmentId, Millis, Number},
 };
 
+/// When somebody asks again for whom as many bundles are being made as may be.
+const AGAIN: Wait = Wait(Millis(5000));
 /// How many records of the journal a bundle may span.
 const WIDEST: u64 = 100_000;
 
@@ -44,7 +46,10 @@ async fn span(app: &Arc<App>, id: &EnvironmentId, number: Number) -> Result<(u64
 /// records between them, the release, the definition and the approvals. `pointsman journal verify FILE` checks it offline.
 #[utoipa::path(
     get, path = "/v1/deployments/{pipeline}/{environment}/{number}/evidence", tag = "looking", params(OfDeployment),
-    responses((status = 200, description = "The bundle", body = String, content_type = "application/jsonl")),
+    responses(
+        (status = 200, description = "The bundle", body = String, content_type = "application/jsonl"),
+        (status = 429, description = "As many are being made as may be", body = super::problem::Told, content_type = "application/problem+json"),
+    ),
 )]
 pub(super) async fn evidence(
     State(app): State<Arc<App>>,
@@ -52,6 +57,9 @@ pub(super) async fn evidence(
     caller: Caller,
 ) -> Result<Response, Problem> {
     let (definition, number) = place.find(&app)?;
+    let Some(turn) = app.limits.evidence.take(caller.by.clone()) else {
+        return Err(Problem::too_many("bundles of evidence are being made for you or for all", AGAIN));
+    };
     let (id, number) = (definition.id.clone(), Number(number));
     let (first, last) = span(&app, &id, number).await?;
     if last - first > WIDEST {
@@ -68,8 +76,11 @@ pub(super) async fn evidence(
         now: app.clock.now(),
     };
     let used = app.clone();
-    let bundle =
-        reading(move || evidence::make(&used.journal, &used.signer, &about, |digest| used.frozen.thaw(digest).ok()));
+    let bundle = reading(move || {
+        // It goes on without a caller who hangs up, and so does their turn.
+        let _turn = turn;
+        evidence::make(&used.journal, &used.signer, &about, |digest| used.frozen.thaw(digest).ok())
+    });
     let name = format!("evidence-{}-{}-{number}.jsonl", id.pipeline, id.environment);
     let headers = [
         (header::CONTENT_TYPE, "application/jsonl".to_owned()),

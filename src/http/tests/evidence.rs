@@ -47,6 +47,22 @@ async fn who_may_not_look_there_gets_none_and_what_was_never_deployed_has_none()
 }
 
 #[tokio::test]
+async fn one_person_has_two_bundles_made_at_once_and_others_have_theirs_meanwhile() {
+    let shop = Shop::new();
+    live_in_qa(&shop, "v1").await;
+    let (vera, otto) = (shop.token("vera", Role::Viewer, &[]), shop.token("otto", Role::Viewer, &[]));
+    let turns = [(); 2].map(|()| shop.app.limits.evidence.take("vera".into()).expect("a turn"));
+    let told = shop.answer(bearer(&vera, "GET", OF_QA).body(Body::empty()).unwrap()).await;
+    assert_eq!((told.status(), &told.headers()["retry-after"]), (StatusCode::TOO_MANY_REQUESTS, &"5".parse().unwrap()));
+    bundle(&shop, &otto).await;
+    drop(turns);
+    for _ in 0..3 {
+        bundle(&shop, &vera).await;
+    }
+    assert_eq!(shop.app.limits.evidence.count(), 0, "each turn is given back");
+}
+
+#[tokio::test]
 async fn evidence_holds_no_secret() {
     let mut shop = Shop::new();
     std::fs::write(shop.folder().join("db.secret"), SECRET).unwrap();
