@@ -17,14 +17,13 @@ use super::{
     links::{self, Links, Purpose},
     openid::Mapping,
     password::PasswordHash,
-    role_in,
     sessions::{Ends, Holder, Session, Sessions},
     tokens::{LENGTH, PREFIX},
     used::Uses,
     users::User,
     watched::Watched,
 };
-use crate::machine::{EnvironmentId, Millis};
+use crate::machine::Millis;
 
 /// How long a stream believes its token without looking again.
 const STREAM: Millis = Millis(1000);
@@ -251,20 +250,6 @@ impl Access {
                 session.is_some_and(|session| self.grants(&session, STREAM, now).is_ok_and(|g| g == caller.grants))
             }
         }
-    }
-
-    /// Names the people who sign in with a password and have this role, or a greater one, in the environment, in the order of the
-    /// alphabet. The file is looked at at most once a second.
-    ///
-    /// # Errors
-    /// That the file of users cannot be used.
-    pub fn people_who_may(&self, needs: Role, id: &EnvironmentId, now: Millis) -> Result<Vec<Arc<str>>, Refused> {
-        let may = |user: &&User| role_in(&user.grants, id).is_some_and(|role| role >= needs);
-        self.users.with(now, STREAM, |users| {
-            let mut names: Vec<_> = users.iter().filter(may).map(|user| user.name.clone()).collect();
-            names.sort();
-            Ok(names)
-        })
     }
 }
 

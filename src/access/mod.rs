@@ -28,6 +28,7 @@ mod tokens;
 pub mod used;
 pub mod users;
 mod watched;
+pub mod who;
 
 use std::sync::Arc;
 

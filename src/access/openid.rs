@@ -20,6 +20,8 @@ pub type Granted = (Arc<str>, Arc<[Grant]>);
 /// What the groups of a provider may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {
+    /// What people call the provider.
+    pub provider: Arc<str>,
     /// The provider, by the address in its tokens.
     pub issuer: Arc<str>,
     /// Client id of this installation at the provider.
@@ -118,7 +120,13 @@ mod tests {
     fn mapping(groups: &[(&str, &[&str])]) -> Mapping {
         let grants = |all: &[&str]| all.iter().map(|grant| grant.parse().unwrap()).collect::<Vec<Grant>>().into();
         let groups = groups.iter().map(|(group, all)| ((*group).into(), grants(all))).collect();
-        Mapping { issuer: "https://sso.example".into(), client: "pm".into(), claim: "groups".into(), groups }
+        Mapping {
+            provider: "Example SSO".into(),
+            issuer: "https://sso.example".into(),
+            client: "pm".into(),
+            claim: "groups".into(),
+            groups,
+        }
     }
 
     fn person(groups: &[&str]) -> Person {

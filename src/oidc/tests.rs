@@ -50,7 +50,8 @@ pub(crate) fn settings(issuer: &str, secret: &std::path::Path) -> Oidc {
     let groups = [("ops", "admin"), ("dev", "deployer=shop/qa")];
     let groups = groups.map(|(group, grant)| (group.into(), [grant.parse().expect("a grant")].into()));
     let claim = "groups";
-    let mapping = Mapping { issuer: issuer.into(), client: "pm".into(), claim: claim.into(), groups: groups.into() };
+    let (provider, client) = ("Example SSO".into(), "pm".into());
+    let mapping = Mapping { provider, issuer: issuer.into(), client, claim: claim.into(), groups: groups.into() };
     Oidc {
         name: "Example SSO".into(),
         issuer: openidconnect::IssuerUrl::new(issuer.to_owned()).expect("an address"),

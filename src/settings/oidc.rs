@@ -76,9 +76,15 @@ impl Oidc {
             Some(skew)
         });
         let ca = table.get("ca").and_then(|v| v.full_text()).map(|path| folder.join(path));
-        let (issuer, client, groups): (_, Arc<str>, _) = (issuer?, client?.into(), groups?);
-        let mapping = Mapping { issuer: issuer.as_str().into(), client: client.clone(), claim: claim.clone(), groups };
-        Some(Self { name: name?.into(), issuer, client, secret: secret?, scopes, claim, mapping, skew: skew?, ca })
+        let (name, issuer, client): (Arc<str>, _, Arc<str>) = (name?.into(), issuer?, client?.into());
+        let mapping = Mapping {
+            provider: name.clone(),
+            issuer: issuer.as_str().into(),
+            client: client.clone(),
+            claim: claim.clone(),
+            groups: groups?,
+        };
+        Some(Self { name, issuer, client, secret: secret?, scopes, claim, mapping, skew: skew?, ca })
     }
 }
 

@@ -16,6 +16,7 @@ mod story;
 mod strangers;
 mod wait;
 mod way_back;
+mod who;
 
 pub(crate) use behind::behind;
 pub(crate) use done::done;
@@ -30,6 +31,7 @@ pub(crate) use story::{Story, UNREAD, deployment_of, stories, take as tell};
 pub(crate) use strangers::{strangers, unknown};
 pub(crate) use wait::{Readiness, WaitsFor, no_way_back, no_way_back_from, one_way, rollback, sentence, waits};
 pub(crate) use way_back::way_back;
+pub(crate) use who::{WhoCan, who_can};
 
 use crate::{
     machine::{Condition, Health, Millis, Number},

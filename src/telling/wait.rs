@@ -118,7 +118,7 @@ pub(crate) fn waits(state: &Environment) -> Waits {
     let next = state.queue().first();
     match (state.hold(), state.pin(), next) {
         (Some(_), _, next) if next.is_none_or(is_automatic) => {
-            Waits { who: Some("someone who may approve".into()), ..is(WaitsFor::Resume) }
+            Waits { who: Some(APPROVER.into()), ..is(WaitsFor::Resume) }
         }
         (_, Some(pin), Some(next)) if next.release.number != pin => {
             Waits { who: Some("an administrator".into()), ..is(WaitsFor::Pin) }
@@ -132,6 +132,9 @@ pub(super) fn is_automatic(deployment: &Deployment) -> bool {
     matches!(deployment.trigger, Trigger::Build | Trigger::Rule)
 }
 
+/// Who opens a gate that names nobody.
+const APPROVER: &str = "anybody with the role approver";
+
 /// Who may open a gate of a deployment that `asker` asked for.
 pub(crate) fn approvers(gate: &Gate, asker: &str) -> String {
     let not = Some(asker).filter(|asker| gate.not_the_asker && !asker.is_empty());
@@ -140,8 +143,8 @@ pub(crate) fn approvers(gate: &Gate, asker: &str) -> String {
         (Some((one, [])), _) => (*one).to_owned(),
         (Some((last, others)), _) => format!("{} or {last}", others.join(", ")),
         (None, Some(asker)) if !gate.by.is_empty() => format!("nobody (only {asker} is named, who asked for it)"),
-        (None, Some(asker)) => format!("someone other than {asker}"),
-        (None, None) => "someone".to_owned(),
+        (None, Some(asker)) => format!("{APPROVER} but {asker}"),
+        (None, None) => APPROVER.to_owned(),
     }
 }
 
@@ -209,7 +212,7 @@ fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, seen:
                 Some(Otherwise::Approve) => "it goes on as soon as no hold and no pin stops it",
                 Some(Otherwise::Abort) | None => "it is aborted",
             };
-            let who = active.question().map_or("someone".into(), |gate| approvers(gate, &active.asked_by));
+            let who = active.question().map_or(APPROVER.into(), |gate| approvers(gate, &active.asked_by));
             format!(
                 "{name} waits until {until} for {who} to approve it before {what}, then {then}: \
                  `pointsman approve {id}` or `pointsman abort {id}`."

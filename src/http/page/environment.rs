@@ -149,6 +149,19 @@ impl Page {
         self.others.not_for(needs)
     }
 
+    /// Who can end the waiting: by name where whoever looks may read names.
+    fn who(&self) -> Option<String> {
+        let gate = self.view.candidate.as_ref().and_then(|candidate| candidate.gate.as_ref());
+        let by_role = match (self.view.waits_for, gate) {
+            (WaitsFor::Approval, Some(gate)) if gate.by.is_empty() => Some((Role::Approver, gate.not.as_deref())),
+            (WaitsFor::Resume, _) => Some((Role::Approver, None)),
+            (WaitsFor::Pin, _) => Some((Role::Admin, None)),
+            _ => None,
+        };
+        let named = by_role.and_then(|(needs, not)| self.others.who_can(needs, not));
+        named.or_else(|| Some(format!("Who can: {}.", self.view.who.as_ref()?)))
+    }
+
     /// Whether whoever looks may read what instances write.
     fn may_read_logs(&self) -> bool {
         self.others.not_for(Role::Deployer).is_none()

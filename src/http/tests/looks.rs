@@ -44,7 +44,10 @@ async fn each_step_says_what_it_waits_for_and_until_when() {
     let gate = state.active().unwrap();
     let until = format_time(gate.since.plus(gate.plan.before_provisioning.as_ref().unwrap().timeout));
     let waits = why(&shop).await;
-    says(&waits, &format!("waits until {until} for someone to approve it before a stack is stood up"));
+    says(
+        &waits,
+        &format!("waits until {until} for anybody with the role approver to approve it before a stack is stood up"),
+    );
     says(&waits, "then it is aborted: `pointsman approve shop/qa` or `pointsman abort shop/qa`");
     assert_eq!(shop.get(QA).await.body["candidate"]["until"], until);
 

@@ -331,9 +331,9 @@ async fn who_may_not_press_is_told_who_may_by_name_and_a_token_is_not() {
     let browser = Browser::of(&shop);
     browser.sign_in("vera", PASSWORD).await;
     let page = browser.get("/environments/shop/qa").await.text;
-    assert!(page.contains("it takes the role deployer on shop/qa. Who can: ada or dora."), "{page}");
+    assert!(page.contains("it takes the role deployer on shop/qa. Who can: ada (admin) or dora (deployer)."), "{page}");
     assert!(
-        page.contains("it takes the role admin on shop/qa. Who can: ada.") || !page.contains("role admin"),
+        page.contains("it takes the role admin on shop/qa. Who can: ada (admin).") || !page.contains("role admin"),
         "{page}"
     );
     assert!(!page.contains("otto"), "{page}");
