@@ -106,7 +106,7 @@ impl Server {
             return Ok((token, false));
         }
         if let Some(file) = given("POINTSMAN_TOKEN_FILE") {
-            let text = source::read(&SecretSource::File(file.into())).context("POINTSMAN_TOKEN_FILE")?;
+            let text = source::read_token(&SecretSource::File(file.into())).context("POINTSMAN_TOKEN_FILE")?;
             return Ok((String::from_utf8(text.expose_secret().to_vec()).context("POINTSMAN_TOKEN_FILE")?, false));
         }
         if self.server.is_some() && !is_this_host(base) {
@@ -132,7 +132,7 @@ impl Server {
 /// Returns the local token of this host's controller.
 pub(super) fn local_token(settings: &Settings) -> anyhow::Result<SecretSlice<u8>> {
     let named = settings.server.token.clone().unwrap_or_else(|| SecretSource::File(settings.state.join("token")));
-    source::read(&named).context("reading the local token; start the controller first, or run this as its user")
+    source::read_token(&named).context("reading the local token; start the controller first, or run this as its user")
 }
 
 /// Where the controller of this folder listens; before its first start, where it would.

@@ -402,13 +402,13 @@ fn webhook_keys(pipelines: &Pipelines) -> anyhow::Result<HashMap<Name, Keys>> {
 /// The token that is configured, or the one that was made at the first start.
 fn token(settings: &Settings) -> anyhow::Result<SecretSlice<u8>> {
     if let Some(source) = &settings.server.token {
-        return Ok(source::read(source)?);
+        return Ok(source::read_token(source)?);
     }
     let path = settings.state.join("token");
     if !path.exists() {
         make_token(&path).with_context(|| format!("making the token {}", path.display()))?;
     }
-    Ok(source::read(&crate::pipelines::SecretSource::File(path))?)
+    Ok(source::read_token(&crate::pipelines::SecretSource::File(path))?)
 }
 
 fn make_token(path: &Path) -> std::io::Result<()> {

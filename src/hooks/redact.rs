@@ -93,13 +93,15 @@ impl fmt::Debug for Redactor {
 fn forms(value: &str) -> Vec<String> {
     let lines = value.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE && *line != value);
     let texts = std::iter::once(value.trim()).chain(lines).filter(|text| text.len() >= SHORTEST);
+    let base64 = |text: &str| [STANDARD.encode(text), STANDARD_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(text)];
     let written = |text: &str| {
         let json = serde_json::to_string(text).expect("a text serialises");
         let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
-        let base64 = [STANDARD.encode(text), STANDARD_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(text)];
-        [text.to_owned(), json, percent(text)].into_iter().chain(base64).collect::<Vec<_>>()
+        [text.to_owned(), json, percent(text)].into_iter().chain(base64(text)).collect::<Vec<_>>()
     };
-    texts.flat_map(written).collect()
+    // In base64 the spaces at the ends of a secret change what stands before them.
+    let whole = Some(value).filter(|value| value.trim().len() >= SHORTEST && value.trim() != *value);
+    texts.flat_map(written).chain(whole.into_iter().flat_map(base64)).collect()
 }
 
 /// Returns the text as it stands in an address.
@@ -136,6 +138,16 @@ mod tests {
         let redactor = of(&[key, "MIIE"]);
         assert_eq!(redactor.clean("x MIIEpAIBAAKC y MIIE z"), "x [secret] y [secret] z");
         assert_eq!(redactor.clean(key), "[secret]\n");
+    }
+
+    #[test]
+    fn a_secret_with_a_space_at_its_end_is_hidden_with_it_and_without() {
+        let redactor = of(&["canary \t"]);
+        for form in
+            ["canary".to_owned(), "canary \t".to_owned(), STANDARD.encode("canary"), STANDARD.encode("canary \t")]
+        {
+            assert!(redactor.clean(&form).trim() == "[secret]", "{form}: {}", redactor.clean(&form));
+        }
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub(crate) fn read_key(source: &SecretSource) -> Result<SecretSlice<u8>, Error> 
     let no_key = |why: String| Error::NoKey(source.place(), why);
     let bytes = secret.expose_secret();
     let text = std::str::from_utf8(bytes).map_err(|_| no_key(format!("is not text in UTF-8: {MAKE}")))?;
+    // A key is one line, so empty lines behind it are none of it.
+    let text = text.trim_end_matches(['\r', '\n']);
     if text.lines().nth(1).is_some() {
         return Err(no_key("has several lines; a key is one line, and a file holds one key".to_owned()));
     }
@@ -92,7 +94,7 @@ pub(crate) fn read_key(source: &SecretSource) -> Result<SecretSlice<u8>, Error> 
     }
     let key = match text.strip_prefix(PREFIX) {
         Some(text) => SecretSlice::from(decoded(text).map_err(no_key)?),
-        None => secret,
+        None => SecretSlice::from(text.as_bytes().to_vec()),
     };
     match key.expose_secret().len() {
         SHORTEST_KEY.. => Ok(key),

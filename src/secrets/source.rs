@@ -2,7 +2,7 @@
 
 use std::{fs, io::Read};
 
-use secrecy::SecretSlice;
+use secrecy::{ExposeSecret, SecretSlice};
 
 use crate::{pipelines::SecretSource, text::line_end};
 
@@ -64,6 +64,14 @@ pub fn read(source: &SecretSource) -> Result<SecretSlice<u8>, Unread> {
     Ok(SecretSlice::from(bytes[..bytes.len() - line_end(&bytes)].to_vec()))
 }
 
+/// Reads a token of the API: one word, which HTTP carries without the spaces and line ends around it.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_token(source: &SecretSource) -> Result<SecretSlice<u8>, Unread> {
+    read(source).map(|token| SecretSlice::from(token.expose_secret().trim_ascii().to_vec()))
+}
+
 /// Says what an editor has put around a text, or made of it.
 fn misread(bytes: &[u8]) -> Option<&'static str> {
     const UTF_16: &str = "is written in UTF-16; save it as UTF-8 without a byte order mark";
@@ -79,8 +87,6 @@ fn misread(bytes: &[u8]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     #[test]
