@@ -166,7 +166,7 @@ impl Board {
     }
 
     /// Changes what is known of an environment.
-    pub(super) fn update(&self, environment: &EnvironmentId, change: impl FnOnce(&mut Sight)) {
+    pub(crate) fn update(&self, environment: &EnvironmentId, change: impl FnOnce(&mut Sight)) {
         let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match board.get_mut(environment) {
             Some(sight) => change(sight),

@@ -32,6 +32,26 @@ fn ends_that_the_pipeline_allows_are_no_failure() {
 }
 
 #[test]
+fn restarts_of_what_is_live_are_counted_on_the_page_with_how_the_last_one_ended() {
+    let house = House::with("bake = \"0s\"\nrestarts_allowed = 9\nretain = \"1h\"");
+    let pipeline = fs::read_to_string(house.path("pipelines/shop.toml")).expect("it is there");
+    house.write("pipelines/shop.toml", &pipeline.replace("every = \"50ms\"", "every = \"50ms\"\nfails = 200"));
+    house.start();
+    house.push("v1", "--crash-after 1s");
+    let count = house.until("it has ended by itself twice", || {
+        let restarts = house.environment()?["live"]["stack"]["restarts"].clone();
+        let last = restarts["last"].as_str()?;
+        assert!(last.contains("instance 0 ended by itself: exit status 1: pointsman: crashed"), "{last}");
+        restarts["count"].as_u64().filter(|count| *count >= 2)
+    });
+    let page = house.try_ask("GET", "/environments/shop/live", "").expect("it answers").body;
+    let fact = page.split("<dt>Restarts</dt><dd><bdi>").nth(1).expect("the count").split("</bdi>").next();
+    let (shown, last) = fact.and_then(|fact| fact.split_once("; the last: ")).expect("how the last one ended");
+    assert!(shown.parse::<u64>().is_ok_and(|shown| shown >= count), "{shown} of {count}");
+    assert!(last.contains("exit status 1: pointsman: crashed"), "{last}");
+}
+
+#[test]
 fn a_killed_supervisor_of_what_is_live_is_replaced_at_once_and_users_notice_nothing() {
     // Nobody is to find it by looking: that comes much later.
     let house = House::with("bake = \"0s\"\nretain = \"1h\"");

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::kit::Shop;
 use crate::{
     access::Role,
-    machine::{Ask, Event, Gate, Key, Millis, Number, Otherwise, Plan, Release, ReleaseDraft, Trigger},
+    machine::{
+        Ask, Condition, Event, Gate, Health, Key, Millis, Number, Otherwise, Plan, Release, ReleaseDraft, Trigger,
+    },
+    runner::{Ends, StackSight},
     text::format_time,
 };
 
@@ -121,4 +126,59 @@ async fn who_sees_a_part_is_shown_the_history_of_that_part_however_long_ago() {
     );
     let all = shop.get("/v1/history?last=5000").await;
     assert_eq!(all.body["records"].as_array().unwrap().len(), 1000);
+}
+
+#[tokio::test]
+async fn restarts_are_counted_by_stack_where_the_driver_tells_and_the_page_says_how_the_last_ended() {
+    let shop = Shop::new();
+    for version in ["v1", "v2"] {
+        super::page::live_in_qa(&shop, version).await;
+    }
+    let now = shop.app.clock.now();
+    let ends = |count, last: Option<&str>| Some(Ends { count, last: last.map(str::to_owned) });
+    let stack = |number, ends| StackSight {
+        number: Number(number),
+        condition: Condition::Ready,
+        health: Health::Passing,
+        made: None,
+        endpoints: Vec::new(),
+        remark: None,
+        ends,
+    };
+    let id = "shop/qa".parse().unwrap();
+    let see = |live, standby| {
+        shop.app.board.update(&id, |sight| {
+            sight.seen.stacks = Some(now);
+            sight.stacks = vec![stack(2, live), stack(1, standby)];
+        });
+    };
+    let vera = shop.token("vera", crate::access::Role::Viewer, &[]);
+    let restarts = async || {
+        let told = shop.get("/v1/environments/shop/qa").await.body;
+        let page = super::page::look(&shop, &vera, "/environments/shop/qa").await.text;
+        let track = |id: &str| {
+            page.split(&format!("id=\"{id}\"")).nth(1).unwrap().split("</section>").next().unwrap().to_owned()
+        };
+        let fact = |id: &str| {
+            let track = track(id);
+            let fact = track.split("<dt>Restarts</dt><dd><bdi>").nth(1)?;
+            Some(fact.split("</bdi>").next().unwrap().to_owned())
+        };
+        let told = ["live", "standby"].map(|which| told[which]["stack"]["restarts"].clone());
+        (told, [fact("live"), fact("standby")])
+    };
+    see(ends(3, Some("instance 0 ended by itself: exit status 1: <b>")), ends(0, None));
+    let (told, shown) = restarts().await;
+    assert_eq!(told[0], json!({ "count": 3, "last": "instance 0 ended by itself: exit status 1: <b>" }));
+    assert_eq!(told[1], json!({ "count": 0, "last": null }));
+    let last = shown[0].as_deref().unwrap();
+    assert!(
+        last.starts_with("3; the last: instance 0 ended by itself: exit status 1") && !last.contains("<b>"),
+        "{last}"
+    );
+    assert_eq!(shown[1].as_deref(), Some("0"));
+    see(None, None);
+    let (told, shown) = restarts().await;
+    assert!(told.iter().all(serde_json::Value::is_null), "{told:?}");
+    assert_eq!(shown, [None, None], "a driver that does not count shows no count");
 }
