@@ -28,30 +28,43 @@ use crate::{
 };
 
 /// How often a request is looked at again because the environment moved for reasons of its own.
-const LOOKS: usize = 32;
+pub(super) const LOOKS: usize = 32;
 
 /// Deploy a build
 ///
 /// The first environment of a pipeline takes new builds; the others get releases promoted. A build with a number is
-/// refused when a newer one was accepted before; without one it is deployed deliberately.
+/// refused when a newer one was accepted before; without one it is deployed deliberately. With `release`, any environment deploys
+/// a release again that it had before: its build, definition and parameters as they were, the secrets of today.
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/deploy", tag = "acting", params(Place, requests::How),
     request_body(content = requests::Build, content_type = "application/json"),
     responses(
         (status = 202, description = "It is recorded", body = Accepted, headers(("location" = String, description = "The deployment"))),
         (status = 422, description = "The stack definition is read from git, and the commit is missing or not named in full", body = super::problem::Told, content_type = "application/problem+json"),
-        (status = 409, description = "The environment takes no builds, a newer build was accepted before, the release is vetoed, or the `Idempotency-Key` was used before", body = super::problem::Told, content_type = "application/problem+json"),
+        (status = 409, description = "It is no longer what was shown (`changed`), the environment takes no builds, a newer build was accepted before, the release is vetoed, or the `Idempotency-Key` was used before", body = super::problem::Told, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn deploy(
     State(app): State<Arc<App>>,
     Path(place): Path<Place>,
-    Query(requests::How { repairs }): Query<requests::How>,
+    Query(requests::How { repairs, reason, release }): Query<requests::How>,
     caller: Caller,
     given: Key,
+    shown: IfMatch,
     body: Bytes,
 ) -> Result<Recorded, Problem> {
     let definition = place.find(&app)?;
+    let terms = deploy::Terms { repairs, reason: requests::said(reason.as_ref())?, shown, trigger: Trigger::Person };
+    let pipeline = &definition.id.pipeline;
+    if let Some(release) = release {
+        if !matches!(body.trim_ascii(), b"" | b"{}") {
+            let why = "with `release`, which deploys a release again as it is, the body must be empty or {}";
+            return Err(Problem::new(400, why));
+        }
+        let sender = format!("again:{}:{}", definition.id, caller.by);
+        let key = given.of_deployment(pipeline, &sender, || app.clock.now().0.to_string(), &release.to_be_bytes());
+        return deploy::again(&app, &definition, key, release, &caller.by, &terms).await;
+    }
     let entry = app.pipelines.get(&definition.id.pipeline).and_then(|p| p.entry());
     if entry.is_none_or(|entry| entry.id != definition.id) {
         let id = &definition.id;
@@ -59,11 +72,15 @@ pub(super) async fn deploy(
         let why = format!("{why} (`pointsman promote {id}`)");
         return Err(Problem::new(409, why));
     }
-    let build = json::parse(&body).map_err(|e| Problem::new(400, e.to_string()))?;
+    let build = json::parse(&body).map_err(|error| {
+        let fields = error.fields().iter();
+        let problem = Problem::new(400, error.to_string());
+        fields.fold(problem, |problem, bad| problem.about(bad.field.clone(), bad.to_string()))
+    })?;
     // Without a name of its own, two requests of the same moment are still two when they say different things.
     let otherwise = || format!("{} {}", app.clock.now().0, String::from_utf8_lossy(&body));
-    let key = given.of_deployment(&definition.id.pipeline, &format!("person:{}", caller.by), otherwise, &body);
-    deploy::deploy(&app, &definition, key, (build, repairs), &caller.by, Trigger::Person).await
+    let key = given.of_deployment(pipeline, &format!("person:{}", caller.by), otherwise, &body);
+    deploy::deploy(&app, &definition, key, build, &caller.by, &terms).await
 }
 
 /// Promote the release that is live in the environment before
@@ -298,8 +315,13 @@ async fn record(
             Err(error) => return Err(Problem::refused(id, error)),
         }
     }
+    Err(too_fast(id))
+}
+
+/// The environment moved again at each look.
+pub(super) fn too_fast(id: &EnvironmentId) -> Problem {
     let why = "the environment moves too fast to be held against what was shown; ask again";
-    Err(Problem::new(503, format!("{why} (`pointsman status {id}`)")))
+    Problem::new(503, format!("{why} (`pointsman status {id}`)"))
 }
 
 impl Look {

@@ -198,7 +198,7 @@ fn in_line(state: &machine::Environment, to: u32) -> impl Iterator<Item = String
     under_way.into_iter().chain(displaced)
 }
 
-fn gates(definition: &EnvironmentDefinition, asker: &str) -> Vec<Gate> {
+pub(super) fn gates(definition: &EnvironmentDefinition, asker: &str) -> Vec<Gate> {
     let plan = &definition.plan;
     let all =
         [(GateName::BeforeProvisioning, &plan.before_provisioning), (GateName::BeforeCutover, &plan.before_cutover)];

@@ -1,17 +1,22 @@
 //! What becomes of a request for a deployment, whoever makes it: recorded, known from before, superseded or refused. Must not
 //! know how the request arrived.
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
 use super::{
-    App, Problem, requests,
+    App, Problem,
+    act::{self, LOOKS},
+    deployable, requests,
     responses::{self, Done, Ignored},
+    shown::{Action, IfMatch, Look},
 };
 use crate::{
     intake::build::Build,
     journal::{Accepted, NotRecorded},
-    machine::{Ask, Environment, EnvironmentId, Event, Key, Number, Refusal, ReleaseDraft, Trigger},
+    machine::{Ask, Command, Environment, EnvironmentId, Event, Key, Number, Refusal, ReleaseDraft, Trigger},
     pipelines::{
         EnvironmentDefinition,
         release::{self, Refused},
@@ -42,20 +47,39 @@ impl IntoResponse for Recorded {
     }
 }
 
+/// How something is deployed.
+pub(super) struct Terms {
+    /// It repairs an incident.
+    pub repairs: bool,
+    /// The reason, if one was given.
+    pub reason: Option<Arc<str>>,
+    /// What whoever asks was shown, where they say so.
+    pub shown: IfMatch,
+    /// Who begins it.
+    pub trigger: Trigger,
+}
+
+impl Terms {
+    /// Returns those of a build that is announced.
+    pub(super) fn announced() -> Self {
+        Self { repairs: false, reason: None, shown: IfMatch::default(), trigger: Trigger::Build }
+    }
+}
+
 /// Records a new build; one that was recorded before is answered with its deployment.
 pub(super) async fn deploy(
     app: &App,
     entry: &EnvironmentDefinition,
     key: Key,
-    (build, repairs): (Build, bool),
+    build: Build,
     by: &str,
-    trigger: Trigger,
+    terms: &Terms,
 ) -> Result<Recorded, Problem> {
     let pipeline =
         app.pipelines.get(&entry.id.pipeline).ok_or_else(|| Problem::not_found("there is no such pipeline"))?;
     // A number counts whoever says it: build servers deploy by the command line as well. The counts of several jobs say
     // nothing about which build is older; an announced one has lost its number by now.
-    let build_number = build.number.filter(|_| trigger == Trigger::Build || pipeline.webhook.jobs.len() <= 1);
+    let build_number = build.number.filter(|_| terms.trigger == Trigger::Build || pipeline.webhook.jobs.len() <= 1);
     let release = release::of_build(pipeline, entry, &build, &app.secrets);
     let release = match release {
         Ok(release) => ReleaseDraft::New(release),
@@ -68,9 +92,10 @@ pub(super) async fn deploy(
             };
         }
     };
-    let command = Ask::Deploy { key, build_number, release, plan: requests::terms(&entry.plan, repairs), trigger };
+    let plan = requests::terms(&entry.plan, terms.repairs);
+    let command = Ask::Deploy { key, build_number, release, plan, trigger: terms.trigger };
     let before = app.journal.state(&entry.id);
-    match app.journal.command(&entry.id, by, app.clock.now(), command).await {
+    match recorded(app, &entry.id, by, command.because(terms.reason.clone()), &terms.shown).await? {
         Err(NotRecorded::Refused(Refusal::Duplicate(number))) => {
             Ok(known_build(app, entry, (&key, build_number), number))
         }
@@ -80,7 +105,7 @@ pub(super) async fn deploy(
             let named = by.as_ref().map_or_else(String::new, |by| format!(" as {by}"));
             let why = format!("build {build_number} is older than build {newest}, which was accepted before{named}");
             let reset = format!("`pointsman builds reset {} --reason REASON`", entry.id);
-            if trigger != Trigger::Build {
+            if terms.trigger != Trigger::Build {
                 let how = "leave out `build` (`--build`) to deploy it deliberately";
                 return Err(Problem::new(409, format!("{why}; {how}; if the job counts from 1 again: {reset}")));
             }
@@ -92,6 +117,63 @@ pub(super) async fn deploy(
         }
         recorded => deployment(app, &entry.id, &before, recorded),
     }
+}
+
+/// Records that a release which was here before is deployed again as it is, with the secrets of today.
+pub(super) async fn again(
+    app: &App,
+    definition: &EnvironmentDefinition,
+    key: Key,
+    number: u32,
+    by: &str,
+    terms: &Terms,
+) -> Result<Recorded, Problem> {
+    let id = &definition.id;
+    let pipeline = app.pipelines.get(&id.pipeline).ok_or_else(Problem::no_environment)?;
+    let look = Look::at(app, id);
+    let release = deployable::known(&look.state).get(&number).copied().ok_or_else(|| {
+        let why = format!("release {number} is not known in {id}, or is not its own");
+        Problem::not_found(&format!("{why}; `pointsman history {id}` shows what there was")).about("release", why)
+    })?;
+    if let Some(why) = act::barred(&look, number).filter(|_| !look.state.knows(&key)) {
+        return Err(Problem::new(409, &*why).about("release", why));
+    }
+    let release = release::again(pipeline, definition, release, &app.secrets).map_err(|why| refused(&why))?;
+    let plan = requests::terms(&definition.plan, terms.repairs);
+    let release = ReleaseDraft::Existing(Arc::new(release));
+    let command = Ask::Deploy { key, build_number: None, release, plan, trigger: terms.trigger };
+    let recorded = recorded(app, id, by, command.because(terms.reason.clone()), &terms.shown).await?;
+    deployment(app, id, &look.state, recorded)
+}
+
+/// Records a command for a deployment, where what was shown is still so.
+async fn recorded(
+    app: &App,
+    id: &EnvironmentId,
+    by: &str,
+    command: Command,
+    shown: &IfMatch,
+) -> Result<Result<Accepted, NotRecorded>, Problem> {
+    if shown.is_empty() {
+        return Ok(app.journal.command(id, by, app.clock.now(), command).await);
+    }
+    for _ in 0..LOOKS {
+        let look = Look::at(app, id);
+        match shown.still(&look.shown, Action::Deploy) {
+            Ok(_) => {}
+            // Asked again after it was done: that it was done is what has changed.
+            Err(problem) => match look.state.command(&command, by) {
+                Err(refusal @ Refusal::Duplicate(_)) => return Ok(Err(NotRecorded::Refused(refusal))),
+                _ => return Err(problem),
+            },
+        }
+        let looked_at = look.at_which(app, id, Action::Deploy);
+        match app.journal.command_on(id, by, app.clock.now(), command.clone(), &looked_at).await {
+            Err(NotRecorded::Moved) => {}
+            recorded => return Ok(recorded),
+        }
+    }
+    Err(act::too_fast(id))
 }
 
 /// The answer to a request for a deployment. One that was recorded before is answered with that.
@@ -113,8 +195,16 @@ pub(super) fn deployment(
 }
 
 fn refused(why: &Refused) -> Problem {
-    let status = if matches!(why, Refused::Parameters(_)) { 400 } else { 422 };
-    Problem::new(status, why.to_string())
+    match why {
+        Refused::Parameters(all) => {
+            let problem = Problem::new(400, why.to_string());
+            all.iter().fold(problem, |problem, (name, why)| problem.about(format!("parameter.{name}"), why))
+        }
+        Refused::Artifact(_) => Problem::new(422, why.to_string()).about("artifact", why.to_string()),
+        Refused::NoCommit(_) | Refused::ShortCommit(_) => {
+            Problem::new(422, why.to_string()).about("commit", why.to_string())
+        }
+    }
 }
 
 /// The answer to what was recorded before.

@@ -7,6 +7,7 @@ mod authentication;
 mod blocking;
 mod changes;
 mod deploy;
+mod deployable;
 mod document;
 mod door;
 mod events;
@@ -174,10 +175,10 @@ fn routes(app: &Arc<App>) -> (OpenApiRouter<Arc<App>>, Roles) {
         .routes(roles.need(Deployer, routes!(act::promote)))
         .routes(roles.need(Deployer, routes!(act::rollback)))
         .routes(roles.need(Approver, routes!(act::approve)))
-        .routes(roles.need(Deployer, routes!(act::abort)));
+        .routes(roles.need(Deployer, routes!(act::abort)))
+        .routes(roles.need(Deployer, routes!(act::deploy)));
     document::held_to_what_was_shown(held.get_openapi_mut());
     let mut acting = held
-        .routes(roles.need(Deployer, routes!(act::deploy)))
         .routes(roles.need(Admin, routes!(adopt::adopt)))
         .routes(roles.need(Deployer, routes!(rules::hold)))
         .routes(roles.need(Approver, routes!(rules::resume)))
@@ -194,6 +195,7 @@ fn routes(app: &Arc<App>) -> (OpenApiRouter<Arc<App>>, Roles) {
         .routes(roles.need(Viewer, routes!(overview::overview)))
         .routes(roles.need(Viewer, routes!(read::environment)))
         .routes(roles.need(Viewer, routes!(changes::changes)))
+        .routes(roles.need(Viewer, routes!(deployable::deployable)))
         .routes(roles.need(Viewer, routes!(stacks::stacks)))
         .routes(roles.need(Viewer, routes!(read::deployment)))
         .routes(roles.need(Viewer, routes!(story::story)))

@@ -25,6 +25,8 @@ pub struct Problem {
     again: Option<Wait>,
     kind: Kind,
     changed: Vec<Difference>,
+    /// What is wrong with which field of the request, so that a form can say it beside that field.
+    fields: Vec<(String, String)>,
 }
 
 /// What kind of problem it is, for scripts; the status says the rest.
@@ -76,7 +78,7 @@ pub(super) struct Told<'a> {
 impl Problem {
     /// Returns a problem with this status; `detail` says what is wrong and what to do.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), again: None, kind: Kind::Plain, changed: Vec::new() }
+        Self { status, detail: detail.into(), again: None, kind: Kind::Plain, changed: Vec::new(), fields: Vec::new() }
     }
 
     /// Too often; `what` says of what.
@@ -132,6 +134,17 @@ impl Problem {
             self.detail = format!("{}; {more}", self.detail);
         }
         self
+    }
+
+    /// The same, where this is what is wrong with a field.
+    pub(super) fn about(mut self, field: impl Into<String>, why: impl Into<String>) -> Self {
+        self.fields.push((field.into(), why.into()));
+        self
+    }
+
+    /// Returns what is wrong with which field of the request.
+    pub(super) fn fields(&self) -> &[(String, String)] {
+        &self.fields
     }
 
     pub(super) fn not_found(detail: &str) -> Self {

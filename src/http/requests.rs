@@ -104,6 +104,12 @@ pub(super) struct How {
     #[serde(default)]
     #[param(value_type = Option<bool>, example = false)]
     pub repairs: bool,
+    /// A reason, for the history.
+    #[param(value_type = Option<String>, max_length = 500, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
+    pub reason: Option<Reason>,
+    /// The number of a release that was here before, to deploy it again as it is; then the body is an empty object.
+    #[param(maximum = 4_294_967_295_u32)]
+    pub release: Option<u32>,
 }
 
 /// The terms of an environment, for a deployment that repairs an incident or does not.
@@ -294,7 +300,7 @@ pub(super) fn said(given: Option<&Reason>) -> Result<Option<Arc<str>>, Problem> 
     let Some(Reason(reason)) = given else { return Ok(None) };
     let good = reason.chars().count() <= LONGEST && !reason.chars().any(char::is_control);
     let why = "`reason` must have 500 characters at most, without control characters";
-    good.then(|| Some(reason.as_str().into())).ok_or_else(|| Problem::new(400, why))
+    good.then(|| Some(reason.as_str().into())).ok_or_else(|| Problem::new(400, why).about("reason", why))
 }
 
 /// What is named, fit to be shown.

@@ -251,6 +251,7 @@ pub(super) enum Action {
     Rollback,
     Abort,
     Approve,
+    Deploy,
 }
 
 impl Action {
@@ -272,12 +273,13 @@ impl Action {
             Self::Rollback => &["live", "standby", "candidate"],
             Self::Abort => &["live", "candidate", "queue"],
             Self::Approve => &["live", "candidate"],
+            Self::Deploy => &["live", "candidate", "queue", "hold", "pin"],
         }
     }
 }
 
 /// What the caller was shown, where they say so.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct IfMatch(Vec<Shown>);
 
 impl IfMatch {
@@ -294,6 +296,11 @@ impl IfMatch {
             }
         }
         if tags.len() > MOST { Err(malformed()) } else { Ok(Self(tags)) }
+    }
+
+    /// Whether nothing was said.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether anything was said, if it is still so.

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::{
     App, Problem,
     authentication::Peer,
-    deploy::{Recorded, deploy},
+    deploy::{Recorded, Terms, deploy},
     guard::{self, Pieces},
     responses::Ignored,
 };
@@ -24,7 +24,7 @@ use crate::{
         keys::Keys,
         signature::{self, Verifier},
     },
-    machine::{Key, Name, Trigger},
+    machine::{Key, Name},
     pipelines::Pipeline,
 };
 
@@ -189,7 +189,7 @@ async fn taken(app: &App, arrived: Arrived<'_>) -> Result<Recorded, Problem> {
         Arrived::Ignored(ignored) => Ok(Recorded::Ignored(Ignored { ignored, superseded_by: None })),
         Arrived::Build(pipeline, said, key) => {
             let entry = pipeline.entry().ok_or_else(|| Problem::not_found("the pipeline takes no builds"))?;
-            deploy(app, entry, key, (said.build, false), said.by, Trigger::Build).await
+            deploy(app, entry, key, said.build, said.by, &Terms::announced()).await
         }
     }
 }

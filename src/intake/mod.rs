@@ -64,6 +64,14 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Returns the fields that are missing or cannot be taken.
+    pub(crate) fn fields(&self) -> &[BadField] {
+        match self {
+            Self::Syntax(_) => &[],
+            Self::Fields(bad) => bad,
+        }
+    }
+
     /// Returns the HTTP status: 400 for what cannot be read, 422 for what can be read but not be used.
     pub(crate) fn status(&self) -> u16 {
         match self {

@@ -15,9 +15,9 @@ use crate::{
 /// An error of making a release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Parameters that a build may not set, or that mean nothing; one sentence for each.
-    #[error("{}", .0.join("; "))]
-    Parameters(Vec<String>),
+    /// Parameters that a build may not set, or that mean nothing: each by name, with a sentence.
+    #[error("{}", .0.iter().map(|(_, why)| &**why).collect::<Vec<_>>().join("; "))]
+    Parameters(Vec<(Arc<str>, String)>),
     /// Its artifact, or another text that may name a file, is not to be taken.
     #[error("{0}")]
     Artifact(String),
@@ -113,6 +113,22 @@ pub fn promoted(
     if same_definition(from, to) { Ok(release) } else { with_own_definition(release, to) }
 }
 
+/// A release as it is deployed again where it was before: with the definition and the parameters that it had, and the secrets
+/// of today.
+///
+/// # Errors
+/// What its artifact would show.
+pub fn again(
+    pipeline: &Pipeline,
+    environment: &EnvironmentDefinition,
+    release: &Release,
+    secrets: &Secrets,
+) -> Result<Release, Refused> {
+    pipeline.artifacts.still_harmless(&release.artifact).map_err(Refused::Artifact)?;
+    let secrets = secrets.fingerprints(&pipeline.name, &environment.stack.secrets);
+    Ok(Release { secrets, ..release.clone() })
+}
+
 fn same_definition(from: &EnvironmentDefinition, to: &EnvironmentDefinition) -> bool {
     from.stack.driver == to.stack.driver
         && match (&from.stack.definition, &to.stack.definition) {
@@ -169,7 +185,7 @@ fn parameters(
     parameters
 }
 
-fn bad_parameters(pipeline: &Pipeline, entry: &EnvironmentDefinition, build: &Build) -> Vec<String> {
+fn bad_parameters(pipeline: &Pipeline, entry: &EnvironmentDefinition, build: &Build) -> Vec<(Arc<str>, String)> {
     let allowed = pipeline.webhook.parameters.as_ref();
     let needs = entry.stack.file().and_then(|file| file.needs.as_ref());
     let one = |name: &Arc<str>| match allowed {
@@ -179,5 +195,5 @@ fn bad_parameters(pipeline: &Pipeline, entry: &EnvironmentDefinition, build: &Bu
         }
         _ => unknown_parameter(needs?, name),
     };
-    build.parameters.keys().filter_map(one).collect()
+    build.parameters.keys().filter_map(|name| Some((name.clone(), one(name)?))).collect()
 }

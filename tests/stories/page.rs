@@ -239,3 +239,58 @@ async fn what_was_confirmed_is_what_is_done() {
     alice.until_text("#live", "v2").await;
     until_live(&house, "prod", "v2");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_is_deployed_by_the_page_also_after_a_slip_and_a_release_goes_again() {
+    if !browser::installed() {
+        return;
+    }
+    let house = shop();
+    let (alice, carol) = tokio::join!(person(&house, "alice"), person(&house, "carol"));
+    alice.go(QA).await;
+    alice.until_live().await;
+    alice.click("#deploy").await;
+    alice.until_text("h1", "Deploy to shop/qa").await;
+    alice.write("#version", "v1").await;
+    alice.write("#artifact", "/nowhere/v1").await;
+    alice.write("#why", "the first one").await;
+    alice.click("#deploy button").await;
+    alice.until_text("#artifact-wrong", "/nowhere/v1").await;
+    alice.until_text("[role=alert]", "Nothing was deployed").await;
+    alice.screenshot("deploy-wrong").await;
+    alice.assert_accessible("deploy-wrong").await;
+    alice.assert_fits("deploy-wrong").await;
+    let typed =
+        alice.ask("return [document.querySelector('#version').value, document.querySelector('#why').value]").await;
+    assert_eq!(typed, serde_json::json!(["v1", "the first one"]), "what was typed stays");
+    alice.ask("document.querySelector('#artifact').value = ''").await;
+    alice.write("#artifact", "none").await;
+    alice.click("#deploy button").await;
+    alice.until_text("#live", "v1").await;
+    alice.until_text("#past", "the first one").await;
+    until_live(&house, "qa", "v1");
+    house.push("v2", "");
+    until_live(&house, "qa", "v2");
+
+    carol.go(&format!("{QA}/deploy")).await;
+    carol.until_text("#not", "Not for you: it takes the role deployer on shop/qa. Who can: alice (deployer)").await;
+    carol.ask("document.querySelector('#again button').click()").await;
+    assert!(carol.sees("#again").await, "a button that is locked does nothing");
+    carol.go(QA).await;
+    carol.until_text("#deploy-why", "Not for you").await;
+
+    let plain =
+        Browser::of_kind(house.address, browser::Kind { without_scripts: true, ..browser::Kind::default() }).await;
+    plain.sign_in("alice", PASSWORD).await;
+    plain.go(&format!("{QA}/deploy")).await;
+    plain.until_text("#release", "2 (v2), live now").await;
+    plain.click("#release option[value='1']").await;
+    plain.write("#again-why", "v2 is slow").await;
+    plain.click("#again button").await;
+    until_live(&house, "qa", "v1");
+    let past = house.try_ask("GET", "/v1/environments/shop/qa/deployments", "").expect("it answers").body;
+    assert!(past.contains("v2 is slow"), "{past}");
+    for browser in [&alice, &carol, &plain] {
+        browser.assert_quiet();
+    }
+}

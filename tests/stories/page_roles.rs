@@ -10,10 +10,12 @@ use crate::support::{
 };
 
 /// All pages, and whether they hear of changes.
-const PAGES: [(&str, &str, bool); 10] = [
+const PAGES: [(&str, &str, bool); 12] = [
     ("overview", "/", true),
     ("qa", QA, true),
     ("promote", "/environments/shop/prod/promote", false),
+    ("deploy", "/environments/shop/qa/deploy", false),
+    ("deploy-again", "/environments/shop/prod/deploy", false),
     ("deployment", "/deployments/shop/prod/3", false),
     ("history", "/history", false),
     ("me", "/me", false),

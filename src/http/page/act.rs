@@ -64,13 +64,42 @@ pub(super) async fn press(
 
 /// Asks the API what a form asks for. Returns the fields of the form, and the answer.
 pub(super) async fn ask(api: Router, request: Request) -> Result<(Vec<(String, String)>, Response), Problem> {
-    let (parts, body) = request.into_parts();
-    let form = Form::<Vec<(String, String)>>::from_request(Request::from_parts(parts.clone(), body), &()).await;
-    let Form(fields) = form.map_err(|error| Problem::new(400, error.body_text()))?;
-    let mut request = asked(&parts, &fields)?;
-    transport::as_it_came(&parts.extensions, &mut request);
-    let Ok(answered) = api.oneshot(request).await;
-    Ok((fields, answered))
+    let sent = Sent::read(request).await?;
+    let mut body = Map::new();
+    for (name, value) in sent.own() {
+        body.insert(name.to_owned(), read(name, value)?);
+    }
+    let answered = sent.ask(api, "", body).await?;
+    Ok((sent.fields, answered))
+}
+
+/// A form that was sent.
+pub(super) struct Sent {
+    parts: Parts,
+    pub fields: Vec<(String, String)>,
+}
+
+impl Sent {
+    pub(super) async fn read(request: Request) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let form = Form::<Vec<(String, String)>>::from_request(Request::from_parts(parts.clone(), body), &()).await;
+        let Form(fields) = form.map_err(|error| Problem::new(400, error.body_text()))?;
+        Ok(Self { parts, fields })
+    }
+
+    /// The fields of the request itself that say something.
+    pub(super) fn own(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.fields.iter().map(|(name, value)| (&**name, value.trim()));
+        all.filter(|(name, value)| !HOW.contains(name) && !value.is_empty())
+    }
+
+    /// Asks the API at the same path; `query`: what stands behind it.
+    pub(super) async fn ask(&self, api: Router, query: &str, body: Map<String, Value>) -> Result<Response, Problem> {
+        let mut request = asked(&self.parts, &self.fields, query, body)?;
+        transport::as_it_came(&self.parts.extensions, &mut request);
+        let Ok(answered) = api.oneshot(request).await;
+        Ok(answered)
+    }
 }
 
 /// Returns why the API refused.
@@ -89,14 +118,15 @@ fn back(uri: &Uri) -> String {
     }
 }
 
-fn asked(parts: &Parts, fields: &[(String, String)]) -> Result<Request, Problem> {
+fn asked(
+    parts: &Parts,
+    fields: &[(String, String)],
+    query: &str,
+    body: Map<String, Value>,
+) -> Result<Request, Problem> {
     let field = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
-    let mut body = Map::new();
-    for (name, value) in fields.iter().filter(|(name, value)| !HOW.contains(&&**name) && !value.trim().is_empty()) {
-        body.insert(name.clone(), read(name, value.trim())?);
-    }
     let body = serde_json::to_vec(&body).map_err(|error| Problem::new(400, error.to_string()))?;
-    let mut request = Request::builder().method(Method::POST).uri(format!("/v1{}", parts.uri.path()));
+    let mut request = Request::builder().method(Method::POST).uri(format!("/v1{}{query}", parts.uri.path()));
     // By HTTP/2 it stands in the address.
     if let Some(authority) = transport::authority(parts) {
         request = request.header(header::HOST, authority);
@@ -155,10 +185,15 @@ pub(super) fn refused(
         400..500 => "Nothing was done",
         _ => "This did not work",
     };
-    let mut response = answer(&Refused { frame, heading, detail: problem.detail(), changed, back, reason })?;
+    let response = answer(&Refused { frame, heading, detail: problem.detail(), changed, back, reason })?;
+    Ok(as_refusal(response, problem, headers))
+}
+
+/// Gives a page the status of a refusal, and what tells the sender what to do.
+pub(super) fn as_refusal(mut response: Response, problem: &Problem, headers: &HeaderMap) -> Response {
     *response.status_mut() = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in headers.iter().filter(|(name, _)| KEPT_OF_REFUSALS.contains(name)) {
         response.headers_mut().insert(name, value.clone());
     }
-    Ok(response)
+    response
 }

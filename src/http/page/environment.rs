@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     access::Role,
-    http::{App, Problem, act as api, place::Place, responses::Environment, shown, story::Past, view},
+    http::{App, Problem, act as api, deployable, place::Place, responses::Environment, shown, story::Past, view},
     machine::{DeploymentState, EnvironmentId, Millis},
     pipelines::EnvironmentDefinition,
     telling::{self, Light, Readiness, Step, Sums, WaitsFor},
@@ -39,6 +39,8 @@ pub(super) struct Page {
     id: EnvironmentId,
     /// Whether the driver can start instances again.
     can_restart: bool,
+    /// Whether something can be deployed here: a new build, or a release again.
+    can_deploy: bool,
     before: Option<String>,
 }
 
@@ -74,6 +76,7 @@ impl Page {
             version: release.version.to_string(),
             barred: api::barred(&look, release.number),
         });
+        let before = app.before(&definition.id);
         let name = format!("{}: {}", definition.id, Self::title(&view));
         let address = format!("/environments/{}", definition.id);
         let stream = Some(format!("{address}/live"));
@@ -86,7 +89,8 @@ impl Page {
             others: Others::of(app, visitor, &definition.id),
             id: definition.id.clone(),
             can_restart: definition.stack.can_restart,
-            before: app.before(&definition.id),
+            can_deploy: before.is_none() || !deployable::known(&look.state).is_empty(),
+            before,
             view,
         })
     }

@@ -4,6 +4,7 @@
 mod act;
 mod assets;
 mod chart;
+mod deploy;
 mod deployment;
 mod environment;
 mod figures;
@@ -61,6 +62,7 @@ pub(super) fn known(roles: &mut Roles) -> Router<Arc<App>> {
         .route(look("/live"), get(live::of_overview))
         .route(look("/environments/{pipeline}/{environment}"), get(environment::page))
         .route(look("/environments/{pipeline}/{environment}/live"), get(live::of_environment))
+        .route(look("/environments/{pipeline}/{environment}/deploy"), get(deploy::page).post(deploy::press))
         .route(look("/environments/{pipeline}/{environment}/promote"), get(promote::page).post(act::press))
         .route(look("/deployments/{pipeline}/{environment}/{number}"), get(deployment::page))
         .route(look("/history"), get(history::page))
@@ -79,7 +81,8 @@ pub(super) fn known(roles: &mut Roles) -> Router<Arc<App>> {
     ] {
         roles.note(role, Method::GET, path);
     }
-    for path in ["/environments/{pipeline}/{environment}/promote", "/tokens"] {
+    let of_pages = ["/environments/{pipeline}/{environment}/deploy", "/environments/{pipeline}/{environment}/promote"];
+    for path in of_pages.into_iter().chain(["/tokens"]) {
         roles.note(Role::Viewer, Method::POST, path);
     }
     // The role that it takes is the API's to ask for.

@@ -5,6 +5,7 @@ mod bad_hooks;
 mod browser;
 mod commands;
 mod confirmed;
+mod deploying;
 mod document;
 mod door;
 mod evidence;

@@ -17,7 +17,7 @@ pub(super) struct Seen {
     pub status: u16,
     pub text: String,
     policy: String,
-    location: String,
+    pub location: String,
 }
 
 async fn send(shop: &Shop, mut request: Request<Body>) -> Seen {
@@ -36,7 +36,7 @@ pub(super) async fn look(shop: &Shop, token: &str, path: &str) -> Seen {
     send(shop, super::kit::bearer(token, "GET", path).body(Body::empty()).unwrap()).await
 }
 
-async fn press(shop: &Shop, token: &str, path: &str, form: &[(&str, &str)]) -> Seen {
+pub(super) async fn press(shop: &Shop, token: &str, path: &str, form: &[(&str, &str)]) -> Seen {
     let body = serde_urlencoded::to_string(form).unwrap();
     let request = super::kit::bearer(token, "POST", path);
     let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(body.into());

@@ -7,7 +7,7 @@ use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 use crate::http::transport::Encrypted;
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 66] = [
+const TABLE: [(&str, &str, Role); 69] = [
     ("GET", "/v1/environments/shop/qa/deployments", Viewer),
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
@@ -16,6 +16,7 @@ const TABLE: [(&str, &str, Role); 66] = [
     ("GET", "/v1/environments/shop/qa", Viewer),
     ("GET", "/v1/deployments/shop/qa/1", Viewer),
     ("GET", "/v1/environments/shop/prod/changes", Viewer),
+    ("GET", "/v1/environments/shop/qa/deployable", Viewer),
     ("GET", "/v1/timeline", Viewer),
     ("GET", "/v1/releases/shop/1", Viewer),
     ("GET", "/v1/figures", Viewer),
@@ -31,6 +32,7 @@ const TABLE: [(&str, &str, Role); 66] = [
     ("GET", "/environments/shop/qa/live", Viewer),
     ("GET", "/environments/shop/qa/logs", Deployer),
     ("GET", "/environments/shop/qa/logs/live", Deployer),
+    ("GET", "/environments/shop/qa/deploy", Viewer),
     ("GET", "/environments/shop/prod/promote", Viewer),
     ("GET", "/deployments/shop/qa/1", Viewer),
     ("GET", "/history", Viewer),
@@ -39,6 +41,7 @@ const TABLE: [(&str, &str, Role); 66] = [
     // A form is answered by what the API says to the same.
     ("POST", "/deployments/shop/qa/1/abort", Viewer),
     ("POST", "/deployments/shop/qa/1/approve", Viewer),
+    ("POST", "/environments/shop/qa/deploy", Viewer),
     ("POST", "/environments/shop/prod/promote", Viewer),
     ("POST", "/environments/shop/qa/hold", Viewer),
     ("POST", "/environments/shop/qa/pin", Viewer),
