@@ -38,6 +38,8 @@ pub enum Act {
     UserRemoved,
     /// A user has another password.
     PasswordSet,
+    /// A link was made by which a user chooses a password.
+    PasswordLinkMade,
     /// A user has other grants.
     GrantsSet,
     /// A token was made.

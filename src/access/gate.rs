@@ -158,6 +158,30 @@ impl Access {
         self.links.redeem(keys, code, now, take).ok_or(Refused::BadLink)
     }
 
+    /// Makes the code of a link by which a user chooses a password.
+    ///
+    /// # Errors
+    /// That there is no randomness to be had.
+    pub fn link_to_choose(&self, user: &User, now: Millis) -> std::io::Result<String> {
+        self.link(&Purpose::Choose { name: user.name.clone(), stamp: self.stamp(user) }, now)
+    }
+
+    /// Returns whether a link with this stamp is still good for this user: neither password nor grants have changed since.
+    pub fn may_choose(&self, user: &User, stamp: Digest) -> bool {
+        self.stamp(user) == stamp
+    }
+
+    /// Returns the user for whom a link with this stamp is still good.
+    ///
+    /// # Errors
+    /// That there is none, or the file of users cannot be used.
+    pub fn chooser(&self, name: &str, stamp: Digest, now: Millis) -> Result<User, Refused> {
+        self.users.with(now, Millis(0), |users| {
+            let user = users.iter().find(|user| *user.name == *name && self.may_choose(user, stamp));
+            user.cloned().ok_or(Refused::BadLink)
+        })
+    }
+
     /// Returns whose session it would be. It ends with every change of the user's password or grants.
     pub fn holder(&self, user: &User) -> Holder {
         Holder::User { name: user.name.clone(), stamp: self.stamp(user) }

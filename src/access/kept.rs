@@ -125,6 +125,15 @@ pub enum Error {
         /// How many there may be.
         most: usize,
     },
+    /// Nobody would be left who looks after the doors.
+    #[error(
+        "`{name}` is the last user who is admin everywhere, and has a password: make another one admin first (`pointsman user \
+         remove` on the controller's host asks nothing); nothing was changed"
+    )]
+    LastAdmin {
+        /// Who would be none.
+        name: Arc<str>,
+    },
     /// Somebody else was first.
     #[error("there is a {0} already, so this one is not the first; nothing was changed")]
     NotFirst(&'static str),

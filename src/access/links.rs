@@ -1,5 +1,5 @@
-//! Links that are good once and for ten minutes, made with the local token by whoever holds it: nothing has to be asked for, and
-//! nothing is kept until one is used. Must not show the token.
+//! Links that are good once: for ten minutes where whoever holds the local token makes one, for a day where an admin lets somebody
+//! choose a password. Nothing has to be asked for, and nothing is kept until one is used. Must not show the token.
 
 use std::{
     collections::HashMap,
@@ -10,11 +10,12 @@ use std::{
 
 use hmac::Mac;
 
-use super::Keyed;
+use super::{Digest, Keyed, file::read_digest};
 use crate::{machine::Millis, random};
 
-/// How long a link is good.
+/// How long a link is good, and how long one to choose a password.
 pub const GOOD: Millis = Millis(600_000);
+const CHOOSE: Millis = Millis(86_400_000);
 /// Purpose of the digest in a link. It keeps a local token that a person chose from being guessed by means of a link.
 const LINK: &str = "link";
 
@@ -25,15 +26,38 @@ pub enum Purpose {
     Welcome,
     /// The link signs in the holder of the local token, under this name.
     Enter(Arc<str>),
+    /// The link lets a user choose a password.
+    Choose {
+        /// Their name.
+        name: Arc<str>,
+        /// What the user's stamp was when the link was made: it is another one as soon as the password is.
+        stamp: Digest,
+    },
 }
 
 impl Purpose {
+    /// Path of the page where a user chooses a password.
+    pub const CHOOSE: &'static str = "/choose-password";
+
     /// Returns the path of the page that takes such a link.
     pub fn path(&self) -> &'static str {
         match self {
             Self::Welcome => "/welcome",
             Self::Enter(_) => "/enter",
+            Self::Choose { .. } => Self::CHOOSE,
         }
+    }
+
+    fn good(&self) -> Millis {
+        match self {
+            Self::Welcome | Self::Enter(_) => GOOD,
+            Self::Choose { .. } => CHOOSE,
+        }
+    }
+
+    /// Whether the link says itself that it was used, so that a restart of the controller does not end it.
+    fn outlives_a_restart(&self) -> bool {
+        matches!(self, Self::Choose { .. })
     }
 }
 
@@ -58,6 +82,7 @@ impl fmt::Display for Code {
         let name = match &self.purpose {
             Purpose::Welcome => String::new(),
             Purpose::Enter(name) => hex::encode(name.as_bytes()),
+            Purpose::Choose { name, stamp } => format!("{}-{}", hex::encode(name.as_bytes()), hex::encode(stamp.0)),
         };
         write!(f, "{name}.{}.{}", self.made.0, hex::encode(self.nonce))
     }
@@ -70,8 +95,13 @@ impl FromStr for Code {
         let mut parts = text.split('.');
         let mut next = || parts.next().ok_or(());
         let (name, made, shown) = (next()?, next()?, next()?);
+        let (name, stamp) = name.split_once('-').map_or((name, None), |(name, stamp)| (name, Some(stamp)));
         let name = hex::decode(name).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(())?;
-        let purpose = if name.is_empty() { Purpose::Welcome } else { Purpose::Enter(name.into()) };
+        let purpose = match stamp {
+            Some(stamp) => Purpose::Choose { name: name.into(), stamp: read_digest(stamp).map_err(|_| ())? },
+            None if name.is_empty() => Purpose::Welcome,
+            None => Purpose::Enter(name.into()),
+        };
         let mut nonce = [0; 16];
         hex::decode_to_slice(shown, &mut nonce).map_err(|_| ())?;
         Ok(Self { purpose, made: Millis(made.parse().map_err(|_| ())?), nonce })
@@ -108,11 +138,12 @@ impl Links {
         let proof = hex::decode(proof).ok()?;
         keyed.mac(LINK, &[local, text.as_bytes()]).verify_slice(&proof).ok()?;
         let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        if now >= code.made.plus(GOOD) || since.is_none_or(|since| code.made < since) {
+        let is_of_before = since.is_none_or(|since| code.made < since) && !code.purpose.outlives_a_restart();
+        if now >= code.made.plus(code.purpose.good()) || is_of_before {
             return None;
         }
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.retain(|_, made| now < made.plus(GOOD));
+        used.retain(|_, made| now < made.plus(CHOOSE));
         if used.contains_key(&code.nonce) {
             return None;
         }

@@ -66,7 +66,7 @@ pub enum Refused {
     Ended,
     /// A link that is good once was used, or is too old.
     #[error(
-        "this link was used already, is older than ten minutes, or was made before the controller started; make another: `pointsman page`, or `pointsman user welcome` for the first user"
+        "this link was used already, is older than ten minutes, or was made before the controller started; make another: `pointsman page`, or `pointsman user welcome` for the first user; for another password ask an admin"
     )]
     BadLink,
     /// The file of tokens or users is damaged, so that nobody but the holder of the local token is believed.
@@ -87,9 +87,10 @@ pub enum Refused {
         /// Role that the request takes.
         needs: Role,
     },
-    /// Whoever has a token cannot make it live on in another one.
+    /// Whoever has a token cannot make it live on in another one, or in a user.
     #[error(
-        "the token `{by}` makes no other token: sign in on the page, or `pointsman token new` on the controller's host"
+        "the token `{by}` makes no other token and no user: sign in on the page, or `pointsman token new` and `pointsman user` on \
+         the controller's host"
     )]
     NotByToken {
         /// Whose it is.

@@ -35,6 +35,11 @@ impl PasswordHash {
         Argon2::default().verify_password(password, &self.0).is_ok()
     }
 
+    /// Returns whether some password has it: nobody has chosen one yet otherwise.
+    pub fn is_chosen(&self) -> bool {
+        self != Self::nobody()
+    }
+
     /// Returns one that no password has, so that a name which nobody has costs the same time as another.
     pub fn nobody() -> &'static Self {
         static NOBODY: OnceLock<PasswordHash> = OnceLock::new();

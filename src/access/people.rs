@@ -15,6 +15,8 @@ pub struct Person {
     pub name: Arc<str>,
     /// When they were added here; `None`: they are not kept here.
     pub added: Option<Millis>,
+    /// Whether they have chosen a password; `None`: they are not kept here.
+    pub has_password: Option<bool>,
     /// Grants of the person.
     pub grants: Arc<[Grant]>,
     /// Where they are signed in, the session that was used last first.
@@ -31,6 +33,7 @@ impl Access {
         let of = |user: &User| Person {
             name: user.name.clone(),
             added: Some(user.created),
+            has_password: Some(user.password.is_chosen()),
             grants: user.grants.clone(),
             sessions: Vec::new(),
         };
@@ -40,7 +43,8 @@ impl Access {
             // One whose holder has changed has ended, though nobody has come with it since.
             let Ok(grants) = self.grants(&session, RECENT, now) else { continue };
             let person = people.entry(session.holder.account());
-            let new = || Person { name: session.holder.by(), added: None, grants, sessions: Vec::new() };
+            let new =
+                || Person { name: session.holder.by(), added: None, has_password: None, grants, sessions: Vec::new() };
             person.or_insert_with(new).sessions.push(session);
         }
         let mut people: Vec<Person> = people.into_values().collect();

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, sync::Arc};
 use super::{
     Grant, Role,
     file::{read_created, read_only, write_only},
-    kept::Row,
+    kept::{self, Row},
     name,
     password::PasswordHash,
 };
@@ -26,6 +26,25 @@ pub struct User {
     pub grants: Arc<[Grant]>,
     /// When they were added.
     pub created: Millis,
+}
+
+impl User {
+    /// Returns whether this is somebody who looks after the doors, and can sign in.
+    pub fn is_admin(&self) -> bool {
+        let everywhere = |grant: &Grant| grant.role == Role::Admin && grant.only.is_none();
+        self.password.is_chosen() && self.grants.iter().any(everywhere)
+    }
+}
+
+/// Checks that a change of the users leaves somebody who looks after the doors, where there was somebody.
+///
+/// # Errors
+/// That `name`, whom the change is about, was the last one.
+pub fn leaves_an_admin(before: &[User], after: &[User], name: &str) -> Result<(), kept::Error> {
+    if before.iter().any(User::is_admin) && !after.iter().any(User::is_admin) {
+        return Err(kept::Error::LastAdmin { name: name.into() });
+    }
+    Ok(())
 }
 
 impl Row for User {

@@ -110,7 +110,7 @@ pub(super) fn held_to_what_was_shown(api: &mut OpenApi) {
 
 /// What the outermost layers add, to everything; bodies that may be left out.
 pub(super) fn finish(api: &mut OpenApi) {
-    const NEEDED: [&str; 12] = [
+    const NEEDED: [&str; 16] = [
         "/stacks/retire",
         "/restart",
         "/deploy",
@@ -122,6 +122,10 @@ pub(super) fn finish(api: &mut OpenApi) {
         "/tokens",
         "/tokens/revoke",
         "/people/sign-out",
+        "/people/add",
+        "/people/grant",
+        "/people/password",
+        "/people/remove",
         "/sessions/end",
     ];
     each(api, |path, operation| {

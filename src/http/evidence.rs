@@ -46,10 +46,7 @@ async fn span(app: &Arc<App>, id: &EnvironmentId, number: Number) -> Result<(u64
 /// records between them, the release, the definition and the approvals. `pointsman journal verify FILE` checks it offline.
 #[utoipa::path(
     get, path = "/v1/deployments/{pipeline}/{environment}/{number}/evidence", tag = "looking", params(OfDeployment),
-    responses(
-        (status = 200, description = "The bundle", body = String, content_type = "application/jsonl"),
-        (status = 429, description = "As many are being made as may be", body = super::problem::Told, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, description = "The bundle", body = String, content_type = "application/jsonl")),
 )]
 pub(super) async fn evidence(
     State(app): State<Arc<App>>,

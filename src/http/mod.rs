@@ -44,6 +44,7 @@ mod timeline;
 mod tls;
 mod tokens;
 mod transport;
+mod users;
 mod view;
 mod view_of_people;
 mod webhook;
@@ -212,6 +213,10 @@ fn routes(app: &Arc<App>) -> (OpenApiRouter<Arc<App>>, Roles) {
         .routes(roles.need(Admin, routes!(tokens::revoke)))
         .routes(roles.need(Admin, routes!(people::list)))
         .routes(roles.need(Admin, routes!(people::sign_out)))
+        .routes(roles.need(Admin, routes!(users::add)))
+        .routes(roles.need(Admin, routes!(users::grant)))
+        .routes(roles.need(Admin, routes!(users::password)))
+        .routes(roles.need(Admin, routes!(users::remove)))
         .routes(roles.need(Admin, routes!(people::notes)))
         .routes(roles.need(Viewer, routes!(people::me)))
         .routes(roles.need(Viewer, routes!(people::end_own)))

@@ -169,7 +169,10 @@ impl From<NotRecorded> for Problem {
 impl From<kept::Error> for Problem {
     fn from(error: kept::Error) -> Self {
         let status = match &error {
-            kept::Error::Taken { .. } | kept::Error::NotFirst(_) | kept::Error::TooMany { .. } => 409,
+            kept::Error::Taken { .. }
+            | kept::Error::NotFirst(_)
+            | kept::Error::TooMany { .. }
+            | kept::Error::LastAdmin { .. } => 409,
             kept::Error::Missing { .. } => 404,
             kept::Error::Locked { .. } | kept::Error::Mistakes(_) => 503,
             kept::Error::Io { .. } => 507,

@@ -268,6 +268,18 @@ pub(super) struct Named {
     pub name: String,
 }
 
+/// A user, and what they may do.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Granted {
+    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9._@-]+$", example = "ann")]
+    pub name: String,
+    /// Each a role, with `=` and the pipelines or environments where it holds, between commas; everywhere without them.
+    #[serde(default)]
+    #[schema(required, example = json!(["deployer=shop", "approver=shop/prod,stock"]))]
+    pub grants: Vec<String>,
+}
+
 /// A session of one's own.
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]

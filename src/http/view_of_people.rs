@@ -40,6 +40,7 @@ fn everybody(app: &App, caller: &Caller) -> Result<People, Refused> {
         name: person.name.to_string(),
         grants: person.grants.iter().map(grant).collect(),
         added: person.added.map(format_time),
+        has_password: person.has_password,
         sessions: person.sessions.iter().map(|session| open_session(app, session, caller)).collect(),
     };
     Ok(People { people: app.access.people(app.clock.host())?.into_iter().map(person).collect() })

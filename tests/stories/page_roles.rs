@@ -95,6 +95,7 @@ async fn look_as_everybody(house: &House, kind: Kind) {
         }
         if *role == "admin" {
             make_a_token(&browser, size).await;
+            add_a_user(house, &browser, kind, size).await;
         }
         browser.sign_out().await;
     }
@@ -114,6 +115,31 @@ async fn make_a_token(browser: &Browser, size: &str) {
     browser.go("/tokens").await;
     let page = browser.until_text("main", &name).await;
     assert!(!page.contains(&text), "it is shown once");
+}
+
+/// They choose a password by a link that the page shows once.
+async fn add_a_user(house: &House, browser: &Browser, kind: Kind, size: &str) {
+    let name = format!("erin-{size}");
+    browser.go("/people").await;
+    browser.click("#list + .scroll tbody tr:last-child td.act summary").await;
+    look(browser, &format!("people-open-{size}")).await;
+    browser.write("#un", &name).await;
+    browser.write("#ug", "deployer=shop/qa approver=shop/prod").await;
+    browser.click("#new-user button").await;
+    browser.until_text("#made", &name).await;
+    browser.until_text("main", "no password yet").await;
+    look(browser, &format!("people-added-{size}")).await;
+    let link = browser.text("#link").await.expect("the link");
+    let path = link.split_once("/choose-password").expect("where the password is chosen").1;
+    let erin = Browser::of_kind(house.address, kind).await;
+    erin.go(&format!("/choose-password{path}")).await;
+    look(&erin, &format!("choose-password-{size}")).await;
+    erin.write("#password", PASSWORD).await;
+    erin.click("button.primary").await;
+    erin.until_text("header .who", &name).await;
+    erin.go("/me").await;
+    erin.until_text("main", "approver of shop/prod").await;
+    look(&erin, &format!("me-erin-{size}")).await;
 }
 
 async fn look(browser: &Browser, name: &str) {

@@ -1,4 +1,5 @@
-//! Links that are good once: the first user is added, and the holder of the local token comes in. Must not make one.
+//! Links that are good once: the first user is added, the holder of the local token comes in, and a user chooses a password. Must
+//! not make one.
 
 use std::sync::Arc;
 
@@ -12,11 +13,11 @@ use serde::Deserialize;
 
 use super::{
     App, Form, Peer, Way, let_in, message, noted,
-    page::{Welcome, render},
+    page::{Choose, Welcome, render},
     too_many,
 };
 use crate::access::{
-    self, Grant, Refused, Role,
+    self, Digest, Grant, Refused, Role,
     audit::Act,
     kept,
     limits::Origin,
@@ -44,7 +45,7 @@ pub(super) async fn enter(
     match redeem(&app, peer, &code, enters) {
         Ok(Purpose::Enter(_)) if !enters => StatusCode::OK.into_response(),
         Ok(Purpose::Enter(name)) => let_in(&app, &way, peer, &headers, app.access.local_holder(&name), "/").await,
-        Ok(Purpose::Welcome) => refused(&Refused::BadLink),
+        Ok(Purpose::Welcome | Purpose::Choose { .. }) => refused(&Refused::BadLink),
         Err(page) => page,
     }
 }
@@ -54,7 +55,7 @@ pub(super) async fn welcome(State(app): State<Arc<App>>, peer: Peer, Query(Code 
     let code = code.unwrap_or_default();
     match redeem(&app, peer, &code, false) {
         Ok(Purpose::Welcome) => render(StatusCode::OK, &Welcome { code: &code, user: "", wrong: None }),
-        Ok(Purpose::Enter(_)) => refused(&Refused::BadLink),
+        Ok(Purpose::Enter(_) | Purpose::Choose { .. }) => refused(&Refused::BadLink),
         Err(page) => page,
     }
 }
@@ -70,7 +71,7 @@ pub(super) async fn add(
     let code = form.field("code");
     match redeem(&app, peer, code, false) {
         Ok(Purpose::Welcome) => {}
-        Ok(Purpose::Enter(_)) => return refused(&Refused::BadLink),
+        Ok(Purpose::Enter(_) | Purpose::Choose { .. }) => return refused(&Refused::BadLink),
         Err(page) => return page,
     }
     let user = form.field("user").trim();
@@ -96,6 +97,64 @@ pub(super) async fn add(
         Ok(Err(why)) => message(StatusCode::CONFLICT, "Not added", &why, Some(("/sign-in", "Sign in"))),
         Err(defect) => defect.into_response(),
     }
+}
+
+/// Shows the form in which a user chooses a password.
+pub(super) async fn choose(State(app): State<Arc<App>>, peer: Peer, Query(Code { code }): Query<Code>) -> Response {
+    let code = code.unwrap_or_default();
+    match chooser(&app, peer, &code) {
+        Ok((user, _)) => render(StatusCode::OK, &Choose { code: &code, user: &user.name, wrong: None }),
+        Err(page) => page,
+    }
+}
+
+/// Keeps the password that a user has chosen, and signs them in.
+pub(super) async fn chosen(
+    State(app): State<Arc<App>>,
+    (way, peer): (Way, Peer),
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let form = Form::read(&body);
+    let code = form.field("code");
+    let (user, stamp) = match chooser(&app, peer, code) {
+        Ok(found) => found,
+        Err(page) => return page,
+    };
+    let password = form.field("password").to_owned();
+    if let Err(why) = password::check(&password) {
+        return render(StatusCode::BAD_REQUEST, &Choose { code, user: &user.name, wrong: Some(&why) });
+    }
+    let name = user.name.clone();
+    let kept = noted(&app, (&user.name, peer, Act::PasswordSet), move |app| {
+        let password = PasswordHash::of(password.as_bytes()).map_err(|error| error.to_string())?;
+        let mut changed = None;
+        kept::edit(app.access.state(), |users: &mut Vec<User>| {
+            // Two who use the link at the same moment: the second finds another stamp.
+            let user = users.iter_mut().find(|user| user.name == name && app.access.may_choose(user, stamp));
+            if let Some(user) = user {
+                user.password = password;
+                changed = Some(user.clone());
+            }
+            Ok(())
+        })
+        .map_err(|error| error.to_string())?;
+        let user = changed.ok_or_else(|| Refused::BadLink.to_string())?;
+        Ok::<_, String>((user, Some(name.to_string())))
+    });
+    match kept.await {
+        Ok(Ok(user)) => let_in(&app, &way, peer, &headers, app.access.holder(&user), "/").await,
+        Ok(Err(why)) => message(StatusCode::CONFLICT, "Not kept", &why, Some(("/sign-in", "Sign in"))),
+        Err(defect) => defect.into_response(),
+    }
+}
+
+/// The user for whom a link to choose a password is good, and the stamp by which it is.
+fn chooser(app: &App, peer: Peer, code: &str) -> Result<(User, Digest), Response> {
+    let Purpose::Choose { name, stamp } = redeem(app, peer, code, false)? else {
+        return Err(refused(&Refused::BadLink));
+    };
+    app.access.chooser(&name, stamp, app.clock.host()).map(|user| (user, stamp)).map_err(|why| refused(&why))
 }
 
 /// A link that is wrong counts as a failure of its address.

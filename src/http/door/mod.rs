@@ -39,6 +39,7 @@ use crate::{
         audit::{self, Act},
         failed::{Failed, SUMMED},
         limits::{Origin, Wait},
+        links::Purpose,
         sessions::{self, Holder},
     },
     oidc::Provider,
@@ -133,6 +134,7 @@ pub(super) fn router(app: &Arc<App>, roles: &mut Roles) -> Router<Arc<App>> {
         .route("/sign-in/oidc/out", get(oidc::out))
         .route("/welcome", get(links::welcome).post(links::add))
         .route("/enter", get(links::enter))
+        .route(Purpose::CHOOSE, get(links::choose).post(links::chosen))
         .layer(from_fn(guard::arrived_small))
         .layer(from_fn_with_state(app.clone(), closed));
     for path in [SIGN_OUT, "/sign-out-everywhere"] {
@@ -158,6 +160,15 @@ async fn closed(State(app): State<Arc<App>>, way: Way, request: Request, next: a
         return foreign();
     }
     next.run(Request::from_parts(parts, body)).await
+}
+
+/// Returns scheme and host at which people reach the page: those of the settings, else those that this browser uses.
+pub(super) fn address(app: &App, way: &Way, parts: &Parts) -> String {
+    match (&app.door.public, way) {
+        (Some(public), _) => public.to_string(),
+        (None, Way::Loopback(_)) => format!("http://{}", super::transport::authority(parts).unwrap_or_default()),
+        (None, Way::Tls | Way::Plain) => format!("https://{}", super::transport::authority(parts).unwrap_or_default()),
+    }
 }
 
 /// The answer to who asks for a page over plain HTTP from another host.

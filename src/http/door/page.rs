@@ -42,6 +42,14 @@ pub(super) struct Welcome<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "door/choose.html")]
+pub(super) struct Choose<'a> {
+    pub code: &'a str,
+    pub user: &'a str,
+    pub wrong: Option<&'a str>,
+}
+
+#[derive(Template)]
 #[template(path = "door/again.html")]
 pub(super) struct Again<'a> {
     pub path: &'a str,

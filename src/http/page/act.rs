@@ -26,7 +26,7 @@ use crate::{
 pub(in crate::http) struct Api(pub Router);
 
 /// Fields that say how something is asked for; all others are the request's own.
-const HOW: [&str; 4] = ["shown", "key", "csrf", "then"];
+const HOW: [&str; 5] = ["shown", "key", "csrf", "then", "new"];
 /// Fields that are numbers, and those that are yes or no.
 const NUMBERS: [&str; 3] = ["number", "release", "instance"];
 /// Fields that are several texts, with commas between them.
@@ -85,6 +85,11 @@ impl Sent {
         let form = Form::<Vec<(String, String)>>::from_request(Request::from_parts(parts.clone(), body), &()).await;
         let Form(fields) = form.map_err(|error| Problem::new(400, error.body_text()))?;
         Ok(Self { parts, fields })
+    }
+
+    /// The head of the request.
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// The fields of the request itself that say something.

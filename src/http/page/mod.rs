@@ -95,6 +95,11 @@ pub(super) fn known(roles: &mut Roles) -> Router<Arc<App>> {
         roles.note(Role::Viewer, Method::POST, &path);
         all.route(&path, post(act::press))
     });
+    let users = ["add", "grant", "password", "remove"].map(|act| format!("/people/{act}"));
+    let all = users.iter().fold(all, |all, path| {
+        roles.note(Role::Viewer, Method::POST, path);
+        all.route(path, post(people::press))
+    });
     all.layer(CompressionLayer::new()).layer(from_fn(secured))
 }
 

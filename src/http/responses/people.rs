@@ -49,6 +49,18 @@ pub(in crate::http) struct MadeToken {
     pub may: String,
 }
 
+/// A user who can choose a password.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(in crate::http) struct MadeUser {
+    #[schema(example = "ann")]
+    pub name: String,
+    /// What they may, in words.
+    #[schema(example = "deployer of shop; approver of shop/prod")]
+    pub may: String,
+    /// Path of a page where they choose a password: good once, for a day, and in this answer only.
+    pub link: String,
+}
+
 /// Everybody who is known by name.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct People {
@@ -65,6 +77,9 @@ pub(in crate::http) struct Person {
     /// When they were added here; null: they are no user of this installation, and signed in another way.
     #[schema(required)]
     pub added: Option<String>,
+    /// Whether they have chosen a password; null: they are no user of this installation.
+    #[schema(required)]
+    pub has_password: Option<bool>,
     /// Where they are signed in.
     pub sessions: Vec<OpenSession>,
 }

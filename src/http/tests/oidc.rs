@@ -48,14 +48,14 @@ struct How {
 }
 
 /// A provider on this host.
-struct Provider {
+pub(super) struct Provider {
     issuer: String,
     how: Arc<Mutex<How>>,
     serves: tokio::task::JoinHandle<()>,
 }
 
 impl Provider {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let how = How { keys: vec![Key::new("one")], claims: json!({}), ..How::default() };
@@ -66,7 +66,7 @@ impl Provider {
     }
 
     /// A shop with this provider in its settings.
-    fn shop(&self) -> Shop {
+    pub(super) fn shop(&self) -> Shop {
         let mut shop = Shop::new();
         let secret = shop.folder().join("oidc-secret");
         std::fs::write(&secret, SECRET).unwrap();
@@ -74,7 +74,7 @@ impl Provider {
         shop
     }
 
-    fn says(&self, claims: Value) {
+    pub(super) fn says(&self, claims: Value) {
         self.how.lock().unwrap().claims = claims;
     }
 
@@ -105,7 +105,7 @@ impl Provider {
     }
 
     /// Signs in, from the button to the answer.
-    async fn sign_in(&self, browser: &Browser<'_>) -> Page {
+    pub(super) async fn sign_in(&self, browser: &Browser<'_>) -> Page {
         let asked = self.begin(browser, "/sign-in/oidc?then=/history").await;
         browser.come_from_elsewhere(&self.answer_to(&asked["state"])).await
     }
@@ -457,48 +457,4 @@ async fn a_person_and_a_user_of_one_name_are_two() {
     assert_eq!((hold(&person).await, hold(&local).await, hold(&namesake).await), (200, 403, 403));
     person.post("/sign-out-everywhere", &[("csrf", &person.csrf())]).await;
     assert!(!person.is_in().await && local.is_in().await && namesake.is_in().await);
-}
-
-#[tokio::test]
-async fn one_account_is_one_person_whatever_it_was_called_at_each_sign_in() {
-    let provider = Provider::open().await;
-    let shop = provider.shop();
-    let browsers = [(); 3].map(|()| Browser::of(&shop));
-    for (browser, name) in browsers.iter().zip(["ann", "ann.smith", "ann"]) {
-        provider.says(json!({ "sub": "4711", "preferred_username": name, "groups": ["ops"] }));
-        provider.sign_in(browser).await;
-    }
-    provider.says(json!({ "sub": "4712", "preferred_username": "ann", "groups": ["dev"] }));
-    provider.sign_in(&Browser::of(&shop)).await;
-    let told: Value = serde_json::from_str(&browsers[0].get("/v1/people").await.text).unwrap();
-    let mut people: Vec<_> =
-        told["people"].as_array().unwrap().iter().map(|p| p["sessions"].as_array().unwrap().len()).collect();
-    people.sort_unstable();
-    assert_eq!(people, [1, 3], "{told}");
-    let me: Value = serde_json::from_str(&browsers[0].get("/v1/me").await.text).unwrap();
-    assert_eq!(me["sessions"].as_array().unwrap().len(), 3);
-}
-
-#[tokio::test]
-async fn who_can_names_groups_and_tokens_too_and_says_what_it_could_not_read() {
-    let provider = Provider::open().await;
-    let shop = provider.shop();
-    user(&shop, "bob", &["approver"]);
-    shop.token("jenkins", crate::access::Role::Approver, &["shop/qa"]);
-    provider.says(json!({ "sub": "4712", "groups": ["dev"] }));
-    let browser = Browser::of(&shop);
-    provider.sign_in(&browser).await;
-    shop.post("/v1/environments/shop/qa/deploy", r#"{"version":"v1","artifact":"/a"}"#).await;
-    shop.steps("shop/qa", [crate::machine::Event::Started { number: crate::machine::Number(1) }]).await;
-    let page = browser.get("/environments/shop/qa").await.text;
-    let who = "Who can: bob (approver), members of the group ops at Example SSO or the token jenkins (approver).";
-    assert!(page.contains(&format!("it takes the role approver on shop/qa. {who}")), "{page}");
-    assert_eq!(page.matches(who).count(), 2, "at the button, and where it says what it waits for: {page}");
-    assert!(!page.contains("Who can: someone"), "{page}");
-
-    std::fs::write(shop.folder().join("users.toml"), "torn [").unwrap();
-    shop.app.clock.let_pass(std::time::Duration::from_secs(2));
-    let page = browser.get("/environments/shop/qa").await.text;
-    let torn = "The file of users cannot be read, so they are not named; the controller&#39;s log says why.";
-    assert!(page.contains(torn) && page.contains("members of the group ops") && !page.contains("bob"), "{page}");
 }

@@ -103,6 +103,10 @@ async fn who_looks_after_one_environment_does_not_look_after_the_doors() {
         ("POST", "/v1/tokens/revoke"),
         ("GET", "/v1/people"),
         ("POST", "/v1/people/sign-out"),
+        ("POST", "/v1/people/add"),
+        ("POST", "/v1/people/grant"),
+        ("POST", "/v1/people/password"),
+        ("POST", "/v1/people/remove"),
         ("GET", "/v1/audit"),
     ] {
         shop.ask(&qa, method, path, "").await.refused(StatusCode::FORBIDDEN, "not for everything");

@@ -7,7 +7,7 @@ use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 use crate::http::transport::Encrypted;
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 69] = [
+const TABLE: [(&str, &str, Role); 77] = [
     ("GET", "/v1/environments/shop/qa/deployments", Viewer),
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
@@ -52,6 +52,10 @@ const TABLE: [(&str, &str, Role); 69] = [
     ("GET", "/me", Viewer),
     ("POST", "/me/sessions/end", Viewer),
     ("POST", "/people/sign-out", Viewer),
+    ("POST", "/people/add", Viewer),
+    ("POST", "/people/grant", Viewer),
+    ("POST", "/people/password", Viewer),
+    ("POST", "/people/remove", Viewer),
     ("POST", "/tokens", Viewer),
     ("POST", "/tokens/revoke", Viewer),
     ("GET", "/v1/me", Viewer),
@@ -72,6 +76,10 @@ const TABLE: [(&str, &str, Role); 69] = [
     ("GET", "/v1/audit", Admin),
     ("GET", "/v1/people", Admin),
     ("POST", "/v1/people/sign-out", Admin),
+    ("POST", "/v1/people/add", Admin),
+    ("POST", "/v1/people/grant", Admin),
+    ("POST", "/v1/people/password", Admin),
+    ("POST", "/v1/people/remove", Admin),
     ("GET", "/v1/tokens", Admin),
     ("POST", "/v1/tokens", Admin),
     ("POST", "/v1/tokens/revoke", Admin),
