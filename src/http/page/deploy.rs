@@ -26,12 +26,12 @@ use crate::{
         deployable::{self, Deployable},
         place::Place,
         problem::Difference,
-        responses::Environment,
+        responses::{Candidate, Environment},
         shown::Look,
         view,
     },
     intake::build::{LONGEST_NAME, LONGEST_TEXT},
-    machine::EnvironmentId,
+    machine::{EnvironmentId, Trigger},
     pipelines::{EnvironmentDefinition, Tier},
 };
 
@@ -256,6 +256,12 @@ impl Page {
             true => Some("Nothing was deployed. What cannot be taken says so beside its field.".to_owned()),
             false => Some(format!("Nothing was deployed: {}", problem.detail())),
         }
+    }
+
+    /// Whether what is deployed takes the place of a deployment that waits: a rollback keeps its own.
+    #[expect(clippy::unused_self, reason = "the template asks it")]
+    fn is_displaced(&self, queued: &Candidate) -> bool {
+        queued.trigger != Trigger::Rollback
     }
 
     fn changed(&self) -> &[Difference] {

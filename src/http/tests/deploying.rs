@@ -59,6 +59,10 @@ async fn a_build_is_deployed_by_the_page_with_its_parameters_and_reason_and_once
     assert!(release.link.is_none() && deployment.plan.repairs && &*deployment.asked_by == "dora");
     let past = shop.get("/v1/environments/shop/qa/deployments").await.body;
     assert_eq!(past["deployments"][0]["reason"], "orders fail");
+    let page = look(&shop, &dora, DEPLOY).await.text;
+    assert!(page.contains("What you deploy takes its place"), "{page}");
+    assert!(press(&shop, &dora, DEPLOY, &sent(&filled(&page, "deploy", &typed))).await.status == 303);
+    assert_eq!(shop.state("shop/qa").queue().len(), 1, "as it says");
 }
 
 #[tokio::test]
