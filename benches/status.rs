@@ -144,8 +144,7 @@ async fn follow(address: SocketAddr, journal: &Journal, page: &str) {
                 }
                 // What is kept here must not be counted against the server: no more than a mark that came in two pieces.
                 if !text.contains("mark-") {
-                    let end = text.floor_char_boundary(text.len().saturating_sub(8));
-                    text = text.split_off(end);
+                    text = text.chars().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect();
                 }
             }
         });
