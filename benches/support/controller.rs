@@ -63,7 +63,7 @@ pub async fn go_live(journal: &Journal, id: &EnvironmentId, (n, version): (u32, 
     let steps = [
         Event::Started { number },
         Event::Provisioned { number },
-        Event::Checked { number },
+        Event::Checked { number, answers: Vec::new() },
         Event::CutOverOrdered { number, generation },
         Event::WentLive { number, host: None },
         Event::Succeeded { number },

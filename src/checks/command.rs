@@ -48,6 +48,11 @@ impl CommandCheck {
         Self { folder: Some(folder), ..self }
     }
 
+    /// The question, in words.
+    pub(super) fn asked(&self) -> String {
+        format!("command {}", self.program)
+    }
+
     /// The program and its arguments.
     pub fn words(&self) -> Vec<String> {
         std::iter::once(&self.program).chain(&self.arguments).cloned().collect()
@@ -62,7 +67,7 @@ impl CommandCheck {
     }
 
     pub(super) async fn probe(&self, subject: &Subject, endpoint: SocketAddr, limit: Duration) -> Result<(), String> {
-        let asked = format!("command {} for {endpoint}", self.program);
+        let asked = format!("{} for {endpoint}", self.asked());
         let mut command = Command::new(self.found());
         self.folder.as_ref().map(|folder| command.current_dir(folder));
         command.args(&self.arguments).env_clear().envs(passed_on(&["PATH", "HOME", "LANG", "TZ"]));

@@ -170,7 +170,7 @@ impl HttpCheck {
     }
 
     pub(super) async fn probe(&self, endpoint: SocketAddr, limit: Duration) -> Result<(), String> {
-        let asked = format!("{} {} on {endpoint}", self.method(), self.path);
+        let asked = format!("{} on {endpoint}", self.asked());
         let seen = match tokio::time::timeout(limit, self.ask(endpoint, limit)).await {
             Ok(seen) => seen,
             Err(_) => Err(Miss {
@@ -179,6 +179,11 @@ impl HttpCheck {
             }),
         };
         seen.map_err(|Miss { expected, got }| format!("{asked}: expected {expected}, got {got}"))
+    }
+
+    /// The question, in words.
+    pub(super) fn asked(&self) -> String {
+        format!("{} {}", self.method(), self.path)
     }
 
     fn method(&self) -> Method {

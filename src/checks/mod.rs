@@ -14,7 +14,11 @@ use std::{net::SocketAddr, time::Duration};
 use futures_util::future::join_all;
 use serde::Deserialize;
 
-use crate::{clock::Stopwatch, machine::StackName, units};
+use crate::{
+    clock::Stopwatch,
+    machine::{CheckAnswer, StackName},
+    units,
+};
 
 pub use command::CommandCheck;
 pub use http::{HttpCheck, Scheme, StatusSet};
@@ -148,6 +152,17 @@ impl Check {
         };
         Self { kind, ..self }
     }
+
+    /// What it says when it has passed at so many endpoints, each after so long.
+    fn passed(&self, took: &[Duration]) -> CheckAnswer {
+        let (asked, said) = match &self.kind {
+            Kind::Http(http) => (http.asked(), http.status.to_string()),
+            Kind::Tcp(_) => ("TCP".to_owned(), "a connection".to_owned()),
+            Kind::Command(command) => (command.asked(), "exit status 0".to_owned()),
+        };
+        let slowest = took.iter().max().copied().unwrap_or(Duration::ZERO).into();
+        CheckAnswer { asked: asked.into(), said: said.into(), endpoints: took.len(), slowest }
+    }
 }
 
 /// The stack whose health is asked for.
@@ -177,9 +192,17 @@ pub async fn probe(check: &Check, subject: &Subject, endpoint: SocketAddr) -> Re
 ///
 /// # Errors
 /// The first that did not pass.
-pub async fn probe_now(checks: &Checks, subject: &Subject, endpoints: &[SocketAddr]) -> Result<(), String> {
-    let all = checks.list.iter().flat_map(|check| endpoints.iter().map(move |at| probe(check, subject, *at)));
-    join_all(all).await.into_iter().try_for_each(|result| result.map(drop))
+pub async fn probe_now(
+    checks: &Checks,
+    subject: &Subject,
+    endpoints: &[SocketAddr],
+) -> Result<Vec<CheckAnswer>, String> {
+    let everywhere = async |check: &Check| {
+        let all = join_all(endpoints.iter().map(|at| probe(check, subject, *at))).await;
+        let took = all.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(check.passed(&took))
+    };
+    join_all(checks.list.iter().map(everywhere)).await.into_iter().collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     journal::Record,
     machine::{CONTROLLER, Event, Millis, Number, Outcome, Trigger},
-    telling::Story,
+    telling::{self, Story},
     text::format_time,
 };
 
@@ -26,13 +26,16 @@ pub(crate) struct Approval {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = PastCheck)]
 pub(crate) struct Check {
-    /// `checks` for those of the stack, or the name of a hook.
+    /// The question, such as `GET /healthz`; `checks` where an earlier version recorded none; or the name of a hook.
     pub name: String,
     pub passed: bool,
     pub at: String,
     /// Why it did not pass.
     #[schema(required)]
     pub why: Option<String>,
+    /// The answer, where it was recorded.
+    #[schema(required)]
+    pub answer: Option<String>,
 }
 
 /// How a deployment went.
@@ -127,6 +130,7 @@ impl Chapter {
             passed: why.is_none(),
             at: format_time(*at),
             why: why.map(ToString::to_string),
+            answer: None,
         };
         match event {
             Event::Approved { reason, .. } => self.approvals.push(Approval {
@@ -134,7 +138,10 @@ impl Chapter {
                 by: by.to_string(),
                 reason: reason.as_deref().map(str::to_owned),
             }),
-            Event::Checked { .. } => self.checks.push(check("checks", None)),
+            Event::Checked { answers, .. } if answers.is_empty() => self.checks.push(check("checks", None)),
+            Event::Checked { answers, .. } => self.checks.extend(
+                answers.iter().map(|one| Check { answer: Some(telling::answer(one)), ..check(&one.asked, None) }),
+            ),
             Event::HookFinished { hook, reason, .. } => self.checks.push(check(hook, reason.as_ref())),
             Event::LiveDown { .. } => self.down = self.down.or(Some(*at)),
             Event::LiveUp { .. } => self.down = None,

@@ -42,7 +42,7 @@ impl Story {
         self.record(name, by, Event::Started { number }).await;
         self.record(name, by, Event::Provisioned { number }).await;
         self.record("bank/prod", "zoe", Event::Resumed { reason: None }).await;
-        self.record(name, by, Event::Checked { number }).await;
+        self.record(name, by, Event::Checked { number, answers: Vec::new() }).await;
         self.record("bank/prod", "zoe", Event::Held { reason: "none of yours".into() }).await;
     }
 

@@ -55,11 +55,12 @@ pub(super) fn of(event: &Event, before: &Environment) -> u32 {
         // `host` is left out by a release that does not know it, which then tells of no change of the host.
         // `in_a_row` and `words` are left out by a release that does not know them, and it goes on counting from 0.
         Event::DriftSeen { shown: _, generation: _, in_a_row: _, words: _ } => FIRST,
+        // `answers` are for people; a release that does not know them leaves them out.
+        Event::Checked { number: _, answers: _ } => FIRST,
         Event::Started { number: _ }
         | Event::Approved { number: _, reason: _ }
         | Event::DefinitionFrozen { number: _, definition: _ }
         | Event::Provisioned { number: _ }
-        | Event::Checked { number: _ }
         | Event::CutOverOrdered { number: _, generation: _ }
         | Event::WentLive { number: _, host: _ }
         | Event::Succeeded { number: _ }

@@ -44,7 +44,7 @@ impl Environment {
                 self.past_hooks("provisioned", *number)?;
                 self.step("provisioned", *number, at, |p| matches!(p, Phase::Provisioning), Phase::Checking)?;
             }
-            Event::Checked { number } => self.checked(*number, at)?,
+            Event::Checked { number, .. } => self.checked(*number, at)?,
             Event::HookOrdered { number, hook, .. } => self.order_hook(*number, hook, at)?,
             Event::HookFinished { number, hook, reason, .. } => {
                 self.finish_hook(*number, hook, reason.as_ref(), at)?;

@@ -24,6 +24,19 @@ pub struct Entry {
     pub event: Event,
 }
 
+/// A check that passed, with its answer. It is kept for people; nothing is decided by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckAnswer {
+    /// The question, such as `GET /healthz`.
+    pub asked: Arc<str>,
+    /// The answer, such as `200`.
+    pub said: Arc<str>,
+    /// Number of endpoints that gave it.
+    pub endpoints: usize,
+    /// Time that the slowest of them took.
+    pub slowest: Millis,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -79,6 +92,9 @@ pub enum Event {
     Checked {
         /// Number of the deployment.
         number: Number,
+        /// What the checks answered in the look that this was judged by; empty where an earlier version recorded it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        answers: Vec<CheckAnswer>,
     },
     /// A hook is to run.
     HookOrdered {

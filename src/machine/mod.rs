@@ -45,7 +45,7 @@ pub use apply::Illegal;
 pub use command::{Ask, Command, ReleaseDraft};
 pub use deployment_state::DeploymentState;
 pub use effect::{Effect, RetirePermit};
-pub use event::{CONTROLLER, Entry, Event, Matter, Outcome, Trigger};
+pub use event::{CONTROLLER, CheckAnswer, Entry, Event, Matter, Outcome, Trigger};
 pub use hook::{Hook, HookPoint, HookProgress, HookState, HookView};
 pub use ids::{BadId, BadName, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, StackName};
 pub use invariants::Violation;

@@ -149,7 +149,7 @@ impl Environment {
     fn checking(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
         let known_to_front = seen.front.as_ref().is_some_and(|f| f.staged == Some(d.number));
         if !self.rules.recorded_pass() || known_to_front && seen.ready(d.number, Health::Passing) {
-            return Some(Event::Checked { number: d.number });
+            return Some(Event::Checked { number: d.number, answers: Vec::new() });
         }
         let passed = seen.ready(d.number, Health::Passing);
         let late = if passed { "the front did not take it up in time" } else { "it did not pass its checks in time" };

@@ -142,7 +142,7 @@ impl Loop {
         let kept = self.lives.keep(&look.observation.looked, has_limits(&state), now).await;
         self.world.note(KEEPING, &kept.map_err(|why| cannot_keep(&self.world, &why)));
         if let Some(event) = state.tick(&look.observation, now) {
-            return self.append(&state, event, now).await;
+            return self.append(&state, look.complete(event), now).await;
         }
         let due = state.effects(&look.observation, now);
         self.forget_failures(&due, &look);

@@ -113,7 +113,7 @@ mod tests {
                 });
                 told.happens(Event::Started { number });
                 told.happens(Event::Provisioned { number });
-                told.happens(Event::Checked { number });
+                told.happens(Event::Checked { number, answers: Vec::new() });
                 told.happens(Event::CutOverOrdered { number, generation });
                 told.happens(Event::WentLive { number, host: None });
                 told.happens(Event::Succeeded { number });

@@ -1,8 +1,12 @@
 //! What an event is called for people: one record of the history, or of a deployment that is watched.
 
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{machine::Event, text::harmless};
+use crate::{
+    machine::{CheckAnswer, Event},
+    text::{format_duration, harmless},
+};
 
 /// The most lines of what a hook said that are shown; `--json` has them all.
 const MOST: usize = 20;
@@ -20,6 +24,7 @@ pub(crate) fn about(event: &Value) -> String {
             let why = text("reason");
             format!("adopting stack {}, a stranger{}{why}", event["number"], if why.is_empty() { "" } else { ": " })
         }
+        "checked" => answers(event),
         "hook_ordered" => format!("{} ({})", text("hook"), point(event)),
         "hook_finished" if event["reason"].is_null() => format!("{} ({}) is good", text("hook"), point(event)),
         "hook_finished" => format!("{} ({}): {}", text("hook"), point(event), text("reason")),
@@ -59,6 +64,24 @@ pub(crate) fn named(event: &Event) -> (String, String) {
     (kind, words)
 }
 
+/// What the checks of a stack answered.
+fn answers(event: &Value) -> String {
+    // Earlier versions recorded none.
+    let all = Vec::<CheckAnswer>::deserialize(&event["answers"]).into_iter().flatten();
+    let all: Vec<String> = all.map(|one| format!("{}: {}", harmless(&one.asked), answer(&one))).collect();
+    all.join("; ")
+}
+
+/// What a check answered.
+pub(crate) fn answer(one: &CheckAnswer) -> String {
+    let (said, took) = (harmless(&one.said), format_duration(one.slowest));
+    match one.endpoints {
+        0 => "there is no endpoint to ask".to_owned(),
+        1 => format!("{said} in {took}"),
+        many => format!("{said} at all {many} endpoints, in {took} at most"),
+    }
+}
+
 /// How a hook ended.
 pub(crate) fn hook_end(hook: &str, failed: Option<&str>) -> String {
     match failed {
@@ -94,6 +117,21 @@ mod tests {
         assert_eq!(about(&json!({ "kind": "accepted", "release": { "version": "2" } })), "");
         let stranger = json!({ "kind": "accepted", "number": 7, "stranger": true, "reason": "it had the users" });
         assert_eq!(about(&stranger), "adopting stack 7, a stranger: it had the users");
+    }
+
+    #[test]
+    fn what_the_checks_answered_is_told_and_nothing_of_what_was_not_recorded() {
+        let answer = |asked: &str, said: &str, endpoints, slowest| CheckAnswer {
+            asked: asked.into(),
+            said: said.into(),
+            endpoints,
+            slowest: crate::machine::Millis(slowest),
+        };
+        let answers = vec![answer("GET /healthz", "200", 1, 12), answer("TCP", "a connection", 3, 1)];
+        let told = named(&Event::Checked { number: crate::machine::Number(2), answers });
+        let words = "GET /healthz: 200 in 12 ms; TCP: a connection at all 3 endpoints, in 1 ms at most";
+        assert_eq!(told, ("checked".to_owned(), words.to_owned()));
+        assert_eq!(about(&json!({ "kind": "checked", "number": 2 })), "");
     }
 
     #[test]

@@ -248,7 +248,7 @@ mod tests {
             Event::Accepted { number, key, build_number: None, release, plan, trigger, reason: None, stranger: false },
             Event::Started { number },
             Event::Provisioned { number },
-            Event::Checked { number },
+            Event::Checked { number, answers: Vec::new() },
             Event::CutOverOrdered { number, generation: Generation(1) },
             Event::WentLive { number, host: None },
             Event::Succeeded { number },

@@ -20,7 +20,7 @@ mod who;
 
 pub(crate) use behind::behind;
 pub(crate) use done::done;
-pub(crate) use event::{about, hook_end, named, said};
+pub(crate) use event::{about, answer, hook_end, named, said};
 pub(crate) use front::front;
 pub(crate) use light::{Light, Need, NeedKind, fresh_for, light, needs};
 pub(crate) use names::{release, releases, shown, version};

@@ -254,7 +254,10 @@ mod tests {
             Event::WentLive { number, host: None },
             Event::Succeeded { number },
         ];
-        told(state, [Event::Started { number }, Event::Provisioned { number }, Event::Checked { number }]);
+        told(
+            state,
+            [Event::Started { number }, Event::Provisioned { number }, Event::Checked { number, answers: Vec::new() }],
+        );
         told(state, went);
     }
 

@@ -146,7 +146,7 @@ pub(crate) fn deployment_of(event: &Event) -> Option<Number> {
         | Event::Approved { number, .. }
         | Event::DefinitionFrozen { number, .. }
         | Event::Provisioned { number }
-        | Event::Checked { number }
+        | Event::Checked { number, .. }
         | Event::HookOrdered { number, .. }
         | Event::HookFinished { number, .. }
         | Event::CutOverOrdered { number, .. }

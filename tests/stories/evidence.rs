@@ -31,6 +31,8 @@ fn evidence_is_saved_checked_without_a_controller_and_refused_once_it_was_change
     assert!(!good && text.contains("signed with another key"), "{text}");
 
     let bundle = fs::read_to_string(house.path("evidence.jsonl")).expect("it is there");
+    let answer = r#""answers":[{"asked":"GET /healthz","said":"200","endpoints":1,"slowest":"#;
+    assert!(bundle.contains(answer), "it says what the checks answered: {bundle}");
     house.write("evidence.jsonl", &bundle.replacen("\"kind\":\"went_live\"", "\"kind\":\"succeeded\"", 1));
     let (good, text) = verify(&["--key", key.trim()]);
     assert!(!good && text.contains("the checksum of record"), "{text}");

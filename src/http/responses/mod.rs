@@ -241,4 +241,8 @@ pub(super) struct Event {
     /// The end of the hook's output, without secrets, for `hook_finished`.
     #[schema(required = false)]
     said: Option<String>,
+    /// What the checks answered, for `checked`: the question (`asked`), the answer (`said`), the number of `endpoints`, and
+    /// the milliseconds of the slowest (`slowest`).
+    #[schema(required = false)]
+    answers: Option<Vec<serde_json::Value>>,
 }

@@ -13,7 +13,7 @@ use super::super::*;
 use crate::{
     access::{self, Digest, Role, Scope, file, kept, limits::Rates, sessions::Ends},
     journal::Options,
-    machine::{Event, Millis, Number},
+    machine::{CheckAnswer, Event, Millis, Number},
     pipelines::{Pipeline, Registry, artifacts::Artifacts, load},
 };
 
@@ -247,7 +247,15 @@ impl Shop {
             environment,
             [
                 Event::Provisioned { number },
-                Event::Checked { number },
+                Event::Checked {
+                    number,
+                    answers: vec![CheckAnswer {
+                        asked: "GET /healthz".into(),
+                        said: "200".into(),
+                        endpoints: 2,
+                        slowest: Millis(12),
+                    }],
+                },
                 Event::CutOverOrdered { number, generation },
                 Event::WentLive { number, host: None },
             ],

@@ -61,7 +61,11 @@ async fn each_step_says_what_it_waits_for_and_until_when() {
     shop.steps("shop/qa", [Event::Provisioned { number }]).await;
     says(&why(&shop).await, "must pass its checks until");
     let generation = shop.state("shop/qa").generation().next();
-    shop.steps("shop/qa", [Event::Checked { number }, Event::CutOverOrdered { number, generation }]).await;
+    shop.steps(
+        "shop/qa",
+        [Event::Checked { number, answers: Vec::new() }, Event::CutOverOrdered { number, generation }],
+    )
+    .await;
     says(&why(&shop).await, "waits for the front to show it");
     shop.steps("shop/qa", [Event::WentLive { number, host: None }]).await;
     says(&why(&shop).await, "is live and watched until");

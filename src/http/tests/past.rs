@@ -47,7 +47,8 @@ async fn the_timeline_is_filtered_by_place_person_release_outcome_words_and_time
         (&newest["went"], &newest["repairs"], &newest["trigger"]),
         (&"live".into(), &true.into(), &"person".into())
     );
-    assert_eq!(newest["checks"][0]["name"], "checks");
+    assert_eq!(newest["checks"][0]["name"], "GET /healthz");
+    assert_eq!(newest["checks"][0]["answer"], "200 at all 2 endpoints, in 12 ms at most");
     assert_eq!(all["entries"][2]["approvals"][0]["by"], "pointsman");
     for (query, wanted) in [
         ("environment=shop/qa", &["shop/qa/2", "shop/qa/1"][..]),

@@ -250,7 +250,7 @@ fn accepted(number: u32, gate: bool) -> Event {
 fn goes_live(number: u32, generation: u64, gate: bool) -> Vec<Event> {
     let number = Number(number);
     let mut events = vec![accepted(number.0, gate), Event::Started { number }, Event::Provisioned { number }];
-    events.push(Event::Checked { number });
+    events.push(Event::Checked { number, answers: Vec::new() });
     events.extend(gate.then_some(Event::Approved { number, reason: None }));
     events.push(Event::CutOverOrdered { number, generation: Generation(generation) });
     events.extend([Event::WentLive { number, host: None }, Event::Succeeded { number }]);
@@ -293,7 +293,7 @@ fn from_git(number: u32) -> Vec<Event> {
         Event::Started { number },
         Event::DefinitionFrozen { number, definition: "ab".repeat(32).into() },
         Event::Provisioned { number },
-        Event::Checked { number },
+        Event::Checked { number, answers: Vec::new() },
     ]
 }
 

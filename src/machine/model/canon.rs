@@ -147,7 +147,7 @@ pub(super) fn start(config: &Config) -> Arc<Core> {
             },
             Event::Started { number },
             Event::Provisioned { number },
-            Event::Checked { number },
+            Event::Checked { number, answers: Vec::new() },
             Event::CutOverOrdered { number, generation: Generation(1) },
             Event::WentLive { number, host: None },
             Event::Succeeded { number },

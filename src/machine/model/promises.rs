@@ -234,7 +234,7 @@ impl Config {
                 let start = matches!(active.map(|d| &d.phase), Some(Phase::AwaitingStart));
                 if start { told.may_start.add(id(*number)) } else { told.may_serve.add(id(*number)) }
             }
-            Event::Checked { number } if well(id(*number)) => told.passed.add(id(*number)),
+            Event::Checked { number, .. } if well(id(*number)) => told.passed.add(id(*number)),
             Event::CutOverOrdered { number, .. } => {
                 if well(id(*number)) {
                     told.passed.add(id(*number));

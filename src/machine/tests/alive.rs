@@ -56,7 +56,7 @@ fn what_takes_the_place_of_what_was_down_is_not_down() {
     story.stacks(&[well(2)]);
     story.tick();
     story.front().staged = Some(n(2));
-    assert_eq!(story.tick(), Some(Event::Checked { number: n(2) }));
+    assert_eq!(story.tick(), Some(Event::Checked { number: n(2), answers: Vec::new() }));
     assert!(matches!(story.tick(), Some(Event::CutOverOrdered { .. })));
     story.obey();
     assert_eq!(story.tick(), Some(Event::WentLive { number: n(2), host: None }));

@@ -56,7 +56,7 @@ impl Story {
         self.stacks(&[well(1)]);
         assert_eq!(self.tick(), Some(Event::Provisioned { number: n(1) }));
         self.front().staged = Some(n(1));
-        assert_eq!(self.tick(), Some(Event::Checked { number: n(1) }));
+        assert_eq!(self.tick(), Some(Event::Checked { number: n(1), answers: Vec::new() }));
         self
     }
 }

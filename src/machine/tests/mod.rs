@@ -149,7 +149,7 @@ impl Story {
         assert_eq!(self.tick(), Some(Event::Provisioned { number }));
         assert_eq!(self.effects(), [Effect::Stage(number)]);
         self.front().staged = Some(number);
-        assert_eq!(self.tick(), Some(Event::Checked { number }));
+        assert_eq!(self.tick(), Some(Event::Checked { number, answers: Vec::new() }));
         assert!(matches!(self.tick(), Some(Event::CutOverOrdered { .. })));
         number
     }

@@ -11,7 +11,7 @@ fn at_the_cutover_gate(otherwise: Otherwise) -> Story {
     story.tick().unwrap();
     story.stacks(&[well(1)]).tick().unwrap();
     story.front().staged = Some(n(1));
-    assert_eq!(story.tick(), Some(Event::Checked { number: n(1) }));
+    assert_eq!(story.tick(), Some(Event::Checked { number: n(1), answers: Vec::new() }));
     assert_eq!((story.phase(), story.state(n(1))), (&Phase::AwaitingCutover, DeploymentState::AwaitingApproval));
     story
 }

@@ -10,7 +10,7 @@ fn an_event_that_does_not_fit_is_refused_and_changes_nothing() {
         Event::Started { number },
         Event::Approved { number, reason: None },
         Event::Provisioned { number },
-        Event::Checked { number },
+        Event::Checked { number, answers: Vec::new() },
         Event::CutOverOrdered { number, generation: Generation(1) },
         Event::WentLive { number, host: None },
         Event::Succeeded { number },
@@ -32,7 +32,7 @@ fn steps_can_not_be_skipped_or_taken_twice() {
     let number = story.up_to_cutover(1, &Plan::default());
     for event in [
         Event::Provisioned { number },
-        Event::Checked { number },
+        Event::Checked { number, answers: Vec::new() },
         Event::Approved { number, reason: None },
         Event::CutOverOrdered { number, generation: Generation(9) },
         Event::Succeeded { number },

@@ -34,7 +34,7 @@ fn cutting_over(story: &mut Story) {
     assert_eq!(story.effects(), [], "nothing is made");
     assert_eq!(story.tick(), Some(Event::Provisioned { number: n(7) }));
     story.front().staged = Some(n(7));
-    assert_eq!(story.tick(), Some(Event::Checked { number: n(7) }));
+    assert_eq!(story.tick(), Some(Event::Checked { number: n(7), answers: Vec::new() }));
     assert!(matches!(story.tick(), Some(Event::CutOverOrdered { .. })));
 }
 

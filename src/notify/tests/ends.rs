@@ -34,7 +34,7 @@ fn cut_over() -> Vec<Event> {
         accepted(2, Plan::default()),
         Event::Started { number },
         Event::Provisioned { number },
-        Event::Checked { number },
+        Event::Checked { number, answers: Vec::new() },
         Event::CutOverOrdered { number, generation: Generation(2) },
     ]
 }
@@ -161,7 +161,7 @@ fn of_a_deployment() -> Vec<Row> {
     vec![
         ("approved", gated(), one(), Event::Approved { number, reason: None }, one()),
         ("its stack is up", until(2), one(), Event::Provisioned { number }, one()),
-        ("its checks passed", until(3), one(), Event::Checked { number }, one()),
+        ("its checks passed", until(3), one(), Event::Checked { number, answers: Vec::new() }, one()),
         ("the order is given", until(4), one(), Event::CutOverOrdered { number, generation: Generation(2) }, one()),
         ("it is live", until(5), one(), Event::WentLive { number, host: None }, one()),
         ("it was found good", baking(), one(), Event::Succeeded { number }, one()),

@@ -32,7 +32,7 @@ fn to_the_gate() -> Vec<(u64, Event)> {
         (0, accepted(1)),
         (100, Event::Started { number }),
         (1_100, Event::Provisioned { number }),
-        (2_100, Event::Checked { number }),
+        (2_100, Event::Checked { number, answers: Vec::new() }),
         (3_100, hooked(None)),
     ]
 }
