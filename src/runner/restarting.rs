@@ -23,7 +23,7 @@ impl World {
             let asked = stack.endpoints.get(instance).copied().filter(|_| up && started_for >= restart.order);
             async move {
                 let answer = match asked {
-                    Some(address) => Some(checks::probe_now(checks, subject, &[address]).await.map(drop)),
+                    Some(address) => Some(checks::probe_now(checks, subject, &[address]).await),
                     None => None,
                 };
                 let passes = matches!(answer, Some(Ok(())));

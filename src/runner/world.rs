@@ -17,8 +17,8 @@ use crate::{
     clock::Clock,
     hooks::Redactor,
     machine::{
-        CheckAnswer, Condition, Effect, Environment, EnvironmentId, Event, Fencing, FrontView, Health, Millis, Number,
-        Observation, Phase, Rules, StackName, StackView,
+        Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number, Observation, Phase,
+        Rules, StackName, StackView,
     },
     pipelines::{
         artifacts::Artifacts,
@@ -74,20 +74,6 @@ pub struct Look {
     pub observation: Observation,
     /// Where each stack serves.
     pub endpoints: HashMap<Number, Vec<SocketAddr>>,
-    /// The stack that was probed afresh and passed, with what its checks answered.
-    passed: Option<(Number, Vec<CheckAnswer>)>,
-}
-
-impl Look {
-    /// Gives an event of the machine what was seen for people.
-    pub(super) fn complete(&self, event: Event) -> Event {
-        match (event, &self.passed) {
-            (Event::Checked { number, .. }, Some((probed, answers))) if number == *probed => {
-                Event::Checked { number, answers: answers.clone() }
-            }
-            (event, _) => event,
-        }
-    }
 }
 
 /// What the checks have said so far of each stack.
@@ -144,10 +130,7 @@ impl World {
         let instances = self.see_instances(state, stacks.as_deref());
         let (public, probed, instances) =
             tokio::join!(OptionFuture::from(asked), OptionFuture::from(probed), instances);
-        let mut passed = None;
         if let Some((number, result)) = probed {
-            let (result, answers) = result.map_or_else(|why| (Err(why), None), |answers| (Ok(()), Some(answers)));
-            passed = answers.map(|answers| (number, self.without_secrets_in(answers, number)));
             refresh(&mut verdicts, number, result);
         }
         let quiet = self.fencing().quiet(last_order, self.clock.now(), Rules::default());
@@ -181,7 +164,7 @@ impl World {
             StackSight::new(stack, endpoints, made).with_ends(ends).without_answer_since(unanswered)
         });
         self.show(&observation, state.front_host(), seen, sights.collect());
-        Look { observation, endpoints, passed }
+        Look { observation, endpoints }
     }
 
     /// Does one thing that is due. An error promises nothing; the next look tells.
@@ -252,12 +235,6 @@ impl World {
     pub(super) fn without_secrets(&self, said: &str, of: Option<Number>) -> String {
         let own = of.map(|number| self.stacks.driver().hidden(&self.name(number))).unwrap_or_default();
         Redactor::of(self.secrets.hidden(&self.id.pipeline).iter().chain(&own)).clean(said)
-    }
-
-    fn without_secrets_in(&self, answers: Vec<CheckAnswer>, of: Number) -> Vec<CheckAnswer> {
-        let clean =
-            |answer: CheckAnswer| CheckAnswer { asked: self.without_secrets(&answer.asked, Some(of)).into(), ..answer };
-        answers.into_iter().map(clean).collect()
     }
 
     /// An error without them.
@@ -370,7 +347,7 @@ impl World {
         number: Number,
         state: &Environment,
         endpoints: &HashMap<Number, Vec<SocketAddr>>,
-    ) -> (Number, Result<Vec<CheckAnswer>, String>) {
+    ) -> (Number, Result<(), String>) {
         let addresses = endpoints.get(&number).map(Vec::as_slice).unwrap_or_default();
         let answer = match self.subject(number, state) {
             Some(subject) => checks::probe_now(&self.checks, &subject, addresses).await,

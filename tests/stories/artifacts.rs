@@ -70,3 +70,26 @@ fn a_build_that_was_accepted_is_known_again_when_its_artifact_is_gone() {
     let again = house.send_hook(&body).expect("an answer");
     assert_eq!(again.status, 202, "{}", again.body);
 }
+
+#[test]
+fn a_release_that_was_there_goes_live_again_by_its_number_with_a_reason() {
+    let house = House::with_v1_live("bake = \"200ms\"");
+    house.push("v2", "");
+    house.settle();
+    let again = ["deploy", "shop/live", "--release", "1", "--reason", "v2 loses orders", "--watch"];
+    let done = house.run(&again);
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(house.live_version().as_deref(), Some("v1"));
+    let accepted = house.records().into_iter().rfind(|record| record["event"]["kind"] == "accepted").expect("a record");
+    assert_eq!((&accepted["event"]["number"], &accepted["event"]["release"]["number"]), (&3.into(), &1.into()));
+    assert_eq!(accepted["event"]["reason"], "v2 loses orders");
+    for (arguments, why) in [
+        (&["--release", "9"][..], "release 9 is not known in shop/live"),
+        (&["--release", "1", "--version", "v3"], "cannot be used with"),
+        (&["--version", "v3"], "--artifact"),
+    ] {
+        let refused = house.run(&[&["deploy", "shop/live"], arguments].concat());
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains(why), "{arguments:?}: {said}");
+    }
+}
