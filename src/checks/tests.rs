@@ -58,6 +58,27 @@ fn a_check_says_what_it_lacks() {
 }
 
 #[test]
+fn what_each_check_answered_is_told_once_for_all_endpoints_that_passed() {
+    let list = ["http = { path = \"/healthz\", status = \"200-204\" }", "tcp = {}", "command = [\"./smoke\", \"-q\"]"];
+    let mut watch = Watch::new(Arc::new(Checks { list: list.map(check).to_vec(), ..Checks::default() }));
+    let endpoints = [endpoint(1), endpoint(2)];
+    watch.set_endpoints(&endpoints, Millis(0));
+    for (check, took) in [(0, 12), (1, 1), (2, 300)] {
+        for (at, endpoint) in endpoints.into_iter().enumerate() {
+            let answer = if (check, at) == (1, 1) { bad() } else { Ok(Duration::from_millis(took + at as u64)) };
+            watch.record(Millis(10), Probe { check, endpoint }, answer);
+        }
+    }
+    let told = watch.answers().into_iter().map(|one| (one.asked, one.said, one.endpoints, one.slowest));
+    let wanted = [
+        ("GET /healthz".into(), "200-204".into(), 2, Millis(13)),
+        ("TCP".into(), "a connection".into(), 1, Millis(1)),
+        ("command ./smoke".into(), "exit status 0".into(), 2, Millis(301)),
+    ];
+    assert!(told.eq(wanted));
+}
+
+#[test]
 fn healthy_means_often_enough_in_a_row() {
     let (mut watch, probe) = watch("tcp = {}\npasses = 3\nfails = 2\ngrace = \"0s\"");
     for (answer, health) in [

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{Check, Checks};
-use crate::machine::{Health, Millis};
+use crate::machine::{CheckAnswer, Health, Millis};
 
 /// How late an answer may be on a host that is busy, before it is missed.
 const LATE: Duration = Duration::from_secs(10);
@@ -138,6 +138,13 @@ impl Watch {
             }
             _ => format!("{at} passed {} of {} times in a row", point.passed, check.passes),
         })
+    }
+
+    /// What each check answered last, where it passed.
+    pub fn answers(&self) -> Vec<CheckAnswer> {
+        let of = |check: usize| self.points.iter().filter(move |(probe, _)| probe.check == check);
+        let took = |check| of(check).filter_map(|(_, point)| point.last.as_ref()?.as_ref().ok().copied());
+        self.checks.list.iter().enumerate().map(|(at, check)| check.passed(&took(at).collect::<Vec<_>>())).collect()
     }
 
     /// The slowest last answer.

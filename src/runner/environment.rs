@@ -17,7 +17,8 @@ use super::{
 use crate::{
     journal::{Journal, NotRecorded},
     machine::{
-        CONTROLLER, Effect, Entry, Environment, Event, Generation, Looked, Millis, Number, OrderView, Promise, Seq,
+        CONTROLLER, Effect, Entry, Environment, Event, Generation, Looked, Millis, Number, OrderView, Phase, Promise,
+        Seq,
     },
     stacks::StepError,
 };
@@ -142,7 +143,11 @@ impl Loop {
         let kept = self.lives.keep(&look.observation.looked, has_limits(&state), now).await;
         self.world.note(KEEPING, &kept.map_err(|why| cannot_keep(&self.world, &why)));
         if let Some(event) = state.tick(&look.observation, now) {
-            return self.append(&state, look.complete(event), now).await;
+            let event = match event {
+                Event::Checked { number, .. } => Event::Checked { number, answers: look.answers },
+                event => event,
+            };
+            return self.append(&state, event, now).await;
         }
         let due = state.effects(&look.observation, now);
         self.forget_failures(&due, &look);
@@ -160,6 +165,12 @@ impl Loop {
         let mark = self.seen.map(|(_, mark)| mark).filter(|_| idle);
         let live = state.live().map(|stack| stack.number);
         let candidate = state.active().filter(|d| d.phase.before_cutover()).map(|d| d.number);
+        // As old as the verdicts.
+        let judged = state.active().filter(|d| matches!(d.phase, Phase::Checking)).map(|d| d.number);
+        let mut answers = judged.map_or_else(Vec::new, |number| self.watching.answers(number));
+        for answer in &mut answers {
+            answer.asked = world.without_secrets(&answer.asked, judged).into();
+        }
         let mut look = async move { world.look(&state, verdicts, last_order, mark).await }.boxed();
         loop {
             tokio::select! {
@@ -167,6 +178,7 @@ impl Loop {
                     let looked = self.looking.looked(&look.observation, live, self.world.clock.now());
                     look.observation.looked = Looked { before: self.lives.before(), ..looked };
                     look.observation.order = self.order.clone();
+                    look.answers = answers;
                     self.watching.endpoints(&look.endpoints);
                     if let Some((number, why)) = candidate.and_then(|n| Some((n, self.refusal(n)?))) {
                         look.observation.refused(number, why);

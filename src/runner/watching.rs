@@ -8,7 +8,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use super::world::{Verdict, Verdicts, World};
 use crate::{
     checks::{self, Probe, Watch},
-    machine::{Environment, Millis, Number},
+    machine::{CheckAnswer, Environment, Millis, Number},
 };
 
 /// A probe that has come back.
@@ -57,6 +57,11 @@ impl Watching {
             unanswered: watch.unanswered_since(now, pause),
         };
         self.stacks.iter().map(|(number, watch)| (*number, of(watch))).collect()
+    }
+
+    /// What the checks of a stack answered last, where they passed.
+    pub(super) fn answers(&self, number: Number) -> Vec<CheckAnswer> {
+        self.stacks.get(&number).map_or_else(Vec::new, Watch::answers)
     }
 
     /// The probes that are due. While nothing is under way there is at most one round of them each `at_most`.

@@ -17,8 +17,8 @@ use crate::{
     clock::Clock,
     hooks::Redactor,
     machine::{
-        Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number, Observation, Phase,
-        Rules, StackName, StackView,
+        CheckAnswer, Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number,
+        Observation, Phase, Rules, StackName, StackView,
     },
     pipelines::{
         artifacts::Artifacts,
@@ -74,6 +74,8 @@ pub struct Look {
     pub observation: Observation,
     /// Where each stack serves.
     pub endpoints: HashMap<Number, Vec<SocketAddr>>,
+    /// What the checks of the candidate answered, while they are waited for.
+    pub(super) answers: Vec<CheckAnswer>,
 }
 
 /// What the checks have said so far of each stack.
@@ -164,7 +166,7 @@ impl World {
             StackSight::new(stack, endpoints, made).with_ends(ends).without_answer_since(unanswered)
         });
         self.show(&observation, state.front_host(), seen, sights.collect());
-        Look { observation, endpoints }
+        Look { observation, endpoints, answers: Vec::new() }
     }
 
     /// Does one thing that is due. An error promises nothing; the next look tells.
