@@ -26,6 +26,8 @@ use super::{peers, soon::soon, wire::Wire};
 /// However slow the machine, this long is a failure.
 const LIMIT: Duration = Duration::from_secs(60);
 const PACE: Duration = Duration::from_millis(40);
+/// How often chromedriver is started until it has found a port.
+const STARTS: usize = 20;
 const DESK: (u32, u32) = (1360, 1000);
 const PHONE: (u32, u32) = (390, 844);
 const AXE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/axe/node_modules/axe-core/axe.min.js");
@@ -324,19 +326,34 @@ fn not_clicked(error: &CmdError) -> bool {
     matches!(error, CmdError::Standard(why) if refused.contains(&why.error))
 }
 
-/// Starts chromedriver at a port that is free. Returns it with the port, which it says itself.
+/// Starts chromedriver. Returns it with its port.
 fn start_driver(home: &Path) -> (Child, u16) {
     let program = peers::need("chromedriver").expect("chromedriver");
+    (0..STARTS).find_map(|_| try_driver(&program, home)).expect("chromedriver says its port")
+}
+
+/// Starts chromedriver at a port that it chooses and says itself. It takes the same one by IPv4 and IPv6, and ends when that
+/// is taken in one of them, which happens on a host with many connections.
+fn try_driver(program: &Path, home: &Path) -> Option<(Child, u16)> {
     let mut command = Command::new(program);
     command.arg("--port=0").env("HOME", home).env("TMPDIR", home).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut driver = command.spawn().expect("chromedriver starts");
-    let mut said = BufReader::new(driver.stdout.take().expect("piped")).lines();
-    let port =
-        said.find_map(|line| line.ok()?.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
+    let mut said = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let mut before = Vec::new();
+    let port = said.find_map(|line| {
+        let port =
+            line.split_once("successfully on port ").and_then(|(_, port)| port.trim_end_matches('.').parse().ok());
+        before.push(line);
+        port
+    });
+    let Some(port) = port else {
+        println!("chromedriver ended with {:?}: {before:?}", driver.wait());
+        return None;
+    };
     // It goes on to write; nobody has to hear it.
     std::thread::spawn(move || said.for_each(drop));
-    (driver, port.expect("chromedriver says its port"))
+    Some((driver, port))
 }
 
 /// The processes with this folder in their arguments.
