@@ -163,6 +163,43 @@ impl fmt::Display for Generation {
     }
 }
 
+/// How many of 100 users: 1 to 99. Nobody and everybody need no share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+pub struct Share(u8);
+
+/// Why a number is no [`Share`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid share {0}: write a number from 1 to 99, the percentage of users")]
+pub struct BadShare(pub i64);
+
+impl Share {
+    /// The percentage.
+    pub fn percent(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<i64> for Share {
+    type Error = BadShare;
+    fn try_from(percent: i64) -> Result<Self, BadShare> {
+        let share = u8::try_from(percent).ok().filter(|percent| (1..100).contains(percent));
+        share.map(Self).ok_or(BadShare(percent))
+    }
+}
+
+impl From<Share> for i64 {
+    fn from(share: Share) -> Self {
+        share.0.into()
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} %", self.0)
+    }
+}
+
 /// How many events an environment has folded. An observation names the one it was begun at (rule R5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -238,5 +275,27 @@ impl TryFrom<String> for Key {
         let mut key = [0; 16];
         hex::decode_to_slice(text, &mut key)?;
         Ok(Self(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_some_users_and_not_all() {
+        let share = |text: &str| serde_json::from_str::<Share>(text).map_err(|error| error.to_string());
+        for percent in [1, 5, 99] {
+            let read = share(&percent.to_string()).unwrap();
+            assert_eq!((i64::from(read), read.to_string()), (percent, format!("{percent} %")));
+            assert_eq!(serde_json::to_string(&read).unwrap(), percent.to_string());
+        }
+        for percent in ["0", "100", "-5", "300"] {
+            assert_eq!(
+                share(percent).unwrap_err(),
+                format!("invalid share {percent}: write a number from 1 to 99, the percentage of users")
+            );
+        }
+        assert!(share("2.5").is_err() && share("\"5\"").is_err());
     }
 }

@@ -47,7 +47,7 @@ pub use deployment_state::DeploymentState;
 pub use effect::{Effect, RetirePermit};
 pub use event::{CONTROLLER, CheckAnswer, Entry, Event, Matter, Outcome, Trigger};
 pub use hook::{Hook, HookPoint, HookProgress, HookState, HookView};
-pub use ids::{BadId, BadName, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, StackName};
+pub use ids::{BadId, BadName, BadShare, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, Share, StackName};
 pub use invariants::Violation;
 pub use observation::{
     Condition, DefinitionView, FrontView, Health, InstanceView, Looked, Observation, OrderView, StackView,

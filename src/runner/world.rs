@@ -197,7 +197,7 @@ impl World {
             }
             Effect::CutOver { to, generation } => {
                 let target = to.map(|number| self.target(number, look)).transpose()?;
-                let route = Route { generation: *generation, target };
+                let route = Route { generation: *generation, target, split: None };
                 match within(self.front.call_limit(), self.front.cut_over(&route)).await? {
                     CutOver::Applied => {
                         if let Some(host) = self.front.place() {

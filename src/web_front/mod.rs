@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use trouble::FrontTrouble;
 
 use crate::{
-    machine::{Fencing, Generation, Millis, StackName},
+    machine::{Fencing, Generation, Millis, Share, StackName},
     stacks::StepError,
 };
 
@@ -30,6 +30,41 @@ pub struct Route {
     pub generation: Generation,
     /// The stack that gets the traffic; `None`: the front answers with its page for that.
     pub target: Option<Target>,
+    /// A second stack that gets a share of the users; `None`: all go to `target`. Left out where there is none, as earlier
+    /// versions wrote and read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+}
+
+impl Route {
+    /// Why no front could serve it, as a sentence; `None`: it can be served.
+    pub(crate) fn flaw(&self) -> Option<String> {
+        let split = self.split.as_ref().map(|split| &split.target);
+        match (&self.target, split) {
+            (None, Some(split)) => {
+                Some(format!("a share for {split} needs a stack that gets the rest", split = split.stack))
+            }
+            (Some(target), Some(split)) if target.stack == split.stack => {
+                Some(format!("stack {} cannot get both a share and the rest", target.stack))
+            }
+            (target, _) => target.iter().chain(split).find_map(Target::flaw),
+        }
+    }
+}
+
+/// A second stack that gets a share of the users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// The stack that gets the share. It is another one than [`Route::target`], which gets the rest.
+    pub target: Target,
+    /// How many of 100 users it gets.
+    pub share: Share,
+}
+
+/// The refusal of a driver whose fronts send all users to one stack.
+fn cannot_split(driver: &str) -> StepError {
+    StepError::Refused(format!("front driver {driver:?} cannot send a share of the users to a second stack"))
 }
 
 /// A stack and where it serves.
@@ -41,6 +76,13 @@ pub struct Target {
     /// Addresses at which it listens, never empty. Requests go to all of them in turn.
     #[serde(with = "endpoints")]
     pub endpoints: Vec<SocketAddr>,
+}
+
+impl Target {
+    /// Why it cannot be served, as a sentence; `None`: it can.
+    pub(crate) fn flaw(&self) -> Option<String> {
+        self.endpoints.is_empty().then(|| format!("stack {} has no endpoint: nothing would answer", self.stack))
+    }
 }
 
 /// Endpoints as they stand in orders to fronts and in their files. A front of an earlier version expects a weight with each
@@ -175,7 +217,8 @@ pub trait FrontDriver: Send + Sync {
     /// front can see to that. `None`: it has never been given one.
     async fn observe(&self) -> Result<Option<SeenFront>, StepError>;
 
-    /// Asks at the front's public address, as a user would, which stack answers. `None`: the front does not tell.
+    /// Asks at the front's public address, as a user would, which stack answers. `None`: the front does not tell. Under a
+    /// split ([`Route::split`]) it asks as one user of many: the answer is either stack, and proves only that one.
     async fn ask_public(&self) -> Result<Option<StackName>, StepError>;
 
     /// Whether a late order can still overtake a newer one.
@@ -252,6 +295,8 @@ pub struct Driver {
     /// The tables of its settings that have headings of their own in `docs/pipeline-file.md`: the heading, and the key of the
     /// table; an empty key for the settings themselves.
     pub tables: &'static [(&'static str, &'static str)],
+    /// Whether it can send a share of the users to a second stack ([`Route::split`]). One that cannot refuses such a route.
+    pub splits: bool,
 }
 
 /// The drivers there are. Adding one is one new module and one line here. The first one is the example of messages.
@@ -291,5 +336,9 @@ mod tests {
         let before = serde_json::json!([{ "address": "10.0.0.5:8080", "weight": 1 }, { "address": "[fd00::1]:80", "weight": 1 }]);
         assert_eq!(written["endpoints"], before);
         assert_eq!(serde_json::from_value::<Target>(written).unwrap(), target);
+        let whole = Route { generation: Generation(3), target: Some(target), split: None };
+        let written = serde_json::to_value(&whole).unwrap();
+        assert!(written.get("split").is_none(), "what an earlier front does not know it is not told: {written}");
+        assert_eq!(serde_json::from_value::<Route>(written).unwrap(), whole);
     }
 }

@@ -102,7 +102,7 @@ async fn backend(number: u32) -> Target {
 }
 
 fn route(generation: u64, target: &Target) -> Route {
-    Route { generation: Generation(generation), target: Some(target.clone()) }
+    Route { generation: Generation(generation), target: Some(target.clone()), split: None }
 }
 
 async fn see(driver: &dyn FrontDriver) -> Option<SeenFront> {
@@ -227,7 +227,7 @@ async fn nobody_can_be_given_the_traffic() {
     for_each_driver(|f, one, _| async move {
         let driver = f.open();
         driver.cut_over(&route(1, &one)).await.expect("it answers");
-        let nobody = Route { generation: Generation(2), target: None };
+        let nobody = Route { generation: Generation(2), target: None, split: None };
         assert_eq!(driver.cut_over(&nobody).await.expect("it answers"), CutOver::Applied);
         assert_serves(&*driver, &nobody).await;
     })

@@ -47,7 +47,7 @@ fn serve(client: TcpStream, number: u32) {
 }
 
 pub fn route(generation: u64, target: &Target) -> Route {
-    Route { generation: Generation(generation), target: Some(target.clone()) }
+    Route { generation: Generation(generation), target: Some(target.clone()), split: None }
 }
 
 /// What the users share with whoever orders.

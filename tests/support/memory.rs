@@ -241,7 +241,7 @@ impl MemoryFront {
     pub fn meddle(&self, target: Option<Target>) {
         let mut front = self.front.lock().unwrap();
         let generation = front.route.as_ref().map_or(Generation(0), |r| r.generation);
-        front.route = Some(Route { generation, target });
+        front.route = Some(Route { generation, target, split: None });
     }
 
     /// Requests in flight on a stack, until it is called with 0.
@@ -289,7 +289,7 @@ impl FrontDriver for MemoryFront {
     async fn observe(&self) -> Result<Option<SeenFront>, StepError> {
         self.reach()?;
         let front = self.front.lock().unwrap();
-        let nothing = Route { generation: Generation(0), target: None };
+        let nothing = Route { generation: Generation(0), target: None, split: None };
         let route = front.route.clone().unwrap_or(nothing);
         Ok(Some(SeenFront { route, staged: front.staged.clone(), open: front.open.clone(), counted: None }))
     }

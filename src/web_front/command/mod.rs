@@ -24,7 +24,7 @@ use self::{
     record::Record,
     settings::{Settings, Words},
 };
-use super::{CutOver, Driver, FrontDriver, Route, SEEN, SeenFront, Target};
+use super::{CutOver, Driver, FrontDriver, Route, SEEN, SeenFront, Target, cannot_split};
 use crate::{
     machine::{Fencing, StackName},
     program::{Input, NoEnd, run},
@@ -40,6 +40,7 @@ pub const DRIVER: Driver = Driver {
     open,
     example: "cut_over = [\"./point\", \"{address}\"]",
     tables: &[("command front", "")],
+    splits: false,
 };
 
 /// Opens the driver; nothing is run.
@@ -156,6 +157,9 @@ impl FrontDriver for CommandFront {
     }
 
     async fn cut_over(&self, route: &Route) -> Result<CutOver, StepError> {
+        if route.split.is_some() {
+            return Err(cannot_split(DRIVER.name));
+        }
         let lock = self.lock().await?;
         let mut record = self.record()?;
         if let Some(accepted) = &record.accepted {
@@ -205,7 +209,7 @@ impl FrontDriver for CommandFront {
         let record = self.record()?;
         let Some(mut route) = record.in_force else {
             // A candidate is known before the first order.
-            let route = Route { generation: crate::machine::Generation(0), target: None };
+            let route = Route { generation: crate::machine::Generation(0), target: None, split: None };
             return Ok(record.staged.map(|staged| SeenFront {
                 route,
                 staged: Some(staged),

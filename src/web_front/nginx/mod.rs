@@ -47,6 +47,7 @@ pub const DRIVER: Driver = Driver {
     open,
     example: "include = \"/etc/nginx/pointsman/NAME.conf\"",
     tables: &[("nginx front", ""), ("ssh", "ssh"), ("public", "public")],
+    splits: false,
 };
 
 /// Opens the driver; nothing is touched.
@@ -238,6 +239,9 @@ impl FrontDriver for NginxFront {
     }
 
     async fn cut_over(&self, route: &Route) -> Result<CutOver, StepError> {
+        if route.split.is_some() {
+            return Err(super::cannot_split(DRIVER.name));
+        }
         let target = route.target.as_ref();
         for _ in 0..TRIES {
             let served = self.served().await?;

@@ -141,7 +141,7 @@ impl Served {
         }
         // nginx does not say how many requests are still open at an upstream: that there are some cannot be ruled out.
         let open = staged.iter().map(|stack| (stack.clone(), 1)).collect();
-        Some(SeenFront { route: Route { generation, target: self.target }, staged, open, counted: None })
+        Some(SeenFront { route: Route { generation, target: self.target, split: None }, staged, open, counted: None })
     }
 }
 

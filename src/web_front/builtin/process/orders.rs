@@ -102,7 +102,7 @@ impl Front {
             let other = || format!("generation {generation} was applied with another target");
             return if *applied == route { done } else { Answer::Refused { why: other() } };
         }
-        if let Some(why) = route.target.as_ref().and_then(unusable) {
+        if let Some(why) = route.flaw() {
             return Answer::Refused { why };
         }
         let mut next = Memory { route: Some(route.clone()), ..self.memory.clone() };
@@ -112,7 +112,7 @@ impl Front {
     }
 
     async fn stage(&mut self, candidate: Target) -> Answer {
-        if let Some(why) = unusable(&candidate) {
+        if let Some(why) = candidate.flaw() {
             return Answer::Refused { why };
         }
         let next = Memory { staged: Some(candidate.clone()), ..self.memory.clone() };
@@ -171,7 +171,7 @@ impl Front {
                 }
             }
         }
-        let never = Route { generation: Generation(0), target: None };
+        let never = Route { generation: Generation(0), target: None, split: None };
         let staged = self.memory.staged.as_ref().map(|staged| staged.stack.clone());
         // Open requests alone are worth telling: a follower counts even when it has no route.
         let known = self.memory.route.is_some() || staged.is_some() || !open.is_empty();
@@ -201,8 +201,4 @@ fn end(follower: &Follower) {
         // Failing means that it is gone.
         let _ = kill_process(pid, Signal::KILL);
     }
-}
-
-fn unusable(target: &Target) -> Option<String> {
-    target.endpoints.is_empty().then(|| format!("stack {} has no endpoint: nothing would answer", target.stack))
 }

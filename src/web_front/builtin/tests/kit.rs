@@ -46,7 +46,7 @@ pub(super) fn target(number: u32, addresses: &[SocketAddr]) -> Target {
 }
 
 pub(super) fn route(generation: u64, target: Target) -> Route {
-    Route { generation: Generation(generation), target: Some(target) }
+    Route { generation: Generation(generation), target: Some(target), split: None }
 }
 
 /// Waits until it is so; ten seconds at most.
