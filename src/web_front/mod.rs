@@ -6,12 +6,14 @@
 pub mod builtin;
 pub mod command;
 pub mod nginx;
+mod sticky;
 mod trouble;
 
 use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 pub(crate) use self::builtin::{process as own_front, supervisor as own_supervisor};
 use serde::{Deserialize, Serialize};
+pub use sticky::Sticky;
 pub use trouble::FrontTrouble;
 
 use crate::{
@@ -136,15 +138,16 @@ pub struct SeenFront {
     pub counted: Option<Counted>,
 }
 
-/// What a front has counted of users' requests since it was sent from one stack to another, or since it began where that was later:
-/// its counts end with its process.
+/// What a front has counted of users' requests since it was sent from one stack to another or shared between
+/// two, or since it began where that was later: its counts end with its process. A share that changes begins nothing anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Since when, by the clock of the front's host.
     pub since: Millis,
     /// Whether that was a cutover; else the start of the front.
     pub cutover: bool,
-    /// The stack that users are sent to, then the one before.
+    /// The stack that users are sent to, then the one before. Under a split: the one that gets the rest, then the one that has a
+    /// share.
     pub sides: Vec<Side>,
 }
 

@@ -42,7 +42,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// What others must know of the driver.
 pub const DRIVER: Driver =
-    Driver { name: "builtin", open, example: "listen = \"127.0.0.1:8080\"", tables: &[("front", "")], splits: false };
+    Driver { name: "builtin", open, example: "listen = \"127.0.0.1:8080\"", tables: &[("front", "")], splits: true };
 
 /// Opens the driver; nothing is started before [`FrontDriver::ensure_running`].
 pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
@@ -136,9 +136,6 @@ impl FrontDriver for BuiltinFront {
     }
 
     async fn cut_over(&self, route: &Route) -> Result<CutOver, StepError> {
-        if route.split.is_some() {
-            return Err(super::cannot_split(DRIVER.name));
-        }
         match self.order(Order::CutOver { route: route.clone() }).await? {
             Answer::CutOver { result } => Ok(result),
             other => Err(strange(&other)),

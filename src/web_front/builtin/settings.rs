@@ -18,6 +18,7 @@ use crate::{
     descriptors::Shares,
     machine::Millis,
     toml_file::filled::{Reader, address, boolean, duration, made, number, other, path, text},
+    web_front::sticky::{Sticky, sticky},
 };
 
 /// Everything that can be said about a built-in front.
@@ -59,6 +60,8 @@ pub struct Settings {
     pub probe_path: String,
     /// Another proxy is in front of this one: its X-Forwarded-Proto and -Host are kept instead of replaced.
     pub behind_proxy: bool,
+    /// How a user stays with a version under a split.
+    pub sticky: Sticky,
     /// Flush a new route to the disk right after it is acknowledged and before it is seen in force. Without, it
     /// survives the front but not a power cut.
     pub flush: bool,
@@ -141,6 +144,8 @@ impl Settings {
         let retry_after = top.optional("retry_after", duration).unwrap_or(Duration::from_secs(5));
         let probe_path = top.optional("probe_path", probe_path).unwrap_or_else(|| "/".to_owned());
         let behind_proxy = top.optional("behind_proxy", boolean).unwrap_or(false);
+        // One who goes to and fro between two versions sees broken pages.
+        let sticky = top.optional("sticky", sticky).unwrap_or(Sticky::Cookie);
         let flush = top.optional("flush", boolean).unwrap_or(true);
         let tls = top.table("tls", |t| {
             let (certificate, key) = (t.required("certificate", path), t.required("key", path));
@@ -198,6 +203,7 @@ impl Settings {
             retry_after,
             probe_path,
             behind_proxy,
+            sticky,
             flush,
         })
     }

@@ -67,6 +67,8 @@ struct Since {
     at: Millis,
     cutover: bool,
     live: Option<StackName>,
+    /// The stack that has a share.
+    split: Option<StackName>,
     before: Option<StackName>,
 }
 
@@ -76,28 +78,29 @@ impl Counts {
         self.served.entry(stack.clone()).or_default().clone()
     }
 
-    /// Users are sent there from now on. Counting starts from zero when that is another stack than before.
-    pub(super) fn follow(&mut self, live: Option<&StackName>, now: Millis) {
+    /// Users are sent there from now on, or to these two. Counting starts from zero when those are other stacks than before.
+    pub(super) fn follow(&mut self, live: Option<&StackName>, split: Option<&StackName>, now: Millis) {
         let (cutover, before) = match &self.since {
-            Some(since) if since.live.as_ref() == live => return,
+            Some(since) if (since.live.as_ref(), since.split.as_ref()) == (live, split) => return,
+            Some(Since { live: was, split: shared, .. }) if was.as_ref() == live => (true, shared.clone()),
             Some(since) => (true, since.live.clone()),
             None => (false, None),
         };
         // What no table has any more is forgotten.
         self.served.retain(|_, served| Arc::strong_count(served) > 1);
         self.served.values().for_each(|served| served.begin_anew());
-        self.since = Some(Since { at: now, cutover, live: live.cloned(), before });
+        self.since = Some(Since { at: now, cutover, live: live.cloned(), split: split.cloned(), before });
     }
 
     /// Returns what was counted; nothing before there is anything to count.
     pub(super) fn told(&self) -> Option<Counted> {
-        let Since { at, cutover, live, before } = self.since.as_ref()?;
+        let Since { at, cutover, live, split, before } = self.since.as_ref()?;
         let side = |stack: &StackName| {
             let served = self.served.get(stack);
             let count = |count: fn(&Served) -> &AtomicU64| served.map_or(0, |served| count(served).load(Relaxed));
             Side { stack: stack.clone(), requests: count(|s| &s.requests), failed: count(|s| &s.failed) }
         };
-        let sides = live.iter().chain(before).map(side).collect();
+        let sides = live.iter().chain(split.as_ref().or(before.as_ref())).map(side).collect();
         Some(Counted { since: *at, cutover: *cutover, sides })
     }
 }
@@ -120,21 +123,38 @@ mod tests {
     fn both_sides_are_counted_from_the_cutover_on() {
         let mut counts = Counts::default();
         assert_eq!(counts.told(), None);
-        counts.follow(Some(&name(1)), Millis(5));
+        counts.follow(Some(&name(1)), None, Millis(5));
         let one = counts.of(&name(1));
         one.answered(true);
         assert_eq!(sides(&counts), (5, false, vec![(1, 1, 1)]), "since the front began");
-        counts.follow(Some(&name(1)), Millis(6));
+        counts.follow(Some(&name(1)), None, Millis(6));
         assert_eq!(sides(&counts), (5, false, vec![(1, 1, 1)]), "the same again, as when it is put right");
         let two = counts.of(&name(2));
-        counts.follow(Some(&name(2)), Millis(9));
+        counts.follow(Some(&name(2)), None, Millis(9));
         two.answered(false);
         two.answered(true);
         one.answered(false);
         one.broke();
         assert_eq!(sides(&counts), (9, true, vec![(2, 2, 1), (1, 1, 1)]));
         drop((one, two));
-        counts.follow(None, Millis(12));
+        counts.follow(None, None, Millis(12));
         assert_eq!(sides(&counts), (12, true, vec![(2, 0, 0)]));
+    }
+
+    #[test]
+    fn both_stacks_of_a_split_are_counted_until_one_has_all_users() {
+        let mut counts = Counts::default();
+        counts.follow(Some(&name(1)), None, Millis(1));
+        counts.follow(Some(&name(1)), Some(&name(2)), Millis(5));
+        let (one, two) = (counts.of(&name(1)), counts.of(&name(2)));
+        one.answered(false);
+        two.answered(true);
+        counts.follow(Some(&name(1)), Some(&name(2)), Millis(6));
+        assert_eq!(sides(&counts), (5, true, vec![(1, 1, 0), (2, 1, 1)]), "a larger share begins nothing anew");
+        counts.follow(Some(&name(2)), None, Millis(8));
+        assert_eq!(sides(&counts), (8, true, vec![(2, 0, 0), (1, 0, 0)]));
+        counts.follow(Some(&name(2)), Some(&name(3)), Millis(9));
+        counts.follow(Some(&name(2)), None, Millis(10));
+        assert_eq!(sides(&counts), (10, true, vec![(2, 0, 0), (3, 0, 0)]), "undone: what had a share was before");
     }
 }

@@ -1,7 +1,10 @@
 //! Headers on their way through: what belongs to one hop is taken out, what the stack must know is put in.
 //! Must not choose where a request goes.
 
-use std::{net::IpAddr, sync::Mutex};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Mutex,
+};
 
 use hyper::{
     HeaderMap, Request, Response, StatusCode, Uri, Version,
@@ -61,6 +64,7 @@ fn has_token(value: &HeaderValue, token: &str) -> bool {
 
 /// What a stack must know about the client, made once per connection.
 pub(super) struct Client {
+    ip: IpAddr,
     address: HeaderValue,
     node: String,
     proto: &'static str,
@@ -74,7 +78,30 @@ impl Client {
         let plain = address.to_canonical();
         let node = if plain.is_ipv6() { format!("\"[{plain}]\"") } else { plain.to_string() };
         let address = HeaderValue::from_str(&plain.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { address, node, proto: if tls { "https" } else { "http" }, behind_proxy, forwarded: Mutex::new(None) }
+        Self {
+            ip: plain,
+            address,
+            node,
+            proto: if tls { "https" } else { "http" },
+            behind_proxy,
+            forwarded: Mutex::new(None),
+        }
+    }
+
+    /// Returns the address of the client: where a proxy is before us, of the client that this one named.
+    pub(super) fn address(&self, headers: &HeaderMap) -> IpAddr {
+        let named = || {
+            let last = headers.get_all(&FORWARDED_FOR).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim();
+            last.parse().ok().or_else(|| Some(last.parse::<SocketAddr>().ok()?.ip()))
+        };
+        self.behind_proxy.then(named).flatten().unwrap_or(self.ip)
+    }
+
+    /// Returns whether the client came by TLS, to us or to a proxy before us.
+    pub(super) fn is_secure(&self, headers: &HeaderMap) -> bool {
+        let said =
+            || headers.get(&FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
+        self.proto == "https" || (self.behind_proxy && said())
     }
 
     /// Puts the request into the form that a stack gets: origin form, one `Host`, and who asked. `Err`: it is not a

@@ -6,6 +6,7 @@
 
 mod activity;
 mod body;
+mod bucket;
 mod certificate;
 mod connection;
 mod counts;
@@ -56,7 +57,7 @@ use super::settings::Settings;
 use crate::{
     descriptors::Budget,
     machine::{Millis, StackName},
-    web_front::{Counted, FrontTrouble, Target},
+    web_front::{Counted, FrontTrouble, Route, Target},
 };
 
 /// How far the plane is from serving to closing.
@@ -80,6 +81,8 @@ struct Shared {
     tick: AtomicU32,
     /// When a request last waited for a connection to a stack, in ticks.
     pressed: AtomicU32,
+    /// Draws the bucket of a user who has none.
+    draw: bucket::Draw,
     /// Counted on by whoever must not do the same as others.
     turn: AtomicUsize,
     /// The secret of probes: a request with it is told which stack answers.
@@ -152,6 +155,7 @@ impl Plane {
             tls: ArcSwapOption::new(load_tls(settings)?),
             tick: AtomicU32::new(1),
             pressed: AtomicU32::new(0),
+            draw: bucket::Draw::default(),
             turn: AtomicUsize::new(0),
             probe,
             connections: AtomicUsize::new(0),
@@ -196,11 +200,14 @@ impl Plane {
     }
 
     /// Sets where every request goes that is read from now on. `now`: by the host's clock.
-    pub(super) fn set(&mut self, live: Option<&Target>, staged: Option<&Target>, maintenance: bool, now: Millis) {
-        self.counts.follow(live.map(|target| &target.stack), now);
-        let mut get = |target: Option<&Target>| self.stacks.get(target?, &mut self.counts);
-        let (live, staged) = (get(live), get(staged));
-        let table = Table { live, staged, maintenance, known: self.stacks.known() };
+    pub(super) fn set(&mut self, route: Option<&Route>, staged: Option<&Target>, maintenance: bool, now: Millis) {
+        let live = route.and_then(|route| route.target.as_ref());
+        let split = route.and_then(|route| route.split.as_ref());
+        self.counts.follow(live.map(|target| &target.stack), split.map(|split| &split.target.stack), now);
+        let mut get = |target: &Target| self.stacks.get(target, &mut self.counts);
+        let (live, staged) = (live.map(&mut get), staged.map(&mut get));
+        let split = split.map(|split| (get(&split.target), split.share.percent()));
+        let table = Table { live, split, staged, maintenance, known: self.stacks.known() };
         self.shared.table.store(Arc::new(table));
         self.stacks.forget_unused(&self.shared.table.load());
     }

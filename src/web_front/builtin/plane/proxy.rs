@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use hyper::{
-    Method, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
     header::{self, HeaderValue},
 };
@@ -15,6 +15,7 @@ use super::{
     Stage,
     activity::Activity,
     body::ResponseBody,
+    bucket::Bucket,
     headers::{self, Client},
     pages::wants_json,
     send::Answered,
@@ -24,6 +25,7 @@ use super::{
     upload::RequestBody,
     worker::Slot,
 };
+use crate::web_front::Sticky;
 
 /// A page instead of an answer of the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,14 +148,42 @@ impl Connection {
             return Err(Page::BadRequest("CONNECT is not supported here."));
         }
         let named = self.named(&mut request);
+        let secure = self.client.is_secure(request.headers());
+        let kept = self.bucket(request.headers_mut());
         self.client.prepare(&mut request).map_err(Page::BadRequest)?;
-        let wish = named.unwrap_or_else(|| self.by_host(&request));
+        let (wish, drawn) = match named.or_else(|| self.by_host(&request)) {
+            Some(wish) => (wish, None),
+            None => {
+                let drawn = if kept.is_none() { self.draw() } else { None };
+                (Wish::Live(kept.or(drawn)), drawn)
+            }
+        };
         let repeatable = request.body().upload().is_none() && upgrade.is_none() && is_idempotent(request.method());
         if let Some(protocol) = upgrade {
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(header::UPGRADE, protocol.clone());
         }
-        self.send(request, &wish, repeatable).await
+        let mut answered = self.send(request, &wish, repeatable).await?;
+        if let Some(bucket) = drawn.filter(|_| self.slot.shared.settings.sticky == Sticky::Cookie) {
+            bucket.give(answered.response.headers_mut(), secure);
+        }
+        Ok(answered)
+    }
+
+    /// Returns the bucket that a user is known to be in.
+    fn bucket(&self, headers: &mut HeaderMap) -> Option<Bucket> {
+        let told = Bucket::take(headers);
+        match self.slot.shared.settings.sticky {
+            Sticky::None => None,
+            Sticky::Cookie => told,
+            Sticky::Address => Some(Bucket::of_address(self.client.address(headers))),
+        }
+    }
+
+    /// Draws a bucket where it matters in which one a user is.
+    fn draw(&self) -> Option<Bucket> {
+        let shared = &self.slot.shared;
+        shared.table.load().split.as_ref().map(|_| shared.draw.next())
     }
 
     /// Returns the stack that a request asks for by header: only when a preview is configured may it ask for one.
@@ -164,14 +194,14 @@ impl Connection {
     }
 
     /// The same by host.
-    fn by_host<B>(&self, request: &Request<B>) -> Wish {
+    fn by_host<B>(&self, request: &Request<B>) -> Option<Wish> {
         if let Some(wanted) = &self.slot.shared.settings.preview.host
             && let Some(host) = request.headers().get(header::HOST).and_then(|host| host.to_str().ok())
             && host.split(':').next().is_some_and(|host| host.eq_ignore_ascii_case(wanted))
         {
-            return Wish::Candidate;
+            return Some(Wish::Candidate);
         }
-        Wish::Live
+        None
     }
 }
 

@@ -83,7 +83,7 @@ impl Connection {
     ) -> Result<Answered, Page> {
         let mut on = None;
         let mut answered = self.try_to_send(request, wish, repeatable, &mut on).await;
-        let Some(served) = on.filter(|_| matches!(wish, Wish::Live)) else { return answered };
+        let Some(served) = on.filter(|_| matches!(wish, Wish::Live(_))) else { return answered };
         match &mut answered {
             Ok(answered) => {
                 let failed = answered.response.status().is_server_error();

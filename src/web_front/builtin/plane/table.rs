@@ -10,6 +10,7 @@ use std::sync::{
 use hyper::{Version, header::HeaderValue};
 
 use super::{
+    bucket::Bucket,
     counts::{Counts, Served},
     gate::Gate,
     pool::Pool,
@@ -44,6 +45,8 @@ const REST: u32 = 10;
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) live: Option<Arc<Stack>>,
+    /// A second one that gets the users of so many buckets, from the first on.
+    pub(super) split: Option<(Arc<Stack>, u8)>,
     pub(super) staged: Option<Arc<Stack>>,
     pub(super) maintenance: bool,
     /// All that have connections, also those that nobody is sent to now.
@@ -52,8 +55,8 @@ pub(super) struct Table {
 
 /// The stack that a request asks for.
 pub(super) enum Wish {
-    /// The live stack, as users do.
-    Live,
+    /// The stack for users of this bucket. Without one: the live stack.
+    Live(Option<Bucket>),
     /// The candidate.
     Candidate,
     /// A stack by name.
@@ -67,16 +70,26 @@ impl Table {
         all.flat_map(|upstream| &upstream.pools).for_each(Pool::clear);
     }
 
+    fn shared(&self) -> Option<&Arc<Stack>> {
+        self.split.as_ref().map(|(stack, _)| stack)
+    }
+
+    fn used(&self) -> impl Iterator<Item = &Arc<Stack>> {
+        [&self.staged, &self.live].into_iter().flatten().chain(self.shared())
+    }
+
     pub(super) fn choose(&self, wish: &Wish) -> Result<&Arc<Stack>, Page> {
         match wish {
-            Wish::Live if self.maintenance => Err(Page::Maintenance),
-            Wish::Live => self.live.as_ref().ok_or(Page::NoRoute),
-            Wish::Candidate => self.staged.as_ref().ok_or(Page::NoCandidate),
-            Wish::Named(name) => [&self.staged, &self.live]
-                .into_iter()
-                .flatten()
-                .find(|stack| stack.display.as_bytes() == name.as_bytes())
-                .ok_or(Page::NoCandidate),
+            Wish::Live(_) if self.maintenance => Err(Page::Maintenance),
+            Wish::Live(bucket) => match (&self.split, bucket) {
+                (Some((stack, share)), Some(bucket)) if bucket.is_within(*share) => Ok(stack),
+                _ => self.live.as_ref().ok_or(Page::NoRoute),
+            },
+            // While it has a share it still is what testers are to see.
+            Wish::Candidate => self.staged.as_ref().or(self.shared()).ok_or(Page::NoCandidate),
+            Wish::Named(name) => {
+                self.used().find(|stack| stack.display.as_bytes() == name.as_bytes()).ok_or(Page::NoCandidate)
+            }
         }
     }
 }
@@ -202,21 +215,21 @@ impl Stacks {
         Self { limits, known: Vec::new() }
     }
 
-    pub(super) fn get(&mut self, target: &Target, counts: &mut Counts) -> Option<Arc<Stack>> {
+    pub(super) fn get(&mut self, target: &Target, counts: &mut Counts) -> Arc<Stack> {
         if let Some(at) = self.known.iter().position(|known| known.target == *target) {
             let stack = self.known.remove(at);
             self.known.push(stack.clone());
-            return Some(stack);
+            return stack;
         }
         let stack = Stack::new(target, self.limits, counts.of(&target.stack));
         self.known.push(stack.clone());
-        Some(stack)
+        stack
     }
 
     pub(super) fn forget_unused(&mut self, table: &Table) {
         let mut spare = self.known.len().saturating_sub(Self::KEPT);
         self.known.retain(|stack| {
-            let used = [&table.live, &table.staged].into_iter().flatten().any(|s| Arc::ptr_eq(s, stack));
+            let used = table.used().any(|s| Arc::ptr_eq(s, stack));
             let forget = spare > 0 && !used && stack.open.load(Ordering::SeqCst) == 0;
             spare -= usize::from(forget);
             !forget

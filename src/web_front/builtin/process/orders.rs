@@ -99,14 +99,15 @@ impl Front {
         }
         let done = Answer::CutOver { result: CutOver::Applied };
         if let Some(applied) = applied.filter(|applied| applied.generation == route.generation) {
-            let other = || format!("generation {generation} was applied with another target");
+            let other = || format!("generation {generation} was applied to another route");
             return if *applied == route { done } else { Answer::Refused { why: other() } };
         }
         if let Some(why) = route.flaw() {
             return Answer::Refused { why };
         }
         let mut next = Memory { route: Some(route.clone()), ..self.memory.clone() };
-        let arrived = |staged: &Target| route.target.as_ref().is_some_and(|target| target.stack == staged.stack);
+        let split = route.split.as_ref().map(|split| &split.target);
+        let arrived = |staged: &Target| route.target.iter().chain(split).any(|target| target.stack == staged.stack);
         next.staged = next.staged.filter(|staged| !arrived(staged));
         self.change(next, Order::CutOver { route }, done).await
     }
@@ -131,8 +132,8 @@ impl Front {
         }
         self.memory = next;
         self.flush_due = self.is_unflushed();
-        let live = self.memory.route.as_ref().and_then(|route| route.target.as_ref());
-        self.plane.set(live, self.memory.staged.as_ref(), self.memory.maintenance, self.faults.now());
+        let memory = &self.memory;
+        self.plane.set(memory.route.as_ref(), memory.staged.as_ref(), memory.maintenance, self.faults.now());
         self.tell(&order).await;
         done
     }

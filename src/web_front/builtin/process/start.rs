@@ -85,12 +85,7 @@ pub(super) async fn begin(folder: &Path, start: Start) -> Result<Front, FrontErr
     let memory = inherited.memory.filter(|handed| handed.written >= written.written).unwrap_or(written);
     let probe = secret::of(folder).map_err(io_error("the probe secret cannot be read"))?;
     let mut plane = Plane::start(&settings, probe, listeners).map_err(io_error("the front cannot start"))?;
-    plane.set(
-        memory.route.as_ref().and_then(|r| r.target.as_ref()),
-        memory.staged.as_ref(),
-        memory.maintenance,
-        faults.now(),
-    );
+    plane.set(memory.route.as_ref(), memory.staged.as_ref(), memory.maintenance, faults.now());
     plane.accept().map_err(io_error("the front cannot accept connections"))?;
     let followers = match inherited.link {
         Some(link) => confirm(link).await?,

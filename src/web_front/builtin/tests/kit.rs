@@ -32,7 +32,7 @@ use crate::{
     clock::Clock,
     machine::{Generation, Number, StackName},
     web_front::{
-        FrontDriver, Route, Target,
+        FrontDriver, Route, Split, Target,
         builtin::{BuiltinFront, process, secret},
     },
 };
@@ -47,6 +47,12 @@ pub(super) fn target(number: u32, addresses: &[SocketAddr]) -> Target {
 
 pub(super) fn route(generation: u64, target: Target) -> Route {
     Route { generation: Generation(generation), target: Some(target), split: None }
+}
+
+/// A route that gives the second target a share.
+pub(super) fn shared(generation: u64, target: Target, second: Target, percent: i64) -> Route {
+    let split = Split { target: second, share: percent.try_into().unwrap() };
+    Route { split: Some(split), ..route(generation, target) }
 }
 
 /// Waits until it is so; ten seconds at most.

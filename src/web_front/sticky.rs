@@ -1,0 +1,26 @@
+//! How a user stays with a version while another version has a share of the users. Must not know any front.
+
+use toml::Value;
+
+use crate::toml_file::filled::made;
+
+/// How a user is known again from one request to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sticky {
+    /// Not at all: each request is drawn anew.
+    None,
+    /// By a cookie with the number of a bucket, set while there is a split.
+    Cookie,
+    /// By the client's address.
+    Address,
+}
+
+/// Reads the key `sticky` of a front.
+pub(super) fn sticky(value: &Value) -> Result<Sticky, String> {
+    made(value, "\"none\", \"cookie\" or \"address\"", |text| match text {
+        "none" => Some(Sticky::None),
+        "cookie" => Some(Sticky::Cookie),
+        "address" => Some(Sticky::Address),
+        _ => None,
+    })
+}
