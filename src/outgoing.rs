@@ -1,8 +1,26 @@
-//! What all our HTTP clients share: how one is begun, and what an error of one comes from. Must not know who is asked.
+//! What all our HTTP clients share: how one is begun, what an error of one comes from, and how a request goes that takes the
+//! users' way. Must not know who is asked.
 
 use std::error::Error;
 
-use reqwest::{ClientBuilder, redirect};
+use reqwest::{
+    Client, ClientBuilder,
+    header::{HeaderMap, HeaderName, HeaderValue},
+    redirect,
+};
+
+/// The way to one stack through the front that users reach. Made anew for each request: secrets and certificates may change.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// Client that reaches the front, and believes its certificate.
+    pub client: Client,
+    /// Scheme, host and port to ask, without a path.
+    pub origin: String,
+    /// What the request says so that the front sends it to the stack. Secrets in it are marked as such.
+    pub headers: HeaderMap,
+    /// The header of an answer that says which stack gave it, and its value for the stack that is meant.
+    pub mark: (HeaderName, HeaderValue),
+}
 
 /// Builds a client that follows no redirect and sends no referrer. It uses the proxies that the
 /// environment names, unless the caller says `no_proxy`.

@@ -143,7 +143,9 @@ fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
     ];
     assert_none("a stack driver looks up", &foreign(&all, "src/stacks", &[&tools[..], &["stacks"]].concat()));
     // Both kinds fail in the same ways.
-    let front = [&tools[..], &["web_front", "stacks::StepError"]].concat();
+    // The key of a preview is kept where other secrets are.
+    let keys = ["web_front", "stacks::StepError", "secrets::source", "pipelines::SecretSource"];
+    let front = [&tools[..], &keys].concat();
     assert_none("a front driver looks up", &foreign(&all, "src/web_front", &front));
     for (place, registry) in [("src/stacks", "stacks"), ("src/web_front", "web_front")] {
         let drivers = registered(place);

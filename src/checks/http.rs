@@ -1,15 +1,17 @@
 //! A request to an endpoint and what is expected of its response.
 //!
 //! Every probe makes a connection of its own: a connection that is kept would go on answering from a process that
-//! accepts no new ones. Must not follow redirects, use a proxy, send credentials or read without bound.
+//! accepts no new ones. Must not follow redirects, use a proxy, send credentials or read without bound. Through a front,
+//! only an answer that is marked as the stack's counts for or against it.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::OnceLock, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use reqwest::{Client, Response};
+use reqwest::{Client, RequestBuilder, Response};
 use serde::Deserialize;
 
-use crate::outgoing;
+use super::{Asked, NoPass, Via};
+use crate::outgoing::{self, Way};
 
 /// The most of a body that is looked at.
 const BODY: usize = 64 << 10;
@@ -34,7 +36,10 @@ pub struct HttpCheck {
     /// Headers that the response must have, with these values.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The host to ask for; the endpoint's address unless given.
+    /// Headers that the request has besides.
+    #[serde(default, deserialize_with = "request_headers")]
+    pub request_headers: HeaderMap,
+    /// The host to ask for; the endpoint's or the front's address unless given.
     #[serde(deserialize_with = "host", default)]
     pub host: Option<String>,
     /// `https` needs `insecure_tls`.
@@ -148,13 +153,60 @@ fn host<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::
     })
 }
 
+/// What a request has only for one hop, or what says how long it is.
+const OF_ONE_HOP: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+/// What lets somebody in.
+const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
+
+/// No message repeats a value: somebody may have put a credential there.
+fn request_headers<'de, D: serde::Deserializer<'de>>(from: D) -> Result<HeaderMap, D::Error> {
+    let written = BTreeMap::<String, String>::deserialize(from)?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in &written {
+        let wrong = |why: &str| serde::de::Error::custom(format!("`request_headers` has {name:?}, which {why}"));
+        let key = HeaderName::try_from(name).map_err(|_| wrong("cannot be a header"))?;
+        let value = HeaderValue::try_from(value).map_err(|_| wrong("has a value that no header can have"))?;
+        let known = |names: &[&str]| names.contains(&key.as_str());
+        if key == http::header::HOST {
+            return Err(wrong("has a key of its own: write `host = \"shop.example\"`"));
+        }
+        if known(&OF_ONE_HOP) {
+            return Err(wrong("belongs to a connection and not to a question: leave it out"));
+        }
+        if known(&CREDENTIALS) {
+            return Err(wrong("is a credential: checks send none; ask at a path that needs none, or with `command`"));
+        }
+        if key.as_str().starts_with("x-pointsman-") {
+            return Err(wrong("is Pointsman's own: leave it out"));
+        }
+        if headers.insert(key, value).is_some() {
+            return Err(wrong("is there twice"));
+        }
+    }
+    Ok(headers)
+}
+
 fn optional_duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     crate::units::duration(from).map(Some)
 }
 
 impl HttpCheck {
     /// Checks what the types cannot express.
-    pub(super) fn validate(&self) -> Result<(), String> {
+    pub(super) fn validate(&self, via: Via) -> Result<(), String> {
+        if via == Via::Front && (self.scheme == Scheme::Https || self.insecure_tls || self.connect_timeout.is_some()) {
+            return Err("with `via = \"front\"` the front's own settings say how it is reached: leave `scheme`, `insecure_tls` and `connect_timeout` out".to_owned());
+        }
         if self.scheme == Scheme::Https && !self.insecure_tls {
             return Err("`scheme = \"https\"` needs `insecure_tls = true`: the certificate of a stack names the front, not the endpoint, so it cannot be verified here".to_owned());
         }
@@ -169,16 +221,20 @@ impl HttpCheck {
         Ok(())
     }
 
-    pub(super) async fn probe(&self, endpoint: SocketAddr, limit: Duration) -> Result<(), String> {
-        let asked = format!("{} on {endpoint}", self.asked());
-        let seen = match tokio::time::timeout(limit, self.ask(endpoint, limit)).await {
-            Ok(seen) => seen,
-            Err(_) => Err(Miss {
-                expected: self.status.to_string(),
-                got: format!("no answer within {} ms", limit.as_millis()),
-            }),
+    pub(super) async fn probe(&self, at: Asked<'_>, limit: Duration) -> Result<(), NoPass> {
+        let asked = match at {
+            Asked::Stack(endpoint) => format!("{} on {endpoint}", self.asked()),
+            Asked::Front(way) => format!("{} at {}", self.asked(), way.origin),
         };
-        seen.map_err(|Miss { expected, got }| format!("{asked}: expected {expected}, got {got}"))
+        let late = || {
+            let got = format!("no answer within {} ms", limit.as_millis());
+            Err(Miss { got, ..self.miss("") })
+        };
+        let seen = tokio::time::timeout(limit, self.ask(at, limit)).await.unwrap_or_else(|_| late());
+        seen.map_err(|Miss { expected, got, not_reached }| {
+            let said = format!("{asked}: expected {expected}, got {got}");
+            if not_reached { NoPass::NotReached(said) } else { NoPass::Failed(said) }
+        })
     }
 
     /// The question, in words.
@@ -195,35 +251,68 @@ impl HttpCheck {
         }
     }
 
-    async fn ask(&self, endpoint: SocketAddr, limit: Duration) -> Result<(), Miss> {
-        let failed = |error: &dyn std::error::Error| Miss {
-            expected: self.status.to_string(),
-            got: short(&outgoing::root_cause(error)),
+    /// Something else came than a status that passes.
+    fn miss(&self, got: &str) -> Miss {
+        Miss { expected: self.status.to_string(), got: short(got), not_reached: false }
+    }
+
+    async fn ask(&self, at: Asked<'_>, limit: Duration) -> Result<(), Miss> {
+        let request = match at {
+            Asked::Stack(endpoint) => self.to_stack(endpoint, limit).await?,
+            Asked::Front(way) => {
+                let request = way.client.request(self.method(), format!("{}{}", way.origin, self.path));
+                request.headers(way.headers.clone())
+            }
         };
-        let scheme = if self.scheme == Scheme::Https { "https" } else { "http" };
-        let client = client().ok_or_else(|| Miss { expected: "a client".to_owned(), got: "none".to_owned() })?;
-        // A client has one limit for connecting; a shorter one is kept by looking first.
-        if let Some(connect) = self.connect_timeout.filter(|connect| *connect < limit) {
-            super::TcpCheck {}
-                .probe(endpoint, connect)
-                .await
-                .map_err(|got| Miss { expected: "a connection".to_owned(), got })?;
-        }
-        let mut request = client.request(self.method(), format!("{scheme}://{endpoint}{}", self.path));
+        // Those of the way stay: none of these names is among them.
+        let mut request = request.headers(self.request_headers.clone());
         if let Some(host) = &self.host {
             request = request.header(http::header::HOST, host);
         }
-        let response = request.send().await.map_err(|error| failed(&error))?;
+        let through = matches!(at, Asked::Front(_));
+        let response = request.send().await.map_err(|error| Miss {
+            not_reached: through && error.is_connect(),
+            ..self.miss(&outgoing::root_cause(&error))
+        })?;
         let status = response.status().as_u16();
+        if let Asked::Front(way) = at {
+            self.must_be_of(way, &response)?;
+        }
         if !self.status.0.iter().any(|(first, last)| (*first..=*last).contains(&status)) {
-            return Err(Miss { expected: self.status.to_string(), got: status.to_string() });
+            return Err(self.miss(&status.to_string()));
         }
         self.compare_headers(response.headers())?;
         if self.contains.is_some() || self.equals.is_some() {
-            let body = read(response).await.map_err(|error| failed(&error))?;
+            let body = read(response).await.map_err(|error| self.miss(&outgoing::root_cause(&error)))?;
             self.compare_body(&body)?;
         }
         Ok(())
+    }
+
+    async fn to_stack(&self, endpoint: SocketAddr, limit: Duration) -> Result<RequestBuilder, Miss> {
+        let scheme = if self.scheme == Scheme::Https { "https" } else { "http" };
+        let client = client().ok_or_else(|| Miss::of("a client", "none".to_owned()))?;
+        // A client has one limit for connecting; a shorter one is kept by looking first.
+        if let Some(connect) = self.connect_timeout.filter(|connect| *connect < limit) {
+            super::TcpCheck {}.probe(endpoint, connect).await.map_err(|got| Miss::of("a connection", got))?;
+        }
+        Ok(client.request(self.method(), format!("{scheme}://{endpoint}{}", self.path)))
+    }
+
+    /// An answer of another stack, or of the front alone, is no answer of this one.
+    fn must_be_of(&self, way: &Way, response: &Response) -> Result<(), Miss> {
+        let (name, wanted) = &way.mark;
+        let seen = response.headers().get(name);
+        if seen == Some(wanted) {
+            return Ok(());
+        }
+        let words = |value: &HeaderValue| short(&String::from_utf8_lossy(value.as_bytes()));
+        let status = response.status().as_u16();
+        let got = match seen {
+            Some(other) => format!("one of {}", words(other)),
+            None => format!("status {status} without the mark of a stack; does the front have the preview's settings?"),
+        };
+        Err(Miss { expected: format!("an answer of {}", words(wanted)), got, not_reached: true })
     }
 
     fn compare_headers(&self, headers: &HeaderMap) -> Result<(), Miss> {
@@ -231,21 +320,19 @@ impl HttpCheck {
             let seen = headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
             if seen.as_deref() != Some(wanted) {
                 let got = seen.map_or_else(|| "no such header".to_owned(), |value| short(&value));
-                return Err(Miss { expected: format!("header {name}: {wanted}"), got });
+                return Err(Miss::of(&format!("header {name}: {wanted}"), got));
             }
         }
         Ok(())
     }
 
     fn compare_body(&self, body: &str) -> Result<(), Miss> {
+        let got = || format!("{:?}", short(body));
         if let Some(wanted) = self.contains.as_ref().filter(|wanted| !body.contains(*wanted)) {
-            return Err(Miss {
-                expected: format!("a body with {:?}", short(wanted)),
-                got: format!("{:?}", short(body)),
-            });
+            return Err(Miss::of(&format!("a body with {:?}", short(wanted)), got()));
         }
         if let Some(wanted) = self.equals.as_ref().filter(|wanted| body.trim() != wanted.trim()) {
-            return Err(Miss { expected: format!("the body {:?}", short(wanted)), got: format!("{:?}", short(body)) });
+            return Err(Miss::of(&format!("the body {:?}", short(wanted)), got()));
         }
         Ok(())
     }
@@ -254,6 +341,14 @@ impl HttpCheck {
 struct Miss {
     expected: String,
     got: String,
+    /// The question did not come to the stack.
+    not_reached: bool,
+}
+
+impl Miss {
+    fn of(expected: &str, got: String) -> Self {
+        Self { expected: expected.to_owned(), got, not_reached: false }
+    }
 }
 
 async fn read(mut response: Response) -> Result<String, reqwest::Error> {

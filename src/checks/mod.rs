@@ -1,12 +1,13 @@
 //! Checks: what a stack must pass before traffic, and what is watched while it bakes.
 //!
 //! [`Watch`] decides when to ask and what the answers mean; [`probe`] asks, once. Must not ask anyone but the endpoints
-//! that it is given, and must not know drivers, journal or runner.
+//! and the way through a front that it is given, and must not know drivers, journal or runner.
 
 mod command;
 mod http;
 mod keys;
 mod tcp;
+mod via;
 mod watch;
 
 use std::{net::SocketAddr, time::Duration};
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use crate::{
     clock::Stopwatch,
     machine::{CheckAnswer, StackName},
+    outgoing::Way,
     units,
 };
 
@@ -24,6 +26,7 @@ pub use command::CommandCheck;
 pub use http::{HttpCheck, Scheme, StatusSet};
 pub use keys::{WrongKey, wrong_keys};
 pub use tcp::TcpCheck;
+pub use via::{At, KnownAs, Via};
 pub use watch::{Probe, Watch};
 
 /// The checks of an environment.
@@ -43,6 +46,8 @@ pub struct Checks {
 pub struct Check {
     /// Kind of the check.
     pub kind: Kind,
+    /// Which way the stack is asked.
+    pub via: Via,
     /// How often, measured from one question to the next.
     pub every: Duration,
     /// How long an answer may take, connecting included.
@@ -86,6 +91,8 @@ struct Draft {
     http: Option<HttpCheck>,
     tcp: Option<TcpCheck>,
     command: Option<CommandCheck>,
+    #[serde(default)]
+    via: Via,
     #[serde(default = "five_seconds", deserialize_with = "units::duration")]
     every: Duration,
     #[serde(default = "two_seconds", deserialize_with = "units::duration")]
@@ -125,9 +132,15 @@ impl TryFrom<Draft> for Check {
                         .to_owned(),
                 ),
             };
-        let Draft { every, timeout, passes, fails, grace, warm_up, .. } = draft;
-        if let Kind::Http(http) = &kind {
-            http.validate()?;
+        let Draft { via, every, timeout, passes, fails, grace, warm_up, .. } = draft;
+        match &kind {
+            Kind::Http(http) => http.validate(via)?,
+            Kind::Tcp(_) | Kind::Command(_) if via == Via::Front => {
+                return Err(
+                    "`via = \"front\"` is for `http`: `tcp` and `command` ask at the stack's own addresses".to_owned()
+                );
+            }
+            Kind::Tcp(_) | Kind::Command(_) => {}
         }
         if every < Duration::from_millis(50) {
             return Err("`every` is too short: 50ms is the least".to_owned());
@@ -138,7 +151,7 @@ impl TryFrom<Draft> for Check {
         if passes == 0 || fails == 0 || warm_up.is_some_and(|warm_up| warm_up.requests == 0) {
             return Err("`passes`, `fails` and `warm_up.requests` count from 1".to_owned());
         }
-        Ok(Self { kind, every, timeout, passes, fails, grace, warm_up })
+        Ok(Self { kind, via, every, timeout, passes, fails, grace, warm_up })
     }
 }
 
@@ -153,15 +166,24 @@ impl Check {
         Self { kind, ..self }
     }
 
+    /// The question, in words.
+    fn asked(&self) -> String {
+        match &self.kind {
+            Kind::Http(http) => http.asked() + self.via.in_words(),
+            Kind::Tcp(_) => "TCP".to_owned(),
+            Kind::Command(command) => command.asked(),
+        }
+    }
+
     /// What it says when it has passed at so many endpoints, each after so long.
     fn passed(&self, took: &[Duration]) -> CheckAnswer {
-        let (asked, said) = match &self.kind {
-            Kind::Http(http) => (http.asked(), http.status.to_string()),
-            Kind::Tcp(_) => ("TCP".to_owned(), "a connection".to_owned()),
-            Kind::Command(command) => (command.asked(), "exit status 0".to_owned()),
+        let said = match &self.kind {
+            Kind::Http(http) => http.status.to_string(),
+            Kind::Tcp(_) => "a connection".to_owned(),
+            Kind::Command(_) => "exit status 0".to_owned(),
         };
         let slowest = took.iter().max().copied().unwrap_or(Duration::ZERO).into();
-        CheckAnswer { asked: asked.into(), said: said.into(), endpoints: took.len(), slowest }
+        CheckAnswer { asked: self.asked().into(), said: said.into(), endpoints: took.len(), slowest }
     }
 }
 
@@ -174,27 +196,74 @@ pub struct Subject {
     pub version: String,
 }
 
+/// Where a check asks, once.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked<'w> {
+    /// An address of the stack.
+    Stack(SocketAddr),
+    /// The front, which sends it to the stack.
+    Front(&'w Way),
+}
+
+/// Why a question brought no pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoPass {
+    /// The stack did not answer as it should: what was asked, where, what was expected and what was seen, in one sentence.
+    Failed(String),
+    /// The question did not come to the stack, for a reason that is the front's: it says nothing of the stack's health.
+    NotReached(String),
+}
+
+impl NoPass {
+    /// Returns the sentence.
+    pub fn said(self) -> String {
+        match self {
+            Self::Failed(said) | Self::NotReached(said) => said,
+        }
+    }
+}
+
 /// Asks once. Returns how long the answer took; the time limit is kept here.
 ///
 /// # Errors
-/// What was asked, where, what was expected and what was seen, in one sentence.
-pub async fn probe(check: &Check, subject: &Subject, endpoint: SocketAddr) -> Result<Duration, String> {
+/// Why it did not pass.
+pub async fn probe(check: &Check, subject: &Subject, at: Asked<'_>) -> Result<Duration, NoPass> {
     let begun = Stopwatch::start();
-    match &check.kind {
-        Kind::Http(http) => http.probe(endpoint, check.timeout).await?,
-        Kind::Tcp(tcp) => tcp.probe(endpoint, check.timeout).await?,
-        Kind::Command(command) => command.probe(subject, endpoint, check.timeout).await?,
+    match (&check.kind, at) {
+        (Kind::Http(http), at) => http.probe(at, check.timeout).await?,
+        (Kind::Tcp(tcp), Asked::Stack(at)) => tcp.probe(at, check.timeout).await.map_err(NoPass::Failed)?,
+        (Kind::Command(command), Asked::Stack(at)) => {
+            command.probe(subject, at, check.timeout).await.map_err(NoPass::Failed)?;
+        }
+        (Kind::Tcp(_) | Kind::Command(_), Asked::Front(_)) => {
+            return Err(NoPass::NotReached("only `http` asks through a front".to_owned()));
+        }
     }
     Ok(begun.elapsed())
 }
 
-/// A fresh look: every check, once, at every endpoint, all at the same time. For the last look before traffic moves.
+/// A fresh look: every check, once, wherever it asks, all at the same time. For the last look before traffic moves. `way`:
+/// through the front, for the checks that go there.
 ///
 /// # Errors
 /// The first that did not pass.
-pub async fn probe_now(checks: &Checks, subject: &Subject, endpoints: &[SocketAddr]) -> Result<(), String> {
-    let all = checks.list.iter().flat_map(|check| endpoints.iter().map(move |at| probe(check, subject, *at)));
-    join_all(all).await.into_iter().try_for_each(|result| result.map(drop))
+pub async fn probe_now(
+    checks: &Checks,
+    subject: &Subject,
+    endpoints: &[SocketAddr],
+    known: KnownAs,
+    way: impl Fn(&Check) -> Result<Way, String>,
+) -> Result<(), String> {
+    let ask = async |check: &Check, at: At| match at {
+        At::Stack(at) => probe(check, subject, Asked::Stack(at)).await.map_err(NoPass::said),
+        At::Front => probe(check, subject, Asked::Front(&way(check)?)).await.map_err(NoPass::said),
+    };
+    let places = checks.list.iter().map(|check| (check, check.via.places(endpoints, known)));
+    if let Some((check, _)) = places.clone().find(|(check, at)| check.via == Via::Front && at.is_empty()) {
+        return Err(via::waits(check));
+    }
+    let all = places.flat_map(|(check, at)| at.into_iter().map(move |at| (check, at)));
+    join_all(all.map(|(check, at)| ask(check, at))).await.into_iter().try_for_each(|result| result.map(drop))
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use tokio::{
     net::TcpListener,
 };
 
+use ::http::{HeaderMap, HeaderName, HeaderValue};
+
 use super::*;
 use crate::machine::{Health, Millis, Number};
 
@@ -31,16 +33,120 @@ fn endpoint(port: u16) -> SocketAddr {
 
 fn watch(text: &str) -> (Watch, Probe) {
     let mut watch = Watch::new(Arc::new(Checks { list: vec![check(text)], ..Checks::default() }));
-    watch.set_endpoints(&[endpoint(1)], Millis(0));
-    (watch, Probe { check: 0, endpoint: endpoint(1) })
+    watch.set_endpoints(&[endpoint(1)], KnownAs::Known, Millis(0));
+    (watch, Probe { check: 0, at: At::Stack(endpoint(1)) })
 }
 
-fn good() -> Result<Duration, String> {
+fn good() -> Result<Duration, NoPass> {
     Ok(Duration::from_millis(3))
 }
 
-fn bad() -> Result<Duration, String> {
-    Err("GET /healthz on 127.0.0.1:1: expected 200, got 500".into())
+fn bad() -> Result<Duration, NoPass> {
+    Err(NoPass::Failed("GET /healthz on 127.0.0.1:1: expected 200, got 500".into()))
+}
+
+#[test]
+fn a_header_of_a_request_is_one_that_a_check_may_say_and_its_value_is_never_repeated() {
+    let request = |header: &str| format!("http = {{ path = \"/\", request_headers = {{ {header} }} }}");
+    for (header, why) in [
+        ("Host = \"s3cret\"", "write `host"),
+        ("Connection = \"s3cret\"", "belongs to a connection"),
+        ("Content-Length = \"1\"", "belongs to a connection"),
+        ("Authorization = \"Bearer s3cret\"", "credential"),
+        ("cookie = \"s3cret\"", "credential"),
+        ("X-Pointsman-Probe = \"s3cret\"", "own"),
+        ("\"a b\" = \"s3cret\"", "cannot be a header"),
+        ("X-A = \"s3cret\\n\"", "a value that no header can have"),
+        ("X-A = \"1\", x-a = \"s3cret\"", "twice"),
+    ] {
+        let said = wrong(&request(header));
+        assert!(said.contains(why) && !said.contains("s3cret"), "{header}: {said}");
+    }
+}
+
+#[test]
+fn through_a_front_only_http_is_asked_and_the_front_says_how() {
+    for text in ["tcp = {}\nvia = \"front\"", "command = [\"x\"]\nvia = \"front\""] {
+        assert!(wrong(text).contains("`via = \"front\"` is for `http`"), "{text}");
+    }
+    let https = "http = { path = \"/\", scheme = \"https\", insecure_tls = true }\nvia = \"front\"";
+    assert!(wrong(https).contains("the front's own settings"));
+    assert_eq!(check("http = { path = \"/\" }\nvia = \"front\"").via, Via::Front);
+    assert!(wrong("tcp = {}\nvia = \"side\"").contains("side"));
+}
+
+#[test]
+fn a_check_through_the_front_waits_for_it_and_goes_to_the_stack_itself_once_that_is_forgotten_there() {
+    let list = vec![check("http = { path = \"/\" }\nvia = \"front\"\npasses = 1"), check("tcp = {}\npasses = 1")];
+    let mut watch = Watch::new(Arc::new(Checks { list, ..Checks::default() }));
+    let probe = |check, at| Probe { check, at };
+    let (stack, front) = (At::Stack(endpoint(1)), At::Front);
+    watch.set_endpoints(&[endpoint(1)], KnownAs::Expected, Millis(0));
+    assert_eq!(watch.due(Millis(0)), [probe(1, stack)]);
+    watch.record(Millis(1), probe(1, stack), good());
+    assert_eq!(watch.health(), Health::Unknown, "one of them was never asked");
+    assert_eq!(watch.remark().unwrap(), "GET / through the front waits until the front knows the stack");
+    watch.set_endpoints(&[endpoint(1)], KnownAs::Known, Millis(2));
+    assert_eq!(watch.due(Millis(2)), [probe(0, front)]);
+    watch.record(Millis(3), probe(0, front), good());
+    assert_eq!(watch.health(), Health::Passing);
+    watch.set_endpoints(&[endpoint(1)], KnownAs::Forgotten, Millis(4));
+    assert_eq!(watch.due(Millis(4)), [probe(0, stack)]);
+}
+
+#[test]
+fn a_question_that_does_not_come_to_the_stack_neither_passes_nor_fails_it() {
+    let (mut watch, probe) = watch("tcp = {}\npasses = 2\nfails = 1\ngrace = \"0s\"");
+    let astray = || Err(NoPass::NotReached("GET / at http://front: expected an answer of 7, got one of 6".into()));
+    for (answer, health) in [
+        (good(), Health::Unknown),
+        (astray(), Health::Unknown),
+        (good(), Health::Unknown),
+        (good(), Health::Passing),
+        (astray(), Health::Passing),
+        (astray(), Health::Passing),
+        (bad(), Health::Failing),
+    ] {
+        watch.record(Millis(5), probe, answer);
+        assert_eq!(watch.health(), health);
+    }
+    assert!(watch.unanswered_since(Millis(60_000), Duration::ZERO).is_some());
+}
+
+#[test]
+fn through_a_front_only_an_answer_of_the_right_stack_counts() {
+    run(async {
+        let through =
+            check("http = { path = \"/\", request_headers = { X-Forwarded-Proto = \"https\" } }\nvia = \"front\"");
+        let mut key = HeaderValue::from_static("k");
+        key.set_sensitive(true);
+        let way = |at: SocketAddr| Way {
+            client: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            origin: format!("http://{at}"),
+            headers: HeaderMap::from_iter([(HeaderName::from_static("x-key"), key.clone())]),
+            mark: (HeaderName::from_static("x-stack"), HeaderValue::from_static("seven")),
+        };
+        let ask = async |at: SocketAddr| probe(&through, &subject(), Asked::Front(&way(at))).await.map(drop);
+        let not_reached = |seen: Result<(), NoPass>, why: &str| match seen {
+            Err(NoPass::NotReached(said)) => assert!(said.contains(why), "{said}"),
+            other => panic!("{other:?}"),
+        };
+        let (at, mut asked) =
+            server("HTTP/1.1 200 OK\r\nx-stack: seven\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+        assert_eq!(ask(at).await, Ok(()));
+        let request = asked.recv().await.expect("it asked").to_lowercase();
+        assert!(request.contains("x-key: k\r\n") && request.contains("x-forwarded-proto: https\r\n"), "{request}");
+        let (at, _asked) =
+            server("HTTP/1.1 200 OK\r\nx-stack: six\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+        not_reached(ask(at).await, "expected an answer of seven, got one of six");
+        let (at, _asked) = server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+        not_reached(ask(at).await, "without the mark of a stack");
+        let nobody = TcpListener::bind("127.0.0.1:0").await.and_then(|l| l.local_addr()).expect("a free port");
+        not_reached(ask(nobody).await, "refused");
+        let (at, _asked) =
+            server("HTTP/1.1 502 No\r\nx-stack: seven\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+        assert!(matches!(ask(at).await, Err(NoPass::Failed(said)) if said.contains("got 502")));
+    });
 }
 
 #[test]
@@ -62,11 +168,11 @@ fn what_each_check_answered_is_told_once_for_all_endpoints_that_passed() {
     let list = ["http = { path = \"/healthz\", status = \"200-204\" }", "tcp = {}", "command = [\"./smoke\", \"-q\"]"];
     let mut watch = Watch::new(Arc::new(Checks { list: list.map(check).to_vec(), ..Checks::default() }));
     let endpoints = [endpoint(1), endpoint(2)];
-    watch.set_endpoints(&endpoints, Millis(0));
+    watch.set_endpoints(&endpoints, KnownAs::Known, Millis(0));
     for (check, took) in [(0, 12), (1, 1), (2, 300)] {
         for (at, endpoint) in endpoints.into_iter().enumerate() {
             let answer = if (check, at) == (1, 1) { bad() } else { Ok(Duration::from_millis(took + at as u64)) };
-            watch.record(Millis(10), Probe { check, endpoint }, answer);
+            watch.record(Millis(10), Probe { check, at: At::Stack(endpoint) }, answer);
         }
     }
     let told = watch.answers().into_iter().map(|one| (one.asked, one.said, one.endpoints, one.slowest));
@@ -161,12 +267,12 @@ fn a_slow_starter_has_its_grace_once() {
 #[test]
 fn one_endpoint_that_is_not_well_is_enough() {
     let (mut watch, probe) = watch("tcp = {}\npasses = 1\nfails = 1\ngrace = \"0s\"");
-    watch.set_endpoints(&[endpoint(1), endpoint(2)], Millis(0));
+    watch.set_endpoints(&[endpoint(1), endpoint(2)], KnownAs::Known, Millis(0));
     watch.record(Millis(1), probe, good());
     assert_eq!(watch.health(), Health::Unknown);
-    watch.record(Millis(1), Probe { endpoint: endpoint(2), ..probe }, bad());
+    watch.record(Millis(1), Probe { at: At::Stack(endpoint(2)), ..probe }, bad());
     assert_eq!(watch.health(), Health::Failing);
-    watch.set_endpoints(&[endpoint(1)], Millis(2));
+    watch.set_endpoints(&[endpoint(1)], KnownAs::Known, Millis(2));
     assert_eq!(watch.health(), Health::Passing);
 }
 
@@ -226,6 +332,17 @@ async fn server(answer: &'static str) -> (SocketAddr, tokio::sync::mpsc::Unbound
     (address, told)
 }
 
+/// Asks an address of the stack.
+async fn once(check: &Check, at: SocketAddr) -> Result<(), String> {
+    probe(check, &subject(), Asked::Stack(at)).await.map(drop).map_err(NoPass::said)
+}
+
+/// Asks everything where the front has no part in it.
+async fn now(list: Vec<Check>, endpoints: &[SocketAddr]) -> Result<(), String> {
+    let checks = Checks { list, ..Checks::default() };
+    probe_now(&checks, &subject(), endpoints, KnownAs::Forgotten, |_| Err("no way".to_owned())).await
+}
+
 fn run(story: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     tokio::task::LocalSet::new().block_on(&runtime, story);
@@ -236,7 +353,7 @@ fn an_http_check_says_what_it_expected_and_saw() {
     run(async {
         let (at, mut asked) =
             server("HTTP/1.1 500 No\r\ncontent-length: 2\r\nx-version: v1\r\nconnection: close\r\n\r\nno").await;
-        let ask = async |text: &str| probe(&check(text), &subject(), at).await.map(drop);
+        let ask = async |text: &str| once(&check(text), at).await;
         let seen = ask("http = { path = \"/healthz\", host = \"shop.example\" }").await;
         assert_eq!(seen, Err(format!("GET /healthz on {at}: expected 200, got 500")));
         let request = asked.recv().await.expect("it asked").to_lowercase();
@@ -261,7 +378,7 @@ fn a_redirect_is_not_followed() {
             "HTTP/1.1 302 Found\r\nlocation: http://{elsewhere}/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         );
         let (at, _asked) = server(answer.leak()).await;
-        let seen = probe(&check("http = { path = \"/\" }"), &subject(), at).await;
+        let seen = once(&check("http = { path = \"/\" }"), at).await;
         assert_eq!(seen, Err(format!("GET / on {at}: expected 200, got 302")));
         assert!(asked.try_recv().is_err());
     });
@@ -272,11 +389,11 @@ fn silence_and_nobody_there_are_told_apart_and_take_no_longer_than_allowed() {
     run(async {
         let (silent, _asked) = server("").await;
         let http = check("http = { path = \"/\" }\ntimeout = \"100ms\"");
-        let seen = probe(&http, &subject(), silent).await;
+        let seen = once(&http, silent).await;
         assert_eq!(seen, Err(format!("GET / on {silent}: expected 200, got no answer within 100 ms")));
         let nobody = TcpListener::bind("127.0.0.1:0").await.and_then(|l| l.local_addr()).expect("a free port");
         for check in [http, check("tcp = {}")] {
-            let seen = probe(&check, &subject(), nobody).await.expect_err("nobody is there");
+            let seen = once(&check, nobody).await.expect_err("nobody is there");
             assert!(seen.contains("refused") && seen.contains(&nobody.to_string()), "{seen}");
         }
     });
@@ -288,7 +405,7 @@ fn an_endless_body_is_not_read_to_its_end() {
         let body = "x".repeat(200 << 10);
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n{body}");
         let (at, _asked) = server(answer.leak()).await;
-        let seen = probe(&check("http = { path = \"/\", contains = \"y\" }"), &subject(), at).await;
+        let seen = once(&check("http = { path = \"/\", contains = \"y\" }"), at).await;
         assert!(seen.expect_err("no y").contains("expected a body with"));
     });
 }
@@ -296,7 +413,7 @@ fn an_endless_body_is_not_read_to_its_end() {
 #[test]
 fn a_command_gets_the_endpoint_and_nothing_is_left_of_it_when_it_is_too_slow() {
     run(async {
-        let ask = async |text: &str| probe(&check(text), &subject(), endpoint(9)).await.map(drop);
+        let ask = async |text: &str| once(&check(text), endpoint(9)).await;
         let right = r#"test "$POINTSMAN_ENDPOINT $POINTSMAN_CHECKED_STACK" = "127.0.0.1:9 shop-prod-7""#;
         assert_eq!(ask(&format!("command = [\"sh\", \"-c\", '{right}']")).await, Ok(()));
         let seen = ask("command = [\"sh\", \"-c\", \"echo no such page >&2; exit 3\"]").await;
@@ -332,8 +449,8 @@ fn the_last_look_asks_everything_once() {
     run(async {
         let (at, _asked) = server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
         let list = vec![check("http = { path = \"/\" }"), check("tcp = {}")];
-        assert_eq!(probe_now(&Checks { list: list.clone(), ..Checks::default() }, &subject(), &[at]).await, Ok(()));
+        assert_eq!(now(list.clone(), &[at]).await, Ok(()));
         let nobody = TcpListener::bind("127.0.0.1:0").await.and_then(|l| l.local_addr()).expect("a free port");
-        assert!(probe_now(&Checks { list, ..Checks::default() }, &subject(), &[at, nobody]).await.is_err());
+        assert!(now(list, &[at, nobody]).await.is_err());
     });
 }

@@ -5,13 +5,13 @@
 //! answers of one that had passed are bad. Everything else is unknown.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 
-use super::{Check, Checks};
+use super::{At, Check, Checks, KnownAs, NoPass, Via, via};
 use crate::machine::{CheckAnswer, Health, Millis};
 
 /// How late an answer may be on a host that is busy, before it is missed.
@@ -23,7 +23,7 @@ pub struct Probe {
     /// The check's place in [`Checks::list`].
     pub check: usize,
     /// Where it is asked.
-    pub endpoint: SocketAddr,
+    pub at: At,
 }
 
 /// The watch over one stack.
@@ -61,11 +61,16 @@ impl Watch {
         Self { checks, points: BTreeMap::new() }
     }
 
-    /// Says where the stack serves. What is known of an endpoint that stays is kept; the grace of a new one begins.
-    pub fn set_endpoints(&mut self, endpoints: &[SocketAddr], now: Millis) {
-        self.points.retain(|probe, _| endpoints.contains(&probe.endpoint));
-        for (check, endpoint) in (0..self.checks.list.len()).flat_map(|c| endpoints.iter().map(move |e| (c, *e))) {
-            self.points.entry(Probe { check, endpoint }).or_insert_with(|| Point::new(now));
+    /// Says where the stack serves, and whether the front knows it. What is known of a place that stays is kept; the grace of a
+    /// new one begins.
+    pub fn set_endpoints(&mut self, endpoints: &[SocketAddr], known: KnownAs, now: Millis) {
+        let of = |check: &Check| check.via.places(endpoints, known);
+        let places =
+            self.checks.list.iter().enumerate().flat_map(|(check, c)| of(c).into_iter().map(move |at| (check, at)));
+        let places: BTreeSet<Probe> = places.map(|(check, at)| Probe { check, at }).collect();
+        self.points.retain(|probe, _| places.contains(probe));
+        for probe in places {
+            self.points.entry(probe).or_insert_with(|| Point::new(now));
         }
     }
 
@@ -90,7 +95,7 @@ impl Watch {
     }
 
     /// Takes an answer. One for an endpoint that is no longer the stack's is dropped.
-    pub fn record(&mut self, now: Millis, probe: Probe, answer: Result<Duration, String>) {
+    pub fn record(&mut self, now: Millis, probe: Probe, answer: Result<Duration, NoPass>) {
         let (Some(check), Some(point)) = (self.checks.list.get(probe.check), self.points.get_mut(&probe)) else {
             return;
         };
@@ -102,13 +107,17 @@ impl Watch {
         let verdicts = || self.points.values().map(|point| point.verdict);
         if verdicts().any(|verdict| verdict == Health::Failing) {
             Health::Failing
-        } else if verdicts().all(|verdict| verdict == Health::Passing)
-            && (self.checks.list.is_empty() || !self.points.is_empty())
-        {
+        } else if verdicts().all(|verdict| verdict == Health::Passing) && self.unasked().is_none() {
             Health::Passing
         } else {
             Health::Unknown
         }
+    }
+
+    /// Returns a check that is asked nowhere.
+    fn unasked(&self) -> Option<&Check> {
+        let asked = |check: usize| self.points.keys().any(|probe| probe.check == check);
+        self.checks.list.iter().enumerate().find(|(at, _)| !asked(*at)).map(|(_, check)| check)
     }
 
     /// Since when a check has had no answer for longer than it may take, where questions may wait for `pause`: what the verdict
@@ -128,9 +137,12 @@ impl Watch {
         if let Some(said) = failing.chain(self.points.values()).find_map(Point::complaint) {
             return Some(said);
         }
-        let (probe, point) = self.points.iter().find(|(_, point)| point.verdict != Health::Passing)?;
+        let behind = self.points.iter().find(|(_, point)| point.verdict != Health::Passing);
+        let Some((probe, point)) = behind else {
+            return self.unasked().filter(|c| c.via == Via::Front).map(via::waits);
+        };
         let check = self.checks.list.get(probe.check)?;
-        let at = probe.endpoint;
+        let at = probe.at;
         Some(match check.warm_up {
             Some(warm_up) if point.passed >= check.passes => {
                 let (done, all, within) = (point.warm, warm_up.requests, warm_up.within.as_millis());
@@ -207,11 +219,20 @@ impl Point {
         }
     }
 
-    fn record(&mut self, check: &Check, now: Millis, answer: Result<Duration, String>) {
+    fn record(&mut self, check: &Check, now: Millis, answer: Result<Duration, NoPass>) {
         // From question to question; a slow answer does not make the next one come at once.
         let asked = self.asked.take().unwrap_or(now);
-        self.answered = now;
         self.due = asked.plus(millis(check.every)).max(now);
+        let answer = match answer {
+            Ok(took) => Ok(took),
+            Err(NoPass::Failed(why)) => Err(why),
+            Err(NoPass::NotReached(why)) => {
+                // Nothing is known of the stack: what passed before it is not in a row with what comes, and nothing failed.
+                (self.passed, self.warm, self.last) = (0, 0, Some(Err(why)));
+                return;
+            }
+        };
+        self.answered = now;
         let grace_over = self.verdict == Health::Passing || now.since(self.since) >= millis(check.grace);
         match &answer {
             Ok(latency) => {

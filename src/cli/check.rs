@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     access::{Role, file::Token, kept},
-    checks::{Check, Kind},
+    checks::{Check, Kind, Via},
     hooks::{Call, HookDefinition, not_runnable},
     intake::keys,
     machine::{EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
@@ -251,7 +251,7 @@ fn steps(
         name: "check",
         what: match environment.checks.list.len() {
             0 => "nothing: there are no checks, and a stack that is up counts as well".to_owned(),
-            n => format!("{n} at every endpoint, {}", within(plan.check_within)),
+            n => format!("{n} {}, {}", where_asked(environment), within(plan.check_within)),
         },
         details: environment.checks.list.iter().map(show_check).collect(),
     });
@@ -264,7 +264,7 @@ fn steps(
     steps.extend(hooks(HookPoint::AfterChecks));
     steps.extend(plan.before_cutover.as_ref().map(|g| one("approve", gate(g))));
     steps.extend(hooks(HookPoint::BeforeCutover));
-    steps.push(one("verify", "every check once more, at every endpoint".to_owned()));
+    steps.push(one("verify", format!("every check once more, {}", where_asked(environment))));
     steps.push(one("cut over", format!("{front} to {}-N, {}", environment.id, within(plan.cut_over_within))));
     steps.extend(hooks(HookPoint::AfterCutover));
     steps.push(one(
@@ -282,6 +282,10 @@ fn steps(
     steps.extend(hooks(HookPoint::OnRetire));
     steps.extend(hooks(HookPoint::OnRollback));
     steps
+}
+
+fn where_asked(environment: &EnvironmentDefinition) -> &'static str {
+    if environment.checks.ask_the_front() { "at every endpoint or through the front" } else { "at every endpoint" }
 }
 
 /// What is run besides, and what that means for a way back.
@@ -364,7 +368,11 @@ fn show_check(check: &Check) -> String {
             let more: String = body.chain(equals).collect();
             let method = format!("{:?}", http.method).to_uppercase();
             let scheme = format!("{:?}", http.scheme).to_lowercase();
-            format!("{method} {scheme}://ENDPOINT{} answers {}{more}", http.path, http.status)
+            let at = match check.via {
+                Via::Stack => format!("{scheme}://ENDPOINT{}", http.path),
+                Via::Front => format!("{} through the front's preview", http.path),
+            };
+            format!("{method} {at} answers {}{more}", http.status)
         }
         Kind::Tcp(_) => "ENDPOINT accepts a connection".to_owned(),
         Kind::Command(_) => "a command of this host ends with exit status 0".to_owned(),

@@ -27,6 +27,7 @@ pub const ENVIRONMENT: &[&str] = &[
     "deadlines",
     "approval",
     "checks",
+    "checks_via",
     "restarts_allowed",
     "hooks",
     "on_trouble",

@@ -75,14 +75,34 @@ impl Registry {
         driver: &str,
         settings: &toml::Table,
         written_in: &Path,
-    ) -> Result<(Vec<Claim>, bool), Vec<String>> {
+    ) -> Result<FrontFacts, Vec<String>> {
         match self.fronts.iter().find(|known| known.name == driver) {
             Some(driver) => {
                 let front = (driver.open)(settings, written_in, &self.state.join("check"))?;
-                Ok((front.claims(), front.can_be_off()))
+                Ok(FrontFacts {
+                    claims: front.claims(),
+                    can_be_off: front.can_be_off(),
+                    cannot_lead: front.cannot_lead(),
+                })
             }
-            None => Ok((Vec::new(), true)),
+            None => Ok(FrontFacts::default()),
         }
+    }
+}
+
+/// What a front's driver says of itself that other keys depend on.
+pub(super) struct FrontFacts {
+    /// What it needs for itself alone.
+    pub(super) claims: Vec<Claim>,
+    /// Whether it can be pointed at nobody.
+    pub(super) can_be_off: bool,
+    /// Why checks cannot ask through it.
+    pub(super) cannot_lead: Option<String>,
+}
+
+impl Default for FrontFacts {
+    fn default() -> Self {
+        Self { claims: Vec::new(), can_be_off: true, cannot_lead: None }
     }
 }
 

@@ -179,7 +179,7 @@ impl Loop {
                     look.observation.looked = Looked { before: self.lives.before(), ..looked };
                     look.observation.order = self.order.clone();
                     look.answers = answers;
-                    self.watching.endpoints(&look.endpoints);
+                    self.watching.endpoints(&look.endpoints, look.at_front.as_deref(), candidate);
                     if let Some((number, why)) = candidate.and_then(|n| Some((n, self.refusal(n)?))) {
                         look.observation.refused(number, why);
                     }

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 
 use super::world::World;
 use crate::{
-    checks,
+    checks::KnownAs,
     machine::{Environment, InstanceView},
     stacks::{SeenInstance, SeenStack},
 };
@@ -16,14 +16,15 @@ impl World {
         let Some(restart) = state.restart() else { return Vec::new() };
         let stack = stacks.into_iter().flatten().find(|s| s.name.number == restart.number);
         let Some((stack, subject)) = stack.zip(self.subject(restart.number, state)) else { return Vec::new() };
-        let (checks, subject) = (&self.checks, &subject);
+        let subject = &subject;
         let look = |(instance, seen): (usize, &SeenInstance)| {
             let SeenInstance { started_for, ending_for, up, ends, last_exit } = seen.clone();
             // What was not started again is not in question.
             let asked = stack.endpoints.get(instance).copied().filter(|_| up && started_for >= restart.order);
             async move {
                 let answer = match asked {
-                    Some(address) => Some(checks::probe_now(checks, subject, &[address]).await),
+                    // One instance is asked itself: a front would ask any of them.
+                    Some(address) => Some(self.probe_at(subject, &[address], KnownAs::Forgotten).await),
                     None => None,
                 };
                 let passes = matches!(answer, Some(Ok(())));

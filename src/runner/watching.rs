@@ -7,7 +7,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use super::world::{Verdict, Verdicts, World};
 use crate::{
-    checks::{self, Probe, Watch},
+    checks::{self, Asked, At, Check, KnownAs, NoPass, Probe, Subject, Watch},
     machine::{CheckAnswer, Environment, Millis, Number},
 };
 
@@ -15,21 +15,43 @@ use crate::{
 pub(super) struct Probed {
     number: Number,
     probe: Probe,
-    answer: Result<Duration, String>,
+    answer: Result<Duration, NoPass>,
 }
 
 /// The checks under way.
 pub(super) struct Watching {
     world: Arc<World>,
     stacks: HashMap<Number, Watch>,
+    /// Stacks that the front showed as live or staged when it was last seen.
+    at_front: Vec<Number>,
     /// When a round of probes was last begun.
     begun: Millis,
+}
+
+/// How far the front knows a stack. `expected`: the candidate that is about to be staged.
+pub(super) fn known_as(number: Number, at_front: &[Number], expected: Option<Number>) -> KnownAs {
+    match (at_front.contains(&number), expected == Some(number)) {
+        (true, _) => KnownAs::Known,
+        (false, true) => KnownAs::Expected,
+        (false, false) => KnownAs::Forgotten,
+    }
+}
+
+/// Asks once, at the stack or through the front.
+async fn ask(world: &World, check: &Check, subject: &Subject, at: At) -> Result<Duration, NoPass> {
+    match at {
+        At::Stack(address) => checks::probe(check, subject, Asked::Stack(address)).await,
+        At::Front => {
+            let way = world.way_to(subject, check).map_err(NoPass::NotReached)?;
+            checks::probe(check, subject, Asked::Front(&way)).await
+        }
+    }
 }
 
 impl Watching {
     /// Returns watches of nothing yet.
     pub(super) fn new(world: Arc<World>) -> Self {
-        Self { world, stacks: HashMap::new(), begun: Millis(0) }
+        Self { world, stacks: HashMap::new(), at_front: Vec::new(), begun: Millis(0) }
     }
 
     /// Watches these, and no others any more.
@@ -40,11 +62,20 @@ impl Watching {
         }
     }
 
-    /// Tells where the stacks serve.
-    pub(super) fn endpoints(&mut self, endpoints: &HashMap<Number, Vec<SocketAddr>>) {
+    /// Tells where the stacks serve, and which of them the front knows. `at_front`: `None` while nobody knows.
+    pub(super) fn endpoints(
+        &mut self,
+        endpoints: &HashMap<Number, Vec<SocketAddr>>,
+        at_front: Option<&[Number]>,
+        expected: Option<Number>,
+    ) {
         let now = self.world.clock.now();
+        if let Some(at_front) = at_front {
+            self.at_front = at_front.to_vec();
+        }
         for (number, watch) in &mut self.stacks {
-            watch.set_endpoints(endpoints.get(number).map(Vec::as_slice).unwrap_or_default(), now);
+            let known = known_as(*number, &self.at_front, expected);
+            watch.set_endpoints(endpoints.get(number).map(Vec::as_slice).unwrap_or_default(), known, now);
         }
     }
 
@@ -78,11 +109,11 @@ impl Watching {
         for (&number, watch) in &mut self.stacks {
             let Some(subject) = self.world.subject(number, state) else { continue };
             for probe in watch.due(now) {
-                let (subject, checks) = (subject.clone(), self.world.checks.clone());
+                let (subject, world) = (subject.clone(), self.world.clone());
                 let ask = async move {
-                    let answer = match checks.list.get(probe.check) {
-                        Some(check) => checks::probe(check, &subject, probe.endpoint).await,
-                        None => Err("there is no such check".to_owned()),
+                    let answer = match world.checks.list.get(probe.check) {
+                        Some(check) => ask(&world, check, &subject, probe.at).await,
+                        None => Err(NoPass::NotReached("there is no such check".to_owned())),
                     };
                     Probed { number, probe, answer }
                 };

@@ -11,15 +11,17 @@ use super::{
     promoting::Promotion,
     shared::{SharedStacks, within},
     source::Source,
+    watching::known_as,
 };
 use crate::{
-    checks::{self, Checks, Subject},
+    checks::{self, Check, Checks, KnownAs, Subject},
     clock::Clock,
     hooks::Redactor,
     machine::{
         CheckAnswer, Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number,
         Observation, Phase, Rules, StackName, StackView,
     },
+    outgoing::Way,
     pipelines::{
         artifacts::Artifacts,
         frozen::{self, Frozen},
@@ -74,6 +76,8 @@ pub struct Look {
     pub observation: Observation,
     /// Where each stack serves.
     pub endpoints: HashMap<Number, Vec<SocketAddr>>,
+    /// Stacks that the front shows as live or staged; `None`: it was not seen.
+    pub(super) at_front: Option<Vec<Number>>,
     /// What the checks of the candidate answered, while they are waited for.
     pub(super) answers: Vec<CheckAnswer>,
 }
@@ -126,9 +130,13 @@ impl World {
             stacks.iter().flatten().filter_map(|s| Some((s.name.number, s.made?))).collect();
         let ends: HashMap<Number, Ends> =
             stacks.iter().flatten().filter_map(|s| Some((s.name.number, self.ends(s)?))).collect();
+        let at_front = front.as_ref().ok().map(|seen| self.at_front(seen.as_ref()));
         let view = front.ok().map(|seen| self.front_view(seen.as_ref(), &endpoints));
         let asked = public_question(state, view.as_ref()).map(|number| self.ask_public(number));
-        let probed = state.must_probe().filter(|n| endpoints.contains_key(n)).map(|n| self.probe(n, state, &endpoints));
+        let probed = state
+            .must_probe()
+            .filter(|n| endpoints.contains_key(n))
+            .map(|n| self.probe(n, state, &endpoints, at_front.as_deref()));
         let instances = self.see_instances(state, stacks.as_deref());
         let (public, probed, instances) =
             tokio::join!(OptionFuture::from(asked), OptionFuture::from(probed), instances);
@@ -166,7 +174,7 @@ impl World {
             StackSight::new(stack, endpoints, made).with_ends(ends).without_answer_since(unanswered)
         });
         self.show(&observation, state.front_host(), seen, sights.collect());
-        Look { observation, endpoints, answers: Vec::new() }
+        Look { observation, endpoints, at_front, answers: Vec::new() }
     }
 
     /// Does one thing that is due. An error promises nothing; the next look tells.
@@ -349,13 +357,38 @@ impl World {
         number: Number,
         state: &Environment,
         endpoints: &HashMap<Number, Vec<SocketAddr>>,
+        at_front: Option<&[Number]>,
     ) -> (Number, Result<(), String>) {
         let addresses = endpoints.get(&number).map(Vec::as_slice).unwrap_or_default();
+        // While the front does not say what it knows, nothing passes through it.
+        let known = at_front.map_or(KnownAs::Expected, |at_front| {
+            let candidate = state.active().filter(|d| d.phase.before_cutover()).map(|d| d.number);
+            known_as(number, at_front, candidate)
+        });
         let answer = match self.subject(number, state) {
-            Some(subject) => checks::probe_now(&self.checks, &subject, addresses).await,
+            Some(subject) => self.probe_at(&subject, addresses, known).await,
             None => Err(format!("no release is known for stack {number}")),
         };
         (number, answer)
+    }
+
+    /// Asks every check of a stack once.
+    pub(super) async fn probe_at(&self, subject: &Subject, at: &[SocketAddr], known: KnownAs) -> Result<(), String> {
+        checks::probe_now(&self.checks, subject, at, known, |check| self.way_to(subject, check)).await
+    }
+
+    /// The way of a check through the front. Half of its time may go by before the front is reached: so it can be told from a
+    /// stack that is slow.
+    pub(super) fn way_to(&self, subject: &Subject, check: &Check) -> Result<Way, String> {
+        self.front.way_to(&subject.stack, check.timeout / 2).map_err(|why| self.harmless(why).to_string())
+    }
+
+    /// The stacks of ours that the front can be asked for.
+    fn at_front<'s>(&self, seen: Option<&'s SeenFront>) -> Vec<Number> {
+        let split = |seen: &'s SeenFront| seen.route.split.iter().map(|split| &split.target);
+        let routed = |seen: &'s SeenFront| seen.route.target.iter().chain(split(seen)).map(|target| &target.stack);
+        let all = seen.into_iter().flat_map(|seen| routed(seen).chain(&seen.staged));
+        all.filter(|name| name.environment == self.id).map(|name| name.number).collect()
     }
 
     /// Returns the stack whose health is asked for.

@@ -6,6 +6,8 @@
 pub mod builtin;
 pub mod command;
 pub mod nginx;
+pub mod preview;
+mod secret;
 mod sticky;
 mod trouble;
 
@@ -18,6 +20,7 @@ pub use trouble::FrontTrouble;
 
 use crate::{
     machine::{Fencing, Generation, Millis, Share, StackName},
+    outgoing::Way,
     stacks::StepError,
 };
 
@@ -247,6 +250,22 @@ pub trait FrontDriver: Send + Sync {
     /// to it. Never returns where nobody says so. May be given up at any time.
     async fn changed(&self) {
         std::future::pending().await
+    }
+
+    /// Why checks cannot ask through it, and which key of its settings helps; `None`: they can.
+    fn cannot_lead(&self) -> Option<String> {
+        Some("its driver has no preview".to_owned())
+    }
+
+    /// Returns the way of a request through the front to a stack that it shows as live or staged. `connect`: how long
+    /// connecting to the front may take.
+    fn way_to(&self, _stack: &StackName, _connect: Duration) -> Result<Way, StepError> {
+        Err(StepError::Refused("its driver has no preview".to_owned()))
+    }
+
+    /// Returns what people must know to reach the candidate; `None`: there is no preview.
+    fn shown_preview(&self) -> Option<preview::Shown> {
+        None
     }
 
     /// Whether it can be pointed at nobody. One that cannot compares no orders either ([`Fencing::WaitOut`]): whoever is torn

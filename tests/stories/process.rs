@@ -10,7 +10,7 @@ use std::{
 };
 
 use pointsman::{
-    checks::{Check, Subject, probe},
+    checks::{Asked, Check, NoPass, Subject, probe},
     machine::{Number, Release, StackName},
     stacks::{Condition, SeenStack, StackDriver, StackSpec, StepError, process::Process},
 };
@@ -159,7 +159,8 @@ pub(super) fn name(number: u32) -> StackName {
 
 pub(super) async fn asked(endpoint: SocketAddr, check: &str) -> Result<(), String> {
     let check: Check = toml::from_str(check).expect("a right check");
-    probe(&check, &Subject { stack: name(1), version: "v1".into() }, endpoint).await.map(drop)
+    let subject = Subject { stack: name(1), version: "v1".into() };
+    probe(&check, &subject, Asked::Stack(endpoint)).await.map(drop).map_err(NoPass::said)
 }
 
 pub(super) const SAMPLE: &str =

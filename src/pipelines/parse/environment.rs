@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    super::{DeployOn, EnvironmentDefinition, FrontDefinition, keys},
-    Claims, Places, Reader, example, known_driver,
+    super::{DeployOn, EnvironmentDefinition, FrontDefinition, keys, load::FrontFacts},
+    Places, Reader, example, known_driver,
     programs::program,
     terms,
 };
 use crate::{
-    checks::{Check, Checks, wrong_keys},
+    checks::{Check, Checks, Via, wrong_keys},
     hooks::HookDefinition,
     machine::{EnvironmentId, Millis, Name, Plan},
     toml_file::{Table, Value},
@@ -87,14 +87,23 @@ impl Reader<'_, '_> {
         let front = front_value.as_ref().and_then(|v| self.front(&v.table()?));
         let checks = table.get("checks").and_then(|v| v.list()).unwrap_or_default();
         let restarts_allowed = table.get("restarts_allowed").and_then(|v| v.integer(0..=1000)).unwrap_or(0);
-        let checks = Checks { list: checks.iter().filter_map(|v| self.check(v)).collect(), restarts_allowed };
+        let via = table.get("checks_via").and_then(|v| v.word(&[("stack", Via::Stack), ("front", Via::Front)]));
+        let cannot_lead = front.as_ref().and_then(|(_, facts)| facts.cannot_lead.as_deref());
+        let list = checks.iter().filter_map(|v| self.check(v, via.unwrap_or_default(), cannot_lead)).collect();
+        let checks = Checks { list, restarts_allowed };
         let hooks = table.get("hooks").map(|v| self.hooks(&v)).unwrap_or_default();
-        let always_on = front.as_ref().is_some_and(|(_, _, can_be_off)| !can_be_off);
+        let always_on = front.as_ref().is_some_and(|(_, facts)| !facts.can_be_off);
         let hook_terms = hooks.iter().map(HookDefinition::terms).collect();
         let plan = Plan { hooks: hook_terms, always_on, ..terms::plan(table) };
         let watch = table.get("watch").and_then(|v| v.some_duration()).unwrap_or(Millis(10_000));
         let (pipeline, environment) = (self.pipeline.clone()?, name?);
-        let (front, claims, _) = front?;
+        let (front, facts) = front?;
+        let named = |claim: Claim| {
+            let settings = front_value.as_ref()?.table()?;
+            let place = settings.get(claim.key).or_else(|| settings.get("driver")).map(|v| v.place());
+            place.map(|place| (claim, place))
+        };
+        let claims = facts.claims.into_iter().filter_map(named).collect();
         let definition = EnvironmentDefinition {
             id: EnvironmentId { pipeline, environment },
             deploy: deploy?,
@@ -110,26 +119,24 @@ impl Reader<'_, '_> {
         Some((Arc::new(definition), Places { name: name_value?.place(), claims }))
     }
 
-    /// The front, what it needs for itself alone, and whether it can be pointed at nobody.
-    fn front(&self, table: &Table<'_, '_>) -> Option<(FrontDefinition, Claims, bool)> {
+    /// The front, and what its driver says of itself.
+    fn front(&self, table: &Table<'_, '_>) -> Option<(FrontDefinition, FrontFacts)> {
         let names: Vec<_> = self.registry.front_drivers().iter().map(|driver| driver.name).collect();
         let driver = table.require("driver", &example("driver", names.first()));
         let driver = driver.and_then(|v| known_driver(&v, &names, "front"));
         let settings = self.variables.fill(table, &["driver"], &self.secrets.names());
         let (driver, settings) = (driver?, settings?);
-        let checked = self.registry.check_front(&driver, &settings, &self.folder);
-        let (claims, can_be_off) = checked.unwrap_or_else(|found| {
+        let facts = self.registry.check_front(&driver, &settings, &self.folder).unwrap_or_else(|found| {
             at_their_keys(table, "front.", &found);
-            (Vec::new(), true)
+            FrontFacts::default()
         });
-        let named = |claim: &Claim| table.get(claim.key).or_else(|| table.get("driver")).map(|v| v.place());
-        let claims = claims.into_iter().filter_map(|claim| named(&claim).map(|place| (claim, place))).collect();
-        Some((FrontDefinition { driver, settings, folder: self.folder.clone() }, claims, can_be_off))
+        Some((FrontDefinition { driver, settings, folder: self.folder.clone() }, facts))
     }
 
-    fn check(&self, value: &Value<'_, '_>) -> Option<Check> {
+    /// Reads a check. `via`: which way `http` asks unless it says so itself; `cannot_lead`: why the front leads to no stack.
+    fn check(&self, value: &Value<'_, '_>, via: Via, cannot_lead: Option<&str>) -> Option<Check> {
         let written = value.table()?;
-        let table = self.variables.fill(&written, &[], &self.secrets.names())?;
+        let mut table = self.variables.fill(&written, &[], &self.secrets.names())?;
         let wrong = wrong_keys(&table);
         for (path, why) in &wrong {
             point_at(&written, path, why);
@@ -137,9 +144,20 @@ impl Reader<'_, '_> {
         if !wrong.is_empty() {
             return None;
         }
+        if via == Via::Front && table.contains_key("http") && !table.contains_key("via") {
+            table.insert("via".to_owned(), "front".into());
+        }
         let check = table.try_into::<Check>();
         let check = check.map(|check| check.within(&self.folder));
-        check.map_err(|error| value.wrong(&format!("this check: {}", error.message().trim()))).ok()
+        let check = check.map_err(|error| value.wrong(&format!("this check: {}", error.message().trim()))).ok()?;
+        if let Some(why) = cannot_lead.filter(|_| check.via == Via::Front) {
+            let why = format!("`via = \"front\"` asks through the front, which cannot be done: {why}");
+            match written.get("via") {
+                Some(via) => via.wrong(&why),
+                None => value.wrong(&why),
+            }
+        }
+        Some(check)
     }
 }
 

@@ -11,7 +11,6 @@ mod left;
 mod plane;
 pub mod process;
 mod public;
-mod secret;
 pub mod settings;
 mod store;
 pub mod supervisor;
@@ -31,9 +30,10 @@ use self::{
     settings::Settings,
     supervisor::{Link, Status},
 };
-use super::{Claim, Claimed, CutOver, Driver, FrontDriver, FrontTrouble, Route, SeenFront, Target};
+use super::{Claim, Claimed, CutOver, Driver, FrontDriver, FrontTrouble, Route, SeenFront, Target, preview::Shown};
 use crate::{
     machine::{Fencing, Millis, StackName},
+    outgoing::Way,
     stacks::StepError,
 };
 
@@ -41,8 +41,13 @@ use crate::{
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// What others must know of the driver.
-pub const DRIVER: Driver =
-    Driver { name: "builtin", open, example: "listen = \"127.0.0.1:8080\"", tables: &[("front", "")], splits: true };
+pub const DRIVER: Driver = Driver {
+    name: "builtin",
+    open,
+    example: "listen = \"127.0.0.1:8080\"",
+    tables: &[("front", ""), ("preview", "preview")],
+    splits: true,
+};
 
 /// Opens the driver; nothing is started before [`FrontDriver::ensure_running`].
 pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
@@ -119,8 +124,17 @@ impl BuiltinFront {
         self.done(Order::Maintenance { on }).await
     }
 
-    /// Has certificate and pages read again.
+    /// Brings a key of the preview that is kept elsewhere to where the front reads it. Without it nobody is let in, and
+    /// users are served.
+    pub(crate) fn bring_key_in(&self) {
+        if let Err(error) = self.settings.preview.bring_in(&self.folder) {
+            tracing::warn!(folder = %self.folder.display(), %error, "the key of the preview cannot be brought in");
+        }
+    }
+
+    /// Has certificate, pages and the key of the preview read again.
     pub async fn reload(&self) -> Result<(), StepError> {
+        self.bring_key_in();
         self.done(Order::Reload).await
     }
 }
@@ -171,7 +185,24 @@ impl FrontDriver for BuiltinFront {
         Fencing::CompareAndSet
     }
 
+    fn cannot_lead(&self) -> Option<String> {
+        None
+    }
+
+    fn way_to(&self, stack: &StackName, connect: Duration) -> Result<Way, StepError> {
+        public::way(&self.settings, &self.folder, stack, connect)
+    }
+
+    fn shown_preview(&self) -> Option<Shown> {
+        Some(self.settings.preview.shown(&self.settings.origin()?, &self.folder))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.settings.origin().map(|origin| self.settings.preview.note(&origin)).into_iter().collect()
+    }
+
     async fn ensure_running(&self) -> Result<(), StepError> {
+        self.bring_key_in();
         let link = launch::ensure(&self.folder, &self.text, &self.binary).await?;
         self.told().status = Some(link.status.clone());
         *self.link() = Some(Arc::new(tokio::sync::Mutex::new(link)));

@@ -323,7 +323,7 @@ impl Front {
     fn reload(&mut self) -> io::Result<()> {
         let reloaded = self.plane.reload();
         match &reloaded {
-            Ok(()) => tracing::info!("certificate and pages read again"),
+            Ok(()) => tracing::info!("certificate, pages and the key of the preview read again"),
             Err(error) => tracing::error!(%error, "nothing reloaded; serving with what was there"),
         }
         self.faults.reloaded(&reloaded);
@@ -340,7 +340,8 @@ impl Front {
 
     fn modified(&self) -> Vec<Option<std::time::SystemTime>> {
         let tls = self.settings.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
-        let files = tls.chain(&self.settings.maintenance_page).chain(&self.settings.no_route_page);
+        let key = self.plane.key_file();
+        let files = tls.chain(&self.settings.maintenance_page).chain(&self.settings.no_route_page).chain([&key]);
         files.map(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok()).collect()
     }
 }

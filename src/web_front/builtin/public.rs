@@ -4,7 +4,12 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Empty;
-use hyper::{Request, Response, body::Incoming, client::conn::http1, header::HeaderValue};
+use hyper::{
+    HeaderMap, Request, Response,
+    body::Incoming,
+    client::conn::http1,
+    header::{HeaderName, HeaderValue},
+};
 use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme,
@@ -19,11 +24,15 @@ use tokio::{
 };
 
 use super::{
-    plane::{FRONT_NAME, PROBE_NAME, parse_label},
-    secret,
+    plane::{FRONT_NAME, PROBE_NAME, STACK_NAME, label, parse_label},
     settings::{Settings, TlsFiles},
 };
-use crate::{machine::StackName, stacks::StepError};
+use crate::{
+    machine::StackName,
+    outgoing::{self, Way},
+    stacks::StepError,
+    web_front::secret,
+};
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
@@ -34,20 +43,13 @@ pub(super) async fn ask(settings: &Settings, folder: &Path) -> Result<StackName,
     let failed = |error: io::Error| {
         StepError::Unavailable(format!("the front's public address {address} does not answer: {error}"))
     };
-    let secret = secret::of(folder).map_err(|error| {
-        StepError::Unavailable(format!("the probe secret in {} cannot be read: {error}", folder.display()))
-    })?;
+    let secret = probe_secret(folder)?;
     let talk = async {
         let stream = TcpStream::connect(address).await?;
         match &settings.tls {
             None => request(stream, settings, &secret, &address.to_string()).await,
             Some(files) => {
-                let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-                    .with_safe_default_protocol_versions()
-                    .map_err(io::Error::other)?
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(Ours::new(files)?))
-                    .with_no_client_auth();
+                let config = trusting_ours(files)?;
                 let name = ServerName::from(address.ip());
                 let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
                 request(stream, settings, &secret, &address.to_string()).await
@@ -57,7 +59,7 @@ pub(super) async fn ask(settings: &Settings, folder: &Path) -> Result<StackName,
     let response = timeout(ANSWER_LIMIT, talk).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let response = response.map_err(failed)?;
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    match header("x-pointsman-stack").and_then(parse_label) {
+    match header(STACK_NAME).and_then(parse_label) {
         Some(stack) => Ok(stack),
         None => Err(StepError::Unavailable(format!(
             "at {address} no stack answered, but the front itself: {} {}",
@@ -65,6 +67,39 @@ pub(super) async fn ask(settings: &Settings, folder: &Path) -> Result<StackName,
             header(FRONT_NAME).unwrap_or("without saying why")
         ))),
     }
+}
+
+/// The secret with which the front tells who answers.
+fn probe_secret(folder: &Path) -> Result<HeaderValue, StepError> {
+    secret::of_probes(folder).map_err(|error| {
+        StepError::Unavailable(format!("the probe secret in {} cannot be read: {error}", folder.display()))
+    })
+}
+
+fn trusting_ours(files: &TlsFiles) -> io::Result<ClientConfig> {
+    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Ours::new(files)?))
+        .with_no_client_auth())
+}
+
+/// Returns the way to a stack that the front knows: as its own controller, which needs no key of the preview.
+pub(super) fn way(settings: &Settings, folder: &Path, stack: &StackName, connect: Duration) -> Result<Way, StepError> {
+    let refused = |why: String| StepError::Refused(format!("the front cannot be asked: {why}"));
+    let address = settings.public_address().ok_or_else(|| refused("it listens nowhere".to_owned()))?;
+    let (plain, label) = (settings.tls.is_none(), HeaderValue::try_from(label(stack)));
+    let label = label.map_err(|error| refused(error.to_string()))?;
+    let mut client = outgoing::client().no_proxy().http1_only().pool_max_idle_per_host(0).connect_timeout(connect);
+    if let Some(files) = &settings.tls {
+        client = client.tls_backend_preconfigured(trusting_ours(files).map_err(|error| refused(error.to_string()))?);
+    }
+    let client = client.build().map_err(|error| refused(outgoing::root_cause(&error)))?;
+    let origin = format!("{}://{address}", if plain { "http" } else { "https" });
+    let (probe, name) = (HeaderName::from_static(PROBE_NAME), HeaderName::from_static(STACK_NAME));
+    let headers = HeaderMap::from_iter([(probe, probe_secret(folder)?), (name.clone(), label.clone())]);
+    Ok(Way { client, origin, headers, mark: (name, label) })
 }
 
 async fn request<S>(stream: S, settings: &Settings, secret: &HeaderValue, host: &str) -> io::Result<Response<Incoming>>

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use hyper::header::HeaderName;
 use toml::Value;
 
 use super::{
@@ -17,8 +16,11 @@ use super::{
 use crate::{
     descriptors::Shares,
     machine::Millis,
-    toml_file::filled::{Reader, address, boolean, duration, made, number, other, path, text},
-    web_front::sticky::{Sticky, sticky},
+    toml_file::filled::{Reader, address, boolean, duration, made, number, other, path},
+    web_front::{
+        preview::Preview,
+        sticky::{Sticky, sticky},
+    },
 };
 
 /// Everything that can be said about a built-in front.
@@ -28,7 +30,7 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Certificate and key, PEM; without, the front speaks plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// How testers reach the staged candidate.
+    /// How people and tools reach the staged candidate.
     pub preview: Preview,
     /// Threads that serve users. The control socket has one of its own.
     pub threads: usize,
@@ -89,15 +91,6 @@ pub struct TlsFiles {
 /// Most certificates are renewed a month before their end: later than this, that has failed.
 const WARN_BEFORE: Millis = Millis(21 * 86_400_000);
 
-/// What turns a request into one for the staged candidate. Nothing set: nobody can ask for it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Preview {
-    /// A request header whose value is `candidate` or a stack's name.
-    pub header: Option<HeaderName>,
-    /// A host name.
-    pub host: Option<String>,
-}
-
 /// How long the front waits for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
@@ -153,10 +146,8 @@ impl Settings {
             let warn_before = t.optional("warn_before", warn_before).unwrap_or(WARN_BEFORE);
             Some(TlsFiles { certificate: certificate?, key: key?, names, warn_before })
         });
-        let preview = top.table("preview", |t| Preview {
-            header: t.optional("header", header_name),
-            host: t.optional("host", |v| text(v).map(|h| h.to_ascii_lowercase())),
-        });
+        // Names of files are absolute here.
+        let preview = top.table("preview", |t| Preview::read(t, Path::new("/")));
         let limits = top.table("limits", |t| Limits {
             connections: t.optional("connections", |v| number(v, 1..=1_000_000)),
             per_stack: t.optional("stack_connections", |v| number(v, 1..=1_000_000)),
@@ -238,6 +229,19 @@ impl Settings {
         }
         Some(address)
     }
+
+    /// The address that people open, without a path: by the name that the settings give it, where they do.
+    pub fn origin(&self) -> Option<String> {
+        let address = self.public_address()?;
+        let named = self.preview.host.as_ref().or_else(|| self.tls.as_ref()?.names.first());
+        let usual = if self.tls.is_some() { 443 } else { 80 };
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Some(match named {
+            Some(name) if address.port() == usual => format!("{scheme}://{name}"),
+            Some(name) => format!("{scheme}://{name}:{}", address.port()),
+            None => format!("{scheme}://{address}"),
+        })
+    }
 }
 
 /// The table `limits`.
@@ -269,11 +273,11 @@ pub fn anchored(table: &toml::Table, written_in: &Path) -> toml::Table {
             tls.get_mut(key).map(anchor);
         }
     }
+    let preview = table.get_mut("preview").and_then(Value::as_table_mut);
+    if let Some(Value::Table(secret)) = preview.and_then(|preview| preview.get_mut("secret")) {
+        secret.get_mut("file").map(anchor);
+    }
     table
-}
-
-fn header_name(value: &Value) -> Result<HeaderName, String> {
-    made(value, "the name of a header", |text| text.parse().ok())
 }
 
 fn hosts(value: &Value) -> Result<Vec<String>, String> {

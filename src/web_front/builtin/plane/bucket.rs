@@ -11,8 +11,10 @@ use hyper::{
     header::{self, HeaderValue},
 };
 
+use super::headers::take_cookies;
+
 /// The cookie that keeps a user in a bucket. It holds the number and nothing else.
-const COOKIE: &str = "pointsman_bucket=";
+const COOKIE: &str = "pointsman_bucket";
 /// Number of buckets.
 const ALL: u64 = 100;
 /// Two draws in a row are this far apart. It has no divisor in common with 100, so 100 draws in a row are all buckets, and
@@ -44,33 +46,13 @@ impl Bucket {
 
     /// Takes the cookie out of a request, which must not reach the stack, and returns what it says.
     pub(super) fn take(headers: &mut HeaderMap) -> Option<Self> {
-        let ours = |value: &HeaderValue| value.as_bytes().windows(COOKIE.len()).any(|part| part == COOKIE.as_bytes());
-        if !headers.get_all(header::COOKIE).iter().any(ours) {
-            return None;
-        }
-        let mut found = None;
-        let mut rest = Vec::new();
-        for value in headers.get_all(header::COOKIE) {
-            let mut kept: Vec<&[u8]> = Vec::new();
-            for cookie in value.as_bytes().split(|&byte| byte == b';').map(<[u8]>::trim_ascii) {
-                match cookie.strip_prefix(COOKIE.as_bytes()) {
-                    Some(text) => found = found.or_else(|| Self::parse(text)),
-                    None => kept.push(cookie),
-                }
-            }
-            rest.extend(HeaderValue::from_bytes(&kept.join(&b"; "[..])).ok().filter(|value| !value.is_empty()));
-        }
-        headers.remove(header::COOKIE);
-        for value in rest {
-            headers.append(header::COOKIE, value);
-        }
-        found
+        take_cookies(headers, COOKIE).iter().find_map(|text| Self::parse(text))
     }
 
     /// Tells a client its bucket for 30 days. A cache must not tell others: the answer may be kept, the cookie may not.
     pub(super) fn give(self, headers: &mut HeaderMap, secure: bool) {
         let secure = if secure { "; Secure" } else { "" };
-        let cookie = format!("{COOKIE}{}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax{secure}", self.0);
+        let cookie = format!("{COOKIE}={}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax{secure}", self.0);
         if let Ok(cookie) = HeaderValue::from_str(&cookie) {
             headers.append(header::SET_COOKIE, cookie);
             headers.append(header::CACHE_CONTROL, HeaderValue::from_static("no-cache=\"set-cookie\""));

@@ -17,8 +17,9 @@ use super::host;
 /// Asks which stack answers.
 pub(in crate::web_front::builtin) const PROBE_NAME: &str = "x-pointsman-probe";
 pub(super) static PROBE: HeaderName = HeaderName::from_static(PROBE_NAME);
-/// Says so.
-pub(super) static STACK: HeaderName = HeaderName::from_static("x-pointsman-stack");
+/// Says so. In a probe: which stack is asked for.
+pub(in crate::web_front::builtin) const STACK_NAME: &str = "x-pointsman-stack";
+pub(super) static STACK: HeaderName = HeaderName::from_static(STACK_NAME);
 
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -88,13 +89,18 @@ impl Client {
         }
     }
 
-    /// Returns the address of the client: where a proxy is before us, of the client that this one named.
+    /// The address from which a request comes: behind another proxy, what that one says last. `None`: it says nothing.
+    pub(super) fn comes_from(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        if !self.behind_proxy {
+            return Some(self.ip);
+        }
+        let last = headers.get_all(&FORWARDED_FOR).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim();
+        last.parse().ok().or_else(|| Some(last.parse::<SocketAddr>().ok()?.ip()))
+    }
+
+    /// Returns the address of the client, or of the proxy before us that does not say it.
     pub(super) fn address(&self, headers: &HeaderMap) -> IpAddr {
-        let named = || {
-            let last = headers.get_all(&FORWARDED_FOR).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim();
-            last.parse().ok().or_else(|| Some(last.parse::<SocketAddr>().ok()?.ip()))
-        };
-        self.behind_proxy.then(named).flatten().unwrap_or(self.ip)
+        self.comes_from(headers).unwrap_or(self.ip)
     }
 
     /// Returns whether the client came by TLS, to us or to a proxy before us.
@@ -245,6 +251,32 @@ fn join_cookies(headers: &mut HeaderMap) {
     if let Ok(joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..])) {
         headers.insert(header::COOKIE, joined);
     }
+}
+
+/// Takes the cookies of this name out of a request, whose stack must not see them, and returns what they say. The others stay as
+/// they are.
+pub(super) fn take_cookies(headers: &mut HeaderMap, name: &str) -> Vec<Vec<u8>> {
+    let ours = |value: &HeaderValue| value.as_bytes().windows(name.len()).any(|part| part == name.as_bytes());
+    if !headers.get_all(header::COOKIE).iter().any(ours) {
+        return Vec::new();
+    }
+    let (mut taken, mut rest) = (Vec::new(), Vec::new());
+    for value in headers.get_all(header::COOKIE) {
+        let mut kept: Vec<&[u8]> = Vec::new();
+        for cookie in value.as_bytes().split(|&byte| byte == b';').map(<[u8]>::trim_ascii) {
+            let said = cookie.strip_prefix(name.as_bytes()).and_then(|cookie| cookie.strip_prefix(b"="));
+            match said {
+                Some(said) => taken.push(said.to_vec()),
+                None => kept.push(cookie),
+            }
+        }
+        rest.extend(HeaderValue::from_bytes(&kept.join(&b"; "[..])).ok().filter(|value| !value.is_empty()));
+    }
+    headers.remove(header::COOKIE);
+    for value in rest {
+        headers.append(header::COOKIE, value);
+    }
+    taken
 }
 
 /// The reason why an answer of a stack cannot be passed on.

@@ -17,6 +17,7 @@ mod line;
 mod listener;
 mod pages;
 mod pool;
+mod preview;
 mod proxy;
 mod room;
 mod send;
@@ -32,6 +33,7 @@ mod worker;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -44,15 +46,15 @@ use subtle::ConstantTimeEq;
 use tokio::sync::{mpsc, watch};
 
 pub(super) use certificate::is_host;
-pub(super) use headers::PROBE_NAME;
+pub(super) use headers::{PROBE_NAME, STACK_NAME};
 pub(super) use listener::told;
 pub(super) use pages::FRONT_NAME;
 use pages::Pages;
 use table::Table;
-pub(super) use table::parse_label;
+pub(super) use table::{label, parse_label};
 pub(super) use worker::detach;
 
-use self::{listener::Acceptor, table::Stacks, worker::Worker};
+use self::{listener::Acceptor, preview::Door, table::Stacks, worker::Worker};
 use super::settings::Settings;
 use crate::{
     descriptors::Budget,
@@ -76,6 +78,8 @@ struct Shared {
     settings: Settings,
     table: ArcSwap<Table>,
     pages: ArcSwap<Pages>,
+    /// The way to the candidate.
+    door: ArcSwap<Door>,
     tls: ArcSwapOption<tls::Loaded>,
     /// Tenths of a second since the start: good enough for timeouts, and reading it costs nothing.
     tick: AtomicU32,
@@ -133,6 +137,8 @@ fn load_tls(settings: &Settings) -> io::Result<Option<Arc<tls::Loaded>>> {
 /// Running workers, and the sockets that they serve.
 pub(super) struct Plane {
     shared: Arc<Shared>,
+    /// The front's folder, with its secrets.
+    folder: PathBuf,
     stacks: Stacks,
     counts: counts::Counts,
     workers: Arc<[Worker]>,
@@ -145,6 +151,7 @@ impl Plane {
     /// Starts the workers; nothing is accepted before [`Plane::accept`].
     pub(super) fn start(
         settings: &Settings,
+        folder: &Path,
         probe: HeaderValue,
         listeners: Vec<(SocketAddr, TcpListener)>,
     ) -> io::Result<Self> {
@@ -152,6 +159,7 @@ impl Plane {
             settings: settings.clone(),
             table: ArcSwap::from_pointee(Table::default()),
             pages: ArcSwap::from_pointee(Pages::load(settings)?),
+            door: ArcSwap::from_pointee(Door::load(&settings.preview, folder)),
             tls: ArcSwapOption::new(load_tls(settings)?),
             tick: AtomicU32::new(1),
             pressed: AtomicU32::new(0),
@@ -175,7 +183,8 @@ impl Plane {
             queue: settings.queue,
         });
         let counts = counts::Counts::default();
-        Ok(Self { shared, stacks, counts, workers, listeners, acceptors: Vec::new(), died })
+        let folder = folder.to_owned();
+        Ok(Self { shared, folder, stacks, counts, workers, listeners, acceptors: Vec::new(), died })
     }
 
     /// Begins to accept, or begins again.
@@ -227,12 +236,18 @@ impl Plane {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Reads certificate and pages again; on error everything stays as it was.
+    /// Reads certificate, pages and the key of the preview again; on error everything stays as it was.
     pub(super) fn reload(&self) -> io::Result<()> {
         let pages = Pages::load(&self.shared.settings)?;
         self.shared.tls.store(load_tls(&self.shared.settings)?);
         self.shared.pages.store(Arc::new(pages));
+        self.shared.door.store(Arc::new(Door::load(&self.shared.settings.preview, &self.folder)));
         Ok(())
+    }
+
+    /// The file of the preview's key, which may change.
+    pub(super) fn key_file(&self) -> PathBuf {
+        self.shared.settings.preview.file(&self.folder)
     }
 
     /// What is wrong with the certificate at this time, the most pressing last.

@@ -18,6 +18,7 @@ use super::{
     bucket::Bucket,
     headers::{self, Client},
     pages::wants_json,
+    preview::Asks,
     send::Answered,
     streams::Stream,
     table::Wish,
@@ -66,12 +67,21 @@ impl Connection {
         let http1 = stream.is_none();
         let probe = request.headers_mut().remove(&headers::PROBE);
         let probe = probe.is_some_and(|secret| self.slot.shared.may_know(&secret));
+        let wish = match self.asks(&mut request, probe) {
+            Asks::For(wish) => Some(wish),
+            Asks::Users | Asks::Visit => None,
+            link @ (Asks::Enter | Asks::Leave) => {
+                let secure = self.client.is_secure(request.headers());
+                let response = self.slot.shared.door.load().answer(&link, secure);
+                return response.map(|content| ResponseBody::page(content, busy));
+            }
+        };
         let json = wants_json(request.headers());
         let upgrade = headers::upgrade(&request);
         let to_client = upgrade.as_ref().map(|_| hyper::upgrade::on(&mut request));
         let request = request.map(|body| RequestBody::new(body, &self.activity));
         let upload = request.body().upload().cloned();
-        let answered = self.forward(request, upgrade.as_ref()).await.and_then(|mut answered| {
+        let answered = self.forward(request, upgrade.as_ref(), wish.clone()).await.and_then(|mut answered| {
             let label = probe.then(|| answered.origin.open.stack().label.clone());
             headers::strip_response(&mut answered.response, upgrade.as_ref(), label.as_ref())
                 .map_err(|_| answered.origin.gone_wrong())?;
@@ -96,8 +106,8 @@ impl Connection {
             Err(page) => {
                 self.count(page);
                 let mut response = self.slot.shared.pages.load().answer(page, json);
-                if let (true, Some(live)) = (probe, &self.slot.shared.table.load().live) {
-                    response.headers_mut().insert(&headers::STACK, live.label.clone());
+                if let Some(label) = self.slot.shared.table.load().label(wish.as_ref()).filter(|_| probe) {
+                    response.headers_mut().insert(&headers::STACK, label.clone());
                 }
                 early = upload.is_some_and(|upload| !upload.is_complete());
                 response.map(|content| ResponseBody::page(content, busy))
@@ -140,6 +150,7 @@ impl Connection {
         &self,
         mut request: Request<RequestBody>,
         upgrade: Option<&HeaderValue>,
+        wish: Option<Wish>,
     ) -> Result<Answered, Page> {
         if self.is_crowded() {
             return Err(Page::Crowded);
@@ -147,11 +158,10 @@ impl Connection {
         if request.method() == Method::CONNECT {
             return Err(Page::BadRequest("CONNECT is not supported here."));
         }
-        let named = self.named(&mut request);
         let secure = self.client.is_secure(request.headers());
         let kept = self.bucket(request.headers_mut());
         self.client.prepare(&mut request).map_err(Page::BadRequest)?;
-        let (wish, drawn) = match named.or_else(|| self.by_host(&request)) {
+        let (wish, drawn) = match wish {
             Some(wish) => (wish, None),
             None => {
                 let drawn = if kept.is_none() { self.draw() } else { None };
@@ -186,22 +196,16 @@ impl Connection {
         shared.table.load().split.as_ref().map(|_| shared.draw.next())
     }
 
-    /// Returns the stack that a request asks for by header: only when a preview is configured may it ask for one.
-    fn named<B>(&self, request: &mut Request<B>) -> Option<Wish> {
-        let value = request.headers_mut().remove(self.slot.shared.settings.preview.header.as_ref()?)?;
-        let candidate = value.as_bytes().eq_ignore_ascii_case(b"candidate");
-        Some(if candidate { Wish::Candidate } else { Wish::Named(value) })
-    }
-
-    /// The same by host.
-    fn by_host<B>(&self, request: &Request<B>) -> Option<Wish> {
-        if let Some(wanted) = &self.slot.shared.settings.preview.host
-            && let Some(host) = request.headers().get(header::HOST).and_then(|host| host.to_str().ok())
-            && host.split(':').next().is_some_and(|host| host.eq_ignore_ascii_case(wanted))
-        {
-            return Some(Wish::Candidate);
+    /// Returns what a request asks for. Who probes may name any stack that the front knows, and needs no key for that.
+    fn asks<B>(&self, request: &mut Request<B>, probe: bool) -> Asks {
+        let shared = &self.slot.shared;
+        let asks = shared.door.load().asks(request, |headers| self.client.comes_from(headers));
+        match (request.headers_mut().remove(&headers::STACK), asks) {
+            (Some(label), _) if probe => Asks::For(Wish::Named(label)),
+            (_, Asks::Visit) if shared.table.load().choose(&Wish::Candidate).is_ok() => Asks::For(Wish::Candidate),
+            (_, Asks::Visit) => Asks::Users,
+            (_, asks) => asks,
         }
-        None
     }
 }
 

@@ -54,12 +54,13 @@ pub(super) struct Table {
 }
 
 /// The stack that a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wish {
     /// The stack for users of this bucket. Without one: the live stack.
     Live(Option<Bucket>),
     /// The candidate.
     Candidate,
-    /// A stack by name.
+    /// A stack by its name or its label.
     Named(HeaderValue),
 }
 
@@ -87,10 +88,17 @@ impl Table {
             },
             // While it has a share it still is what testers are to see.
             Wish::Candidate => self.staged.as_ref().or(self.shared()).ok_or(Page::NoCandidate),
-            Wish::Named(name) => {
-                self.used().find(|stack| stack.display.as_bytes() == name.as_bytes()).ok_or(Page::NoCandidate)
-            }
+            Wish::Named(name) => self
+                .used()
+                .find(|stack| stack.display.as_bytes() == name.as_bytes() || stack.label == *name)
+                .ok_or(Page::NoCandidate),
         }
+    }
+
+    /// The label of the stack that a request asks for; of the live one where it asks for none.
+    pub(super) fn label(&self, wish: Option<&Wish>) -> Option<&HeaderValue> {
+        let stack = wish.map_or(self.live.as_ref(), |wish| self.choose(wish).ok());
+        stack.map(|stack| &stack.label)
     }
 }
 
@@ -259,7 +267,7 @@ fn text(text: &str) -> HeaderValue {
 }
 
 /// A stack's name by its parts, because joined with `-` two names can read the same.
-fn label(name: &StackName) -> String {
+pub(in crate::web_front::builtin) fn label(name: &StackName) -> String {
     format!("environment={}; number={}", name.environment, name.number)
 }
 

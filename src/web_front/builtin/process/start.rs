@@ -25,13 +25,15 @@ use super::{Faults, Follower, Front, FrontError, RESERVE, SETTINGS, SUCCESSION, 
 use crate::{
     descriptors::{Reserve, raise_limit},
     holder,
-    web_front::builtin::{
-        control::{Answer, CONTROL, Order, bind, connect, receive, send, socket},
-        handoff,
-        plane::Plane,
+    web_front::{
+        builtin::{
+            control::{Answer, CONTROL, Order, bind, connect, receive, send, socket},
+            handoff,
+            plane::Plane,
+            settings::Settings,
+            store::{Memory, Store},
+        },
         secret,
-        settings::Settings,
-        store::{Memory, Store},
     },
 };
 
@@ -83,8 +85,8 @@ pub(super) async fn begin(folder: &Path, start: Start) -> Result<Front, FrontErr
     let (store, written) = Store::open(folder, settings.flush)
         .map_err(io_error(format!("the route in {} cannot be read", folder.display())))?;
     let memory = inherited.memory.filter(|handed| handed.written >= written.written).unwrap_or(written);
-    let probe = secret::of(folder).map_err(io_error("the probe secret cannot be read"))?;
-    let mut plane = Plane::start(&settings, probe, listeners).map_err(io_error("the front cannot start"))?;
+    let probe = secret::of_probes(folder).map_err(io_error("the probe secret cannot be read"))?;
+    let mut plane = Plane::start(&settings, folder, probe, listeners).map_err(io_error("the front cannot start"))?;
     plane.set(memory.route.as_ref(), memory.staged.as_ref(), memory.maintenance, faults.now());
     plane.accept().map_err(io_error("the front cannot accept connections"))?;
     let followers = match inherited.link {

@@ -18,7 +18,7 @@ fn side(number: u32, requests: u64, failed: u64) -> Side {
 
 #[tokio::test]
 async fn each_side_of_a_cutover_has_its_requests_and_those_that_users_saw_fail() {
-    let front = Front::start("preview = { header = 'x-preview' }").await;
+    let front = Front::start("preview = { from = ['127.0.0.0/8'] }").await;
     front.live(1, 1, &[says(BAD).await]).await;
     assert_eq!(get(front.address, "/", "").await.status, 503);
     assert_eq!(counted(&front).await.sides, [side(1, 1, 1)]);
@@ -26,7 +26,11 @@ async fn each_side_of_a_cutover_has_its_requests_and_those_that_users_saw_fail()
     front.live(2, 2, &[says(GOOD).await]).await;
     front.driver.stage(&target(3, &[says(BAD).await])).await.unwrap();
     assert_eq!(get(front.address, "/", "").await.status, 200);
-    assert_eq!(get(front.address, "/", "x-preview: candidate\r\n").await.status, 503, "nobody but a tester sees it");
+    assert_eq!(
+        get(front.address, "/", "x-pointsman-preview: candidate\r\n").await.status,
+        503,
+        "nobody but a tester sees it"
+    );
     let now = counted(&front).await;
     assert_eq!((now.cutover, now.sides), (true, vec![side(2, 1, 0), side(1, 0, 0)]), "from the cutover on");
 

@@ -18,7 +18,7 @@ async fn what_belongs_to_one_hop_goes_no_further() {
     let front = Front::start("").await;
     front.live(1, 1, &[blue.address]).await;
     let sent = "connection: keep-alive, X-Secret\r\nx-secret: 1\r\nte: trailers\r\nkeep-alive: 5\r\n\
-                proxy-authorization: x\r\nupgrade: h2c\r\nx-pointsman-stack: 7\r\nx_pointsman_x: 1\r\nx-kept: 1\r\n";
+                proxy-authorization: x\r\nupgrade: h2c\r\nx-pointsman-other: 7\r\nx_pointsman_x: 1\r\nx-kept: 1\r\n";
     let reply = get(front.address, "/headers?a=b", &(front.probe() + sent)).await;
     assert!(reply.body.starts_with("GET /headers?a=b\n"), "{}", reply.body);
     assert!(reply.body.contains("x-kept: 1") && reply.body.contains("host: app.test"), "{}", reply.body);

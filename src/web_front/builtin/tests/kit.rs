@@ -33,7 +33,8 @@ use crate::{
     machine::{Generation, Number, StackName},
     web_front::{
         FrontDriver, Route, Split, Target,
-        builtin::{BuiltinFront, process, secret},
+        builtin::{BuiltinFront, process},
+        secret,
     },
 };
 
@@ -102,6 +103,7 @@ impl Front {
         let table: toml::Table = format!("listen = '{address}'\nflush = false\n{settings}").parse().unwrap();
         let driver = BuiltinFront::run_by("/nowhere".into(), &table, folder.path()).unwrap();
         std::fs::write(folder.path().join("settings.toml"), &driver.text).unwrap();
+        driver.bring_key_in();
         let (stop, stopped) = oneshot::channel::<()>();
         let place = folder.clone();
         let thread = std::thread::spawn(move || {
@@ -120,8 +122,7 @@ impl Front {
 
     /// The header of those who may know which stack answers.
     pub(super) fn probe(&self) -> String {
-        let secret = secret::of(self.folder.path()).unwrap();
-        format!("x-pointsman-probe: {}\r\n", secret.to_str().unwrap())
+        format!("x-pointsman-probe: {}\r\n", secret::of_probes(self.folder.path()).unwrap().to_str().unwrap())
     }
 
     /// Waits for its end.

@@ -10,6 +10,7 @@ mod http2;
 mod kit;
 mod limits;
 mod pages;
+mod preview;
 mod split;
 mod streams;
 mod trouble;

@@ -1,6 +1,6 @@
 //! What users see when the front answers itself, what testers see, and bad settings.
 
-use super::kit::{Front, Server, free_address, get, target};
+use super::kit::{Front, Server, free_address, get};
 use crate::web_front::{FrontDriver, builtin};
 
 #[tokio::test]
@@ -51,25 +51,6 @@ async fn a_stack_that_is_gone_is_a_502_and_one_that_sleeps_a_504() {
     front.live(2, 2, &[blue.address]).await;
     let page = get(front.address, "/gate", "").await;
     assert!(page.status == 504 && page.head.contains("x-pointsman-front: timeout"), "{page:?}");
-}
-
-#[tokio::test]
-async fn testers_reach_the_candidate_and_users_do_not() {
-    let (blue, green) = (Server::start("blue").await, Server::start("green").await);
-    let front = Front::start("[preview]\nheader = 'x-preview'\nhost = 'preview.example.test'").await;
-    front.live(1, 1, &[blue.address]).await;
-    let missing = get(front.address, "/", "x-preview: candidate\r\n").await;
-    assert!(missing.status == 503 && missing.head.contains("no-candidate"), "never the live one instead");
-    front.driver.stage(&target(2, &[green.address])).await.unwrap();
-    assert_eq!(get(front.address, "/", "").await.body, "blue");
-    assert_eq!(get(front.address, "/", "x-preview: candidate\r\n").await.body, "green");
-    assert_eq!(get(front.address, "/", "x-preview: shop-qa-2\r\n").await.body, "green");
-    assert_eq!(get(front.address, "/", "x-preview: shop-qa-9\r\n").await.status, 503);
-    let mut client = super::kit::Client::connect(front.address).await;
-    client.send("GET / HTTP/1.1\r\nhost: Preview.example.test:80\r\n\r\n").await;
-    assert_eq!(client.reply().await.body, "green");
-    front.live(2, 2, &[green.address]).await;
-    assert_eq!(front.driver.observe().await.unwrap().unwrap().staged, None, "it has arrived");
 }
 
 #[test]

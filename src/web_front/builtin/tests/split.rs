@@ -182,7 +182,7 @@ async fn a_split_outlives_the_front_and_its_successor() {
 
 #[tokio::test]
 async fn what_is_open_and_what_was_answered_is_told_of_both_stacks() {
-    let two = Two::start("preview = { header = 'x-preview' }").await;
+    let two = Two::start("preview = { from = ['127.0.0.0/8'] }").await;
     two.front.driver.stage(&two.green()).await.unwrap();
     two.order(&two.share(2, 50)).await;
     let green = "cookie: pointsman_bucket=0\r\n";
@@ -190,7 +190,11 @@ async fn what_is_open_and_what_was_answered_is_told_of_both_stacks() {
     events.send(&format!("GET /events HTTP/1.1\r\nhost: a\r\n{green}\r\n")).await;
     events.expect("text/event-stream").await;
     assert_eq!(get(two.front.address, "/", "cookie: pointsman_bucket=99\r\n").await.body, "blue");
-    assert_eq!(get(two.front.address, "/", "x-preview: candidate\r\n").await.body, "green", "what testers are to see");
+    assert_eq!(
+        get(two.front.address, "/", "x-pointsman-preview: candidate\r\n").await.body,
+        "green",
+        "what testers are to see"
+    );
     let seen = two.front.driver.observe().await.unwrap().unwrap();
     assert_eq!((seen.staged, seen.open), (None, vec![(stack(2), 1)]));
     let side = |number, requests| Side { stack: stack(number), requests, failed: 0 };
