@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use pointsman::{
     machine::{Fencing, Generation, StackName},
-    web_front::{CutOver, DRIVERS, FrontDriver, Route, SeenFront, Target, builtin::BuiltinFront, command},
+    web_front::{CutOver, DRIVERS, FrontDriver, Route, SeenFront, Split, Target, builtin::BuiltinFront, command},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -220,6 +220,54 @@ async fn an_order_whose_answer_was_lost_can_be_given_again() {
         }
     })
     .await;
+}
+
+/// Gives the second stack a share.
+fn shared(generation: u64, target: &Target, second: &Target, percent: i64) -> Route {
+    let split = Split { target: second.clone(), share: percent.try_into().expect("a share") };
+    Route { split: Some(split), ..route(generation, target) }
+}
+
+#[tokio::test]
+async fn a_share_is_obeyed_read_back_and_taken_back_by_one_order_or_refused_by_name() {
+    for driver in DRIVERS {
+        for fixture in fixtures(driver.name) {
+            println!("front driver {}", driver.name);
+            let (front, one, two) = (fixture.open(), backend(1).await, backend(2).await);
+            front.ensure_running().await.expect("it comes up");
+            front.cut_over(&route(1, &one)).await.expect("it answers");
+            front.stage(&two).await.expect("it answers");
+            if !driver.splits {
+                let refused = front.cut_over(&shared(2, &one, &two, 5)).await.unwrap_err().to_string();
+                assert!(refused.contains(driver.name) && refused.contains("a share of the users"), "{refused}");
+                assert_serves(&*front, &route(1, &one)).await;
+                continue;
+            }
+            for (generation, percent) in (2..).zip([1, 5, 50, 99]) {
+                let order = shared(generation, &one, &two, percent);
+                for _ in 0..2 {
+                    assert_eq!(front.cut_over(&order).await.expect("it answers"), CutOver::Applied);
+                }
+                assert_eq!(see(&*front).await.map(|seen| seen.route), Some(order));
+            }
+            let (last, tie) = (shared(5, &one, &two, 99), shared(5, &one, &two, 98));
+            drop(front);
+            let other = fixture.open();
+            other.ensure_running().await.expect("it runs");
+            let late = other.cut_over(&shared(4, &one, &two, 50)).await.expect("it answers");
+            assert_eq!(late, CutOver::Stale { applied: Generation(5) });
+            let tie = other.cut_over(&tie).await;
+            assert!(!matches!(tie, Ok(CutOver::Applied)), "{tie:?}");
+            let seen = see(&*other).await.expect("a front that serves");
+            assert_eq!((seen.route, seen.staged), (last, None), "another controller finds it");
+            let answers = other.ask_public().await.expect("it answers").expect("it tells");
+            assert!([&one.stack, &two.stack].contains(&&answers), "{answers}");
+            for (generation, whole) in [(6, &one), (7, &two)] {
+                other.cut_over(&route(generation, whole)).await.expect("it answers");
+                assert_serves(&*other, &route(generation, whole)).await;
+            }
+        }
+    }
 }
 
 #[tokio::test]

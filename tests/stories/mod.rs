@@ -42,6 +42,7 @@ mod nginx_hosts;
 mod nginx_house;
 mod nginx_setup;
 mod nginx_shared;
+mod nginx_split;
 mod nginx_trouble;
 mod oidc;
 mod openapi;

@@ -13,12 +13,12 @@ use std::{
 
 use pointsman::{
     machine::{Generation, Number, StackName},
-    web_front::{Route, Target},
+    web_front::{Route, Split, Target},
 };
 
 use super::wire::Wire;
 
-/// A stack that answers with its number as `x-version`, on connections that it keeps.
+/// A stack that answers with its number as `x-version`, and with the cookies that it was sent, on connections that it keeps.
 pub fn stack(number: u32) -> Target {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -34,13 +34,19 @@ pub fn stack(number: u32) -> Target {
 fn serve(client: TcpStream, number: u32) {
     client.set_nodelay(true).unwrap();
     let mut client = BufReader::new(client);
-    let mut line = String::new();
+    let (mut line, mut cookie) = (String::new(), String::new());
     while client.read_line(&mut line).is_ok_and(|length| length > 0) {
         if line == "\r\n" {
-            let answer = format!("HTTP/1.1 200 OK\r\nx-version: {number}\r\ncontent-length: 0\r\n\r\n");
+            let saw = format!("x-version: {number}\r\nx-saw-cookie: {}\r\n", std::mem::take(&mut cookie));
+            let answer = format!("HTTP/1.1 200 OK\r\n{saw}content-length: 0\r\n\r\n");
             if client.get_mut().write_all(answer.as_bytes()).is_err() {
                 return;
             }
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("cookie")
+        {
+            value.trim().clone_into(&mut cookie);
         }
         line.clear();
     }
@@ -48,6 +54,12 @@ fn serve(client: TcpStream, number: u32) {
 
 pub fn route(generation: u64, target: &Target) -> Route {
     Route { generation: Generation(generation), target: Some(target.clone()), split: None }
+}
+
+/// A route that gives the second target a share of the users.
+pub fn shared(generation: u64, target: &Target, second: &Target, percent: i64) -> Route {
+    let split = Split { target: second.clone(), share: percent.try_into().unwrap() };
+    Route { split: Some(split), ..route(generation, target) }
 }
 
 /// What the users share with whoever orders.

@@ -25,6 +25,8 @@ pub struct Nginx {
     site: (&'static str, &'static str),
     /// More of what stands in `http {}`.
     more: &'static str,
+    /// How a user stays with a version.
+    sticky: &'static str,
     pub sshd: Option<Sshd>,
 }
 
@@ -32,6 +34,18 @@ impl Nginx {
     /// Set up and not started; none when it is not installed.
     pub fn set_up() -> Option<Self> {
         Self::set_up_as("shop-prod", "shop.test")
+    }
+
+    /// Starts nginx with a site for this way of keeping users with a version.
+    pub fn sticky(sticky: &'static str) -> Option<Self> {
+        let nginx = Self::set_up_for("shop-prod", "shop.test", sticky)?;
+        nginx.run();
+        Some(nginx)
+    }
+
+    /// The processes that serve.
+    pub fn workers(&self) -> Vec<Pid> {
+        self.child.lock().unwrap().as_ref().map(|child| workers(child.id())).unwrap_or_default()
     }
 
     /// Starts nginx with more in `http {}`.
@@ -44,6 +58,10 @@ impl Nginx {
     }
 
     fn set_up_as(name: &'static str, server_name: &'static str) -> Option<Self> {
+        Self::set_up_for(name, server_name, "address")
+    }
+
+    fn set_up_for(name: &'static str, server_name: &'static str, sticky: &'static str) -> Option<Self> {
         let (program, _) = (peers::need("nginx")?, peers::need("openssl")?);
         let address = address::own();
         let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -57,6 +75,7 @@ impl Nginx {
             address,
             site: (name, server_name),
             more: "",
+            sticky,
             sshd: None,
         };
         let site = nginx.setup("self-signed", &[]);
@@ -132,6 +151,7 @@ impl Nginx {
         command.args([script, name, server_name]);
         let user = rustix::process::getuid().as_raw().to_string();
         command.env("NGINX", self.folder.path()).env("STATE", self.path("state")).env("OWNER", user);
+        command.env("STICKY", self.sticky);
         command.env("READ_BACK", self.read_back().to_string());
         command.env("HTTP", format!("{}:8080", self.address)).env("HTTPS", self.tls().to_string());
         command
@@ -223,13 +243,14 @@ impl Nginx {
             .map(|w| format!("{w:?}"))
             .collect();
         format!(
-            "include = {:?}\nfolder = {:?}\nread_back = \"{}\"\nnginx = [{}]\npublic = {{ url = \"http://{}/\" }}\n\
+            "include = {:?}\nfolder = {:?}\nread_back = \"{}\"\nnginx = [{}]\npublic = {{ url = \"http://{}/\" }}\nsticky = \"{}\"\n\
              timeouts = {{ connect = \"10s\", command = \"30s\", reload = \"20s\", farewell = \"100ms\" }}\n",
             self.include(),
             self.path("state").join(self.site.0),
             self.read_back(),
             words.join(", "),
-            self.plain()
+            self.plain(),
+            self.sticky
         )
     }
 

@@ -34,6 +34,17 @@ impl Wire {
         Ok(Self { stream: BufReader::new(stream), host: to })
     }
 
+    /// Connects from another address of this host.
+    pub fn from(here: std::net::Ipv4Addr, to: SocketAddr) -> io::Result<Self> {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((here, 0)).into())?;
+        socket.connect(&to.into())?;
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: BufReader::new(stream), host: to })
+    }
+
     /// Connects to a server that may take long.
     pub fn patient(to: SocketAddr) -> io::Result<Self> {
         let wire = Self::open(to)?;

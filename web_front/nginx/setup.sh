@@ -16,6 +16,8 @@
 #   READ_BACK  where nginx says what it serves, `front.read_back`; the  (127.0.0.1:8099)
 #              port after it must be free too
 #   HTTP HTTPS where users connect                                      (80, 443)
+#   STICKY     how a user stays with a version, `front.sticky`: cookie  (address)
+#              has the site tell browsers theirs; or address, none
 #   TAKE_OVER  yes: although this nginx serves SERVER_NAME already      (no)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -25,6 +27,7 @@ name=$1 server_name=$2 mode=$3
 : "${OWNER:=deploy}" "${NGINX:=/etc/nginx}" "${STATE:=/var/lib/pointsman}" "${READ_BACK:=127.0.0.1:8099}"
 : "${SITES:=$NGINX/conf.d}" "${HTTP:=80}" "${HTTPS:=443}" "${TAKE_OVER:=no}"
 PATH=$PATH:/usr/sbin:/usr/local/sbin
+case ${STICKY:=address} in cookie | address | none) ;; *) echo "STICKY=$STICKY is not cookie, address or none" >&2 && exit 64 ;; esac
 : "${COMMAND:=nginx -c $NGINX/nginx.conf}"
 case $name in '' | *[!a-z0-9-]*) echo "$name cannot be a site's name: use a-z, 0-9 and -" >&2 && exit 64 ;; esac
 include=$NGINX/pointsman/$name.conf folder=$STATE/$name
@@ -197,7 +200,7 @@ there=$(configuration | taken)
 without=
 built=$($COMMAND -V 2>&1) || built=
 lacks() { without="$without $1"; }
-for module in access auth_basic charset gzip limit_conn limit_req mirror ssi; do
+for module in access auth_basic charset gzip limit_conn limit_req mirror split_clients ssi; do
     case $built in *--without-http_${module}_module*) lacks $module ;; esac
 done
 case $built in *--without-http-cache*) lacks proxy_cache ;; esac
@@ -225,10 +228,14 @@ identity=$folder/identity
 fill() {
     pattern=
     for module in $without; do pattern="$pattern -e /#?$module\$/d"; done
+    case " $without " in *" split_clients "*) ;; *) pattern="$pattern -e /#!split_clients\$/d" ;; esac
+    [ "$STICKY" = cookie ] || pattern="$pattern -e /#?sticky_cookie\$/d"
+    # The first include is one for addresses; the driver writes what the pipeline file says.
     # Words without spaces of their own.
     # shellcheck disable=SC2086
     sed $pattern -e "s|@IDENTITY@|$(cat "$identity")|g" -e "s|@WITHOUT@|${without:--}|g" -e "s|@INCLUDE@|$include|g" -e "s|@FOLDER@|$folder|g" -e "s|@NAME@|$under|g" -e "s|@READ_BACK@|$READ_BACK|g" -e "s|@NEXT@|$next|g" \
         -e "s|@SERVER_NAME@|$server_name|g" -e "s|@HTTP@|$HTTP|g" -e "s|@HTTPS@|$HTTPS|g" -e "s|@HTTPS_PORT@|$port|g" \
+        -e "s|@COOKIE@|\"\"|g" -e "s|@IN_SPLIT@|no|g" -e "s|@DRAWN_BY@|\$pointsman_${under}_client|g" \
         -e "s|@CERTIFICATE@|$certificate|g" -e "s|@KEY@|$key|g" -e "s|@HSTS@|$hsts|g" \
         -e 's|@ABOUT@|no generation was in force when it was written|' -e 's|@SLOTS@|0 - -|g' -e '/^@ANSWERS@}/s/@ANSWERS@//' \
         -e 's|@BLUE_KEY@|empty|g' -e 's|@GREEN_KEY@|empty|g' -e 's|^@BLUE@|    server 127.0.0.1:1 down;\n|' \
@@ -247,5 +254,5 @@ chmod 755 "$folder" "$NGINX/pointsman"
 cat <<END
 Done. Look at $SITES/pointsman-$name.conf, then: nginx -t && nginx -s reload
 In the pipeline file of Pointsman:
-  front = { driver = "nginx", include = "$include", folder = "$folder", read_back = "$READ_BACK" }
+  front = { driver = "nginx", include = "$include", folder = "$folder", read_back = "$READ_BACK", sticky = "$STICKY" }
 END

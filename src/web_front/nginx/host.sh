@@ -130,7 +130,7 @@ farewell)
     everywhere "$1"
     ;;
 cut)
-    generation=$1 key=$2 mark=$3 route=$4
+    generation=$1 key=$2 mark=$3 shared=$4 shared_mark=$5 percent=$6 route=$7
     lock
     cd "$folder"
     last=0
@@ -140,7 +140,22 @@ cut)
         [ "$made" -le "$last" ] || last=$made
     done
     [ "$last" -le "$generation" ] || { echo "stale $last"; exit 0; }
-    [ -z "$mark" ] || grep -qF -- "$mark" "$include" || exit 75
+    for one in "$mark" "$shared_mark"; do
+        [ -z "$one" ] || grep -qF -- "$one" "$include" || exit 75
+    done
+    # Made once for all orders with this share.
+    if [ "$percent" -gt 0 ] && [ ! -d "shares/$percent" ]; then
+        rm -rf shares/new
+        mkdir -p shares/new
+        bucket=0
+        while [ $bucket -lt "$percent" ]; do
+            : >"shares/new/$bucket"
+            bucket=$((bucket + 1))
+        done
+        durable shares/new
+        mv -T shares/new "shares/$percent"
+        durable shares
+    fi
     if [ -e "routes/$generation" ]; then
         [ "$(cat "routes/$generation/route.json")" = "$route" ] || { echo taken; exit 0; }
     else
@@ -148,6 +163,8 @@ cut)
         mkdir routes/new
         save routes/new/route.json "$route"
         : >"routes/new/$key"
+        [ "$percent" -eq 0 ] || ln -s "../../shares/$percent" "routes/new/$shared.share"
+        [ -z "$shared_mark" ] || : >routes/new/split
         durable routes/new/route.json
         mv -T routes/new "routes/$generation"
     fi

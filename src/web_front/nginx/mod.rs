@@ -4,12 +4,12 @@
 //!
 //! Keeps nothing in memory: nginx is asked what it serves, and what was ordered stands in files beside it.
 
-mod caches;
 mod cut;
 mod host;
 mod public;
 mod read_back;
 pub mod settings;
+mod sites;
 mod slots;
 mod ssh;
 mod words;
@@ -27,7 +27,7 @@ use self::{
     host::Host,
     read_back::Served,
     settings::Settings,
-    slots::{Place, Slots, key, mark},
+    slots::{Place, Slots},
     ssh::Ssh,
 };
 use super::{Claim, Claimed, CutOver, Driver, FrontDriver, Route, SeenFront, Target};
@@ -47,7 +47,7 @@ pub const DRIVER: Driver = Driver {
     open,
     example: "include = \"/etc/nginx/pointsman/NAME.conf\"",
     tables: &[("nginx front", ""), ("ssh", "ssh"), ("public", "public")],
-    splits: false,
+    splits: true,
 };
 
 /// Opens the driver; nothing is touched.
@@ -133,16 +133,17 @@ impl NginxFront {
         timeout(limit, looking).await.map_err(|_| last)
     }
 
-    /// Brings an include with the candidate in, unless it is there and nginx has read it.
-    async fn bring_in(&self, candidate: Option<&Target>) -> Result<(), StepError> {
+    /// Brings an include with the candidate in, unless it is there and nginx has read it. `beside`: what is to stand in the other
+    /// slot where nothing is live.
+    async fn bring_in(&self, candidate: Option<&Target>, beside: Option<&Target>) -> Result<(), StepError> {
         let mut without = BTreeSet::new();
         let mut tries = 0;
         while tries < TRIES {
             let served = self.served().await.ok();
-            let known = |slots: &Slots| candidate.is_none_or(|c| slots.find(c).is_some());
+            let known = |slots: &Slots| candidate.into_iter().chain(beside).all(|target| slots.find(target).is_some());
             let loaded = served.as_ref().filter(|s| !s.tampered && known(&s.slots)).map(|s| &s.slots);
             let raised = loaded.is_none();
-            let done = self.bring(candidate, served.as_ref(), loaded, &mut without).await;
+            let done = self.bring((candidate, beside), served.as_ref(), loaded, &mut without).await;
             if raised || done.is_err() {
                 // Connections may be kept again. If this fails, the next look at a quiet front does it.
                 let _ = self.host.script("farewell", &["lower"], false).await;
@@ -158,7 +159,7 @@ impl NginxFront {
 
     async fn bring(
         &self,
-        candidate: Option<&Target>,
+        (candidate, beside): (Option<&Target>, Option<&Target>),
         served: Option<&Served>,
         loaded: Option<&Slots>,
         without: &mut BTreeSet<String>,
@@ -171,6 +172,13 @@ impl NginxFront {
         let edition = |slots: Option<&Slots>| slots.map_or(0, |slots| slots.edition);
         let next = edition(there.as_ref()).max(edition(served.map(|s| &s.slots))) + 1;
         let live = files.ordered.as_ref().and_then(|route| route.target.as_ref());
+        let split = files.ordered.as_ref().and_then(|route| Some(&route.split.as_ref()?.target));
+        if let (Some(split), Some(candidate)) = (split, candidate)
+            && ![Some(split), live].contains(&Some(candidate))
+        {
+            return Err(words::both_taken(&candidate.stack, &split.stack));
+        }
+        let (live, candidate) = (live.or(beside), split.or(candidate));
         let slots = there.unwrap_or_default().staged(live, candidate, next);
         let generation = files.ordered.as_ref().map_or(Generation(0), |route| route.generation);
         without.extend(Place::of_include(&files.include).without);
@@ -215,15 +223,12 @@ impl NginxFront {
     }
 
     async fn cut(&self, route: &Route) -> Result<String, StepError> {
-        let text = serde_json::to_string(route).map_err(|e| StepError::Refused(e.to_string()))?;
-        let target = route.target.as_ref();
-        let (key, mark) = (key(target), target.map(mark).unwrap_or_default());
+        let order = cut::Order::of(route)?;
         if self.host.is_here() {
-            return cut::apply(&self.settings, route.generation, key, mark, text).await;
+            return cut::apply(&self.settings, order).await;
         }
-        let generation = route.generation.to_string();
-        let arguments = [&generation, &key, &mark, &text].map(String::as_str);
-        let ran = self.host.script("cut", &arguments, false).await?;
+        let arguments = order.arguments();
+        let ran = self.host.script("cut", &arguments.each_ref().map(String::as_str), false).await?;
         match ran.status {
             Some(0) => Ok(ran.out.trim().to_owned()),
             Some(75) if ran.err.is_empty() => Ok("unknown".to_owned()),
@@ -235,24 +240,27 @@ impl NginxFront {
 #[async_trait::async_trait]
 impl FrontDriver for NginxFront {
     async fn stage(&self, candidate: &Target) -> Result<(), StepError> {
-        self.bring_in(Some(candidate)).await
+        self.bring_in(Some(candidate), None).await
     }
 
     async fn cut_over(&self, route: &Route) -> Result<CutOver, StepError> {
-        if route.split.is_some() {
-            return Err(super::cannot_split(DRIVER.name));
+        if let Some(why) = route.flaw() {
+            return Err(StepError::Refused(why));
         }
-        let target = route.target.as_ref();
+        let split = route.split.as_ref().map(|split| &split.target);
         for _ in 0..TRIES {
             let served = self.served().await?;
             let newest = served.generation();
             if newest > route.generation {
                 return Ok(CutOver::Stale { applied: newest });
             }
-            let known = target.is_none_or(|target| served.slots.find(target).is_some());
+            if split.is_some() && !served.draws {
+                return Err(words::draws_nothing(&self.settings));
+            }
+            let missing = route.target.iter().chain(split).find(|target| served.slots.find(target).is_none());
             // Usually it was staged while it was checked, and there is no reload here.
-            if served.tampered || !known {
-                self.bring_in(target).await?;
+            if served.tampered || missing.is_some() {
+                self.bring_in(split.or(missing).or(route.target.as_ref()), split.and(route.target.as_ref())).await?;
             }
             let said = self.cut(route).await?;
             match said.split_once(' ') {
@@ -317,7 +325,7 @@ impl FrontDriver for NginxFront {
         }
         let files = self.look(false).await?;
         if Slots::of_include(&files.include).is_none() {
-            self.bring_in(None).await?;
+            self.bring_in(None, None).await?;
         } else {
             let ran = self.host.script("reload", &[], true).await?;
             if ran.status != Some(0) {
@@ -339,16 +347,17 @@ impl FrontDriver for NginxFront {
             Some(public) => format!("asked as users ask, at {}", public.url),
             None => "never asked as users ask: front.public is not set".to_owned(),
         });
+        notes.push("a share of the users: one rename, no reload; users stay by front.sticky".to_owned());
         notes.push("how many requests are open at a stack is not known: draining takes all of its time".to_owned());
         notes
     }
 
     fn cautions(&self) -> Vec<String> {
-        if self.host.is_here() { caches::here(&self.settings) } else { Vec::new() }
+        if self.host.is_here() { sites::here(&self.settings) } else { Vec::new() }
     }
 
     async fn preview(&self) -> Result<Vec<String>, StepError> {
-        if self.host.is_here() { Ok(self.cautions()) } else { caches::there(&self.host, &self.settings).await }
+        if self.host.is_here() { Ok(self.cautions()) } else { sites::there(&self.host, &self.settings).await }
     }
 
     fn claims(&self) -> Vec<Claim> {

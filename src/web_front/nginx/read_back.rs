@@ -6,13 +6,13 @@ use std::{collections::HashMap, str};
 use super::{
     host::Host,
     settings::Settings,
-    slots::{Colour, Place, Slots, served_by},
+    slots::{Colour, DRAWS, Place, Slots, served_by},
     words,
 };
 use crate::{
-    machine::Generation,
+    machine::{Generation, Share},
     stacks::StepError,
-    web_front::{Route, SeenFront, Target},
+    web_front::{Route, SeenFront, Split, Target},
 };
 
 /// A cutover between the two looks of one answer makes it contradict itself; so often it is asked again.
@@ -31,8 +31,14 @@ pub(super) struct Served {
     pub tampered: bool,
     /// No worker that has read another edition takes connections any more.
     pub alone: bool,
-    /// Where users' requests really go, as far as that can be told.
+    /// Where users' requests really go, as far as that can be told: under a split, the rest of them.
     pub target: Option<Target>,
+    /// The stack in the other slot, by what stands in the include.
+    pub other: Option<Target>,
+    /// Where a share of them goes. Asked bucket by bucket, so this is what nginx does.
+    pub split: Option<Split>,
+    /// It was built with what draws buckets.
+    pub draws: bool,
     /// The name and identity of the host that answered; none of an older include.
     pub host: Option<String>,
     /// Answers say that connections end.
@@ -64,11 +70,43 @@ async fn ask_at(host: &Host, settings: &Settings, edition: u64) -> Result<Served
             let who = format!("what answers at {address} is not the include {}", settings.include);
             Some(StepError::Unavailable(format!("{who}: {why}")))
         })?;
-        if let Some(served) = served {
-            return Ok(served);
+        let Some(served) = served else { continue };
+        let Some(ordered) = served.ordered.as_ref().and_then(|route| route.split.as_ref()) else { return Ok(served) };
+        let bytes = host.ask(address, &buckets(name, ordered.share)).await?;
+        if let Some(split) = shown(&bytes, &served, ordered, settings) {
+            return Ok(Served { split, ..served });
         }
     }
     Err(Some(StepError::Unavailable("nginx contradicts itself about what it serves".to_owned())))
+}
+
+/// Asks for the slots at both ends of a share, and for the first one behind it.
+fn buckets(name: &str, share: Share) -> String {
+    let ask = |(bucket, last): (u8, &str)| {
+        format!("GET /.pointsman/{name}/bucket?bucket={bucket} HTTP/1.1\r\nhost: pointsman\r\n{last}\r\n")
+    };
+    let share = share.percent();
+    [(0, ""), (share - 1, ""), (share, "connection: close\r\n")].map(ask).concat()
+}
+
+/// The split that the answers show; `Some(None)`: there is none, whatever was ordered. `None`: they contradict the rest.
+fn shown(bytes: &[u8], served: &Served, ordered: &Split, settings: &Settings) -> Option<Option<Split>> {
+    let (first, rest) = answer(bytes)?;
+    let (last, rest) = answer(rest)?;
+    let (behind, _) = answer(rest)?;
+    let [first, last, behind] = [first, last, behind].map(|answer| colour(&answer, settings));
+    let (share, one) = (ordered.share, first == last && behind == served.slot);
+    match served.other.clone().zip(served.slot) {
+        Some((target, slot)) if one && first == Some(slot.other()) => Some(Some(Split { target, share })),
+        _ if one && first == served.slot => Some(None),
+        _ => None,
+    }
+}
+
+/// The slot that an answer names.
+fn colour(answer: &Answer, settings: &Settings) -> Option<Colour> {
+    let slot = answer.headers.get("x-pointsman-slot")?;
+    Colour::BOTH.into_iter().find(|colour| *slot == format!("pointsman_{}_{colour}", settings.name))
 }
 
 /// Returns `None` when it contradicts itself.
@@ -80,8 +118,7 @@ fn understood(bytes: &[u8], settings: &Settings) -> Result<Option<Served>, Strin
         other => words::guarded(other, settings),
     })?;
     let slots = Slots::parse(slots).ok_or("its slots cannot be read")?;
-    let slot = route.headers.get("x-pointsman-slot").map(String::as_str).unwrap_or_default();
-    let slot = Colour::BOTH.into_iter().find(|c| slot == format!("pointsman_{}_{c}", settings.name));
+    let slot = colour(&route, settings);
     let ordered: Option<Route> = match route.status {
         404 => None,
         200 => Some(serde_json::from_slice(&route.body).map_err(|_| "its route cannot be read")?),
@@ -93,19 +130,22 @@ fn understood(bytes: &[u8], settings: &Settings) -> Result<Option<Served>, Strin
     }
     let text = str::from_utf8(&include.body).unwrap_or_default();
     let tampered = include.status == 200 && tampered(text, &slots, settings);
-    let target = slot.and_then(|colour| {
+    let target_in = |colour: Colour| {
         let mut target = slots.get(colour)?.clone();
         if tampered {
             target.endpoints = served_by(text, settings, colour);
         }
         Some(target)
-    });
+    };
+    let (target, other) = (slot.and_then(target_in), slot.and_then(|slot| target_in(slot.other())));
+    let draws = !Place::of_include(text).without.iter().any(|part| part == DRAWS);
     let header = |name: &str| route.headers.get(name).filter(|text| !text.is_empty());
     let host = header("x-pointsman-host").zip(header("x-pointsman-identity"));
     let host = host.map(|(name, identity)| format!("{name} (identity {identity})"));
     let farewell = header("x-pointsman-farewell").is_some();
     let connections = header("x-pointsman-connections").and_then(|count| count.parse().ok());
-    Ok(Some(Served { slots, slot, ordered, tampered, alone: false, target, host, farewell, connections }))
+    let (alone, split) = (false, None);
+    Ok(Some(Served { slots, slot, ordered, tampered, alone, target, other, split, draws, host, farewell, connections }))
 }
 
 /// Whether the include was changed by others. One of another edition is being brought in, and does not concern this worker.
@@ -127,12 +167,12 @@ impl Served {
 
     /// Whether it serves exactly this.
     pub(super) fn serves(&self, route: &Route) -> bool {
-        self.ordered.as_ref() == Some(route) && self.target == route.target
+        self.ordered.as_ref() == Some(route) && self.target == route.target && self.split == route.split
     }
 
     /// Returns it as the trait does.
     pub(super) fn seen(self) -> Option<SeenFront> {
-        let idle = Colour::BOTH.into_iter().filter(|colour| Some(*colour) != self.slot);
+        let idle = Colour::BOTH.into_iter().filter(|colour| Some(*colour) != self.slot && self.split.is_none());
         let staged = idle.filter_map(|colour| self.slots.get(colour)).map(|target| target.stack.clone());
         let staged = staged.max_by_key(|stack| stack.number);
         let generation = self.generation();
@@ -141,7 +181,12 @@ impl Served {
         }
         // nginx does not say how many requests are still open at an upstream: that there are some cannot be ruled out.
         let open = staged.iter().map(|stack| (stack.clone(), 1)).collect();
-        Some(SeenFront { route: Route { generation, target: self.target, split: None }, staged, open, counted: None })
+        Some(SeenFront {
+            route: Route { generation, target: self.target, split: self.split },
+            staged,
+            open,
+            counted: None,
+        })
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 use reqwest::Url;
 use toml::Value;
 
-use crate::toml_file::filled::{Reader, absolute, address, boolean, duration, made, number, path, unfit, word, words};
+use crate::{
+    toml_file::filled::{Reader, absolute, address, boolean, duration, made, number, path, unfit, word, words},
+    web_front::sticky::{Sticky, sticky},
+};
 
 /// Everything that can be said about an nginx front.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct Settings {
     pub ssh: Option<SshSettings>,
     /// Where users find the front; `None`: it is not asked there.
     pub public: Option<Public>,
+    /// How a user stays with a version under a split.
+    pub sticky: Sticky,
     /// How long what may take.
     pub timeouts: Timeouts,
 }
@@ -93,6 +98,8 @@ impl Settings {
         let read_back = top.required("read_back", loopback);
         let nginx = top.optional("nginx", words).unwrap_or_else(|| vec!["nginx".to_owned()]);
         let sudo = top.optional("sudo", boolean).unwrap_or(false);
+        // It needs nothing of a site, which is not ours.
+        let sticky = top.optional("sticky", sticky).unwrap_or(Sticky::Address);
         let here = |value: &Value| path(value).map(|path| absolute(written_in, &path));
         let ssh = top.table("ssh", |t| SshSettings {
             host: t.required("host", word).unwrap_or_default(),
@@ -129,6 +136,7 @@ impl Settings {
                 nginx,
                 ssh,
                 public: public.flatten(),
+                sticky,
                 timeouts: timeouts.unwrap_or_default(),
             }),
             _ => Err(mistakes),
@@ -242,7 +250,7 @@ mod tests {
             "unknown key `front.ssh.hots`; did you mean `host`?",
             "`front.public.url` must be an address",
             "`front.timeouts.connect` is the number 5; it must be a duration",
-            "unknown key `front.listen`; accepted here: include, folder, read_back, nginx, sudo, ssh, public, timeouts",
+            "unknown key `front.listen`; accepted here: include, folder, read_back, nginx, sudo, sticky, ssh, public, timeouts",
         ] {
             assert!(said.contains(part), "{part}\n{said}");
         }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::settings::Settings;
 use crate::{
     machine::{Generation, Number, StackName},
-    web_front::Target,
+    web_front::{Sticky, Target},
 };
 
 /// What the include is made from; `web_front/nginx/setup.sh` makes the first one from it.
@@ -22,6 +22,12 @@ const LONGEST: usize = 4000;
 
 /// Prefix of the word that names the part of nginx which a line of the include needs.
 const NEEDS: &str = " #?";
+
+/// Prefix of the same word in a line that stands there instead where that part is missing.
+const INSTEAD: &str = " #!";
+
+/// The part of nginx that draws buckets.
+pub(super) const DRAWS: &str = "split_clients";
 
 /// What the include says of its host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -144,15 +150,22 @@ impl Slots {
         // Of an empty slot: no order ever makes a file of this name.
         let key_of = |target: Option<&Target>| target.map_or_else(|| "empty".to_owned(), |_| key(target));
         let upstream = |colour| servers(self.get(colour));
-        let lacking = |line: &&str| {
-            line.rsplit_once(NEEDS).is_some_and(|(_, part)| place.without.iter().any(|without| without == part))
+        let lacks = |part: &str| place.without.iter().any(|without| without == part);
+        let left_out = |line: &&str| {
+            let needs = line.rsplit_once(NEEDS).is_some_and(|(_, part)| lacks(part));
+            needs || line.rsplit_once(INSTEAD).is_some_and(|(_, part)| !lacks(part))
         };
-        let template: String = TEMPLATE.lines().filter(|line| !lacking(line)).map(|line| format!("{line}\n")).collect();
+        let (drawn_by, cookie, in_split) = sticky(settings);
+        let template: String =
+            TEMPLATE.lines().filter(|line| !left_out(line)).map(|line| format!("{line}\n")).collect();
         let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
         Ok(template
             .replace("@IDENTITY@", &or_none(&place.identity))
             .replace("@WITHOUT@", &or_none(&place.without.join(" ")))
             .replace("@ABOUT@", &about)
+            .replace("@DRAWN_BY@", &drawn_by)
+            .replace("@COOKIE@", cookie)
+            .replace("@IN_SPLIT@", in_split)
             .replace("@NAME@", &settings.name)
             .replace("@SLOTS@", &slots)
             .replace("@FOLDER@", &settings.folder)
@@ -164,6 +177,16 @@ impl Slots {
             .replace("@ANSWERS@", &answers)
             .replace("@BLUE@", &upstream(Colour::Blue)?)
             .replace("@GREEN@", &upstream(Colour::Green)?))
+    }
+}
+
+/// What users are drawn by, the cookie that keeps them, and what says that there is a split for those who have none.
+fn sticky(settings: &Settings) -> (String, &'static str, &'static str) {
+    let request = "$request_id".to_owned();
+    match settings.sticky {
+        Sticky::None => (request, "\"\"", "no"),
+        Sticky::Cookie => (request, "$cookie_pointsman_bucket", "$pointsman_split"),
+        Sticky::Address => (format!("$pointsman_{}_client", settings.name), "\"\"", "no"),
     }
 }
 
@@ -328,6 +351,32 @@ mod tests {
                 && text.contains("auth_basic off")
         );
         assert_eq!(Place::of_include(&text), place);
+    }
+
+    #[test]
+    fn how_a_user_is_known_again_stands_in_the_include_and_in_nothing_else() {
+        let render = |sticky: &str, place: &Place| {
+            let settings = settings(&format!("sticky = '{sticky}'"));
+            Slots::default().render(&settings, place, Generation(0)).unwrap()
+        };
+        let here = Place::default();
+        let cookie = render("cookie", &here);
+        assert!(cookie.contains("split_clients $request_id ") && cookie.contains("map $cookie_pointsman_bucket "));
+        assert!(cookie.contains("\"$pointsman_split $pointsman_shop_prod_kept\""));
+        let address = render("address", &here);
+        assert!(
+            address.contains("split_clients $pointsman_shop_prod_client ") && !address.contains("$cookie_pointsman")
+        );
+        let none = render("none", &here);
+        assert!(none.contains("split_clients $request_id ") && none.contains("\"no $pointsman_shop_prod_kept\""));
+        for text in [&cookie, &address, &none] {
+            assert_eq!(text.matches(" #!").count() + text.matches("default 99").count(), 0);
+            assert!((0..99).all(|bucket| text.contains(&format!(" 1% {bucket};"))) && text.contains(" * 99;"));
+        }
+        let without = Place { without: vec![DRAWS.to_owned()], ..here };
+        let bare = render("cookie", &without);
+        assert!(bare.contains("default 99;") && !bare.contains("split_clients $"), "nobody is drawn");
+        assert_eq!(Place::of_include(&bare), without);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! touch any host.
 
 use super::settings::Settings;
-use crate::{program::Ran, stacks::StepError};
+use crate::{machine::StackName, program::Ran, stacks::StepError};
 
 /// A file system that takes no more.
 const FULL: [&str; 3] = ["No space left on device", "Disk quota exceeded", "Read-only file system"];
@@ -157,6 +157,34 @@ pub(super) fn never_began(settings: &Settings, ran: &Ran) -> StepError {
     StepError::Refused(format!(
         "{host} did not run the script that it was sent; it answered {said}: look for `command=` in the user's \
          authorized_keys, `ForceCommand` in sshd_config, and a login script that ends the session"
+    ))
+}
+
+/// A site leaves browsers without what keeps them with a version.
+pub(super) fn no_cookie(settings: &Settings, place: &str) -> String {
+    format!(
+        "{place} on {} tells browsers no bucket, so under a split each request of a user goes to either version: write its lines \
+         for cookies (web_front/nginx/README.md), for example `add_header Set-Cookie $pointsman_{}_cookie always;`, or set \
+         front.sticky = \"address\"",
+        settings.host(),
+        settings.name
+    )
+}
+
+/// nginx cannot share users.
+pub(super) fn draws_nothing(settings: &Settings) -> StepError {
+    StepError::Refused(format!(
+        "nginx on {} was built without split_clients (`--without-http_split_clients_module`), so it cannot send a share of the \
+         users to a second stack",
+        settings.host()
+    ))
+}
+
+/// Both slots have users.
+pub(super) fn both_taken(candidate: &StackName, split: &StackName) -> StepError {
+    StepError::Refused(format!(
+        "nginx has two slots, and {split} has a share of the users in one of them: {candidate} can be made known when all \
+         users are at one stack"
     ))
 }
 

@@ -1,5 +1,6 @@
-//! Caches beside a front, as nginx's configuration shows them: nginx's default key holds the slot's name, which the stack
-//! after the next one gets too. Must only read, and must be bounded: the folder is the operator's.
+//! What sites lack that a front needs of them, as nginx's configuration shows it: a key for caches that tells stacks apart,
+//! since nginx's default key holds the slot's name, which the stack after the next one gets too; and the lines that tell
+//! browsers their bucket. Must only read, and must be bounded: the folder is the operator's.
 
 use std::{
     fs,
@@ -7,7 +8,7 @@ use std::{
 };
 
 use super::{host::Host, settings::Settings, words};
-use crate::stacks::StepError;
+use crate::{stacks::StepError, web_front::Sticky};
 
 /// The most files that are read, and the most bytes of one.
 const FILES: usize = 400;
@@ -16,9 +17,9 @@ const BYTES: u64 = 1 << 20;
 /// The line with which a file begins in the output of `nginx -T`.
 const FILE: &str = "# configuration file ";
 
-/// Says of this host where pages are cached without a key that tells stacks apart.
+/// Says of this host what its sites lack.
 pub(super) fn here(settings: &Settings) -> Vec<String> {
-    without_key(settings).iter().map(|file| words::caches(settings, file)).collect()
+    lacking(&files_here(settings), settings)
 }
 
 /// Says the same of another host, which is asked.
@@ -27,42 +28,63 @@ pub(super) async fn there(host: &Host, settings: &Settings) -> Result<Vec<String
     if ran.status != Some(0) {
         return Err(words::trouble(settings, &ran));
     }
-    Ok(without_key_in(&ran.out, settings).iter().map(|file| words::caches(settings, file)).collect())
+    Ok(lacking(&files_in(&ran.out), settings))
 }
 
-fn without_key(settings: &Settings) -> Vec<String> {
+/// Files of a configuration, with their text.
+type Files = Vec<(String, String)>;
+
+fn lacking(files: &Files, settings: &Settings) -> Vec<String> {
+    let keys = without_key(files, settings).into_iter().map(|file| words::caches(settings, &file));
+    keys.chain(without_cookie(files, settings).into_iter().map(|file| words::no_cookie(settings, &file))).collect()
+}
+
+fn files_here(settings: &Settings) -> Files {
     let Some(root) = Path::new(&settings.include).parent().and_then(Path::parent) else { return Vec::new() };
     let mut files = Vec::new();
     collect(root, 0, &mut files);
-    let files = files.into_iter().filter_map(|file| Some((file.display().to_string(), text(&file)?)));
-    judged(files.collect(), settings)
+    files.into_iter().filter_map(|file| Some((file.display().to_string(), text(&file)?))).collect()
 }
 
 /// The same in what `nginx -T` says.
-fn without_key_in(configuration: &str, settings: &Settings) -> Vec<String> {
-    let mut files: Vec<(String, String)> = Vec::new();
+fn files_in(configuration: &str) -> Files {
+    let mut files = Files::new();
     for line in configuration.lines() {
         match line.strip_prefix(FILE).and_then(|rest| rest.strip_suffix(':')) {
             Some(file) => files.push((file.to_owned(), String::new())),
             None => files.iter_mut().next_back().into_iter().for_each(|(_, text)| text.extend([line, "\n"])),
         }
     }
-    judged(files, settings)
+    files
 }
 
-fn judged(mut files: Vec<(String, String)>, settings: &Settings) -> Vec<String> {
-    files.retain(|(file, _)| *file != settings.include);
+/// The files of this front's sites.
+fn sites<'f>(files: &'f Files, settings: &Settings) -> impl Iterator<Item = &'f (String, String)> {
+    let (include, slots) = (settings.include.clone(), format!("$pointsman_{}_", settings.name));
+    files.iter().filter(move |(file, text)| *file != include && text.contains(&slots))
+}
+
+/// Sites that tell browsers no bucket, where browsers are to keep one.
+fn without_cookie(files: &Files, settings: &Settings) -> Vec<String> {
+    let cookie = format!("$pointsman_{}_cookie", settings.name);
+    let tells = |text: &str| values(text, "add_header").any(|value| value.contains(&cookie));
+    let wanted = settings.sticky == Sticky::Cookie;
+    let lack = sites(files, settings).filter(|(_, text)| wanted && !tells(text));
+    lack.map(|(file, _)| file.clone()).collect()
+}
+
+/// Sites whose pages are cached without a key that tells stacks apart.
+fn without_key(files: &Files, settings: &Settings) -> Vec<String> {
     let release = format!("$pointsman_{}_release", settings.name);
-    let slots = format!("$pointsman_{}_", settings.name);
-    let caching = files.iter().any(|(_, text)| values(text, "proxy_cache").any(|zone| zone != "off"));
-    // A site of ours: in it, or around it, pages are cached.
-    let site = |text: &str| caching && text.contains(&slots);
+    let mut others = files.iter().filter(|(file, _)| *file != settings.include);
+    // In a site of ours, or around it, pages are cached.
+    let caching = others.any(|(_, text)| values(text, "proxy_cache").any(|zone| zone != "off"));
     let keyed = |text: &str| {
         let mut keys = values(text, "proxy_cache_key").peekable();
         keys.peek().is_some() && keys.all(|key| key.contains(&release))
     };
-    let found = files.into_iter().filter(|(_, text)| site(text) && !keyed(text));
-    found.map(|(file, _)| file).collect()
+    let lack = sites(files, settings).filter(|(_, text)| caching && !keyed(text));
+    lack.map(|(file, _)| file.clone()).collect()
 }
 
 /// What this directive is given, wherever it stands.
@@ -112,7 +134,7 @@ mod tests {
             fs::write(at("nginx.conf"), format!("http {{ {cache} include conf.d/*.conf; }}")).unwrap();
             fs::write(at("conf.d/shop.conf"), format!("server {{ set $x $pointsman_shop_prod_blue; {site} }}"))
                 .unwrap();
-            !without_key(&settings).is_empty()
+            !here(&settings).is_empty()
         };
         let key = "proxy_cache_key $scheme$pointsman_shop_prod_release$request_uri;";
         assert!(!found("", "proxy_pass http://x;"));
@@ -136,9 +158,32 @@ mod tests {
                  # configuration file /etc/nginx/conf.d/shop.conf:\nserver {{\n set $x $pointsman_shop_prod_blue;\n{site}\n}}\n"
             )
         };
-        assert_eq!(without_key_in(&dump(""), &settings), ["/etc/nginx/conf.d/shop.conf"]);
+        assert_eq!(without_key(&files_in(&dump("")), &settings), ["/etc/nginx/conf.d/shop.conf"]);
         let key = "proxy_cache_key $scheme$pointsman_shop_prod_release$request_uri;";
-        assert!(without_key_in(&dump(key), &settings).is_empty());
-        assert!(without_key_in("", &settings).is_empty());
+        assert!(without_key(&files_in(&dump(key)), &settings).is_empty());
+        assert!(without_key(&files_in(""), &settings).is_empty());
+    }
+
+    #[test]
+    fn a_site_that_tells_browsers_no_bucket_is_found_where_they_are_to_keep_one() {
+        let text = "include = '/etc/nginx/pointsman/shop-prod.conf'\nread_back = '127.0.0.1:8099'";
+        let settings = |sticky: &str| {
+            let text = format!("{text}\nsticky = '{sticky}'");
+            Settings::read(&text.parse().unwrap(), Path::new("/")).unwrap()
+        };
+        let files = |site: &str| {
+            let site = format!(
+                "server {{\n set $pointsman_slot pointsman_shop_prod_relay;\n if (-f x/$pointsman_shop_prod_blue) {{ }}\n{site}\n}}"
+            );
+            vec![("/etc/nginx/conf.d/shop.conf".to_owned(), site), ("/etc/nginx/nginx.conf".to_owned(), String::new())]
+        };
+        let found = lacking(&files(""), &settings("cookie"));
+        assert!(
+            found.len() == 1 && found[0].contains("conf.d/shop.conf") && found[0].contains("Set-Cookie"),
+            "{found:?}"
+        );
+        assert!(lacking(&files(""), &settings("address")).is_empty());
+        let told = files("add_header Set-Cookie $pointsman_shop_prod_cookie always;");
+        assert!(lacking(&told, &settings("cookie")).is_empty());
     }
 }
