@@ -7,11 +7,11 @@ use crate::toml_file::filled::made;
 /// How a user is known again from one request to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sticky {
-    /// Not at all: each request is drawn anew.
+    /// Nobody is known again: each request is drawn anew.
     None,
-    /// By a cookie with the number of a bucket, set while there is a split.
+    /// A cookie holds the number of the user's bucket; it is set while there is a split.
     Cookie,
-    /// By the client's address.
+    /// The bucket follows from the client's address.
     Address,
 }
 
