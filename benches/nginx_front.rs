@@ -171,7 +171,7 @@ fn by_reload(deployments: u32) -> Option<usize> {
     let nginx = Nginx::set_up()?;
     let include = nginx.path("conf.d/app.inc");
     let write = |target: &Target| {
-        let text = format!("upstream app {{ server {}; keepalive 64; }}\n", target.endpoints[0]);
+        let text = format!("upstream app {{ server {}; keepalive 64; }}\n", target.reach.addresses()[0]);
         fs::write(nginx.path("app.new"), text).unwrap();
         fs::rename(nginx.path("app.new"), &include).unwrap();
     };

@@ -26,6 +26,7 @@ mod outgoing;
 pub mod pipelines;
 mod program;
 mod random;
+pub mod reach;
 pub mod runner;
 pub mod secrets;
 pub mod settings;

@@ -139,6 +139,7 @@ fn drivers_know_neither_the_journal_nor_the_runner_nor_one_another() {
         "units",
         "toml_file",
         "program",
+        "reach",
         "yaml",
     ];
     assert_none("a stack driver looks up", &foreign(&all, "src/stacks", &[&tools[..], &["stacks"]].concat()));
@@ -199,7 +200,7 @@ fn checks_reach_only_the_addresses_that_are_handed_in() {
 #[test]
 fn hooks_know_what_they_run_and_nothing_else() {
     let all = sources();
-    let known = ["hooks", "machine", "clock", "program", "text", "checks::StatusSet", "outgoing"];
+    let known = ["hooks", "machine", "clock", "program", "reach", "text", "checks::StatusSet", "outgoing"];
     assert_none("a hook looks up", &foreign(&all, "src/hooks", &known));
     let words = ["HookOrdered", "HookFinished", "hooks_ordered", ".effects("];
     assert_none("a hook decides when it is due", &lines_with("src/hooks", &words));
@@ -256,6 +257,7 @@ fn texts_know_not_what_they_are_used_for() {
     for place in [
         "src/text.rs",
         "src/units.rs",
+        "src/reach.rs",
         "src/toml_file",
         "src/clock.rs",
         "src/random.rs",

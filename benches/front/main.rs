@@ -208,7 +208,7 @@ async fn cut_over(folder: &Path, generation: u64, backends: [SocketAddr; 2]) -> 
     let address = backends[usize::from(ordered(generation))];
     let stack =
         StackName { environment: "bench/one".parse().unwrap(), number: Number(1 + u32::from(ordered(generation))) };
-    let target = Some(Target { stack, endpoints: vec![address] });
+    let target = Some(Target { stack, reach: address.into() });
     let order = Order::CutOver { route: Route { generation: Generation(generation), target, split: None } };
     let begin = Instant::now();
     let answer = ask(folder, &order, Duration::from_secs(5)).await.unwrap();

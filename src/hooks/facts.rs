@@ -1,9 +1,9 @@
 //! What a hook is told of the deployment it belongs to: the same for commands, as variables, and for servers, as JSON. Never a
 //! secret.
 
-use std::net::SocketAddr;
-
 use serde::Serialize;
+
+use crate::reach::Reach;
 
 /// What is known when the hook begins. What is not known, or is of no meaning at its point, is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -31,19 +31,19 @@ pub struct Facts {
     /// The deployment's stack.
     pub stack: String,
     /// Where it serves.
-    pub endpoints: Vec<SocketAddr>,
-    /// The host of the first of them.
+    pub endpoints: Reach,
+    /// The host of its first address.
     pub address: String,
     /// The stack that has the traffic.
     pub live_stack: String,
     /// Where that serves.
-    pub live_endpoints: Vec<SocketAddr>,
+    pub live_endpoints: Reach,
     /// Version of its release.
     pub live_version: String,
     /// The stack that is kept warm.
     pub standby_stack: String,
     /// Where that serves.
-    pub standby_endpoints: Vec<SocketAddr>,
+    pub standby_endpoints: Reach,
     /// Version of its release.
     pub standby_version: String,
     /// The reason why the deployment failed.
@@ -53,7 +53,6 @@ pub struct Facts {
 impl Facts {
     /// Returns the facts as environment variables.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
-        let list = |all: &[SocketAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         // A release may be called anything that fits into a build's announcement, but not into an environment.
         let text = |text: &str| text.replace('\0', "");
         vec![
@@ -68,13 +67,13 @@ impl Facts {
             ("POINTSMAN_COMMIT", text(&self.commit)),
             ("POINTSMAN_TRIGGER", text(&self.trigger)),
             ("POINTSMAN_STACK", text(&self.stack)),
-            ("POINTSMAN_ENDPOINTS", list(&self.endpoints)),
+            ("POINTSMAN_ENDPOINTS", text(&self.endpoints.to_string())),
             ("POINTSMAN_ADDRESS", text(&self.address)),
             ("POINTSMAN_LIVE_STACK", text(&self.live_stack)),
-            ("POINTSMAN_LIVE_ENDPOINTS", list(&self.live_endpoints)),
+            ("POINTSMAN_LIVE_ENDPOINTS", text(&self.live_endpoints.to_string())),
             ("POINTSMAN_LIVE_VERSION", text(&self.live_version)),
             ("POINTSMAN_STANDBY_STACK", text(&self.standby_stack)),
-            ("POINTSMAN_STANDBY_ENDPOINTS", list(&self.standby_endpoints)),
+            ("POINTSMAN_STANDBY_ENDPOINTS", text(&self.standby_endpoints.to_string())),
             ("POINTSMAN_STANDBY_VERSION", text(&self.standby_version)),
             ("POINTSMAN_REASON", text(&self.reason)),
         ]

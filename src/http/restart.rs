@@ -52,10 +52,10 @@ pub(super) async fn restart(
 /// Refuses an instance that the last look did not show. Where nobody has looked, the restart itself tells.
 fn known(app: &App, id: &EnvironmentId, number: Number, instance: u32) -> Result<(), Problem> {
     let sight = app.board.sight(id);
-    let Some(stack) = sight.stacks.iter().find(|s| s.number == number && !s.endpoints.is_empty()) else {
+    let Some(stack) = sight.stacks.iter().find(|s| s.number == number && !s.reach.addresses().is_empty()) else {
         return Ok(());
     };
-    let last = stack.endpoints.len() - 1;
+    let last = stack.reach.addresses().len() - 1;
     if usize::try_from(instance).is_ok_and(|instance| instance <= last) {
         return Ok(());
     }

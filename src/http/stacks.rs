@@ -57,8 +57,9 @@ struct StackThere {
     /// When it was made, where its provider tells.
     #[schema(required)]
     made: Option<String>,
-    #[schema(value_type = Vec<String>, example = json!(["127.0.0.1:20001"]))]
-    endpoints: Vec<std::net::SocketAddr>,
+    /// Where it serves: its addresses, or the one thing of its provider that stands for them.
+    #[schema(example = json!(["127.0.0.1:20001"]))]
+    endpoints: Vec<String>,
     /// The front sends users to it; null when the front did not answer at the last look.
     #[schema(required)]
     reached: Option<bool>,
@@ -98,7 +99,7 @@ pub(super) async fn stacks(State(app): State<Arc<App>>, Path(place): Path<Place>
         condition: stack.condition,
         health: stack.health,
         made: stack.made.map(format_time),
-        endpoints: stack.endpoints.clone(),
+        endpoints: stack.reach.words(),
         reached: sight.serves.map(|serves| serves == Some(stack.number)),
         remark: stack.remark.clone(),
     };

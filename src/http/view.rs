@@ -271,7 +271,7 @@ fn seen(sight: &Sight, number: Number) -> Option<Seen> {
     Some(Seen {
         condition: stack.condition,
         health: stack.health,
-        endpoints: stack.endpoints.clone(),
+        endpoints: stack.reach.words(),
         remark: stack.remark.clone(),
         restarts: stack.ends.as_ref().map(|ends| Restarts { count: ends.count, last: ends.last.clone() }),
         open_requests: sight.open.iter().find(|(n, _)| *n == number).map(|(_, open)| *open),

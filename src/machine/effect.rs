@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     ids::{Generation, Number},
-    observation::{Condition, DefinitionView, Observation},
+    observation::{Condition, DefinitionView, Health, Observation},
     phase::{Ensured, Phase},
     state::{Environment, Retiring},
 };
@@ -41,6 +41,13 @@ pub enum Effect {
     CutOver {
         /// The stack.
         to: Option<Number>,
+        /// The order's number.
+        generation: Generation,
+    },
+    /// Give the front the reach that the stack has now, by the order that it shows already.
+    Refresh {
+        /// The stack.
+        number: Number,
         /// The order's number.
         generation: Generation,
     },
@@ -80,6 +87,7 @@ impl Environment {
                 .filter(|(_, generation)| self.drift != Some(*generation) || self.may_mend(seen, now))
                 .map(|(to, generation)| Effect::CutOver { to, generation }),
         );
+        due.extend(self.to_refresh(seen));
         due.extend(self.to_freeze(seen).map(Effect::Freeze));
         due.extend(self.stacks_to_ensure(seen).map(Effect::Ensure));
         due.extend(self.to_restart(seen));
@@ -96,6 +104,18 @@ impl Environment {
             Some((_, Phase::Reverting { to, generation, .. })) => Some((*to, *generation)),
             _ => self.drift.map(|generation| (self.live.as_ref().map(|s| s.number), generation)),
         }
+    }
+
+    /// What the front shows as it was ordered, at a reach that the stack no longer has (rule R67): the order stays the same, and so
+    /// does its number. Users come to new addresses only when the stack passes there, unless nothing of the old ones is left.
+    fn to_refresh(&self, seen: &Observation) -> Option<Effect> {
+        let front = seen.front.as_ref().filter(|_| self.rules.refresh_reach())?;
+        let last = || (self.live.as_ref().map(|s| s.number), self.generation);
+        let (to, ordered) = self.front_order().unwrap_or_else(last);
+        let number = to.filter(|_| shown(seen, to, ordered))?;
+        let outdated = front.outdated(number)?;
+        let good = seen.ready(number, Health::Passing) || !self.rules.mend_onto_good();
+        (good || outdated.lost).then_some(Effect::Refresh { number, generation: front.generation })
     }
 
     fn stacks_to_ensure(&self, seen: &Observation) -> impl Iterator<Item = Number> {
@@ -133,8 +153,9 @@ impl Environment {
 
     fn to_stage(&self, seen: &Observation) -> Option<Number> {
         let candidate = self.active.as_ref()?;
-        let staged = seen.front.as_ref()?.staged;
-        (candidate.phase.row().staged && staged != Some(candidate.number)).then_some(candidate.number)
+        let front = seen.front.as_ref()?;
+        let known = front.staged == Some(candidate.number) && front.outdated(candidate.number).is_none();
+        (candidate.phase.row().staged && !known).then_some(candidate.number)
     }
 
     fn permit(&self, retiring: &Retiring, seen: &Observation, now: Millis) -> Option<RetirePermit> {

@@ -50,7 +50,7 @@ pub use hook::{Hook, HookPoint, HookProgress, HookState, HookView};
 pub use ids::{BadId, BadName, BadShare, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, Share, StackName};
 pub use invariants::Violation;
 pub use observation::{
-    Condition, DefinitionView, FrontView, Health, InstanceView, Looked, Observation, OrderView, StackView,
+    Condition, DefinitionView, FrontView, Health, InstanceView, Looked, Observation, OrderView, Outdated, StackView,
 };
 pub use phase::Phase;
 pub use refusal::Refusal;

@@ -227,12 +227,30 @@ pub struct FrontView {
     pub generation: Generation,
     /// The candidate that it is ready to serve.
     pub staged: Option<Number>,
+    /// What it serves, or has staged, at another reach than the one that is seen now.
+    pub outdated: Vec<Outdated>,
     /// Stacks with requests still in flight.
     pub busy: Vec<Number>,
     /// Who gets the traffic, in words, where a number does not say it.
     pub words: Option<Arc<str>>,
     /// The host that it was found on, by name and identity, where it tells.
     pub host: Option<Arc<str>>,
+}
+
+/// A stack that the front has at another reach than the one it has now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Outdated {
+    /// Number of the deployment that owns the stack.
+    pub number: Number,
+    /// Nothing of what the front has leads to the stack any more.
+    pub lost: bool,
+}
+
+impl FrontView {
+    /// How the front is behind a stack's reach, if it is.
+    pub(super) fn outdated(&self, number: Number) -> Option<&Outdated> {
+        self.outdated.iter().find(|outdated| outdated.number == number)
+    }
 }
 
 impl Observation {

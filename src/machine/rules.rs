@@ -131,4 +131,6 @@ rules! {
     skip_used_numbers = 65,
     /// R66: a build that a person deployed by its number and that is announced with it is one build.
     one_build_by_hand = 66,
+    /// R67: the front is given the reach that the stack it serves has now, by the order that it shows.
+    refresh_reach = 67,
 }

@@ -1,9 +1,8 @@
-//! What is known of the world beyond the journal: health, endpoints, what stands in the way. For people only: nothing
+//! What is known of the world beyond the journal: health, reach, what stands in the way. For people only: nothing
 //! here may decide anything, and all of it is gone with the process.
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -11,6 +10,7 @@ use serde::Serialize;
 
 use crate::{
     machine::{Condition, EnvironmentId, Health, Millis, Number, StackView},
+    reach::Reach,
     telling,
     text::format_time,
     web_front::FrontTrouble,
@@ -123,7 +123,7 @@ pub struct StackSight {
     /// When it was made, where its provider tells.
     pub made: Option<Millis>,
     /// Where it serves.
-    pub endpoints: Vec<SocketAddr>,
+    pub reach: Reach,
     /// Remark on what stands out.
     pub remark: Option<String>,
     /// How often parts of it ended by themselves, where its driver tells.
@@ -246,13 +246,13 @@ impl Sight {
 }
 
 impl StackSight {
-    pub(super) fn new(stack: &StackView, endpoints: Option<&Vec<SocketAddr>>, made: Option<Millis>) -> Self {
+    pub(super) fn new(stack: &StackView, reach: Option<&Reach>, made: Option<Millis>) -> Self {
         Self {
             number: stack.number,
             condition: stack.condition,
             health: stack.health,
             made,
-            endpoints: endpoints.cloned().unwrap_or_default(),
+            reach: reach.cloned().unwrap_or_default(),
             remark: stack.remark.as_deref().map(str::to_owned),
             ends: None,
         }

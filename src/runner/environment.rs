@@ -154,8 +154,9 @@ impl Loop {
         let mut slots: Vec<Slot> = due.iter().map(Slot::from).collect();
         // One that is ours to run may have died, or could not begin before.
         slots.extend((look.observation.front.is_none() || self.front_changed).then_some(Slot::Front));
+        let outdated = look.observation.front.as_ref().is_some_and(|front| !front.outdated.is_empty());
         self.act(&due, &state, look, now);
-        self.pause(&state, &slots, now)
+        self.pause(&state, &slots, outdated, now)
     }
 
     /// Looks, while calls that are under way go on.
@@ -179,7 +180,7 @@ impl Loop {
                     look.observation.looked = Looked { before: self.lives.before(), ..looked };
                     look.observation.order = self.order.clone();
                     look.answers = answers;
-                    self.watching.endpoints(&look.endpoints, look.at_front.as_deref(), candidate);
+                    self.watching.serve_at(&look.reach, look.at_front.as_deref(), candidate);
                     if let Some((number, why)) = candidate.and_then(|n| Some((n, self.refusal(n)?))) {
                         look.observation.refused(number, why);
                     }
@@ -234,6 +235,8 @@ impl Loop {
             if let Effect::CutOver { generation, .. } = effect {
                 self.last_order = now;
                 self.gives(*generation);
+            } else if matches!(effect, Effect::Refresh { .. }) {
+                self.last_order = now;
             }
             let (world, state, look, effect) = (self.world.clone(), state.clone(), look.clone(), effect.clone());
             self.effects.push(Box::pin(async move {
@@ -253,12 +256,14 @@ impl Loop {
     fn came_back(&mut self, call: &Call) {
         let now = self.world.clock.now();
         self.pacing.finish(call.slot, now);
-        if let Slot::CutOver(generation) = call.slot {
+        if matches!(call.slot, Slot::CutOver(_) | Slot::Refresh(_)) {
             self.last_order = now;
-            if let Some(order) = self.order.as_mut().filter(|order| order.generation.0 == generation) {
-                order.said = call.result.as_ref().err().map(|why| why.to_string().into());
-                order.refused = matches!(call.result, Err(StepError::Refused(_)));
-            }
+        }
+        if let Slot::CutOver(generation) = call.slot
+            && let Some(order) = self.order.as_mut().filter(|order| order.generation.0 == generation)
+        {
+            order.said = call.result.as_ref().err().map(|why| why.to_string().into());
+            order.refused = matches!(call.result, Err(StepError::Refused(_)));
         }
         self.note_refusal(call);
         self.backoff.reset();
@@ -299,10 +304,11 @@ impl Loop {
         }
     }
 
-    /// Returns until when nothing has to be done unless something happens.
-    fn pause(&mut self, state: &Environment, due: &[Slot], now: Millis) -> Round {
+    /// Returns until when nothing has to be done unless something happens. `outdated`: the front is to be given a new reach as soon
+    /// as its stack passes there.
+    fn pause(&mut self, state: &Environment, due: &[Slot], outdated: bool, now: Millis) -> Round {
         let retry = self.pacing.keep(due);
-        let busy = state.active().is_some() || in_transit(state);
+        let busy = state.active().is_some() || in_transit(state) || outdated;
         let look = if busy || !due.is_empty() { self.backoff.next() } else { self.world.watch };
         let look = now.plus(look.into());
         let promise = state.standby().and_then(|s| match s.promise {
@@ -380,6 +386,7 @@ fn step_name(effect: &Effect) -> String {
         Effect::Stage(number) => format!("making stack {number} known to the front"),
         Effect::CutOver { to: Some(number), .. } => format!("pointing the front at stack {number}"),
         Effect::CutOver { to: None, .. } => "pointing the front at nobody".to_owned(),
+        Effect::Refresh { number, .. } => format!("giving the front the new reach of stack {number}"),
         Effect::Retire(permit) => format!("tearing down stack {}", permit.number()),
     }
 }

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -14,6 +13,7 @@ use crate::{
     machine::{
         DeploymentState, Environment, EnvironmentId, Hook, HookState, HookView, Number, Release, StackName, Trigger,
     },
+    reach::Reach,
     stacks::StepError,
 };
 
@@ -89,7 +89,7 @@ impl World {
         number: Number,
         name: &Arc<str>,
         state: &Environment,
-        endpoints: &HashMap<Number, Vec<SocketAddr>>,
+        reach: &HashMap<Number, Reach>,
     ) -> Result<(), StepError> {
         let ordered = state.hooks_ordered().find(|(of, hook)| *of == number && hook.name == *name);
         let known = ordered.zip(self.hooks.definitions.get(name)).zip(self.hooks.runs.as_ref());
@@ -97,7 +97,7 @@ impl World {
         let (((_, terms), definition), runs) = known.ok_or_else(unknown)?;
         let secrets = self.secrets.named(&self.id.pipeline, &definition.secrets);
         let secrets = secrets.map_err(|why| StepError::Unavailable(why.to_string()))?;
-        let facts = self.facts(number, terms, state, endpoints);
+        let facts = self.facts(number, terms, state, reach);
         let order = Order { definition, terms, facts, secrets, hidden: self.secrets.hidden(&self.id.pipeline) };
         let run = Run { number, hook: name.clone() };
         let wanted = wanted(state);
@@ -105,15 +105,9 @@ impl World {
         within(BEGIN, async { begin.await.map_err(|why| StepError::Unavailable(why.to_string())) }).await
     }
 
-    fn facts(
-        &self,
-        number: Number,
-        hook: &Hook,
-        state: &Environment,
-        endpoints: &HashMap<Number, Vec<SocketAddr>>,
-    ) -> Facts {
+    fn facts(&self, number: Number, hook: &Hook, state: &Environment, reach: &HashMap<Number, Reach>) -> Facts {
         let stack = |number| called(&self.id, number, state.release_of(number).map(|release| &**release));
-        let serves = |number| endpoints.get(&number).cloned().unwrap_or_default();
+        let serves = |number| reach.get(&number).cloned().unwrap_or_default();
         let release = state.release_of(number).map(|release| &**release);
         let text = |read: fn(&Release) -> &str| release.map(|r| read(r).to_owned()).unwrap_or_default();
         let active = state.active().filter(|d| d.number == number);
@@ -137,7 +131,7 @@ impl World {
             commit: text(|release| release.commit.as_deref().unwrap_or_default()),
             trigger: trigger.to_owned(),
             stack: stack(number),
-            address: serves(number).first().map(|at| at.ip().to_string()).unwrap_or_default(),
+            address: serves(number).addresses().first().map(|at| at.ip().to_string()).unwrap_or_default(),
             endpoints: serves(number),
             live_stack: live.map(|live| stack(live.number)).unwrap_or_default(),
             live_endpoints: live.map(|live| serves(live.number)).unwrap_or_default(),

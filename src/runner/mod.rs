@@ -5,6 +5,7 @@
 
 mod board;
 mod environment;
+mod facing;
 mod hook_logs;
 mod hooking;
 mod instances;

@@ -17,10 +17,10 @@ impl World {
         let stack = stacks.into_iter().flatten().find(|s| s.name.number == restart.number);
         let Some((stack, subject)) = stack.zip(self.subject(restart.number, state)) else { return Vec::new() };
         let subject = &subject;
-        let look = |(instance, seen): (usize, &SeenInstance)| {
-            let SeenInstance { started_for, ending_for, up, ends, last_exit } = seen.clone();
+        let look = |seen: &SeenInstance| {
+            let SeenInstance { started_for, ending_for, up, ends, last_exit, address } = seen.clone();
             // What was not started again is not in question.
-            let asked = stack.endpoints.get(instance).copied().filter(|_| up && started_for >= restart.order);
+            let asked = address.filter(|_| up && started_for >= restart.order);
             async move {
                 let answer = match asked {
                     // One instance is asked itself: a front would ask any of them.
@@ -32,7 +32,7 @@ impl World {
                 InstanceView { started_for, ending_for, up, passes, ends, said }
             }
         };
-        let all = join_all(stack.instances.iter().enumerate().map(look)).await;
+        let all = join_all(stack.instances.iter().map(look)).await;
         let (done, of) = restart.progress(&all);
         self.board.update(&self.id, |sight| sight.restarted = Some((restart.order, done, of)));
         all

@@ -1,7 +1,7 @@
 //! The checks of one environment's stacks, as they go on beside everything else: which probe is due, and what all of
 //! them say so far. Verdicts are [`crate::checks::Watch`]'s; nothing here decides.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 
@@ -9,6 +9,7 @@ use super::world::{Verdict, Verdicts, World};
 use crate::{
     checks::{self, Asked, At, Check, KnownAs, NoPass, Probe, Subject, Watch},
     machine::{CheckAnswer, Environment, Millis, Number},
+    reach::Reach,
 };
 
 /// A probe that has come back.
@@ -24,6 +25,8 @@ pub(super) struct Watching {
     stacks: HashMap<Number, Watch>,
     /// Stacks that the front showed as live or staged when it was last seen.
     at_front: Vec<Number>,
+    /// Where the stacks are asked.
+    reach: HashMap<Number, Reach>,
     /// When a round of probes was last begun.
     begun: Millis,
 }
@@ -51,7 +54,7 @@ async fn ask(world: &World, check: &Check, subject: &Subject, at: At) -> Result<
 impl Watching {
     /// Returns watches of nothing yet.
     pub(super) fn new(world: Arc<World>) -> Self {
-        Self { world, stacks: HashMap::new(), at_front: Vec::new(), begun: Millis(0) }
+        Self { world, stacks: HashMap::new(), at_front: Vec::new(), reach: HashMap::new(), begun: Millis(0) }
     }
 
     /// Watches these, and no others any more.
@@ -63,31 +66,33 @@ impl Watching {
     }
 
     /// Tells where the stacks serve, and which of them the front knows. `at_front`: `None` while nobody knows.
-    pub(super) fn endpoints(
+    pub(super) fn serve_at(
         &mut self,
-        endpoints: &HashMap<Number, Vec<SocketAddr>>,
+        reach: &HashMap<Number, Reach>,
         at_front: Option<&[Number]>,
         expected: Option<Number>,
     ) {
         let now = self.world.clock.now();
+        self.reach.clone_from(reach);
         if let Some(at_front) = at_front {
             self.at_front = at_front.to_vec();
         }
         for (number, watch) in &mut self.stacks {
             let known = known_as(*number, &self.at_front, expected);
-            watch.set_endpoints(endpoints.get(number).map(Vec::as_slice).unwrap_or_default(), known, now);
+            watch.set_endpoints(reach.get(number).map(Reach::addresses).unwrap_or_default(), known, now);
         }
     }
 
     /// Returns the verdicts of the checks.
     pub(super) fn verdicts(&self) -> Verdicts {
         let (now, pause) = (self.world.clock.now(), self.world.watch);
-        let of = |watch: &Watch| Verdict {
+        let of = |(number, watch): (&Number, &Watch)| Verdict {
             health: watch.health(),
             remark: watch.remark(),
+            reach: self.reach.get(number).cloned().unwrap_or_default(),
             unanswered: watch.unanswered_since(now, pause),
         };
-        self.stacks.iter().map(|(number, watch)| (*number, of(watch))).collect()
+        self.stacks.iter().map(|of_stack| (*of_stack.0, of(of_stack))).collect()
     }
 
     /// What the checks of a stack answered last, where they passed.

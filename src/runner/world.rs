@@ -26,14 +26,12 @@ use crate::{
         artifacts::Artifacts,
         frozen::{self, Frozen},
     },
+    reach::Reach,
     secrets::Secrets,
     stacks::{SeenStack, StackSpec, StepError},
     telling,
-    web_front::{CutOver, FrontDriver, FrontTrouble, Route, SeenFront, Target},
+    web_front::{FrontDriver, FrontTrouble, Route, SeenFront, Target},
 };
-
-/// Whatever is at a front that is not ours to name: no deployment ever has this number.
-const FOREIGN: Number = Number(u32::MAX);
 
 /// How old a listing that another environment asked for may be, while nothing is under way here.
 const NEIGHBOURLY: Duration = Duration::from_secs(1);
@@ -75,7 +73,7 @@ pub struct Look {
     /// Observation for the machine.
     pub observation: Observation,
     /// Where each stack serves.
-    pub endpoints: HashMap<Number, Vec<SocketAddr>>,
+    pub reach: HashMap<Number, Reach>,
     /// Stacks that the front shows as live or staged; `None`: it was not seen.
     pub(super) at_front: Option<Vec<Number>>,
     /// What the checks of the candidate answered, while they are waited for.
@@ -90,6 +88,8 @@ pub(super) type Verdicts = HashMap<Number, Verdict>;
 pub(super) struct Verdict {
     pub(super) health: Health,
     pub(super) remark: Option<String>,
+    /// Where the stack was, when they said so.
+    pub(super) reach: Reach,
     /// Since when one of them has had no answer for longer than it may take: people are not shown what is that old. The
     /// machine, which counts only watched time, is.
     pub(super) unanswered: Option<Millis>,
@@ -124,19 +124,19 @@ impl World {
             front: front.is_ok().then_some(now),
         };
         let stacks = listing.ok().map(|listing| listing.of(&self.id));
-        let endpoints: HashMap<Number, Vec<SocketAddr>> =
-            stacks.iter().flatten().map(|s| (s.name.number, s.endpoints.clone())).collect();
+        let reach: HashMap<Number, Reach> = stacks.iter().flatten().map(|s| (s.name.number, s.reach.clone())).collect();
+        self.only_for(&reach, &mut verdicts);
         let made: HashMap<Number, Millis> =
             stacks.iter().flatten().filter_map(|s| Some((s.name.number, s.made?))).collect();
         let ends: HashMap<Number, Ends> =
             stacks.iter().flatten().filter_map(|s| Some((s.name.number, self.ends(s)?))).collect();
         let at_front = front.as_ref().ok().map(|seen| self.at_front(seen.as_ref()));
-        let view = front.ok().map(|seen| self.front_view(seen.as_ref(), &endpoints));
+        let view = front.ok().map(|seen| self.front_view(seen.as_ref(), &reach));
         let asked = public_question(state, view.as_ref()).map(|number| self.ask_public(number));
         let probed = state
             .must_probe()
-            .filter(|n| endpoints.contains_key(n))
-            .map(|n| self.probe(n, state, &endpoints, at_front.as_deref()));
+            .filter(|n| reach.contains_key(n))
+            .map(|n| self.probe(n, state, &reach, at_front.as_deref()));
         let instances = self.see_instances(state, stacks.as_deref());
         let (public, probed, instances) =
             tokio::join!(OptionFuture::from(asked), OptionFuture::from(probed), instances);
@@ -169,12 +169,23 @@ impl World {
         };
         let sights = observation.stacks.iter().flatten().map(|stack| {
             let unanswered = verdicts.get(&stack.number).and_then(|verdict| verdict.unanswered);
-            let (endpoints, made) = (endpoints.get(&stack.number), made.get(&stack.number).copied());
+            let (reach, made) = (reach.get(&stack.number), made.get(&stack.number).copied());
             let ends = ends.get(&stack.number).cloned();
-            StackSight::new(stack, endpoints, made).with_ends(ends).without_answer_since(unanswered)
+            StackSight::new(stack, reach, made).with_ends(ends).without_answer_since(unanswered)
         });
         self.show(&observation, state.front_host(), seen, sights.collect());
-        Look { observation, endpoints, at_front, answers: Vec::new() }
+        Look { observation, reach, at_front, answers: Vec::new() }
+    }
+
+    /// What checks said of other addresses says nothing good of a stack that is reached at new ones.
+    fn only_for(&self, reach: &HashMap<Number, Reach>, verdicts: &mut Verdicts) {
+        for (number, verdict) in verdicts.iter_mut().filter(|_| !self.checks.list.is_empty()) {
+            let asked = verdict.reach.addresses();
+            let now = reach.get(number).map(Reach::addresses);
+            if verdict.health == Health::Passing && now.is_some_and(|now| now.iter().any(|at| !asked.contains(at))) {
+                verdict.health = Health::Unknown;
+            }
+        }
     }
 
     /// Does one thing that is due. An error promises nothing; the next look tells.
@@ -194,7 +205,7 @@ impl World {
                 }
                 within(driver.call_limit(), driver.ensure(&spec)).await
             }
-            Effect::RunHook { number, hook } => self.run_hook(*number, hook, state, &look.endpoints).await,
+            Effect::RunHook { number, hook } => self.run_hook(*number, hook, state, &look.reach).await,
             Effect::Restart { number, instance, order } => {
                 let driver = self.stacks.driver();
                 within(driver.call_limit(), driver.restart(&self.name(*number), *instance, *order)).await
@@ -205,18 +216,18 @@ impl World {
             }
             Effect::CutOver { to, generation } => {
                 let target = to.map(|number| self.target(number, look)).transpose()?;
-                let route = Route { generation: *generation, target, split: None };
-                match within(self.front.call_limit(), self.front.cut_over(&route)).await? {
-                    CutOver::Applied => {
-                        if let Some(host) = self.front.place() {
-                            tracing::info!(environment = %self.id, %generation, host, "cut over on {host}");
-                        }
-                        Ok(())
-                    }
-                    CutOver::Stale { applied } => {
-                        Err(StepError::Unavailable(format!("the front has accepted generation {applied} before")))
-                    }
+                self.order(Route { generation: *generation, target, split: None }).await?;
+                if let Some(host) = self.front.place() {
+                    tracing::info!(environment = %self.id, %generation, host, "cut over on {host}");
                 }
+                Ok(())
+            }
+            Effect::Refresh { number, generation } => {
+                let target = self.target(*number, look)?;
+                let words = format!("{} at {}", target.stack, target.reach);
+                self.order(Route { generation: *generation, target: Some(target), split: None }).await?;
+                tracing::info!(environment = %self.id, %generation, "{}: the front sends users to {words} now", self.id);
+                Ok(())
             }
             Effect::Retire(permit) => {
                 let driver = self.stacks.driver();
@@ -289,13 +300,9 @@ impl World {
     }
 
     fn target(&self, number: Number, look: &Look) -> Result<Target, StepError> {
-        let addresses = look.endpoints.get(&number).filter(|a| !a.is_empty());
+        let reach = look.reach.get(&number).filter(|reach| !reach.is_empty());
         let none = || StepError::Unavailable(format!("stack {} has no endpoint yet", self.name(number)));
-        Ok(Target { stack: self.name(number), endpoints: addresses.ok_or_else(none)?.clone() })
-    }
-
-    async fn see_front(&self) -> Result<Option<SeenFront>, StepError> {
-        within(self.front.call_limit(), self.front.observe()).await
+        Ok(Target { stack: self.name(number), reach: reach.ok_or_else(none)?.clone() })
     }
 
     /// How often parts of a stack ended by themselves, where its driver knows them.
@@ -304,62 +311,14 @@ impl World {
         (!seen.instances.is_empty()).then(|| Ends { count: seen.exits, last: last().filter(|_| seen.exits > 0) })
     }
 
-    /// What the front has counted, by number.
-    fn counted(&self, seen: &SeenFront) -> Counted {
-        let number = |name: &StackName| if name.environment == self.id { name.number } else { FOREIGN };
-        match (self.front.does_not_count(), &seen.counted) {
-            (Some(why), _) => Counted::Not(why),
-            (None, None) => Counted::Not("the front that runs is of an earlier version, which did not count"),
-            (None, Some(counted)) => Counted::Since {
-                at: counted.since,
-                cutover: counted.cutover,
-                sides: counted.sides.iter().map(|s| (number(&s.stack), s.requests, s.failed)).collect(),
-            },
-        }
-    }
-
-    /// What the front serves, by number. A route to the right stack at the wrong addresses is not that stack.
-    fn front_view(&self, seen: Option<&SeenFront>, endpoints: &HashMap<Number, Vec<SocketAddr>>) -> FrontView {
-        let Some(seen) = seen else { return FrontView::default() };
-        let ours = |name: &StackName| if name.environment == self.id { name.number } else { FOREIGN };
-        let moved = |target: &&Target| {
-            let now = endpoints.get(&target.stack.number).filter(|a| !a.is_empty());
-            now.is_some_and(|now| target.endpoints != *now)
-        };
-        let target = seen.route.target.as_ref();
-        self.board.update(&self.id, |sight| {
-            sight.open = seen.open.iter().map(|(n, c)| (ours(n), *c)).collect();
-            sight.counted = self.counted(seen);
-        });
-        FrontView {
-            serves: target.map(|t| if moved(&t) { FOREIGN } else { ours(&t.stack) }),
-            generation: seen.route.generation,
-            staged: seen.staged.as_ref().map(ours),
-            busy: seen.open.iter().filter(|(_, open)| *open > 0).map(|(name, _)| ours(name)).collect(),
-            words: target.map(|t| in_words(t).into()),
-            host: self.front.place().map(Into::into),
-        }
-    }
-
-    async fn ask_public(&self, expected: Number) -> Option<Number> {
-        let answer = within(self.front.call_limit(), self.front.ask_public()).await;
-        self.note("asking the front's public address", &answer);
-        match answer {
-            Ok(Some(name)) => Some(if name.environment == self.id { name.number } else { FOREIGN }),
-            // The front does not tell; that it shows the order is all there is to know.
-            Ok(None) => Some(expected),
-            Err(_) => None,
-        }
-    }
-
     async fn probe(
         &self,
         number: Number,
         state: &Environment,
-        endpoints: &HashMap<Number, Vec<SocketAddr>>,
+        reach: &HashMap<Number, Reach>,
         at_front: Option<&[Number]>,
     ) -> (Number, Result<(), String>) {
-        let addresses = endpoints.get(&number).map(Vec::as_slice).unwrap_or_default();
+        let addresses = reach.get(&number).map(Reach::addresses).unwrap_or_default();
         // While the front does not say what it knows, nothing passes through it.
         let known = at_front.map_or(KnownAs::Expected, |at_front| {
             let candidate = state.active().filter(|d| d.phase.before_cutover()).map(|d| d.number);
@@ -439,14 +398,6 @@ fn thawing(error: &frozen::Error) -> StepError {
     }
 }
 
-/// A target as people read it.
-fn in_words(target: &Target) -> String {
-    match target.endpoints.first() {
-        Some(endpoint) => format!("{} at {endpoint}", target.stack),
-        None => target.stack.to_string(),
-    }
-}
-
 /// The public address is asked only when the front already shows the cutover that is under way.
 fn public_question(state: &Environment, front: Option<&FrontView>) -> Option<Number> {
     let active = state.active()?;
@@ -462,7 +413,7 @@ fn refresh(verdicts: &mut Verdicts, number: Number, fresh: Result<(), String>) {
         Ok(()) if known.health == Health::Failing => known.health = Health::Unknown,
         Ok(()) => *known = Verdict { health: Health::Passing, ..Verdict::default() },
         Err(why) if known.health == Health::Passing => {
-            *known = Verdict { health: Health::Unknown, remark: Some(why), unanswered: None };
+            *known = Verdict { remark: Some(why), ..Verdict::default() };
         }
         Err(why) => known.remark = Some(why),
     }

@@ -21,7 +21,10 @@ use tokio::sync::watch;
 pub use self::logs::{BadPosition, Begin, LogLine, LogPage, Logs, LogsFrom, Position, Spot, Stream};
 pub(crate) use self::process::{Exec, exec, run as supervise};
 pub use crate::machine::Condition;
-use crate::machine::{EnvironmentId, Millis, Release, RetirePermit, StackName};
+use crate::{
+    machine::{EnvironmentId, Millis, Release, RetirePermit, StackName},
+    reach::{Reach, ReachKind},
+};
 
 /// What a stack driver is asked to bring about.
 #[derive(Debug, Clone)]
@@ -55,7 +58,7 @@ pub struct SeenStack {
     /// How far it is.
     pub condition: Condition,
     /// Where it serves; empty until it is known.
-    pub endpoints: Vec<SocketAddr>,
+    pub reach: Reach,
     /// One sentence on why it failed, or what stands out ("restarted 3 times, exit status 1").
     pub remark: Option<String>,
     /// How often a part of it has ended by itself since all of it was up. Always 0 where the provider does not tell.
@@ -81,12 +84,14 @@ pub struct SeenInstance {
     pub ends: u32,
     /// How it last ended by itself, in one sentence with the exit status and its last words.
     pub last_exit: Option<String>,
+    /// Where it serves.
+    pub address: Option<SocketAddr>,
 }
 
 impl SeenStack {
     /// A stack of which nothing stands out.
-    pub fn new(name: StackName, condition: Condition, endpoints: Vec<SocketAddr>) -> Self {
-        Self { name, condition, endpoints, remark: None, exits: 0, made: None, last_exit: None, instances: Vec::new() }
+    pub fn new(name: StackName, condition: Condition, reach: Reach) -> Self {
+        Self { name, condition, reach, remark: None, exits: 0, made: None, last_exit: None, instances: Vec::new() }
     }
 
     /// The same with a remark.
@@ -133,7 +138,7 @@ pub trait StackDriver: Send + Sync {
     /// Brings the stack closer to being gone; with nothing there, does nothing.
     async fn retire(&self, name: &StackName, permit: &RetirePermit) -> Result<(), StepError>;
 
-    /// Everything that we own, with status and endpoints, in as few calls as the provider allows.
+    /// Everything that we own, with condition and reach, in as few calls as the provider allows.
     async fn observe(&self) -> Result<Vec<SeenStack>, StepError>;
 
     /// How old what [`StackDriver::observe`] returned last was already: it may come from a list that the driver keeps for a
@@ -245,6 +250,8 @@ pub struct Driver {
     /// Whether [`StackDriver::ensure`] of a release that [adopts](Release::adopts) takes over a stack that somebody else made.
     /// It makes none then, and changes nothing of it but whose it is.
     pub adopts: bool,
+    /// How its stacks are reached.
+    pub reach: ReachKind,
 }
 
 /// The drivers there are. Adding one is one new module and one line here. The first one is the example of messages.

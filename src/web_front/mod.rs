@@ -21,6 +21,7 @@ pub use trouble::FrontTrouble;
 use crate::{
     machine::{Fencing, Generation, Millis, Share, StackName},
     outgoing::Way,
+    reach::{Reach, ReachKind},
     stacks::StepError,
 };
 
@@ -42,8 +43,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// Why no front could serve it, as a sentence; `None`: it can be served.
-    pub(crate) fn flaw(&self) -> Option<String> {
+    /// Why a front that takes these kinds of reach cannot serve it, as a sentence; `None`: it can be served.
+    pub(crate) fn flaw(&self, takes: &[ReachKind]) -> Option<String> {
         let split = self.split.as_ref().map(|split| &split.target);
         match (&self.target, split) {
             (None, Some(split)) => {
@@ -52,8 +53,16 @@ impl Route {
             (Some(target), Some(split)) if target.stack == split.stack => {
                 Some(format!("stack {} cannot get both a share and the rest", target.stack))
             }
-            (target, _) => target.iter().chain(split).find_map(Target::flaw),
+            (target, _) => target.iter().chain(split).find_map(|target| target.flaw(takes)),
         }
+    }
+
+    /// Whether it is the same order, to the same stacks, wherever they serve.
+    pub(crate) fn is_same_order(&self, other: &Self) -> bool {
+        let stack = |target: Option<&Target>| target.map(|target| target.stack.clone());
+        let split = |route: &Self| route.split.as_ref().map(|split| (split.target.stack.clone(), split.share));
+        let order = |route: &Self| (route.generation, stack(route.target.as_ref()), split(route));
+        order(self) == order(other)
     }
 }
 
@@ -78,24 +87,30 @@ fn cannot_split(driver: &str) -> StepError {
 pub struct Target {
     /// The stack.
     pub stack: StackName,
-    /// Addresses at which it listens, never empty. Requests go to all of them in turn.
-    #[serde(with = "endpoints")]
-    pub endpoints: Vec<SocketAddr>,
+    /// Where it serves, never empty. Requests go to all of its addresses in turn.
+    #[serde(rename = "endpoints", with = "endpoints")]
+    pub reach: Reach,
 }
 
 impl Target {
-    /// Why it cannot be served, as a sentence; `None`: it can.
-    pub(crate) fn flaw(&self) -> Option<String> {
-        self.endpoints.is_empty().then(|| format!("stack {} has no endpoint: nothing would answer", self.stack))
+    /// Why a front that takes these kinds of reach cannot serve it, as a sentence; `None`: it can.
+    pub(crate) fn flaw(&self, takes: &[ReachKind]) -> Option<String> {
+        if self.reach.is_empty() {
+            return Some(format!("stack {} has no endpoint: nothing would answer", self.stack));
+        }
+        let taken = takes.iter().any(|kind| kind.covers(&self.reach));
+        (!taken).then(|| format!("stack {} is reached by {}, which this front does not take", self.stack, self.reach))
     }
 }
 
-/// Endpoints as they stand in orders to fronts and in their files. A front of an earlier version expects a weight with each
-/// address, and so writes it; all weights were 1.
+/// A reach as it stands in orders to fronts and in their files: a list of addresses, or a thing by its kind and id. A front of
+/// an earlier version expects a weight with each address, and so writes it; all weights were 1.
 mod endpoints {
-    use std::net::SocketAddr;
+    use std::{net::SocketAddr, sync::Arc};
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::reach::Reach;
 
     #[derive(Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -104,13 +119,28 @@ mod endpoints {
         weight: u16,
     }
 
-    pub(super) fn serialize<S: Serializer>(endpoints: &[SocketAddr], to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(endpoints.iter().map(|&address| Endpoint { address, weight: 1 }))
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged, deny_unknown_fields)]
+    enum Written {
+        Addresses(Vec<Endpoint>),
+        Named { kind: Arc<str>, id: Arc<str> },
     }
 
-    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
-        let all = Vec::<Endpoint>::deserialize(from)?;
-        Ok(all.into_iter().map(|endpoint| endpoint.address).collect())
+    pub(super) fn serialize<S: Serializer>(reach: &Reach, to: S) -> Result<S::Ok, S::Error> {
+        let written = match reach {
+            Reach::Addresses(all) => {
+                Written::Addresses(all.iter().map(|&address| Endpoint { address, weight: 1 }).collect())
+            }
+            Reach::Named { kind, id } => Written::Named { kind: kind.clone(), id: id.clone() },
+        };
+        written.serialize(to)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Reach, D::Error> {
+        Ok(match Written::deserialize(from)? {
+            Written::Addresses(all) => all.into_iter().map(|endpoint| endpoint.address).collect(),
+            Written::Named { kind, id } => Reach::Named { kind, id },
+        })
     }
 }
 
@@ -118,7 +148,8 @@ mod endpoints {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CutOver {
-    /// Applied, now or by an earlier call with the same generation.
+    /// Applied, now or by an earlier call with the same generation. An order of the generation in force for the same stack with
+    /// another reach is applied too: it sends users to where that stack is now.
     Applied,
     /// A higher generation was applied before; nothing changed.
     Stale {
@@ -132,8 +163,14 @@ pub enum CutOver {
 pub struct SeenFront {
     /// The route in force.
     pub route: Route,
+    /// Somebody else has changed it: what it serves is not what its last order says.
+    #[serde(default)]
+    pub altered: bool,
     /// The candidate that it knows and serves to nobody but testers.
     pub staged: Option<StackName>,
+    /// Where it has that candidate, as far as it tells.
+    #[serde(default)]
+    pub staged_at: Option<Target>,
     /// Requests and long-lived connections still open, per stack. A stack that is not named has none.
     pub open: Vec<(StackName, u64)>,
     /// How many requests of users there were, and how many failed, where the front counts them.
@@ -216,7 +253,11 @@ pub trait FrontDriver: Send + Sync {
     /// Makes the candidate reachable for checks and preview and ready for the cutover, without users' traffic.
     async fn stage(&self, candidate: &Target) -> Result<(), StepError>;
 
-    /// Applies the route unless a higher generation was applied before.
+    /// Applies the route unless a higher generation was applied before. With the generation that is in force, a route to the
+    /// same stack is applied with the reach that it has now, without a request lost; one to another stack is refused.
+    ///
+    /// Such an order may come late, with a reach that was overtaken. It is applied all the same: the next look shows it, and
+    /// the order is given again.
     async fn cut_over(&self, route: &Route) -> Result<CutOver, StepError>;
 
     /// Reads the route back from the front itself, not from memory; what is returned outlives a power cut where the
@@ -314,6 +355,8 @@ pub struct Driver {
     pub open: Open,
     /// An example of a setting that it needs, for messages.
     pub example: &'static str,
+    /// The kinds of reach that it can send users to.
+    pub takes: &'static [ReachKind],
     /// The tables of its settings that have headings of their own in `docs/pipeline-file.md`: the heading, and the key of the
     /// table; an empty key for the settings themselves.
     pub tables: &'static [(&'static str, &'static str)],
@@ -352,15 +395,21 @@ mod tests {
     #[test]
     fn fronts_of_earlier_versions_are_understood_and_understand() {
         let stack = StackName { environment: "shop/prod".parse().unwrap(), number: Number(7) };
-        let target =
-            Target { stack, endpoints: vec!["10.0.0.5:8080".parse().unwrap(), "[fd00::1]:80".parse().unwrap()] };
+        let target = Target {
+            stack,
+            reach: ["10.0.0.5:8080", "[fd00::1]:80"].map(|at| at.parse().unwrap()).into_iter().collect(),
+        };
         let written = serde_json::to_value(&target).unwrap();
         let before = serde_json::json!([{ "address": "10.0.0.5:8080", "weight": 1 }, { "address": "[fd00::1]:80", "weight": 1 }]);
         assert_eq!(written["endpoints"], before);
         assert_eq!(serde_json::from_value::<Target>(written).unwrap(), target);
-        let whole = Route { generation: Generation(3), target: Some(target), split: None };
+        let whole = Route { generation: Generation(3), target: Some(target.clone()), split: None };
         let written = serde_json::to_value(&whole).unwrap();
         assert!(written.get("split").is_none(), "what an earlier front does not know it is not told: {written}");
         assert_eq!(serde_json::from_value::<Route>(written).unwrap(), whole);
+        let named = Target { reach: Reach::Named { kind: "target group".into(), id: "blue".into() }, ..target };
+        let written = serde_json::to_value(&named).unwrap();
+        assert_eq!(written["endpoints"], serde_json::json!({ "kind": "target group", "id": "blue" }));
+        assert_eq!(serde_json::from_value::<Target>(written).unwrap(), named);
     }
 }

@@ -98,7 +98,7 @@ async fn backend(number: u32) -> Target {
             let _ = client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
         }
     }));
-    Target { stack: stack(number), endpoints: vec![address] }
+    Target { stack: stack(number), reach: address.into() }
 }
 
 fn route(generation: u64, target: &Target) -> Route {
@@ -166,6 +166,31 @@ async fn a_late_order_changes_nothing_or_is_waited_out() {
             Fencing::WaitOut(wait) => assert!(wait.0 > 0),
         }
         assert_serves(&*driver, &route(7, &one)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stack_that_is_reached_elsewhere_is_followed_by_the_order_in_force() {
+    for_each_driver(|f, one, two| async move {
+        let driver = f.open();
+        driver.cut_over(&route(7, &one)).await.expect("it answers");
+        driver.stage(&two).await.expect("it answers");
+        // Its instance is replaced twice, and the first of the new addresses comes back.
+        let moved = [backend(1).await, backend(1).await];
+        for now in [&moved[0], &moved[1], &moved[0], &moved[0], &one] {
+            let done = f.open().cut_over(&route(7, now)).await.expect("it answers");
+            assert_eq!(done, CutOver::Applied);
+            assert_serves(&*driver, &route(7, now)).await;
+            assert!(see(&*driver).await.is_some_and(|seen| !seen.altered), "nobody else has changed it");
+        }
+        let other = driver.cut_over(&route(7, &two)).await;
+        assert!(!matches!(other, Ok(CutOver::Applied)), "another stack is another order: {other:?}");
+        assert_serves(&*driver, &route(7, &one)).await;
+        driver.cut_over(&route(8, &two)).await.expect("it answers");
+        let late = driver.cut_over(&route(7, &moved[0])).await.expect("it answers");
+        assert_eq!(late, CutOver::Stale { applied: Generation(8) });
+        assert_serves(&*driver, &route(8, &two)).await;
     })
     .await;
 }

@@ -144,7 +144,7 @@ async fn asking_again_for_a_stack_changes_nothing() {
         }
         assert_eq!(see(&*driver).await, std::slice::from_ref(&first));
         assert_eq!(f.left(), made, "nothing was made again");
-        assert!(!first.endpoints.is_empty());
+        assert!(!first.reach.is_empty());
         tear_down(&*f, &*driver, 1).await;
     })
     .await;

@@ -55,8 +55,8 @@ pub(super) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
 
 pub(super) fn route(generation: u64, stack: &Stack) -> Route {
     let name = StackName { environment: "shop/qa".parse().expect("a name"), number: Number(stack.number) };
-    let endpoints = vec![stack.address];
-    Route { generation: Generation(generation), target: Some(Target { stack: name, endpoints }), split: None }
+    let reach = stack.address.into();
+    Route { generation: Generation(generation), target: Some(Target { stack: name, reach }), split: None }
 }
 
 /// A folder in which fronts run; none outlives it.

@@ -39,7 +39,7 @@ async fn the_shipped_application_comes_up_with_its_secrets_and_says_so_itself() 
     let (seen, took) = project.stand_up(&project.spec_of(1, &definition)).await;
     println!("the shipped application: there after {took:?}");
 
-    let mut wire = Wire::open(seen.endpoints[0]).expect("it listens");
+    let mut wire = Wire::open(seen.reach.addresses()[0]).expect("it listens");
     assert_eq!(wire.ask("GET", "/", "", "").expect("it answers").headers["x-version"], "v1");
     let stack = project.left().pop().expect("one stack");
     let server = project.resource(&stack, "/resources/server")["resource"]["physical_resource_id"].clone();
@@ -49,7 +49,7 @@ async fn the_shipped_application_comes_up_with_its_secrets_and_says_so_itself() 
     assert!(settings.contains("DATABASE = 'canary'") && settings.contains("SECRET_KEY = \""), "{settings}");
     project.tear_down(1).await;
     assert_eq!(project.left(), [""; 0]);
-    assert!(Wire::open(seen.endpoints[0]).is_err(), "its server is gone");
+    assert!(Wire::open(seen.reach.addresses()[0]).is_err(), "its server is gone");
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn a_stack_that_a_race_made_twice_is_had_once() {
             (seen.condition == Condition::Ready && left == 1).then_some(seen)
         })
         .await;
-    assert_eq!(one.endpoints.len(), 1);
+    assert_eq!(one.reach.addresses().len(), 1);
     project.tear_down(2).await;
     project.tear_down(1).await;
     assert_eq!(project.left(), [""; 0]);
@@ -234,7 +234,7 @@ async fn nested_templates_environments_and_their_files_go_along() {
     let whole = project.driver.gather(text, &read).expect("it is whole");
     assert_eq!(project.driver.check_definition(&whole), Ok(()));
     let (seen, _) = project.stand_up(&project.spec_of(1, &whole)).await;
-    let mut wire = Wire::open(seen.endpoints[0]).expect("it listens");
+    let mut wire = Wire::open(seen.reach.addresses()[0]).expect("it listens");
     assert_eq!(wire.ask("GET", "/", "", "").expect("it answers").headers["x-version"], "v7");
     assert!(cloud.tagged("team-shop").iter().any(|stack| project.left().contains(stack)));
     project.tear_down(1).await;

@@ -84,19 +84,19 @@ async fn a_stack_of_a_script_becomes_ours_and_nothing_of_it_is_touched() {
 
     let (seen, took) = project.stand_up(&adopting(&project, 3, "reporting41", "instance_ip")).await;
     println!("adopted in {took:?} with {} calls", project.asked().len());
-    assert!(seen.remark.is_none() && seen.endpoints[0].port() == 8088, "{seen:?}");
+    assert!(seen.remark.is_none() && seen.reach.addresses()[0].port() == 8088, "{seen:?}");
     // Heat's preview takes the server for changed, because it knows of the secret.
     assert_eq!(project.resource(&theirs, ""), whole, "it is as it was, in everything");
     assert_eq!(resources(&project, &theirs), before, "no resource was touched");
     assert_eq!(project.resource(&other, ""), of_other, "nor was another stack");
-    let mut wire = Wire::open(seen.endpoints[0]).expect("it listens");
+    let mut wire = Wire::open(seen.reach.addresses()[0]).expect("it listens");
     assert_eq!(wire.ask("GET", "/", "", "").expect("it answers").headers["x-version"], "reporting41");
 
     // Once more is no more; under another number it goes on under that.
     project.order(&adopting(&project, 3, "reporting41", "instance_ip")).await;
     let id = theirs.rsplit(' ').next().expect("an id");
     let (again, _) = project.stand_up(&adopting(&project, 5, id, "instance_ip")).await;
-    assert_eq!(again.endpoints, seen.endpoints);
+    assert_eq!(again.reach, seen.reach);
     assert_eq!(project.see().await.len(), 1, "it has one number only");
     assert_eq!(resources(&project, &theirs), before);
 
@@ -137,10 +137,10 @@ async fn where_heat_says_that_only_tags_would_change_it_gets_ours() {
     assert_eq!(resources(&project, &theirs), before, "no resource was touched");
     assert_eq!(project.left(), std::slice::from_ref(&theirs));
     assert!(seen.remark.is_none(), "{seen:?}");
-    let mut wire = Wire::open(seen.endpoints[0]).expect("it listens");
+    let mut wire = Wire::open(seen.reach.addresses()[0]).expect("it listens");
     assert_eq!(wire.ask("GET", "/", "", "").expect("it answers").headers["x-version"], "v41");
     let (again, _) = project.stand_up(&adopting(&project, 5, "plain41", "address")).await;
-    assert_eq!((again.endpoints, project.see().await.len()), (seen.endpoints, 1), "it has one number only");
+    assert_eq!((again.reach, project.see().await.len()), (seen.reach, 1), "it has one number only");
 
     // Its copy, with all tags, is nobody's.
     let copied = json!({ "tags": tags(&project, &theirs).join(",") });

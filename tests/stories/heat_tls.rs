@@ -72,7 +72,7 @@ async fn a_cloud_with_a_certificate_of_its_own_is_known_by_its_cacert() {
     project.until("it listens", async || Wire::open(at).ok()).await;
     assert_eq!(project.until("it is let in", async || project.driver.observe().await.ok()).await, []);
     let (seen, _) = project.stand_up(&project.spec(1)).await;
-    assert_eq!(seen.endpoints.len(), 1);
+    assert_eq!(seen.reach.addresses().len(), 1);
     project.tear_down(1).await;
 
     fs::write(&clouds, entry("region_name: RegionOne")).expect("written");

@@ -78,7 +78,7 @@ async fn begin(runs: &Runs, hook: &HookDefinition) -> Result<(), String> {
         hook: "migrate".to_owned(),
         deployment: 7,
         version: "v2".to_owned(),
-        endpoints: vec![([127, 0, 0, 1], 81).into(), ([127, 0, 0, 1], 82).into()],
+        endpoints: [81, 82].map(|port| SocketAddr::from(([127, 0, 0, 1], port))).into_iter().collect(),
         ..Facts::default()
     };
     let secret = |text: &str| SecretString::from(text);

@@ -103,7 +103,8 @@ async fn several_endpoints_share_the_traffic() {
     let Some(nginx) = Nginx::start() else { return };
     let driver = nginx.driver();
     let (mut target, more) = (stack(1), [stack(2), stack(3)]);
-    target.endpoints.extend(more.iter().map(|t| t.endpoints[0]));
+    let all = [&target].into_iter().chain(&more).flat_map(|t| t.reach.addresses().to_vec());
+    target.reach = all.collect();
     live(&*driver, &target).await;
     assert_eq!(driver.observe().await.unwrap().unwrap().route, route(1, &target));
     let mut wire = Wire::open(nginx.plain()).unwrap();

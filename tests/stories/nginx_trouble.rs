@@ -104,12 +104,12 @@ async fn what_other_hands_change_is_seen_and_put_right() {
 
     // The addresses in the include, read by nobody yet.
     let text = fs::read_to_string(nginx.include()).unwrap();
-    let (from, to) = (two.endpoints[0].to_string(), one.endpoints[0].to_string());
+    let (from, to) = (two.reach.addresses()[0].to_string(), one.reach.addresses()[0].to_string());
     let changed = text.replace(&format!("server {from}"), &format!("server {to}"));
     assert_ne!(text, changed);
     fs::write(nginx.include(), changed).unwrap();
     let drifted = seen().await.unwrap();
-    assert_eq!(drifted.target.unwrap().endpoints, one.endpoints, "so it is not what was ordered");
+    assert_eq!(drifted.target.unwrap().reach, one.reach, "so it is not what was ordered");
     assert_eq!(driver.cut_over(&route(4, &two)).await.unwrap(), CutOver::Applied);
     assert_eq!(seen().await, Some(route(4, &two)));
 

@@ -177,8 +177,8 @@ async fn a_stack_comes_up_serves_and_goes_without_a_trace() {
     let host = Host::new();
     host.ensure(1, &format!("{SAMPLE}\ninstances = 2")).await.expect("started");
     let seen = host.until_condition(1, Condition::Ready).await;
-    assert_eq!(seen.endpoints.len(), 2);
-    for endpoint in seen.endpoints {
+    assert_eq!(seen.reach.addresses().len(), 2);
+    for endpoint in seen.reach.addresses().to_vec() {
         assert_eq!(asked(endpoint, "http = { path = \"/\", headers = { x-version = \"v1\" } }").await, Ok(()));
     }
     host.retired(1).await;
@@ -268,7 +268,7 @@ async fn a_killed_supervisor_is_noticed_and_the_stack_comes_back_where_it_was() 
     let lost = host.until_condition(1, Condition::Creating).await;
     assert!(lost.remark.is_some_and(|said| said.contains("supervisor ended")));
     host.ensure(1, SAMPLE).await.expect("started again");
-    assert_eq!(host.until_condition(1, Condition::Ready).await.endpoints, before.endpoints);
+    assert_eq!(host.until_condition(1, Condition::Ready).await.reach, before.reach);
     kill(host.supervisor(1), Signal::KILL);
     host.retired(1).await;
 }
@@ -430,7 +430,8 @@ async fn what_runs_but_is_not_well_is_for_the_checks_to_say() {
     host.ensure(3, &sample("\"--sick-after\", \"1s\"")).await.expect("started");
     let healthz = "http = { path = \"/healthz\" }";
     let [broken, elsewhere, sick] = [1, 2, 3].map(|n| host.until_condition(n, Condition::Ready));
-    let (broken, elsewhere, sick) = (broken.await.endpoints[0], elsewhere.await.endpoints[0], sick.await.endpoints[0]);
+    let (broken, elsewhere, sick) =
+        (broken.await.reach.addresses()[0], elsewhere.await.reach.addresses()[0], sick.await.reach.addresses()[0]);
     let seen = asked(broken, healthz).await;
     assert_eq!(seen, Err(format!("GET /healthz on {broken}: expected 200, got 503")));
     assert!(asked(elsewhere, healthz).await.expect_err("nobody listens there").contains("refused"));
@@ -458,7 +459,7 @@ async fn fifty_stacks_are_seen_at_one_glance() {
     }
     let mut endpoints = std::collections::BTreeSet::new();
     for number in 1..=50 {
-        endpoints.extend(host.until_condition(number, Condition::Ready).await.endpoints);
+        endpoints.extend(host.until_condition(number, Condition::Ready).await.reach.addresses().to_vec());
     }
     assert_eq!(endpoints.len(), 50, "each has its own port");
     assert_eq!(host.driver.observe().await.expect("seen").len(), 50);

@@ -47,7 +47,7 @@ async fn what_was_up_is_started_again_for_ever_and_serves_when_its_database_is_b
 
     fs::remove_file(host.file(1, "work/database-is-away")).expect("it is there");
     let seen = host.until_condition(1, Condition::Ready).await;
-    assert_eq!(asked(seen.endpoints[0], WELL).await, Ok(()));
+    assert_eq!(asked(seen.reach.addresses()[0], WELL).await, Ok(()));
     host.retired(1).await;
 }
 
@@ -76,7 +76,7 @@ async fn instances_outlive_their_supervisor_and_the_next_one_goes_on_with_them()
 
     kill(host.supervisor(1), Signal::KILL);
     host.until(1, |seen| remark(seen).contains("supervisor ended")).await;
-    for endpoint in &before.endpoints {
+    for endpoint in before.reach.addresses() {
         assert_eq!(asked(*endpoint, WELL).await, Ok(()), "it serves without a supervisor");
     }
     host.ensure(1, &definition).await.expect("taken up");
@@ -105,7 +105,7 @@ async fn a_supervisor_that_is_told_to_end_leaves_its_instances_running() {
     let instance = host.instance(1, 0);
     kill(host.supervisor(1), Signal::TERM);
     host.until(1, |seen| remark(seen).contains("supervisor ended")).await;
-    assert_eq!(asked(before.endpoints[0], WELL).await, Ok(()));
+    assert_eq!(asked(before.reach.addresses()[0], WELL).await, Ok(()));
     host.ensure(1, SAMPLE).await.expect("taken up");
     host.until_condition(1, Condition::Ready).await;
     assert_eq!(host.instance(1, 0), instance);

@@ -28,7 +28,7 @@ async fn a_worker_that_hides_ends_with_its_leader_so_that_the_port_is_free_for_t
     for way in WAYS {
         let host = Host::new();
         host.ensure(1, &hiding(way)).await.expect("taken up");
-        let endpoint = host.until_condition(1, Condition::Ready).await.endpoints[0];
+        let endpoint = host.until_condition(1, Condition::Ready).await.reach.addresses()[0];
         let mut serves = false;
         for nth in 1..=2 {
             for _ in 0..500 {
@@ -54,7 +54,7 @@ async fn a_worker_that_hides_is_found_by_the_next_supervisor_too() {
     for way in WAYS {
         let host = Host::new();
         host.ensure(1, &hiding(way)).await.expect("taken up");
-        let endpoint = host.until_condition(1, Condition::Ready).await.endpoints[0];
+        let endpoint = host.until_condition(1, Condition::Ready).await.reach.addresses()[0];
         // Until the supervisor has looked at all there are.
         host.until(1, |_| fs::read_to_string(host.file(1, "family.json")).is_ok_and(|text| text.contains("\"pid\"")))
             .await;
@@ -69,7 +69,7 @@ async fn a_worker_that_hides_is_found_by_the_next_supervisor_too() {
 async fn a_stack_is_not_gone_while_somebody_holds_its_port_and_says_who() {
     let host = Host::new();
     host.ensure(1, &shell("exec sleep 1000")).await.expect("taken up");
-    let endpoint = host.until_condition(1, Condition::Ready).await.endpoints[0];
+    let endpoint = host.until_condition(1, Condition::Ready).await.reach.addresses()[0];
     // Whoever it is came after the stack was made, and carries no mark at all.
     let mut holder = std::process::Command::new(env!("CARGO_BIN_EXE_pointsman"));
     let mut holder = holder.arg("sample").arg("--listen").arg(endpoint.to_string()).spawn().expect("it starts");

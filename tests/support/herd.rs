@@ -28,7 +28,7 @@ pub fn stack(number: u32) -> Target {
         }
     });
     let stack = StackName { environment: "shop/prod".parse().unwrap(), number: Number(number) };
-    Target { stack, endpoints: vec![address] }
+    Target { stack, reach: address.into() }
 }
 
 fn serve(client: TcpStream, number: u32) {

@@ -190,7 +190,7 @@ impl StackDriver for MemoryStacks {
         let stacks = self.stacks.lock().unwrap();
         let see = |(name, stack): (&StackName, &Stack)| {
             let remark = (stack.condition == Condition::Failed).then(|| "quota exceeded".to_owned());
-            SeenStack::new(name.clone(), stack.condition, vec![stack.address]).remarked(remark)
+            SeenStack::new(name.clone(), stack.condition, stack.address.into()).remarked(remark)
         };
         Ok(stacks.iter().map(see).collect())
     }
@@ -211,6 +211,8 @@ impl StackDriver for MemoryStacks {
 #[derive(Default)]
 struct Front {
     route: Option<Route>,
+    /// Somebody else pointed it elsewhere.
+    altered: bool,
     staged: Option<StackName>,
     open: Vec<(StackName, u64)>,
     host: Option<String>,
@@ -241,7 +243,7 @@ impl MemoryFront {
     pub fn meddle(&self, target: Option<Target>) {
         let mut front = self.front.lock().unwrap();
         let generation = front.route.as_ref().map_or(Generation(0), |r| r.generation);
-        front.route = Some(Route { generation, target, split: None });
+        (front.route, front.altered) = (Some(Route { generation, target, split: None }), true);
     }
 
     /// Requests in flight on a stack, until it is called with 0.
@@ -276,10 +278,10 @@ impl FrontDriver for MemoryFront {
             let mut front = self.front.lock().unwrap();
             match &front.route {
                 Some(known) if known.generation > route.generation => CutOver::Stale { applied: known.generation },
-                Some(known) if known.generation == route.generation => CutOver::Applied,
+                Some(known) if known == route => CutOver::Applied,
                 _ => {
                     self.cutovers.fetch_add(1, Ordering::SeqCst);
-                    front.route = Some(route.clone());
+                    (front.route, front.altered) = (Some(route.clone()), false);
                     CutOver::Applied
                 }
             }
@@ -291,7 +293,8 @@ impl FrontDriver for MemoryFront {
         let front = self.front.lock().unwrap();
         let nothing = Route { generation: Generation(0), target: None, split: None };
         let route = front.route.clone().unwrap_or(nothing);
-        Ok(Some(SeenFront { route, staged: front.staged.clone(), open: front.open.clone(), counted: None }))
+        let (staged, open) = (front.staged.clone(), front.open.clone());
+        Ok(Some(SeenFront { route, altered: front.altered, staged, staged_at: None, open, counted: None }))
     }
 
     async fn ask_public(&self) -> Result<Option<StackName>, StepError> {

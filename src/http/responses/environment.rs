@@ -240,9 +240,8 @@ pub(in crate::http) struct Straying {
 pub(in crate::http) struct Seen {
     pub condition: Condition,
     pub health: Health,
-    /// Where it serves.
-    #[schema(value_type = Vec<String>)]
-    pub endpoints: Vec<std::net::SocketAddr>,
+    /// Where it serves: its addresses, or the one thing of its provider that stands for them.
+    pub endpoints: Vec<String>,
     #[schema(required)]
     pub remark: Option<String>,
     /// How often instances of it ended by themselves; null where its driver does not tell.

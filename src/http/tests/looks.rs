@@ -10,6 +10,7 @@ use crate::{
     machine::{
         Ask, Condition, Event, Gate, Health, Key, Millis, Number, Otherwise, Plan, Release, ReleaseDraft, Trigger,
     },
+    reach::Reach,
     runner::{Ends, StackSight},
     text::format_time,
 };
@@ -145,7 +146,7 @@ async fn restarts_are_counted_by_stack_where_the_driver_tells_and_the_page_says_
         condition: Condition::Ready,
         health: Health::Passing,
         made: None,
-        endpoints: Vec::new(),
+        reach: Reach::default(),
         remark: None,
         ends,
     };

@@ -4,7 +4,7 @@ use super::{
     canon::{Core, id},
     config::{CLOCKS, Config, Obedience},
     runs::{self, Run},
-    world::{Cloud, Hand, Id, Look, N, Request, Wish, World},
+    world::{Cloud, Hand, Id, Look, N, Request, UNKNOWN, Wish, World},
 };
 use crate::machine::{Condition, Effect, Event, Fencing, Generation, Millis, Observation};
 
@@ -43,6 +43,8 @@ pub(super) enum Action {
     Flap(usize),
     Vanish(usize),
     Break(usize),
+    /// Its provider replaces an instance.
+    Replace(usize),
     /// The run of a deployment's hook ends well, or badly.
     RunEnds(Id, u8),
     RunFails(Id, u8),
@@ -106,7 +108,7 @@ impl Config {
 
     /// A fresh and complete look.
     pub(super) fn look(&self, world: &World, c: usize) -> Look {
-        let order = |r: Request| matches!(r, Request::CutOver(..));
+        let order = |r: Request| matches!(r, Request::CutOver(..) | Request::Refresh(..));
         let known = |leads: bool| self.on(17) || leads;
         let hands = world.controllers.iter().filter(|c| known(c.leads)).flat_map(|c| c.hand.iter());
         let on_its_way = world.net.iter().chain(hands).any(order);
@@ -117,7 +119,11 @@ impl Config {
         let refused = self.front == Obedience::Refuses;
         let (stacks_answer, front_answers, old) = (true, true, false);
         let restarts = self.base(world, c).env.restart().map_or(0, |r| id(r.number));
-        Look { cloud: world.cloud, restarts, stacks_answer, front_answers, awaits, quiet, old, given, refused }
+        let mut cloud = world.cloud;
+        if !self.on(68) && cloud.outdated() {
+            cloud.front.serves = UNKNOWN;
+        }
+        Look { cloud, restarts, stacks_answer, front_answers, awaits, quiet, old, given, refused }
     }
 
     /// An older look: the front before its last change, the newest stack perhaps not yet listed.
@@ -156,6 +162,10 @@ impl Config {
                 }
                 Effect::CutOver { to, generation } => {
                     Request::CutOver(to.map_or(0, id), u8::try_from(generation.0).unwrap())
+                }
+                Effect::Refresh { number, generation } => {
+                    let moved = world.cloud.stack(id(number)).is_some_and(|t| t.moved);
+                    Request::Refresh(id(number), u8::try_from(generation.0).unwrap(), moved)
                 }
                 Effect::Retire(permit) if world.controllers[c].forgot.has(id(permit.number())) => continue,
                 Effect::Retire(permit) => Request::Retire { id: id(permit.number()), patient: now < CLOCKS[1] },
@@ -313,6 +323,7 @@ impl Config {
                     may(left.flap > 0, Action::Flap(slot));
                     may(left.die > 0, Action::Vanish(slot));
                     may(left.die > 0, Action::Break(slot));
+                    may(left.replace > 0, Action::Replace(slot));
                 }
                 Condition::Failed => {}
             }
@@ -346,7 +357,11 @@ impl Config {
                 out.push(Action::Repoint(to, true));
             }
         }
-        if self.fenced && !held && !on_its_way().any(|r| matches!(r, Request::CutOver(..))) && !tear_down {
+        if self.fenced
+            && !held
+            && !on_its_way().any(|r| matches!(r, Request::CutOver(..) | Request::Refresh(..)))
+            && !tear_down
+        {
             out.push(Action::Amnesia);
         }
     }

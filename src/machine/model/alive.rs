@@ -68,6 +68,12 @@ impl Config {
             {
                 told.broken = Some(Promise::NotItsOwn);
             }
+            Event::DriftSeen { .. } if self.fenced && self.budget.replace > 0 && !told.by_hand => {
+                let (front, env) = (&w.cloud.front, &base.env);
+                if (front.serves, u64::from(front.generation)) == (base.live(), env.generation().0) {
+                    told.broken = Some(Promise::CalledDrift);
+                }
+            }
             Event::StandbyReleased { .. } if !look.is_good(base.live()) => told.broken = Some(Promise::StandbyGivenUp),
             Event::Recovered { number, to, .. } => {
                 let at_the_front = base.env.active().is_some_and(|d| !d.phase.before_cutover());
@@ -105,6 +111,9 @@ impl Config {
         let of_a_deployment =
             env.active().is_some_and(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Reverting { .. }));
         let hand = w.controllers[c].hand;
+        if hand.iter().any(|r| matches!(r, Request::Refresh(to, ..) if !look.is_good(to))) {
+            w.told.broken = Some(Promise::BlindMove);
+        }
         let mut orders = hand.iter().filter_map(|r| match r {
             Request::CutOver(to, _) => Some(to),
             _ => None,

@@ -26,6 +26,8 @@ pub(super) struct Budget {
     pub(super) retire_fails: u8,
     /// Stacks that vanish or break by themselves.
     pub(super) die: u8,
+    /// Stacks of which a provider replaces an instance: their reach changes.
+    pub(super) replace: u8,
     /// Lease taken from a controller that still lives.
     pub(super) takeover: u8,
     /// Looks that show an older world.

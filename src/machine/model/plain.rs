@@ -16,6 +16,7 @@ pub(super) const NOTHING_WRONG: Budget = Budget {
     create_fails: 0,
     retire_fails: 0,
     die: 0,
+    replace: 0,
     takeover: 0,
     stale: 0,
     blind: 0,

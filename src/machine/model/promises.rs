@@ -50,6 +50,7 @@ pub(super) enum Promise {
     NotItsOwn,
     RestartedInName,
     TwoAtOnce,
+    CalledDrift,
 }
 
 type Holds = fn(&Config, &World) -> bool;
@@ -61,7 +62,7 @@ macro_rules! kept {
 }
 
 /// Each has the promise of ARCHITECTURE.md that it belongs to in its name. The state alone is judged first, then what happened.
-pub(super) const PROMISES: [(&str, Holds); 46] = [
+pub(super) const PROMISES: [(&str, Holds); 48] = [
     ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).is_none_or(|n| w.told.passed.has(n))),
     ("1. ... and that was approved where a gate asks", |c, w| {
         c.gate_cutover.is_none() || served(w).is_none_or(|n| w.told.may_serve.has(n))
@@ -123,6 +124,10 @@ pub(super) const PROMISES: [(&str, Holds); 46] = [
     ("1. no deployment takes a stack that was there for its own", kept!(NotItsOwn)),
     ("a restart is called done only when each instance was started again and is up", kept!(RestartedInName)),
     ("a restart ends no instance while another one is not back", kept!(TwoAtOnce)),
+    ("what is served is reached where it is, in the end", |c, w| {
+        c.budget.replace == 0 || !w.cloud.outdated() || !c.is_quiet(w) || w.core.live() != w.cloud.front.serves
+    }),
+    ("a stack that is reached elsewhere is no drift", kept!(CalledDrift)),
 ];
 
 /// Who has the traffic by our order.

@@ -17,9 +17,14 @@ impl Config {
         let mut cloud = Cloud::default();
         let (mut told, mut before) = (Told::default(), (0, 0));
         if self.live_at_start {
-            cloud.stacks[self.slot(1)] =
-                Some(Thing { owner: 1, condition: Condition::Ready, health: Health::Passing, started: [0; 2] });
-            cloud.front = Front { serves: 1, generation: 1, staged: 1, busy: Ids::default() };
+            cloud.stacks[self.slot(1)] = Some(Thing {
+                owner: 1,
+                condition: Condition::Ready,
+                health: Health::Passing,
+                started: [0; 2],
+                moved: false,
+            });
+            cloud.front = Front { serves: 1, generation: 1, staged: 1, ..Front::default() };
             let one = Ids::of(1);
             told = Told { passed: one, may_start: one, may_serve: one, obeyed: 1, ..told };
             told.defined[1] = 1;
@@ -30,7 +35,7 @@ impl Config {
         }
         if self.stranger {
             let (owner, condition, health) = (STRANGER, Condition::Ready, Health::Passing);
-            cloud.stacks[self.slot(owner)] = Some(Thing { owner, condition, health, started: [0; 2] });
+            cloud.stacks[self.slot(owner)] = Some(Thing { owner, condition, health, started: [0; 2], moved: false });
             // Whoever made it knew that it may have the traffic.
             told.passed.add(owner);
         }
@@ -120,6 +125,12 @@ impl Config {
             Action::Break(slot) => {
                 w.left.die -= 1;
                 stacks[slot].as_mut()?.condition = Condition::Failed;
+            }
+            Action::Replace(slot) => {
+                w.left.replace -= 1;
+                let thing = stacks[slot].as_mut()?;
+                // Its checks have not asked there yet.
+                (thing.moved, thing.health) = (!thing.moved, Health::Unknown);
             }
             Action::Drained(id) => w.cloud.front.busy.remove(id),
             Action::Repoint(to, newer) => {
@@ -350,7 +361,8 @@ impl Config {
             Request::Fetch(_) | Request::Adopt(_) | Request::Run(..) => {}
             Request::Ensure(id) => {
                 let slot = &mut stacks[self.slot(id)];
-                let new = Thing { owner: id, condition: Condition::Creating, health: Health::Unknown, started: [0; 2] };
+                let (condition, health) = (Condition::Creating, Health::Unknown);
+                let new = Thing { owner: id, condition, health, started: [0; 2], moved: false };
                 let again =
                     |t: Thing| if t.condition == Condition::Failed { Thing { owner: t.owner, ..new } } else { t };
                 *slot = Some(slot.map_or(new, again));
@@ -369,10 +381,20 @@ impl Config {
             }
             Request::CutOver(..) if self.front != Obedience::Obeys => {}
             Request::CutOver(0, _) if self.always_on => {}
-            Request::CutOver(to, generation) => {
+            Request::Refresh(to, generation, moved) if self.fenced => {
+                if (to, generation) == (front.serves, front.generation) {
+                    front.moved = moved;
+                }
+            }
+            // It may come so late that the reach which it was given with is that of before.
+            Request::CutOver(to, generation) if (to, generation) == (front.serves, front.generation) => {
+                front.moved = false;
+            }
+            Request::CutOver(to, generation) | Request::Refresh(to, generation, _) => {
                 if self.fenced && self.on(7) && generation <= front.generation {
                     return;
                 }
+                front.moved = matches!(request, Request::Refresh(_, _, true));
                 if self.long_requests && front.serves != to && front.serves != 0 {
                     front.busy.add(front.serves);
                 }

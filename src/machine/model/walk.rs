@@ -35,6 +35,7 @@ pub(super) fn crueler(world: &Config) -> Config {
         create_fails: 1,
         retire_fails: 1,
         die: more(b.die),
+        replace: more(b.replace),
         takeover: more(b.takeover),
         stale: more(b.stale),
         blind: 1 + b.blind,

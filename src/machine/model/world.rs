@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{canon::Core, config::Budget, promises::Promise, runs::Runs, source::Source};
 use crate::machine::{
-    Condition, FrontView, GateName, Generation, Health, InstanceView, Looked, Number, Observation, OrderView, Seq,
-    StackView,
+    Condition, FrontView, GateName, Generation, Health, InstanceView, Looked, Number, Observation, OrderView, Outdated,
+    Seq, StackView,
 };
 
 /// Numbers of deployments run from 1 to `N - 1`; 0 is nobody.
@@ -95,6 +95,8 @@ pub(super) struct Thing {
     pub(super) health: Health,
     /// The order for which each of its two instances was last started again.
     pub(super) started: [u8; 2],
+    /// An instance was replaced: it is reached elsewhere than at first.
+    pub(super) moved: bool,
 }
 
 /// The front, as it really is.
@@ -105,6 +107,8 @@ pub(super) struct Front {
     pub(super) staged: Id,
     /// Stacks with requests still in flight.
     pub(super) busy: Ids,
+    /// It reaches what it serves where that is after an instance was replaced.
+    pub(super) moved: bool,
 }
 
 /// All that a look can see.
@@ -121,6 +125,18 @@ pub(super) struct Cloud {
     pub(super) adoptee: Option<Id>,
 }
 
+impl Cloud {
+    /// A stack, wherever it is.
+    pub(super) fn stack(&self, owner: Id) -> Option<&Thing> {
+        self.stacks.iter().flatten().find(|t| t.owner == owner)
+    }
+
+    /// Whether the front serves a stack where that is no longer reached.
+    pub(super) fn outdated(&self) -> bool {
+        self.stack(self.front.serves).is_some_and(|t| t.condition == Condition::Ready && t.moved != self.front.moved)
+    }
+}
+
 /// An effect on its way: delayed without bound, lost or repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Request {
@@ -135,6 +151,8 @@ pub(super) enum Request {
     /// End an instance and start it again, for that order.
     Restart(Id, u8, u8),
     CutOver(Id, u8),
+    /// Reach what is served where it is, by the order that is in force.
+    Refresh(Id, u8, bool),
     /// `patient`: the time to drain had not passed when it was permitted.
     Retire {
         id: Id,
@@ -208,7 +226,9 @@ impl Look {
     /// What the core is shown. The model sets `Environment::seq` to 0 after each event.
     pub(super) fn observation(&self) -> Observation {
         let number = |id: Id| (id != 0).then_some(Number(id.into()));
-        let Front { serves, generation, staged, busy } = self.cloud.front;
+        let Front { serves, generation, staged, busy, .. } = self.cloud.front;
+        let outdated = Outdated { number: Number(serves.into()), lost: false };
+        let is_outdated = self.stacks_answer && self.cloud.outdated();
         let seen = |t: &Thing| StackView {
             number: Number(t.owner.into()),
             condition: t.condition,
@@ -227,6 +247,7 @@ impl Look {
                 serves: number(serves),
                 generation: Generation(generation.into()),
                 staged: number(staged),
+                outdated: is_outdated.then_some(outdated).into_iter().collect(),
                 busy: busy.iter().map(|id| Number(id.into())).collect(),
                 words: None,
                 host: None,

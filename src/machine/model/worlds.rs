@@ -11,7 +11,7 @@ use crate::machine::{HookPoint::*, Otherwise, RecoverTo, Retain};
 const STRANGER: Config = Config { stranger: true, builds: 0, ..PLAIN };
 
 /// Worlds that the normal test run explores.
-pub(super) const WORLDS: [Config; 65] = [
+pub(super) const WORLDS: [Config; 68] = [
     Config {
         name: "a stack that the journal, which was put back, does not know",
         stranger: true,
@@ -132,6 +132,24 @@ pub(super) const WORLDS: [Config; 65] = [
         live_at_start: false,
         unknown_at_start: true,
         budget: Budget { blind: 1, crash: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "what is live is reached elsewhere, with a crash and lost and repeated requests",
+        builds: 0,
+        budget: Budget { replace: 2, crash: 1, lose: 1, repeat: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "stacks that are reached elsewhere, amid a deployment",
+        budget: Budget { replace: 1, repeat: 1, ..NOTHING_WRONG },
+        ..PLAIN
+    },
+    Config {
+        name: "stacks that are reached elsewhere, front without compare-and-set",
+        fenced: false,
+        retain: Retain::None,
+        budget: Budget { replace: 1, ..NOTHING_WRONG },
         ..PLAIN
     },
     Config { name: "drift", budget: Budget { drift: 1, wishes: 1, ..NOTHING_WRONG }, ..PLAIN },

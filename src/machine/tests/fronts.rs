@@ -86,6 +86,47 @@ fn a_front_is_put_right_only_onto_what_was_seen_good_and_a_person_is_called() {
 }
 
 #[test]
+fn a_stack_that_is_reached_elsewhere_is_no_drift_and_the_front_is_told_by_the_same_order() {
+    let mut story = Story::new();
+    let one = story.live(1, &Plan::default());
+    let (generation, outdated) = (story.env.generation(), |lost| vec![Outdated { number: one, lost }]);
+    let refresh = [Effect::Refresh { number: one, generation }];
+    story.front().outdated = outdated(false);
+    assert_eq!((story.tick(), story.effects()), (None, refresh.to_vec()));
+    // The instance that is new has not passed its checks yet.
+    story.stacks(&[view(1, Condition::Ready, Health::Unknown)]);
+    assert_eq!((story.tick(), story.effects()), (None, vec![]));
+    story.front().outdated = outdated(true);
+    assert_eq!(
+        (story.tick(), story.effects()),
+        (None, refresh.to_vec()),
+        "nobody answers at the old addresses any more"
+    );
+    story.stacks(&[well(1)]).front().outdated = vec![];
+    assert_eq!((story.tick(), story.effects()), (None, vec![]));
+}
+
+#[test]
+fn a_candidate_that_is_reached_elsewhere_is_staged_again_and_goes_live() {
+    let mut story = Story::new();
+    story.live(1, &Plan::default());
+    let Event::Accepted { number: two, .. } = story.ask(build(2, &Plan::default())).unwrap() else { unreachable!() };
+    assert_eq!(story.tick(), Some(Event::Started { number: two }));
+    story.stacks(&[well(1), view(2, Condition::Ready, Health::Unknown)]).front().staged = Some(two);
+    assert_eq!(story.tick(), Some(Event::Provisioned { number: two }));
+    assert_eq!(story.effects(), []);
+    story.front().outdated = vec![Outdated { number: two, lost: false }];
+    assert_eq!((story.tick(), story.effects()), (None, vec![Effect::Stage(two)]));
+    story.stacks(&[well(1), well(2)]);
+    assert_eq!(story.tick(), Some(Event::Checked { number: two, answers: Vec::new() }));
+    assert!(matches!(story.tick(), Some(Event::CutOverOrdered { .. })), "and it holds up nothing");
+    story.obey();
+    let generation = story.env.generation();
+    assert_eq!(story.effects(), [Effect::Refresh { number: two, generation }]);
+    assert_eq!(story.tick(), Some(Event::WentLive { number: two, host: None }));
+}
+
+#[test]
 fn a_new_build_does_not_wait_for_a_front_that_cannot_be_put_right() {
     let mut story = Story::new();
     story.live(1, &Plan::default());

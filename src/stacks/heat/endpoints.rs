@@ -5,12 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
+use crate::reach::Reach;
+
 /// The addresses in an output: `10.0.0.5`, `10.0.0.5:8080`, `http://10.0.0.5/`, or a list of them. `port`: for those that
 /// say none.
 ///
 /// # Errors
 /// What it is instead.
-pub(super) fn addresses(value: &Value, port: Option<u16>) -> Result<Vec<SocketAddr>, String> {
+pub(super) fn addresses(value: &Value, port: Option<u16>) -> Result<Reach, String> {
     let texts: Vec<&str> = match value {
         Value::String(text) => text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect(),
         Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
@@ -53,8 +55,7 @@ mod tests {
 
     #[test]
     fn outputs_are_read_as_people_write_them() {
-        let read =
-            |value: Value| addresses(&value, Some(8088)).map(|a| a.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let read = |value: Value| addresses(&value, Some(8088)).map(|reach| reach.words());
         assert_eq!(read(json!("10.0.0.5")), Ok(vec!["10.0.0.5:8088".to_owned()]));
         assert_eq!(read(json!("10.0.0.5:80")), Ok(vec!["10.0.0.5:80".to_owned()]));
         assert_eq!(read(json!("http://10.0.0.5:81/shop")), Ok(vec!["10.0.0.5:81".to_owned()]));
@@ -62,7 +63,7 @@ mod tests {
             read(json!(["10.0.0.5", "fd00::1"])),
             Ok(vec!["10.0.0.5:8088".to_owned(), "[fd00::1]:8088".to_owned()])
         );
-        assert_eq!(addresses(&json!("https://10.0.0.5/"), None).unwrap()[0].port(), 443);
+        assert_eq!(addresses(&json!("https://10.0.0.5/"), None).unwrap().addresses()[0].port(), 443);
         assert!(read(json!("http://shop.example/")).unwrap_err().contains("shop.example"));
         assert!(read(json!(null)).is_err() && read(json!([])).is_err());
     }

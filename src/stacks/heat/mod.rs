@@ -52,6 +52,7 @@ use super::{Driver, Logs, LogsFrom, Needs, ReadBeside, SeenStack, StackDriver, S
 use crate::{
     machine::{RetirePermit, StackName},
     random::hex_of,
+    reach::ReachKind,
 };
 
 /// Reads the `OS_*` variables of an openrc file: what they say of a cloud, by the keys of a clouds.yaml.
@@ -71,6 +72,7 @@ pub const DRIVER: Driver = Driver {
     definition: "../stacks/heat/NAME.toml",
     settings: &[("cloud", CLOUD_KEYS)],
     adopts: true,
+    reach: ReachKind::Addresses,
 };
 
 /// Opens the driver for the cloud that the settings name. Connects to nothing.

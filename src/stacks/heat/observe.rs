@@ -1,7 +1,7 @@
 //! Turns a list into what is seen of each stack: how far it is, where it serves, and why it failed, down to the
 //! resource. What does not change is asked once. Of a stack that a race made twice, the younger one is deleted.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     clock::Stopwatch,
     machine::{Millis, StackName},
+    reach::Reach,
     stacks::{Condition, SeenStack, StepError},
 };
 
@@ -33,7 +34,7 @@ pub(super) struct Detail {
 
 #[derive(Clone)]
 enum Told {
-    Endpoints(Vec<SocketAddr>),
+    Reach(Reach),
     /// The reason why it failed, or what it waits for.
     Remark(String),
 }
@@ -53,7 +54,7 @@ impl Heat {
         let refused = self.state().refused.clone();
         for (name, why) in refused {
             if !seen.iter().any(|stack| stack.name == name) {
-                seen.push(SeenStack::new(name, Condition::Failed, Vec::new()).remarked(Some(why)));
+                seen.push(SeenStack::new(name, Condition::Failed, Reach::default()).remarked(Some(why)));
             }
         }
         Ok(seen)
@@ -87,11 +88,11 @@ impl Heat {
     }
 
     async fn seen(&self, ours: &Ours, now: Option<Millis>) -> SeenStack {
-        let of = |condition, endpoints, remark| SeenStack {
+        let of = |condition, reach, remark| SeenStack {
             made: ours.created,
-            ..SeenStack::new(ours.tagged.name.clone(), condition, endpoints).remarked(remark)
+            ..SeenStack::new(ours.tagged.name.clone(), condition, reach).remarked(remark)
         };
-        let failed = |remark| of(Condition::Failed, Vec::new(), Some(remark));
+        let failed = |remark| of(Condition::Failed, Reach::default(), Some(remark));
         match ours.status.as_str() {
             "CREATE_IN_PROGRESS" | "INIT_COMPLETE" | "INIT_IN_PROGRESS" => {
                 let age = ours.age(now);
@@ -103,7 +104,7 @@ impl Heat {
                         "Heat has not ended it within {limit} min, its own limit, nor after that: {waits}"
                     ));
                 }
-                of(Condition::Creating, Vec::new(), waits)
+                of(Condition::Creating, Reach::default(), waits)
             }
             "CREATE_FAILED" => failed(self.why(ours, "CREATE").await),
             "DELETE_FAILED" => {
@@ -113,7 +114,7 @@ impl Heat {
             }
             "DELETE_IN_PROGRESS" => {
                 let before = self.state().stuck.get(&ours.id).map(|why| format!("it is tried again; before, {why}"));
-                of(Condition::Deleting, Vec::new(), before)
+                of(Condition::Deleting, Reach::default(), before)
             }
             status => {
                 // Somebody has changed it by hand since: whether it still serves is for the checks to say.
@@ -122,18 +123,18 @@ impl Heat {
                     status == "CREATE_COMPLETE" || ours.tagged.adopted.is_some() && status.starts_with("UPDATE");
                 let usual = usual && !status.ends_with("_FAILED");
                 let remark = (!usual).then(|| format!("Heat says {status}: {}", one_line(&ours.reason)));
-                match self.endpoints(ours).await {
-                    Ok(Ok(endpoints)) => of(Condition::Ready, endpoints, remark),
+                match self.reach(ours).await {
+                    Ok(Ok(reach)) => of(Condition::Ready, reach, remark),
                     Ok(Err(why)) => failed(why),
-                    Err(why) => of(Condition::Creating, Vec::new(), Some(why.to_string())),
+                    Err(why) => of(Condition::Creating, Reach::default(), Some(why.to_string())),
                 }
             }
         }
     }
 
     /// Where it serves. An inner error: it will never be known.
-    async fn endpoints(&self, ours: &Ours) -> Result<Result<Vec<SocketAddr>, String>, StepError> {
-        if let Some(Told::Endpoints(known)) = self.told(ours, None) {
+    async fn reach(&self, ours: &Ours) -> Result<Result<Reach, String>, StepError> {
+        if let Some(Told::Reach(known)) = self.told(ours, None) {
             return Ok(Ok(known));
         }
         let (name, wanted) = (&ours.called, &ours.tagged.endpoints);
@@ -151,8 +152,8 @@ impl Heat {
                 output["output_error"].as_str().map(|text| format!(" ({})", one_line(text))).unwrap_or_default();
             format!("its output `{}` {why}{error}", wanted.output)
         });
-        if let Ok(endpoints) = &found {
-            self.keep(ours, Told::Endpoints(endpoints.clone()));
+        if let Ok(reach) = &found {
+            self.keep(ours, Told::Reach(reach.clone()));
         }
         Ok(found)
     }

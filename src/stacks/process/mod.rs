@@ -14,6 +14,7 @@ mod handed;
 mod identity;
 mod instance;
 mod launch;
+mod left;
 mod life;
 mod logs;
 mod output;
@@ -44,23 +45,30 @@ pub use supervisor::run;
 use self::{
     changes::Changes,
     definition::Definition,
-    family::Member,
     folder::{Durable, InstancePhase, RestartOrder, Spec, StackFolder, State, replace},
     identity::Mark,
+    left::left,
 };
 use super::{Condition, Driver, Logs, LogsFrom, MadeFrom, Needs, SeenStack, StackDriver, StackSpec, StepError};
 use crate::{
     log_file::for_last_words,
     machine::{EnvironmentId, RetirePermit, StackName},
     random,
+    reach::{Reach, ReachKind},
 };
 
 /// How many retired stacks of an environment keep their folder with its logs.
 const RETIRED_KEPT: usize = 5;
 
 /// What others must know of the driver.
-pub const DRIVER: Driver =
-    Driver { name: "process", open, definition: "../stacks/process/NAME.toml", settings: &[], adopts: false };
+pub const DRIVER: Driver = Driver {
+    name: "process",
+    open,
+    definition: "../stacks/process/NAME.toml",
+    settings: &[],
+    adopts: false,
+    reach: ReachKind::Addresses,
+};
 
 /// Opens the driver; its supervisors run our own program. It has no settings.
 ///
@@ -94,15 +102,6 @@ struct Inner {
     installation: String,
     /// Supervisors that we started: their ends are awaited, so that none stays in the table of processes.
     started: Mutex<Vec<Child>>,
-}
-
-/// How a stack that is on its way out is.
-#[derive(Default)]
-struct Left {
-    /// Processes of it that still run.
-    processes: usize,
-    /// Ports of it that somebody listens at, and who.
-    ports: Vec<String>,
 }
 
 impl Inner {
@@ -368,7 +367,7 @@ impl Inner {
         let mut seen = Vec::new();
         for (name, folder) in StackFolder::all(&self.folder).map_err(failed)? {
             if let Err(why) = self.is_here(&folder, &name) {
-                seen.push(SeenStack::new(name, Condition::Creating, Vec::new()).remarked(Some(why.to_string())));
+                seen.push(SeenStack::new(name, Condition::Creating, Reach::default()).remarked(Some(why.to_string())));
                 continue;
             }
             if !folder.is_retiring() {
@@ -435,33 +434,6 @@ impl Inner {
         kept.values().rev().skip(RETIRED_KEPT).try_for_each(|old| remove(old))?;
         Ok(true)
     }
-}
-
-impl Left {
-    fn is_nothing(&self) -> bool {
-        self.processes == 0 && self.ports.is_empty()
-    }
-}
-
-/// What is left of a stack that is on its way out. `marked`: so many processes carry its mark.
-fn left(folder: &StackFolder, mark: &Mark, marked: usize) -> io::Result<Left> {
-    let boot = family::boot()?;
-    let family = folder.family(&boot).into_iter().filter(Member::is_alive).count();
-    // Of one that was made before the host was started again, nothing can be left; nor can it be told of one whose spec is
-    // gone.
-    let spec = folder.spec().ok().filter(|spec| spec.boot == boot);
-    let began = spec.as_ref().map_or(0, |spec| spec.began);
-    let endpoints = spec.into_iter().flat_map(|spec| spec.endpoints);
-    let held = endpoints.filter(|endpoint| ports::can_listen(*endpoint).is_err());
-    let ports = held.filter_map(|endpoint| {
-        let Some(holder) = family::listener(endpoint) else {
-            return Some(format!("{endpoint} is in use by a process that this user may not see"));
-        };
-        // Whoever came before the stack, or is of another one, is none of it.
-        let foreign = holder.start < began || identity::is_of_another(holder.pid, mark);
-        (!foreign).then(|| format!("{endpoint} is in use by process {} ({})", holder.pid, family::name(holder.pid)))
-    });
-    Ok(Left { processes: marked.max(family), ports: ports.collect() })
 }
 
 fn remove(folder: &Path) -> io::Result<()> {

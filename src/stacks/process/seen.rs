@@ -1,13 +1,13 @@
 //! What is said of a stack, from what its supervisor has written. Must not change anything.
 
-use std::{fs, time::Duration};
+use std::{fs, iter, net::SocketAddr, time::Duration};
 
 use super::{
     super::{Condition, SeenInstance, SeenStack},
-    Left,
     folder::{InstancePhase, InstanceState, StackFolder, State},
+    left::Left,
 };
-use crate::{machine::StackName, units};
+use crate::{machine::StackName, reach::Reach, units};
 
 /// A stack that is meant to be.
 pub(super) fn look(name: StackName, folder: &StackFolder) -> SeenStack {
@@ -15,7 +15,7 @@ pub(super) fn look(name: StackName, folder: &StackFolder) -> SeenStack {
         Ok(spec) => spec,
         Err(error) => {
             let remark = Some(format!("what it is cannot be read: {error}"));
-            return SeenStack::new(name, Condition::Failed, Vec::new()).remarked(remark);
+            return SeenStack::new(name, Condition::Failed, Reach::default()).remarked(remark);
         }
     };
     let state = folder.state();
@@ -28,23 +28,26 @@ pub(super) fn look(name: StackName, folder: &StackFolder) -> SeenStack {
         }
         (Err(error), _) => (Condition::Creating, Some(format!("its lock cannot be read: {error}"))),
     };
-    let mut seen = SeenStack::new(name, condition, spec.endpoints).remarked(remark);
+    let reach = spec.endpoints.iter().copied().collect();
+    let mut seen = SeenStack::new(name, condition, reach).remarked(remark);
     seen.made = folder.made();
     if let Some(state) = state {
         seen.exits = state.instances.iter().map(|entry| entry.exits).sum();
-        seen.instances = state.instances.iter().map(instance).collect();
+        let addresses = spec.endpoints.iter().copied().map(Some).chain(iter::repeat(None));
+        seen.instances = state.instances.iter().zip(addresses).map(instance).collect();
         seen.last_exit = state.last_exit;
     }
     seen
 }
 
-fn instance(entry: &InstanceState) -> SeenInstance {
+fn instance((entry, address): (&InstanceState, Option<SocketAddr>)) -> SeenInstance {
     SeenInstance {
         started_for: entry.started_for,
         ending_for: entry.ending_for,
         up: entry.phase == InstancePhase::Running && !entry.is_ordered(),
         ends: entry.in_a_row,
         last_exit: entry.last_exit.clone(),
+        address,
     }
 }
 
@@ -89,13 +92,13 @@ fn why(entry: &InstanceState) -> &str {
 /// A stack that is on its way out.
 pub(super) fn leaving(name: StackName, folder: &StackFolder, left: &Left) -> SeenStack {
     // What it was is not needed to end it.
-    let endpoints = folder.spec().map_or_else(|_| Vec::new(), |spec| spec.endpoints);
+    let reach = folder.spec().map_or_else(|_| Reach::default(), |spec| spec.endpoints.into_iter().collect());
     let mut parts = left.ports.clone();
     if left.processes > 0 {
         parts.insert(0, format!("{} of its processes still run", left.processes));
     }
     let remark = (!parts.is_empty()).then(|| parts.join("; "));
-    SeenStack { made: folder.made(), ..SeenStack::new(name, Condition::Deleting, endpoints).remarked(remark) }
+    SeenStack { made: folder.made(), ..SeenStack::new(name, Condition::Deleting, reach).remarked(remark) }
 }
 
 /// Returns the reason why a supervisor ended before it could say anything else.

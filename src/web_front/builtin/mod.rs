@@ -34,6 +34,7 @@ use super::{Claim, Claimed, CutOver, Driver, FrontDriver, FrontTrouble, Route, S
 use crate::{
     machine::{Fencing, Millis, StackName},
     outgoing::Way,
+    reach::ReachKind,
     stacks::StepError,
 };
 
@@ -45,6 +46,7 @@ pub const DRIVER: Driver = Driver {
     name: "builtin",
     open,
     example: "listen = \"127.0.0.1:8080\"",
+    takes: &[ReachKind::Addresses],
     tables: &[("front", ""), ("preview", "preview")],
     splits: true,
 };

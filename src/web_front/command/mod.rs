@@ -28,6 +28,7 @@ use super::{CutOver, Driver, FrontDriver, Route, SEEN, SeenFront, Target, cannot
 use crate::{
     machine::{Fencing, StackName},
     program::{Input, NoEnd, run},
+    reach::ReachKind,
     stacks::StepError,
 };
 
@@ -39,6 +40,7 @@ pub const DRIVER: Driver = Driver {
     name: "command",
     open,
     example: "cut_over = [\"./point\", \"{address}\"]",
+    takes: &[ReachKind::Addresses],
     tables: &[("command front", "")],
     splits: false,
 };
@@ -102,7 +104,7 @@ impl CommandFront {
     /// Whether users are there already: no command has begun since they were sent there.
     async fn is_there(&self, record: &Record, route: &Route) -> Result<bool, StepError> {
         let Some(in_force) = &record.in_force else { return Ok(false) };
-        let begun = record.accepted.as_ref().is_some_and(|accepted| accepted.generation > in_force.generation);
+        let begun = record.accepted.as_ref().is_some_and(|accepted| accepted != in_force);
         if begun || in_force.target != route.target {
             return Ok(false);
         }
@@ -127,23 +129,29 @@ impl CommandFront {
         let said = self.run(&observe.plain(), Input::Nothing).await.map_err(|(why, _)| why)?;
         let said = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned();
         let is = match target {
-            Some(target) => target.endpoints.first().is_some_and(|&endpoint| is_at(&said, endpoint)),
+            Some(target) => is_at(&said, target.reach.addresses()),
             None => said.is_empty(),
         };
         Ok(if is { Ok(()) } else { Err(said) })
     }
 }
 
-/// `10.0.0.5` or `10.0.0.5:8080`.
-fn is_at(said: &str, endpoint: SocketAddr) -> bool {
-    said.parse() == Ok(endpoint) || said.parse() == Ok(endpoint.ip())
+/// Whether each address that was printed, `10.0.0.5` or `10.0.0.5:8080`, is one of these.
+fn is_at(said: &str, addresses: &[SocketAddr]) -> bool {
+    let known = |word: &str| addresses.iter().any(|at| word.parse() == Ok(*at) || word.parse() == Ok(at.ip()));
+    !said.is_empty() && printed(said).all(known)
+}
+
+/// The addresses in a line, with commas or blanks between them.
+fn printed(said: &str) -> impl Iterator<Item = &str> {
+    said.split([',', ' ', '\t']).filter(|word| !word.is_empty())
 }
 
 /// The target as it would be at what the front shows: the same stack at another address is not that stack.
 fn elsewhere(target: &Target, said: &str) -> Target {
-    let port = target.endpoints.first().map_or(0, SocketAddr::port);
-    let address = said.parse().ok().or_else(|| said.parse::<IpAddr>().ok().map(|ip| (ip, port).into()));
-    Target { stack: target.stack.clone(), endpoints: address.into_iter().collect() }
+    let port = target.reach.addresses().first().map_or(0, SocketAddr::port);
+    let address = |word: &str| word.parse().ok().or_else(|| word.parse::<IpAddr>().ok().map(|ip| (ip, port).into()));
+    Target { stack: target.stack.clone(), reach: printed(said).filter_map(address).collect() }
 }
 
 #[async_trait::async_trait]
@@ -160,13 +168,16 @@ impl FrontDriver for CommandFront {
         if route.split.is_some() {
             return Err(cannot_split(DRIVER.name));
         }
+        if let Some(why) = route.flaw(DRIVER.takes) {
+            return Err(StepError::Refused(why));
+        }
         let lock = self.lock().await?;
         let mut record = self.record()?;
         if let Some(accepted) = &record.accepted {
             if accepted.generation > route.generation {
                 return Ok(CutOver::Stale { applied: accepted.generation });
             }
-            if accepted.generation == route.generation && accepted != route {
+            if accepted.generation == route.generation && !accepted.is_same_order(route) {
                 let why = format!("generation {} was given to another order before", route.generation);
                 return Err(StepError::Refused(why));
             }
@@ -199,7 +210,9 @@ impl FrontDriver for CommandFront {
             )));
         }
         let before = record.in_force.take().and_then(|before| before.target).map(|target| target.stack);
-        record.before = before.filter(|before| route.target.as_ref().is_none_or(|t| t.stack != *before));
+        if let Some(before) = before.filter(|before| route.target.as_ref().is_none_or(|t| t.stack != *before)) {
+            record.before = Some(before);
+        }
         record.in_force = Some(route.clone());
         self.keep(&record)?;
         Ok(CutOver::Applied)
@@ -207,24 +220,36 @@ impl FrontDriver for CommandFront {
 
     async fn observe(&self) -> Result<Option<SeenFront>, StepError> {
         let record = self.record()?;
+        let begun =
+            record.accepted.filter(|accepted| record.in_force.as_ref().is_some_and(|r| r.is_same_order(accepted)));
         let Some(mut route) = record.in_force else {
             // A candidate is known before the first order.
             let route = Route { generation: crate::machine::Generation(0), target: None, split: None };
             return Ok(record.staged.map(|staged| SeenFront {
                 route,
+                altered: false,
                 staged: Some(staged),
+                staged_at: None,
                 open: Vec::new(),
                 counted: None,
             }));
         };
+        let mut altered = false;
         if let Some(observe) = &self.settings.observe
             && let Err(said) = self.shows(observe, route.target.as_ref()).await?
         {
-            route.target = route.target.map(|target| elsewhere(&target, &said));
+            // A command that was cut short may have brought the stack's new addresses in all the same.
+            match begun.filter(|route| route.target.as_ref().is_some_and(|t| is_at(&said, t.reach.addresses()))) {
+                Some(begun) => route = begun,
+                None => {
+                    altered = true;
+                    route.target = route.target.map(|target| elsewhere(&target, &said));
+                }
+            }
         }
         // It is not known how many requests are open: that there are some cannot be ruled out.
         let open = record.before.into_iter().map(|stack| (stack, 1)).collect();
-        Ok(Some(SeenFront { route, staged: record.staged, open, counted: None }))
+        Ok(Some(SeenFront { route, altered, staged: record.staged, staged_at: None, open, counted: None }))
     }
 
     async fn ask_public(&self) -> Result<Option<StackName>, StepError> {

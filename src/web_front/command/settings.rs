@@ -92,14 +92,15 @@ impl Words {
 
     /// Fills the placeholders for one order.
     pub fn fill(&self, target: &Target, generation: Generation) -> Result<Vec<String>, String> {
-        let [endpoint] = target.endpoints.as_slice() else {
+        let addresses = target.reach.addresses();
+        let [endpoint] = addresses else {
             let all = self.0.iter().any(|word| word.contains("{addresses}"));
-            return match target.endpoints.first() {
+            return match addresses.first() {
                 Some(first) if all => Ok(self.with(target, generation, *first)),
                 _ => Err(format!(
                     "{} has {} endpoints, and the front's command takes one: use {{addresses}}",
                     target.stack,
-                    target.endpoints.len()
+                    addresses.len()
                 )),
             };
         };
@@ -107,7 +108,7 @@ impl Words {
     }
 
     fn with(&self, target: &Target, generation: Generation, address: SocketAddr) -> Vec<String> {
-        let all: Vec<_> = target.endpoints.iter().map(SocketAddr::to_string).collect();
+        let all = target.reach.words();
         let fill = |word: &String| {
             word.replace("{addresses}", &all.join(","))
                 .replace("{address}", &address.to_string())

@@ -39,7 +39,7 @@ const SEEN: &str = "cut_over = ['./change_proxy.sh', '{ip}']\nobserve = ['./look
 
 fn target(number: u32, address: &str) -> Target {
     let stack = StackName { environment: "shop/prod".parse().unwrap(), number: Number(number) };
-    Target { stack, endpoints: vec![address.parse().unwrap()] }
+    Target { stack, reach: address.parse::<SocketAddr>().unwrap().into() }
 }
 
 fn route(generation: u64, target: &Target) -> Route {
@@ -82,7 +82,7 @@ async fn what_the_front_shows_counts_where_it_can_be_read() {
     // By other hands.
     fs::write(desk.folder.path().join("points_at"), "10.0.0.9\n").unwrap();
     let seen = front.observe().await.unwrap().unwrap().route.target.unwrap();
-    assert_eq!(seen.endpoints[0].to_string(), "10.0.0.9:80", "so it is not that stack any more");
+    assert_eq!(seen.reach.to_string(), "10.0.0.9:80", "so it is not that stack any more");
     // A command that says yes and does nothing.
     desk.script("change_proxy.sh", "true");
     let why = front.cut_over(&route(2, &one)).await.unwrap_err();

@@ -2,6 +2,7 @@
 //! same files. Must not ask nginx.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{self, Write},
     os::unix::fs::symlink,
@@ -11,7 +12,7 @@ use std::{
 
 use super::{
     settings::Settings,
-    slots::{key, mark},
+    slots::{Slots, key, mark},
     words,
 };
 use crate::{machine::Generation, stacks::StepError, web_front::Route};
@@ -38,10 +39,11 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Returns what this route becomes.
-    pub(super) fn of(route: &Route) -> Result<Self, StepError> {
+    /// Returns what this route becomes. `slots`: those that were read before it was brought in.
+    pub(super) fn of(route: &Route, slots: &Slots) -> Result<Self, StepError> {
         let text = serde_json::to_string(route).map_err(|e| StepError::Refused(e.to_string()))?;
-        let target = route.target.as_ref();
+        let slot = route.target.as_ref().map(|target| slots.known(target));
+        let target = slot.as_ref();
         let whole = Self {
             generation: route.generation,
             key: key(target),
@@ -51,14 +53,11 @@ impl Order {
             percent: if target.is_some() { 100 } else { 0 },
             route: text,
         };
-        Ok(match &route.split {
+        Ok(match route.split.as_ref().map(|split| (slots.known(&split.target), split.share)) {
             None => whole,
-            Some(split) => Self {
-                shared: key(Some(&split.target)),
-                shared_mark: mark(&split.target),
-                percent: split.share.percent(),
-                ..whole
-            },
+            Some((slot, share)) => {
+                Self { shared: key(Some(&slot)), shared_mark: mark(&slot), percent: share.percent(), ..whole }
+            }
         })
     }
 
@@ -102,9 +101,9 @@ impl Cut {
         let _lock = lock(&self.folder)?;
         let routes = self.folder.join("routes");
         fs::create_dir_all(&routes)?;
-        let made = numbers(&routes)?;
+        let made = orders(&routes)?;
         let generation = self.order.generation.0;
-        let last = made.iter().copied().max().unwrap_or(0);
+        let last = made.iter().filter_map(|name| name.parse::<u64>().ok()).max().unwrap_or(0);
         if last > generation {
             return Ok(format!("stale {last}"));
         }
@@ -114,24 +113,23 @@ impl Cut {
                 return Ok("unknown".to_owned());
             }
         }
-        let place = routes.join(generation.to_string());
-        if place.exists() {
-            if fs::read_to_string(place.join("route.json"))? != self.order.route {
-                return Ok("taken".to_owned());
-            }
-        } else {
+        let Some(place) = self.place(&routes)? else { return Ok("taken".to_owned()) };
+        if !routes.join(&place).exists() {
             self.share()?;
-            self.make(&routes, &place)?;
+            self.make(&routes, &routes.join(&place))?;
         }
+        let was = fs::read_link(self.folder.join("live")).ok();
         let fresh = self.folder.join("live.new");
         gone(fs::remove_file(&fresh))?;
-        symlink(Path::new("routes").join(generation.to_string()), &fresh)?;
+        symlink(Path::new("routes").join(&place), &fresh)?;
         fs::rename(&fresh, self.folder.join("live"))?;
         for folder in [&self.folder, &routes] {
             File::open(folder)?.sync_all()?;
         }
-        for old in made.into_iter().filter(|old| *old != generation && *old != last) {
-            gone(fs::remove_dir_all(routes.join(old.to_string())))?;
+        let was = was.as_deref().and_then(Path::file_name);
+        let kept = [place, generation.to_string(), last.to_string()];
+        for old in made.iter().filter(|old| !kept.contains(old) && was != Some(OsStr::new(old))) {
+            gone(fs::remove_dir_all(routes.join(old)))?;
         }
         Ok("applied".to_owned())
     }
@@ -152,6 +150,23 @@ impl Cut {
         File::open(&new)?.sync_all()?;
         fs::rename(&new, place)?;
         File::open(&shares)?.sync_all()
+    }
+
+    /// The folder of the order, by its name; `None`: the generation was given to another one. To the same stacks, it is the same
+    /// order with the addresses that they have now: it gets a folder beside the first.
+    fn place(&self, routes: &Path) -> io::Result<Option<String>> {
+        let generation = self.order.generation.to_string();
+        let first = match fs::read_to_string(routes.join(&generation).join("route.json")) {
+            Ok(first) => first,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(generation)),
+            Err(error) => return Err(error),
+        };
+        if first == self.order.route {
+            return Ok(Some(generation));
+        }
+        let [first, now] = [&first, &self.order.route].map(|text| serde_json::from_str::<Route>(text));
+        let same = first?.is_same_order(&now?);
+        Ok(same.then(|| format!("{generation}.{}.{}", self.order.key, self.order.shared)))
     }
 
     fn make(&self, routes: &Path, place: &Path) -> io::Result<()> {
@@ -186,12 +201,14 @@ fn lock(folder: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::WouldBlock, "another change has held the lock for 5 s"))
 }
 
-fn numbers(routes: &Path) -> io::Result<Vec<u64>> {
-    let mut numbers = Vec::new();
+/// The folders of orders, by their names, which begin with the generation.
+fn orders(routes: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
     for entry in fs::read_dir(routes)? {
-        numbers.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+        let name = entry?.file_name();
+        names.extend(name.to_str().filter(|name| name.starts_with(|c: char| c.is_ascii_digit())).map(str::to_owned));
     }
-    Ok(numbers)
+    Ok(names)
 }
 
 fn gone(removed: io::Result<()>) -> io::Result<()> {

@@ -23,6 +23,8 @@ for tool in flock sha256sum readlink sync tr od sed; do
     command -v $tool >/dev/null || fail 69 "there is no $tool"
 done
 digest() { if [ -e "$include" ]; then sha256sum <"$include" | cut -c 1-64; else echo none; fi; }
+# A route without the addresses of its stacks.
+stacks() { printf '%s\n' "$1" | sed 's/"endpoints":[[]{[^}]*}\(,{[^}]*}\)*]//g'; }
 live() { readlink "$folder/live" || echo none; }
 durable() { sync "$@" 2>/dev/null || sync; }
 # A full disk is told by the program that met it.
@@ -156,9 +158,14 @@ cut)
         mv -T shares/new "shares/$percent"
         durable shares
     fi
-    if [ -e "routes/$generation" ]; then
-        [ "$(cat "routes/$generation/route.json")" = "$route" ] || { echo taken; exit 0; }
-    else
+    place=$generation
+    if [ -e "routes/$generation" ] && first=$(cat "routes/$generation/route.json") && [ "$first" != "$route" ]; then
+        # To the same stacks, it is the same order with the addresses that they have now: it gets a folder beside the first.
+        [ "$(stacks "$first")" = "$(stacks "$route")" ] || { echo taken; exit 0; }
+        place=$generation.$key.$shared
+    fi
+    was=$(live)
+    if [ ! -e "routes/$place" ]; then
         rm -rf routes/new
         mkdir routes/new
         save routes/new/route.json "$route"
@@ -166,15 +173,15 @@ cut)
         [ "$percent" -eq 0 ] || ln -s "../../shares/$percent" "routes/new/$shared.share"
         [ -z "$shared_mark" ] || : >routes/new/split
         durable routes/new/route.json
-        mv -T routes/new "routes/$generation"
+        mv -T routes/new "routes/$place"
     fi
-    ln -sfn "routes/$generation" live.new
+    ln -sfn "routes/$place" live.new
     mv -T live.new live
     durable . routes
     for old in routes/*; do
         old=${old#routes/}
-        case $old in *[!0-9]*) continue ;; esac
-        [ "$old" -eq "$generation" ] || [ "$old" -eq "$last" ] || rm -rf "routes/$old"
+        case $old in [!0-9]* | "$place" | "$generation" | "$last" | "${was#routes/}") continue ;; esac
+        rm -rf "routes/$old"
     done
     echo applied
     ;;

@@ -33,6 +33,7 @@ use self::{
 use super::{Claim, Claimed, CutOver, Driver, FrontDriver, Route, SeenFront, Target};
 use crate::{
     machine::{Fencing, Generation, StackName},
+    reach::ReachKind,
     stacks::StepError,
 };
 
@@ -46,6 +47,7 @@ pub const DRIVER: Driver = Driver {
     name: "nginx",
     open,
     example: "include = \"/etc/nginx/pointsman/NAME.conf\"",
+    takes: &[ReachKind::Addresses],
     tables: &[("nginx front", ""), ("ssh", "ssh"), ("public", "public")],
     splits: true,
 };
@@ -222,8 +224,9 @@ impl NginxFront {
         })
     }
 
-    async fn cut(&self, route: &Route) -> Result<String, StepError> {
-        let order = cut::Order::of(route)?;
+    /// `slots`: those that know the targets, where they were read before they were brought in.
+    async fn cut(&self, route: &Route, slots: &Slots) -> Result<String, StepError> {
+        let order = cut::Order::of(route, slots)?;
         if self.host.is_here() {
             return cut::apply(&self.settings, order).await;
         }
@@ -240,11 +243,14 @@ impl NginxFront {
 #[async_trait::async_trait]
 impl FrontDriver for NginxFront {
     async fn stage(&self, candidate: &Target) -> Result<(), StepError> {
+        if let Some(why) = candidate.flaw(DRIVER.takes) {
+            return Err(StepError::Refused(why));
+        }
         self.bring_in(Some(candidate), None).await
     }
 
     async fn cut_over(&self, route: &Route) -> Result<CutOver, StepError> {
-        if let Some(why) = route.flaw() {
+        if let Some(why) = route.flaw(DRIVER.takes) {
             return Err(StepError::Refused(why));
         }
         let split = route.split.as_ref().map(|split| &split.target);
@@ -262,7 +268,7 @@ impl FrontDriver for NginxFront {
             if served.tampered || missing.is_some() {
                 self.bring_in(split.or(missing).or(route.target.as_ref()), split.and(route.target.as_ref())).await?;
             }
-            let said = self.cut(route).await?;
+            let said = self.cut(route, &served.slots).await?;
             match said.split_once(' ') {
                 Some(("stale", applied)) => {
                     let applied = Generation(applied.parse().unwrap_or(newest.0));

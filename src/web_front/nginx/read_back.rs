@@ -133,7 +133,7 @@ fn understood(bytes: &[u8], settings: &Settings) -> Result<Option<Served>, Strin
     let target_in = |colour: Colour| {
         let mut target = slots.get(colour)?.clone();
         if tampered {
-            target.endpoints = served_by(text, settings, colour);
+            target.reach = served_by(text, settings, colour);
         }
         Some(target)
     };
@@ -173,20 +173,18 @@ impl Served {
     /// Returns it as the trait does.
     pub(super) fn seen(self) -> Option<SeenFront> {
         let idle = Colour::BOTH.into_iter().filter(|colour| Some(*colour) != self.slot && self.split.is_none());
-        let staged = idle.filter_map(|colour| self.slots.get(colour)).map(|target| target.stack.clone());
-        let staged = staged.max_by_key(|stack| stack.number);
+        let staged = idle.filter_map(|colour| self.slots.get(colour)).max_by_key(|target| target.stack.number).cloned();
         let generation = self.generation();
         if self.ordered.is_none() && staged.is_none() {
             return None;
         }
         // nginx does not say how many requests are still open at an upstream: that there are some cannot be ruled out.
-        let open = staged.iter().map(|stack| (stack.clone(), 1)).collect();
-        Some(SeenFront {
-            route: Route { generation, target: self.target, split: self.split },
-            staged,
-            open,
-            counted: None,
-        })
+        let open = staged.iter().map(|target| (target.stack.clone(), 1)).collect();
+        let says = |ordered: &Route| (&ordered.target, &ordered.split) != (&self.target, &self.split);
+        let altered = self.ordered.as_ref().is_some_and(says);
+        let route = Route { generation, target: self.target, split: self.split };
+        let (stack, staged_at) = (staged.as_ref().map(|target| target.stack.clone()), staged);
+        Some(SeenFront { route, altered, staged: stack, staged_at, open, counted: None })
     }
 }
 

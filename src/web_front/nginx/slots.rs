@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::settings::Settings;
 use crate::{
     machine::{Generation, Number, StackName},
+    reach::Reach,
     web_front::{Sticky, Target},
 };
 
@@ -85,19 +86,51 @@ impl fmt::Display for Colour {
     }
 }
 
+/// What stands in one slot.
+#[derive(Debug, Clone)]
+pub(super) struct Slot {
+    target: Target,
+    /// Its addresses in the order in which they were written first: the key is made of that, and what is served by a key keeps it.
+    listed: Vec<SocketAddr>,
+}
+
+impl From<Target> for Slot {
+    fn from(target: Target) -> Self {
+        Self { listed: target.reach.addresses().to_vec(), target }
+    }
+}
+
+impl PartialEq for Slot {
+    fn eq(&self, other: &Self) -> bool {
+        self.target == other.target
+    }
+}
+
+impl Eq for Slot {}
+
 /// What stands in the slots. Written as `EDITION BLUE GREEN`, a slot as `shop/prod#3@10.0.0.5:8080*1,10.0.0.6:8080*1` or
 /// `-`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Slots {
     /// Counts the includes, so that it can be told which one a worker has read.
     pub edition: u64,
-    pub blue: Option<Target>,
-    pub green: Option<Target>,
+    pub blue: Option<Slot>,
+    pub green: Option<Slot>,
 }
 
 impl Slots {
     pub(super) fn get(&self, colour: Colour) -> Option<&Target> {
+        self.slot(colour).map(|slot| &slot.target)
+    }
+
+    fn slot(&self, colour: Colour) -> Option<&Slot> {
         if colour == Colour::Blue { self.blue.as_ref() } else { self.green.as_ref() }
+    }
+
+    /// The target as it stands in its slot, or as it would.
+    pub(super) fn known(&self, target: &Target) -> Slot {
+        let there = self.find(target).and_then(|colour| self.slot(colour)).cloned();
+        there.unwrap_or_else(|| target.clone().into())
     }
 
     /// Returns the slot that has this stack at these addresses.
@@ -109,9 +142,9 @@ impl Slots {
     pub(super) fn staged(&self, live: Option<&Target>, candidate: Option<&Target>, edition: u64) -> Self {
         // Where it was, unless somebody has thrown it out.
         let lives = live.and_then(|live| self.find(live)).unwrap_or(Colour::Blue);
-        let candidate = candidate.filter(|candidate| Some(*candidate) != live);
-        let idle = candidate.cloned().or_else(|| self.get(lives.other()).cloned()).filter(|idle| Some(idle) != live);
-        let live = live.cloned();
+        let candidate = candidate.filter(|candidate| Some(*candidate) != live).map(|candidate| self.known(candidate));
+        let idle = candidate.or_else(|| self.slot(lives.other()).cloned()).filter(|idle| Some(&idle.target) != live);
+        let live = live.map(|live| self.known(live));
         match lives {
             Colour::Blue => Self { edition, blue: live, green: idle },
             Colour::Green => Self { edition, blue: idle, green: live },
@@ -139,17 +172,17 @@ impl Slots {
         let mut about = format!("generation {in_force} was in force when it was written");
         let mut answers = String::new();
         for colour in Colour::BOTH {
-            let Some(target) = self.get(colour) else { continue };
+            let Some(Slot { target, listed }) = self.slot(colour) else { continue };
             let _ = write!(about, ", {colour} is {} (deployment {})", target.stack, target.stack.number);
-            for endpoint in &target.endpoints {
+            for endpoint in listed {
                 let address = escaped(endpoint);
                 let slot = format!("pointsman_{}_{colour}", settings.name);
                 let _ = writeln!(answers, "    \"~^1 {slot} (.*, )?{address}$\" \"{}\";", label(&target.stack));
             }
         }
         // Of an empty slot: no order ever makes a file of this name.
-        let key_of = |target: Option<&Target>| target.map_or_else(|| "empty".to_owned(), |_| key(target));
-        let upstream = |colour| servers(self.get(colour));
+        let key_of = |slot: Option<&Slot>| slot.map_or_else(|| "empty".to_owned(), |_| key(slot));
+        let upstream = |colour| servers(self.slot(colour));
         let lacks = |part: &str| place.without.iter().any(|without| without == part);
         let left_out = |line: &&str| {
             let needs = line.rsplit_once(NEEDS).is_some_and(|(_, part)| lacks(part));
@@ -196,23 +229,23 @@ fn escaped(endpoint: &SocketAddr) -> String {
 }
 
 /// The same stack elsewhere has another key, and none is ever used again for anything else.
-pub(super) fn key(target: Option<&Target>) -> String {
-    let Some(target) = target else { return "nobody".to_owned() };
-    let mut sum = hex::encode(Sha256::digest(shown(target)));
+pub(super) fn key(slot: Option<&Slot>) -> String {
+    let Some(slot) = slot else { return "nobody".to_owned() };
+    let mut sum = hex::encode(Sha256::digest(shown(slot)));
     sum.truncate(12);
-    format!("{}-{sum}", target.stack.number)
+    format!("{}-{sum}", slot.target.stack.number)
 }
 
-fn servers(target: Option<&Target>) -> Result<String, String> {
-    let Some(target) = target else { return Ok("    server 127.0.0.1:1 down;\n".to_owned()) };
-    if target.endpoints.is_empty() {
+fn servers(slot: Option<&Slot>) -> Result<String, String> {
+    let Some(Slot { target, listed }) = slot else { return Ok("    server 127.0.0.1:1 down;\n".to_owned()) };
+    if listed.is_empty() {
         return Err(format!("{} has no endpoint, so nothing would answer", target.stack));
     }
-    Ok(target.endpoints.iter().map(|endpoint| format!("    server {endpoint};\n")).collect())
+    Ok(listed.iter().map(|endpoint| format!("    server {endpoint};\n")).collect())
 }
 
 /// The endpoints that an include gives to a slot, whatever its comments say.
-pub(super) fn served_by(include: &str, settings: &Settings, colour: Colour) -> Vec<SocketAddr> {
+pub(super) fn served_by(include: &str, settings: &Settings, colour: Colour) -> Reach {
     let opens = format!("upstream pointsman_{}_{colour} {{", settings.name);
     let lines = include.lines().skip_while(|line| line.trim() != opens).skip(1).take_while(|line| line.trim() != "}");
     let endpoint = |line: &str| {
@@ -235,32 +268,33 @@ pub(super) fn parse_label(label: &str) -> Option<StackName> {
     Some(StackName { environment: environment.parse().ok()?, number: Number(number.parse().ok()?) })
 }
 
-/// A target in the first line of an include. What follows an address is what earlier versions wrote: keys are made of it.
-fn shown(target: &Target) -> String {
-    let all: Vec<_> = target.endpoints.iter().map(|e| format!("{e}*1")).collect();
-    format!("{}@{}", label(&target.stack), all.join(","))
+/// A slot in the first line of an include. What follows an address is what earlier versions wrote: keys are made of it.
+fn shown(slot: &Slot) -> String {
+    let all: Vec<_> = slot.listed.iter().map(|e| format!("{e}*1")).collect();
+    format!("{}@{}", label(&slot.target.stack), all.join(","))
 }
 
-fn slot(text: &str) -> Option<Option<Target>> {
+fn slot(text: &str) -> Option<Option<Slot>> {
     if text == "-" {
         return Some(None);
     }
     let (stack, endpoints) = text.split_once('@')?;
     let endpoint = |text: &str| text.strip_suffix("*1")?.parse().ok();
-    let endpoints = endpoints.split(',').map(endpoint).collect::<Option<_>>()?;
-    Some(Some(Target { stack: parse_label(stack)?, endpoints }))
+    let listed: Vec<SocketAddr> = endpoints.split(',').map(endpoint).collect::<Option<_>>()?;
+    let target = Target { stack: parse_label(stack)?, reach: listed.iter().copied().collect() };
+    Some(Some(Slot { target, listed }))
 }
 
 impl fmt::Display for Slots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let slot = |target: Option<&Target>| target.map_or_else(|| "-".to_owned(), shown);
+        let slot = |slot: Option<&Slot>| slot.map_or_else(|| "-".to_owned(), shown);
         write!(f, "{} {} {}", self.edition, slot(self.blue.as_ref()), slot(self.green.as_ref()))
     }
 }
 
 /// What must stand in an include that can serve this target.
-pub(super) fn mark(target: &Target) -> String {
-    format!("default \"{}\";", key(Some(target)))
+pub(super) fn mark(slot: &Slot) -> String {
+    format!("default \"{}\";", key(Some(slot)))
 }
 
 #[cfg(test)]
@@ -274,23 +308,26 @@ mod tests {
         Settings::read(&text.parse().unwrap(), Path::new("/")).unwrap()
     }
 
-    fn target(number: u32, addresses: &[&str]) -> Target {
+    fn target(number: u32, addresses: &[impl AsRef<str>]) -> Target {
         let stack = StackName { environment: "shop/prod".parse().unwrap(), number: Number(number) };
-        Target { stack, endpoints: addresses.iter().map(|address| address.parse().unwrap()).collect() }
+        Target {
+            stack,
+            reach: addresses.iter().map(|address| address.as_ref().parse::<SocketAddr>().unwrap()).collect(),
+        }
     }
 
     #[test]
     fn slots_are_read_back_as_they_were_written() {
         let blue = target(2, &["10.0.0.5:8080", "[fd00::1]:80"]);
-        let slots = Slots { edition: 7, blue: Some(blue.clone()), green: None };
+        let slots = Slots { edition: 7, blue: Some(blue.clone().into()), green: None };
         assert_eq!(Slots::parse(&slots.to_string()), Some(slots.clone()));
         let include = slots.render(&settings(""), &Place::default(), Generation(3)).unwrap();
         assert_eq!(Slots::of_include(&include), Some(slots));
-        assert_eq!(served_by(&include, &settings(""), Colour::Blue), blue.endpoints);
+        assert_eq!(served_by(&include, &settings(""), Colour::Blue), blue.reach);
         let earlier = include.replace("server 10.0.0.5:8080;", "server 10.0.0.5:8080 weight=1;");
-        assert_eq!(served_by(&earlier, &settings(""), Colour::Blue), blue.endpoints, "as earlier versions wrote it");
+        assert_eq!(served_by(&earlier, &settings(""), Colour::Blue), blue.reach, "as earlier versions wrote it");
         let changed = include.replace("server 10.0.0.5:8080;", "server 10.0.0.5:8080 weight=3;");
-        assert_ne!(served_by(&changed, &settings(""), Colour::Blue), blue.endpoints, "as somebody else changed it");
+        assert_ne!(served_by(&changed, &settings(""), Colour::Blue), blue.reach, "as somebody else changed it");
         assert!(include.contains("listen 127.0.0.1:8100;") && include.contains("server 127.0.0.1:8099 max_fails=0;"));
         assert!(include.contains("generation 3 was in force") && include.contains("shop-prod-2 (deployment 2)"));
         for broken in ["", "7", "7 - - -", "x - -", "7 shop/prod#2 -", "7 shop/prod#2@10.0.0.5*1 -"] {
@@ -300,12 +337,13 @@ mod tests {
 
     #[test]
     fn a_candidate_never_takes_the_slot_of_what_is_live() {
-        let (one, two, three) = (target(1, &["10.0.0.1:80"]), target(2, &["10.0.0.2:80"]), target(3, &[]));
-        let slots = Slots { edition: 1, blue: Some(one.clone()), green: Some(two.clone()) };
+        let (one, two, three) = (target(1, &["10.0.0.1:80"]), target(2, &["10.0.0.2:80"]), target(3, &["10.0.0.3:80"]));
+        let slot = |target: &Target| Some(Slot::from(target.clone()));
+        let slots = Slots { edition: 1, blue: slot(&one), green: slot(&two) };
         let next = slots.staged(Some(&two), Some(&three), 2);
-        assert_eq!(next, Slots { edition: 2, blue: Some(three.clone()), green: Some(two.clone()) });
+        assert_eq!(next, Slots { edition: 2, blue: slot(&three), green: slot(&two) });
         let next = slots.staged(Some(&one), Some(&three), 2);
-        assert_eq!((next.blue.as_ref(), next.green.as_ref()), (Some(&one), Some(&three)));
+        assert_eq!((next.blue, next.green), (slot(&one), slot(&three)));
         // Somebody has thrown it out of the include: it comes back.
         let next = Slots::default().staged(Some(&two), Some(&three), 2);
         assert_eq!((next.find(&two), next.find(&three)), (Some(Colour::Blue), Some(Colour::Green)));
@@ -315,12 +353,32 @@ mod tests {
     #[test]
     fn a_stack_elsewhere_has_another_key_and_what_can_not_serve_is_refused() {
         let (here, there) = (target(1, &["10.0.0.1:80"]), target(1, &["10.0.0.2:80"]));
-        assert_ne!(key(Some(&here)), key(Some(&there)));
-        let refused = |target| {
-            Slots { blue: Some(target), ..Slots::default() }.render(&settings(""), &Place::default(), Generation(0))
+        assert_ne!(key(Some(&here.into())), key(Some(&there.into())));
+        let refused = |target: Target| {
+            Slots { blue: Some(target.into()), ..Slots::default() }.render(
+                &settings(""),
+                &Place::default(),
+                Generation(0),
+            )
         };
-        assert!(refused(target(1, &[])).unwrap_err().contains("shop-prod-1 has no endpoint"));
-        assert!(refused(target(1, &["10.0.0.1:80"; 300])).unwrap_err().contains("too many"));
+        assert!(refused(target(1, &[""; 0])).unwrap_err().contains("shop-prod-1 has no endpoint"));
+        assert!(
+            refused(target(1, &(1..=300).map(|port| format!("10.0.0.1:{port}")).collect::<Vec<_>>()))
+                .unwrap_err()
+                .contains("too many")
+        );
+    }
+
+    #[test]
+    fn what_is_served_by_a_key_keeps_it_in_whatever_order_its_addresses_were_written() {
+        let theirs = Slots::parse("7 shop/prod#1@10.0.0.9:80*1,10.0.0.5:80*1 -").unwrap();
+        let now = target(1, &["10.0.0.5:80", "10.0.0.9:80"]);
+        assert_eq!(theirs.find(&now), Some(Colour::Blue), "it is the same reach");
+        let next = theirs.staged(Some(&now), Some(&target(2, &["10.0.0.6:80"])), 8);
+        assert!(next.to_string().contains("shop/prod#1@10.0.0.9:80*1,10.0.0.5:80*1 "), "{next}");
+        assert_eq!(key(next.slot(Colour::Blue)), key(Some(&theirs.known(&now))));
+        let moved = next.staged(Some(&now), Some(&target(1, &["10.0.0.5:80", "10.0.0.7:80"])), 9);
+        assert_eq!(moved.find(&now), Some(Colour::Blue), "users are there until they are sent on");
     }
 
     #[test]

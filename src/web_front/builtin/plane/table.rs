@@ -108,9 +108,9 @@ pub(super) struct Stack {
     display: String,
     /// Told to those who probe.
     pub(super) label: HeaderValue,
-    pub(super) upstreams: Vec<Upstream>,
+    pub(super) upstreams: Vec<Arc<Upstream>>,
     /// Every request on it goes through this.
-    pub(super) gate: Gate,
+    pub(super) gate: Arc<Gate>,
     open: AtomicU64,
     /// What users got from it.
     pub(super) served: Arc<Served>,
@@ -132,20 +132,26 @@ pub(super) struct Upstream {
 struct Turn(AtomicUsize);
 
 impl Stack {
-    fn new(target: &Target, limits: Limits, served: Arc<Served>) -> Arc<Self> {
-        let (workers, idle) = (limits.workers, limits.idle(target.endpoints.len()));
-        let upstreams = target.endpoints.iter().map(|&address| Upstream {
+    /// `before`: the same stack with another reach. What is open and kept there counts on, and so do the connections to
+    /// addresses that stay.
+    fn new(target: &Target, limits: Limits, served: Arc<Served>, before: Option<&Self>) -> Arc<Self> {
+        let addresses = target.reach.addresses();
+        let (workers, idle) = (limits.workers, limits.idle(addresses.len()));
+        let fresh = |address: SocketAddr| Upstream {
             address,
             host: text(&address.to_string()),
             rests_until: AtomicU32::new(0),
             old: AtomicBool::new(false),
             pools: (0..workers).map(|_| Pool::new(idle)).collect(),
-        });
+        };
+        let kept = |address| before?.upstreams.iter().find(|upstream| upstream.address == address).cloned();
+        let upstreams = addresses.iter().map(|&address| kept(address).unwrap_or_else(|| Arc::new(fresh(address))));
+        let gate = before.map(|before| before.gate.clone());
         Arc::new(Self {
             display: target.stack.to_string(),
             label: text(&label(&target.stack)),
             upstreams: upstreams.collect(),
-            gate: Gate::new(limits.connections, limits.queue),
+            gate: gate.unwrap_or_else(|| Arc::new(Gate::new(limits.connections, limits.queue))),
             open: AtomicU64::new(0),
             served,
             per_worker: (0..workers).map(|_| Turn::default()).collect(),
@@ -159,7 +165,7 @@ impl Stack {
         let count = self.upstreams.len();
         let at = |skip: usize| {
             let index = turn.wrapping_add(skip).checked_rem(count)?;
-            Some((index, self.upstreams.get(index)?))
+            Some((index, &**self.upstreams.get(index)?))
         };
         let awake = |(_, upstream): &(usize, &Upstream)| upstream.rests_until.load(Ordering::Relaxed) <= now;
         (0..count).filter_map(at).find(awake).or_else(|| at(0))
@@ -229,7 +235,8 @@ impl Stacks {
             self.known.push(stack.clone());
             return stack;
         }
-        let stack = Stack::new(target, self.limits, counts.of(&target.stack));
+        let before = self.known.iter().rfind(|known| known.target.stack == target.stack);
+        let stack = Stack::new(target, self.limits, counts.of(&target.stack), before.map(|before| &**before));
         self.known.push(stack.clone());
         stack
     }

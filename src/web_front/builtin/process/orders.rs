@@ -17,6 +17,7 @@ use crate::{
     web_front::{
         CutOver, Route, SeenFront, Target,
         builtin::{
+            DRIVER,
             control::{Answer, Order, PROTOCOL, Seen, receive, send},
             store::{Memory, Store},
         },
@@ -99,10 +100,14 @@ impl Front {
         }
         let done = Answer::CutOver { result: CutOver::Applied };
         if let Some(applied) = applied.filter(|applied| applied.generation == route.generation) {
-            let other = || format!("generation {generation} was applied to another route");
-            return if *applied == route { done } else { Answer::Refused { why: other() } };
+            if *applied == route {
+                return done;
+            }
+            if !applied.is_same_order(&route) {
+                return Answer::Refused { why: format!("generation {generation} was applied to another route") };
+            }
         }
-        if let Some(why) = route.flaw() {
+        if let Some(why) = route.flaw(DRIVER.takes) {
             return Answer::Refused { why };
         }
         let mut next = Memory { route: Some(route.clone()), ..self.memory.clone() };
@@ -113,7 +118,7 @@ impl Front {
     }
 
     async fn stage(&mut self, candidate: Target) -> Answer {
-        if let Some(why) = candidate.flaw() {
+        if let Some(why) = candidate.flaw(DRIVER.takes) {
             return Answer::Refused { why };
         }
         let next = Memory { staged: Some(candidate.clone()), ..self.memory.clone() };
@@ -178,7 +183,14 @@ impl Front {
         let known = self.memory.route.is_some() || staged.is_some() || !open.is_empty();
         let route = self.memory.route.clone().unwrap_or(never);
         Seen {
-            front: known.then(|| SeenFront { route, staged, open, counted: self.plane.counted() }),
+            front: known.then(|| SeenFront {
+                route,
+                altered: false,
+                staged,
+                staged_at: self.memory.staged.clone(),
+                open,
+                counted: self.plane.counted(),
+            }),
             maintenance: self.memory.maintenance,
             version: VERSION.to_owned(),
             settings: self.digest.clone(),

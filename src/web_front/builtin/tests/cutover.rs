@@ -11,6 +11,7 @@ use std::{
 use super::kit::{Client, Front, Server, get, route, stack, target, until};
 use crate::{
     machine::Generation,
+    reach::Reach,
     stacks::StepError,
     web_front::{CutOver, FrontDriver, Route, SeenFront, Target, builtin::process},
 };
@@ -73,7 +74,7 @@ async fn only_a_higher_generation_changes_the_route() {
     assert_eq!(order(5, 2, green.address).await.unwrap(), CutOver::Applied);
     assert_eq!(order(4, 1, blue.address).await.unwrap(), CutOver::Stale { applied: Generation(5) });
     assert!(matches!(order(5, 1, blue.address).await, Err(StepError::Refused(_))));
-    let idle = Target { stack: stack(3), endpoints: Vec::new() };
+    let idle = Target { stack: stack(3), reach: Reach::default() };
     assert!(matches!(front.driver.cut_over(&route(6, idle)).await, Err(StepError::Refused(_))));
     assert_eq!(front.driver.observe().await.unwrap().unwrap().route, route(5, target(2, &[green.address])));
     assert_eq!(front.driver.ask_public().await.unwrap(), Some(stack(2)));

@@ -43,7 +43,7 @@ pub(super) fn stack(number: u32) -> StackName {
 }
 
 pub(super) fn target(number: u32, addresses: &[SocketAddr]) -> Target {
-    Target { stack: stack(number), endpoints: addresses.to_vec() }
+    Target { stack: stack(number), reach: addresses.iter().copied().collect() }
 }
 
 pub(super) fn route(generation: u64, target: Target) -> Route {
