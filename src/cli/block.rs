@@ -11,6 +11,7 @@ pub(super) fn lines(e: &Value, width: Option<usize>) -> Vec<String> {
         rows.push((role, stack(&e[role]).unwrap_or("-".to_owned())));
     }
     rows.push(("rollback", text(&e["rollback"]).to_owned()));
+    rows.extend(e["front"]["preview"].as_object().map(|_| ("preview", preview(&e["front"]["preview"]))));
     rows.extend(e["straying"].as_object().map(|_| ("front", straying(&e["straying"]))));
     rows.extend(each(&e["one_way"]).map(|limit| ("one way", text(limit).to_owned())));
     rows.extend(each(&e["hooks"]).map(|running| ("hook", hook(running))));
@@ -101,6 +102,16 @@ fn stack(value: &Value) -> Option<String> {
     Some(line)
 }
 
+/// The link that lets a browser in, or else how there is one.
+fn preview(value: &Value) -> String {
+    let ranges: Vec<_> = each(&value["from"]).map(text).collect();
+    let from = if ranges.is_empty() { String::new() } else { format!(", from {}", ranges.join(", ")) };
+    match value["link"].as_str() {
+        Some(link) => format!("{link}{from}"),
+        None => format!("{}{from}; who may deploy here sees the key", text(&value["address"])),
+    }
+}
+
 /// Says how often others repointed the front.
 fn straying(value: &Value) -> String {
     let shown = value["shown"].as_str().filter(|shown| !shown.is_empty());
@@ -142,6 +153,7 @@ mod tests {
             "standby": { "number": 2, "release": { "version": "v2" }, "since": "T0", "until": "T9", "suspect": true },
             "straying": { "since": "T1", "times": 5, "shown": "stack 2", "mended_from": "T9", "operator_needed": true },
             "rollback": "none",
+            "front": { "preview": { "address": "http://shop.test/.pointsman/preview", "from": ["10.0.0.0/8"] } },
             "one_way": ["hook migrate of release 1 is one way"],
             "hooks": [{ "name": "warm-up", "at": "before-cutover", "number": 3, "since": "T8", "until": "T9" }],
             "hold": { "by": "local:ann", "since": "T4", "reason": "audit" },
@@ -158,6 +170,7 @@ mod tests {
                 "  standby    v2 (2)            suspect  since T0, until T9",
                 "  candidate  v3 (3)            awaiting approval  since T2, until T3",
                 "  rollback   none",
+                "  preview    http://shop.test/.pointsman/preview, from 10.0.0.0/8; who may deploy here sees the key",
                 "  front      repointed by somebody else 5 times since T1, at last to stack 2; a person is needed",
                 "  one way    hook migrate of release 1 is one way",
                 "  hook       warm-up (before-cutover) of deployment 3 runs since T8, until T9",

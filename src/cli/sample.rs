@@ -48,6 +48,9 @@ pub struct Args {
     /// Ends with status 3 then.
     #[arg(long, value_parser = parse_timer)]
     crash_after: Option<Duration>,
+    /// Is not healthy for whoever comes past a front: without `X-Forwarded-Proto`.
+    #[arg(long)]
+    behind_front: bool,
     /// Answers each request after so many milliseconds.
     #[arg(long, default_value_t = 0)]
     slow: u64,
@@ -131,8 +134,11 @@ fn router(sample: Arc<Sample>) -> Router {
         .with_state(sample)
 }
 
-async fn healthz(State(sample): State<Arc<Sample>>) -> (StatusCode, &'static str) {
+async fn healthz(State(sample): State<Arc<Sample>>, headers: axum::http::HeaderMap) -> (StatusCode, &'static str) {
     after(Duration::from_millis(sample.args.slow)).await;
+    if sample.args.behind_front && !headers.contains_key("x-forwarded-proto") {
+        return (StatusCode::FORBIDDEN, "only through the front\n");
+    }
     if *sample.healthy.borrow() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not well\n") }
 }
 

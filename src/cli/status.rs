@@ -123,8 +123,18 @@ fn only(mut all: serde_json::Value, pipeline: &Name) -> anyhow::Result<serde_jso
 }
 
 async fn one(server: &Server, connection: &Connection, id: &EnvironmentId) -> anyhow::Result<ExitCode> {
-    let answer = follow::look(connection, id).await?.json;
-    say(if server.json { answer.to_string() } else { block::lines(&answer, width()).join("\n") });
+    let mut answer = follow::look(connection, id).await?.json;
+    if server.json {
+        say(answer);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if answer["front"]["preview"].is_object() {
+        // Who may not see the key sees the rest.
+        if let Ok(key) = connection.get(&format!("/v1/environments/{id}/preview")).await {
+            answer["front"]["preview"]["link"] = key["link"].clone();
+        }
+    }
+    say(block::lines(&answer, width()).join("\n"));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -24,6 +24,7 @@ mod overview;
 mod page;
 mod people;
 mod place;
+mod preview;
 mod problem;
 mod read;
 mod release;
@@ -197,6 +198,7 @@ fn routes(app: &Arc<App>) -> (OpenApiRouter<Arc<App>>, Roles) {
         .routes(roles.need(Viewer, routes!(read::environment)))
         .routes(roles.need(Viewer, routes!(changes::changes)))
         .routes(roles.need(Viewer, routes!(deployable::deployable)))
+        .routes(roles.need(Deployer, routes!(preview::preview)))
         .routes(roles.need(Viewer, routes!(stacks::stacks)))
         .routes(roles.need(Viewer, routes!(read::deployment)))
         .routes(roles.need(Viewer, routes!(story::story)))

@@ -4,8 +4,8 @@ use super::{
     App,
     responses::{
         Candidate, Counted, Down, Ended, Environment, Front, Gate, GateName, Hold, Hook, HookState, Otherwise,
-        PlannedHook, Provider, Release, Restart, Restarts, RunningHook, Seen, Side, Stack, Standby, Straying, Taken,
-        Trouble, Veto,
+        PlannedHook, Preview, Provider, Release, Restart, Restarts, RunningHook, Seen, Side, Stack, Standby, Straying,
+        Taken, Trouble, Veto,
     },
 };
 use crate::{
@@ -74,6 +74,12 @@ fn front(definition: &EnvironmentDefinition, sight: &Sight, seen: &telling::Outl
             runner::Counted::Not(why) => Some(why.to_owned()),
             runner::Counted::Unknown | runner::Counted::Since { .. } => None,
         },
+        preview: sight.preview.as_ref().map(|shown| Preview {
+            address: shown.address.clone(),
+            header: shown.header.clone(),
+            host: shown.host.clone(),
+            from: shown.from.clone(),
+        }),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     reach::Reach,
     telling,
     text::format_time,
-    web_front::FrontTrouble,
+    web_front::{FrontTrouble, ShownPreview},
 };
 
 /// The step by which it is known which stacks there are.
@@ -50,6 +50,9 @@ pub struct Sight {
     pub counted: Counted,
     /// What is wrong with the front although it may serve, the most pressing last.
     pub front: Vec<Concern>,
+    /// How the candidate is reached before users get it; with the key, which is never written anywhere.
+    #[serde(skip)]
+    pub preview: Option<Arc<ShownPreview>>,
 }
 
 /// What a front has counted of users' requests.

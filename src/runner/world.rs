@@ -255,7 +255,8 @@ impl World {
     /// of that stack's own. Whatever of it is shown or recorded passes here.
     pub(super) fn without_secrets(&self, said: &str, of: Option<Number>) -> String {
         let own = of.map(|number| self.stacks.driver().hidden(&self.name(number))).unwrap_or_default();
-        Redactor::of(self.secrets.hidden(&self.id.pipeline).iter().chain(&own)).clean(said)
+        let preview = self.front.hidden();
+        Redactor::of(self.secrets.hidden(&self.id.pipeline).iter().chain(&own).chain(&preview)).clean(said)
     }
 
     /// An error without them.
@@ -366,6 +367,7 @@ impl World {
     fn show(&self, seen: &Observation, front_host: Option<&Arc<str>>, at: Seen, stacks: Vec<StackSight>) {
         let now = self.clock.now();
         let trouble = self.front_trouble(front_host, now);
+        let preview = self.front.shown_preview().map(Arc::new);
         let mut news = Vec::new();
         self.board.update(&self.id, |sight| {
             sight.looked = now;
@@ -377,6 +379,7 @@ impl World {
             }
             sight.serves = seen.front.as_ref().map(|front| front.serves);
             news = sight.front_has(trouble, now);
+            sight.preview = preview;
             if seen.stacks.is_some() {
                 sight.stacks = stacks;
             }

@@ -6,7 +6,7 @@
 pub mod builtin;
 pub mod command;
 pub mod nginx;
-pub mod preview;
+mod preview;
 mod secret;
 mod sticky;
 mod trouble;
@@ -14,6 +14,8 @@ mod trouble;
 use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 pub(crate) use self::builtin::{process as own_front, supervisor as own_supervisor};
+pub use preview::ShownPreview;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 pub use sticky::Sticky;
 pub use trouble::FrontTrouble;
@@ -305,8 +307,13 @@ pub trait FrontDriver: Send + Sync {
     }
 
     /// Returns what people must know to reach the candidate; `None`: there is no preview.
-    fn shown_preview(&self) -> Option<preview::Shown> {
+    fn shown_preview(&self) -> Option<ShownPreview> {
         None
+    }
+
+    /// The secrets of its own that what it says may hold.
+    fn hidden(&self) -> Vec<SecretString> {
+        self.shown_preview().filter(|shown| shown.secret).and_then(|shown| shown.key.ok()).into_iter().collect()
     }
 
     /// Whether it can be pointed at nobody. One that cannot compares no orders either ([`Fencing::WaitOut`]): whoever is torn

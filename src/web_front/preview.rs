@@ -56,7 +56,7 @@ impl Default for Preview {
 
 /// What people must know to reach the candidate.
 #[derive(Debug, Clone)]
-pub struct Shown {
+pub struct ShownPreview {
     /// Address that they open, without the key.
     pub address: String,
     /// Header that tools send, with the key as its value.
@@ -124,8 +124,8 @@ impl Preview {
     }
 
     /// Returns what people must know; `origin` is the address that users open, without a path.
-    pub(super) fn shown(&self, origin: &str, folder: &Path) -> Shown {
-        Shown {
+    pub(super) fn shown(&self, origin: &str, folder: &Path) -> ShownPreview {
+        ShownPreview {
             address: format!("{origin}{PATH}"),
             header: self.header.to_string(),
             host: self.host.clone(),
@@ -149,7 +149,7 @@ impl Preview {
     }
 }
 
-impl Shown {
+impl ShownPreview {
     /// Returns the link that lets a browser in, with the key.
     ///
     /// # Errors
@@ -161,7 +161,7 @@ impl Shown {
 
 /// A range of addresses, such as `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Range {
+pub(super) struct Range {
     address: IpAddr,
     bits: u32,
 }

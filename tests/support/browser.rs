@@ -113,6 +113,11 @@ impl Browser {
         self.until_done(&format!("{path} is loaded"), async || self.client.goto(&address).await).await;
     }
 
+    /// Opens an address of somebody else, such as the application's.
+    pub async fn visit(&self, address: &str) {
+        self.until_done(&format!("{address} is loaded"), async || self.client.goto(address).await).await;
+    }
+
     /// Signs in by the form, and is led on.
     pub async fn sign_in(&self, user: &str, password: &str) {
         self.go("/sign-in").await;

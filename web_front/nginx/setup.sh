@@ -226,7 +226,7 @@ if [ "$port" = 443 ]; then port=; else port=:$port; fi
 identity=$folder/identity
 [ -s "$identity" ] || od -An -N8 -tx1 /dev/urandom | tr -d ' \n' >"$identity"
 fill() {
-    pattern=
+    pattern='-e /#?preview$/d'
     for module in $without; do pattern="$pattern -e /#?$module\$/d"; done
     case " $without " in *" split_clients "*) ;; *) pattern="$pattern -e /#!split_clients\$/d" ;; esac
     [ "$STICKY" = cookie ] || pattern="$pattern -e /#?sticky_cookie\$/d"
@@ -237,7 +237,7 @@ fill() {
         -e "s|@SERVER_NAME@|$server_name|g" -e "s|@HTTP@|$HTTP|g" -e "s|@HTTPS@|$HTTPS|g" -e "s|@HTTPS_PORT@|$port|g" \
         -e "s|@COOKIE@|\"\"|g" -e "s|@IN_SPLIT@|no|g" -e "s|@DRAWN_BY@|\$pointsman_${under}_client|g" \
         -e "s|@CERTIFICATE@|$certificate|g" -e "s|@KEY@|$key|g" -e "s|@HSTS@|$hsts|g" \
-        -e 's|@ABOUT@|no generation was in force when it was written|' -e 's|@SLOTS@|0 - -|g' -e '/^@ANSWERS@}/s/@ANSWERS@//' \
+        -e 's|@ABOUT@|no generation was in force when it was written|' -e 's|@SLOTS@|0 - -|g' -e '/^@ANSWERS@}/s/@ANSWERS@//' -e '/^@PREVIEWS@}/s/@PREVIEWS@//' -e 's|@DOOR@|-|g' \
         -e 's|@BLUE_KEY@|empty|g' -e 's|@GREEN_KEY@|empty|g' -e 's|^@BLUE@|    server 127.0.0.1:1 down;\n|' \
         -e 's|^@GREEN@|    server 127.0.0.1:1 down;\n|' "$1"
 }

@@ -42,6 +42,8 @@ pub(super) struct Page {
     /// Whether something can be deployed here: a new build, or a release again.
     can_deploy: bool,
     before: Option<String>,
+    /// The link of the preview, for whoever may act here; or why nobody knows it.
+    preview: Option<Result<String, String>>,
 }
 
 struct Promotion {
@@ -77,6 +79,9 @@ impl Page {
             barred: api::barred(&look, release.number),
         });
         let before = app.before(&definition.id);
+        let may = visitor.caller.may(Role::Deployer, &definition.id).is_ok();
+        let key = (view.front.preview.is_some() && may).then(|| app.preview_key(&definition.id));
+        let preview = key.map(|key| key.map(|key| key.link).map_err(|why| why.detail().to_owned()));
         let name = format!("{}: {}", definition.id, Self::title(&view));
         let address = format!("/environments/{}", definition.id);
         let stream = Some(format!("{address}/live"));
@@ -91,6 +96,7 @@ impl Page {
             can_restart: definition.stack.can_restart,
             can_deploy: before.is_none() || !deployable::known(&look.state).is_empty(),
             before,
+            preview,
             view,
         })
     }

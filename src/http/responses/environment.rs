@@ -345,6 +345,25 @@ pub(in crate::http) struct Front {
     /// Why it does not count; null where it does, or did not answer.
     #[schema(required)]
     pub not_counted: Option<String>,
+    /// How the candidate is reached before users get it; null where it is not, or nobody has looked yet.
+    #[schema(required)]
+    pub preview: Option<Preview>,
+}
+
+/// How the candidate is reached before users get it. The key has an address of its own, `.../preview`.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Preview {
+    /// The address that people open, without the key.
+    #[schema(example = "https://shop.example/.pointsman/preview")]
+    pub address: String,
+    /// The header that tools send, with the key as its value.
+    #[schema(example = "x-pointsman-preview")]
+    pub header: String,
+    /// The host name that leads to it; null where there is none.
+    #[schema(required)]
+    pub host: Option<String>,
+    /// The address ranges from which alone it can be reached; empty: from everywhere.
+    pub from: Vec<String>,
 }
 
 /// What the stacks run on, as it was asked.

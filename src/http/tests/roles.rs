@@ -7,7 +7,7 @@ use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 use crate::http::transport::Encrypted;
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 77] = [
+const TABLE: [(&str, &str, Role); 78] = [
     ("GET", "/v1/environments/shop/qa/deployments", Viewer),
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
@@ -62,6 +62,7 @@ const TABLE: [(&str, &str, Role); 77] = [
     ("POST", "/v1/me/sessions/end", Viewer),
     ("HEAD", "/v1/environments/shop/qa", Viewer),
     ("GET", "/v1/environments/shop/qa/logs", Deployer),
+    ("GET", "/v1/environments/shop/qa/preview", Deployer),
     ("POST", "/v1/environments/shop/qa/deploy", Deployer),
     ("POST", "/v1/environments/shop/prod/promote", Deployer),
     ("POST", "/v1/environments/shop/qa/rollback", Deployer),

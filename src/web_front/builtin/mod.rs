@@ -30,7 +30,7 @@ use self::{
     settings::Settings,
     supervisor::{Link, Status},
 };
-use super::{Claim, Claimed, CutOver, Driver, FrontDriver, FrontTrouble, Route, SeenFront, Target, preview::Shown};
+use super::{Claim, Claimed, CutOver, Driver, FrontDriver, FrontTrouble, Route, SeenFront, ShownPreview, Target};
 use crate::{
     machine::{Fencing, Millis, StackName},
     outgoing::Way,
@@ -66,6 +66,8 @@ struct Told {
     front: Vec<FrontTrouble>,
     /// Status that its supervisor reported last.
     status: Option<Status>,
+    /// Why the key of the preview could not be brought in, when that was tried last.
+    key: Option<String>,
 }
 
 /// The driver.
@@ -129,9 +131,12 @@ impl BuiltinFront {
     /// Brings a key of the preview that is kept elsewhere to where the front reads it. Without it nobody is let in, and
     /// users are served.
     pub(crate) fn bring_key_in(&self) {
-        if let Err(error) = self.settings.preview.bring_in(&self.folder) {
+        let why = self.settings.preview.bring_in(&self.folder).err().map(|error| error.to_string());
+        let mut told = self.told();
+        if let Some(error) = why.as_ref().filter(|_| told.key != why) {
             tracing::warn!(folder = %self.folder.display(), %error, "the key of the preview cannot be brought in");
         }
+        told.key = why;
     }
 
     /// Has certificate, pages and the key of the preview read again.
@@ -159,6 +164,7 @@ impl FrontDriver for BuiltinFront {
     }
 
     async fn observe(&self) -> Result<Option<SeenFront>, StepError> {
+        self.bring_key_in();
         let seen = self.seen().await?;
         self.told().front = seen.trouble;
         Ok(seen.front)
@@ -195,7 +201,7 @@ impl FrontDriver for BuiltinFront {
         public::way(&self.settings, &self.folder, stack, connect)
     }
 
-    fn shown_preview(&self) -> Option<Shown> {
+    fn shown_preview(&self) -> Option<ShownPreview> {
         Some(self.settings.preview.shown(&self.settings.origin()?, &self.folder))
     }
 

@@ -93,12 +93,18 @@ look)
     [ ! -e "$include" ] || cat "$include"
     ;;
 stage)
-    expected=$1 on=$2 text=$3
-    shift 3
+    expected=$1 on=$2 door=$3 keys=$4 text=$5
+    shift 5
     lock
     # Left by somebody who was cut short: what is in its place was never tried.
     restore
     [ "$(digest)" = "$expected" ] && [ "$(live)" = "$on" ] || exit 75
+    # Only nginx's master reads the keys of the preview.
+    if [ "$door" != - ]; then
+        (umask 077 && save "$folder/preview.new" "$keys")
+        durable "$folder/preview.new"
+        mv -f "$folder/preview.new" "$folder/preview-$door"
+    fi
     save "$include.new" "$text"
     if [ -e "$include" ]; then cp -p "$include" "$former.new"; else : >"$former.new"; fi
     durable "$include.new" "$former.new"
@@ -110,6 +116,9 @@ stage)
     reload "$@"
     rm -f "$former"
     trap - EXIT
+    for keys in "$folder"/preview-*; do
+        [ "$keys" = "$folder/preview-$door" ] || rm -f "$keys"
+    done
     durable "${include%/*}"
     ;;
 reload)

@@ -5,6 +5,7 @@
 //! Keeps nothing in memory: nginx is asked what it serves, and what was ordered stands in files beside it.
 
 mod cut;
+mod door;
 mod host;
 mod public;
 mod read_back;
@@ -16,23 +17,26 @@ mod words;
 
 use std::{
     collections::BTreeSet,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{interval, timeout};
 
 use self::{
+    door::Door,
     host::Host,
     read_back::Served,
     settings::Settings,
     slots::{Place, Slots},
     ssh::Ssh,
 };
-use super::{Claim, Claimed, CutOver, Driver, FrontDriver, Route, SeenFront, Target};
+use super::{Claim, Claimed, CutOver, Driver, FrontDriver, Route, SeenFront, ShownPreview, Target, secret};
 use crate::{
     machine::{Fencing, Generation, StackName},
+    outgoing::Way,
     reach::ReachKind,
     stacks::StepError,
 };
@@ -42,7 +46,7 @@ const TRIES: usize = 4;
 /// Pause between two looks.
 const PACE: Duration = Duration::from_millis(10);
 
-/// What others must know of the driver.
+/// What others must know of the driver. Its table `preview` is explained with the built-in front's, which is the same.
 pub const DRIVER: Driver = Driver {
     name: "nginx",
     open,
@@ -56,12 +60,15 @@ pub const DRIVER: Driver = Driver {
 pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
     let settings = Settings::read(table, written_in)?;
     let ssh = settings.ssh.clone().map(|ssh| Ssh::new(ssh, folder, settings.timeouts.connect));
-    Ok(Arc::new(NginxFront { host: Host::new(&settings, ssh), settings, found_on: Mutex::default() }))
+    let folder = folder.to_owned();
+    Ok(Arc::new(NginxFront { host: Host::new(&settings, ssh), settings, folder, found_on: Mutex::default() }))
 }
 
 /// The driver.
 pub struct NginxFront {
     settings: Settings,
+    /// Its own place on Pointsman's host, with the keys of the preview.
+    folder: PathBuf,
     host: Host,
     /// The host that answered last, by its name and the identity of the folder there.
     found_on: Mutex<Option<String>>,
@@ -135,17 +142,28 @@ impl NginxFront {
         timeout(limit, looking).await.map_err(|_| last)
     }
 
+    /// The keys of the preview. Without them nobody is let in, and users are served.
+    fn door(&self) -> Option<Door> {
+        Door::of(&self.settings, &self.folder).unwrap_or_else(|error| {
+            tracing::warn!(include = self.settings.include, %error, "the key of the preview cannot be read; nobody is let in");
+            None
+        })
+    }
+
     /// Brings an include with the candidate in, unless it is there and nginx has read it. `beside`: what is to stand in the other
     /// slot where nothing is live.
     async fn bring_in(&self, candidate: Option<&Target>, beside: Option<&Target>) -> Result<(), StepError> {
+        let door = self.door();
+        let digest = door.as_ref().map(|door| &door.digest);
         let mut without = BTreeSet::new();
         let mut tries = 0;
         while tries < TRIES {
             let served = self.served().await.ok();
             let known = |slots: &Slots| candidate.into_iter().chain(beside).all(|target| slots.find(target).is_some());
-            let loaded = served.as_ref().filter(|s| !s.tampered && known(&s.slots)).map(|s| &s.slots);
+            let up_to_date = |s: &&Served| !s.tampered && known(&s.slots) && s.door.as_ref() == digest;
+            let loaded = served.as_ref().filter(up_to_date).map(|s| &s.slots);
             let raised = loaded.is_none();
-            let done = self.bring((candidate, beside), served.as_ref(), loaded, &mut without).await;
+            let done = self.bring((candidate, beside), door.as_ref(), (served.as_ref(), loaded), &mut without).await;
             if raised || done.is_err() {
                 // Connections may be kept again. If this fails, the next look at a quiet front does it.
                 let _ = self.host.script("farewell", &["lower"], false).await;
@@ -162,8 +180,8 @@ impl NginxFront {
     async fn bring(
         &self,
         (candidate, beside): (Option<&Target>, Option<&Target>),
-        served: Option<&Served>,
-        loaded: Option<&Slots>,
+        door: Option<&Door>,
+        (served, loaded): (Option<&Served>, Option<&Slots>),
         without: &mut BTreeSet<String>,
     ) -> Result<Brought, StepError> {
         let files = self.look(loaded.is_none()).await?;
@@ -184,10 +202,12 @@ impl NginxFront {
         let slots = there.unwrap_or_default().staged(live, candidate, next);
         let generation = files.ordered.as_ref().map_or(Generation(0), |route| route.generation);
         without.extend(Place::of_include(&files.include).without);
-        let place = Place { identity: files.identity, without: without.iter().cloned().collect() };
+        let named = door.map(|door| door.digest.clone());
+        let place = Place { identity: files.identity, without: without.iter().cloned().collect(), door: named };
         let text = slots.render(&self.settings, &place, generation).map_err(StepError::Refused)?;
         self.let_go().await;
-        let ran = self.host.script("stage", &[&files.digest, &files.live, &text], true).await?;
+        let (door, keys) = door.map_or(("-", ""), |door| (&door.digest, door.text.expose_secret()));
+        let ran = self.host.script("stage", &[&files.digest, &files.live, door, keys, &text], true).await?;
         match ran.status {
             Some(0) => self.confirm(next).await.map(|()| Brought::In),
             Some(75) => Ok(Brought::Late),
@@ -314,6 +334,38 @@ impl FrontDriver for NginxFront {
         }
     }
 
+    fn cannot_lead(&self) -> Option<String> {
+        match (&self.settings.preview, &self.settings.public) {
+            (None, _) => Some(
+                "write `preview = {}` into `front`, and the lines of the preview into nginx's site (docs/nginx.md)"
+                    .to_owned(),
+            ),
+            (_, None) => {
+                Some("write `public = { url = \"https://...\" }` into `front`: the address that is asked".to_owned())
+            }
+            (Some(_), Some(_)) => None,
+        }
+    }
+
+    fn way_to(&self, stack: &StackName, connect: Duration) -> Result<Way, StepError> {
+        match &self.settings.public {
+            Some(public) => public::way(public, &self.folder, stack, connect),
+            None => Err(StepError::Refused("front.public is not set".to_owned())),
+        }
+    }
+
+    fn shown_preview(&self) -> Option<ShownPreview> {
+        let (preview, public) = self.settings.preview.as_ref().zip(self.settings.public.as_ref())?;
+        Some(preview.shown(&public.origin(), &self.folder))
+    }
+
+    fn hidden(&self) -> Vec<SecretString> {
+        let shown = self.shown_preview().filter(|shown| shown.secret).and_then(|shown| shown.key.ok());
+        let own = self.settings.preview.as_ref().and_then(|_| secret::of_probes(&self.folder).ok());
+        let own = own.and_then(|own| own.to_str().ok().map(SecretString::from));
+        shown.into_iter().chain(own).collect()
+    }
+
     fn does_not_count(&self) -> Option<&'static str> {
         Some("nginx keeps no count for each stack that could be asked for; its access log has every request")
     }
@@ -354,6 +406,9 @@ impl FrontDriver for NginxFront {
             None => "never asked as users ask: front.public is not set".to_owned(),
         });
         notes.push("a share of the users: one rename, no reload; users stay by front.sticky".to_owned());
+        if let (Some(preview), Some(public)) = (&settings.preview, &settings.public) {
+            notes.push(preview.note(&public.origin()));
+        }
         notes.push("how many requests are open at a stack is not known: draining takes all of its time".to_owned());
         notes
     }

@@ -29,6 +29,8 @@ pub(super) struct Served {
     pub ordered: Option<Route>,
     /// The include has been changed by other hands since this worker read it.
     pub tampered: bool,
+    /// The keys of the preview that the include names.
+    pub door: Option<String>,
     /// No worker that has read another edition takes connections any more.
     pub alone: bool,
     /// Where users' requests really go, as far as that can be told: under a split, the rest of them.
@@ -144,8 +146,22 @@ fn understood(bytes: &[u8], settings: &Settings) -> Result<Option<Served>, Strin
     let host = host.map(|(name, identity)| format!("{name} (identity {identity})"));
     let farewell = header("x-pointsman-farewell").is_some();
     let connections = header("x-pointsman-connections").and_then(|count| count.parse().ok());
-    let (alone, split) = (false, None);
-    Ok(Some(Served { slots, slot, ordered, tampered, alone, target, other, split, draws, host, farewell, connections }))
+    let (alone, split, door) = (false, None, Place::of_include(text).door);
+    Ok(Some(Served {
+        slots,
+        slot,
+        ordered,
+        tampered,
+        door,
+        alone,
+        target,
+        other,
+        split,
+        draws,
+        host,
+        farewell,
+        connections,
+    }))
 }
 
 /// Whether the include was changed by others. One of another edition is being brought in, and does not concern this worker.

@@ -11,7 +11,10 @@ use toml::Value;
 
 use crate::{
     toml_file::filled::{Reader, absolute, address, boolean, duration, made, number, path, unfit, word, words},
-    web_front::sticky::{Sticky, sticky},
+    web_front::{
+        preview::Preview,
+        sticky::{Sticky, sticky},
+    },
 };
 
 /// Everything that can be said about an nginx front.
@@ -33,6 +36,8 @@ pub struct Settings {
     pub public: Option<Public>,
     /// How a user stays with a version under a split.
     pub sticky: Sticky,
+    /// How people and tools reach the candidate; `None`: they do not.
+    pub preview: Option<Preview>,
     /// How long what may take.
     pub timeouts: Timeouts,
 }
@@ -65,6 +70,13 @@ pub struct Public {
     pub ca: Option<PathBuf>,
     /// Any certificate will do.
     pub insecure_tls: bool,
+}
+
+impl Public {
+    /// Scheme, host and port, without a path.
+    pub fn origin(&self) -> String {
+        self.url.origin().ascii_serialization()
+    }
 }
 
 /// How long the front waits for what.
@@ -115,6 +127,7 @@ impl Settings {
             let insecure_tls = t.optional("insecure_tls", boolean).unwrap_or(false);
             url.map(|url| Public { url, address, ca, insecure_tls })
         });
+        let preview = top.table("preview", |t| Preview::read(t, written_in));
         let timeouts = top.table("timeouts", |t| {
             let usual = Timeouts::default();
             Timeouts {
@@ -125,6 +138,13 @@ impl Settings {
             }
         });
         top.refuse_the_rest();
+        if table.get("preview").and_then(|preview| preview.get("header")).is_some() {
+            mistakes.push(
+                "`front.preview.header` is for the built-in front: a site of nginx takes X-Pointsman-Preview from requests, and \
+                 no other header"
+                    .to_owned(),
+            );
+        }
         let sudo: &[&str] = if sudo { &["sudo", "-n"] } else { &[] };
         let nginx = sudo.iter().map(|&word| word.to_owned()).chain(nginx).collect();
         match (include, read_back) {
@@ -137,6 +157,7 @@ impl Settings {
                 ssh,
                 public: public.flatten(),
                 sticky,
+                preview,
                 timeouts: timeouts.unwrap_or_default(),
             }),
             _ => Err(mistakes),
@@ -250,7 +271,7 @@ mod tests {
             "unknown key `front.ssh.hots`; did you mean `host`?",
             "`front.public.url` must be an address",
             "`front.timeouts.connect` is the number 5; it must be a duration",
-            "unknown key `front.listen`; accepted here: include, folder, read_back, nginx, sudo, sticky, ssh, public, timeouts",
+            "unknown key `front.listen`; accepted here: include, folder, read_back, nginx, sudo, sticky, ssh, public, preview, timeouts",
         ] {
             assert!(said.contains(part), "{part}\n{said}");
         }

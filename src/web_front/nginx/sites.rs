@@ -1,6 +1,6 @@
 //! What sites lack that a front needs of them, as nginx's configuration shows it: a key for caches that tells stacks apart,
-//! since nginx's default key holds the slot's name, which the stack after the next one gets too; and the lines that tell
-//! browsers their bucket. Must only read, and must be bounded: the folder is the operator's.
+//! since nginx's default key holds the slot's name, which the stack after the next one gets too; the lines that tell browsers
+//! their bucket; and those of the preview. Must only read, and must be bounded: the folder is the operator's.
 
 use std::{
     fs,
@@ -36,7 +36,9 @@ type Files = Vec<(String, String)>;
 
 fn lacking(files: &Files, settings: &Settings) -> Vec<String> {
     let keys = without_key(files, settings).into_iter().map(|file| words::caches(settings, &file));
-    keys.chain(without_cookie(files, settings).into_iter().map(|file| words::no_cookie(settings, &file))).collect()
+    let cookie = without_cookie(files, settings).into_iter().map(|file| words::no_cookie(settings, &file));
+    let preview = without_preview(files, settings).into_iter().map(|file| words::no_preview(settings, &file));
+    keys.chain(cookie).chain(preview).collect()
 }
 
 fn files_here(settings: &Settings) -> Files {
@@ -62,6 +64,14 @@ fn files_in(configuration: &str) -> Files {
 fn sites<'f>(files: &'f Files, settings: &Settings) -> impl Iterator<Item = &'f (String, String)> {
     let (include, slots) = (settings.include.clone(), format!("$pointsman_{}_", settings.name));
     files.iter().filter(move |(file, text)| *file != include && text.contains(&slots))
+}
+
+/// Sites that do not lead by the preview, where there is to be one. Keys stand in a file that only names what is said.
+fn without_preview(files: &Files, settings: &Settings) -> Vec<String> {
+    let preview = format!("$pointsman_{}_preview", settings.name);
+    let lacks = |text: &str| text.contains("$pointsman_slot") && !text.contains(&preview);
+    let lack = sites(files, settings).filter(|(_, text)| settings.preview.is_some() && lacks(text));
+    lack.map(|(file, _)| file.clone()).collect()
 }
 
 /// Sites that tell browsers no bucket, where browsers are to keep one.
@@ -185,5 +195,18 @@ mod tests {
         assert!(lacking(&files(""), &settings("address")).is_empty());
         let told = files("add_header Set-Cookie $pointsman_shop_prod_cookie always;");
         assert!(lacking(&told, &settings("cookie")).is_empty());
+    }
+
+    #[test]
+    fn a_site_without_the_lines_of_the_preview_is_named_where_there_is_to_be_one() {
+        let text = "include = '/etc/nginx/pointsman/shop-prod.conf'\nread_back = '127.0.0.1:8099'";
+        let said = |more: &str, site: &str| {
+            let settings = Settings::read(&format!("{text}\n{more}").parse().unwrap(), Path::new("/")).unwrap();
+            let site = format!("set $pointsman_slot x; if (-f x/$pointsman_shop_prod_blue) {{ }} {site}");
+            lacking(&vec![("/etc/nginx/conf.d/shop.conf".to_owned(), site)], &settings)
+        };
+        assert!(said("preview = {}", "")[0].contains("/etc/nginx/conf.d/shop.conf"));
+        assert!(said("", "").is_empty());
+        assert!(said("preview = {}", "if ($pointsman_shop_prod_preview) { }").is_empty());
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::settings::Settings;
+use super::{door::previews, settings::Settings};
 use crate::{
     machine::{Generation, Number, StackName},
     reach::Reach,
@@ -30,6 +30,9 @@ const INSTEAD: &str = " #!";
 /// The part of nginx that draws buckets.
 pub(super) const DRAWS: &str = "split_clients";
 
+/// The word of lines that are for an include with the keys of a preview, in the place of a part of nginx.
+const PREVIEW: &str = "preview";
+
 /// What the include says of its host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Place {
@@ -37,6 +40,8 @@ pub(super) struct Place {
     pub identity: String,
     /// The parts of nginx that this one was built without.
     pub without: Vec<String>,
+    /// The keys of the preview; `None`: there is none.
+    pub door: Option<String>,
 }
 
 impl Place {
@@ -49,6 +54,7 @@ impl Place {
         Self {
             identity: line("# identity ").map(str::to_owned).unwrap_or_default(),
             without: line("# without ").into_iter().flat_map(str::split_whitespace).map(str::to_owned).collect(),
+            door: line("# preview ").map(str::to_owned),
         }
     }
 
@@ -174,16 +180,19 @@ impl Slots {
         for colour in Colour::BOTH {
             let Some(Slot { target, listed }) = self.slot(colour) else { continue };
             let _ = write!(about, ", {colour} is {} (deployment {})", target.stack, target.stack.number);
+            let slot = format!("pointsman_{}_{colour}", settings.name);
             for endpoint in listed {
                 let address = escaped(endpoint);
-                let slot = format!("pointsman_{}_{colour}", settings.name);
                 let _ = writeln!(answers, "    \"~^1 {slot} (.*, )?{address}$\" \"{}\";", label(&target.stack));
             }
+            // What nginx says instead of an address when none of them can be asked.
+            let _ = writeln!(answers, "    \"~^1 {slot} (.*, )?{slot}$\" \"{}\";", label(&target.stack));
         }
         // Of an empty slot: no order ever makes a file of this name.
         let key_of = |slot: Option<&Slot>| slot.map_or_else(|| "empty".to_owned(), |_| key(slot));
         let upstream = |colour| servers(self.slot(colour));
-        let lacks = |part: &str| place.without.iter().any(|without| without == part);
+        let built_without = |part: &str| place.without.iter().any(|without| without == part);
+        let lacks = |part: &str| if part == PREVIEW { place.door.is_none() } else { built_without(part) };
         let left_out = |line: &&str| {
             let needs = line.rsplit_once(NEEDS).is_some_and(|(_, part)| lacks(part));
             needs || line.rsplit_once(INSTEAD).is_some_and(|(_, part)| !lacks(part))
@@ -195,6 +204,8 @@ impl Slots {
         Ok(template
             .replace("@IDENTITY@", &or_none(&place.identity))
             .replace("@WITHOUT@", &or_none(&place.without.join(" ")))
+            .replace("@DOOR@", place.door.as_deref().unwrap_or("-"))
+            .replace("@PREVIEWS@", &previews(self, settings))
             .replace("@ABOUT@", &about)
             .replace("@DRAWN_BY@", &drawn_by)
             .replace("@COOKIE@", cookie)
@@ -258,7 +269,7 @@ pub(super) fn served_by(include: &str, settings: &Settings, colour: Colour) -> R
 }
 
 /// A stack's name by its parts, because joined with `-` two names can read the same.
-fn label(stack: &StackName) -> String {
+pub(super) fn label(stack: &StackName) -> String {
     format!("{}#{}", stack.environment, stack.number)
 }
 
@@ -383,7 +394,7 @@ mod tests {
 
     #[test]
     fn what_this_nginx_was_built_without_is_found_in_its_words_and_left_out() {
-        let mut place = Place { identity: "0123456789abcdef".to_owned(), without: Vec::new() };
+        let mut place = Place { identity: "0123456789abcdef".to_owned(), ..Place::default() };
         let (settings, slots) = (settings(""), Slots::default());
         let text = slots.render(&settings, &place, Generation(0)).unwrap();
         assert_eq!(Place::of_include(&text), place);
@@ -428,7 +439,7 @@ mod tests {
         let none = render("none", &here);
         assert!(none.contains("split_clients $request_id ") && none.contains("\"no $pointsman_shop_prod_kept\""));
         for text in [&cookie, &address, &none] {
-            assert_eq!(text.matches(" #!").count() + text.matches("default 99").count(), 0);
+            assert_eq!(text.matches(" #!split_clients").count() + text.matches("default 99").count(), 0);
             assert!((0..99).all(|bucket| text.contains(&format!(" 1% {bucket};"))) && text.contains(" * 99;"));
         }
         let without = Place { without: vec![DRAWS.to_owned()], ..here };

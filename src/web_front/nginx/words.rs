@@ -198,6 +198,16 @@ pub(super) fn caches(settings: &Settings, place: &str) -> String {
     )
 }
 
+/// A site beside the front does not lead by the preview.
+pub(super) fn no_preview(settings: &Settings, place: &str) -> String {
+    format!(
+        "{place} on {} has no lines of the preview, so nobody reaches the candidate there, nor do checks with `via = \"front\"`: \
+         add those of web_front/nginx/site.conf with `$pointsman_{}_preview`",
+        settings.host(),
+        settings.name
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
