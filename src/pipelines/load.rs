@@ -42,6 +42,29 @@ impl Registry {
         Self { own, ..self }
     }
 
+    /// The same with these drivers.
+    #[cfg(test)]
+    pub(super) fn of(stacks: &'static [stacks::Driver], fronts: &'static [web_front::Driver], state: &Path) -> Self {
+        Self { stacks, fronts, ..Self::all(state) }
+    }
+
+    /// Why a front of this driver cannot send users to stacks of that one; `None`: it can, or one of them is not known.
+    pub(super) fn misfit(&self, stack: &str, front: &str) -> Option<String> {
+        let stack = self.stack_driver(stack)?;
+        let front = self.fronts.iter().find(|driver| driver.name == front)?;
+        if front.takes.contains(&stack.reach) {
+            return None;
+        }
+        let takes = front.takes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+        let fits = self.fronts.iter().filter(|driver| driver.takes.contains(&stack.reach));
+        let fits = fits.map(|driver| format!("\"{}\"", driver.name)).collect::<Vec<_>>().join(", ");
+        let instead = if fits.is_empty() { "no front driver does".to_owned() } else { format!("these do: {fits}") };
+        let (stack, reach, front) = (stack.name, stack.reach, front.name);
+        Some(format!(
+            "stacks of the driver \"{stack}\" are reached by {reach}, and the front driver \"{front}\" takes {takes}; {instead}"
+        ))
+    }
+
     /// Returns the driver of stacks of this name.
     pub(super) fn stack_driver(&self, name: &str) -> Option<&'static stacks::Driver> {
         self.stacks.iter().find(|driver| driver.name == name)

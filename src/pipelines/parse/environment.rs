@@ -85,6 +85,11 @@ impl Reader<'_, '_> {
             .map_or_else(String::new, |d| format!("front = {{ driver = \"{}\", {} }}", d.name, d.example));
         let front_value = table.require("front", &wanted);
         let front = front_value.as_ref().and_then(|v| self.front(&v.table()?));
+        if let (Some(stack), Some((front, _)), Some(value)) = (&stack, &front, &front_value)
+            && let Some(why) = self.registry.misfit(&stack.driver, &front.driver)
+        {
+            value.table().and_then(|table| table.get("driver")).inspect(|driver| driver.wrong(&why));
+        }
         let checks = table.get("checks").and_then(|v| v.list()).unwrap_or_default();
         let restarts_allowed = table.get("restarts_allowed").and_then(|v| v.integer(0..=1000)).unwrap_or(0);
         let via = table.get("checks_via").and_then(|v| v.word(&[("stack", Via::Stack), ("front", Via::Front)]));

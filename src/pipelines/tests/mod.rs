@@ -8,6 +8,7 @@ mod recovery;
 mod releases;
 
 use super::{parse::parse, *};
+use crate::{reach::ReachKind, stacks, web_front};
 
 const GOOD: &str = r#"description = "shop"
 [[environments]]
@@ -29,6 +30,31 @@ fn every_shipped_pipeline_is_good() {
     let loaded = load(&Registry::all(state.path()), Path::new("pipelines"));
     assert!(loaded.files > 0);
     assert_eq!(loaded.mistakes, []);
+}
+
+/// Stacks that are reached by a name.
+const GROUPS: &[stacks::Driver] =
+    &[stacks::Driver { name: "groups", reach: ReachKind::Named("target group"), ..stacks::DRIVERS[0] }];
+/// And a front that takes it, beside one that does not.
+const FRONTS: &[web_front::Driver] = &[
+    web_front::DRIVERS[0],
+    web_front::Driver { name: "alb", takes: &[ReachKind::Named("target group")], ..web_front::DRIVERS[0] },
+];
+
+#[test]
+fn a_front_that_cannot_take_how_a_stack_is_reached_is_refused_by_name() {
+    let state = tempfile::tempdir().unwrap();
+    let registry = Registry::of(GROUPS, FRONTS, state.path());
+    let text = GOOD.replace("\"process\"", "\"groups\"");
+    let told = |text: &str| {
+        let found = parse(&registry, Path::new("pipelines/shop.toml"), text).1;
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let [told_of] = told(&text).try_into().unwrap();
+    let why = "6:20: stacks of the driver \"groups\" are reached by a target group, and the front driver \"builtin\" takes \
+               addresses; these do: \"alb\"";
+    assert!(told_of.contains(why), "{told_of}");
+    assert_eq!(told(&text.replace("\"builtin\"", "\"alb\"")), [""; 0]);
 }
 
 #[test]
