@@ -15,13 +15,19 @@ use super::{GIVEN_UP_AFTER, PROGRAM, given_up, stack, until};
 use crate::support::{address, nginx::Nginx, processes};
 
 /// A front of its own.
-trait Fixture: Send + Sync {
+pub(super) trait Fixture: Send + Sync {
     /// The driver, as one more controller would open it.
     fn open(&self) -> Arc<dyn FrontDriver>;
+    /// Where users ask; `None`: it only says where they would.
+    fn users(&self) -> Option<SocketAddr>;
+    /// A reload of it may close a kept connection that a user is about to use, where this host is busy: users ask again.
+    fn closes_kept(&self) -> bool {
+        false
+    }
 }
 
 /// New fronts that nobody has given a route, in all the ways in which the driver is used.
-fn fixtures(driver: &str) -> Vec<Box<dyn Fixture>> {
+pub(super) fn fixtures(driver: &str) -> Vec<Box<dyn Fixture>> {
     match driver {
         "builtin" => {
             let folder = tempfile::tempdir().expect("a folder");
@@ -49,6 +55,9 @@ impl Fixture for Builtin {
         let table = format!("listen = \"{}\"", self.listen).parse().expect("settings");
         Arc::new(BuiltinFront::run_by(PathBuf::from(PROGRAM), &table, self.folder.path()).expect("right settings"))
     }
+    fn users(&self) -> Option<SocketAddr> {
+        Some(self.listen)
+    }
 }
 
 impl Drop for Builtin {
@@ -61,6 +70,12 @@ impl Fixture for Nginx {
     fn open(&self) -> Arc<dyn FrontDriver> {
         self.driver()
     }
+    fn users(&self) -> Option<SocketAddr> {
+        Some(self.plain())
+    }
+    fn closes_kept(&self) -> bool {
+        true
+    }
 }
 
 /// A front that is a file with an address.
@@ -72,7 +87,7 @@ struct Program {
 impl Program {
     fn new(observe: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let cut_over = "cut_over = ['cp', '/dev/stdin', '{address}']";
+        let cut_over = "cut_over = ['cp', '/dev/stdin', '{addresses}']";
         let script = "printf '%s\n' \"$1\" > fresh && mv fresh points_at";
         let cut_over = cut_over.replace("'cp', '/dev/stdin', ", &format!("'sh', '-c', {script:?}, 'sh', "));
         let settings = format!("{cut_over}\noff = ['sh', '-c', ': > points_at']\ntimeout = '10s'\n{observe}");
@@ -84,6 +99,9 @@ impl Fixture for Program {
     fn open(&self) -> Arc<dyn FrontDriver> {
         let table = self.settings.parse().expect("settings");
         command::open(&table, self.folder.path(), self.folder.path()).expect("right settings")
+    }
+    fn users(&self) -> Option<SocketAddr> {
+        None
     }
 }
 

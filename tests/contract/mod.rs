@@ -3,6 +3,7 @@
 
 mod fronts;
 mod heat;
+mod reach;
 mod stacks;
 
 use std::time::Duration;

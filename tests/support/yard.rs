@@ -14,7 +14,8 @@ use pointsman::{
     pipelines::{Pipelines, frozen::Frozen},
     runner::{self, Board, Hooks, Promotion, SharedStacks, Source, World},
     secrets::Secrets,
-    web_front::FrontTrouble,
+    stacks::StackDriver,
+    web_front::{FrontDriver, FrontTrouble},
 };
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
@@ -36,6 +37,9 @@ pub struct Yard {
     /// Where definitions in git are, if they are.
     pub source: Option<Make<Source>>,
     promotion: Option<Make<Promotion>>,
+    /// Another front than that in memory.
+    other_front: Option<Arc<dyn FrontDriver>>,
+    hooks: Option<Make<Hooks>>,
     id: EnvironmentId,
     provider: Arc<SharedStacks>,
     running: Option<(watch::Sender<bool>, JoinHandle<()>)>,
@@ -65,6 +69,20 @@ impl Yard {
         yard
     }
 
+    /// An environment of other drivers than those in memory.
+    pub fn over(
+        id: &str,
+        stacks: Arc<dyn StackDriver>,
+        front: Arc<dyn FrontDriver>,
+        plan: Plan,
+        hooks: Make<Hooks>,
+    ) -> Self {
+        let (provider, other_front, hooks) = (Arc::new(SharedStacks::new(stacks)), Some(front), Some(hooks));
+        let mut yard = Self { provider, other_front, hooks, plan, ..Self::empty(id) };
+        yard.start_controller();
+        yard
+    }
+
     fn empty(id: &str) -> Self {
         let stacks = Arc::new(MemoryStacks::default());
         Self {
@@ -76,6 +94,8 @@ impl Yard {
             plan: Plan { bake: pointsman::machine::Millis(0), ..Plan::default() },
             source: None,
             promotion: None,
+            other_front: None,
+            hooks: None,
             id: id.parse().unwrap(),
             running: None,
             state: Arc::new(tempfile::tempdir().unwrap()),
@@ -95,9 +115,9 @@ impl Yard {
             artifacts: Default::default(),
             id: self.id.clone(),
             stacks: self.provider.clone(),
-            front: self.front.clone(),
+            front: self.other_front.clone().unwrap_or_else(|| self.front.clone()),
             checks: Arc::new(Checks { list: vec![toml::from_str(check).unwrap()], ..Checks::default() }),
-            hooks: Hooks::none(),
+            hooks: self.hooks.as_ref().map_or_else(Hooks::none, |make| make()),
             frozen: Frozen::below(self.state.path()),
             secrets: Secrets::open(self.state.path(), &Pipelines::default()).unwrap(),
             source: self.source.as_ref().map(|make| make()),
