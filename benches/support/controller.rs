@@ -64,7 +64,7 @@ pub async fn go_live(journal: &Journal, id: &EnvironmentId, (n, version): (u32, 
         Event::Started { number },
         Event::Provisioned { number },
         Event::Checked { number, answers: Vec::new() },
-        Event::CutOverOrdered { number, generation },
+        Event::CutOverOrdered { number, generation, share: None },
         Event::WentLive { number, host: None },
         Event::Succeeded { number },
     ];

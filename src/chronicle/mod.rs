@@ -247,6 +247,8 @@ fn begun(event: &Event) -> Option<Number> {
 fn is_act(event: &Event) -> bool {
     match event {
         Event::RollbackRequested { .. }
+        | Event::Proceeded { .. }
+        | Event::Paused { .. }
         | Event::StrangerFound { .. }
         | Event::StrangerDismissed { .. }
         | Event::OrphanFound { .. }
@@ -274,6 +276,8 @@ fn is_act(event: &Event) -> bool {
         | Event::HookOrdered { .. }
         | Event::HookFinished { .. }
         | Event::CutOverOrdered { .. }
+        | Event::Shifted { .. }
+        | Event::RevertRequested { .. }
         | Event::WentLive { .. }
         | Event::Succeeded { .. }
         | Event::Ended { .. }

@@ -277,6 +277,58 @@ pub(super) async fn abort(
     record(&app, &definition.id, &caller, (&shown, Action::Abort), |_| Ok(command.clone())).await
 }
 
+/// Let a deployment go on before the time is over for which it is watched
+///
+/// A deployment that has a share of the users gets its next share, or all of them, as soon as it is seen good, and a pause is
+/// over; one that is live and watched counts as soon as it is seen good.
+#[utoipa::path(
+    post, path = "/v1/deployments/{pipeline}/{environment}/{number}/proceed", tag = "acting", params(OfDeployment),
+    request_body(content = requests::Proceed, content_type = "application/json"),
+    responses(
+        (status = 200, description = "It is recorded", body = Done),
+        (status = 409, description = "It is no longer what was shown (`changed`), or is not being watched", body = super::problem::Told, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn proceed(
+    State(app): State<Arc<App>>,
+    Path(place): Path<OfDeployment>,
+    caller: Caller,
+    shown: IfMatch,
+    body: Bytes,
+) -> Result<Recorded, Problem> {
+    let (definition, number) = place.find(&app)?;
+    let asked: requests::Proceed = requests::read(&body)?;
+    let what = Ask::Proceed(requests::same(number, asked.number)?);
+    let command = what.because(requests::said(asked.reason.as_ref())?);
+    record(&app, &definition.id, &caller, (&shown, Action::Step), |_| Ok(command.clone())).await
+}
+
+/// Keep the share of the users that a deployment has
+///
+/// Until somebody lets it go on (`proceed`) or aborts it; without an answer in time, what `otherwise` says happens.
+#[utoipa::path(
+    post, path = "/v1/deployments/{pipeline}/{environment}/{number}/pause", tag = "acting", params(OfDeployment),
+    request_body(content = requests::Pause, content_type = "application/json"),
+    responses(
+        (status = 200, description = "It is recorded", body = Done),
+        (status = 409, description = "It is no longer what was shown (`changed`), or has no share of the users", body = super::problem::Told, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn pause(
+    State(app): State<Arc<App>>,
+    Path(place): Path<OfDeployment>,
+    caller: Caller,
+    shown: IfMatch,
+    body: Bytes,
+) -> Result<Recorded, Problem> {
+    let (definition, number) = place.find(&app)?;
+    let asked: requests::Pause = requests::read(&body)?;
+    let number = requests::same(number, asked.number)?;
+    let what = Ask::Pause(number, requests::pause(&asked)?);
+    let command = what.because(requests::said(asked.reason.as_ref())?);
+    record(&app, &definition.id, &caller, (&shown, Action::Step), |_| Ok(command.clone())).await
+}
+
 /// Records what is made of a look, if that look shows what the caller was shown. Looks again when the environment moved
 /// in between: a step of the controller's own is no reason to refuse.
 async fn record(
@@ -366,7 +418,7 @@ fn answer(id: &EnvironmentId, before: &machine::Environment, event: Event) -> Re
         Event::Accepted { number, .. } => deploy::answer(id, number, "queued", said),
         Event::ColdRollbackQueued { by, .. } => deploy::mindful(id, by, "queued", (said, telling::one_way(before))),
         event => {
-            let goes_back = matches!(event, Event::RollbackRequested { .. });
+            let goes_back = matches!(event, Event::RollbackRequested { .. } | Event::RevertRequested { .. });
             let one_way = if goes_back { telling::one_way(before) } else { Vec::new() };
             Recorded::Done(Done { environment: id.to_string(), event, said, one_way })
         }

@@ -178,6 +178,8 @@ fn routes(app: &Arc<App>) -> (OpenApiRouter<Arc<App>>, Roles) {
         .routes(roles.need(Deployer, routes!(act::rollback)))
         .routes(roles.need(Approver, routes!(act::approve)))
         .routes(roles.need(Deployer, routes!(act::abort)))
+        .routes(roles.need(Approver, routes!(act::proceed)))
+        .routes(roles.need(Deployer, routes!(act::pause)))
         .routes(roles.need(Deployer, routes!(act::deploy)));
     document::held_to_what_was_shown(held.get_openapi_mut());
     let mut acting = held

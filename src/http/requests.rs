@@ -5,14 +5,21 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Problem, responses::GateName};
+use super::{
+    Problem,
+    responses::{GateName, Otherwise},
+};
 use crate::{
     intake::build::LONGEST_NAME,
-    machine::{Number, Plan},
+    machine::{self, Gate, Millis, Number, Plan},
+    units::parse_duration,
 };
 
 /// The longest reason, in characters.
 const LONGEST: usize = 500;
+
+/// How long a pause lasts where nobody says so.
+const PAUSE: Millis = Millis(3_600_000);
 
 /// A reason, for the history.
 #[derive(Deserialize, ToSchema, Default)]
@@ -243,6 +250,31 @@ pub(super) struct Abort {
     pub reason: Option<Reason>,
 }
 
+/// Going on at once.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Proceed {
+    /// The deployment once more.
+    #[schema(maximum = 4_294_967_295_u32)]
+    pub number: Option<u32>,
+    pub reason: Option<Reason>,
+}
+
+/// Keeping the share of the users that it has.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pause {
+    /// The deployment once more.
+    #[schema(maximum = 4_294_967_295_u32)]
+    pub number: Option<u32>,
+    /// How long at most; an hour when left out.
+    #[schema(pattern = "^[0-9]{1,5}(ms|s|m|h|d)$", example = "2h")]
+    pub timeout: Option<String>,
+    /// What happens when nobody lets it go on in time: all users go back when left out.
+    pub otherwise: Option<Otherwise>,
+    pub reason: Option<Reason>,
+}
+
 /// A token to be made.
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]
@@ -313,6 +345,21 @@ pub(super) fn said(given: Option<&Reason>) -> Result<Option<Arc<str>>, Problem> 
     let good = reason.chars().count() <= LONGEST && !reason.chars().any(char::is_control);
     let why = "`reason` must have 500 characters at most, without control characters";
     good.then(|| Some(reason.as_str().into())).ok_or_else(|| Problem::new(400, why).about("reason", why))
+}
+
+/// How long a share of the users is kept, and what then.
+pub(super) fn pause(asked: &Pause) -> Result<Gate, Problem> {
+    let timeout = asked.timeout.as_deref().map_or(Ok(PAUSE), parse_duration);
+    let bad = |why: String| Problem::new(400, format!("`timeout`: {why}")).about("timeout", why);
+    let timeout = timeout.map_err(|why| bad(why.to_string()))?;
+    if timeout.0 == 0 {
+        return Err(bad("a pause is longer than nothing".to_owned()));
+    }
+    let otherwise = match asked.otherwise {
+        Some(Otherwise::Approve) => machine::Otherwise::Approve,
+        Some(Otherwise::Abort) | None => machine::Otherwise::Abort,
+    };
+    Ok(Gate { timeout, otherwise, by: Vec::new(), not_the_asker: false })
 }
 
 /// What is named, fit to be shown.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{App, Problem, problem::Difference, responses::GateName};
 use crate::{
-    machine::{Environment, EnvironmentId, Plan, Release},
+    machine::{Environment, EnvironmentId, Plan, Release, Share},
     pipelines::release,
     text::format_time,
 };
@@ -33,6 +33,8 @@ pub(super) struct Shown {
     standby: Option<Brought>,
     candidate: Option<Brought>,
     gate: Option<GateName>,
+    /// The part of 100 users that the candidate has.
+    share: Option<u8>,
     queue: Vec<Brought>,
     hold: Option<Held>,
     pin: Option<u32>,
@@ -145,6 +147,7 @@ impl Shown {
             standby: state.standby().map(|s| brought(s.stack.number, &s.stack.release)),
             candidate: active.map(|d| brought(d.number, &d.release)),
             gate: active.and_then(|d| d.gate()).map(GateName::from),
+            share: active.and_then(|d| d.share()).map(Share::percent),
             queue: state.queue().iter().map(|d| brought(d.number, &d.release)).collect(),
             hold: state.hold().map(|h| Held { by: h.by.to_string(), since: format_time(h.since) }),
             pin: state.pin(),
@@ -186,6 +189,7 @@ impl Shown {
             ("live", live(self), live(now)),
             ("standby", brought(self.standby.as_ref()), brought(now.standby.as_ref())),
             ("candidate", candidate(self), candidate(now)),
+            ("share", share(self), share(now)),
             ("queue", queue(self), queue(now)),
             ("hold", hold(self), hold(now)),
             ("pin", pin(self), pin(now)),
@@ -227,6 +231,10 @@ fn candidate(of: &Shown) -> String {
     brought(of.candidate.as_ref()) + gate
 }
 
+fn share(of: &Shown) -> String {
+    of.share.map_or("no share of the users".into(), |share| format!("{share} % of the users"))
+}
+
 fn queue(of: &Shown) -> String {
     let waiting: Vec<_> = of.queue.iter().map(|b| brought(Some(b))).collect();
     if waiting.is_empty() { "nothing".into() } else { waiting.join(", then ") }
@@ -251,6 +259,8 @@ pub(super) enum Action {
     Rollback,
     Abort,
     Approve,
+    /// Going on from a share of the users, or keeping it.
+    Step,
     Deploy,
 }
 
@@ -273,6 +283,7 @@ impl Action {
             Self::Rollback => &["live", "standby", "candidate"],
             Self::Abort => &["live", "candidate", "queue"],
             Self::Approve => &["live", "candidate"],
+            Self::Step => &["live", "candidate", "share"],
             Self::Deploy => &["live", "candidate", "queue", "hold", "pin"],
         }
     }

@@ -100,7 +100,7 @@ pub(super) async fn stacks(State(app): State<Arc<App>>, Path(place): Path<Place>
         health: stack.health,
         made: stack.made.map(format_time),
         endpoints: stack.reach.words(),
-        reached: sight.serves.map(|serves| serves == Some(stack.number)),
+        reached: sight.traffic.map(|traffic| traffic.reaches(stack.number)),
         remark: stack.remark.clone(),
     };
     Ok(Json(Stacks {
@@ -155,7 +155,7 @@ pub(super) async fn retire(
 /// Refuses what users are sent to now. A later look decides all the same: this only says it at once.
 fn served(id: &EnvironmentId, state: &machine::Environment, sight: &Sight, number: Number) -> Result<(), Problem> {
     let stranger = state.unknown_stacks().any(|n| n == number);
-    if !stranger || sight.serves != Some(Some(number)) {
+    if !stranger || !sight.traffic.is_some_and(|traffic| traffic.reaches(number)) {
         return Ok(());
     }
     let next = match state.live() {

@@ -3,13 +3,13 @@
 use super::{
     App,
     responses::{
-        Candidate, Counted, Down, Ended, Environment, Front, Gate, GateName, Hold, Hook, HookState, Otherwise,
-        PlannedHook, Preview, Provider, Release, Restart, Restarts, RunningHook, Seen, Side, Stack, Standby, Straying,
-        Taken, Trouble, Veto,
+        Candidate, Counted, Down, Ended, Environment, Front, Gate, GateName, Hold, Hook, HookState, InSteps, Otherwise,
+        PlannedHook, Preview, Provider, Release, Restart, Restarts, RunningHook, Seen, SeenSplit, Side, Stack, Standby,
+        StepPause, Straying, Taken, TrafficStep, Trouble, Veto,
     },
 };
 use crate::{
-    machine::{self, Deployment, Number, Promise},
+    machine::{self, Deployment, Number, Promise, Traffic},
     pipelines::EnvironmentDefinition,
     runner::{self, Sight},
     telling,
@@ -66,7 +66,11 @@ pub(super) fn state(app: &App, definition: &EnvironmentDefinition, state: &machi
 fn front(definition: &EnvironmentDefinition, sight: &Sight, seen: &telling::Outlook<'_>) -> Front {
     Front {
         driver: definition.front.driver.clone(),
-        shows: sight.serves.flatten().map(|number| number.0),
+        shows: sight.traffic.and_then(Traffic::base).map(|number| number.0),
+        split: sight.traffic.and_then(|traffic| match traffic {
+            Traffic::Split { candidate, share, .. } => Some(SeenSplit { number: candidate.0, share: share.percent() }),
+            Traffic::Nobody | Traffic::Whole(_) => None,
+        }),
         silent: seen.front_silent.map(str::to_owned).or_else(|| late(seen)),
         looked: sight.seen.front.map(format_time),
         counted: counted(sight),
@@ -120,9 +124,32 @@ fn deployment(d: &Deployment, sight: &Sight) -> Candidate {
         since: format_time(d.since),
         until: d.deadline().map(format_time),
         gate: d.gate().zip(d.question()).map(|(name, question)| gate(name, question, Some(&d.asked_by))),
+        traffic: in_steps(d, sight),
         hooks: hooks(d),
         stack: seen(sight, d.number),
     }
+}
+
+/// How a deployment gets its users in steps, as ordered and as seen.
+fn in_steps(d: &Deployment, sight: &Sight) -> Option<InSteps> {
+    if d.plan.steps.is_empty() {
+        return None;
+    }
+    let seen = sight.traffic.map(|traffic| match traffic {
+        Traffic::Split { candidate, share, .. } if candidate == d.number => share.percent(),
+        Traffic::Whole(number) if number == d.number => 100,
+        Traffic::Split { .. } | Traffic::Whole(_) | Traffic::Nobody => 0,
+    });
+    let step = |step: &machine::Step| TrafficStep {
+        share: step.share.percent(),
+        bake: format_duration(step.bake),
+        pause: step.pause.is_some(),
+    };
+    let pause = d.pause().map(|pause| StepPause {
+        until: format_time(pause.since.plus(pause.gate.timeout)),
+        otherwise: otherwise(pause.gate.otherwise),
+    });
+    Some(InSteps { ordered: d.ordered_share(), seen, steps: d.plan.steps.iter().map(step).collect(), pause })
 }
 
 pub(super) fn hook(hook: &machine::Hook) -> PlannedHook {
@@ -161,10 +188,14 @@ pub(super) fn gate(name: machine::GateName, gate: &machine::Gate, asker: Option<
         by: gate.by.iter().map(ToString::to_string).collect(),
         not: asker.filter(|asker| gate.not_the_asker && !asker.is_empty()).map(str::to_owned),
         within: format_duration(gate.timeout),
-        otherwise: match gate.otherwise {
-            machine::Otherwise::Approve => Otherwise::Approve,
-            machine::Otherwise::Abort => Otherwise::Abort,
-        },
+        otherwise: otherwise(gate.otherwise),
+    }
+}
+
+fn otherwise(otherwise: machine::Otherwise) -> Otherwise {
+    match otherwise {
+        machine::Otherwise::Approve => Otherwise::Approve,
+        machine::Otherwise::Abort => Otherwise::Abort,
     }
 }
 

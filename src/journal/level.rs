@@ -8,11 +8,11 @@
 //! | level | what it was |
 //! |---|---|
 //! | 1 | the first format |
-//! | 2 | what is live is watched (`live_down`, `live_up`, `recovered`), builds counted anew, strangers ended and adopted, restarts, `recover` and fronts that are always on in the terms |
+//! | 2 | what is live is watched (`live_down`, `live_up`, `recovered`), builds counted anew, strangers ended and adopted, restarts, `recover` and fronts that are always on in the terms, traffic in steps (`shifted`, `revert_requested`, `proceeded`, `paused`, `steps` in the terms) |
 
 use crate::machine::{
     Adopts, Environment, Event, Gate, Hook, HookPoint, Matter, Otherwise, Outcome, Phase, Plan, Recover, RecoverTo,
-    Release, Retain, Trigger,
+    Release, Retain, Step, Trigger,
 };
 
 /// The newest level that this program writes and reads.
@@ -61,7 +61,6 @@ pub(super) fn of(event: &Event, before: &Environment) -> u32 {
         | Event::Approved { number: _, reason: _ }
         | Event::DefinitionFrozen { number: _, definition: _ }
         | Event::Provisioned { number: _ }
-        | Event::CutOverOrdered { number: _, generation: _ }
         | Event::WentLive { number: _, host: _ }
         | Event::Succeeded { number: _ }
         | Event::RollbackRequested { number: _, reason: _ }
@@ -76,7 +75,13 @@ pub(super) fn of(event: &Event, before: &Environment) -> u32 {
         | Event::Unpinned { reason: _ }
         | Event::Vetoed { release: _, reason: _ }
         | Event::Unvetoed { release: _, reason: _ } => FIRST,
+        // The first release would send it all users.
+        Event::CutOverOrdered { number: _, generation: _, share } => share.map_or(FIRST, |_| 2),
         Event::LiveDown { number: _, reason: _ }
+        | Event::Shifted { number: _, share: _, host: _ }
+        | Event::Paused { number: _, gate: _, reason: _ }
+        | Event::Proceeded { number: _, reason: _ }
+        | Event::RevertRequested { number: _, outcome: _, reason: _ }
         | Event::LiveUp { number: _ }
         | Event::Recovered { number: _, to: _, generation: _, reason: _ }
         | Event::RestartAsked { number: _, instance: _, order: _, reason: _ }
@@ -110,6 +115,7 @@ fn of_plan(plan: &Plan) -> u32 {
         provision_within: _,
         check_within: _,
         cut_over_within: _,
+        steps,
         bake: _,
         drain_within: _,
         retire_within: _,
@@ -120,7 +126,8 @@ fn of_plan(plan: &Plan) -> u32 {
         // A release that does not know it does the same, and counts it among the planned ones.
         repairs: _,
     } = plan;
-    let gates = before_provisioning.iter().chain(before_cutover).map(of_gate);
+    let of_step = |Step { share: _, bake: _, pause }: &Step| pause.as_ref().map_or(2, |gate| of_gate(gate).max(2));
+    let gates = before_provisioning.iter().chain(before_cutover).map(of_gate).chain(steps.iter().map(of_step));
     let hooks = hooks.iter().map(|Hook { name: _, at, within: _, one_way: _ }| of_point(*at));
     let retain = match retain {
         Retain::None | Retain::For(_) | Retain::UntilNext => FIRST,

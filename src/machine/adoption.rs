@@ -88,7 +88,7 @@ impl Environment {
         };
         self.live.is_none()
             && self.rules.leave_unknown_front()
-            && front.serves.is_some_and(|number| stranger(number) || !known(number))
+            && front.traffic.stacks().any(|number| stranger(number) || !known(number))
     }
 
     /// Whether the front may stay as it is, since users may reach by it what is, or was, to be adopted: to put it right
@@ -105,7 +105,7 @@ impl Environment {
         let adoption = adopting.is_some() || self.let_go == Some(self.generation);
         // What is torn down must not be sent users by an order that comes late: it is overtaken by a newer one.
         let late = self.retiring.iter().any(|r| r.stranger && front.generation < self.owed(r));
-        let stays = front.serves.map_or(!late, theirs);
+        let stays = front.traffic.base().map_or(!late, theirs);
         self.live.is_none() && adoption && self.rules.let_go_in_doubt() && stays
     }
 

@@ -12,8 +12,10 @@ use super::{
     event::{Entry, Event, Matter},
     ids::{Generation, Millis, Number},
     observation::{Condition, Health, Observation},
+    phase::Phase,
     release::RecoverTo,
     state::{Deployment, Environment, Promise, Stack, Standby},
+    traffic::Traffic,
 };
 
 /// The live stack was seen not to do its work.
@@ -125,7 +127,7 @@ impl Environment {
         }
         let at_the_front = |d: &Deployment| !d.phase.before_cutover();
         let busy = self.active.as_ref().is_some_and(at_the_front);
-        let settled = self.drift.is_none() && shown(seen, Some(live.number), self.generation);
+        let settled = self.drift.is_none() && shown(seen, Traffic::Whole(live.number), self.generation, self.rules);
         let free = !busy && settled || !self.rules.recover_when_idle();
         let standby = self.standby.as_ref().filter(|_| live.plan.recover.to == RecoverTo::Standby);
         let standby = standby.filter(|s| !s.suspect || !self.rules.never_back_to_suspect()).map(|s| s.stack.number);
@@ -141,7 +143,9 @@ impl Environment {
             let (generation, reason) = (self.next_generation(seen), down_for("users are sent to the standby"));
             return Some(Event::Recovered { number: live.number, to, generation, reason });
         }
-        if down.operator_needed || busy || !self.rules.call_operator() {
+        // With a share of its users elsewhere it is down all the same.
+        let in_steps = self.active.as_ref().is_some_and(|d| matches!(d.phase, Phase::Watching { .. }));
+        if down.operator_needed || busy && !in_steps || !self.rules.call_operator() {
             return None;
         }
         let reason = down_for("it is started again and again, and users are not sent elsewhere");

@@ -46,10 +46,14 @@ impl Environment {
             }
             Event::Checked { number, .. } => self.checked(*number, at)?,
             Event::HookOrdered { number, hook, .. } => self.order_hook(*number, hook, at)?,
-            Event::HookFinished { number, hook, reason, .. } => {
-                self.finish_hook(*number, hook, reason.as_ref(), at)?;
+            Event::HookFinished { number, hook, reason, .. } => self.finish_hook(*number, hook, reason.as_ref(), at)?,
+            Event::CutOverOrdered { number, generation, share } => self.cut_over(*number, (*generation, *share), at)?,
+            Event::Shifted { number, share, host } => self.shifted(*number, *share, host.as_ref(), at)?,
+            Event::Proceeded { number, .. } => self.proceeded(*number, at)?,
+            Event::Paused { number, gate, .. } => self.paused(*number, gate, at)?,
+            Event::RevertRequested { number, outcome, reason } => {
+                self.lose_share(*number, (*outcome, reason), entry)?
             }
-            Event::CutOverOrdered { number, generation } => self.cut_over(*number, *generation, at)?,
             Event::WentLive { number, host } => self.went_live(*number, host.as_ref(), at)?,
             Event::Succeeded { number } => self.succeeded(*number, at)?,
             Event::Ended { number, outcome, reason } => self.end_early(*number, *outcome, reason, at)?,
@@ -84,10 +88,7 @@ impl Environment {
             Event::RestartEnded { number, order, .. } => self.restart_ended(*number, *order)?,
             Event::OperatorNeeded { number, reason, about } => self.call_for(*number, *about, (reason, entry)),
             Event::Held { reason } => self.set_hold(&entry.by, reason, at),
-            Event::Resumed { .. } => {
-                self.hold = None;
-                self.forgive_front();
-            }
+            Event::Resumed { .. } => self.resume(),
             Event::Pinned { release, .. } => self.pin = Some(*release),
             Event::BuildsReset { .. } => self.reset_builds(),
             Event::Unpinned { .. } => self.pin = None,
@@ -95,15 +96,6 @@ impl Environment {
             Event::Unvetoed { release, .. } => self.vetoes.retain(|v| v.release != *release),
         }
         self.seq = Seq(self.seq.0 + 1);
-        Ok(())
-    }
-
-    fn cut_over(&mut self, number: Number, generation: Generation, at: Millis) -> Result<(), Illegal> {
-        let event = "cut_over_ordered";
-        self.higher(event, number, generation)?;
-        self.past_hooks(event, number)?;
-        self.step(event, number, at, |p| matches!(p, Phase::Verifying), Phase::CuttingOver { generation })?;
-        self.order(generation);
         Ok(())
     }
 
@@ -133,6 +125,8 @@ impl Environment {
             since: entry.at,
             operator_needed: false,
             progress: HookProgress::default(),
+            hurried: false,
+            paused: None,
         };
         let place = if trigger == Trigger::Rollback { 0 } else { self.queue.len() };
         self.queue.insert(place, queued);
@@ -188,6 +182,7 @@ impl Environment {
             return Err(Illegal { event, number, why: "it is not in the right phase" });
         }
         (active.phase, active.since, active.operator_needed) = (to, at, false);
+        (active.hurried, active.paused) = (false, None);
         Ok(())
     }
 
@@ -317,7 +312,8 @@ impl Environment {
         }
         let active = self.active_mut("ended", number)?.clone();
         let looked_away = active.phase.has_open_order();
-        let given_up = self.may_give_up(&active) && matches!(active.phase, Phase::Reverting { .. });
+        let back = matches!(active.phase, Phase::Reverting { .. } | Phase::RevertRequested { .. });
+        let given_up = self.may_give_up(&active) && back;
         let made = !matches!(active.phase, Phase::AwaitingStart);
         let live = self.live.as_ref().is_some_and(|s| s.number == number);
         if looked_away && self.rules.revert_in_doubt() && !self.ends_in_doubt(&active) && !given_up {

@@ -7,11 +7,13 @@ use super::{
     command::STAYS_ON,
     effect::shown,
     event::{Event, Outcome},
-    ids::{Generation, Millis, Number},
+    ids::{Generation, Millis, Number, Share},
     observation::{Condition, Health, Observation, OrderView, StackView},
     phase::Phase,
+    rules::Rules,
     state::{Deployment, Environment},
     tick::{SILENT, called},
+    traffic::Traffic,
 };
 
 /// The host that the front was seen on.
@@ -21,7 +23,7 @@ fn host(seen: &Observation) -> Option<Arc<str>> {
 
 /// How the stack of a deployment that is watched is seen.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
+pub(super) enum Seen {
     Good,
     /// It is lost, has failed, or fails its checks.
     Bad,
@@ -48,16 +50,22 @@ impl Environment {
     pub(super) fn cutting_over(
         &self,
         d: &Deployment,
-        ordered: Generation,
+        (ordered, share, held): (Generation, Option<Share>, Option<Share>),
         seen: &Observation,
         now: Millis,
     ) -> Option<Event> {
         let number = d.number;
-        let there = shown(seen, Some(number), ordered);
-        if there && seen.public == Some(number) {
-            return Some(Event::WentLive { number, host: host(seen) });
+        let to = self.with_share(number, share);
+        let there = shown(seen, to, ordered, self.rules);
+        match share.filter(|_| self.rules.base_until_whole()) {
+            // The public address answers from both.
+            Some(share) if there => return Some(Event::Shifted { number, share, host: host(seen) }),
+            None if there && (share.is_some() || seen.public == Some(number)) => {
+                return Some(Event::WentLive { number, host: host(seen) });
+            }
+            Some(_) | None => {}
         }
-        let overtaken = overtaken(seen, Some(number), ordered);
+        let overtaken = overtaken(seen, to, ordered, self.rules);
         let order = self.order_is(d, ordered, there, seen, now);
         let what = match (&seen.front, &order) {
             _ if overtaken => "someone else repointed the front".to_owned(),
@@ -74,6 +82,9 @@ impl Environment {
             let stays = self.stays_on(d) && !self.takes_over(d.number, &d.release);
             let reason = if stays { format!("{what}; {STAYS_ON}") } else { what }.into();
             return Some(Event::Ended { number, outcome: Outcome::Failed, reason });
+        }
+        if held.is_some() {
+            return Some(self.go_back(d, Outcome::Failed, &what.into(), seen));
         }
         Some(Event::RevertOrdered {
             number,
@@ -106,10 +117,11 @@ impl Environment {
     pub(super) fn reverting(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
         let Phase::Reverting { to, generation, outcome, reason } = &d.phase else { return None };
         let number = d.number;
-        if shown(seen, *to, *generation) {
+        let back = Traffic::whole(*to);
+        if shown(seen, back, *generation, self.rules) {
             return Some(Event::Reverted { number, host: host(seen) });
         }
-        if overtaken(seen, *to, *generation) {
+        if overtaken(seen, back, *generation, self.rules) {
             let (generation, reason) = (self.next_generation(seen), reason.clone());
             return Some(Event::RevertOrdered { number, to: *to, generation, outcome: *outcome, reason });
         }
@@ -127,7 +139,7 @@ impl Environment {
         Some(called(number, format!("{what}; it is still tried, until it is aborted")))
     }
 
-    fn seen_baking(&self, d: &Deployment, seen: &Observation) -> Seen {
+    pub(super) fn seen_baking(&self, d: &Deployment, seen: &Observation) -> Seen {
         if seen.lacks(d.number) || seen.stack(d.number).is_some_and(StackView::is_bad) {
             Seen::Bad
         } else if seen.ready(d.number, Health::Passing) {
@@ -158,7 +170,7 @@ impl Environment {
         let (number, plan) = (d.number, &d.plan);
         let watched_stacks = |since| seen.watched_stacks(since, now, self.rules);
         let watched = |since| seen.watched(since, now, self.rules);
-        let over = watched_stacks(d.since).reaches(plan.bake);
+        let over = d.hurried || watched_stacks(d.since).reaches(plan.bake);
         let out_of_time = watched_stacks(d.since).reaches(plan.bake.plus(plan.check_within))
             && watched_stacks(d.progress.since).reaches(plan.check_within);
         let call = |late, what| (late && !d.operator_needed).then(|| called(number, what));
@@ -269,6 +281,6 @@ fn known_bad(number: Number, seen: &Observation) -> bool {
 }
 
 /// The front will never show the order: it obeyed another one that is not lower. A tie is somebody else's order too.
-fn overtaken(seen: &Observation, to: Option<Number>, ordered: Generation) -> bool {
-    !shown(seen, to, ordered) && seen.front.as_ref().is_some_and(|f| f.generation >= ordered)
+fn overtaken(seen: &Observation, to: Traffic, ordered: Generation, rules: Rules) -> bool {
+    !shown(seen, to, ordered, rules) && seen.front.as_ref().is_some_and(|f| f.generation >= ordered)
 }

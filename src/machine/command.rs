@@ -8,7 +8,7 @@ use super::{
     ids::{Key, Millis, Number},
     phase::Phase,
     refusal::{Refusal, refused},
-    release::{GateName, Plan, Release},
+    release::{Gate, GateName, Plan, Release},
     state::{Deployment, Environment},
 };
 
@@ -43,6 +43,10 @@ pub enum Ask {
     Abort(Number, Arc<str>),
     /// Put back what was live before this one.
     Rollback(Number, Arc<str>),
+    /// Go on at once: skip the rest of the time for which it is watched.
+    Proceed(Number),
+    /// Keep the share of users that it has until somebody lets it go on.
+    Pause(Number, Gate),
     /// Stop automatic deployments.
     Hold(Arc<str>),
     /// Let them go on.
@@ -124,6 +128,8 @@ impl Environment {
             Ask::Approve(number, gate) => self.approve_command(*number, *gate, by, reason),
             Ask::Abort(number, reason) => self.abort(*number, reason),
             Ask::Rollback(number, reason) => self.rollback(*number, reason),
+            Ask::Proceed(number) => self.proceed(*number, by, reason),
+            Ask::Pause(number, gate) => self.pause(*number, gate, reason),
             Ask::Hold(reason) => Ok(Event::Held { reason: reason.clone() }),
             Ask::Resume if self.hold.is_none() => Err(Refusal::Already("nothing is held")),
             Ask::Resume => Ok(Event::Resumed { reason: reason.cloned() }),
@@ -206,7 +212,7 @@ impl Environment {
         (d.phase.before_cutover() && self.rules.veto_stops()).then(|| self.vetoed(d.release.number)).flatten()
     }
 
-    fn find(&self, number: Number) -> Result<&Deployment, Refusal> {
+    pub(super) fn find(&self, number: Number) -> Result<&Deployment, Refusal> {
         let number =
             if self.rules.named_deployment() { number } else { self.active.as_ref().map_or(number, |d| d.number) };
         let found = self.active.iter().chain(&self.queue).find(|d| d.number == number);
@@ -221,13 +227,8 @@ impl Environment {
         reason: Option<&Arc<str>>,
     ) -> Result<Event, Refusal> {
         let deployment = self.find(number)?;
-        if let Some(question) = deployment.question().filter(|_| self.rules.named_approvers()) {
-            if !question.by.is_empty() && !question.by.iter().any(|name| is_named(name, by)) {
-                return Err(Refusal::NotTheirs { by: by.into(), may: question.by.join(", ") });
-            }
-            if question.not_the_asker && may_be_same(&deployment.asked_by, by) {
-                return Err(Refusal::SelfApproval(by.into()));
-            }
+        if let Some(question) = deployment.question() {
+            self.may_answer(deployment, question, by)?;
         }
         if let Some(vetoed) = self.banned(deployment) {
             return Err(vetoed);
@@ -241,6 +242,20 @@ impl Environment {
         }
     }
 
+    /// Refuses who may not answer a question about a deployment.
+    pub(super) fn may_answer(&self, deployment: &Deployment, question: &Gate, by: &str) -> Result<(), Refusal> {
+        if !self.rules.named_approvers() {
+            return Ok(());
+        }
+        if !question.by.is_empty() && !question.by.iter().any(|name| is_named(name, by)) {
+            return Err(Refusal::NotTheirs { by: by.into(), may: question.by.join(", ") });
+        }
+        if question.not_the_asker && may_be_same(&deployment.asked_by, by) {
+            return Err(Refusal::SelfApproval(by.into()));
+        }
+        Ok(())
+    }
+
     fn abort(&self, number: Number, reason: &Arc<str>) -> Result<Event, Refusal> {
         let deployment = self.find(number)?;
         Ok(self.with_what_is_left(deployment, deployment.with_what_stays(self.stop(deployment, reason)?)))
@@ -251,6 +266,15 @@ impl Environment {
         let outcome = Outcome::Aborted;
         match &deployment.phase {
             // Whether the order arrived cannot be known by looking (rule R8).
+            Phase::CuttingOver { held: Some(_), .. } | Phase::Watching { .. } => {
+                Ok(Event::RevertRequested { number, outcome, reason })
+            }
+            // A person's second word counts more than the health of what users go back to.
+            Phase::RevertRequested { outcome, .. } if deployment.operator_needed => {
+                let outcome = *outcome;
+                let (to, generation) = (self.live.as_ref().map(|s| s.number), self.generation.next());
+                Ok(Event::RevertOrdered { number, to, generation, outcome, reason })
+            }
             Phase::CuttingOver { .. } if self.rules.revert_in_doubt() && !self.ends_in_doubt(deployment) => {
                 let (to, generation) = (self.live.as_ref().map(|s| s.number), self.generation.next());
                 Ok(Event::RevertOrdered { number, to, generation, outcome, reason })
@@ -262,7 +286,7 @@ impl Environment {
             Phase::CuttingOver { .. } => Ok(Event::Ended { number, outcome, reason }),
             _ if self.may_give_up(deployment) => Ok(Event::Ended { number, outcome, reason }),
             Phase::Baking => Err(refused(deployment, "it is live; roll it back instead")),
-            Phase::RollbackRequested { .. } | Phase::Reverting { .. } => {
+            Phase::RollbackRequested { .. } | Phase::RevertRequested { .. } | Phase::Reverting { .. } => {
                 Err(refused(deployment, "it is going back already"))
             }
             Phase::Queued
@@ -282,6 +306,9 @@ impl Environment {
     }
 
     fn rollback(&self, number: Number, reason: &Arc<str>) -> Result<Event, Refusal> {
+        if let Some(event) = self.rollback_of_a_share(number, reason) {
+            return Ok(event);
+        }
         let live = self.live.as_ref().ok_or(Refusal::NotLive { number, live: None })?;
         if live.number != number && self.rules.named_deployment() {
             return Err(Refusal::NotLive { number, live: Some(live.number) });
@@ -297,8 +324,10 @@ impl Environment {
                 | Phase::AwaitingCutover
                 | Phase::Verifying
                 | Phase::Baking => {}
-                Phase::CuttingOver { .. } => return Err(refused(active, "abort it: that puts the traffic back")),
-                Phase::RollbackRequested { .. } | Phase::Reverting { .. } => {
+                Phase::CuttingOver { .. } | Phase::Watching { .. } => {
+                    return Err(refused(active, "abort it: that puts the traffic back"));
+                }
+                Phase::RollbackRequested { .. } | Phase::RevertRequested { .. } | Phase::Reverting { .. } => {
                     return Err(refused(active, "it is going back already"));
                 }
             }

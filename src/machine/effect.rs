@@ -7,7 +7,9 @@ use super::{
     ids::{Generation, Number},
     observation::{Condition, DefinitionView, Health, Observation},
     phase::{Ensured, Phase},
+    rules::Rules,
     state::{Environment, Retiring},
+    traffic::Traffic,
 };
 use crate::machine::ids::Millis;
 
@@ -37,17 +39,17 @@ pub enum Effect {
         /// The number of the order.
         order: u64,
     },
-    /// Point the front at the stack, or at nobody.
+    /// Point the front at a stack, at two that share the users, or at nobody.
     CutOver {
-        /// The stack.
-        to: Option<Number>,
+        /// Who gets users' requests.
+        to: Traffic,
         /// The order's number.
         generation: Generation,
     },
-    /// Give the front the reach that the stack has now, by the order that it shows already.
+    /// Give the front the reach that its stacks have now, by the order that it shows already.
     Refresh {
-        /// The stack.
-        number: Number,
+        /// Who gets users' requests, as the front shows it.
+        to: Traffic,
         /// The order's number.
         generation: Generation,
     },
@@ -83,7 +85,7 @@ impl Environment {
         let mut due = Vec::new();
         due.extend(
             self.front_order()
-                .filter(|(to, generation)| !shown(seen, *to, *generation))
+                .filter(|(to, generation)| !shown(seen, *to, *generation, self.rules))
                 .filter(|(_, generation)| self.drift != Some(*generation) || self.may_mend(seen, now))
                 .map(|(to, generation)| Effect::CutOver { to, generation }),
         );
@@ -98,11 +100,13 @@ impl Environment {
     }
 
     /// The one order to the front that is open.
-    pub(super) fn front_order(&self) -> Option<(Option<Number>, Generation)> {
+    pub(super) fn front_order(&self) -> Option<(Traffic, Generation)> {
         match self.active.as_ref().map(|d| (d.number, &d.phase)) {
-            Some((number, Phase::CuttingOver { generation })) => Some((Some(number), *generation)),
-            Some((_, Phase::Reverting { to, generation, .. })) => Some((*to, *generation)),
-            _ => self.drift.map(|generation| (self.live.as_ref().map(|s| s.number), generation)),
+            Some((number, Phase::CuttingOver { generation, share, .. })) => {
+                Some((self.with_share(number, *share), *generation))
+            }
+            Some((_, Phase::Reverting { to, generation, .. })) => Some((Traffic::whole(*to), *generation)),
+            _ => self.drift.map(|generation| (self.wanted(), generation)),
         }
     }
 
@@ -110,12 +114,14 @@ impl Environment {
     /// does its number. Users come to new addresses only when the stack passes there, unless nothing of the old ones is left.
     fn to_refresh(&self, seen: &Observation) -> Option<Effect> {
         let front = seen.front.as_ref().filter(|_| self.rules.refresh_reach())?;
-        let last = || (self.live.as_ref().map(|s| s.number), self.generation);
-        let (to, ordered) = self.front_order().unwrap_or_else(last);
-        let number = to.filter(|_| shown(seen, to, ordered))?;
-        let outdated = front.outdated(number)?;
-        let good = seen.ready(number, Health::Passing) || !self.rules.mend_onto_good();
-        (good || outdated.lost).then_some(Effect::Refresh { number, generation: front.generation })
+        let (to, ordered) = self.front_order().unwrap_or_else(|| (self.wanted(), self.generation));
+        let mut behind = to.stacks().filter_map(|number| Some((number, front.outdated(number)?))).peekable();
+        if !shown(seen, to, ordered, self.rules) || behind.peek().is_none() {
+            return None;
+        }
+        let good = |number| seen.ready(number, Health::Passing) || !self.rules.mend_onto_good();
+        let may = behind.all(|(number, outdated)| outdated.lost || good(number));
+        may.then_some(Effect::Refresh { to, generation: front.generation })
     }
 
     fn stacks_to_ensure(&self, seen: &Observation) -> impl Iterator<Item = Number> {
@@ -174,7 +180,9 @@ impl Environment {
         let front = seen.front.as_ref()?;
         let live = self.live.as_ref().is_some_and(|s| s.number == number);
         let promised = self.rules.unpromise_first() && self.standby.as_ref().is_some_and(|s| s.stack.number == number);
-        let at_front = front.serves == Some(number) || front.generation < self.owed(retiring);
+        let reached =
+            if self.rules.whole_route() { front.traffic.reaches(number) } else { front.traffic.base() == Some(number) };
+        let at_front = reached || front.generation < self.owed(retiring);
         if self.rules.retire_only_unused() && (live || promised || at_front) {
             return None;
         }
@@ -188,6 +196,7 @@ impl Environment {
 }
 
 /// Whether the front shows the order done.
-pub(super) fn shown(seen: &Observation, to: Option<Number>, generation: Generation) -> bool {
-    seen.front.as_ref().is_some_and(|front| front.serves == to && front.generation >= generation)
+pub(super) fn shown(seen: &Observation, to: Traffic, generation: Generation, rules: Rules) -> bool {
+    let same = |traffic: Traffic| traffic == to || traffic.base() == to.base() && !rules.whole_route();
+    seen.front.as_ref().is_some_and(|front| same(front.traffic) && front.generation >= generation)
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     hook::HookPoint,
-    ids::{Generation, Key, Millis, Number},
-    release::{Plan, Release},
+    ids::{Generation, Key, Millis, Number, Share},
+    release::{Gate, Plan, Release},
 };
 
 /// The author of what the controller decides by itself.
@@ -120,12 +120,43 @@ pub enum Event {
         #[serde(default = "nothing", skip_serializing_if = "str::is_empty")]
         said: Arc<str>,
     },
-    /// The front is to send the traffic to it.
+    /// The front is to send the traffic to it, or a share.
     CutOverOrdered {
         /// Number of the deployment.
         number: Number,
         /// The order's number.
         generation: Generation,
+        /// The share of users that it gets; nothing means all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        share: Option<Share>,
+    },
+    /// The front was seen to send it a share of users. It is watched with that.
+    Shifted {
+        /// Number of the deployment.
+        number: Number,
+        /// The share that it has.
+        share: Share,
+        /// The host on which the front was seen, by name and identity, where it tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<Arc<str>>,
+    },
+    /// A person wants it to go on at once: the rest of the time for which it is watched is skipped, and a pause is over.
+    Proceeded {
+        /// Number of the deployment.
+        number: Number,
+        /// Why, where whoever asked said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Arc<str>>,
+    },
+    /// A person wants it to keep the share that it has until somebody lets it go on.
+    Paused {
+        /// Number of the deployment.
+        number: Number,
+        /// How long, and what then.
+        gate: Gate,
+        /// Why, where whoever asked said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Arc<str>>,
     },
     /// The front was seen to serve it, and its public address to answer from it.
     WentLive {
@@ -154,6 +185,15 @@ pub enum Event {
     RollbackRequested {
         /// The deployment that is live and shall not be.
         number: Number,
+        /// Reason, in the words of whoever or whatever gave it.
+        reason: Arc<str>,
+    },
+    /// It has a share of users and shall not: all go back to the live stack as soon as that was seen good.
+    RevertRequested {
+        /// The deployment that loses its share.
+        number: Number,
+        /// How the deployment will have ended.
+        outcome: Outcome,
         /// Reason, in the words of whoever or whatever gave it.
         reason: Arc<str>,
     },

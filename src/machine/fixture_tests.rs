@@ -22,7 +22,7 @@ pub(crate) fn to_success(number: Number, generation: Generation) -> [Event; 6] {
         Event::Started { number },
         Event::Provisioned { number },
         Event::Checked { number, answers: Vec::new() },
-        Event::CutOverOrdered { number, generation },
+        Event::CutOverOrdered { number, generation, share: None },
         Event::WentLive { number, host: None },
         Event::Succeeded { number },
     ]

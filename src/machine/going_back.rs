@@ -24,7 +24,10 @@ impl Environment {
         self.clear_the_way(number, at)?;
         let phase = Phase::RollbackRequested { reason: reason.clone() };
         match &mut self.active {
-            Some(active) => (active.phase, active.since, active.operator_needed) = (phase, at, false),
+            Some(active) => {
+                (active.phase, active.since, active.operator_needed) = (phase, at, false);
+                active.hurried = false;
+            }
             None => {
                 let Stack { number, release, plan, since: accepted, .. } = live;
                 self.active = Some(Deployment {
@@ -38,6 +41,8 @@ impl Environment {
                     since: at,
                     operator_needed: false,
                     progress: HookProgress::default(),
+                    hurried: false,
+                    paused: None,
                 });
             }
         }

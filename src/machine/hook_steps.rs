@@ -46,8 +46,10 @@ impl Deployment {
 
     /// The same event, which is its end before anybody saw it, with what stays of it all the same.
     pub(super) fn with_what_stays(&self, mut event: Event) -> Event {
-        let unseen = self.phase.before_cutover() || matches!(self.phase, Phase::CuttingOver { .. });
-        if let Event::Ended { reason, .. } | Event::RevertOrdered { reason, .. } = &mut event
+        let unseen =
+            self.phase.before_cutover() || matches!(self.phase, Phase::CuttingOver { .. } | Phase::Watching { .. });
+        if let Event::Ended { reason, .. } | Event::RevertOrdered { reason, .. } | Event::RevertRequested { reason, .. } =
+            &mut event
             && unseen
         {
             *reason = self.what_stays(reason);

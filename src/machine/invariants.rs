@@ -41,7 +41,10 @@ impl Environment {
             self.check_hooks(active)?;
             let number = active.number;
             let is_live = live == Some(number);
-            let candidate = active.phase.before_cutover() || matches!(active.phase, Phase::CuttingOver { .. });
+            let shared = matches!(active.phase, Phase::Watching { .. } | Phase::RevertRequested { .. });
+            hold(!shared || live.is_some(), "users are shared with nobody")?;
+            let ordered = matches!(active.phase, Phase::CuttingOver { .. });
+            let candidate = active.phase.before_cutover() || ordered || shared;
             hold(!retiring(number), "the active deployment's stack is being torn down")?;
             hold(!(candidate && is_live), "a candidate is live")?;
             hold(standby != Some(number), "the active deployment's stack is the rollback target")?;
@@ -54,8 +57,9 @@ impl Environment {
                     hold(*to == if is_live { standby } else { live }, "an undo goes to what is not kept")?;
                     hold(*generation == self.generation, "an undo is not the last order")?;
                 }
-                Phase::CuttingOver { generation } => {
+                Phase::CuttingOver { generation, share, held } => {
                     hold(*generation == self.generation, "a cutover is not the last order")?;
+                    hold(share.is_none() || share > held, "a share does not grow")?;
                 }
                 Phase::Queued => hold(false, "an active deployment is queued")?,
                 Phase::AwaitingStart
@@ -63,7 +67,9 @@ impl Environment {
                 | Phase::Checking
                 | Phase::AfterChecks
                 | Phase::AwaitingCutover
-                | Phase::Verifying => {}
+                | Phase::Verifying
+                | Phase::Watching { .. }
+                | Phase::RevertRequested { .. } => {}
             }
         }
         hold(self.down.is_none() || live.is_some(), "nothing live is down")?;

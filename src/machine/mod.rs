@@ -34,11 +34,13 @@ mod release;
 mod restarting;
 mod rules;
 mod state;
+mod stepping;
 mod strangers;
 mod straying;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod traffic;
 
 pub use alive::{Down, Flaps, Taken};
 pub use apply::Illegal;
@@ -54,8 +56,9 @@ pub use observation::{
 };
 pub use phase::Phase;
 pub use refusal::Refusal;
-pub use release::{Adopts, Fencing, Gate, GateName, Otherwise, Plan, Recover, RecoverTo, Release, Retain};
+pub use release::{Adopts, Fencing, Gate, GateName, Otherwise, Plan, Recover, RecoverTo, Release, Retain, Step};
 pub use restarting::Restart;
 pub use rules::Rules;
-pub use state::{Deployment, Ended, Environment, Hold, Promise, Retiring, Stack, Standby, Veto};
+pub use state::{Deployment, Ended, Environment, Hold, Pause, Promise, Retiring, Stack, Standby, Veto};
 pub use straying::Straying;
+pub use traffic::Traffic;

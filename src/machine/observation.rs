@@ -9,6 +9,7 @@ use super::{
     hook::{HookState, HookView},
     ids::{Generation, Millis, Number, Seq},
     rules::Rules,
+    traffic::Traffic,
 };
 
 /// How much of a long time, such as that of a gate or a retention, must have been watched before it is over.
@@ -222,7 +223,7 @@ impl fmt::Display for Health {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FrontView {
     /// Who gets the traffic.
-    pub serves: Option<Number>,
+    pub traffic: Traffic,
     /// The last order that it accepted.
     pub generation: Generation,
     /// The candidate that it is ready to serve.

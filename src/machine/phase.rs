@@ -9,7 +9,7 @@ use super::{
     deployment_state::DeploymentState,
     event::Outcome,
     hook::HookPoint,
-    ids::{Generation, Millis, Number},
+    ids::{Generation, Millis, Number, Share},
     release::{Gate, GateName},
     state::Deployment,
 };
@@ -36,6 +36,26 @@ pub enum Phase {
     CuttingOver {
         /// The order's number.
         generation: Generation,
+        /// The share of users that it is to get; nothing means all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        share: Option<Share>,
+        /// The share that it was seen to have before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<Share>,
+    },
+    /// It has a share of users and is watched with that.
+    Watching {
+        /// The share that it has.
+        share: Share,
+    },
+    /// It has a share of users and shall not; the health of the live stack is read first.
+    RevertRequested {
+        /// The share that it was last seen to have.
+        share: Share,
+        /// How it will have ended.
+        outcome: Outcome,
+        /// Reason, in the words of whoever or whatever gave it.
+        reason: Arc<str>,
     },
     /// It is live and watched.
     Baking,
@@ -100,6 +120,8 @@ pub(super) enum Limit {
     Check,
     /// Deadline until which the front must show the order.
     CutOver,
+    /// How long it is watched with a share, or a pause lasts.
+    Step,
     /// How long it is watched.
     Bake,
 }
@@ -119,6 +141,7 @@ pub(super) enum Ensured {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Probed {
     Candidate,
+    Live,
     Standby,
 }
 
@@ -148,8 +171,26 @@ const CHECKING: Row = Row {
     ..BEFORE
 };
 
+/// A row of what has a share of the users.
+const WATCHING: Row = Row {
+    shown: DeploymentState::Shifting,
+    past: Some(HookPoint::AfterCutover),
+    limit: Some(Limit::Step),
+    ensured: Ensured::Finished,
+    watched: true,
+    probed: Some(Probed::Candidate),
+    ..AFTER
+};
+
+/// A row of what users are to leave again.
+const BACK: Row = Row { shown: DeploymentState::RollingBack, going_back: true, ..AFTER };
+
 /// A row of what has come to an order to the front.
 const AFTER: Row = Row { before_cutover: false, ensured: Ensured::No, ..BEFORE };
+
+fn going_back(outcome: Outcome) -> DeploymentState {
+    if outcome == Outcome::Aborted { DeploymentState::Aborting } else { DeploymentState::RollingBack }
+}
 
 impl Phase {
     /// Returns the row of the phase: the table.
@@ -194,6 +235,10 @@ impl Phase {
                 watched: true,
                 ..AFTER
             },
+            Self::Watching { .. } => WATCHING,
+            Self::RevertRequested { outcome, .. } => {
+                Row { shown: going_back(*outcome), order_open: true, watched: true, probed: Some(Probed::Live), ..BACK }
+            }
             Self::Baking => Row {
                 shown: Shown::Baking,
                 hooks: Some(HookPoint::AfterCutover),
@@ -201,15 +246,8 @@ impl Phase {
                 limit: Some(Limit::Bake),
                 ..AFTER
             },
-            Self::RollbackRequested { .. } => {
-                Row { shown: Shown::RollingBack, going_back: true, probed: Some(Probed::Standby), ..AFTER }
-            }
-            Self::Reverting { outcome, .. } => Row {
-                shown: if *outcome == Outcome::Aborted { Shown::Aborting } else { Shown::RollingBack },
-                order_open: true,
-                going_back: true,
-                ..AFTER
-            },
+            Self::RollbackRequested { .. } => Row { probed: Some(Probed::Standby), ..BACK },
+            Self::Reverting { outcome, .. } => Row { shown: going_back(*outcome), order_open: true, ..BACK },
         }
     }
 
@@ -259,6 +297,7 @@ impl Deployment {
             Limit::Provision => waits.plus(plan.provision_within),
             Limit::Check => waits.plus(plan.check_within),
             Limit::CutOver => waits.plus(plan.cut_over_within),
+            Limit::Step => self.step_ends()?,
             // Its hooks run within that time.
             Limit::Bake => self.since.plus(plan.bake),
         })

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{hook::Hook, ids::Millis, rules::Rules};
+use super::{
+    hook::Hook,
+    ids::{Millis, Share},
+    rules::Rules,
+};
 
 /// What a build produced, frozen and numbered per pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -72,6 +76,9 @@ pub struct Plan {
     pub check_within: Millis,
     /// How long the front may take to show the order, and its public address to answer from the new stack.
     pub cut_over_within: Millis,
+    /// The shares of users that the new stack gets, one after the other and ever larger, before it gets all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
     /// How long the new stack is watched before the deployment counts.
     pub bake: Millis,
     /// How long requests in flight on a stack without traffic may take to finish.
@@ -92,6 +99,18 @@ pub struct Plan {
     /// Whoever asked said that it repairs an incident. Changes nothing of what is done: figures count it.
     #[serde(skip_serializing_if = "is_false")]
     pub repairs: bool,
+}
+
+/// One step of a cutover that is not done at once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Step {
+    /// The share of users that the new stack gets.
+    pub share: Share,
+    /// How long it is watched with that share.
+    pub bake: Millis,
+    /// Someone must agree before it gets more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Gate>,
 }
 
 /// What is done when what is live is down and stays so: it is started again in any case.
@@ -125,6 +144,13 @@ impl Default for Recover {
     }
 }
 
+impl Plan {
+    /// Returns the step at which the new stack has that share.
+    pub fn step(&self, share: Share) -> Option<&Step> {
+        self.steps.iter().find(|step| step.share == share)
+    }
+}
+
 impl Default for Plan {
     fn default() -> Self {
         let seconds = |s: u64| Millis(s * 1000);
@@ -134,6 +160,7 @@ impl Default for Plan {
             provision_within: seconds(600),
             check_within: seconds(300),
             cut_over_within: seconds(60),
+            steps: Vec::new(),
             bake: seconds(60),
             drain_within: seconds(30),
             retire_within: seconds(600),

@@ -129,6 +129,16 @@ rules! {
     adopt_stranger_late = 64,
     /// R65: no deployment begins under a number that a stack was seen to carry already.
     skip_used_numbers = 65,
+    /// R73: what the front shows is compared whole, with the share of each stack.
+    whole_route = 73,
+    /// R69: a share grows only after it was watched, or a person lets it, and only where the stack passes in that look.
+    watch_each_step = 69,
+    /// R70: what was live stays live until the new stack has all users.
+    base_until_whole = 70,
+    /// R71: from a share, users go back only to a live stack that was seen good in that look, or by a person's second word.
+    back_onto_good = 71,
+    /// R72: a way back from a share that waits for a sick stack makes room for a new deployment.
+    make_room = 72,
     /// R66: a build that a person deployed by its number and that is announced with it is one build.
     one_build_by_hand = 66,
     /// R67: the front is given the reach that the stack it serves has now, by the order that it shows.

@@ -12,7 +12,7 @@ use super::{
     hook::{Hook, HookProgress},
     ids::{Generation, Key, Millis, Number, Seq},
     phase::{Phase, Probed},
-    release::{Plan, Release},
+    release::{Gate, Plan, Release},
     restarting::Restart,
     rules::Rules,
     straying::Straying,
@@ -122,6 +122,21 @@ pub struct Deployment {
     /// How far the hooks of its plan are.
     #[serde(default, skip_serializing_if = "HookProgress::is_untouched")]
     pub progress: HookProgress,
+    /// A person lets it go on before the time is over for which it is watched.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hurried: bool,
+    /// A person wants it to keep the share that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
+}
+
+/// A deployment keeps the share of users that it has until somebody lets it go on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pause {
+    /// Since when.
+    pub since: Millis,
+    /// How long, and what then.
+    pub gate: Gate,
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -380,6 +395,7 @@ impl Environment {
         match self.active.as_ref().map(|d| (d, d.phase.row().probed)) {
             Some((d, Some(Probed::Candidate))) => Some(d.number).filter(|_| d.is_past_hooks(self.rules)),
             Some((_, Some(Probed::Standby))) => standby(),
+            Some((_, Some(Probed::Live))) => self.live.as_ref().map(|s| s.number),
             Some((_, None)) => None,
             None => self.down.as_ref().and_then(|_| standby()),
         }

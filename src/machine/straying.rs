@@ -67,8 +67,7 @@ impl Environment {
             return Some(called);
         }
         let Some(front) = &seen.front else { return self.front_is_stuck(seen, now) };
-        let live = self.live.as_ref().map(|s| s.number);
-        let right = shown(seen, live, self.generation) || self.may_stay(front);
+        let right = shown(seen, self.wanted(), self.generation, self.rules) || self.may_stay(front);
         match self.drift {
             Some(_) if right => Some(Event::DriftMended),
             None if right => None,
@@ -91,7 +90,7 @@ impl Environment {
             Some(_) | None => 1,
         };
         let (generation, words) = (self.next_generation(seen), front.words.clone());
-        Event::DriftSeen { shown: front.serves, generation, in_a_row, words }
+        Event::DriftSeen { shown: front.traffic.base(), generation, in_a_row, words }
     }
 
     /// Whether the front is left as it is for now, since somebody repoints it again and again (rule R52).
@@ -100,23 +99,22 @@ impl Environment {
         self.straying.as_ref().is_some_and(pauses) && self.rules.mend_more_seldom()
     }
 
-    /// Whether the front may be put right now: what is live was seen good in this look (rule R43), and where nothing is live, the
-    /// front was seen to take nobody's users away by it (rule R54).
+    /// Whether the front may be put right now: what is to have the users was seen good in this look (rule R43), and where
+    /// nothing is live, the front was seen to take nobody's users away by it (rule R54).
     pub(super) fn may_mend(&self, seen: &Observation, now: Millis) -> bool {
         let harmless = |front: &FrontView| !self.serves_unknown(front);
         let seen_harmless =
             self.live.is_some() || seen.front.as_ref().is_some_and(harmless) || !self.rules.leave_unknown_front();
-        self.live_is_good(seen) && seen_harmless && !self.pauses(now)
+        self.wanted_is_good(seen) && seen_harmless && !self.pauses(now)
     }
 
     /// Whether the order that puts the front right cannot be given, so that a new deployment need not wait for it.
     pub(super) fn cannot_mend(&self, seen: &Observation) -> bool {
-        self.live.is_none() || !self.live_is_good(seen)
+        self.live.is_none() || !self.wanted_is_good(seen)
     }
 
-    fn live_is_good(&self, seen: &Observation) -> bool {
-        let good = |n: Number| seen.ready(n, Health::Passing);
-        self.live.as_ref().is_none_or(|s| good(s.number)) || !self.rules.mend_onto_good()
+    fn wanted_is_good(&self, seen: &Observation) -> bool {
+        self.wanted().stacks().all(|n| seen.ready(n, Health::Passing)) || !self.rules.mend_onto_good()
     }
 
     /// Two who point the front at different stacks never end by themselves.
@@ -143,7 +141,7 @@ impl Environment {
         let said = seen.given(ordered).and_then(|order| order.said.as_deref());
         let what = match (&seen.front, &self.live) {
             (None, _) => "the front does not answer".to_owned(),
-            (Some(_), Some(live)) if !self.live_is_good(seen) => {
+            (Some(_), Some(live)) if !self.wanted_is_good(seen) => {
                 format!("the front is not pointed at stack {}, which does not pass its checks", live.number)
             }
             (Some(_), _) => match said {
@@ -202,7 +200,8 @@ impl Environment {
     }
 
     /// A person lets things go on: whatever was repointed before is another row.
-    pub(super) fn forgive_front(&mut self) {
+    pub(super) fn resume(&mut self) {
+        self.hold = None;
         let drifts = self.drift.is_some();
         self.straying.take_if(|_| !drifts);
         if let Some(straying) = &mut self.straying {

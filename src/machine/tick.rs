@@ -53,7 +53,7 @@ impl Environment {
         let stuck = self.retiring.iter().find(late)?;
         let blocker = seen.stack(stuck.number).and_then(|s| s.remark.clone());
         let reason = match blocker {
-            _ if seen.front.as_ref().is_some_and(|f| f.serves == Some(stuck.number)) => {
+            _ if seen.front.as_ref().is_some_and(|f| f.traffic.reaches(stuck.number)) => {
                 "its stack is not torn down because the front still sends users to it".to_owned()
             }
             Some(blocker) => format!("its stack could not be torn down in time: {blocker}"),
@@ -120,7 +120,11 @@ impl Environment {
             Phase::Checking => self.checking(d, seen, now),
             Phase::AfterChecks => self.after_the_checks(d, seen, now),
             Phase::Verifying => self.verifying(d, seen, now),
-            Phase::CuttingOver { generation } => self.cutting_over(d, *generation, seen, now),
+            Phase::CuttingOver { generation, share, held } => {
+                self.cutting_over(d, (*generation, *share, *held), seen, now)
+            }
+            Phase::Watching { share } => self.watching(d, *share, seen, now),
+            Phase::RevertRequested { outcome, reason, .. } => self.revert_requested(d, (*outcome, reason), seen, now),
             Phase::Baking => self.baking(d, seen, now),
             Phase::RollbackRequested { reason } => self.rollback_requested(d, reason, seen, now),
             Phase::Reverting { .. } => self.reverting(d, seen, now),
@@ -175,7 +179,8 @@ impl Environment {
             return self.before_hook(d, well && known_to_front, seen, now);
         }
         if well && known_to_front && (self.drift.is_none() || self.cannot_mend(seen)) {
-            return Some(Event::CutOverOrdered { number: d.number, generation: self.next_generation(seen) });
+            let (generation, share) = (self.next_generation(seen), self.next_share(d, None));
+            return Some(Event::CutOverOrdered { number: d.number, generation, share });
         }
         broken(d, seen)
             .or_else(|| self.overdue(d, seen, now, d.plan.check_within, "it was not well right before the cutover"))
@@ -234,7 +239,7 @@ impl Environment {
     }
 
     /// The deployment whose turn it would be if nothing were active.
-    fn startable(&self) -> Option<Number> {
+    pub(super) fn startable(&self) -> Option<Number> {
         self.queue.iter().find(|d| self.lets(d)).map(|d| d.number)
     }
 

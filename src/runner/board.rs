@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    machine::{Condition, EnvironmentId, Health, Millis, Number, StackView},
+    machine::{Condition, EnvironmentId, Health, Millis, Number, StackView, Traffic},
     reach::Reach,
     telling,
     text::format_time,
@@ -35,9 +35,8 @@ pub struct Sight {
     pub looked: Millis,
     /// When each of those that are asked answered last.
     pub seen: Seen,
-    /// The stack that the front sent users to at that look; none inside where nobody gets them, none outside where the front
-    /// did not answer.
-    pub serves: Option<Option<Number>>,
+    /// Who got users' requests at that look; nothing where the front did not answer.
+    pub traffic: Option<Traffic>,
     /// The stacks that are there.
     pub stacks: Vec<StackSight>,
     /// The last restart that was looked at: its order, how many instances are back, and how many it is for.
@@ -203,7 +202,7 @@ impl Sight {
             stacks_silent: step(LISTING).map(|silent| &*silent.why),
             looked: (self.looked.0 > 0).then_some(self.looked),
             stacks_at: self.seen.stacks,
-            shows: self.serves,
+            shows: self.traffic,
             stacks: stacks.collect(),
             front: self.front.iter().map(|concern| &concern.what).collect(),
             trouble: trouble.map(|t| telling::Hindrance { step: &t.step, why: &t.why, since: t.since }),
@@ -285,7 +284,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_was_an_error_is_no_look_however_young_the_look_is() {
-        let mut sight = Sight { looked: Millis(9), serves: Some(Some(Number(1))), ..Sight::default() };
+        let mut sight = Sight { looked: Millis(9), traffic: Some(Traffic::Whole(Number(1))), ..Sight::default() };
         sight.seen = Seen { stacks: Some(Millis(5)), front: Some(Millis(9)) };
         let blind = |sight: &Sight| sight.outlook_at(Millis(10), Millis(25)).blind().map(|blind| format!("{blind:?}"));
         assert_eq!(blind(&sight), None);

@@ -18,7 +18,7 @@ use crate::{
     journal::{Journal, NotRecorded},
     machine::{
         CONTROLLER, Effect, Entry, Environment, Event, Generation, Looked, Millis, Number, OrderView, Phase, Promise,
-        Seq,
+        Seq, Traffic,
     },
     stacks::StepError,
 };
@@ -256,7 +256,7 @@ impl Loop {
     fn came_back(&mut self, call: &Call) {
         let now = self.world.clock.now();
         self.pacing.finish(call.slot, now);
-        if matches!(call.slot, Slot::CutOver(_) | Slot::Refresh(_)) {
+        if matches!(call.slot, Slot::CutOver(_) | Slot::Refresh) {
             self.last_order = now;
         }
         if let Slot::CutOver(generation) = call.slot
@@ -384,9 +384,12 @@ fn step_name(effect: &Effect) -> String {
         Effect::RunHook { number, hook } => format!("running the hook {hook} of deployment {number}"),
         Effect::Restart { number, instance, .. } => format!("starting instance {instance} of stack {number} again"),
         Effect::Stage(number) => format!("making stack {number} known to the front"),
-        Effect::CutOver { to: Some(number), .. } => format!("pointing the front at stack {number}"),
-        Effect::CutOver { to: None, .. } => "pointing the front at nobody".to_owned(),
-        Effect::Refresh { number, .. } => format!("giving the front the new reach of stack {number}"),
+        Effect::CutOver { to: Traffic::Whole(number), .. } => format!("pointing the front at stack {number}"),
+        Effect::CutOver { to: Traffic::Split { candidate, share, .. }, .. } => {
+            format!("pointing {share} of the users at stack {candidate}")
+        }
+        Effect::CutOver { to: Traffic::Nobody, .. } => "pointing the front at nobody".to_owned(),
+        Effect::Refresh { .. } => "giving the front the new reach of what it serves".to_owned(),
         Effect::Retire(permit) => format!("tearing down stack {}", permit.number()),
     }
 }

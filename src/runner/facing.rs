@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::{board::Counted, shared::within, world::World};
 use crate::{
-    machine::{FrontView, Number, Outdated, StackName},
+    machine::{FrontView, Number, Outdated, Share, StackName, Traffic},
     reach::Reach,
     stacks::StepError,
-    web_front::{CutOver, Route, SeenFront, Target},
+    web_front::{CutOver, Route, SeenFront, Split, Target},
 };
 
 /// Whatever is at a front that is not ours to name: no deployment ever has this number.
@@ -54,20 +54,23 @@ impl World {
             Some(Outdated { number: target.stack.number, lost: now.has_left(&target.reach) })
         };
         let target = seen.route.target.as_ref();
-        let altered = target.is_some_and(|target| seen.altered && now(target) != Some(&target.reach));
+        let split = seen.route.split.as_ref();
+        let served = || target.into_iter().chain(split.map(|split| &split.target));
+        let altered = seen.altered && served().any(|target| now(target) != Some(&target.reach));
         let staged = seen.staged_at.as_ref().filter(|staged| target.is_none_or(|target| target.stack != staged.stack));
-        let known = target.filter(|_| !altered).into_iter().chain(staged);
+        let known = served().filter(|_| !altered).chain(staged);
+        let number = |target: &Target| if altered { FOREIGN } else { ours(&target.stack) };
         self.board.update(&self.id, |sight| {
             sight.open = seen.open.iter().map(|(n, c)| (ours(n), *c)).collect();
             sight.counted = self.counted(seen);
         });
         FrontView {
-            serves: target.map(|t| if altered { FOREIGN } else { ours(&t.stack) }),
+            traffic: traffic(target.map(number), split.map(|split| (number(&split.target), split.share))),
             generation: seen.route.generation,
             staged: seen.staged.as_ref().map(ours),
             outdated: known.filter_map(outdated).collect(),
             busy: seen.open.iter().filter(|(_, open)| *open > 0).map(|(name, _)| ours(name)).collect(),
-            words: target.map(|t| in_words(t).into()),
+            words: target.map(|t| in_words(t, split).into()),
             host: self.front.place().map(Into::into),
         }
     }
@@ -85,8 +88,19 @@ impl World {
     }
 }
 
+/// Who gets users' requests, by numbers.
+fn traffic(base: Option<Number>, candidate: Option<(Number, Share)>) -> Traffic {
+    match (base, candidate) {
+        (Some(base), Some((candidate, share))) => Traffic::Split { base, candidate, share },
+        (whole, _) => Traffic::whole(whole),
+    }
+}
+
 /// A target as people read it.
-fn in_words(target: &Target) -> String {
+fn in_words(target: &Target, split: Option<&Split>) -> String {
+    if let Some(Split { target: candidate, share }) = split {
+        return format!("{}, with {share} for {}", in_words(target, None), in_words(candidate, None));
+    }
     match target.reach.words().first() {
         Some(first) => format!("{} at {first}", target.stack),
         None => target.stack.to_string(),

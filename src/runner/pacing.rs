@@ -26,7 +26,7 @@ pub(super) enum Slot {
     /// The slot of [`Effect::CutOver`].
     CutOver(u64),
     /// The slot of [`Effect::Refresh`].
-    Refresh(Number),
+    Refresh,
     /// The slot of [`Effect::Retire`].
     Retire(Number),
     /// Bringing up a front that does not answer.
@@ -42,7 +42,7 @@ impl From<&Effect> for Slot {
             Effect::Stage(number) => Self::Stage(*number),
             Effect::Restart { instance, order, .. } => Self::Restart(*instance, *order),
             Effect::CutOver { generation, .. } => Self::CutOver(generation.0),
-            Effect::Refresh { number, .. } => Self::Refresh(*number),
+            Effect::Refresh { .. } => Self::Refresh,
             Effect::Retire(permit) => Self::Retire(permit.number()),
         }
     }

@@ -18,8 +18,8 @@ use crate::{
     clock::Clock,
     hooks::Redactor,
     machine::{
-        CheckAnswer, Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Health, Millis, Number,
-        Observation, Phase, Rules, StackName, StackView,
+        CheckAnswer, Condition, Effect, Environment, EnvironmentId, Fencing, FrontView, Generation, Health, Millis,
+        Number, Observation, Phase, Rules, StackName, StackView, Traffic,
     },
     outgoing::Way,
     pipelines::{
@@ -30,7 +30,7 @@ use crate::{
     secrets::Secrets,
     stacks::{SeenStack, StackSpec, StepError},
     telling,
-    web_front::{FrontDriver, FrontTrouble, Route, SeenFront, Target},
+    web_front::{FrontDriver, FrontTrouble, Route, SeenFront, Split, Target},
 };
 
 /// How old a listing that another environment asked for may be, while nothing is under way here.
@@ -215,17 +215,19 @@ impl World {
                 within(self.front.call_limit(), self.front.stage(&target)).await
             }
             Effect::CutOver { to, generation } => {
-                let target = to.map(|number| self.target(number, look)).transpose()?;
-                self.order(Route { generation: *generation, target, split: None }).await?;
+                self.order(self.route(*to, *generation, look)?).await?;
                 if let Some(host) = self.front.place() {
                     tracing::info!(environment = %self.id, %generation, host, "cut over on {host}");
                 }
                 Ok(())
             }
-            Effect::Refresh { number, generation } => {
-                let target = self.target(*number, look)?;
-                let words = format!("{} at {}", target.stack, target.reach);
-                self.order(Route { generation: *generation, target: Some(target), split: None }).await?;
+            Effect::Refresh { to, generation } => {
+                let route = self.route(*to, *generation, look)?;
+                let targets = route.target.iter().chain(route.split.as_ref().map(|split| &split.target));
+                let words: Vec<String> =
+                    targets.map(|target| format!("{} at {}", target.stack, target.reach)).collect();
+                let words = words.join(" and ");
+                self.order(route).await?;
                 tracing::info!(environment = %self.id, %generation, "{}: the front sends users to {words} now", self.id);
                 Ok(())
             }
@@ -298,6 +300,15 @@ impl World {
         let secrets = secrets.map_err(|why| StepError::Unavailable(why.to_string()))?;
         let stranger = state.is_stranger(number);
         Ok(StackSpec { name: self.name(number), release, definition, secrets, stranger })
+    }
+
+    fn route(&self, to: Traffic, generation: Generation, look: &Look) -> Result<Route, StepError> {
+        let target = to.base().map(|number| self.target(number, look)).transpose()?;
+        let split = match to {
+            Traffic::Split { candidate, share, .. } => Some(Split { target: self.target(candidate, look)?, share }),
+            Traffic::Nobody | Traffic::Whole(_) => None,
+        };
+        Ok(Route { generation, target, split })
     }
 
     fn target(&self, number: Number, look: &Look) -> Result<Target, StepError> {
@@ -377,7 +388,7 @@ impl World {
                 sight.open.clear();
                 sight.counted = Counted::Unknown;
             }
-            sight.serves = seen.front.as_ref().map(|front| front.serves);
+            sight.traffic = seen.front.as_ref().map(|front| front.traffic);
             news = sight.front_has(trouble, now);
             sight.preview = preview;
             if seen.stacks.is_some() {
@@ -404,8 +415,8 @@ fn thawing(error: &frozen::Error) -> StepError {
 /// The public address is asked only when the front already shows the cutover that is under way.
 fn public_question(state: &Environment, front: Option<&FrontView>) -> Option<Number> {
     let active = state.active()?;
-    let cutting_over = matches!(active.phase, Phase::CuttingOver { .. });
-    (cutting_over && front?.serves == Some(active.number)).then_some(active.number)
+    let cutting_over = matches!(active.phase, Phase::CuttingOver { share: None, .. });
+    (cutting_over && front?.traffic == Traffic::Whole(active.number)).then_some(active.number)
 }
 
 /// A fresh look outweighs what was known, but neither is one bad answer the verdict of the checks, nor does one good

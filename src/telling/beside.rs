@@ -114,7 +114,7 @@ mod tests {
                 told.happens(Event::Started { number });
                 told.happens(Event::Provisioned { number });
                 told.happens(Event::Checked { number, answers: Vec::new() });
-                told.happens(Event::CutOverOrdered { number, generation });
+                told.happens(Event::CutOverOrdered { number, generation, share: None });
                 told.happens(Event::WentLive { number, host: None });
                 told.happens(Event::Succeeded { number });
             }

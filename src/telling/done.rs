@@ -1,6 +1,9 @@
 //! What was done, said to whoever asked for it: what is so now, and the command that goes on from there.
 
-use super::names::{named, release};
+use super::{
+    names::{named, release},
+    steps,
+};
 use crate::machine::{Deployment, Environment, EnvironmentId, Event, Number};
 
 /// Says what was recorded. `before`: how the environment was when it was asked for.
@@ -9,6 +12,9 @@ pub(crate) fn done(id: &EnvironmentId, before: &Environment, event: &Event) -> S
         Some(release) => named(release, number),
         None => format!("deployment {number}"),
     };
+    if let Some(said) = steps::done(id, before, event, deployment) {
+        return said;
+    }
     match event {
         Event::Accepted { number, release, stranger: true, .. } => format!(
             "stack {number} of {id} ({}) is adopted once it passes its checks, and gets the traffic then; follow it: \

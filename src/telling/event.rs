@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    machine::{CheckAnswer, Event},
+    machine::{CheckAnswer, Event, Millis},
     text::{format_duration, harmless},
 };
 
@@ -28,6 +28,17 @@ pub(crate) fn about(event: &Value) -> String {
         "hook_ordered" => format!("{} ({})", text("hook"), point(event)),
         "hook_finished" if event["reason"].is_null() => format!("{} ({}) is good", text("hook"), point(event)),
         "hook_finished" => format!("{} ({}): {}", text("hook"), point(event), text("reason")),
+        "cut_over_ordered" if event["share"].is_u64() => format!("{} % of the users", event["share"]),
+        "shifted" => {
+            let host = event["host"].as_str().map(|host| format!(", seen on {}", harmless(host))).unwrap_or_default();
+            format!("{} % of the users{host}", event["share"])
+        }
+        "paused" => {
+            let (timeout, why) = (event["gate"]["timeout"].as_u64().unwrap_or_default(), text("reason"));
+            let within = format_duration(Millis(timeout));
+            let then = if event["gate"]["otherwise"] == "approve" { "it goes on" } else { "it is aborted" };
+            format!("for {within}, then {then}{}{why}", if why.is_empty() { "" } else { ": " })
+        }
         "drift_seen" => {
             let stack = event["shown"].as_u64().map_or("nobody".to_owned(), |number| format!("stack {number}"));
             let words = event["words"].as_str().map(harmless);

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{Blind, Outlook, names, wait};
 use crate::{
-    machine::{Environment, GateName, Millis, Number, Phase},
+    machine::{Environment, GateName, Millis, Number, Phase, Traffic},
     text::{format_duration, format_time},
 };
 
@@ -49,7 +49,13 @@ pub(crate) fn light(state: &Environment, seen: &Outlook<'_>) -> Light {
     }
     let serving = match seen.shows {
         None => return Light::NotSeen,
-        Some(Some(number)) if number == live.number || ordered(state) == Some(number) => number,
+        Some(Traffic::Whole(number)) if number == live.number || ordered(state) == Some(number) => number,
+        Some(Traffic::Split { base, candidate, .. })
+            if base == live.number
+                && state.active().is_some_and(|d| d.number == candidate && !d.phase.before_cutover()) =>
+        {
+            return with_a_share(seen, base, candidate);
+        }
         Some(_) => return Light::Drift,
     };
     if state.drift().is_some() {
@@ -61,6 +67,16 @@ pub(crate) fn light(state: &Environment, seen: &Outlook<'_>) -> Light {
         Some(stack) if stack.is_good() && (baking || serving != live.number) => Light::Watched,
         Some(stack) if stack.is_good() => Light::Healthy,
         Some(_) | None => Light::NotSeen,
+    }
+}
+
+/// The light of two stacks that share the users.
+fn with_a_share(seen: &Outlook<'_>, base: Number, candidate: Number) -> Light {
+    let [base, candidate] = [base, candidate].map(|number| seen.stack(number));
+    match (base, candidate) {
+        (Some(one), Some(other)) if one.is_bad() || other.is_bad() => Light::Failing,
+        (Some(one), Some(other)) if one.is_good() && other.is_good() => Light::Watched,
+        (Some(_) | None, Some(_) | None) => Light::NotSeen,
     }
 }
 
@@ -77,6 +93,8 @@ fn ordered(state: &Environment) -> Option<Number> {
         | Phase::AfterChecks
         | Phase::AwaitingCutover
         | Phase::Verifying
+        | Phase::Watching { .. }
+        | Phase::RevertRequested { .. }
         | Phase::Baking
         | Phase::RollbackRequested { .. } => None,
     }
@@ -249,7 +267,7 @@ mod tests {
             Event::Started { number },
             Event::Provisioned { number },
             Event::Checked { number, answers: Vec::new() },
-            Event::CutOverOrdered { number, generation: Generation(1) },
+            Event::CutOverOrdered { number, generation: Generation(1), share: None },
             Event::WentLive { number, host: None },
             Event::Succeeded { number },
         ] {
@@ -269,7 +287,7 @@ mod tests {
             fresh: Millis(25_000),
             looked: Some(Millis(49_000)),
             stacks_at: Some(Millis(49_000)),
-            shows: Some(Some(Number(1))),
+            shows: Some(Traffic::Whole(Number(1))),
             stacks: stack(Health::Passing),
             ..Outlook::default()
         }
@@ -299,7 +317,7 @@ mod tests {
     fn what_the_front_shows_is_what_is_judged() {
         let state = live();
         assert_eq!(light(&state, &Outlook { stacks: stack(Health::Failing), ..good() }), Light::Failing);
-        for elsewhere in [None, Some(Number(7))] {
+        for elsewhere in [Traffic::Nobody, Traffic::Whole(Number(7))] {
             assert_eq!(light(&state, &Outlook { shows: Some(elsewhere), ..good() }), Light::Drift);
         }
     }

@@ -12,6 +12,7 @@ mod names;
 mod rail;
 mod refusal;
 mod situation;
+mod steps;
 mod story;
 mod strangers;
 mod wait;
@@ -34,7 +35,7 @@ pub(crate) use way_back::way_back;
 pub(crate) use who::{WhoCan, who_can};
 
 use crate::{
-    machine::{Condition, Health, Millis, Number},
+    machine::{Condition, Health, Millis, Number, Traffic},
     web_front::FrontTrouble,
 };
 
@@ -50,8 +51,8 @@ pub(crate) struct Outlook<'a> {
     pub stacks_at: Option<Millis>,
     /// Why the provider cannot be asked for the stacks, where it cannot.
     pub stacks_silent: Option<&'a str>,
-    /// The stack that the front sends users to; none inside where nobody gets them, none outside where it did not answer.
-    pub shows: Option<Option<Number>>,
+    /// Who gets users' requests; nothing where the front did not answer.
+    pub shows: Option<Traffic>,
     /// The stacks that are there.
     pub stacks: Vec<Glimpse<'a>>,
     /// What stands in the way, the newest.

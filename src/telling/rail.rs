@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::story::{End, Story};
 use crate::{
-    machine::{Event, HookPoint, Millis, Number, Outcome, Plan, Trigger},
+    machine::{Event, HookPoint, Millis, Number, Outcome, Plan, Share, Trigger},
     text::{format_duration, format_time},
 };
 
@@ -43,6 +43,8 @@ pub(crate) enum StepWhat {
     Provision,
     Check,
     Hook,
+    /// It gets a share of the users and is watched with that.
+    Share,
     CutOver,
     Bake,
     RollBack,
@@ -66,7 +68,9 @@ impl StepWhat {
         match self {
             Self::Queue => StepKind::Queue,
             Self::Gate => StepKind::Human,
-            Self::Provision | Self::Check | Self::Hook | Self::CutOver | Self::Bake | Self::RollBack => StepKind::Work,
+            Self::Provision | Self::Check | Self::Hook | Self::Share | Self::CutOver | Self::Bake | Self::RollBack => {
+                StepKind::Work
+            }
         }
     }
 }
@@ -92,6 +96,10 @@ pub(crate) struct Step {
     /// How long it may take, as people say it.
     #[schema(required, example = "5 min")]
     pub within: Option<String>,
+    /// The part of 100 users that it gives the new stack, where that is not all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 5)]
+    pub share: Option<u8>,
 }
 
 /// How long the steps took in all, in words.
@@ -124,11 +132,12 @@ pub(crate) fn sums(steps: &[Step]) -> Sums {
     }
 }
 
-/// A step and, of a hook, which one.
+/// A step and, of a hook or a share, which one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Kind {
     what: StepWhat,
     hook: Option<(Arc<str>, HookPoint)>,
+    share: Option<Share>,
 }
 
 struct Station {
@@ -146,6 +155,8 @@ struct Line {
     stations: Vec<Station>,
     place: usize,
     over: bool,
+    /// The steps that were to come when it ended.
+    cut: Vec<Station>,
     /// The hooks that run when the deployment is done with.
     after: Vec<Station>,
 }
@@ -158,7 +169,7 @@ pub(crate) fn rail<'a>(
     records: impl IntoIterator<Item = (Millis, &'a Event)>,
 ) -> Vec<Step> {
     let stations = planned(plan, story.trigger);
-    let mut line = Line { number: story.number, stations, place: 0, over: false, after: Vec::new() };
+    let mut line = Line { number: story.number, stations, place: 0, over: false, cut: Vec::new(), after: Vec::new() };
     for (at, event) in records {
         line.take(at, event, story.end.as_ref());
     }
@@ -198,17 +209,20 @@ impl Line {
                 self.stations[0].began.get_or_insert(at);
             }
             Event::RollbackRequested { .. } => self.go_back(at, StepState::TakenBack),
+            Event::RevertRequested { outcome, .. } => self.go_back(at, ended(*outcome, None)),
+            Event::Proceeded { .. } if self.is_going_back() => self.go_on(),
+            Event::CutOverOrdered { share, .. } => self.shift(at, *share),
             Event::RevertOrdered { outcome, .. } => self.go_back(at, ended(*outcome, None)),
             Event::Ended { outcome, .. } if *outcome != Outcome::Succeeded => {
                 self.end_here(at, ended(*outcome, end));
             }
             Event::Ended { .. } => self.over = true,
             Event::HookOrdered { hook, point, .. } if point.is_after_the_end() => {
-                let kind = Kind { what: StepWhat::Hook, hook: Some((hook.clone(), *point)) };
+                let kind = Kind { what: StepWhat::Hook, hook: Some((hook.clone(), *point)), share: None };
                 self.after.push(Station { began: Some(at), ..station(kind, None) });
             }
             Event::HookFinished { hook, point, reason, .. } if point.is_after_the_end() => {
-                let kind = Kind { what: StepWhat::Hook, hook: Some((hook.clone(), *point)) };
+                let kind = Kind { what: StepWhat::Hook, hook: Some((hook.clone(), *point)), share: None };
                 if let Some(station) = self.after.iter_mut().find(|station| station.kind == kind) {
                     station.ended = Some(at);
                     station.end = reason.is_some().then_some(StepState::Failed);
@@ -229,9 +243,47 @@ impl Line {
         }
         self.end_here(at, state);
         self.place = self.stations.len();
-        let kind = Kind { what: StepWhat::RollBack, hook: None };
+        let kind = Kind { what: StepWhat::RollBack, hook: None, share: None };
         self.stations.push(Station { began: Some(at), ..station(kind, None) });
         self.over = false;
+    }
+
+    /// The way back that waited is given up: it goes on where it was.
+    fn go_on(&mut self) {
+        self.stations.pop();
+        self.place = self.stations.len().saturating_sub(1);
+        self.over = false;
+        if let Some(station) = self.stations.last_mut() {
+            (station.end, station.ended) = (None, None);
+        }
+        let known: Vec<Kind> = self.stations.iter().map(|station| station.kind.clone()).collect();
+        self.stations
+            .extend(std::mem::take(&mut self.cut).into_iter().filter(|station| !known.contains(&station.kind)));
+    }
+
+    /// It gets a larger share, or all users: the step before is over, and what was skipped is not shown.
+    fn shift(&mut self, at: Millis, share: Option<Share>) {
+        let what = if share.is_some() { StepWhat::Share } else { StepWhat::CutOver };
+        let next = (self.place..self.stations.len()).find(|place| {
+            let kind = &self.stations[*place].kind;
+            (kind.what, kind.share) == (what, share)
+        });
+        let Some(next) = next else { return };
+        let skipped = |station: &Station| station.kind.what == StepWhat::Share && station.began.is_none();
+        let before = self.stations.iter().take(next).filter(|station| skipped(station)).count();
+        let next = next - before;
+        let mut place = 0;
+        self.stations.retain(|station| {
+            let kept = place >= next + before || !skipped(station);
+            place += 1;
+            kept
+        });
+        for station in &mut self.stations[self.place.min(next)..next] {
+            station.began.get_or_insert(at);
+            station.ended.get_or_insert(at);
+        }
+        self.place = next;
+        self.stations[next].began.get_or_insert(at);
     }
 
     /// The step that it is at is the last one, and did not end well. What had failed before keeps its end.
@@ -241,7 +293,7 @@ impl Line {
         station.end.get_or_insert(state);
         station.began.get_or_insert(at);
         station.ended.get_or_insert(at);
-        self.stations.truncate(self.place + 1);
+        self.cut = self.stations.split_off(self.place + 1);
     }
 
     /// Ends the step that the event closes, and those before it, and begins the next. A hook that failed is where it stays.
@@ -276,7 +328,7 @@ fn planned(plan: &Plan, trigger: Trigger) -> Vec<Station> {
     let hooks = |point: HookPoint| {
         let of = plan.hooks.iter().filter(move |hook| hook.at == point);
         of.map(move |hook| {
-            let kind = Kind { what: StepWhat::Hook, hook: Some((hook.name.clone(), point)) };
+            let kind = Kind { what: StepWhat::Hook, hook: Some((hook.name.clone(), point)), share: None };
             station(kind, Some(hook.within))
         })
     };
@@ -288,6 +340,12 @@ fn planned(plan: &Plan, trigger: Trigger) -> Vec<Station> {
     line.extend(hooks(HookPoint::AfterChecks));
     line.extend(gate(&plan.before_cutover));
     line.extend(hooks(HookPoint::BeforeCutover));
+    // At once for what brings an earlier release back.
+    let steps = plan.steps.iter().filter(|_| trigger != Trigger::Rollback);
+    line.extend(steps.map(|step| {
+        let kind = Kind { what: StepWhat::Share, hook: None, share: Some(step.share) };
+        station(kind, Some(step.bake))
+    }));
     line.push(plain(StepWhat::CutOver, Some(plan.cut_over_within)));
     line.extend(hooks(HookPoint::AfterCutover));
     line.push(plain(StepWhat::Bake, Some(plan.bake)));
@@ -295,7 +353,7 @@ fn planned(plan: &Plan, trigger: Trigger) -> Vec<Station> {
 }
 
 fn plain(what: StepWhat, within: Option<Millis>) -> Station {
-    station(Kind { what, hook: None }, within)
+    station(Kind { what, hook: None, share: None }, within)
 }
 
 fn station(kind: Kind, within: Option<Millis>) -> Station {
@@ -333,6 +391,7 @@ impl Station {
             (StepWhat::Gate, None) => "Approval".to_owned(),
             (StepWhat::Provision, None) => "Provision".to_owned(),
             (StepWhat::Check, None) => "Check".to_owned(),
+            (StepWhat::Share, None) => self.kind.share.map_or("Share".to_owned(), |share| format!("{share} of users")),
             (StepWhat::CutOver, None) => "Cut over".to_owned(),
             (StepWhat::Bake, None) => "Bake".to_owned(),
             (StepWhat::RollBack, None) => "Roll back".to_owned(),
@@ -346,6 +405,7 @@ impl Station {
             ended: self.ended.map(format_time),
             took: self.ended.zip(self.began).map(|(ended, began)| ended.since(began).0),
             within: self.within.map(format_duration),
+            share: self.kind.share.map(Share::percent),
         }
     }
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::{
     Blind, Outlook, beside,
     front::front,
-    names,
+    names, steps,
     wait::{Readiness, rollback, sentence},
 };
 use crate::{
@@ -63,6 +63,9 @@ fn users(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String 
     }
     if state.drift().is_some() {
         return users_of_a_stray(state);
+    }
+    if let Some(said) = steps::users(state, seen) {
+        return said;
     }
     if let Some(active) = state.active().filter(|d| d.phase.has_open_order()) {
         let live = state.live().map_or("what was there before".to_owned(), named);
@@ -190,6 +193,9 @@ fn command(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> Optio
         if active.gate().is_some() {
             return Some(format!("approve {id}"));
         }
+        if active.pause().is_some() {
+            return Some(format!("proceed {id}"));
+        }
         if active.phase == Phase::Baking && state.down().is_some() && back != Readiness::None {
             return Some(format!("rollback {id}"));
         }
@@ -215,6 +221,8 @@ fn command(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> Optio
 
 fn for_a_stuck(id: &EnvironmentId, active: &Deployment) -> String {
     match active.phase {
+        // The one way back is asked for already; `abort` once more goes it in any case.
+        Phase::Watching { .. } | Phase::RevertRequested { .. } => format!("abort {id}"),
         Phase::Baking => format!("rollback {id}"),
         Phase::RollbackRequested { .. } | Phase::Reverting { .. } => format!("history {id}"),
         Phase::Queued
@@ -250,7 +258,7 @@ mod tests {
         accepted(state, number);
         let (generation, number) = (Generation(number.into()), Number(number));
         let went = [
-            Event::CutOverOrdered { number, generation },
+            Event::CutOverOrdered { number, generation, share: None },
             Event::WentLive { number, host: None },
             Event::Succeeded { number },
         ];

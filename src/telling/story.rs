@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::machine::{Environment, Event, Millis, Number, Outcome, Release, Trigger};
+use crate::machine::{CONTROLLER, Environment, Event, Millis, Number, Outcome, Release, Trigger};
 
 /// What is said of a past of which a part is missing.
 pub(crate) const UNREAD: &str = "a part of the state file cannot be read: what happened then is not shown here, and a \
@@ -120,6 +120,9 @@ pub(crate) fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &
                     story.end = Some(End { outcome: *outcome, at, why: reason.clone(), vetoed });
                 }
                 Event::RollbackRequested { .. } => story.rolled_back_by = Some(by.clone()),
+                Event::RevertRequested { outcome: Outcome::RolledBack, .. } if **by != *CONTROLLER => {
+                    story.rolled_back_by = Some(by.clone());
+                }
                 Event::RevertOrdered { outcome, reason, .. } => story.revert = Some((*outcome, reason.clone())),
                 Event::Reverted { .. } => {
                     story.end = story.revert.take().and_then(|(outcome, why)| end(outcome, &why)).or(story.end.take());
@@ -150,6 +153,10 @@ pub(crate) fn deployment_of(event: &Event) -> Option<Number> {
         | Event::HookOrdered { number, .. }
         | Event::HookFinished { number, .. }
         | Event::CutOverOrdered { number, .. }
+        | Event::Shifted { number, .. }
+        | Event::Proceeded { number, .. }
+        | Event::Paused { number, .. }
+        | Event::RevertRequested { number, .. }
         | Event::WentLive { number, .. }
         | Event::Succeeded { number }
         | Event::Ended { number, .. }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Outlook, beside, names};
+use super::{Outlook, beside, names, steps};
 use crate::{
     machine::{
         Deployment, Environment, EnvironmentId, Gate, Millis, Otherwise, Outcome, Phase, Plan, Promise, Release,
@@ -26,6 +26,8 @@ pub(crate) enum WaitsFor {
     Hook,
     /// The front is to show the new stack.
     Cutover,
+    /// The new stack is watched with its share of the users, or keeps it until somebody lets it go on.
+    Step,
     /// The new stack is watched.
     Bake,
     /// A rollback: the release before comes back.
@@ -103,8 +105,11 @@ pub(crate) fn waits(state: &Environment) -> Waits {
             Phase::Provisioning => WaitsFor::Stack,
             Phase::Checking | Phase::AfterChecks | Phase::Verifying => WaitsFor::Checks,
             Phase::CuttingOver { .. } => WaitsFor::Cutover,
+            Phase::Watching { .. } => WaitsFor::Step,
             Phase::Baking => WaitsFor::Bake,
-            Phase::RollbackRequested { .. } | Phase::Reverting { .. } => WaitsFor::Rollback,
+            Phase::RollbackRequested { .. } | Phase::RevertRequested { .. } | Phase::Reverting { .. } => {
+                WaitsFor::Rollback
+            }
         };
         let who = match what {
             WaitsFor::Operator => Some("an operator".to_owned()),
@@ -226,6 +231,14 @@ fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, seen:
             format!("{name} must pass its checks until {until}{remark}.")
         }
         Phase::Verifying => format!("{name} is asked for its health once more before the traffic moves to it."),
+        Phase::CuttingOver { share: Some(share), .. } => {
+            format!("{name} waits for the front to send it {share} of the users, until {until} at the latest.")
+        }
+        Phase::Watching { share } => steps::waits(id, state, active, (&name, *share)),
+        Phase::RevertRequested { reason, .. } => {
+            let live = state.live().map_or("what is live".to_owned(), |s| names::named(&s.release, s.number));
+            format!("{name} is to lose its share of the users ({reason}), as soon as {live} is seen good.")
+        }
         Phase::CuttingOver { .. } => {
             format!("{name} waits for the front to show it and to answer from it, until {until} at the latest.")
         }

@@ -89,7 +89,10 @@ pub(super) fn known(roles: &mut Roles) -> Router<Arc<App>> {
     let acts = ["rollback", "hold", "resume", "pin", "veto", "restart"];
     let acts = acts.map(|act| format!("/environments/{{pipeline}}/{{environment}}/{act}")).into_iter();
     let acts = acts
-        .chain(["approve", "abort"].map(|act| format!("/deployments/{{pipeline}}/{{environment}}/{{number}}/{act}")))
+        .chain(
+            ["approve", "abort", "proceed", "pause"]
+                .map(|act| format!("/deployments/{{pipeline}}/{{environment}}/{{number}}/{act}")),
+        )
         .chain(["/tokens/revoke", "/people/sign-out", "/me/sessions/end"].map(str::to_owned));
     let all = acts.fold(looks, |all, path| {
         roles.note(Role::Viewer, Method::POST, &path);

@@ -277,6 +277,7 @@ pub(super) mod filters {
             DeploymentState::Checking => "is checked",
             DeploymentState::AwaitingApproval => "waits for approval",
             DeploymentState::CuttingOver => "gets the traffic",
+            DeploymentState::Shifting => "has a share of the users",
             DeploymentState::Baking => "is live and watched",
             DeploymentState::Succeeded => "is live",
             DeploymentState::Aborting => "is aborted",
@@ -304,6 +305,7 @@ pub(super) mod filters {
             | DeploymentState::Provisioning
             | DeploymentState::Checking
             | DeploymentState::CuttingOver
+            | DeploymentState::Shifting
             | DeploymentState::Baking
             | DeploymentState::Aborting
             | DeploymentState::RollingBack => look("move", "move", "under way"),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{End, Gate, PlannedHook, Release, State, Why};
+use super::{End, Gate, Otherwise, PlannedHook, Release, State, Why};
 use crate::{
     machine::{Condition, DeploymentState, Health, Outcome, Trigger},
     pipelines::Tier,
@@ -112,11 +112,52 @@ pub(in crate::http) struct Candidate {
     /// The gate that it waits at.
     #[schema(required)]
     pub gate: Option<Gate>,
+    /// How its users come to it in steps; null where its terms have none.
+    #[schema(required)]
+    pub traffic: Option<InSteps>,
     /// Its hooks, in order.
     pub hooks: Vec<Hook>,
     /// Its stack, as it was seen.
     #[schema(required)]
     pub stack: Option<Seen>,
+}
+
+/// How a deployment gets its users in steps.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct InSteps {
+    /// The part of 100 users that it was ordered to have; 0 before the first step, 100 once it was to have all.
+    #[schema(example = 5)]
+    pub ordered: u8,
+    /// The part that the front was seen to send it; null where that is not known.
+    #[schema(required, example = 5)]
+    pub seen: Option<u8>,
+    /// The shares that it is to have one after the other, and how long it is watched with each.
+    pub steps: Vec<TrafficStep>,
+    /// The pause at which it keeps its share.
+    #[schema(required)]
+    pub pause: Option<StepPause>,
+}
+
+/// One step of traffic.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct TrafficStep {
+    /// The part of 100 users.
+    #[schema(example = 5)]
+    pub share: u8,
+    /// How long it is watched with that share, as people say it.
+    #[schema(example = "5 min")]
+    pub bake: String,
+    /// Somebody is asked before it gets more.
+    pub pause: bool,
+}
+
+/// A pause at a step.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct StepPause {
+    /// Until when somebody can answer.
+    pub until: String,
+    /// What happens without an answer.
+    pub otherwise: Otherwise,
 }
 
 /// A hook of a deployment, and how far it is.
@@ -333,6 +374,9 @@ pub(in crate::http) struct Front {
     /// The deployment whose stack it sends users to; null where that is nobody, or nothing that is known.
     #[schema(required)]
     pub shows: Option<u32>,
+    /// The deployment whose stack it sends a share of the users; null where all go to one.
+    #[schema(required)]
+    pub split: Option<SeenSplit>,
     /// Why it could not be asked lately; null when it answered.
     #[schema(required)]
     pub silent: Option<String>,
@@ -364,6 +408,16 @@ pub(in crate::http) struct Preview {
     pub host: Option<String>,
     /// The address ranges from which alone it can be reached; empty: from everywhere.
     pub from: Vec<String>,
+}
+
+/// A share of the users that goes to a second stack.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct SeenSplit {
+    /// The deployment whose stack gets it.
+    pub number: u32,
+    /// The part of 100 users.
+    #[schema(example = 5)]
+    pub share: u8,
 }
 
 /// What the stacks run on, as it was asked.

@@ -66,7 +66,7 @@ impl GateName {
 }
 
 /// Outcome when nobody answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Otherwise {
     Approve,
@@ -82,6 +82,7 @@ pub(super) enum State {
     Checking,
     AwaitingApproval,
     CuttingOver,
+    Shifting,
     Baking,
     Succeeded,
     Aborting,

@@ -256,7 +256,7 @@ impl Shop {
                         slowest: Millis(12),
                     }],
                 },
-                Event::CutOverOrdered { number, generation },
+                Event::CutOverOrdered { number, generation, share: None },
                 Event::WentLive { number, host: None },
             ],
         )

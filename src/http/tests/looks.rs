@@ -64,7 +64,7 @@ async fn each_step_says_what_it_waits_for_and_until_when() {
     let generation = shop.state("shop/qa").generation().next();
     shop.steps(
         "shop/qa",
-        [Event::Checked { number, answers: Vec::new() }, Event::CutOverOrdered { number, generation }],
+        [Event::Checked { number, answers: Vec::new() }, Event::CutOverOrdered { number, generation, share: None }],
     )
     .await;
     says(&why(&shop).await, "waits for the front to show it");

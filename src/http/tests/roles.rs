@@ -7,7 +7,7 @@ use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 use crate::http::transport::Encrypted;
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 78] = [
+const TABLE: [(&str, &str, Role); 82] = [
     ("GET", "/v1/environments/shop/qa/deployments", Viewer),
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
@@ -41,6 +41,8 @@ const TABLE: [(&str, &str, Role); 78] = [
     // A form is answered by what the API says to the same.
     ("POST", "/deployments/shop/qa/1/abort", Viewer),
     ("POST", "/deployments/shop/qa/1/approve", Viewer),
+    ("POST", "/deployments/shop/qa/1/pause", Viewer),
+    ("POST", "/deployments/shop/qa/1/proceed", Viewer),
     ("POST", "/environments/shop/qa/deploy", Viewer),
     ("POST", "/environments/shop/prod/promote", Viewer),
     ("POST", "/environments/shop/qa/hold", Viewer),
@@ -69,8 +71,10 @@ const TABLE: [(&str, &str, Role); 78] = [
     ("POST", "/v1/environments/shop/qa/restart", Deployer),
     ("POST", "/v1/environments/shop/qa/hold", Deployer),
     ("POST", "/v1/deployments/shop/qa/1/abort", Deployer),
+    ("POST", "/v1/deployments/shop/qa/1/pause", Deployer),
     ("POST", "/v1/environments/shop/qa/resume", Approver),
     ("POST", "/v1/deployments/shop/qa/1/approve", Approver),
+    ("POST", "/v1/deployments/shop/qa/1/proceed", Approver),
     ("POST", "/v1/environments/shop/qa/builds/reset", Approver),
     ("GET", "/people", Admin),
     ("GET", "/tokens", Admin),

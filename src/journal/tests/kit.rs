@@ -16,7 +16,7 @@ use crate::{
     },
     machine::{
         Ask, Command, Entry, EnvironmentId, Event, Gate, Generation, Hook, HookPoint, Key, Matter, Millis, Number,
-        Otherwise, Outcome, Plan, Recover, RecoverTo, Release, ReleaseDraft, Seq, Trigger,
+        Otherwise, Outcome, Plan, Recover, RecoverTo, Release, ReleaseDraft, Seq, Share, Step, Trigger,
     },
 };
 
@@ -252,7 +252,7 @@ fn goes_live(number: u32, generation: u64, gate: bool) -> Vec<Event> {
     let mut events = vec![accepted(number.0, gate), Event::Started { number }, Event::Provisioned { number }];
     events.push(Event::Checked { number, answers: Vec::new() });
     events.extend(gate.then_some(Event::Approved { number, reason: None }));
-    events.push(Event::CutOverOrdered { number, generation: Generation(generation) });
+    events.push(Event::CutOverOrdered { number, generation: Generation(generation), share: None });
     events.extend([Event::WentLive { number, host: None }, Event::Succeeded { number }]);
     events
 }
@@ -313,6 +313,36 @@ fn with_a_hook(number: u32) -> Vec<Event> {
     events
 }
 
+/// A release that gets a share of the users, keeps it for a while, and loses it again to stack 11.
+fn in_steps(number: u32, generation: u64) -> Vec<Event> {
+    let gate = || Gate {
+        timeout: Millis(60_000),
+        otherwise: Otherwise::Approve,
+        by: vec!["alice".into()],
+        not_the_asker: false,
+    };
+    let share = Share::try_from(5).unwrap();
+    let mut events = goes_live(number, generation, false);
+    if let Event::Accepted { plan, .. } = &mut events[0] {
+        let steps = vec![Step { share, bake: Millis(300_000), pause: Some(gate()) }];
+        *plan = Arc::new(Plan { steps, ..Plan::default() });
+    }
+    events.truncate(4);
+    let (number, back, outcome) = (Number(number), Some(Number(11)), Outcome::Aborted);
+    let (reason, [first, second]): (Arc<str>, _) =
+        ("a person said so".into(), [generation, generation + 1].map(Generation));
+    events.extend([
+        Event::CutOverOrdered { number, generation: first, share: Some(share) },
+        Event::Shifted { number, share, host: Some("web1 (identity 5f)".into()) },
+        Event::Paused { number, gate: gate(), reason: Some(reason.clone()) },
+        Event::Proceeded { number, reason: Some(reason.clone()) },
+        Event::RevertRequested { number, outcome, reason: reason.clone() },
+        Event::RevertOrdered { number, to: back, generation: second, outcome, reason },
+        Event::Reverted { number, host: None },
+    ]);
+    events
+}
+
 /// Every kind of event, in an order in which it can happen.
 pub(super) fn story() -> Vec<Entry> {
     let reason: Arc<str> = "a person said so".into();
@@ -369,6 +399,7 @@ pub(super) fn story() -> Vec<Entry> {
         Event::BuildsReset { reason: r() },
         Event::StrangerDismissed { number: Number(9), reason: r() },
     ]);
+    events.extend(in_steps(13, 9));
     events.extend([Event::StrangerFound { number: Number(14) }, stranger(14)]);
     let times = (0..).map(|n| Millis(1_760_000_000_000 + n * 1000));
     times.zip(events).map(|(at, event)| Entry { at, by: "pointsman".into(), event }).collect()

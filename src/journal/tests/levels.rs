@@ -46,12 +46,17 @@ fn every_kind_is_told_in_the_story_and_those_of_the_first_release_have_its_level
     let wanted = [
         "accepted",
         "builds_reset",
+        "cut_over_ordered",
         "live_down",
         "live_up",
         "operator_needed",
+        "paused",
+        "proceeded",
         "recovered",
         "restart_asked",
         "restart_ended",
+        "revert_requested",
+        "shifted",
         "stranger_dismissed",
     ];
     assert_eq!(newer, wanted.map(str::to_owned).into());

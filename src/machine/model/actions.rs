@@ -4,6 +4,7 @@ use super::{
     canon::{Core, id},
     config::{CLOCKS, Config, Obedience},
     runs::{self, Run},
+    ways::Way,
     world::{Cloud, Hand, Id, Look, N, Request, UNKNOWN, Wish, World},
 };
 use crate::machine::{Condition, Effect, Event, Fencing, Generation, Millis, Observation};
@@ -51,7 +52,7 @@ pub(super) enum Action {
     /// The last request in flight on a stack is answered.
     Drained(Id),
     /// Somebody repoints the front, with a generation of their own or without.
-    Repoint(Id, bool),
+    Repoint(Way, bool),
     /// The front forgets its route.
     Amnesia,
     /// The repository has no such definition.
@@ -121,7 +122,7 @@ impl Config {
         let restarts = self.base(world, c).env.restart().map_or(0, |r| id(r.number));
         let mut cloud = world.cloud;
         if !self.on(68) && cloud.outdated() {
-            cloud.front.serves = UNKNOWN;
+            cloud.front.way = Way::whole(UNKNOWN);
         }
         Look { cloud, restarts, stacks_answer, front_answers, awaits, quiet, old, given, refused }
     }
@@ -129,7 +130,7 @@ impl Config {
     /// An older look: the front before its last change, the newest stack perhaps not yet listed.
     pub(super) fn stale_look(&self, world: &World, c: usize, listed: bool) -> Look {
         let mut look = self.look(world, c);
-        (look.cloud.front.serves, look.cloud.front.generation) = world.before;
+        (look.cloud.front.way, look.cloud.front.generation) = world.before;
         if let Some(newest) = look.cloud.stacks.iter_mut().rev().find(|t| t.is_some())
             && !listed
         {
@@ -161,11 +162,12 @@ impl Config {
                     Request::Restart(id(number), u8::try_from(instance).unwrap(), u8::try_from(order).unwrap())
                 }
                 Effect::CutOver { to, generation } => {
-                    Request::CutOver(to.map_or(0, id), u8::try_from(generation.0).unwrap())
+                    Request::CutOver(Way::of(to), u8::try_from(generation.0).unwrap())
                 }
-                Effect::Refresh { number, generation } => {
-                    let moved = world.cloud.stack(id(number)).is_some_and(|t| t.moved);
-                    Request::Refresh(id(number), u8::try_from(generation.0).unwrap(), moved)
+                Effect::Refresh { to, generation } => {
+                    let way = Way::of(to);
+                    let moved = world.cloud.stack(way.base).is_some_and(|t| t.moved);
+                    Request::Refresh(way, u8::try_from(generation.0).unwrap(), moved)
                 }
                 Effect::Retire(permit) if world.controllers[c].forgot.has(id(permit.number())) => continue,
                 Effect::Retire(permit) => Request::Retire { id: id(permit.number()), patient: now < CLOCKS[1] },
@@ -352,9 +354,13 @@ impl Config {
         if !tear_down && !held {
             let ready = world.cloud.stacks.iter().flatten().filter(|t| t.condition == Condition::Ready);
             let known = ready.map(|t| t.owner).filter(|id| world.told.passed.has(*id));
-            for to in known.chain([0]).filter(|to| *to != world.cloud.front.serves) {
-                out.push(Action::Repoint(to, false));
-                out.push(Action::Repoint(to, true));
+            let now = world.cloud.front.way;
+            let known: Vec<Id> = known.collect();
+            let shared = known.iter().filter_map(|id| self.ways_by_hand(now, *id));
+            let whole = known.iter().copied().chain([0]).map(Way::whole).filter(|way| *way != now);
+            for way in whole.chain(shared) {
+                out.push(Action::Repoint(way, false));
+                out.push(Action::Repoint(way, true));
             }
         }
         if self.fenced

@@ -5,6 +5,7 @@ use super::{
     canon::{Core, id, text},
     config::Config,
     promises::Promise,
+    ways::Way,
     world::{Id, Look, Request, STRANGER, UNKNOWN, World},
 };
 use crate::machine::{Ask, Condition, Environment, Event, Health, Millis, Outcome, Phase, Straying};
@@ -20,7 +21,7 @@ impl Look {
         self.stacks_answer && self.shows(n).is_some()
     }
 
-    fn is_good(&self, n: Id) -> bool {
+    pub(super) fn is_good(&self, n: Id) -> bool {
         self.stacks_answer && self.shows(n) == Some((Condition::Ready, Health::Passing))
     }
 
@@ -37,6 +38,7 @@ fn judges(event: &Event) -> bool {
     let failed = |outcome: &Outcome| *outcome != Outcome::Superseded;
     match event {
         Ended { outcome, .. } => failed(outcome),
+        CutOverOrdered { .. } | RevertRequested { .. } => true,
         Succeeded { .. } | RevertOrdered { .. } | HookFinished { .. } | OperatorNeeded { .. } => true,
         StandbyReleased { .. } | Recovered { .. } | ColdRollbackQueued { .. } => true,
         _ => false,
@@ -57,7 +59,9 @@ impl Config {
         if matches!(event, Event::WentLive { .. } | Event::Reverted { .. }) {
             told.left = Default::default();
         }
-        if let (Event::Ended { number, .. }, Some(Phase::Reverting { .. })) = (event, phase) {
+        if let (Event::Ended { number, .. }, Some(Phase::Reverting { .. } | Phase::RevertRequested { .. })) =
+            (event, phase)
+        {
             told.given_up.add(id(*number));
         }
         let Some(look) = look else { return };
@@ -70,7 +74,7 @@ impl Config {
             }
             Event::DriftSeen { .. } if self.fenced && self.budget.replace > 0 && !told.by_hand => {
                 let (front, env) = (&w.cloud.front, &base.env);
-                if (front.serves, u64::from(front.generation)) == (base.live(), env.generation().0) {
+                if (front.way, u64::from(front.generation)) == (Way::of(env.wanted()), env.generation().0) {
                     told.broken = Some(Promise::CalledDrift);
                 }
             }
@@ -94,7 +98,7 @@ impl Config {
                 told.broken = Some(Promise::StandbyGivenUp);
             }
             Event::Ended { .. } | Event::RevertOrdered { .. } => {
-                let Some(Phase::CuttingOver { generation }) = phase else { return };
+                let Some(Phase::CuttingOver { generation, .. }) = phase else { return };
                 let front = &look.cloud.front;
                 let elsewhere = u64::from(front.generation) >= generation.0;
                 if look.front_answers && !elsewhere && u64::from(look.given) != generation.0 {
@@ -111,7 +115,7 @@ impl Config {
         let of_a_deployment =
             env.active().is_some_and(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Reverting { .. }));
         let hand = w.controllers[c].hand;
-        if hand.iter().any(|r| matches!(r, Request::Refresh(to, ..) if !look.is_good(to))) {
+        if hand.iter().any(|r| matches!(r, Request::Refresh(to, ..) if !to.stacks().all(|n| look.is_good(n)))) {
             w.told.broken = Some(Promise::BlindMove);
         }
         let mut orders = hand.iter().filter_map(|r| match r {
@@ -119,11 +123,11 @@ impl Config {
             _ => None,
         });
         let Some(to) = orders.next() else { return };
-        if to == 0 && self.always_on {
+        if to == Way::default() && self.always_on {
             w.told.broken = Some(Promise::OrderedToNobody);
-        } else if to == 0 && !of_a_deployment && self.is_unknown(w, w.cloud.front.serves) {
+        } else if to == Way::default() && !of_a_deployment && self.is_unknown(w, w.cloud.front.way.base) {
             w.told.broken = Some(Promise::TakenFromUnknown);
-        } else if to != 0 && !of_a_deployment && !look.is_good(to) {
+        } else if !of_a_deployment && !to.stacks().all(|n| look.is_good(n)) {
             w.told.broken = Some(Promise::BlindMove);
         }
     }

@@ -75,7 +75,10 @@ pub(super) fn text() -> Arc<str> {
 fn canonical(env: &mut Environment) {
     env.seq = Seq(0);
     for deployment in env.active.iter_mut().chain(&mut env.queue) {
-        if let Phase::RollbackRequested { reason } | Phase::Reverting { reason, .. } = &mut deployment.phase {
+        if let Phase::RollbackRequested { reason }
+        | Phase::RevertRequested { reason, .. }
+        | Phase::Reverting { reason, .. } = &mut deployment.phase
+        {
             *reason = text();
         }
         if deployment.progress.failed.is_some() {
@@ -148,7 +151,7 @@ pub(super) fn start(config: &Config) -> Arc<Core> {
             Event::Started { number },
             Event::Provisioned { number },
             Event::Checked { number, answers: Vec::new() },
-            Event::CutOverOrdered { number, generation: Generation(1) },
+            Event::CutOverOrdered { number, generation: Generation(1), share: None },
             Event::WentLive { number, host: None },
             Event::Succeeded { number },
         ] {

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{people::NAMED, source::Repository, world::Wish};
-use crate::machine::{Fencing, Gate, HookPoint, Millis, Otherwise, Plan, Recover, RecoverTo, Retain, Rules};
+use super::{people::NAMED, source::Repository, ways::share, world::Wish};
+use crate::machine::{Fencing, Gate, HookPoint, Millis, Otherwise, Plan, Recover, RecoverTo, Retain, Rules, Step};
 
 /// When a look may be acted upon: no deadline has passed; those of 10 have; that of the checks (500) too; all have.
 pub(super) const CLOCKS: [Millis; 4] = [Millis(0), Millis(100), Millis(1_000), Millis(u64::MAX / 2)];
@@ -67,6 +67,8 @@ pub(super) enum People {
     All,
     /// They start what is live again, and roll back.
     Restart,
+    /// They let a share grow, or keep it, and abort or roll back what has one.
+    Steps,
 }
 
 impl People {
@@ -76,6 +78,8 @@ impl People {
         match self {
             Self::Restart => matches!(wish, Wish::Restart(..) | Wish::Rollback(_)),
             _ if matches!(wish, Wish::Restart(..)) => false,
+            Self::Steps => stops || matches!(wish, Wish::Proceed(_) | Wish::Pause(_)),
+            _ if matches!(wish, Wish::Proceed(_) | Wish::Pause(_)) => false,
             Self::AbortAndRollback => stops,
             Self::HoldPinVeto => !stops || matches!(wish, Wish::Approve(..)),
             Self::All => true,
@@ -110,6 +114,9 @@ pub(super) struct Config {
     /// Where releases have their definitions from.
     pub(super) source: Repository,
     pub(super) retain: Retain,
+    /// The shares of users that a deployment gets one after the other, and the pause at each.
+    pub(super) steps: &'static [u8],
+    pub(super) pause: Option<Otherwise>,
     /// The hooks of every deployment but the first one where that is live at the start.
     pub(super) hooks: &'static [HookPoint],
     /// The runs of hooks from this point on never end.
@@ -149,6 +156,11 @@ impl Config {
         if self.fenced { Fencing::CompareAndSet } else { Fencing::WaitOut(Millis(1)) }
     }
 
+    fn plan_step(&self, of_100: u8) -> Step {
+        let gate = |otherwise| Gate { timeout: Millis(10), otherwise, by: Vec::new(), not_the_asker: false };
+        Step { share: share(of_100), bake: Millis(10), pause: self.pause.map(gate) }
+    }
+
     /// The terms of every deployment. One object for each set of terms, so that comparing them is cheap.
     pub(super) fn plan(&self) -> Arc<Plan> {
         static PLANS: OnceLock<std::sync::Mutex<Vec<Arc<Plan>>>> = OnceLock::new();
@@ -161,6 +173,7 @@ impl Config {
             provision_within: Millis(10),
             check_within: Millis(500),
             cut_over_within: Millis(10),
+            steps: self.steps.iter().map(|of_100| self.plan_step(*of_100)).collect(),
             bake: Millis(10),
             drain_within: Millis(10),
             retire_within: Millis(3_000),

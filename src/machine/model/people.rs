@@ -3,11 +3,11 @@
 use super::{
     actions::Action,
     canon::{self, id, text},
-    config::Config,
+    config::{Config, People},
     promises::Promise,
     world::{Id, Person, Request, Wish, World},
 };
-use crate::machine::{Ask, Event, GateName, Key, Millis, Number, Phase};
+use crate::machine::{Ask, Event, Gate, GateName, Key, Millis, Number, Otherwise, Phase};
 
 /// Who asks for every deployment.
 pub(super) const ASKER: &str = "asker";
@@ -46,7 +46,7 @@ impl Config {
             [Person::Asker, Person::Stranger].into_iter().for_each(|who| may(Wish::Meddle(who, active, gate)));
         }
         env.active().iter().copied().chain(env.queue()).for_each(|d| may(Wish::Abort(id(d.number))));
-        if world.core.live() > 1 || world.core.standby() != 0 {
+        if (world.core.live() > 1 || world.core.standby() != 0) && self.people != People::Steps {
             may(Wish::Rollback(world.core.live()));
         }
         let live = world.core.live();
@@ -55,6 +55,13 @@ impl Config {
         }
         if live != 0 && self.builds == 0 {
             may(Wish::Restart(live, true));
+        }
+        if let Some(d) = env.active().filter(|_| !self.steps.is_empty()) {
+            may(Wish::Proceed(active));
+            may(Wish::Pause(active));
+            if d.share().is_some() {
+                may(Wish::Rollback(active));
+            }
         }
         may(if env.hold().is_some() { Wish::Resume } else { Wish::Hold });
         may(if env.pin().is_some() { Wish::Unpin } else { Wish::Pin(1) });
@@ -91,6 +98,11 @@ impl Config {
                 let (release, plan) = (canon::draft(self), self.plan());
                 Ask::AdoptStranger { number: number(id), key, release, plan }
             }
+            Wish::Proceed(id) => Ask::Proceed(number(id)),
+            Wish::Pause(id) => {
+                let (timeout, otherwise) = (Millis(10), Otherwise::Abort);
+                Ask::Pause(number(id), Gate { timeout, otherwise, by: Vec::new(), not_the_asker: false })
+            }
             Wish::Restart(id, one) => Ask::Restart { number: number(id), instance: one.then_some(1), at: Millis(0) },
         };
         if let Wish::Abort(id) = wish
@@ -101,6 +113,7 @@ impl Config {
         let Ok(event) = self.base(w, c).env.command(&command.into(), wish.by()) else { return };
         let meant = match wish {
             Wish::Approve(id, _) | Wish::Meddle(_, id, _) => named(&event) == Some(id),
+            Wish::Proceed(id) | Wish::Pause(id) => named(&event) == Some(id),
             Wish::Abort(id) | Wish::Rollback(id) | Wish::Dismiss(id) | Wish::Adopt(id) | Wish::Restart(id, _) => {
                 named(&event) == Some(id)
             }
@@ -179,6 +192,9 @@ fn named(event: &Event) -> Option<Id> {
         | Event::Ended { number, .. }
         | Event::RollbackRequested { number, .. }
         | Event::RevertOrdered { number, .. }
+        | Event::RevertRequested { number, .. }
+        | Event::Proceeded { number, .. }
+        | Event::Paused { number, .. }
         | Event::ColdRollbackQueued { number, .. }
         | Event::Accepted { number, stranger: true, .. }
         | Event::RestartAsked { number, .. }

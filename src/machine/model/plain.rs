@@ -45,6 +45,8 @@ pub(super) const PLAIN: Config = Config {
     guarded: false,
     source: Repository::None,
     retain: Retain::For(Millis(2_000)),
+    steps: &[],
+    pause: None,
     hooks: &[],
     silent: None,
     adopts: 0,

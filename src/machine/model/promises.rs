@@ -6,6 +6,7 @@ use super::{
     config::Config,
     restarts::judge_restart,
     source,
+    ways::Way,
     world::{Id, Look, Request, STRANGER, UNKNOWN, World},
 };
 use crate::machine::{
@@ -51,6 +52,7 @@ pub(super) enum Promise {
     RestartedInName,
     TwoAtOnce,
     CalledDrift,
+    StepSkipped,
 }
 
 type Holds = fn(&Config, &World) -> bool;
@@ -62,16 +64,16 @@ macro_rules! kept {
 }
 
 /// Each has the promise of ARCHITECTURE.md that it belongs to in its name. The state alone is judged first, then what happened.
-pub(super) const PROMISES: [(&str, Holds); 48] = [
-    ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).is_none_or(|n| w.told.passed.has(n))),
+pub(super) const PROMISES: [(&str, Holds); 49] = [
+    ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).all(|n| w.told.passed.has(n))),
     ("1. ... and that was approved where a gate asks", |c, w| {
-        c.gate_cutover.is_none() || served(w).is_none_or(|n| w.told.may_serve.has(n))
+        c.gate_cutover.is_none() || served(w).all(|n| w.told.may_serve.has(n))
     }),
     ("1. ... whose checks were read afresh right before the cutover", kept!(HealthNotFresh)),
     ("1. ... and never to one that was aborted, failed or rolled back", never_to_the_rejected),
     ("1. a deployment counts as live only when the front obeyed", kept!(NotYetLive)),
     ("2. what is live is never torn down", kept!(LiveTornDown)),
-    ("2. traffic never goes to what was torn down", |_, w| served(w).is_none_or(|n| !w.told.torn.has(n))),
+    ("2. traffic never goes to what was torn down", |_, w| served(w).all(|n| !w.told.torn.has(n))),
     ("2. the rollback target is never torn down while promised", kept!(StandbyTornDown)),
     ("2. nobody's request is killed before the time to drain is over", kept!(RequestKilled)),
     ("3. every deployment is accounted for", accounted),
@@ -97,7 +99,7 @@ pub(super) const PROMISES: [(&str, Holds); 48] = [
     ("what is held does not approve itself", kept!(OpensWhileHeld)),
     ("3. nothing is stood up before the hooks for that have passed", kept!(StoodUpBeforeHooks)),
     ("1. ... and whose hooks before the cutover have passed", |c, w| {
-        served(w).is_none_or(|n| c.hooks_passed(&w.cloud, &w.told, n, |at| at < HookPoint::AfterCutover))
+        served(w).all(|n| c.hooks_passed(&w.cloud, &w.told, n, |at| at < HookPoint::AfterCutover))
     }),
     ("a deployment counts only after its hooks", kept!(GoodBeforeHooks)),
     ("3. nothing is torn down before its own hooks are over", kept!(TornDownBeforeHooks)),
@@ -106,7 +108,7 @@ pub(super) const PROMISES: [(&str, Holds); 48] = [
     ("2. what was adopted and not found good is never torn down", kept!(AdoptedTornDown)),
     ("what was adopted is never stood up again", kept!(AdoptedStoodUp)),
     ("1. an adoption takes the traffic from nobody", |c, w| {
-        let nobody = w.cloud.front.serves == 0 && w.cloud.front.generation > 0;
+        let nobody = w.cloud.front.way == Way::default() && w.cloud.front.generation > 0;
         // Without rule R38 what is let go is not known as such.
         let left_to_it = c.adopts > 0 || c.stranger && c.unknown_at_start && w.told.dismissed.is_empty();
         !left_to_it || !c.on(38) || w.told.ordinary || w.told.by_hand || !nobody
@@ -125,24 +127,24 @@ pub(super) const PROMISES: [(&str, Holds); 48] = [
     ("a restart is called done only when each instance was started again and is up", kept!(RestartedInName)),
     ("a restart ends no instance while another one is not back", kept!(TwoAtOnce)),
     ("what is served is reached where it is, in the end", |c, w| {
-        c.budget.replace == 0 || !w.cloud.outdated() || !c.is_quiet(w) || w.core.live() != w.cloud.front.serves
+        c.budget.replace == 0 || !w.cloud.outdated() || !c.is_quiet(w) || w.core.live() != w.cloud.front.way.base
     }),
     ("a stack that is reached elsewhere is no drift", kept!(CalledDrift)),
+    ("1. a share grows by the steps that were agreed, each watched or let go on", kept!(StepSkipped)),
 ];
 
-/// Who has the traffic by our order.
-fn served(w: &World) -> Option<Id> {
-    (w.cloud.front.serves != 0 && !w.told.by_hand).then_some(w.cloud.front.serves)
+/// Who has users by our order.
+fn served(w: &World) -> impl Iterator<Item = Id> {
+    w.cloud.front.way.stacks().filter(|_| !w.told.by_hand)
 }
 
 /// A front without compare-and-set may obey a late order; that is seen and mended, and nothing is torn down meanwhile.
 fn never_to_the_rejected(c: &Config, w: &World) -> bool {
-    let Some(served) = served(w).filter(|n| c.fenced && *n != w.core.live()) else { return true };
     let good = |outcome| matches!(outcome, Outcome::Succeeded);
-    if w.told.adopting.has(served) || w.told.given_up.has(served) || w.told.left.has(served) {
-        return true;
-    }
-    w.core.env.ended().iter().filter(|e| id(e.number) == served).all(|e| good(e.outcome))
+    served(w).filter(|n| c.fenced && *n != w.core.live()).all(|served| {
+        let excused = w.told.adopting.has(served) || w.told.given_up.has(served) || w.told.left.has(served);
+        excused || w.core.env.ended().iter().filter(|e| id(e.number) == served).all(|e| good(e.outcome))
+    })
 }
 
 fn accounted(c: &Config, w: &World) -> bool {
@@ -163,14 +165,18 @@ fn is_clean(c: &Config, w: &World) -> bool {
     let env = &w.core.env;
     // What is held waits as long as the hold stands, in the queue or at a gate that would open by itself.
     let stopped = env.hold().is_some() || env.pin().is_some();
-    let opens = |d: &Deployment| d.question().is_some_and(|gate| gate.otherwise == Otherwise::Approve);
+    let asked = |d: &Deployment| d.question().cloned().or_else(|| d.pause().map(|pause| pause.gate));
+    let opens = |d: &Deployment| asked(d).is_some_and(|gate| gate.otherwise == Otherwise::Approve);
     let waits = env.active().filter(|d| stopped && opens(d)).map_or(0, |d| id(d.number));
     let kept = [w.core.live(), w.core.standby(), waits];
     let let_go = |n: Id| env.strangers().iter().any(|s| id(*s) == n);
-    let front = w.cloud.front.serves;
+    let way = w.cloud.front.way;
+    let front = way.base;
     let rest = rest(env);
+    let waits_for_a_sick_stack = env.active().is_some_and(|d| matches!(d.phase, Phase::RevertRequested { .. }));
     if rest.may_be_ended {
-        return true;
+        // What may mend both is not held up by it.
+        return !waits_for_a_sick_stack || env.startable().is_none();
     }
     // What was adopted and is lost stays lost, a stranger until it was found good; everything else is started again for ever.
     let ready = |n: &Id, t: &super::world::Thing| t.owner == *n && t.condition == Condition::Ready;
@@ -180,7 +186,7 @@ fn is_clean(c: &Config, w: &World) -> bool {
     let live_is_good = w.core.live() == 0 || w.cloud.stacks.iter().flatten().any(good);
     // What cannot be torn down because users may still reach it.
     let stays = |n: Id| {
-        let astray = rest.front_is_astray || w.core.live() == 0 && c.always_on && front == n;
+        let astray = rest.front_is_astray || w.core.live() == 0 && c.always_on && way.reaches(n);
         astray && env.retiring().iter().any(|r| id(r.number) == n)
     };
     let left = |n: Id| kept.contains(&n) || let_go(n) || stays(n);
@@ -190,7 +196,7 @@ fn is_clean(c: &Config, w: &World) -> bool {
         && (env.queue().is_empty() || stopped)
         && env.retiring().iter().all(|r| stays(id(r.number)))
         && (env.drift().is_none() || rest.front_is_astray)
-        && (front == w.core.live()
+        && (way == Way::of(env.wanted())
             || rest.front_is_astray
             || w.core.live() == 0 && (let_go(front) || c.always_on || front == UNKNOWN))
         && !is_fought_over(env)
@@ -214,11 +220,9 @@ impl Config {
 
     /// What an event promises, judged at the moment it is written.
     pub(super) fn judge_event(&self, w: &mut World, base: &Core, event: &Event, look: Option<&Look>) {
-        let well = |n: Id| {
-            let fine = |t: &super::world::Thing| t.condition == Condition::Ready && t.health == Health::Passing;
-            look.is_some_and(|l| l.cloud.stacks.iter().flatten().any(|t| t.owner == n && fine(t)))
-        };
+        let well = |n: Id| look.is_some_and(|l| l.is_good(n));
         self.judge_hooks(w, base, event);
+        self.judge_shares(w, base, event, look);
         self.judge_alive(w, base, event, look);
         judge_restart(w, base, event, look);
         let told = &mut w.told;
@@ -254,7 +258,7 @@ impl Config {
             }
             Event::WentLive { .. } => {
                 let ordered = base.env.active().and_then(|d| match d.phase {
-                    Phase::CuttingOver { generation } => Some(generation.0),
+                    Phase::CuttingOver { generation, .. } => Some(generation.0),
                     _ => None,
                 });
                 if ordered.is_some_and(|g| u64::from(told.obeyed.max(w.cloud.front.generation)) < g) {
@@ -324,7 +328,7 @@ impl Config {
         let Some(thing) = w.cloud.stacks[self.slot(id)] else { return };
         let owner = thing.owner;
         let front = &w.cloud.front;
-        if front.serves == owner || w.core.live() == owner {
+        if front.way.reaches(owner) || w.core.live() == owner {
             w.told.broken = Some(Promise::LiveTornDown);
         } else if w.core.standby() == owner {
             w.told.broken = Some(Promise::StandbyTornDown);

@@ -100,12 +100,12 @@ fn obedient(core: &Core, sick: bool) -> Observation {
     numbers.dedup();
     let health = |n| if sick && active == Some(n) { Health::Failing } else { Health::Passing };
     let view = |n| StackView { number: n, condition: Condition::Ready, health: health(n), remark: None };
-    let (serves, generation) = env.front_order().unwrap_or((env.live().map(|s| s.number), env.generation()));
+    let (traffic, generation) = env.front_order().unwrap_or((env.wanted(), env.generation()));
     Observation {
         as_of: env.seq(),
         stacks: Some(numbers.into_iter().map(view).collect()),
-        front: Some(FrontView { serves, generation, staged: active, ..FrontView::default() }),
-        public: serves,
+        front: Some(FrontView { traffic, generation, staged: active, ..FrontView::default() }),
+        public: traffic.base(),
         quiet: true,
         ..Observation::default()
     }

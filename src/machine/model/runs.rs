@@ -118,7 +118,7 @@ impl Config {
         let told = &mut w.told;
         match event {
             Event::Accepted { number, release, plan, stranger, .. } => {
-                let served = w.cloud.front.serves == id(*number);
+                let served = w.cloud.front.way.reaches(id(*number));
                 if *stranger && !served && !told.adopting.has(id(*number)) {
                     // Whatever was known of it before: it has to pass the checks of this deployment.
                     told.passed.remove(id(*number));

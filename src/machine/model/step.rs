@@ -8,6 +8,7 @@ use super::{
     promises::Promise,
     runs::Run,
     source::Repository,
+    ways::Way,
     world::{Cloud, Controller, Front, Hand, Ids, Look, Request, STRANGER, Thing, Told, UNKNOWN, World},
 };
 use crate::machine::{Ask, Condition, Event, Health, Key, Number, Phase, Refusal, Release, ReleaseDraft, Trigger};
@@ -15,7 +16,7 @@ use crate::machine::{Ask, Condition, Event, Health, Key, Number, Phase, Refusal,
 impl Config {
     pub(super) fn start(&self) -> World {
         let mut cloud = Cloud::default();
-        let (mut told, mut before) = (Told::default(), (0, 0));
+        let (mut told, mut before) = (Told::default(), (Way::default(), 0));
         if self.live_at_start {
             cloud.stacks[self.slot(1)] = Some(Thing {
                 owner: 1,
@@ -24,14 +25,14 @@ impl Config {
                 started: [0; 2],
                 moved: false,
             });
-            cloud.front = Front { serves: 1, generation: 1, staged: 1, ..Front::default() };
+            cloud.front = Front { way: Way::whole(1), generation: 1, staged: 1, ..Front::default() };
             let one = Ids::of(1);
             told = Told { passed: one, may_start: one, may_serve: one, obeyed: 1, ..told };
             told.defined[1] = 1;
-            before = (1, 1);
+            before = (Way::whole(1), 1);
         }
         if self.unknown_at_start {
-            (cloud.front.serves, told.by_hand) = (if self.stranger { STRANGER } else { UNKNOWN }, true);
+            (cloud.front.way, told.by_hand) = (Way::whole(if self.stranger { STRANGER } else { UNKNOWN }), true);
         }
         if self.stranger {
             let (owner, condition, health) = (STRANGER, Condition::Ready, Health::Passing);
@@ -135,7 +136,7 @@ impl Config {
             Action::Drained(id) => w.cloud.front.busy.remove(id),
             Action::Repoint(to, newer) => {
                 w.left.drift -= 1;
-                w.cloud.front.serves = to;
+                w.cloud.front.way = to;
                 w.cloud.front.generation += u8::from(newer);
                 (w.told.by_hand, w.told.rollback) = (true, 0);
             }
@@ -198,6 +199,8 @@ impl Config {
                 if matches!(event, Event::LiveUp { .. }) && too_soon {
                     w.told.broken = Some(Promise::CalledUpTooSoon);
                 }
+                let base = self.base(w, c).clone();
+                self.judge_step(w, &base, &event, k);
                 self.commit(w, c, &event, Some(&look), self.on(1));
                 if self.on(5) {
                     return;
@@ -337,12 +340,12 @@ impl Config {
         self.perform(&mut w.cloud, request);
         let after = w.cloud.front;
         if let Request::CutOver(to, generation) = request
-            && (after.serves, after.generation) == (to, generation)
+            && (after.way, after.generation) == (to, generation)
         {
             w.told.by_hand = false;
             w.told.obeyed = w.told.obeyed.max(generation);
             if self.budget.stale > 0 && before != after {
-                w.before = (before.serves, before.generation);
+                w.before = (before.way, before.generation);
             }
         }
     }
@@ -380,14 +383,14 @@ impl Config {
                 }
             }
             Request::CutOver(..) if self.front != Obedience::Obeys => {}
-            Request::CutOver(0, _) if self.always_on => {}
+            Request::CutOver(way, _) if way == Way::default() && self.always_on => {}
             Request::Refresh(to, generation, moved) if self.fenced => {
-                if (to, generation) == (front.serves, front.generation) {
+                if (to, generation) == (front.way, front.generation) {
                     front.moved = moved;
                 }
             }
             // It may come so late that the reach which it was given with is that of before.
-            Request::CutOver(to, generation) if (to, generation) == (front.serves, front.generation) => {
+            Request::CutOver(to, generation) if (to, generation) == (front.way, front.generation) => {
                 front.moved = false;
             }
             Request::CutOver(to, generation) | Request::Refresh(to, generation, _) => {
@@ -395,10 +398,10 @@ impl Config {
                     return;
                 }
                 front.moved = matches!(request, Request::Refresh(_, _, true));
-                if self.long_requests && front.serves != to && front.serves != 0 {
-                    front.busy.add(front.serves);
+                if self.long_requests {
+                    front.way.stacks().filter(|n| !to.reaches(*n)).for_each(|n| front.busy.add(n));
                 }
-                (front.serves, front.generation) = (to, generation);
+                (front.way, front.generation) = (to, generation);
             }
             Request::Retire { id, .. } => {
                 if let Some(thing) = &mut stacks[self.slot(id)] {

@@ -13,6 +13,7 @@ use super::{
     canon::Core,
     config::{Budget, CLOCKS, Config, Obedience, People},
     source::Repository,
+    step_worlds::{ONE_STEP, STEPS},
     world::World,
     worlds::{NOTHING_WRONG, PLAIN},
 };
@@ -26,7 +27,7 @@ const ENOUGH: usize = 40_000;
 const B: Budget = NOTHING_WRONG;
 
 /// Small worlds that together reach every kind of event.
-const SMALL: [Config; 27] = [
+const SMALL: [Config; 30] = [
     Config { stranger: true, budget: Budget { wishes: 2, ..B }, ..PLAIN },
     Config { budget: Budget { wishes: 1, flap: 1, ..B }, ..PLAIN },
     Config { retain: Retain::None, budget: Budget { create_fails: 1, retire_fails: 1, ..B }, ..PLAIN },
@@ -90,6 +91,9 @@ const SMALL: [Config; 27] = [
     Config { flapped: 1, builds: 0, budget: Budget { flap: 3, ..B }, ..PLAIN },
     Config { looped: true, budget: Budget { flap: 1, ..B }, ..PLAIN },
     Config { people: People::Restart, builds: 0, budget: Budget { die: 1, wishes: 2, ..B }, ..PLAIN },
+    Config { budget: Budget { flap: 1, wishes: 1, ..B }, ..STEPS },
+    Config { budget: Budget { flap: 1, die: 1, wishes: 2, ..B }, ..ONE_STEP },
+    Config { pause: Some(Otherwise::Abort), builds: 2, budget: Budget { drift: 1, ..B }, ..ONE_STEP },
 ];
 
 /// How far hooks are: how many are over, and whether one runs or failed.
@@ -110,7 +114,10 @@ fn words(core: &Core) -> String {
     if let Some(d) = env.active() {
         let phase = match &d.phase {
             Phase::Reverting { to, outcome, .. } => format!("Reverting {outcome:?} to {}", to.map_or(0, |n| n.0)),
+            Phase::CuttingOver { share: Some(share), .. } => format!("CuttingOver {share}"),
             Phase::CuttingOver { .. } => "CuttingOver".to_owned(),
+            Phase::Watching { share } => format!("Watching {share}"),
+            Phase::RevertRequested { share, outcome, .. } => format!("RevertRequested {outcome:?} at {share}"),
             Phase::RollbackRequested { .. } => "RollbackRequested".to_owned(),
             phase => format!("{phase:?}"),
         };
@@ -119,7 +126,9 @@ fn words(core: &Core) -> String {
         let stranger = if env.is_stranger(d.number) { " of before" } else { "" };
         let adopts = if d.release.adopts.is_some() { " adopts" } else { stranger };
         let hooks = hooks(&d.progress);
-        say(format_args!("{}:{phase}{called} {:?}{awaits}{adopts}{hooks} ", d.number, d.trigger));
+        let goes = if d.hurried { " hurried" } else { "" };
+        let goes = if d.paused.is_some() { " paused" } else { goes };
+        say(format_args!("{}:{phase}{called} {:?}{awaits}{adopts}{goes}{hooks} ", d.number, d.trigger));
     }
     env.queue().iter().for_each(|d| say(format_args!("queued {} ", d.number)));
     say(format_args!("gen {} live {}", env.generation(), core.live()));

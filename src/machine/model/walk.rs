@@ -12,7 +12,7 @@ use super::{
     config::{Budget, Config},
     explore::whole,
     promises::PROMISES,
-    worlds::WORLDS,
+    worlds::worlds,
 };
 
 /// A seed from `MODEL_SEED`, or a new one. The same seed walks the same schedules.
@@ -82,6 +82,7 @@ fn walk(config: &Config, seed: u64) -> u64 {
 fn walk_all(schedules: u64) {
     let seed = seed();
     println!("MODEL_SEED={seed}");
+    let worlds: Vec<Config> = worlds().collect();
     let (next, steps) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
         loop {
@@ -89,7 +90,7 @@ fn walk_all(schedules: u64) {
             if n >= schedules {
                 return;
             }
-            let world = crueler(&WORLDS[(n % WORLDS.len() as u64) as usize]);
+            let world = crueler(&worlds[(n % worlds.len() as u64) as usize]);
             steps.fetch_add(walk(&world, random(&mut (seed ^ n))), Ordering::Relaxed);
         }
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{canon::Core, config::Budget, promises::Promise, runs::Runs, source::Source};
+use super::{canon::Core, config::Budget, promises::Promise, runs::Runs, source::Source, ways::Way};
 use crate::machine::{
     Condition, FrontView, GateName, Generation, Health, InstanceView, Looked, Number, Observation, OrderView, Outdated,
     Seq, StackView,
@@ -102,7 +102,7 @@ pub(super) struct Thing {
 /// The front, as it really is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Front {
-    pub(super) serves: Id,
+    pub(super) way: Way,
     pub(super) generation: u8,
     pub(super) staged: Id,
     /// Stacks with requests still in flight.
@@ -133,7 +133,7 @@ impl Cloud {
 
     /// Whether the front serves a stack where that is no longer reached.
     pub(super) fn outdated(&self) -> bool {
-        self.stack(self.front.serves).is_some_and(|t| t.condition == Condition::Ready && t.moved != self.front.moved)
+        self.stack(self.front.way.base).is_some_and(|t| t.condition == Condition::Ready && t.moved != self.front.moved)
     }
 }
 
@@ -150,9 +150,9 @@ pub(super) enum Request {
     Stage(Id),
     /// End an instance and start it again, for that order.
     Restart(Id, u8, u8),
-    CutOver(Id, u8),
+    CutOver(Way, u8),
     /// Reach what is served where it is, by the order that is in force.
-    Refresh(Id, u8, bool),
+    Refresh(Way, u8, bool),
     /// `patient`: the time to drain had not passed when it was permitted.
     Retire {
         id: Id,
@@ -190,6 +190,10 @@ pub(super) enum Wish {
     Adopt(Id),
     /// Start what is live again, or only its second instance.
     Restart(Id, bool),
+    /// Go on at once.
+    Proceed(Id),
+    /// Keep the share.
+    Pause(Id),
 }
 
 /// One look at the world, held by a controller.
@@ -226,8 +230,8 @@ impl Look {
     /// What the core is shown. The model sets `Environment::seq` to 0 after each event.
     pub(super) fn observation(&self) -> Observation {
         let number = |id: Id| (id != 0).then_some(Number(id.into()));
-        let Front { serves, generation, staged, busy, .. } = self.cloud.front;
-        let outdated = Outdated { number: Number(serves.into()), lost: false };
+        let Front { way, generation, staged, busy, .. } = self.cloud.front;
+        let outdated = Outdated { number: Number(way.base.into()), lost: false };
         let is_outdated = self.stacks_answer && self.cloud.outdated();
         let seen = |t: &Thing| StackView {
             number: Number(t.owner.into()),
@@ -238,13 +242,13 @@ impl Look {
         let mut stacks = Vec::with_capacity(4);
         stacks.extend(self.cloud.stacks.iter().flatten().map(seen));
         stacks.sort_unstable_by_key(|s| s.number);
-        let answers = |t: &&Thing| t.owner == serves && t.condition == Condition::Ready;
+        let answers = |t: &&Thing| Way::whole(t.owner) == way && t.condition == Condition::Ready;
         let public = self.cloud.stacks.iter().flatten().find(answers).map(|t| Number(t.owner.into()));
         Observation {
             as_of: Seq(self.old.into()),
             stacks: self.stacks_answer.then_some(stacks),
             front: self.front_answers.then(|| FrontView {
-                serves: number(serves),
+                traffic: way.traffic(),
                 generation: Generation(generation.into()),
                 staged: number(staged),
                 outdated: is_outdated.then_some(outdated).into_iter().collect(),
@@ -330,7 +334,7 @@ pub(super) struct World {
     pub(super) core: Arc<Core>,
     pub(super) cloud: Cloud,
     /// What the front served before the last change: what a stale read still shows.
-    pub(super) before: (Id, u8),
+    pub(super) before: (Way, u8),
     pub(super) net: Bag<Request, 10>,
     pub(super) controllers: [Controller; 2],
     pub(super) wishes: Bag<Wish, 3>,

@@ -4,14 +4,20 @@ pub(super) use super::plain::{NOTHING_WRONG, PLAIN};
 use super::{
     config::{Budget, Config, Obedience, People},
     source::Repository,
+    step_worlds::STEP_WORLDS,
 };
 use crate::machine::{HookPoint::*, Otherwise, RecoverTo, Retain};
 
 /// The same with a stack that the journal does not know, and no build.
 const STRANGER: Config = Config { stranger: true, builds: 0, ..PLAIN };
 
-/// Worlds that the normal test run explores.
-pub(super) const WORLDS: [Config; 68] = [
+/// All worlds that the normal test run explores.
+pub(super) fn worlds() -> impl Iterator<Item = Config> {
+    WORLDS.into_iter().chain(STEP_WORLDS)
+}
+
+/// Those in which traffic moves at once.
+const WORLDS: [Config; 68] = [
     Config {
         name: "a stack that the journal, which was put back, does not know",
         stranger: true,

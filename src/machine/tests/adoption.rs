@@ -154,7 +154,7 @@ fn one_that_was_not_found_good_is_let_go_by_its_successor() {
 fn a_front_that_shows_something_else_is_left_to_it_while_nothing_is_live() {
     let mut story = cutting_over(&Plan::default());
     story.ask(Ask::Abort(n(1), text("no"))).unwrap();
-    (story.front().serves, story.front().generation) = (Some(n(9)), Generation(3));
+    (story.front().traffic, story.front().generation) = (Traffic::Whole(n(9)), Generation(3));
     assert_eq!((story.tick(), story.effects()), (None, vec![]));
 }
 

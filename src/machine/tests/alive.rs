@@ -85,7 +85,7 @@ fn users_go_to_the_standby_when_what_is_live_stays_down() {
         unreachable!()
     };
     assert!(reason.contains("stack 2 was down for 30 s (it fails its checks)"), "{reason}");
-    assert_eq!(story.effects(), [Effect::CutOver { to: Some(n(1)), generation }]);
+    assert_eq!(story.effects(), [Effect::CutOver { to: Traffic::Whole(n(1)), generation }]);
     assert_eq!((story.env.live().unwrap().number, story.env.down()), (n(1), None));
     let standby = story.env.standby().unwrap();
     assert!(standby.stack.number == n(2) && standby.suspect && standby.promise == Promise::UntilNext);

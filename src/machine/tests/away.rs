@@ -51,7 +51,7 @@ fn an_order_that_was_never_given_is_not_late() {
     story.seen.order = None;
     story.at(HOUR);
     assert_eq!(story.tick(), None);
-    assert_eq!(story.effects(), [Effect::CutOver { to: Some(one), generation: Generation(1) }]);
+    assert_eq!(story.effects(), [Effect::CutOver { to: Traffic::Whole(one), generation: Generation(1) }]);
     restarts(&mut story);
     story.seen.order = Some(OrderView { generation: Generation(1), said: Some(text("no route")), refused: false });
     assert_eq!(story.tick(), None, "it was given a moment ago");

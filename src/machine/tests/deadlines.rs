@@ -119,7 +119,7 @@ fn an_undo_goes_on_until_the_front_shows_it_and_a_person_is_called() {
     assert!(reason.contains("does not take the order"), "{reason}");
     assert_eq!((story.tick(), story.state(two)), (None, DeploymentState::NeedsOperator));
     // Somebody else gave the same number to another order: it has to be a higher one.
-    (story.front().serves, story.front().generation) = (Some(two), Generation(3));
+    (story.front().traffic, story.front().generation) = (Traffic::Whole(two), Generation(3));
     assert!(matches!(story.tick(), Some(Event::RevertOrdered { generation: Generation(4), to: Some(Number(1)), .. })));
     story.obey();
     assert_eq!(story.tick(), Some(Event::Reverted { number: two, host: None }));
@@ -130,12 +130,12 @@ fn an_undo_goes_on_until_the_front_shows_it_and_a_person_is_called() {
 fn a_front_that_shows_what_nobody_ordered_is_put_right_first() {
     let mut story = Story::new();
     story.live(1, &Plan::default());
-    (story.front().serves, story.front().generation) = (None, Generation(7));
+    (story.front().traffic, story.front().generation) = (Traffic::Nobody, Generation(7));
     assert_eq!(
         story.tick(),
         Some(Event::DriftSeen { shown: None, generation: Generation(8), in_a_row: 1, words: None })
     );
-    assert_eq!(story.effects(), [Effect::CutOver { to: Some(n(1)), generation: Generation(8) }]);
+    assert_eq!(story.effects(), [Effect::CutOver { to: Traffic::Whole(n(1)), generation: Generation(8) }]);
     assert_eq!(story.tick(), None);
     story.front().generation = Generation(8);
     assert!(matches!(story.tick(), Some(Event::DriftSeen { generation: Generation(9), .. })));
@@ -148,13 +148,13 @@ fn a_front_that_shows_what_nobody_ordered_is_put_right_first() {
 fn with_nothing_live_a_front_that_serves_an_unknown_stack_is_left_to_it() {
     let mut story = Story::new();
     for unknown in [n(4), Number(u32::MAX)] {
-        (story.front().serves, story.front().generation) = (Some(unknown), Generation(9));
+        (story.front().traffic, story.front().generation) = (Traffic::Whole(unknown), Generation(9));
         assert_eq!((story.tick(), story.effects()), (None, vec![]), "{unknown}");
     }
     // What is deployed takes it over, by a higher number.
     story.live(1, &Plan::default());
-    assert_eq!((story.front().serves, story.front().generation > Generation(9)), (Some(n(1)), true));
-    (story.front().serves, story.front().generation) = (Some(Number(u32::MAX)), Generation(90));
+    assert_eq!((story.front().traffic, story.front().generation > Generation(9)), (Traffic::Whole(n(1)), true));
+    (story.front().traffic, story.front().generation) = (Traffic::Whole(Number(u32::MAX)), Generation(90));
     assert!(matches!(story.tick(), Some(Event::DriftSeen { .. })), "now there is something good to send users to");
 }
 
@@ -168,9 +168,9 @@ fn nothing_is_torn_down_while_the_front_may_show_it_or_is_in_use() {
     story.seen.quiet = false;
     assert!(!permits(&story));
     story.seen.quiet = true;
-    story.front().serves = Some(n(1));
+    story.front().traffic = Traffic::Whole(n(1));
     assert!(!permits(&story));
-    story.front().serves = Some(n(2));
+    story.front().traffic = Traffic::Whole(n(2));
     story.front().generation = Generation(1);
     assert!(!permits(&story));
     story.front().generation = Generation(2);

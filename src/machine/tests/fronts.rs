@@ -33,7 +33,7 @@ fn a_first_deployment_through_a_front_that_is_always_on_ends_where_users_are() {
 fn an_abort_of_it_sends_nobody_anywhere_and_what_users_reach_is_kept() {
     let mut story = Story::new();
     let one = story.up_to_cutover(1, &always_on());
-    (story.front().serves, story.front().generation) = (Some(one), Generation(1));
+    (story.front().traffic, story.front().generation) = (Traffic::Whole(one), Generation(1));
     let event = story.ask(Ask::Abort(one, text("no"))).unwrap();
     assert!(matches!(event, Event::Ended { outcome: Outcome::Aborted, .. }));
     assert_eq!((story.tick(), story.effects()), (None, vec![]));
@@ -61,7 +61,7 @@ fn a_refusal_is_undone_at_once_and_a_way_back_that_is_refused_can_be_given_up() 
     assert!(matches!(event, Event::Ended { outcome: Outcome::Aborted, .. }));
     // What is live stays live, the front is still to be pointed at it, and nothing is torn down before that.
     assert_eq!((story.env.live().unwrap().number, story.env.drift()), (n(1), Some(Generation(4))));
-    assert_eq!(story.effects(), [Effect::CutOver { to: Some(n(1)), generation: Generation(4) }]);
+    assert_eq!(story.effects(), [Effect::CutOver { to: Traffic::Whole(n(1)), generation: Generation(4) }]);
     story.obey();
     assert_eq!(story.tick(), Some(Event::DriftMended));
     assert!(matches!(&story.effects()[..], [Effect::Retire(permit)] if permit.number() == two));
@@ -72,7 +72,7 @@ fn a_front_is_put_right_only_onto_what_was_seen_good_and_a_person_is_called() {
     let mut story = Story::new();
     story.live(1, &Plan::default());
     story.stacks(&[view(1, Condition::Ready, Health::Unknown)]);
-    (story.front().serves, story.front().generation) = (Some(n(9)), Generation(7));
+    (story.front().traffic, story.front().generation) = (Traffic::Whole(n(9)), Generation(7));
     assert!(matches!(story.tick(), Some(Event::DriftSeen { in_a_row: 1, .. })));
     assert_eq!((story.tick(), story.effects()), (None, vec![]));
     story.at(60 + 60);
@@ -90,7 +90,7 @@ fn a_stack_that_is_reached_elsewhere_is_no_drift_and_the_front_is_told_by_the_sa
     let mut story = Story::new();
     let one = story.live(1, &Plan::default());
     let (generation, outdated) = (story.env.generation(), |lost| vec![Outdated { number: one, lost }]);
-    let refresh = [Effect::Refresh { number: one, generation }];
+    let refresh = [Effect::Refresh { to: Traffic::Whole(one), generation }];
     story.front().outdated = outdated(false);
     assert_eq!((story.tick(), story.effects()), (None, refresh.to_vec()));
     // The instance that is new has not passed its checks yet.
@@ -122,7 +122,7 @@ fn a_candidate_that_is_reached_elsewhere_is_staged_again_and_goes_live() {
     assert!(matches!(story.tick(), Some(Event::CutOverOrdered { .. })), "and it holds up nothing");
     story.obey();
     let generation = story.env.generation();
-    assert_eq!(story.effects(), [Effect::Refresh { number: two, generation }]);
+    assert_eq!(story.effects(), [Effect::Refresh { to: Traffic::Whole(two), generation }]);
     assert_eq!(story.tick(), Some(Event::WentLive { number: two, host: None }));
 }
 
@@ -131,7 +131,7 @@ fn a_new_build_does_not_wait_for_a_front_that_cannot_be_put_right() {
     let mut story = Story::new();
     story.live(1, &Plan::default());
     story.stacks(&[view(1, Condition::Ready, Health::Failing)]).falls();
-    (story.front().serves, story.front().generation) = (None, Generation(7));
+    (story.front().traffic, story.front().generation) = (Traffic::Nobody, Generation(7));
     assert!(matches!(story.tick(), Some(Event::DriftSeen { .. })));
     story.live(2, &Plan::default());
     assert_eq!(story.env.drift(), None);
@@ -146,7 +146,7 @@ fn who_repoints_again_and_again_is_answered_ever_more_seldom_then_held() {
     for times in 1..=Straying::TOO_OFTEN {
         story.at(time);
         let generation = Generation(story.env.generation().0 + 1);
-        (story.front().serves, story.front().generation) = (Some(n(9)), generation);
+        (story.front().traffic, story.front().generation) = (Traffic::Whole(n(9)), generation);
         story.front().words = Some(text("other-9 at 10.0.0.9:80"));
         let Some(Event::DriftSeen { in_a_row, .. }) = story.tick() else { unreachable!() };
         assert_eq!(in_a_row, times);

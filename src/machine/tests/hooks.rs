@@ -92,7 +92,7 @@ fn hooks_run_at_their_points_one_after_the_other_and_health_is_read_after_the_la
     assert_eq!((story.phase(), story.state(n(1))), (&Phase::AfterChecks, DeploymentState::Checking));
     story.hook_passes(1, AfterChecks);
     assert_eq!((story.phase(), story.env.must_probe()), (&Phase::Verifying, None));
-    assert!(story.apply(Event::CutOverOrdered { number: n(1), generation: Generation(1) }).is_err());
+    assert!(story.apply(Event::CutOverOrdered { number: n(1), generation: Generation(1), share: None }).is_err());
     story.hook_passes(1, BeforeCutover);
     assert_eq!(story.env.must_probe(), Some(n(1)));
     assert!(matches!(story.tick(), Some(Event::CutOverOrdered { .. })));
@@ -181,7 +181,7 @@ fn no_hook_begins_for_a_stack_that_is_not_well() {
 #[test]
 fn no_hook_begins_while_the_front_is_astray() {
     let mut story = Story::asked(&plan(&[BeforeProvisioning]));
-    (story.front().serves, story.front().generation) = (Some(n(1)), Generation(3));
+    (story.front().traffic, story.front().generation) = (Traffic::Whole(n(1)), Generation(3));
     assert!(matches!(story.tick(), Some(Event::DriftSeen { .. })));
     assert_eq!(story.tick(), None);
     story.at(600);
@@ -189,7 +189,7 @@ fn no_hook_begins_while_the_front_is_astray() {
     failed(&mut story, "could not begin in time");
     let mut story = Story::asked(&plan(&[BeforeProvisioning]));
     let run = story.orders(1, BeforeProvisioning);
-    (story.front().serves, story.front().generation) = (Some(n(1)), Generation(3));
+    (story.front().traffic, story.front().generation) = (Traffic::Whole(n(1)), Generation(3));
     story.tick().unwrap();
     assert!(!story.effects().contains(&run));
 }
@@ -265,7 +265,7 @@ fn a_hook_that_runs_keeps_no_sick_stack_waiting_for_news_of_the_standby() {
 fn a_person_is_called_once_when_a_front_astray_lets_no_hook_begin_after_the_cutover() {
     let mut story = Story::new();
     story.up_to_baking(1, &plan(&[AfterCutover]));
-    (story.front().serves, story.front().generation) = (None, Generation(3));
+    (story.front().traffic, story.front().generation) = (Traffic::Nobody, Generation(3));
     assert!(matches!(story.tick(), Some(Event::DriftSeen { .. })));
     story.seen.front = None;
     story.at(60 + 300 + 59);

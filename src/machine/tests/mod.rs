@@ -14,6 +14,7 @@ mod records;
 mod restarting;
 mod rollback;
 mod sources;
+mod steps;
 mod strangers;
 mod terms;
 
@@ -134,8 +135,8 @@ impl Story {
             _ => None,
         });
         let (to, generation) = order.expect("an order is due");
-        (self.front().serves, self.front().generation) = (to, generation);
-        self.seen.public = to;
+        (self.front().traffic, self.front().generation) = (to, generation);
+        self.seen.public = to.base();
     }
 
     /// Deploys a build up to the cutover's order.

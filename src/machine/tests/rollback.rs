@@ -18,7 +18,7 @@ fn rollback_to_a_warm_standby_is_one_cutover_and_holds_and_vetoes() {
     assert_eq!(story.state(n(2)), DeploymentState::RollingBack);
     assert_eq!(story.effects(), []);
     assert!(matches!(story.tick(), Some(Event::RevertOrdered { to: Some(Number(1)), generation: Generation(3), .. })));
-    assert_eq!(story.effects(), [Effect::CutOver { to: Some(n(1)), generation: Generation(3) }]);
+    assert_eq!(story.effects(), [Effect::CutOver { to: Traffic::Whole(n(1)), generation: Generation(3) }]);
     story.obey();
     assert_eq!(story.tick(), Some(Event::Reverted { number: n(2), host: None }));
     assert_eq!(story.env.live().unwrap().number, n(1));

@@ -20,7 +20,7 @@ fn restored() -> Story {
 /// Tells of a lost journal: nothing is live, and users have 7 from before.
 fn journal_lost() -> Story {
     let mut story = Story::new();
-    (story.front().serves, story.front().generation) = (Some(n(7)), Generation(40));
+    (story.front().traffic, story.front().generation) = (Traffic::Whole(n(7)), Generation(40));
     story.stacks(&[well(7)]);
     assert_eq!(story.tick(), Some(Event::StrangerFound { number: n(7) }));
     assert_eq!((story.tick(), story.effects()), (None, vec![]));
@@ -190,7 +190,7 @@ fn with_nothing_live_users_keep_it_while_it_is_adopted_and_when_that_fails() {
 #[test]
 fn a_late_order_to_one_that_is_ended_is_overtaken_first() {
     let mut story = journal_lost();
-    story.front().serves = None;
+    story.front().traffic = Traffic::Nobody;
     cutting_over(&mut story);
     story.ask(Ask::Abort(n(7), text("no"))).unwrap();
     story.ask(Ask::DismissStranger(n(7), text("tidy"))).unwrap();

@@ -62,7 +62,11 @@ fn only_steps_before_the_cutover_come_before_it() {
     for phase in [Queued, AwaitingStart, Provisioning, Checking, AwaitingCutover, Verifying] {
         assert!(phase.before_cutover(), "{phase:?}");
     }
-    for phase in [CuttingOver { generation: Generation(1) }, Baking, RollbackRequested { reason: text("") }] {
+    for phase in [
+        CuttingOver { generation: Generation(1), share: None, held: None },
+        Baking,
+        RollbackRequested { reason: text("") },
+    ] {
         assert!(!phase.before_cutover(), "{phase:?}");
     }
 }

@@ -35,7 +35,7 @@ fn cut_over() -> Vec<Event> {
         Event::Started { number },
         Event::Provisioned { number },
         Event::Checked { number, answers: Vec::new() },
-        Event::CutOverOrdered { number, generation: Generation(2) },
+        Event::CutOverOrdered { number, generation: Generation(2), share: None },
     ]
 }
 
@@ -121,7 +121,7 @@ fn of_the_front() -> Vec<Row> {
         events.truncate(events.len() - 1);
         [events, vec![drift(2, 1), needed(number, Some(Matter::Front))]].concat()
     };
-    let ordered = Event::CutOverOrdered { number: TWO, generation: Generation(3) };
+    let ordered = Event::CutOverOrdered { number: TWO, generation: Generation(3), share: None };
     vec![
         ("the front is right again", stuck(), vec![OperatorNeeded], Event::DriftMended, vec![OperatorNeeded]),
         ("it is a new row", stuck(), vec![OperatorNeeded], drift(3, 1), vec![OperatorNeeded]),
@@ -162,7 +162,13 @@ fn of_a_deployment() -> Vec<Row> {
         ("approved", gated(), one(), Event::Approved { number, reason: None }, one()),
         ("its stack is up", until(2), one(), Event::Provisioned { number }, one()),
         ("its checks passed", until(3), one(), Event::Checked { number, answers: Vec::new() }, one()),
-        ("the order is given", until(4), one(), Event::CutOverOrdered { number, generation: Generation(2) }, one()),
+        (
+            "the order is given",
+            until(4),
+            one(),
+            Event::CutOverOrdered { number, generation: Generation(2), share: None },
+            one(),
+        ),
         ("it is live", until(5), one(), Event::WentLive { number, host: None }, one()),
         ("it was found good", baking(), one(), Event::Succeeded { number }, one()),
         ("it ended", until(3), one(), gone.clone(), one()),

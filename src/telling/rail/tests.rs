@@ -202,6 +202,7 @@ fn a_wait_that_goes_on_is_said_and_not_counted_as_nothing() {
             ended: took.map(|_| time),
             took,
             within: None,
+            share: None,
         }
     };
     let human = |steps: &[Step]| sums(steps).human;
