@@ -19,6 +19,7 @@ pub const ENVIRONMENT: &[&str] = &[
     "promotion",
     "stack",
     "front",
+    "steps",
     "bake",
     "retain",
     "drain",
@@ -38,6 +39,8 @@ pub const PROMOTION: &[&str] = &["rule", "after"];
 pub const STACK: &[&str] = &["driver", "definition", "parameters", "secrets"];
 /// A `definition` that is in the source repository.
 pub const DEFINITION: &[&str] = &["git"];
+/// One of `steps`.
+pub const STEP: &[&str] = &["share", "bake", "pause"];
 /// The keys of `deadlines`.
 pub const DEADLINES: &[&str] = &["provision", "check", "cutover", "retire"];
 /// `recover`, where it is a table.
@@ -61,6 +64,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("environments", ENVIRONMENT),
     ("promotion", PROMOTION),
     ("definition in git", DEFINITION),
+    ("steps", STEP),
     ("deadlines", DEADLINES),
     ("recover", RECOVER),
     ("approval", APPROVAL),

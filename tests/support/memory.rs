@@ -11,7 +11,7 @@ use std::{
 };
 
 use pointsman::{
-    machine::{Fencing, Generation, RetirePermit, StackName},
+    machine::{Fencing, Generation, RetirePermit, Share, StackName},
     stacks::{Condition, ReadBeside, SeenStack, StackDriver, StackSpec, StepError},
     web_front::{CutOver, FrontDriver, Route, SeenFront, Target},
 };
@@ -233,6 +233,11 @@ pub struct MemoryFront {
 impl MemoryFront {
     pub fn serves(&self) -> Option<StackName> {
         self.front.lock().unwrap().route.as_ref()?.target.as_ref().map(|t| t.stack.clone())
+    }
+
+    /// The share of the users that a second stack gets.
+    pub fn split(&self) -> Option<Share> {
+        self.front.lock().unwrap().route.as_ref()?.split.as_ref().map(|split| split.share)
     }
 
     pub fn generation(&self) -> Generation {

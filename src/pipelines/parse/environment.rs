@@ -100,6 +100,9 @@ impl Reader<'_, '_> {
         let always_on = front.as_ref().is_some_and(|(_, facts)| !facts.can_be_off);
         let hook_terms = hooks.iter().map(HookDefinition::terms).collect();
         let plan = Plan { hooks: hook_terms, always_on, ..terms::plan(table) };
+        if let Some((front, ..)) = front.as_ref().filter(|_| !plan.steps.is_empty()) {
+            self.splits(table, &front.driver);
+        }
         let watch = table.get("watch").and_then(|v| v.some_duration()).unwrap_or(Millis(10_000));
         let (pipeline, environment) = (self.pipeline.clone()?, name?);
         let (front, facts) = front?;
@@ -136,6 +139,20 @@ impl Reader<'_, '_> {
             FrontFacts::default()
         });
         Some((FrontDefinition { driver, settings, folder: self.folder.clone() }, facts))
+    }
+
+    /// Traffic moves in steps only at a front that can send a share of the users to a second stack.
+    fn splits(&self, table: &Table<'_, '_>, front: &str) {
+        let drivers = self.registry.front_drivers();
+        if drivers.iter().any(|driver| driver.name == front && driver.splits) {
+            return;
+        }
+        let able: Vec<_> = drivers.iter().filter(|driver| driver.splits).map(|driver| driver.name).collect();
+        let (able, why) = (able.join(", "), "cannot send a share of the users to a second stack");
+        table.wrong_at(
+            "steps",
+            &format!("the front driver \"{front}\" {why}; those that can are: {able}. Remove `steps`"),
+        );
     }
 
     /// Reads a check. `via`: which way `http` asks unless it says so itself; `cannot_lead`: why the front leads to no stack.

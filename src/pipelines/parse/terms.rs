@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::keys;
 use crate::{
-    machine::{Gate, Millis, Otherwise, Plan, Recover, RecoverTo, Retain, promotion::PromotionRule},
+    machine::{Gate, Millis, Otherwise, Plan, Recover, RecoverTo, Retain, Share, Step, promotion::PromotionRule},
     text::excerpt,
     toml_file::{Table, Value},
     units::parse_duration,
@@ -17,6 +17,9 @@ pub(super) fn plan(table: &Table<'_, '_>) -> Plan {
             *place = length;
         }
     };
+    if let Some(value) = table.get("steps") {
+        plan.steps = steps(&value);
+    }
     set(table, "bake", &mut plan.bake);
     set(table, "drain", &mut plan.drain_within);
     if let Some(value) = table.get("retain") {
@@ -54,6 +57,31 @@ pub(super) fn promotion(table: &Table<'_, '_>) -> Option<PromotionRule> {
     table.require("rule", "rule = \"automatic\"").and_then(|v| v.word(&[("automatic", ())]))?;
     let after = table.get("after").map_or(Some(Millis(0)), |v| v.duration())?;
     Some(PromotionRule { after })
+}
+
+/// The shares of users that a new stack gets before it gets all, each larger than the one before.
+fn steps(value: &Value<'_, '_>) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for item in value.list().unwrap_or_default() {
+        let Some(table) = item.table() else { continue };
+        table.only(keys::STEP);
+        let share = table.require("share", "share = 5").and_then(|v| v.integer(1..=99));
+        let share = share.and_then(|percent| Share::try_from(i64::try_from(percent).ok()?).ok());
+        let bake = table.require("bake", "bake = \"5m\"").and_then(|v| v.duration());
+        let pause = table.get("pause").and_then(|v| gate(&v.table()?));
+        let (Some(share), Some(bake)) = (share, bake) else { continue };
+        match steps.last().filter(|before| before.share >= share) {
+            Some(before) => table.wrong_at(
+                "share",
+                &format!(
+                    "{share} is not more than the {} of the step before; each step gives the new stack more users",
+                    before.share
+                ),
+            ),
+            None => steps.push(Step { share, bake, pause }),
+        }
+    }
+    steps
 }
 
 /// A word, or a table with the word and a duration.

@@ -38,6 +38,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ("deadlines", "check", "deadlines = { check = V }"),
     ("deadlines", "cutover", "deadlines = { cutover = V }"),
     ("deadlines", "retire", "deadlines = { retire = V }"),
+    ("steps", "bake", "steps = [{ share = 5, bake = V }]"),
     ("recover", "after", "recover = { to = \"standby\", after = V }"),
     ("gate", "timeout", "approval = { before_cutover = { timeout = V, otherwise = \"abort\" } }"),
 ];
