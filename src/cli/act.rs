@@ -15,7 +15,7 @@ use super::{
 use crate::machine::EnvironmentId;
 
 /// The records at which the story of a request begins.
-const BEGIN: [&str; 3] = ["accepted", "approved", "rollback_requested"];
+const BEGIN: [&str; 6] = ["accepted", "approved", "rollback_requested", "revert_requested", "proceeded", "paused"];
 
 /// A request about one deployment of an environment.
 #[derive(Args)]
@@ -41,6 +41,20 @@ pub struct Under {
     /// The version, or the number, of the release whose deployment is meant
     #[arg(conflicts_with = "number")]
     version: Option<String>,
+}
+
+/// The request to keep a share of the users.
+#[derive(Args)]
+#[group(skip)]
+pub struct Pause {
+    #[command(flatten)]
+    under: Under,
+    /// How long at most
+    #[arg(long = "for", value_name = "TIME", default_value = "1h")]
+    length: String,
+    /// What happens when nobody lets it go on in time: `abort` sends all users back, `approve` goes on
+    #[arg(long, value_name = "WHAT", default_value = "abort", value_parser = ["abort", "approve"])]
+    otherwise: String,
 }
 
 /// The request to go back.
@@ -123,16 +137,27 @@ pub async fn reset_builds(server: &Server, request: Reset) -> anyhow::Result<Exi
 
 /// `rollback`. What it does not undo is said before it is asked for.
 pub async fn rollback(server: &Server, request: Rollback) -> anyhow::Result<ExitCode> {
-    one(server, "rollback", request.one, (request.to, request.yes)).await
+    let more = request.to.map_or(json!({}), |to| json!({ "to": to }));
+    one(server, "rollback", request.one, (more, request.yes)).await
 }
 
-/// `abort` and `approve`.
-pub async fn under(server: &Server, verb: &str, mut request: Under) -> anyhow::Result<ExitCode> {
+/// `abort`, `approve` and `proceed`.
+pub async fn under(server: &Server, verb: &str, request: Under) -> anyhow::Result<ExitCode> {
+    under_with(server, verb, request, json!({})).await
+}
+
+/// `pause`.
+pub async fn pause(server: &Server, request: Pause) -> anyhow::Result<ExitCode> {
+    let more = json!({ "timeout": request.length, "otherwise": request.otherwise });
+    under_with(server, "pause", request.under, more).await
+}
+
+async fn under_with(server: &Server, verb: &str, mut request: Under, more: Value) -> anyhow::Result<ExitCode> {
     if let Some(version) = &request.version {
         let now = look(&server.connect()?, &request.one.environment).await?.json;
         request.one.number = Some(named(&now, &request.one.environment, version)?);
     }
-    one(server, verb, request.one, (None, false)).await
+    one(server, verb, request.one, (more, false)).await
 }
 
 /// The deployment under way, or queued, of the release that is called so.
@@ -178,18 +203,23 @@ async fn mindful(
     ask::agreed(format!("Roll {id} back anyway?"), &otherwise).await
 }
 
-/// `rollback`, `abort`, `approve`: each names the deployment that it means, and the state it was made on.
+/// `rollback`, `abort`, `approve`, `proceed`, `pause`: each names the deployment that it means, and the state it was made on.
 pub async fn one(
     server: &Server,
     verb: &str,
     request: One,
-    (to, yes): (Option<String>, bool),
+    (mut body, yes): (Value, bool),
 ) -> anyhow::Result<ExitCode> {
     let (connection, id) = (server.connect()?, &request.environment);
-    let role = if verb == "rollback" { "live" } else { "candidate" };
     let Answer { body: state, etag: seen, .. } = look(&connection, id).await?;
-    let seen_there = if role == "live" { &state.live } else { &state.candidate };
-    let number = request.number.or(seen_there.as_ref().map(|there| there.number));
+    // What has a share of the users is what a rollback means.
+    let shares = state.candidate.as_ref().is_some_and(|there| there.has_a_share());
+    let role = if verb == "rollback" && !shares { "live" } else { "candidate" };
+    let seen_there = match role {
+        "live" => state.live.as_ref().map(|there| there.number),
+        _ => state.candidate.as_ref().map(|there| there.number),
+    };
+    let number = request.number.or(seen_there);
     let nothing = if role == "live" { "live" } else { "under way" };
     let none = || {
         anyhow::anyhow!(
@@ -203,13 +233,10 @@ pub async fn one(
         return Ok(code);
     }
     let path = match role {
-        "candidate" => format!("/v1/deployments/{id}/{number}/{verb}"),
+        "candidate" if verb != "rollback" => format!("/v1/deployments/{id}/{number}/{verb}"),
         _ => format!("/v1/environments/{id}/{verb}"),
     };
-    let mut body = json!({ "number": number });
-    if let Some(to) = to {
-        body["to"] = to.into();
-    }
+    body["number"] = number.into();
     if let Some(reason) = request.reason {
         body["reason"] = reason.into();
     }

@@ -17,7 +17,7 @@ use crate::{
     checks::{Check, Kind, Via},
     hooks::{Call, HookDefinition, not_runnable},
     intake::keys,
-    machine::{EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
+    machine::{self, EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
     oidc,
     pipelines::{DefinitionSource, DeployOn, EnvironmentDefinition, Loaded, Pipeline, Registry, SecretSource, load},
     program::variable_notes,
@@ -265,6 +265,7 @@ fn steps(
     steps.extend(plan.before_cutover.as_ref().map(|g| one("approve", gate(g))));
     steps.extend(hooks(HookPoint::BeforeCutover));
     steps.push(one("verify", format!("every check once more, {}", where_asked(environment))));
+    steps.extend(plan.steps.iter().map(shift));
     steps.push(one("cut over", format!("{front} to {}-N, {}", environment.id, within(plan.cut_over_within))));
     steps.extend(hooks(HookPoint::AfterCutover));
     steps.push(one(
@@ -286,6 +287,13 @@ fn steps(
 
 fn where_asked(environment: &EnvironmentDefinition) -> &'static str {
     if environment.checks.ask_the_front() { "at every endpoint or through the front" } else { "at every endpoint" }
+}
+
+/// A share of the users that the new stack gets before it gets all.
+fn shift(step: &machine::Step) -> Step {
+    let then = step.pause.as_ref().map(|pause| format!("; then {}", gate(pause))).unwrap_or_default();
+    let what = format!("{} of the users, watched for {}{then}", step.share, format_duration(step.bake));
+    Step { name: "shift", what, details: Vec::new() }
 }
 
 /// What is run besides, and what that means for a way back.

@@ -222,6 +222,21 @@ pub(super) const APPROVE: &str = asking!(
 
 Exit codes with --watch: as `deploy`."
 );
+pub(super) const PROCEED: &str = asking!(
+    "Examples:
+  pointsman proceed shop/prod                   the next share of the users, as soon as it is seen good
+  pointsman proceed shop/prod --watch
+
+Ends a pause too. What is live and watched counts as soon as it is seen good. Exit codes with --watch: as `deploy`."
+);
+pub(super) const PAUSE: &str = asking!(
+    "Examples:
+  pointsman pause shop/prod --for 2h --reason \"orders look odd\"
+  pointsman pause shop/prod --for 30m --otherwise approve
+
+It keeps the share of the users that it has until `pointsman proceed` or `pointsman abort`. Without an answer in time all \
+users go back, or it goes on with --otherwise approve."
+);
 pub(super) const HOLD: &str = asking!(
     "Example:
   pointsman hold shop/prod --reason \"the database is being moved\"

@@ -180,6 +180,12 @@ client! {
     /// Open the gate a deployment waits at
     #[command(after_long_help = help::APPROVE)]
     Approve { #[command(flatten)] request: act::Under, },
+    /// Let a deployment go on before the time is over for which it is watched
+    #[command(after_long_help = help::PROCEED)]
+    Proceed { #[command(flatten)] request: act::Under, },
+    /// Keep the share of the users that a deployment has
+    #[command(after_long_help = help::PAUSE)]
+    Pause { #[command(flatten)] request: act::Pause, },
     /// Stop automatic deployments
     #[command(after_long_help = help::HOLD)]
     Hold { #[command(flatten)] request: act::Whole, },
@@ -295,6 +301,8 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
         Client::Restart { request, server } => restart::restart(&server, request).await,
         Client::Abort { request, server } => act::under(&server, "abort", request).await,
         Client::Approve { request, server } => act::under(&server, "approve", request).await,
+        Client::Proceed { request, server } => act::under(&server, "proceed", request).await,
+        Client::Pause { request, server } => act::pause(&server, request).await,
         Client::Hold { request, server } => act::whole(&server, "hold", request).await,
         Client::Resume { request, server } => act::whole(&server, "resume", request).await,
         Client::Pin { request, server } => act::ban(&server, "pin", request).await,

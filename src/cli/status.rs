@@ -146,8 +146,8 @@ async fn watch(
     timeout: Millis,
 ) -> anyhow::Result<ExitCode> {
     let state = follow::look(connection, id).await?.body;
-    let next = state.candidate.as_ref().or(state.queue.first());
-    let Some(number) = next.map(|next| next.number) else {
+    let under_way = state.candidate.as_ref().map(|there| there.number);
+    let Some(number) = under_way.or(state.queue.first().map(|next| next.number)) else {
         let none = serde_json::json!({ "environment": id, "deployment": null });
         say(if server.json { none.to_string() } else { format!("nothing is under way in {id}") });
         return Ok(ExitCode::SUCCESS);

@@ -18,6 +18,33 @@ pub struct Numbered {
     pub number: u64,
 }
 
+/// A deployment on its way.
+#[derive(Debug, Deserialize)]
+pub struct Candidate {
+    /// Its number.
+    pub number: u64,
+    /// Its state.
+    pub state: String,
+    /// How its users come to it in steps.
+    #[serde(deserialize_with = "nullable")]
+    pub traffic: Option<InSteps>,
+}
+
+impl Candidate {
+    /// Whether it has a share of the users, or may have.
+    pub fn has_a_share(&self) -> bool {
+        let ordered = self.traffic.as_ref().is_some_and(|traffic| traffic.ordered > 0);
+        ordered && matches!(&*self.state, "shifting" | "cutting_over" | "needs_operator")
+    }
+}
+
+/// How a deployment gets its users in steps.
+#[derive(Debug, Deserialize)]
+pub struct InSteps {
+    /// The part of 100 users that it was ordered to have.
+    pub ordered: u8,
+}
+
 /// An environment.
 #[derive(Debug, Deserialize)]
 pub struct Environment {
@@ -28,7 +55,7 @@ pub struct Environment {
     pub live: Option<Numbered>,
     /// The deployment whose turn it is.
     #[serde(deserialize_with = "nullable")]
-    pub candidate: Option<Numbered>,
+    pub candidate: Option<Candidate>,
     /// Deployments that wait for their turn.
     pub queue: Vec<Numbered>,
     /// One-way doors: what going back would not undo.

@@ -65,6 +65,7 @@ mod rollback;
 mod secrets;
 mod sign_in;
 mod sources;
+mod steps;
 mod strangers;
 mod telling;
 mod tokens;
