@@ -3,32 +3,67 @@
 use super::{environment::Page, words::Look};
 use crate::{
     http::responses::{Release, Restarts, Seen, Stack},
-    machine::{Condition, Health},
+    machine::{Condition, DeploymentState, Health},
     telling::Light,
 };
 
 impl Page {
     /// How much of the traffic a stack has, as the front shows it.
     fn share(&self, number: u32) -> Share {
-        let has = self.view.front.shows == Some(number);
         let known = self.view.front.silent.is_none() && self.view.front.looked.is_some();
         let live = self.view.live.as_ref().map(|live| live.number) == Some(number);
-        match (known, has, live) {
-            (false, ..) => {
-                Share { path: "lie", words: "not known", note: "the front did not answer in time", failed: None }
+        let (seen, ordered) = (self.seen_share(number), self.ordered_share(number));
+        let words = if seen == 0 { "0 %".to_owned() } else { format!("{seen} % of traffic") };
+        let not_yet = ordered.filter(|ordered| *ordered != seen);
+        let not_yet = not_yet.map(|ordered| format!("{ordered} % ordered, not shown by the front yet"));
+        let (path, words, note) = match (known, seen > 0, live) {
+            (false, ..) => ("lie", "not known".to_owned(), "the front did not answer in time".to_owned()),
+            (true, true, true) if matches!(self.view.light, Light::Down | Light::Failing) => {
+                ("sick", words, "set, but it does not answer well".to_owned())
             }
-            (true, true, true) if matches!(self.view.light, Light::Down | Light::Failing) => Share {
-                path: "sick",
-                words: "100 % of traffic",
-                note: "set, but it does not answer well",
-                failed: None,
-            },
-            (true, true, _) => Share { path: "set", words: "100 % of traffic", note: "set and seen", failed: None },
-            (true, false, true) => {
-                Share { path: "sick", words: "0 %", note: "ordered, not shown by the front", failed: None }
+            (true, true, _) => ("set", words, not_yet.unwrap_or_else(|| "set and seen".to_owned())),
+            (true, false, true) => ("sick", words, "ordered, not shown by the front".to_owned()),
+            (true, false, false) => ("lie", words, not_yet.unwrap_or_else(|| "no traffic".to_owned())),
+        };
+        Share { path, words, note, failed: None }
+    }
+
+    /// The part of 100 users that the front shows for a stack.
+    fn seen_share(&self, number: u32) -> u8 {
+        let front = &self.view.front;
+        match &front.split {
+            Some(split) if split.number == number => split.share,
+            Some(split) if front.shows == Some(number) => 100 - split.share,
+            Some(_) => 0,
+            None => {
+                if front.shows == Some(number) {
+                    100
+                } else {
+                    0
+                }
             }
-            (true, false, false) => Share { path: "lie", words: "0 %", note: "no traffic", failed: None },
         }
+    }
+
+    /// The part of 100 users that a stack is to have, while a deployment gets them in steps.
+    fn ordered_share(&self, number: u32) -> Option<u8> {
+        let candidate = self.view.candidate.as_ref()?;
+        let ordered = candidate.traffic.as_ref()?.ordered;
+        let live = self.view.live.as_ref().map(|live| live.number);
+        match () {
+            () if candidate.number == number => Some(ordered),
+            () if live == Some(number) => Some(100 - ordered),
+            () => None,
+        }
+    }
+
+    /// The step at which the candidate has a share of the users.
+    pub(super) fn step(&self) -> Option<StepNow> {
+        let candidate = self.view.candidate.as_ref().filter(|c| c.state == DeploymentState::Shifting)?;
+        let traffic = candidate.traffic.as_ref()?;
+        let next = traffic.steps.iter().find(|step| step.share > traffic.ordered);
+        let next = next.map_or("all users".to_owned(), |step| format!("{} % of users", step.share));
+        Some(StepNow { share: traffic.ordered, next, paused: traffic.pause.is_some() })
     }
 
     /// How many requests of users failed on a stack, as far as the front has counted them.
@@ -210,16 +245,25 @@ pub(super) struct OnTrack<'a> {
 
 impl Track<'_> {
     fn empty(id: &'static str, kind: &'static str, empty: String) -> Self {
-        let share = Share { path: "lie", words: "", note: "no stack", failed: None };
+        let share = Share { path: "lie", words: String::new(), note: "no stack".to_owned(), failed: None };
         Self { id, class: "empty", kind, share, lamp: None, stack: None, facts: Vec::new(), empty }
     }
+}
+
+/// A share of the users that the candidate has.
+pub(super) struct StepNow {
+    pub share: u8,
+    /// Words for what it gets next.
+    pub next: String,
+    /// It keeps its share until somebody lets it go on.
+    pub paused: bool,
 }
 
 /// How a track is drawn, and what stands beside it.
 pub(super) struct Share {
     pub path: &'static str,
-    pub words: &'static str,
-    pub note: &'static str,
+    pub words: String,
+    pub note: String,
     /// How many requests of users failed on it since the last cutover.
     pub failed: Option<Failed>,
 }
