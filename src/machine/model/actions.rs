@@ -161,13 +161,16 @@ impl Config {
                 Effect::Restart { number, instance, order } => {
                     Request::Restart(id(number), u8::try_from(instance).unwrap(), u8::try_from(order).unwrap())
                 }
-                Effect::CutOver { to, generation } => {
-                    Request::CutOver(Way::of(to), u8::try_from(generation.0).unwrap())
-                }
-                Effect::Refresh { to, generation } => {
-                    let way = Way::of(to);
+                Effect::CutOver { to, generation } | Effect::Refresh { to, generation } => {
+                    let (way, refreshes) = (Way::of(to), matches!(effect, Effect::Refresh { .. }));
                     let moved = world.cloud.stack(way.base).is_some_and(|t| t.moved);
-                    Request::Refresh(way, u8::try_from(generation.0).unwrap(), moved)
+                    let generation = u8::try_from(generation.0).unwrap();
+                    // Each order says where its stack is reached at that moment.
+                    if moved || refreshes {
+                        Request::Refresh(way, generation, moved)
+                    } else {
+                        Request::CutOver(way, generation)
+                    }
                 }
                 Effect::Retire(permit) if world.controllers[c].forgot.has(id(permit.number())) => continue,
                 Effect::Retire(permit) => Request::Retire { id: id(permit.number()), patient: now < CLOCKS[1] },

@@ -115,7 +115,10 @@ impl Config {
         let of_a_deployment =
             env.active().is_some_and(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Reverting { .. }));
         let hand = w.controllers[c].hand;
-        if hand.iter().any(|r| matches!(r, Request::Refresh(to, ..) if !to.stacks().all(|n| look.is_good(n)))) {
+        if hand.iter().any(|r| {
+            matches!(r, Request::Refresh(to, generation, _)
+            if generation == look.cloud.front.generation && !to.stacks().all(|n| look.is_good(n)))
+        }) {
             w.told.broken = Some(Promise::BlindMove);
         }
         let mut orders = hand.iter().filter_map(|r| match r {

@@ -127,7 +127,9 @@ pub(super) const PROMISES: [(&str, Holds); 49] = [
     ("a restart is called done only when each instance was started again and is up", kept!(RestartedInName)),
     ("a restart ends no instance while another one is not back", kept!(TwoAtOnce)),
     ("what is served is reached where it is, in the end", |c, w| {
-        c.budget.replace == 0 || !w.cloud.outdated() || !c.is_quiet(w) || w.core.live() != w.cloud.front.way.base
+        let good = |n| w.cloud.stack(n).is_some_and(|t| t.health == Health::Passing);
+        let elsewhere = w.core.live() != w.cloud.front.way.base;
+        c.budget.replace == 0 || elsewhere || !w.cloud.outdated() || !good(w.core.live()) || !c.is_quiet(w)
     }),
     ("a stack that is reached elsewhere is no drift", kept!(CalledDrift)),
     ("1. a share grows by the steps that were agreed, each watched or let go on", kept!(StepSkipped)),

@@ -274,7 +274,7 @@ impl Config {
     fn send(&self, w: &mut World, c: usize) {
         let hand = std::mem::take(&mut w.controllers[c].hand);
         for request in hand.iter() {
-            if let Request::CutOver(_, generation) = request {
+            if let Request::CutOver(_, generation) | Request::Refresh(_, generation, _) = request {
                 w.controllers[c].given = generation;
             }
             w.net.add(request);
@@ -339,7 +339,7 @@ impl Config {
         }
         self.perform(&mut w.cloud, request);
         let after = w.cloud.front;
-        if let Request::CutOver(to, generation) = request
+        if let Request::CutOver(to, generation) | Request::Refresh(to, generation, _) = request
             && (after.way, after.generation) == (to, generation)
         {
             w.told.by_hand = false;
@@ -384,20 +384,12 @@ impl Config {
             }
             Request::CutOver(..) if self.front != Obedience::Obeys => {}
             Request::CutOver(way, _) if way == Way::default() && self.always_on => {}
-            Request::Refresh(to, generation, moved) if self.fenced => {
-                if (to, generation) == (front.way, front.generation) {
-                    front.moved = moved;
-                }
-            }
-            // It may come so late that the reach which it was given with is that of before.
-            Request::CutOver(to, generation) if (to, generation) == (front.way, front.generation) => {
-                front.moved = false;
-            }
             Request::CutOver(to, generation) | Request::Refresh(to, generation, _) => {
-                if self.fenced && self.on(7) && generation <= front.generation {
+                let (moved, same) = (matches!(request, Request::Refresh(_, _, true)), (front.way, front.generation));
+                if self.fenced && self.on(7) && generation <= front.generation && (to, generation) != same {
                     return;
                 }
-                front.moved = matches!(request, Request::Refresh(_, _, true));
+                front.moved = moved;
                 if self.long_requests {
                     front.way.stacks().filter(|n| !to.reaches(*n)).for_each(|n| front.busy.add(n));
                 }
