@@ -185,7 +185,7 @@ pub(super) async fn rollback(
     let make = |look: &Look| match asked.to.as_deref() {
         Some(to) => {
             let sight = app.board.sight(&definition.id);
-            goes_to(&definition.id, look, &sight.outlook(), to).map(|()| command.clone())
+            goes_to((&definition.id, number), look, &sight.outlook(), to).map(|()| command.clone())
         }
         None => Ok(command.clone()),
     };
@@ -193,8 +193,19 @@ pub(super) async fn rollback(
 }
 
 /// Refuses a rollback that goes elsewhere than somebody thinks. What is refused for itself is left to the journal.
-fn goes_to(id: &EnvironmentId, look: &Look, seen: &telling::Outlook<'_>, wanted: &str) -> Result<(), Problem> {
-    let release = telling::way_back(&look.state, seen).map(|back| back.release);
+fn goes_to(
+    (id, number): (&EnvironmentId, u32),
+    look: &Look,
+    seen: &telling::Outlook<'_>,
+    wanted: &str,
+) -> Result<(), Problem> {
+    // What has a share of the users gives them back to what is live.
+    let shared = look.state.active().filter(|d| d.number.0 == number && d.ordered_share() > 0);
+    let live = look.state.live().filter(|live| shared.is_some() && live.number.0 != number);
+    let release = match live {
+        Some(live) => Some(live.release.clone()),
+        None => telling::way_back(&look.state, seen).map(|back| back.release),
+    };
     let Some(release) = release.filter(|release| !release.is_called(wanted)) else { return Ok(()) };
     let to = format!("{} (release {})", release.version, release.number);
     let wanted = telling::shown(wanted);

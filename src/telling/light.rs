@@ -180,13 +180,15 @@ fn operator(state: &Environment) -> Option<Need> {
 
 fn approval(state: &Environment) -> Option<Need> {
     let active = state.active()?;
-    let (gate, question) = (active.gate()?, active.question()?);
-    let over = match (gate, state.live()) {
-        (GateName::BeforeCutover, Some(live)) => format!("to replace {}", names::short(&live.release)),
-        (GateName::BeforeCutover, None) => "to go live".to_owned(),
-        (GateName::BeforeProvisioning, _) => "to begin".to_owned(),
+    let (question, pause) = (active.question().cloned(), active.pause());
+    let question = question.or_else(|| pause.map(|pause| pause.gate))?;
+    let over = match (active.gate(), state.live()) {
+        (Some(GateName::BeforeCutover), Some(live)) => format!("to replace {}", names::short(&live.release)),
+        (Some(GateName::BeforeCutover), None) => "to go live".to_owned(),
+        (Some(GateName::BeforeProvisioning), _) => "to begin".to_owned(),
+        (None, _) => format!("to get more than {} % of users", active.ordered_share()),
     };
-    let who = wait::approvers(question, &active.asked_by);
+    let who = wait::approvers(&question, &active.asked_by);
     let asked = if active.asked_by.is_empty() { String::new() } else { format!("Asked by {}. ", active.asked_by) };
     let otherwise = match question.otherwise {
         crate::machine::Otherwise::Approve => "it goes on by itself",

@@ -119,9 +119,12 @@ fn who_presses_on_at_five_percent_is_answered_with_what_is_so_and_what_helps() {
     says("pause shop/live --for 2h --reason odd", &["keeps the users that it has", "2 h"]);
     says("why shop/live", &["keeps 5 % of the users", "`pointsman proceed shop/live`"]);
     says("pause shop/live --for 0s", &["longer than nothing"]);
+    let needs = house.try_ask("GET", "/v1/overview", "").expect("an answer").body;
+    assert!(needs.contains("waits for approval to get more than 5 % of users"), "{needs}");
     says("proceed shop/live", &["goes on", "as soon as it is seen good"]);
     house.until("it has half", || house.records().iter().filter_map(shifted).find(|share| *share == 50));
-    says("rollback shop/live --reason slow", &["loses its share of the users", "by one order"]);
+    says("rollback shop/live v9 --reason slow", &["goes back to v1", "nothing was rolled back"]);
+    says("rollback shop/live v1 --reason slow", &["loses its share of the users", "by one order"]);
     house.settle();
     let why = house.assert_outcome(number, "rolled_back");
     assert_eq!(why, "slow");

@@ -191,7 +191,7 @@ impl Page {
     }
 
     pub(super) fn can_roll_back(&self) -> bool {
-        self.view.rollback != Readiness::None && self.view.rollback_to.is_some()
+        self.view.rollback != Readiness::None && self.view.rollback_to.is_some() && self.step().is_none()
     }
 
     fn is_warm(&self) -> bool {
