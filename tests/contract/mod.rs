@@ -20,7 +20,7 @@ fn stack(number: u32) -> StackName {
 /// Looks until it is so, for a bounded time.
 async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() -> F) {
     let mut pace = tokio::time::interval(Duration::from_millis(20));
-    for _ in 0..1000 {
+    for _ in 0..3000 {
         if so().await {
             return;
         }
