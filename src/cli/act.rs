@@ -146,7 +146,7 @@ pub async fn under(server: &Server, verb: &str, request: Under) -> anyhow::Resul
     under_with(server, verb, request, json!({})).await
 }
 
-/// `pause`.
+/// The request to keep a share of the users.
 pub async fn pause(server: &Server, request: Pause) -> anyhow::Result<ExitCode> {
     let more = json!({ "timeout": request.length, "otherwise": request.otherwise });
     under_with(server, "pause", request.under, more).await

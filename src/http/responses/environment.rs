@@ -154,7 +154,7 @@ pub(in crate::http) struct TrafficStep {
 /// A pause at a step.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct StepPause {
-    /// Until when somebody can answer.
+    /// Time at which the default answer is given.
     pub until: String,
     /// What happens without an answer.
     pub otherwise: Otherwise,
