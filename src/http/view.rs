@@ -145,10 +145,9 @@ fn in_steps(d: &Deployment, sight: &Sight) -> Option<InSteps> {
         bake: format_duration(step.bake),
         pause: step.pause.is_some(),
     };
-    let pause = d.pause().map(|pause| StepPause {
-        until: format_time(pause.since.plus(pause.gate.timeout)),
-        otherwise: otherwise(pause.gate.otherwise),
-    });
+    let pause = d
+        .pause()
+        .map(|pause| StepPause { until: format_time(pause.until()), otherwise: otherwise(pause.gate.otherwise) });
     Some(InSteps { ordered: d.ordered_share(), seen, steps: d.plan.steps.iter().map(step).collect(), pause })
 }
 

@@ -17,12 +17,21 @@ use super::{
     traffic::Traffic,
 };
 
+/// The users that a deployment has, and is to have.
+struct Users {
+    /// The share that it was last seen to have, while that is not all of them.
+    held: Option<Share>,
+    /// The part of 100 that it is to have by the last order.
+    ordered: u8,
+}
+
 impl Deployment {
-    /// The share of users that it was last seen to have, while that is not all of them.
-    pub fn share(&self) -> Option<Share> {
-        match self.phase {
-            Phase::Watching { share } | Phase::RevertRequested { share, .. } => Some(share),
-            Phase::CuttingOver { held, .. } => held,
+    fn users(&self) -> Users {
+        let (held, ordered) = match &self.phase {
+            Phase::CuttingOver { share, held, .. } => (*held, share.map_or(100, Share::percent)),
+            Phase::Watching { share } => (Some(*share), share.percent()),
+            Phase::RevertRequested { share, .. } => (Some(*share), 0),
+            Phase::Baking | Phase::RollbackRequested { .. } => (None, 100),
             Phase::Queued
             | Phase::AwaitingStart
             | Phase::Provisioning
@@ -30,44 +39,52 @@ impl Deployment {
             | Phase::AfterChecks
             | Phase::AwaitingCutover
             | Phase::Verifying
-            | Phase::Baking
-            | Phase::RollbackRequested { .. }
-            | Phase::Reverting { .. } => None,
-        }
+            | Phase::Reverting { .. } => (None, 0),
+        };
+        Users { held, ordered }
+    }
+
+    /// The share of users that it was last seen to have, while that is not all of them.
+    pub fn share(&self) -> Option<Share> {
+        self.users().held
     }
 
     /// The part of 100 users that it is to have by the last order: 0 before any, 100 once it is to have all.
     pub fn ordered_share(&self) -> u8 {
-        match &self.phase {
-            Phase::Watching { share } => share.percent(),
-            Phase::CuttingOver { share, .. } => share.map_or(100, Share::percent),
-            Phase::Baking | Phase::RollbackRequested { .. } => 100,
-            Phase::Queued
-            | Phase::AwaitingStart
-            | Phase::Provisioning
-            | Phase::Checking
-            | Phase::AfterChecks
-            | Phase::AwaitingCutover
-            | Phase::Verifying
-            | Phase::RevertRequested { .. }
-            | Phase::Reverting { .. } => 0,
-        }
+        self.users().ordered
     }
 
-    /// The pause at which it keeps its share, where there is one: of a person, or of its terms.
+    /// The pauses at which it keeps its share: that of its terms, until it is answered, and that of a person. One takes nothing
+    /// from the other: who may not answer the first cannot end it by the second.
+    fn pauses(&self) -> impl Iterator<Item = Pause> {
+        let share = self.share().filter(|_| matches!(self.phase, Phase::Watching { .. }));
+        let of_the_terms = || self.plan.step(share?)?.pause.clone();
+        let of_the_terms = of_the_terms().filter(|_| !self.hurried).map(|gate| Pause { since: self.since, gate });
+        of_the_terms.into_iter().chain(self.paused.clone().filter(|_| share.is_some()))
+    }
+
+    /// The pause at which it keeps its share, the longest where there are two.
     pub fn pause(&self) -> Option<Pause> {
-        let Phase::Watching { share } = self.phase else { return None };
-        let of_the_terms = || self.plan.step(share)?.pause.clone();
-        let of_the_terms = || of_the_terms().map(|gate| Pause { since: self.since, gate });
-        self.paused.clone().or_else(|| of_the_terms().filter(|_| !self.hurried))
+        self.pauses().max_by_key(Pause::until)
     }
 
     /// When the time is over for which it is watched with its share, or its pause.
     pub(super) fn step_ends(&self) -> Option<Millis> {
         let watched = self.since.plus(self.plan.step(self.share()?)?.bake);
-        Some(self.pause().map_or(watched, |pause| watched.max(pause.since.plus(pause.gate.timeout))))
+        Some(self.pause().map_or(watched, |pause| watched.max(pause.until())))
     }
 }
+
+impl Pause {
+    /// When the default answer is given.
+    pub fn until(&self) -> Millis {
+        self.since.plus(self.gate.timeout)
+    }
+}
+
+/// Why a share is not kept.
+const NOT_SHOWN: &str = "the front does not show the step yet; ask again in a moment";
+const NO_SHARE: &str = "only a deployment that has a share of the users is paused; `hold` stops others";
 
 impl Environment {
     /// Who is to get users' requests while no order is open.
@@ -130,23 +147,19 @@ impl Environment {
         now: Millis,
     ) -> Option<Event> {
         let number = d.number;
-        if let Some(pause) = d.pause() {
-            // A question to a person holds nobody up.
-            if let Some(newer) = self.startable() {
-                let reason = format!("deployment {newer} is newer").into();
-                return Some(self.go_back(d, Outcome::Superseded, &reason, seen));
-            }
-            if !seen.is_over(pause.since, pause.gate.timeout, now, self.rules) {
-                return None;
-            }
-            match pause.gate.otherwise {
-                Otherwise::Abort => {
-                    let reason = "nobody let it go on in time".into();
-                    return Some(self.go_back(d, Outcome::Aborted, &reason, seen));
-                }
-                Otherwise::Approve if !self.lets(d) && self.rules.stopped_stays_asked() => return None,
-                Otherwise::Approve => {}
-            }
+        let over = |pause: &Pause| seen.is_over(pause.since, pause.gate.timeout, now, self.rules);
+        let paused = d.pauses().next().is_some();
+        // A question to a person holds nobody up.
+        if let Some(newer) = self.startable().filter(|_| paused) {
+            let reason = format!("deployment {newer} is newer").into();
+            return Some(self.go_back(d, Outcome::Superseded, &reason, seen));
+        }
+        if d.pauses().any(|pause| pause.gate.otherwise == Otherwise::Abort && over(&pause)) {
+            return Some(self.go_back(d, Outcome::Aborted, &"nobody let it go on in time".into(), seen));
+        }
+        let stopped = paused && !self.lets(d) && self.rules.stopped_stays_asked();
+        if stopped || !d.pauses().all(|pause| over(&pause)) {
+            return None;
         }
         let watched = seen.watched_stacks(d.since, now, self.rules).reaches(bake);
         let over = d.hurried || watched || !self.rules.watch_each_step();
@@ -209,7 +222,7 @@ impl Environment {
         if !is_watched && !is_stuck {
             return Err(refused(d, "it is not being watched"));
         }
-        if let Some(pause) = d.pause() {
+        for pause in d.pauses() {
             self.may_answer(d, &pause.gate, by)?;
         }
         if d.hurried && d.paused.is_none() {
@@ -220,56 +233,24 @@ impl Environment {
 
     pub(super) fn pause(&self, number: Number, gate: &Gate, reason: Option<&Arc<str>>) -> Result<Event, Refusal> {
         let d = self.find(number)?;
-        match d.phase {
-            Phase::Watching { .. } => {
-                Ok(Event::Paused { number: d.number, gate: gate.clone(), reason: reason.cloned() })
-            }
-            Phase::CuttingOver { share: Some(_), .. } => {
-                Err(refused(d, "the front does not show the step yet; ask again in a moment"))
-            }
-            Phase::Queued
-            | Phase::AwaitingStart
-            | Phase::Provisioning
-            | Phase::Checking
-            | Phase::AfterChecks
-            | Phase::AwaitingCutover
-            | Phase::Verifying
-            | Phase::CuttingOver { .. }
-            | Phase::RevertRequested { .. }
-            | Phase::Baking
-            | Phase::RollbackRequested { .. }
-            | Phase::Reverting { .. } => {
-                Err(refused(d, "only a deployment that has a share of the users is paused; `hold` stops others"))
-            }
+        if matches!(d.phase, Phase::Watching { .. }) {
+            return Ok(Event::Paused { number: d.number, gate: gate.clone(), reason: reason.cloned() });
         }
+        let moves = matches!(d.phase, Phase::CuttingOver { share: Some(_), .. });
+        Err(refused(d, if moves { NOT_SHOWN } else { NO_SHARE }))
     }
 
     /// A rollback of what has a share of the users and is not live yet.
     pub(super) fn rollback_of_a_share(&self, number: Number, reason: &Arc<str>) -> Option<Event> {
         let d = self.active.as_ref().filter(|d| d.number == number)?;
         let (outcome, reason) = (Outcome::RolledBack, d.what_stays(reason));
-        match d.phase {
-            Phase::Watching { .. } | Phase::CuttingOver { held: Some(_), .. } => {
-                Some(Event::RevertRequested { number, outcome, reason })
-            }
+        if let Phase::CuttingOver { share: Some(_), held: None, .. } = d.phase {
             // What is live had all users a moment ago.
-            Phase::CuttingOver { share: Some(_), .. } => {
-                let (to, generation) = (self.live.as_ref().map(|s| s.number), self.generation.next());
-                Some(Event::RevertOrdered { number, to, generation, outcome, reason })
-            }
-            Phase::Queued
-            | Phase::AwaitingStart
-            | Phase::Provisioning
-            | Phase::Checking
-            | Phase::AfterChecks
-            | Phase::AwaitingCutover
-            | Phase::Verifying
-            | Phase::CuttingOver { .. }
-            | Phase::RevertRequested { .. }
-            | Phase::Baking
-            | Phase::RollbackRequested { .. }
-            | Phase::Reverting { .. } => None,
+            let (to, generation) = (self.live.as_ref().map(|s| s.number), self.generation.next());
+            return Some(Event::RevertOrdered { number, to, generation, outcome, reason });
         }
+        let has_share = d.share().is_some() && !d.phase.is_going_back();
+        has_share.then_some(Event::RevertRequested { number, outcome, reason })
     }
 }
 
@@ -327,22 +308,11 @@ impl Environment {
 
     pub(super) fn proceeded(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
         let event = "proceeded";
-        let active = self.active_mut(event, number)?;
-        match active.phase {
-            Phase::RevertRequested { share, .. } => {
-                self.step(event, number, at, |_| true, Phase::Watching { share })?;
-            }
-            Phase::Watching { .. } | Phase::Baking => {}
-            Phase::Queued
-            | Phase::AwaitingStart
-            | Phase::Provisioning
-            | Phase::Checking
-            | Phase::AfterChecks
-            | Phase::AwaitingCutover
-            | Phase::Verifying
-            | Phase::CuttingOver { .. }
-            | Phase::RollbackRequested { .. }
-            | Phase::Reverting { .. } => return Err(Illegal { event, number, why: "it is not being watched" }),
+        let phase = self.active_mut(event, number)?.phase.clone();
+        if let Phase::RevertRequested { share, .. } = phase {
+            self.step(event, number, at, |_| true, Phase::Watching { share })?;
+        } else if !matches!(phase, Phase::Watching { .. } | Phase::Baking) {
+            return Err(Illegal { event, number, why: "it is not being watched" });
         }
         let active = self.active_mut(event, number)?;
         (active.hurried, active.paused) = (true, None);

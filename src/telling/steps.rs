@@ -63,7 +63,7 @@ pub(super) fn waits(
 ) -> String {
     let then = next(&active.plan.steps, share);
     if let Some(pause) = active.pause() {
-        let until = format_time(pause.since.plus(pause.gate.timeout));
+        let until = format_time(pause.until());
         let otherwise = match pause.gate.otherwise {
             Otherwise::Approve if state.lets(active) => format!("it gets {then}"),
             Otherwise::Approve => format!("it gets {then} as soon as no hold and no pin stops it"),

@@ -149,6 +149,11 @@ fn a_pause_of_the_terms_is_answered_by_those_who_are_named() {
     later(&mut story, 600);
     assert_eq!(story.tick(), None);
     story.refuses(Ask::Proceed(n(2)), "for alice to say");
+    // Whoever may pause it cannot answer in her place by that.
+    story.ask(Ask::Pause(n(2), Gate { timeout: Millis(1_000), ..gate(Otherwise::Approve) })).unwrap();
+    later(&mut story, 600);
+    assert_eq!(story.tick(), None);
+    story.refuses(Ask::Proceed(n(2)), "for alice to say");
     let event = story.env.command(&Ask::Proceed(n(2)).into(), "alice").unwrap();
     story.happens(event);
     assert!(matches!(story.tick(), Some(Event::CutOverOrdered { .. })));
