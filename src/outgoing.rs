@@ -9,7 +9,7 @@ use reqwest::{
     redirect,
 };
 
-/// The way to one stack through the front that users reach. Made anew for each request: secrets and certificates may change.
+/// The way to one stack through the front that users reach. Made for each request: secrets and certificates may change.
 #[derive(Debug, Clone)]
 pub struct Way {
     /// Client that reaches the front, and believes its certificate.

@@ -299,7 +299,7 @@ impl HttpCheck {
         Ok(client.request(self.method(), format!("{scheme}://{endpoint}{}", self.path)))
     }
 
-    /// An answer of another stack, or of the front alone, is no answer of this one.
+    /// An answer of another stack, or of the front alone, says nothing of this one.
     fn must_be_of(&self, way: &Way, response: &Response) -> Result<(), Miss> {
         let (name, wanted) = &way.mark;
         let seen = response.headers().get(name);

@@ -32,7 +32,7 @@ pub struct Facts {
     pub stack: String,
     /// Where it serves.
     pub endpoints: Reach,
-    /// The host of its first address.
+    /// The host of its first address; empty before that is known.
     pub address: String,
     /// The stack that has the traffic.
     pub live_stack: String,

@@ -310,8 +310,7 @@ pub(super) async fn proceed(
     let (definition, number) = place.find(&app)?;
     let asked: requests::Proceed = requests::read(&body)?;
     let what = Ask::Proceed(requests::same(number, asked.number)?);
-    let command = what.because(requests::said(asked.reason.as_ref())?);
-    record(&app, &definition.id, &caller, (&shown, Action::Step), |_| Ok(command.clone())).await
+    step(&app, &definition.id, &caller, &shown, what.because(requests::said(asked.reason.as_ref())?)).await
 }
 
 /// Keep the share of the users that a deployment has
@@ -334,10 +333,19 @@ pub(super) async fn pause(
 ) -> Result<Recorded, Problem> {
     let (definition, number) = place.find(&app)?;
     let asked: requests::Pause = requests::read(&body)?;
-    let number = requests::same(number, asked.number)?;
-    let what = Ask::Pause(number, requests::pause(&asked)?);
-    let command = what.because(requests::said(asked.reason.as_ref())?);
-    record(&app, &definition.id, &caller, (&shown, Action::Step), |_| Ok(command.clone())).await
+    let what = Ask::Pause(requests::same(number, asked.number)?, requests::pause(&asked)?);
+    step(&app, &definition.id, &caller, &shown, what.because(requests::said(asked.reason.as_ref())?)).await
+}
+
+/// Records what somebody decides at a share of the users, if it is still the share that they were shown.
+async fn step(
+    app: &App,
+    id: &EnvironmentId,
+    caller: &Caller,
+    shown: &IfMatch,
+    command: Command,
+) -> Result<Recorded, Problem> {
+    record(app, id, caller, (shown, Action::Step), |_| Ok(command.clone())).await
 }
 
 /// Records what is made of a look, if that look shows what the caller was shown. Looks again when the environment moved

@@ -8,7 +8,7 @@
 //! | level | what it was |
 //! |---|---|
 //! | 1 | the first format |
-//! | 2 | what is live is watched (`live_down`, `live_up`, `recovered`), builds counted anew, strangers ended and adopted, restarts, `recover` and fronts that are always on in the terms, traffic in steps (`shifted`, `revert_requested`, `proceeded`, `paused`, `steps` in the terms) |
+//! | 2 | what is live is watched (`live_down`, `live_up`, `recovered`), builds counted from the beginning again, strangers ended and adopted, restarts, `recover` and fronts that are always on in the terms, traffic in steps (`shifted`, `revert_requested`, `proceeded`, `paused`, `steps` in the terms) |
 
 use crate::machine::{
     Adopts, Environment, Event, Gate, Hook, HookPoint, Matter, Otherwise, Outcome, Phase, Plan, Recover, RecoverTo,

@@ -131,7 +131,7 @@ impl World {
             commit: text(|release| release.commit.as_deref().unwrap_or_default()),
             trigger: trigger.to_owned(),
             stack: stack(number),
-            address: serves(number).addresses().first().map(|at| at.ip().to_string()).unwrap_or_default(),
+            address: serves(number).addresses().first().map_or_else(String::new, |at| at.ip().to_string()),
             endpoints: serves(number),
             live_stack: live.map(|live| stack(live.number)).unwrap_or_default(),
             live_endpoints: live.map(|live| serves(live.number)).unwrap_or_default(),

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    machine::{CheckAnswer, Event, Millis},
+    machine::{CheckAnswer, Event, Gate, Otherwise},
     text::{format_duration, harmless},
 };
 
@@ -34,10 +34,16 @@ pub(crate) fn about(event: &Value) -> String {
             format!("{} % of the users{host}", event["share"])
         }
         "paused" => {
-            let (timeout, why) = (event["gate"]["timeout"].as_u64().unwrap_or_default(), text("reason"));
-            let within = format_duration(Millis(timeout));
-            let then = if event["gate"]["otherwise"] == "approve" { "it goes on" } else { "it is aborted" };
-            format!("for {within}, then {then}{}{why}", if why.is_empty() { "" } else { ": " })
+            let why = text("reason");
+            let gate = Gate::deserialize(&event["gate"]).map(|gate| {
+                let then = match gate.otherwise {
+                    Otherwise::Approve => "it goes on",
+                    Otherwise::Abort => "it is aborted",
+                };
+                format!("for {}, then {then}", format_duration(gate.timeout))
+            });
+            let gate = gate.unwrap_or_else(|_| "for a time that cannot be read".to_owned());
+            format!("{gate}{}{why}", if why.is_empty() { "" } else { ": " })
         }
         "drift_seen" => {
             let stack = event["shown"].as_u64().map_or("nobody".to_owned(), |number| format!("stack {number}"));

@@ -181,7 +181,7 @@ pub struct SeenFront {
 }
 
 /// What a front has counted of users' requests since it was sent from one stack to another or shared between
-/// two, or since it began where that was later: its counts end with its process. A share that changes begins nothing anew.
+/// two, or since it began where that was later: its counts end with its process. A share that changes keeps the counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Since when, by the clock of the front's host.
@@ -306,7 +306,7 @@ pub trait FrontDriver: Send + Sync {
         Err(StepError::Refused("its driver has no preview".to_owned()))
     }
 
-    /// Returns what people must know to reach the candidate; `None`: there is no preview.
+    /// Returns what people must know to reach the candidate; `None` without a preview.
     fn shown_preview(&self) -> Option<ShownPreview> {
         None
     }

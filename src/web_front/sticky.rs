@@ -7,7 +7,7 @@ use crate::toml_file::filled::made;
 /// How a user is known again from one request to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sticky {
-    /// Nobody is known again: each request is drawn anew.
+    /// Users are not recognised: each request is drawn by itself.
     None,
     /// A cookie holds the number of the user's bucket; it is set while there is a split.
     Cookie,

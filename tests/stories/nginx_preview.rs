@@ -116,7 +116,7 @@ async fn only_with_the_key_is_the_candidate_reached_and_no_stack_sees_it() {
     assert_eq!(keys.len(), 1, "{keys:?}");
     assert_eq!(fs::metadata(keys[0]).expect("it is there").permissions().mode() & 0o777, 0o600);
 
-    // The cutover is no reload, and then the browser sees what all see.
+    // The cutover works without a reload, and then the browser sees what all see.
     let include = fs::read(nginx.include()).expect("it is there");
     let seen_front = driver.observe().await.expect("it answers").expect("a route");
     assert_eq!(seen_front.staged.map(|stack| stack.number), Some(Number(2)));

@@ -131,7 +131,7 @@ pub(super) const PROMISES: [(&str, Holds); 49] = [
         let elsewhere = w.core.live() != w.cloud.front.way.base;
         c.budget.replace == 0 || elsewhere || !w.cloud.outdated() || !good(w.core.live()) || !c.is_quiet(w)
     }),
-    ("a stack that is reached elsewhere is no drift", kept!(CalledDrift)),
+    ("a stack that is reached elsewhere does not count as drift", kept!(CalledDrift)),
     ("1. a share grows by the steps that were agreed, each watched or let go on", kept!(StepSkipped)),
 ];
 

@@ -27,7 +27,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Makes it of the settings and the keys, which are in the front's folder on Pointsman's host. `None`: there is no preview.
+    /// Makes it of the settings and the keys, which are in the front's folder on Pointsman's host. `None` without a preview.
     pub(super) fn of(settings: &Settings, folder: &Path) -> io::Result<Option<Self>> {
         let Some(preview) = &settings.preview else { return Ok(None) };
         preview.bring_in(folder)?;

@@ -150,7 +150,7 @@ mod tests {
         one.answered(false);
         two.answered(true);
         counts.follow(Some(&name(1)), Some(&name(2)), Millis(6));
-        assert_eq!(sides(&counts), (5, true, vec![(1, 1, 0), (2, 1, 1)]), "a larger share begins nothing anew");
+        assert_eq!(sides(&counts), (5, true, vec![(1, 1, 0), (2, 1, 1)]), "a larger share keeps the counts");
         counts.follow(Some(&name(2)), None, Millis(8));
         assert_eq!(sides(&counts), (8, true, vec![(2, 0, 0), (1, 0, 0)]));
         counts.follow(Some(&name(2)), Some(&name(3)), Millis(9));
