@@ -369,6 +369,13 @@ fn only_the_runner_calls_drivers() {
 }
 
 #[test]
+fn only_tests_grant_a_permit_that_no_machine_granted() {
+    let granted = lines_with("src", &["granted_by_a_test"]);
+    let used = granted.into_iter().filter(|hit| !hit.contains("pub fn granted_by_a_test"));
+    assert_none("a permit is granted without the machine", &used.collect::<Vec<_>>());
+}
+
+#[test]
 fn one_file_reads_the_clock_and_one_spawns() {
     let readers = lines_with("src", &["Instant::now(", "SystemTime::now("]);
     let readers = readers.into_iter().filter(|hit| !hit.starts_with("src/clock.rs"));

@@ -82,6 +82,7 @@ fn why_down(number: Number, seen: &Observation) -> Option<Arc<str>> {
     }
     let stack = seen.stack(number)?;
     let what = match (stack.condition, stack.health) {
+        (Condition::Stopping | Condition::Stopped, _) => return None,
         (Condition::Failed, _) => "its stack failed",
         (Condition::Deleting, _) => "its stack is being deleted",
         (_, Health::Failing) => "it fails its checks",

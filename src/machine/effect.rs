@@ -76,6 +76,59 @@ impl RetirePermit {
     }
 }
 
+/// Leave to stop a stack, which keeps all of it. Only the machine can grant it, and only upon a fresh observation: the front
+/// was seen elsewhere at the last generation, and nobody is using the stack any more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StopPermit {
+    number: Number,
+    order: u64,
+    drained: bool,
+}
+
+impl StopPermit {
+    /// A permit for tests of drivers, which have no machine that grants one.
+    #[doc(hidden)]
+    pub fn granted_by_a_test(number: Number, order: u64) -> Self {
+        Self { number, order, drained: true }
+    }
+    /// The stack that may be stopped.
+    pub fn number(&self) -> Number {
+        self.number
+    }
+    /// The number of the order: it grows with each order to stop or start this stack, and a driver obeys no lower one.
+    pub fn order(&self) -> u64 {
+        self.order
+    }
+    /// Whether it was seen idle; otherwise the time for that had passed.
+    pub fn drained(&self) -> bool {
+        self.drained
+    }
+}
+
+/// Leave to start a stack that was stopped. Only the machine can grant it, and only upon a fresh observation: nothing that
+/// may not run beside the stack was seen to run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StartPermit {
+    number: Number,
+    order: u64,
+}
+
+impl StartPermit {
+    /// A permit for tests of drivers, which have no machine that grants one.
+    #[doc(hidden)]
+    pub fn granted_by_a_test(number: Number, order: u64) -> Self {
+        Self { number, order }
+    }
+    /// The stack that may be started.
+    pub fn number(&self) -> Number {
+        self.number
+    }
+    /// The number of the order: it grows with each order to stop or start this stack, and a driver obeys no lower one.
+    pub fn order(&self) -> u64 {
+        self.order
+    }
+}
+
 impl Environment {
     /// All that is due now. Nothing when the observation is older than the state (rule R5).
     pub fn effects(&self, seen: &Observation, now: Millis) -> Vec<Effect> {
@@ -141,7 +194,7 @@ impl Environment {
         let for_ever = self.rules.restart_for_ever();
         let whole = move |n| {
             seen.stack(n).is_some_and(|s| match s.condition {
-                Condition::Ready | Condition::Deleting => true,
+                Condition::Ready | Condition::Deleting | Condition::Stopping | Condition::Stopped => true,
                 Condition::Failed => !for_ever,
                 Condition::Creating => false,
             })

@@ -46,7 +46,7 @@ pub use alive::{Down, Flaps, Taken};
 pub use apply::Illegal;
 pub use command::{Ask, Command, ReleaseDraft};
 pub use deployment_state::DeploymentState;
-pub use effect::{Effect, RetirePermit};
+pub use effect::{Effect, RetirePermit, StartPermit, StopPermit};
 pub use event::{CONTROLLER, CheckAnswer, Entry, Event, Matter, Outcome, Trigger};
 pub use hook::{Hook, HookPoint, HookProgress, HookState, HookView};
 pub use ids::{BadId, BadName, BadShare, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, Share, StackName};

@@ -149,6 +149,8 @@ pub struct StackView {
     pub health: Health,
     /// Why it failed or what stands out.
     pub remark: Option<Arc<str>>,
+    /// The highest order to stop or start it that it has obeyed; 0: none.
+    pub obeyed: u64,
 }
 
 /// How far a stack is: the one type for it, from what a driver shows to the page.
@@ -163,6 +165,10 @@ pub enum Condition {
     Failed,
     /// Being deleted.
     Deleting,
+    /// Being stopped.
+    Stopping,
+    /// Nothing of it runs; all of it is kept and can be started again.
+    Stopped,
 }
 
 /// What the checks say, thresholds and grace already taken into account: the one type for it, from a check to the page.
@@ -192,9 +198,13 @@ impl Condition {
     }
 
     /// Whether a stack that is seen so, with checks that say this, is known not to do its work. What is neither good nor bad is
-    /// not known, or on its way.
+    /// not known, or on its way, or was stopped: then checks that fail say nothing.
     pub fn is_bad(self, health: Health) -> bool {
-        self == Self::Failed || health == Health::Failing
+        match self {
+            Self::Failed => true,
+            Self::Stopping | Self::Stopped => false,
+            Self::Creating | Self::Ready | Self::Deleting => health == Health::Failing,
+        }
     }
 }
 
@@ -205,6 +215,8 @@ impl fmt::Display for Condition {
             Self::Ready => "ready",
             Self::Failed => "failed",
             Self::Deleting => "deleting",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
         })
     }
 }
@@ -332,6 +344,7 @@ impl Observation {
                 condition: Condition::Failed,
                 health: Health::Unknown,
                 remark: Some(why),
+                obeyed: 0,
             }),
         }
     }

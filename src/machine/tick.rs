@@ -79,7 +79,7 @@ impl Environment {
         let lost = |condition| match condition {
             Condition::Deleting => true,
             Condition::Failed => !self.rules.keep_standby_while_down(),
-            Condition::Creating | Condition::Ready => false,
+            Condition::Creating | Condition::Ready | Condition::Stopping | Condition::Stopped => false,
         };
         let broken = seen.stack(number).is_some_and(|s| lost(s.condition));
         let length = match self.live.as_ref().map(|s| s.plan.retain) {
@@ -209,7 +209,7 @@ impl Environment {
             Some(Condition::Ready) => Some(Event::Provisioned { number: d.number }),
             Some(Condition::Failed) => broken(d, seen),
             None if !self.may_make(d.number) && seen.lacks(d.number) => broken(d, seen),
-            Some(Condition::Creating | Condition::Deleting) | None => {
+            Some(Condition::Creating | Condition::Deleting | Condition::Stopping | Condition::Stopped) | None => {
                 self.overdue(d, seen, now, d.plan.provision_within, "its stack did not come up in time")
             }
         }

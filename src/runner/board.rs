@@ -298,7 +298,8 @@ mod tests {
 
     #[test]
     fn checks_that_had_no_answer_for_long_say_nothing_good() {
-        let view = |health| StackView { number: Number(1), condition: Condition::Ready, health, remark: None };
+        let view =
+            |health| StackView { number: Number(1), condition: Condition::Ready, health, remark: None, obeyed: 0 };
         let seen = |health, since| StackSight::new(&view(health), None, None).without_answer_since(since).health;
         assert_eq!(seen(Health::Passing, None), Health::Passing);
         assert_eq!(seen(Health::Passing, Some(Millis(5))), Health::Unknown);

@@ -145,7 +145,7 @@ mod tests {
     fn how_long_the_live_stack_was_good_is_kept_until_another_one_is_live() {
         let mut looking = Looking::new(Pulse::start(), Millis(0));
         let mut sees = |live, health, now| {
-            let stack = StackView { number: Number(1), condition: Condition::Ready, health, remark: None };
+            let stack = StackView { number: Number(1), condition: Condition::Ready, health, remark: None, obeyed: 0 };
             let seen = Observation { stacks: Some(vec![stack]), ..Observation::default() };
             looking.looked(&seen, Some(Number(live)), Millis(now))
         };

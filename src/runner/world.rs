@@ -456,5 +456,11 @@ fn stack_view(seen: SeenStack, verdicts: &Verdicts, ended: Option<String>) -> St
         Condition::Ready => ended.or(remark).or(seen.remark),
         _ => ended.or(seen.remark).or(remark),
     };
-    StackView { number: seen.name.number, condition: seen.condition, health, remark: remark.map(Into::into) }
+    StackView {
+        number: seen.name.number,
+        condition: seen.condition,
+        health,
+        remark: remark.map(Into::into),
+        obeyed: seen.obeyed,
+    }
 }

@@ -22,7 +22,7 @@ pub use self::logs::{BadPosition, Begin, LogLine, LogPage, Logs, LogsFrom, Posit
 pub(crate) use self::process::{Exec, exec, run as supervise};
 pub use crate::machine::Condition;
 use crate::{
-    machine::{EnvironmentId, Millis, Release, RetirePermit, StackName},
+    machine::{EnvironmentId, Millis, Release, RetirePermit, StackName, StartPermit, StopPermit},
     reach::{Reach, ReachKind},
 };
 
@@ -69,6 +69,8 @@ pub struct SeenStack {
     pub last_exit: Option<String>,
     /// Its instances, by number, where the driver can start them again.
     pub instances: Vec<SeenInstance>,
+    /// The highest order to stop or start it that it has obeyed; 0: none.
+    pub obeyed: u64,
 }
 
 /// One instance of a stack, as observed.
@@ -91,7 +93,17 @@ pub struct SeenInstance {
 impl SeenStack {
     /// A stack of which nothing stands out.
     pub fn new(name: StackName, condition: Condition, reach: Reach) -> Self {
-        Self { name, condition, reach, remark: None, exits: 0, made: None, last_exit: None, instances: Vec::new() }
+        Self {
+            name,
+            condition,
+            reach,
+            remark: None,
+            exits: 0,
+            made: None,
+            last_exit: None,
+            instances: Vec::new(),
+            obeyed: 0,
+        }
     }
 
     /// The same with a remark.
@@ -213,6 +225,23 @@ pub trait StackDriver: Send + Sync {
         false
     }
 
+    /// Ends all that runs of the stack, as gently as its definition says, and keeps all else. Obeys only an order higher than
+    /// every one that it has obeyed for this stack, so that a late order does nothing; doing it again does no harm. From then
+    /// on [`StackDriver::ensure`] starts nothing of it, until [`StackDriver::start`] with a higher order.
+    async fn stop(&self, name: &StackName, permit: &StopPermit) -> Result<(), StepError> {
+        let order = permit.order();
+        Err(StepError::Refused(format!(
+            "{name} cannot be stopped and kept (order {order}): its driver does not do that"
+        )))
+    }
+
+    /// Starts all of a stack that was stopped. Obeys only an order higher than every one that it has obeyed for this stack;
+    /// doing it again does no harm.
+    async fn start(&self, spec: &StackSpec, permit: &StartPermit) -> Result<(), StepError> {
+        let (name, order) = (&spec.name, permit.order());
+        Err(StepError::Refused(format!("{name} cannot be started again (order {order}): its driver does not do that")))
+    }
+
     /// Whether its stacks run on this host, so that the artifact of a release may be a path here.
     fn reads_this_host(&self) -> bool {
         false
@@ -250,6 +279,8 @@ pub struct Driver {
     /// Whether [`StackDriver::ensure`] of a release that [adopts](Release::adopts) takes over a stack that somebody else made.
     /// It makes none then, and changes nothing of it but whose it is.
     pub adopts: bool,
+    /// Whether it does [`StackDriver::stop`] and [`StackDriver::start`].
+    pub stops: bool,
     /// How its stacks are reached.
     pub reach: ReachKind,
 }

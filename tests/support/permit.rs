@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pointsman::machine::{
     Ask, Condition, Effect, Entry, Environment, FrontView, Health, Key, Millis, Number, Observation, Plan, Release,
-    ReleaseDraft, RetirePermit, StackView, Trigger,
+    ReleaseDraft, RetirePermit, StackView, StartPermit, StopPermit, Trigger,
 };
 
 /// A permit as only the machine gives it: deployments up to this one, each aborted.
@@ -38,8 +38,13 @@ pub fn permit(number: u32) -> RetirePermit {
             environment.command(&Ask::Abort(Number(n), "test".into()).into(), "someone").expect("it is under way");
         apply(&mut environment, event);
         if n == number {
-            let view =
-                StackView { number: Number(n), condition: Condition::Ready, health: Health::Unknown, remark: None };
+            let view = StackView {
+                number: Number(n),
+                condition: Condition::Ready,
+                health: Health::Unknown,
+                remark: None,
+                obeyed: 0,
+            };
             let effects = environment.effects(&seen(&environment, vec![view]), Millis(0));
             let permit =
                 effects.into_iter().find_map(|e| if let Effect::Retire(permit) = e { Some(permit) } else { None });
@@ -50,4 +55,16 @@ pub fn permit(number: u32) -> RetirePermit {
         }
     }
     panic!("there is no deployment 0")
+}
+
+/// A permit to stop that stack by that order.
+#[allow(dead_code, reason = "for the contract of stacks")]
+pub fn stop_permit(number: u32, order: u64) -> StopPermit {
+    StopPermit::granted_by_a_test(Number(number), order)
+}
+
+/// A permit to start that stack again by that order.
+#[allow(dead_code, reason = "for the contract of stacks")]
+pub fn start_permit(number: u32, order: u64) -> StartPermit {
+    StartPermit::granted_by_a_test(Number(number), order)
 }

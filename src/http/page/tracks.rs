@@ -92,6 +92,9 @@ impl Page {
         match seen {
             _ if self.view.provider.silent.is_some() => Look::tag("stale", "blind", "not seen"),
             Some(seen) if seen.condition.is_good(seen.health) => Look::tag("live", "go", "healthy"),
+            Some(Seen { condition: condition @ (Condition::Stopping | Condition::Stopped), .. }) => {
+                Look::tag("stale", "blind", condition_word(*condition))
+            }
             Some(seen) if seen.health == Health::Failing => Look::tag("down", "stop", "fails its checks"),
             Some(seen) if seen.condition.is_bad(seen.health) => Look::tag("fail", "stop", "failed"),
             Some(seen) => Look::tag("move", "move", condition_word(seen.condition)),
@@ -209,6 +212,8 @@ fn condition_word(condition: Condition) -> &'static str {
         Condition::Ready => "up, not checked yet",
         Condition::Failed => "failed",
         Condition::Deleting => "is torn down",
+        Condition::Stopping => "is being stopped",
+        Condition::Stopped => "stopped, kept whole",
     }
 }
 

@@ -330,7 +330,7 @@ impl Config {
                     may(left.die > 0, Action::Break(slot));
                     may(left.replace > 0, Action::Replace(slot));
                 }
-                Condition::Failed => {}
+                Condition::Failed | Condition::Stopping | Condition::Stopped => {}
             }
         }
         // Nobody looks at the run of a hook that is no longer wanted.

@@ -99,7 +99,7 @@ fn obedient(core: &Core, sick: bool) -> Observation {
     let mut numbers: Vec<Number> = kept.chain(active).collect();
     numbers.dedup();
     let health = |n| if sick && active == Some(n) { Health::Failing } else { Health::Passing };
-    let view = |n| StackView { number: n, condition: Condition::Ready, health: health(n), remark: None };
+    let view = |n| StackView { number: n, condition: Condition::Ready, health: health(n), remark: None, obeyed: 0 };
     let (traffic, generation) = env.front_order().unwrap_or((env.wanted(), env.generation()));
     Observation {
         as_of: env.seq(),

@@ -238,6 +238,7 @@ impl Look {
             condition: t.condition,
             health: t.health,
             remark: None,
+            obeyed: 0,
         };
         let mut stacks = Vec::with_capacity(4);
         stacks.extend(self.cloud.stacks.iter().flatten().map(seen));

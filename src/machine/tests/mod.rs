@@ -38,7 +38,7 @@ pub(super) fn text(text: &str) -> Arc<str> {
 }
 
 pub(super) fn view(number: u32, condition: Condition, health: Health) -> StackView {
-    StackView { number: n(number), condition, health, remark: None }
+    StackView { number: n(number), condition, health, remark: None, obeyed: 0 }
 }
 
 pub(super) fn well(number: u32) -> StackView {

@@ -72,6 +72,7 @@ pub const DRIVER: Driver = Driver {
     definition: "../stacks/heat/NAME.toml",
     settings: &[("cloud", CLOUD_KEYS)],
     adopts: true,
+    stops: false,
     reach: ReachKind::Addresses,
 };
 

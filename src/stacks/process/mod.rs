@@ -67,6 +67,7 @@ pub const DRIVER: Driver = Driver {
     definition: "../stacks/process/NAME.toml",
     settings: &[],
     adopts: false,
+    stops: false,
     reach: ReachKind::Addresses,
 };
 
