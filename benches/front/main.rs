@@ -209,7 +209,7 @@ async fn cut_over(folder: &Path, generation: u64, backends: [SocketAddr; 2]) -> 
     let stack =
         StackName { environment: "bench/one".parse().unwrap(), number: Number(1 + u32::from(ordered(generation))) };
     let target = Some(Target { stack, reach: address.into() });
-    let order = Order::CutOver { route: Route { generation: Generation(generation), target, split: None } };
+    let order = Order::CutOver { route: Route::whole(Generation(generation), target) };
     let begin = Instant::now();
     let answer = ask(folder, &order, Duration::from_secs(5)).await.unwrap();
     assert!(matches!(answer, Answer::CutOver { .. }), "{answer:?}");

@@ -308,7 +308,7 @@ impl World {
             Traffic::Split { candidate, share, .. } => Some(Split { target: self.target(candidate, look)?, share }),
             Traffic::Nobody | Traffic::Whole(_) => None,
         };
-        Ok(Route { generation, target, split })
+        Ok(Route { split, ..Route::whole(generation, target) })
     }
 
     fn target(&self, number: Number, look: &Look) -> Result<Target, StepError> {

@@ -36,15 +36,29 @@ const SEEN: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "LOGNAM
 pub struct Route {
     /// Higher than every order before it.
     pub generation: Generation,
-    /// The stack that gets the traffic; `None`: the front answers with its page for that.
+    /// The stack that gets the traffic; `None`: users get the maintenance page, and what has begun at a stack may finish there.
     pub target: Option<Target>,
     /// A second stack that gets a share of the users; `None`: all go to `target`. Left out where there is none, as earlier
     /// versions wrote and read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
+    /// Requests of users wait for the next route, within the limits of the front's settings, instead of getting the page. It
+    /// counts only while there is no `target`, and at a front that can ([`FrontDriver::holds`]); others answer with the page.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hold: bool,
 }
 
 impl Route {
+    /// Returns the route that sends all users to this stack, or to nobody.
+    pub fn whole(generation: Generation, target: Option<Target>) -> Self {
+        Self { generation, target, split: None, hold: false }
+    }
+
+    /// The same, for a front that holds no requests: it keeps and shows what it does.
+    fn without_hold(&self) -> Self {
+        Self { hold: false, ..self.clone() }
+    }
+
     /// Why a front that takes these kinds of reach cannot serve it, as a sentence; `None`: it can be served.
     pub(crate) fn flaw(&self, takes: &[ReachKind]) -> Option<String> {
         let split = self.split.as_ref().map(|split| &split.target);
@@ -59,7 +73,7 @@ impl Route {
         }
     }
 
-    /// Whether it is the same order, to the same stacks, wherever they serve.
+    /// Whether it is the same order, to the same stacks, wherever they serve and whether or not requests are held meanwhile.
     pub(crate) fn is_same_order(&self, other: &Self) -> bool {
         let stack = |target: Option<&Target>| target.map(|target| target.stack.clone());
         let split = |route: &Self| route.split.as_ref().map(|split| (split.target.stack.clone(), split.share));
@@ -178,6 +192,9 @@ pub struct SeenFront {
     /// How many requests of users there were, and how many failed, where the front counts them.
     #[serde(default)]
     pub counted: Option<Counted>,
+    /// Requests of users that wait for a route ([`Route::hold`]).
+    #[serde(default)]
+    pub held: u64,
 }
 
 /// What a front has counted of users' requests since it was sent from one stack to another or shared between
@@ -322,6 +339,12 @@ pub trait FrontDriver: Send + Sync {
         true
     }
 
+    /// How long it holds a request of a user at most while it is pointed at nobody by a route that says so ([`Route::hold`]);
+    /// `None`: it holds none.
+    fn holds(&self) -> Option<Duration> {
+        None
+    }
+
     /// What whoever reads a plan must know about this front, each in one line.
     fn notes(&self) -> Vec<String> {
         Vec::new()
@@ -369,6 +392,8 @@ pub struct Driver {
     pub tables: &'static [(&'static str, &'static str)],
     /// Whether it can send a share of the users to a second stack ([`Route::split`]). One that cannot refuses such a route.
     pub splits: bool,
+    /// Whether it can show the maintenance page: users get 503 with `Retry-After` while it is pointed at nobody.
+    pub pages: bool,
 }
 
 /// The drivers there are. Adding one is one new module and one line here. The first one is the example of messages.
@@ -410,10 +435,17 @@ mod tests {
         let before = serde_json::json!([{ "address": "10.0.0.5:8080", "weight": 1 }, { "address": "[fd00::1]:80", "weight": 1 }]);
         assert_eq!(written["endpoints"], before);
         assert_eq!(serde_json::from_value::<Target>(written).unwrap(), target);
-        let whole = Route { generation: Generation(3), target: Some(target.clone()), split: None };
+        let whole = Route::whole(Generation(3), Some(target.clone()));
         let written = serde_json::to_value(&whole).unwrap();
         assert!(written.get("split").is_none(), "what an earlier front does not know it is not told: {written}");
         assert_eq!(serde_json::from_value::<Route>(written).unwrap(), whole);
+        let nobody = Route::whole(Generation(4), None);
+        assert!(
+            serde_json::to_value(&nobody).unwrap().get("hold").is_none(),
+            "it is said only where requests are held"
+        );
+        let held = Route { hold: true, ..nobody };
+        assert_eq!(serde_json::from_value::<Route>(serde_json::to_value(&held).unwrap()).unwrap(), held);
         let named = Target { reach: Reach::Named { kind: "target group".into(), id: "blue".into() }, ..target };
         let written = serde_json::to_value(&named).unwrap();
         assert_eq!(written["endpoints"], serde_json::json!({ "kind": "target group", "id": "blue" }));

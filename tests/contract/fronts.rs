@@ -120,7 +120,7 @@ async fn backend(number: u32) -> Target {
 }
 
 fn route(generation: u64, target: &Target) -> Route {
-    Route { generation: Generation(generation), target: Some(target.clone()), split: None }
+    Route::whole(Generation(generation), Some(target.clone()))
 }
 
 async fn see(driver: &dyn FrontDriver) -> Option<SeenFront> {
@@ -318,7 +318,7 @@ async fn nobody_can_be_given_the_traffic() {
     for_each_driver(|f, one, _| async move {
         let driver = f.open();
         driver.cut_over(&route(1, &one)).await.expect("it answers");
-        let nobody = Route { generation: Generation(2), target: None, split: None };
+        let nobody = Route::whole(Generation(2), None);
         assert_eq!(driver.cut_over(&nobody).await.expect("it answers"), CutOver::Applied);
         assert_serves(&*driver, &nobody).await;
     })

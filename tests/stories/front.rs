@@ -56,7 +56,7 @@ pub(super) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
 pub(super) fn route(generation: u64, stack: &Stack) -> Route {
     let name = StackName { environment: "shop/qa".parse().expect("a name"), number: Number(stack.number) };
     let reach = stack.address.into();
-    Route { generation: Generation(generation), target: Some(Target { stack: name, reach }), split: None }
+    Route::whole(Generation(generation), Some(Target { stack: name, reach }))
 }
 
 /// A folder in which fronts run; none outlives it.

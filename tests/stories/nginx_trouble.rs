@@ -97,7 +97,7 @@ async fn what_other_hands_change_is_seen_and_put_right() {
 
     // The flag goes.
     fs::remove_file(nginx.path("state/shop-prod/live")).unwrap();
-    assert_eq!(seen().await, Some(Route { generation: Generation(0), target: None, split: None }));
+    assert_eq!(seen().await, Some(Route::whole(Generation(0), None)));
     assert!(Wire::open(nginx.plain()).unwrap().ask("GET", "/", "", "").unwrap().status == 503);
     assert_eq!(driver.cut_over(&route(1, &one)).await.unwrap(), CutOver::Stale { applied: Generation(2) });
     assert_eq!(driver.cut_over(&route(3, &two)).await.unwrap(), CutOver::Applied);

@@ -53,7 +53,7 @@ fn serve(client: TcpStream, number: u32) {
 }
 
 pub fn route(generation: u64, target: &Target) -> Route {
-    Route { generation: Generation(generation), target: Some(target.clone()), split: None }
+    Route::whole(Generation(generation), Some(target.clone()))
 }
 
 /// A route that gives the second target a share of the users.

@@ -248,7 +248,7 @@ impl MemoryFront {
     pub fn meddle(&self, target: Option<Target>) {
         let mut front = self.front.lock().unwrap();
         let generation = front.route.as_ref().map_or(Generation(0), |r| r.generation);
-        (front.route, front.altered) = (Some(Route { generation, target, split: None }), true);
+        (front.route, front.altered) = (Some(Route::whole(generation, target)), true);
     }
 
     /// Requests in flight on a stack, until it is called with 0.
@@ -296,10 +296,10 @@ impl FrontDriver for MemoryFront {
     async fn observe(&self) -> Result<Option<SeenFront>, StepError> {
         self.reach()?;
         let front = self.front.lock().unwrap();
-        let nothing = Route { generation: Generation(0), target: None, split: None };
+        let nothing = Route::whole(Generation(0), None);
         let route = front.route.clone().unwrap_or(nothing);
         let (staged, open) = (front.staged.clone(), front.open.clone());
-        Ok(Some(SeenFront { route, altered: front.altered, staged, staged_at: None, open, counted: None }))
+        Ok(Some(SeenFront { route, altered: front.altered, staged, staged_at: None, open, counted: None, held: 0 }))
     }
 
     async fn ask_public(&self) -> Result<Option<StackName>, StepError> {

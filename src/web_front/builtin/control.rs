@@ -115,7 +115,7 @@ pub struct Seen {
 }
 
 /// Raised when a front or a supervisor has to understand more than before. One that says less is replaced.
-pub(super) const PROTOCOL: u32 = 2;
+pub(super) const PROTOCOL: u32 = 3;
 
 /// What goes along with the sockets: the lock, the control socket, then the listening ones in the order of `listen`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

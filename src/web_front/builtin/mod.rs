@@ -49,6 +49,7 @@ pub const DRIVER: Driver = Driver {
     takes: &[ReachKind::Addresses],
     tables: &[("front", ""), ("preview", "preview")],
     splits: true,
+    pages: true,
 };
 
 /// Opens the driver; nothing is started before [`FrontDriver::ensure_running`].

@@ -168,10 +168,7 @@ mod tests {
     use crate::machine::Generation;
 
     fn memory(generation: u64) -> Memory {
-        Memory {
-            route: Some(Route { generation: Generation(generation), target: None, split: None }),
-            ..Memory::default()
-        }
+        Memory { route: Some(Route::whole(Generation(generation), None)), ..Memory::default() }
     }
 
     fn found(folder: &tempfile::TempDir) -> Option<Route> {

@@ -43,6 +43,8 @@ pub const DRIVER: Driver = Driver {
     takes: &[ReachKind::Addresses],
     tables: &[("command front", "")],
     splits: false,
+    // What users see then is up to the command that points it at nobody.
+    pages: false,
 };
 
 /// Opens the driver; nothing is run.
@@ -165,6 +167,7 @@ impl FrontDriver for CommandFront {
     }
 
     async fn cut_over(&self, route: &Route) -> Result<CutOver, StepError> {
+        let route = &route.without_hold();
         if route.split.is_some() {
             return Err(cannot_split(DRIVER.name));
         }
@@ -224,7 +227,7 @@ impl FrontDriver for CommandFront {
             record.accepted.filter(|accepted| record.in_force.as_ref().is_some_and(|r| r.is_same_order(accepted)));
         let Some(mut route) = record.in_force else {
             // A candidate is known before the first order.
-            let route = Route { generation: crate::machine::Generation(0), target: None, split: None };
+            let route = Route::whole(crate::machine::Generation(0), None);
             return Ok(record.staged.map(|staged| SeenFront {
                 route,
                 altered: false,
@@ -232,6 +235,7 @@ impl FrontDriver for CommandFront {
                 staged_at: None,
                 open: Vec::new(),
                 counted: None,
+                held: 0,
             }));
         };
         let mut altered = false;
@@ -249,7 +253,7 @@ impl FrontDriver for CommandFront {
         }
         // It is not known how many requests are open: that there are some cannot be ruled out.
         let open = record.before.into_iter().map(|stack| (stack, 1)).collect();
-        Ok(Some(SeenFront { route, altered, staged: record.staged, staged_at: None, open, counted: None }))
+        Ok(Some(SeenFront { route, altered, staged: record.staged, staged_at: None, open, counted: None, held: 0 }))
     }
 
     async fn ask_public(&self) -> Result<Option<StackName>, StepError> {

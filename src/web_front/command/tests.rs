@@ -43,7 +43,7 @@ fn target(number: u32, address: &str) -> Target {
 }
 
 fn route(generation: u64, target: &Target) -> Route {
-    Route { generation: Generation(generation), target: Some(target.clone()), split: None }
+    Route::whole(Generation(generation), Some(target.clone()))
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn who_hangs_is_ended_and_holds_up_nobody_for_ever() {
     assert!(why.to_string().contains("no end within 0.3 s"), "{why}");
     desk.script("change_proxy.sh", "true");
     assert_eq!(front.cut_over(&route(1, &target(1, "10.0.0.5:80"))).await.unwrap(), CutOver::Applied);
-    let why = front.cut_over(&Route { generation: Generation(2), target: None, split: None }).await.unwrap_err();
+    let why = front.cut_over(&Route::whole(Generation(2), None)).await.unwrap_err();
     assert!(why.to_string().contains("front.off"), "{why}");
 }
 

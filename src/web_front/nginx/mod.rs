@@ -54,6 +54,7 @@ pub const DRIVER: Driver = Driver {
     takes: &[ReachKind::Addresses],
     tables: &[("nginx front", ""), ("ssh", "ssh"), ("public", "public")],
     splits: true,
+    pages: true,
 };
 
 /// Opens the driver; nothing is touched.
@@ -270,6 +271,7 @@ impl FrontDriver for NginxFront {
     }
 
     async fn cut_over(&self, route: &Route) -> Result<CutOver, StepError> {
+        let route = &route.without_hold();
         if let Some(why) = route.flaw(DRIVER.takes) {
             return Err(StepError::Refused(why));
         }

@@ -198,9 +198,9 @@ impl Served {
         let open = staged.iter().map(|target| (target.stack.clone(), 1)).collect();
         let says = |ordered: &Route| (&ordered.target, &ordered.split) != (&self.target, &self.split);
         let altered = self.ordered.as_ref().is_some_and(says);
-        let route = Route { generation, target: self.target, split: self.split };
+        let route = Route { split: self.split, ..Route::whole(generation, self.target) };
         let (stack, staged_at) = (staged.as_ref().map(|target| target.stack.clone()), staged);
-        Some(SeenFront { route, altered, staged: stack, staged_at, open, counted: None })
+        Some(SeenFront { route, altered, staged: stack, staged_at, open, counted: None, held: 0 })
     }
 }
 

@@ -177,7 +177,7 @@ impl Front {
                 }
             }
         }
-        let never = Route { generation: Generation(0), target: None, split: None };
+        let never = Route::whole(Generation(0), None);
         let staged = self.memory.staged.as_ref().map(|staged| staged.stack.clone());
         // Open requests alone are worth telling: a follower counts even when it has no route.
         let known = self.memory.route.is_some() || staged.is_some() || !open.is_empty();
@@ -190,6 +190,7 @@ impl Front {
                 staged_at: self.memory.staged.clone(),
                 open,
                 counted: self.plane.counted(),
+                held: 0,
             }),
             maintenance: self.memory.maintenance,
             version: VERSION.to_owned(),

@@ -44,7 +44,7 @@ async fn during(front: Front, story: impl Future<Output = ()>) -> Result<(), Fro
 }
 
 async fn cut_over(folder: &Path, generation: u64) {
-    let route = Route { generation: Generation(generation), target: None, split: None };
+    let route = Route::whole(Generation(generation), None);
     let answer = ask(folder, &Order::CutOver { route }, ANSWER_LIMIT).await.unwrap();
     assert!(matches!(answer, Answer::CutOver { result: CutOver::Applied }), "{answer:?}");
 }

@@ -142,7 +142,7 @@ async fn the_way_back_to_no_route_is_a_route() {
     let blue = Server::start("blue").await;
     let front = Front::start("").await;
     front.live(1, 1, &[blue.address]).await;
-    let none = Route { generation: Generation(2), target: None, split: None };
+    let none = Route::whole(Generation(2), None);
     assert_eq!(front.driver.cut_over(&none).await.unwrap(), CutOver::Applied);
     assert_eq!(get(front.address, "/", "").await.status, 503);
     assert_eq!(front.driver.observe().await.unwrap().unwrap().route, none);

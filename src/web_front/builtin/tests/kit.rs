@@ -47,7 +47,7 @@ pub(super) fn target(number: u32, addresses: &[SocketAddr]) -> Target {
 }
 
 pub(super) fn route(generation: u64, target: Target) -> Route {
-    Route { generation: Generation(generation), target: Some(target), split: None }
+    Route::whole(Generation(generation), Some(target))
 }
 
 /// A route that gives the second target a share.
