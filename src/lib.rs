@@ -11,6 +11,8 @@ mod descriptors;
 #[cfg(test)]
 mod docs_tests;
 mod evidence;
+#[cfg(test)]
+mod fixture_tests;
 pub mod git;
 mod holder;
 pub mod hooks;
@@ -19,7 +21,7 @@ mod installation;
 mod intake;
 pub mod journal;
 mod log_file;
-pub mod machine;
+pub use pointsman_machine::machine;
 mod notify;
 pub mod oidc;
 mod outgoing;

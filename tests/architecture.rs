@@ -7,7 +7,7 @@ mod sources;
 
 use std::{fs, path::Path};
 
-use self::sources::{Source, assert_none, foreign, lines_with, named, sources};
+use self::sources::{EVERYWHERE, MACHINE, Source, assert_none, foreign, lines_with, named, sources};
 
 /// What reaches beyond this host's files and memory.
 const NETWORK: [&str; 9] = [
@@ -29,15 +29,15 @@ fn a_known_violation_is_found_however_it_is_written() {
                 use super::super::runner::Board;\nfn f() { crate::http::router() }\n// crate::cli\n\
                 mod tests {\n    use crate::cli;\n}\n";
     let all = [
-        source("src/machine/tick.rs", text),
-        source("src/machine/tests/tick.rs", "use crate::cli;"),
+        source("machine/src/machine/tick.rs", text),
+        source("machine/src/machine/tests/tick.rs", "use crate::cli;"),
         source("src/cli/x.rs", "use crate::journal;"),
     ];
-    let hits = foreign(&all, "src/machine", &["machine"]);
+    let hits = foreign(&all, MACHINE, &["machine"]);
     let expected =
         ["7: crate::journal", "7: crate::journal::Journal", "10: crate::runner::Board", "11: crate::http::router"];
-    assert_eq!(hits, expected.map(|hit| format!("src/machine/tick.rs:{hit}")));
-    assert_eq!(named(&all, "src/machine", &["std::fs"]), ["src/machine/tick.rs:4: std::fs"]);
+    assert_eq!(hits, expected.map(|hit| format!("machine/src/machine/tick.rs:{hit}")));
+    assert_eq!(named(&all, MACHINE, &["std::fs"]), ["machine/src/machine/tick.rs:4: std::fs"]);
     let all = [source("src/git/mod.rs", "use std::*; use super::http;")];
     assert_eq!(
         named(&all, "src/git", &["std::fs", "crate::http"]),
@@ -51,11 +51,14 @@ fn every_module_is_on_the_map() {
     let [map, library] =
         ["ARCHITECTURE.md", "src/lib.rs"].map(|file| fs::read_to_string(root.join(file)).expect("it is there"));
     let library = library.replace("#[cfg(test)]\nmod ", "// of the tests: ");
-    for module in paths::modules(&library) {
+    let modules = paths::modules(&library);
+    assert!(modules.len() > 20, "only {} modules", modules.len());
+    for module in modules {
         let rows = [format!("`src/{module}`"), format!("`src/{module}.rs`"), format!("`{module}.rs`")];
         let row = map.lines().find(|l| l.starts_with('|') && rows.iter().any(|row| l.contains(row)));
         assert!(row.is_some(), "{module} is not on the map of ARCHITECTURE.md");
     }
+    assert!(map.contains(&format!("\n| `{MACHINE}` | ")), "the machine is not on the map of ARCHITECTURE.md");
 }
 
 #[test]
@@ -70,7 +73,8 @@ fn what_is_asked_for_is_where_the_page_says() {
         if *file == "settings.rs" {
             continue; // Each driver has one.
         }
-        let text = fs::read_to_string(root.join("src").join(file));
+        let package = if file.starts_with("machine/") { "machine/src" } else { "src" };
+        let text = fs::read_to_string(root.join(package).join(file));
         let text = text.unwrap_or_else(|error| panic!("ARCHITECTURE.md names {file}: {error}"));
         files += 1;
         if let [", ", name, ..] = named[nth + 1..] {
@@ -84,13 +88,20 @@ fn what_is_asked_for_is_where_the_page_says() {
 #[test]
 fn the_machine_is_pure() {
     let all = sources();
-    assert_none("the machine imports other parts", &foreign(&all, "src/machine", &["machine"]));
+    assert_none("the machine imports other parts", &foreign(&all, MACHINE, &["machine"]));
     let world =
         ["tokio", "std::fs", "std::net", "std::io", "std::thread", "std::process", "std::env", "std::os", "rustix"];
-    assert_none("the machine does I/O", &named(&all, "src/machine", &[&world[..], &NETWORK].concat()));
-    assert_none("the machine is async or prints", &lines_with("src/machine", &["async ", "print"]));
+    assert_none("the machine does I/O", &named(&all, MACHINE, &[&world[..], &NETWORK].concat()));
+    assert_none("the machine is async or prints", &lines_with(MACHINE, &["async ", "print"]));
     let clocks = ["Instant", "SystemTime", "::now("];
-    assert_none("the machine reads a clock", &lines_with("src/machine", &clocks));
+    assert_none("the machine reads a clock", &lines_with(MACHINE, &clocks));
+}
+
+/// Both packages call it by the same paths, so that one look at these says who uses it.
+#[test]
+fn the_machine_has_one_name() {
+    let hits = lines_with(EVERYWHERE, &["pointsman_machine"]).into_iter().filter(|hit| !hit.starts_with("src/lib.rs:"));
+    assert_none("the machine's package is named beside `crate::machine`", &hits.collect::<Vec<_>>());
 }
 
 #[test]
@@ -176,13 +187,13 @@ fn no_driver_is_named_outside_of_its_registry() {
         let outside = |hit: &String| !hit.starts_with(&place) && may(hit);
         for driver in registered(&place) {
             let path = format!("crate::{registry}::{driver}");
-            let hits = named(&all, "src", &[&path]).into_iter().filter(outside).collect::<Vec<_>>();
+            let hits = named(&all, EVERYWHERE, &[&path]).into_iter().filter(outside).collect::<Vec<_>>();
             assert_none("a driver is known outside of its registry", &hits);
             let written = [format!("driver = \\\"{driver}\\\""), format!("{registry}/{driver}"), driver.clone()];
             let written = if common.contains(&driver.as_str()) { &written[..2] } else { &written[..] };
             let written: Vec<&str> = written.iter().map(String::as_str).collect();
             let at_home = |hit: &String| hit.starts_with("src/stacks") || hit.starts_with("src/web_front");
-            let hits = lines_with("src", &written).into_iter().filter(|hit| !at_home(hit) && may(hit));
+            let hits = lines_with(EVERYWHERE, &written).into_iter().filter(|hit| !at_home(hit) && may(hit));
             assert_none("a driver's name is written outside of its registry", &hits.collect::<Vec<_>>());
         }
     }
@@ -204,7 +215,8 @@ fn hooks_know_what_they_run_and_nothing_else() {
     assert_none("a hook looks up", &foreign(&all, "src/hooks", &known));
     let words = ["HookOrdered", "HookFinished", "hooks_ordered", ".effects("];
     assert_none("a hook decides when it is due", &lines_with("src/hooks", &words));
-    let starters = lines_with("src", &["\"hook-run\""]).into_iter().filter(|hit| !hit.starts_with("src/hooks/runs.rs"));
+    let starters =
+        lines_with(EVERYWHERE, &["\"hook-run\""]).into_iter().filter(|hit| !hit.starts_with("src/hooks/runs.rs"));
     assert_none("someone else starts hooks", &starters.collect::<Vec<_>>());
 }
 
@@ -273,7 +285,7 @@ fn texts_know_not_what_they_are_used_for() {
 fn git_knows_no_pipeline_no_journal_and_no_driver_and_no_driver_or_core_knows_git() {
     let all = sources();
     assert_none("git looks up", &foreign(&all, "src/git", &["git", "clock", "text", "program", "machine::Millis"]));
-    for place in ["src/machine", "src/journal", "src/stacks", "src/web_front", "src/checks", "src/intake"] {
+    for place in [MACHINE, "src/journal", "src/stacks", "src/web_front", "src/checks", "src/intake"] {
         assert_none("git is used from below", &named(&all, place, &["crate::git"]));
     }
 }
@@ -354,15 +366,16 @@ fn there_is_no_private_rsa_key() {
 
 #[test]
 fn the_text_of_a_token_is_made_in_one_place() {
-    let makers = lines_with("src", &["\"pm_\""]).into_iter().filter(|hit| !hit.starts_with("src/access/tokens.rs"));
+    let makers =
+        lines_with(EVERYWHERE, &["\"pm_\""]).into_iter().filter(|hit| !hit.starts_with("src/access/tokens.rs"));
     assert_none("someone else makes tokens", &makers.collect::<Vec<_>>());
 }
 
 #[test]
 fn only_the_runner_calls_drivers() {
     let calls = [".ensure(", ".retire(", ".cut_over(", ".ensure_running("];
-    let outside = lines_with("src", &calls).into_iter().filter(|hit| {
-        let own = ["src/runner", "src/machine", "src/stacks", "src/web_front"];
+    let outside = lines_with(EVERYWHERE, &calls).into_iter().filter(|hit| {
+        let own = ["src/runner", MACHINE, "src/stacks", "src/web_front"];
         !own.iter().any(|place| hit.starts_with(place))
     });
     assert_none("a driver is called from outside the runner", &outside.collect::<Vec<_>>());
@@ -377,10 +390,10 @@ fn only_tests_grant_a_permit_that_no_machine_granted() {
 
 #[test]
 fn one_file_reads_the_clock_and_one_spawns() {
-    let readers = lines_with("src", &["Instant::now(", "SystemTime::now("]);
+    let readers = lines_with(EVERYWHERE, &["Instant::now(", "SystemTime::now("]);
     let readers = readers.into_iter().filter(|hit| !hit.starts_with("src/clock.rs"));
     assert_none("someone else reads the clock", &readers.collect::<Vec<_>>());
-    let random = lines_with("src", &["/dev/urandom"]).into_iter().filter(|hit| !hit.starts_with("src/random.rs"));
+    let random = lines_with(EVERYWHERE, &["/dev/urandom"]).into_iter().filter(|hit| !hit.starts_with("src/random.rs"));
     assert_none("someone else reads randomness", &random.collect::<Vec<_>>());
     let spawners = lines_with("src/runner", &["spawn("]);
     let spawners = spawners.into_iter().filter(|hit| !hit.starts_with("src/runner/spawn.rs"));
@@ -399,16 +412,16 @@ fn every_file_says_what_it_is_for_and_none_is_long() {
 #[test]
 fn production_code_never_gives_up() {
     let words = [".unwrap()", "panic!(", "todo!(", "unimplemented!(", "unsafe "];
-    assert_none("production code can panic", &lines_with("src", &words));
+    assert_none("production code can panic", &lines_with(EVERYWHERE, &words));
 }
 
 #[test]
 fn the_machine_names_every_case() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/machine/mod.rs");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("machine/src/machine/mod.rs");
     let text = fs::read_to_string(root).expect("it is there");
     let lint = "#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]";
     assert!(text.contains(lint), "the core may match its own types with a wildcard");
-    let named = lines_with("src/machine", &["wildcard_enum_match_arm"]);
+    let named = lines_with(MACHINE, &["wildcard_enum_match_arm"]);
     assert_eq!(named.len(), 1, "the core takes the lint back:\n{}", named.join("\n"));
 }
 

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
+    fixture_tests::{self, to_success},
     journal::{Journal, Options},
-    machine::{
-        Entry as Recorded, Generation, Name, Outcome, Plan, Release, Trigger,
-        fixture_tests::{self, to_success},
-    },
+    machine::{Entry as Recorded, Generation, Name, Outcome, Plan, Release, Trigger},
 };
 
 const MINUTE: u64 = 60_000;

@@ -2,8 +2,9 @@
 
 use super::{verify::Broken, *};
 use crate::{
+    fixture_tests,
     journal::{Journal, Options},
-    machine::{Entry, EnvironmentId, Millis, Plan, Trigger, fixture_tests},
+    machine::{Entry, EnvironmentId, Millis, Plan, Trigger},
     pipelines::frozen,
 };
 

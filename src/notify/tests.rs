@@ -9,10 +9,11 @@ use super::{
     notice::{Kept, Notice, What},
 };
 use crate::{
+    fixture_tests::to_success,
     journal::{Journal, Options, Record},
     machine::{
         Ask, Entry, Environment, EnvironmentId, Event, Generation, Key, Millis, Number, Plan, Release, ReleaseDraft,
-        Trigger, fixture_tests::to_success,
+        Trigger,
     },
     telling::Situation,
 };

@@ -23,9 +23,9 @@ pub(crate) fn behind(before: &Environment, here: &Environment) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{
-        Entry, Event, Millis, Number, Plan, Trigger,
+    use crate::{
         fixture_tests::{self, make_live},
+        machine::{Entry, Event, Millis, Number, Plan, Trigger},
     };
 
     fn told(state: &mut Environment, events: impl IntoIterator<Item = Event>) {

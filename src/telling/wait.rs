@@ -318,9 +318,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::machine::{
-        Adopts,
+    use crate::{
         fixture_tests::{make_live, release},
+        machine::Adopts,
     };
 
     #[test]

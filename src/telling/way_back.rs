@@ -43,10 +43,8 @@ pub(crate) fn way_back(state: &Environment, seen: &Outlook<'_>) -> Option<WayBac
 mod tests {
     use super::*;
     use crate::{
-        machine::{
-            Condition, Entry, Health, Millis, Number,
-            fixture_tests::{self, make_live},
-        },
+        fixture_tests::{self, make_live},
+        machine::{Condition, Entry, Health, Millis, Number},
         telling::Glimpse,
     };
 

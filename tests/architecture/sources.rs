@@ -7,7 +7,13 @@ use std::{
 
 use super::paths;
 
-/// One file below `src`.
+/// Where the sources of the machine are, a package of its own.
+pub const MACHINE: &str = "machine/src/machine";
+
+/// The place of all sources.
+pub const EVERYWHERE: &str = "";
+
+/// One file below `src` of a package.
 pub struct Source {
     /// Its path, from the root of the repository.
     pub path: String,
@@ -30,7 +36,7 @@ impl Source {
 
     /// The names of its module, below the crate.
     pub fn module(&self) -> Vec<&str> {
-        let path = self.path.trim_start_matches("src/").trim_end_matches(".rs");
+        let path = self.path.trim_start_matches("machine/").trim_start_matches("src/").trim_end_matches(".rs");
         let mut names: Vec<&str> = path.split('/').collect();
         names.pop_if(|name| ["mod", "lib", "main"].contains(name));
         names
@@ -46,7 +52,7 @@ impl Source {
     }
 }
 
-/// All files below `src`.
+/// All files below `src` of each package.
 pub fn sources() -> Vec<Source> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -60,7 +66,7 @@ pub fn sources() -> Vec<Source> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    walk(&root.join("src"), &mut found);
+    ["src", "machine/src"].iter().for_each(|folder| walk(&root.join(folder), &mut found));
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
         Source { path: path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), text }

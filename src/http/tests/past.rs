@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     access::Role,
-    machine::{Event, Number, Plan, Release, Trigger, fixture_tests},
+    fixture_tests,
+    machine::{Event, Number, Plan, Release, Trigger},
 };
 
 async fn promoted(shop: &Shop, body: &str) {

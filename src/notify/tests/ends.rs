@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{heard, records};
 use crate::{
-    machine::{Event, Generation, Matter, Number, Outcome, Plan, Trigger, fixture_tests},
+    fixture_tests,
+    machine::{Event, Generation, Matter, Number, Outcome, Plan, Trigger},
     notify::notice::{Kept, What},
 };
 

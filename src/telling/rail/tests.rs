@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    machine::{Environment, Gate, Generation, Hook, Otherwise, fixture_tests},
+    fixture_tests,
+    machine::{Environment, Gate, Generation, Hook, Otherwise},
     telling::{deployment_of, stories},
 };
 

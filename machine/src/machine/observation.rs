@@ -186,7 +186,7 @@ pub enum Health {
 
 impl StackView {
     /// Whether it is known not to do its work.
-    pub(crate) fn is_bad(&self) -> bool {
+    pub fn is_bad(&self) -> bool {
         self.condition.is_bad(self.health)
     }
 }
@@ -267,11 +267,13 @@ impl FrontView {
 }
 
 impl Observation {
-    pub(crate) fn stack(&self, number: Number) -> Option<&StackView> {
+    /// Returns how the stack of that deployment was seen, if it was.
+    pub fn stack(&self, number: Number) -> Option<&StackView> {
         self.stacks.as_ref()?.iter().find(|stack| stack.number == number)
     }
 
-    pub(crate) fn hook(&self, number: Number, hook: &str) -> Option<&HookState> {
+    /// Returns how far the run of a deployment's hook was seen, if it was begun.
+    pub fn hook(&self, number: Number, hook: &str) -> Option<&HookState> {
         self.hooks.iter().find(|view| view.number == number && *view.hook == *hook).map(|view| &view.state)
     }
 
@@ -330,12 +332,12 @@ impl Observation {
     }
 
     /// Whether the stack was looked for and is not there.
-    pub(crate) fn lacks(&self, number: Number) -> bool {
+    pub fn lacks(&self, number: Number) -> bool {
         self.stacks.is_some() && self.stack(number).is_none()
     }
 
     /// A stack will never be there, or never be known to the front: a driver said so.
-    pub(crate) fn refused(&mut self, number: Number, why: Arc<str>) {
+    pub fn refused(&mut self, number: Number, why: Arc<str>) {
         let Some(stacks) = &mut self.stacks else { return };
         match stacks.iter_mut().find(|stack| stack.number == number) {
             Some(stack) => (stack.condition, stack.remark) = (Condition::Failed, Some(why)),
@@ -349,7 +351,8 @@ impl Observation {
         }
     }
 
-    pub(crate) fn ready(&self, number: Number, health: Health) -> bool {
+    /// Returns whether the stack was seen up, with this health.
+    pub fn ready(&self, number: Number, health: Health) -> bool {
         self.stack(number).is_some_and(|stack| stack.condition == Condition::Ready && stack.health == health)
     }
 }

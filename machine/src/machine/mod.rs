@@ -17,8 +17,6 @@ mod command;
 mod deployment_state;
 mod effect;
 mod event;
-#[cfg(test)]
-pub(crate) mod fixture_tests;
 mod going_back;
 mod hook;
 mod hook_steps;

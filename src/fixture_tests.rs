@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Environment, Event, Generation, Key, Millis, Number, Plan, Release, Trigger};
+use crate::machine::{Entry, Environment, Event, Generation, Key, Millis, Number, Plan, Release, Trigger};
 
 /// A release of this number, version 1.4.NUMBER.
 pub(crate) fn release(number: u32) -> Release {
