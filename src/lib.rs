@@ -29,6 +29,7 @@ pub mod pipelines;
 mod program;
 mod random;
 pub mod reach;
+mod rehearsal;
 pub mod runner;
 pub mod secrets;
 pub mod settings;

@@ -264,6 +264,19 @@ fn sentences_know_the_machine_and_the_facts_of_a_front_only() {
 }
 
 #[test]
+fn a_rehearsal_reaches_nothing() {
+    let all = sources();
+    // What a look is made of, and what a step is called: pure parts of the runner.
+    let looks = ["Looking", "Verdict", "Verdicts", "known_as", "public_question", "refresh", "stack_view", "step_name"];
+    let looks = looks.map(|part| format!("runner::{part}"));
+    let known = ["rehearsal", "machine", "checks", "reach", "stacks::SeenStack", "telling", "text"];
+    let known: Vec<&str> = known.into_iter().chain(looks.iter().map(String::as_str)).collect();
+    assert_none("a rehearsal looks up", &foreign(&all, "src/rehearsal", &known));
+    let world = [&NETWORK[..], &["tokio", "std::fs", "std::process", "checks::probe"]].concat();
+    assert_none("a rehearsal reaches something", &named(&all, "src/rehearsal", &world));
+}
+
+#[test]
 fn texts_know_not_what_they_are_used_for() {
     let all = sources();
     for place in [

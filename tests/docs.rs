@@ -127,7 +127,7 @@ fn every_command_line_is_one_that_the_program_takes() {
 /// The texts of the program: its sources and the templates of its pages, each as one line, so that a command that is
 /// broken over lines is whole.
 fn texts() -> Vec<(String, String)> {
-    let mut folders = vec![root().join("src"), root().join("templates")];
+    let mut folders = ["src", "machine/src", "templates"].map(|folder| root().join(folder)).to_vec();
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(&folder).into_iter().flatten().map(|entry| entry.expect("an entry").path()) {

@@ -19,7 +19,9 @@ use crate::{
     intake::keys,
     machine::{self, EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
     oidc,
-    pipelines::{DefinitionSource, DeployOn, EnvironmentDefinition, Loaded, Pipeline, Registry, SecretSource, load},
+    pipelines::{
+        DefinitionSource, DeployOn, EnvironmentDefinition, Loaded, Pipeline, Pipelines, Registry, SecretSource, load,
+    },
     program::variable_notes,
     secrets::{Secrets, source},
     settings::{self, Settings},
@@ -39,13 +41,32 @@ pub struct Args {
     config: Option<PathBuf>,
     /// Answer in JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 fn read(args: &Args) -> anyhow::Result<(Settings, Loaded)> {
     let settings = Settings::load(args.config.as_deref()).map_err(super::mistakes)?;
     let loaded = load(&Registry::all(&settings.state), args.path.as_deref().unwrap_or(&settings.pipelines));
     Ok((settings, loaded))
+}
+
+/// The settings and all pipelines, where there is no mistake in them.
+pub(super) fn good(args: &Args) -> anyhow::Result<(Settings, Pipelines)> {
+    let (settings, loaded) = read(args)?;
+    if loaded.mistakes.is_empty() { Ok((settings, loaded.pipelines)) } else { Err(super::mistakes(loaded.mistakes)) }
+}
+
+/// Returns what the files say of an environment.
+pub(super) fn described<'p>(
+    pipelines: &'p Pipelines,
+    id: &EnvironmentId,
+) -> anyhow::Result<(&'p Pipeline, &'p EnvironmentDefinition)> {
+    let found = pipelines.get(&id.pipeline).zip(pipelines.environment(id));
+    found.map(|(pipeline, environment)| (&**pipeline, &**environment)).ok_or_else(|| {
+        let all: Vec<_> = pipelines.environments().map(|e| e.id.to_string()).collect();
+        let all = all.join(", ");
+        anyhow::anyhow!("there is no environment {id}; there are: {all} (`pointsman check` reads the files)")
+    })
 }
 
 /// Every mistake of every file, or how many files are good.
@@ -176,21 +197,11 @@ fn show_checks(environment: &EnvironmentDefinition) {
 
 /// What a first deployment to an environment would do, step by step.
 pub fn plan(args: &Args, id: &EnvironmentId, build: &Imagined) -> anyhow::Result<ExitCode> {
-    let (settings, loaded) = read(args)?;
-    if !loaded.mistakes.is_empty() {
-        return Err(super::mistakes(loaded.mistakes));
-    }
-    let found = loaded.pipelines.get(&id.pipeline).zip(loaded.pipelines.environment(id));
-    let (pipeline, environment) = found.ok_or_else(|| {
-        let all: Vec<_> = loaded.pipelines.environments().map(|e| e.id.to_string()).collect();
-        anyhow::anyhow!(
-            "there is no environment {id}; there are: {} (`pointsman check` reads the files)",
-            all.join(", ")
-        )
-    })?;
-    let secrets = Secrets::existing(&settings.state, &loaded.pipelines);
+    let (settings, pipelines) = good(args)?;
+    let (pipeline, environment) = described(&pipelines, id)?;
+    let secrets = Secrets::existing(&settings.state, &pipelines);
     let (when, steps) = (when(pipeline, environment), steps(pipeline, environment, secrets.as_ref(), build.offline));
-    let told = preview(&settings.state, &loaded.pipelines, (pipeline, environment), build)?;
+    let told = preview(&settings.state, &pipelines, (pipeline, environment), build)?;
     let code = if told.is_refused() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     if args.json {
         let steps = steps.iter().map(|step| json!({ "step": step.name, "what": step.what, "details": step.details }));

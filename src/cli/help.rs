@@ -127,6 +127,14 @@ Example:
   pointsman plan shop/prod --offline
 
 Needs no controller. Exit codes: 0 it can be deployed, or nobody could be asked; 1 there are mistakes, or the cloud would refuse it.";
+pub(super) const SIMULATE: &str = "\
+Examples:
+  pointsman simulate shop/prod --slow-start 4m --check-fails-at 3m
+  pointsman simulate shop/prod --front-silent-for 2m --nobody-answers
+  pointsman simulate shop/prod --dies-at 5m --json
+
+All times count from the moment at which the deployment is asked for, which the output calls T. Needs no controller. \
+Exit codes, as with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 124 it would not end by itself.";
 pub(super) const JOURNAL: &str = "\
 Examples:
   pointsman journal verify                        the state file of this folder

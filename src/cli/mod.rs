@@ -29,6 +29,7 @@ pub mod restart;
 pub mod sample;
 pub mod screen;
 pub mod serve;
+pub mod simulate;
 pub mod stack;
 pub mod stack_run;
 pub mod status;
@@ -97,6 +98,19 @@ enum Command {
         args: check::Args,
         #[command(flatten)]
         build: preview::Imagined,
+    },
+    /// Rehearse a deployment on virtual time
+    ///
+    /// The machine that decides in production plays a deployment under the environment's own terms, while a told story makes
+    /// trouble. Nothing is made, nobody is asked, and it takes a moment.
+    #[command(after_long_help = help::SIMULATE)]
+    Simulate {
+        /// The environment, written pipeline/environment
+        environment: EnvironmentId,
+        #[command(flatten)]
+        args: check::Args,
+        #[command(flatten)]
+        told: simulate::Told,
     },
     #[command(flatten)]
     Client(Client),
@@ -275,6 +289,7 @@ fn done(command: Command) -> anyhow::Result<ExitCode> {
         Command::Unit(args) => unit::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::check(&args),
         Command::Plan { environment, args, build } => check::plan(&args, &environment, &build),
+        Command::Simulate { environment, args, told } => simulate::simulate(&args, &environment, &told),
         Command::Journal(verb) => journal::run(verb),
         Command::Token(verb) => token::run(verb),
         Command::User(verb) => user::run(verb),

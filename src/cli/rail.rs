@@ -24,6 +24,8 @@ const RECORDS: usize = 200;
 const AWAY: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// What stands before a line that is no step.
+const BESIDE: &str = "               ";
 /// The characters of a step before its reason.
 const HEAD: usize = 37;
 
@@ -48,8 +50,52 @@ pub struct Rail<'a> {
     cold: bool,
     /// The last one that was read.
     read: u64,
-    began: u64,
+    lines: Lines,
+}
+
+/// The lines of a rail: a deployment's records with the time since the one before, and its end.
+#[derive(Default)]
+pub(super) struct Lines {
+    began: Option<u64>,
     last: u64,
+}
+
+impl Lines {
+    /// Returns the lines of a record of a deployment, at a time in milliseconds; before the first one stands which
+    /// deployment it is.
+    pub(super) fn record(
+        &mut self,
+        deployment: &str,
+        at: u64,
+        (kind, event, about): (&str, &Value, &str),
+    ) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.began.is_none() {
+            (self.began, self.last) = (Some(at), at);
+            lines.push(deployment.to_owned());
+        }
+        let kind = format!("{:20}", kind.replace('_', " "));
+        let head = format!("  +{:>10}  {}  ", seconds(at.saturating_sub(self.last)), coloured(&kind));
+        let reason = wrapped(about, width(), HEAD);
+        let (first, more) = reason.split_first().map_or(("", &[][..]), |(first, more)| (first.trim_start(), more));
+        lines.push(format!("{head}{first}").trim_end().to_owned());
+        lines.extend_from_slice(more);
+        lines.extend(said(event).iter().map(|line| format!("{BESIDE}{line}")));
+        self.last = at;
+        lines
+    }
+
+    /// Returns the lines that say what is between two records.
+    pub(super) fn between(text: &str) -> Vec<String> {
+        wrapped(text, width(), BESIDE.len())
+    }
+
+    /// Returns the last line: how the deployment ended, and why.
+    pub(super) fn end(&self, deployment: &str, state: &str, reason: Option<&str>) -> String {
+        let reason = reason.filter(|r| !r.is_empty()).map(|r| format!(": {}", harmless(r))).unwrap_or_default();
+        let whole = seconds(self.last.saturating_sub(self.began.unwrap_or(self.last)));
+        format!("{deployment}  {} after {whole}{reason}", coloured(&state.replace('_', " ")))
+    }
 }
 
 /// The exit code that says how a deployment ended; `None` while it goes on by itself.
@@ -76,8 +122,8 @@ impl<'a> Rail<'a> {
         let (environment, number) = deployment.rsplit_once('/').ok_or_else(unreadable)?;
         let (environment, number) = (environment.parse()?, number.parse().map_err(|_| unreadable())?);
         let begin = begin.iter().map(|kind| (*kind).to_owned()).collect();
-        let (shown, read, began, last, cold) = (0, 0, 0, 0, false);
-        Ok(Self { connection, as_json, environment, number, begin, shown, read, began, last, cold })
+        let (shown, read, cold, lines) = (0, 0, false, Lines::default());
+        Ok(Self { connection, as_json, environment, number, begin, shown, read, cold, lines })
     }
 
     /// Where it is.
@@ -116,7 +162,7 @@ impl<'a> Rail<'a> {
         let now = self.ask::<told::Environment>(&format!("/v1/environments/{}", self.environment)).await?.json;
         if let Some(doing) = now["situation"]["doing"].as_str().filter(|doing| *doing != told) {
             doing.clone_into(told);
-            wrapped(&harmless(doing), width(), 15).iter().for_each(say);
+            Lines::between(&harmless(doing)).iter().for_each(say);
         }
         Ok(())
     }
@@ -152,19 +198,8 @@ impl<'a> Rail<'a> {
                 say(record);
                 continue;
             }
-            if self.began == 0 {
-                (self.began, self.last) = (at, at);
-                say(format!("{}/{}", self.environment, self.number));
-            }
-            let kind = format!("{:20}", kind.replace('_', " "));
-            let reason = about(event);
-            let head = format!("  +{:>10}  {}  ", seconds(at.saturating_sub(self.last)), coloured(&kind));
-            let reason = wrapped(&reason, width(), HEAD);
-            let (first, more) = reason.split_first().map_or(("", &[][..]), |(first, more)| (first.trim_start(), more));
-            say(format!("{head}{first}").trim_end());
-            more.iter().for_each(say);
-            said(event).iter().for_each(|line| say(format!("{:15}{line}", "")));
-            self.last = at;
+            let deployment = format!("{}/{}", self.environment, self.number);
+            self.lines.record(&deployment, at, (kind, event, &about(event))).iter().for_each(say);
         }
         Ok(())
     }
@@ -178,10 +213,8 @@ impl<'a> Rail<'a> {
         if self.as_json {
             return say(now);
         }
-        let reason = now["reason"].as_str().filter(|r| !r.is_empty()).map(|r| format!(": {}", harmless(r)));
-        let (whole, reason) = (seconds(self.last.saturating_sub(self.began)), reason.unwrap_or_default());
-        let (state, begins) = (coloured(&state.replace('_', " ")), format!("{}/{}", self.environment, self.number));
-        say(format!("{begins}  {state} after {whole}{reason}"));
+        let deployment = format!("{}/{}", self.environment, self.number);
+        say(self.lines.end(&deployment, state, now["reason"].as_str()));
     }
 }
 

@@ -377,7 +377,8 @@ fn cannot_keep(world: &World, why: &std::io::Error) -> StepError {
     StepError::Unavailable(format!("{file}: {why}; after a restart whatever is under way has its time again"))
 }
 
-fn step_name(effect: &Effect) -> String {
+/// Returns what is done, in words.
+pub(crate) fn step_name(effect: &Effect) -> String {
     match effect {
         Effect::Freeze(number) => format!("reading the stack definition of deployment {number}"),
         Effect::Ensure(number) => format!("standing up stack {number}"),

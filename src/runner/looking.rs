@@ -70,8 +70,8 @@ fn remember(gaps: &mut Vec<(Millis, Millis)>, gap: (Millis, Millis)) {
 
 /// How one environment was looked at.
 #[derive(Debug)]
-pub(super) struct Looking {
-    pulse: Pulse,
+pub(crate) struct Looking {
+    pulse: Option<Pulse>,
     since: Millis,
     silent: Vec<(Millis, Millis)>,
     silent_since: Option<Millis>,
@@ -106,11 +106,16 @@ impl Live {
 impl Looking {
     /// Starts at this moment: what was before was not seen by this process.
     pub(super) fn new(pulse: Pulse, now: Millis) -> Self {
-        Self { pulse, since: now, silent: Vec::new(), silent_since: None, live: Live::default() }
+        Self { pulse: Some(pulse), ..Self::without_breaks(now) }
+    }
+
+    /// The same on virtual time, in which nobody is ever stopped.
+    pub(crate) fn without_breaks(now: Millis) -> Self {
+        Self { pulse: None, since: now, silent: Vec::new(), silent_since: None, live: Live::default() }
     }
 
     /// Takes down whether the provider answered and how the live stack was, and tells what the machine is to know.
-    pub(super) fn looked(&mut self, seen: &Observation, live: Option<Number>, now: Millis) -> Looked {
+    pub(crate) fn looked(&mut self, seen: &Observation, live: Option<Number>, now: Millis) -> Looked {
         self.live.seen(live, live.is_some_and(|live| seen.ready(live, Health::Passing)), now);
         match (seen.stacks.is_some(), self.silent_since) {
             (false, None) => self.silent_since = Some(now),
@@ -120,7 +125,7 @@ impl Looking {
             }
             (false, Some(_)) | (true, None) => {}
         }
-        let breaks = self.pulse.beat(now);
+        let breaks = self.pulse.as_ref().map_or_else(Vec::new, |pulse| pulse.beat(now));
         Looked {
             since: self.since,
             before: Arc::default(),

@@ -29,14 +29,18 @@ use tokio::sync::watch;
 
 pub(crate) use board::TELLING;
 pub use board::{Board, Concern, Counted, Ends, Sight, StackSight, Trouble};
+pub(crate) use environment::step_name;
 pub use hook_logs::HookLogs;
 pub use hooking::Hooks;
 pub use instances::Instances;
+pub(crate) use looking::Looking;
 pub use open::{Place, open};
 pub use promoting::{Adapt, Promotion};
 pub use shared::SharedStacks;
 pub use source::{Source, mirror};
+pub(crate) use watching::known_as;
 pub use world::World;
+pub(crate) use world::{Verdict, Verdicts, public_question, refresh, stack_view};
 
 pub use crate::hooks::{LinesFrom, Run as HookRun, State as RunState, Written};
 pub use crate::stacks::{Begin, LogPage, Logs, LogsFrom, Position};

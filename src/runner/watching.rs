@@ -32,7 +32,7 @@ pub(super) struct Watching {
 }
 
 /// How far the front knows a stack. `expected`: the candidate that is about to be staged.
-pub(super) fn known_as(number: Number, at_front: &[Number], expected: Option<Number>) -> KnownAs {
+pub(crate) fn known_as(number: Number, at_front: &[Number], expected: Option<Number>) -> KnownAs {
     match (at_front.contains(&number), expected == Some(number)) {
         (true, _) => KnownAs::Known,
         (false, true) => KnownAs::Expected,

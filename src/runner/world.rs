@@ -81,18 +81,18 @@ pub struct Look {
 }
 
 /// What the checks have said so far of each stack.
-pub(super) type Verdicts = HashMap<Number, Verdict>;
+pub(crate) type Verdicts = HashMap<Number, Verdict>;
 
 /// What the checks have said so far of a stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) health: Health,
-    pub(super) remark: Option<String>,
+pub(crate) struct Verdict {
+    pub(crate) health: Health,
+    pub(crate) remark: Option<String>,
     /// Where the stack was, when they said so.
-    pub(super) reach: Reach,
+    pub(crate) reach: Reach,
     /// Since when one of them has had no answer for longer than it may take: people are not shown what is that old. The
     /// machine, which counts only watched time, is.
-    pub(super) unanswered: Option<Millis>,
+    pub(crate) unanswered: Option<Millis>,
 }
 
 impl World {
@@ -413,7 +413,7 @@ fn thawing(error: &frozen::Error) -> StepError {
 }
 
 /// The public address is asked only when the front already shows the cutover that is under way.
-fn public_question(state: &Environment, front: Option<&FrontView>) -> Option<Number> {
+pub(crate) fn public_question(state: &Environment, front: Option<&FrontView>) -> Option<Number> {
     let active = state.active()?;
     let cutting_over = matches!(active.phase, Phase::CuttingOver { share: None, .. });
     (cutting_over && front?.traffic == Traffic::Whole(active.number)).then_some(active.number)
@@ -421,7 +421,7 @@ fn public_question(state: &Environment, front: Option<&FrontView>) -> Option<Num
 
 /// A fresh look outweighs what was known, but neither is one bad answer the verdict of the checks, nor does one good
 /// answer take back that they fail.
-fn refresh(verdicts: &mut Verdicts, number: Number, fresh: Result<(), String>) {
+pub(crate) fn refresh(verdicts: &mut Verdicts, number: Number, fresh: Result<(), String>) {
     let known = verdicts.entry(number).or_default();
     match fresh {
         Ok(()) if known.health == Health::Failing => known.health = Health::Unknown,
@@ -448,7 +448,7 @@ fn ended_too_often(seen: &SeenStack, allowed: u64) -> Option<String> {
 }
 
 /// `ended`: why it counts as failing for what ended of it.
-fn stack_view(seen: SeenStack, verdicts: &Verdicts, ended: Option<String>) -> StackView {
+pub(crate) fn stack_view(seen: SeenStack, verdicts: &Verdicts, ended: Option<String>) -> StackView {
     let Verdict { health, remark, .. } = verdicts.get(&seen.name.number).cloned().unwrap_or_default();
     let health = if ended.is_some() { Health::Failing } else { health };
     // Of what is not whole, its provider knows more than a probe, which finds that nobody answers.

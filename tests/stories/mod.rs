@@ -58,6 +58,7 @@ mod process_left;
 mod promotion;
 mod recovery;
 mod refusals;
+mod rehearsal;
 mod releases;
 mod reporting;
 mod restart;
