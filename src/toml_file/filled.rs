@@ -21,13 +21,15 @@ pub(crate) struct Reader<'a> {
     table: &'a toml::Table,
     place: String,
     known: Vec<&'static str>,
+    /// Keys that are looked at, and not among those that messages offer.
+    unlisted: Vec<&'static str>,
     mistakes: &'a mut Vec<String>,
 }
 
 impl<'a> Reader<'a> {
     /// Reads this table. `place`: its own name, with which mistakes begin.
     pub(crate) fn new(table: &'a toml::Table, place: impl Into<String>, mistakes: &'a mut Vec<String>) -> Self {
-        Self { table, place: place.into(), known: Vec::new(), mistakes }
+        Self { table, place: place.into(), known: Vec::new(), unlisted: Vec::new(), mistakes }
     }
 
     /// The value of a key that may be left out. What `read` says is wrong follows the name of the key in the message.
@@ -39,6 +41,25 @@ impl<'a> Reader<'a> {
         self.known.push(key);
         let value = self.table.get(key)?;
         read(value).map_err(|why| self.mistakes.push(format!("`{}.{key}`{why}", self.place))).ok()
+    }
+
+    /// The value of a key by an earlier name, which nobody is told of.
+    pub(crate) fn earlier<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.optional(key, read);
+        self.unlisted.extend(self.known.pop());
+        value
+    }
+
+    /// Refuses a key that has a meaning elsewhere, and says why it has none here.
+    pub(crate) fn refuse(&mut self, key: &'static str, why: &str) {
+        self.unlisted.push(key);
+        if self.table.contains_key(key) {
+            self.mistakes.push(format!("`{}.{key}`: {why}", self.place));
+        }
     }
 
     /// The value of a key that must be there.
@@ -73,7 +94,8 @@ impl<'a> Reader<'a> {
 
     /// Refuses every key that was not asked for.
     pub(crate) fn refuse_the_rest(&mut self) {
-        for key in self.table.keys().filter(|key| !self.known.contains(&key.as_str())) {
+        let looked_at = |key: &&String| self.known.contains(&key.as_str()) || self.unlisted.contains(&key.as_str());
+        for key in self.table.keys().filter(|key| !looked_at(key)) {
             let (place, hint) = (&self.place, instead(key, &self.known));
             self.mistakes.push(match is_key_like(key) {
                 true => format!("unknown key `{place}.{key}`; {hint}"),

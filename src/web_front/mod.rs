@@ -5,6 +5,7 @@
 
 pub mod builtin;
 pub mod command;
+mod maintenance;
 pub mod nginx;
 mod preview;
 mod secret;

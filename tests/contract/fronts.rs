@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{GIVEN_UP_AFTER, PROGRAM, given_up, stack, until};
-use crate::support::{address, nginx::Nginx, processes};
+use crate::support::{address, nginx::Nginx, processes, wire::Wire};
 
 /// A front of its own.
 pub(super) trait Fixture: Send + Sync {
@@ -314,13 +314,33 @@ async fn a_share_is_obeyed_read_back_and_taken_back_by_one_order_or_refused_by_n
 }
 
 #[tokio::test]
-async fn nobody_can_be_given_the_traffic() {
-    for_each_driver(|f, one, _| async move {
-        let driver = f.open();
-        driver.cut_over(&route(1, &one)).await.expect("it answers");
-        let nobody = Route::whole(Generation(2), None);
-        assert_eq!(driver.cut_over(&nobody).await.expect("it answers"), CutOver::Applied);
-        assert_serves(&*driver, &nobody).await;
-    })
-    .await;
+async fn nobody_can_be_given_the_traffic_and_a_front_with_a_page_shows_it() {
+    for driver in DRIVERS {
+        for fixture in fixtures(driver.name) {
+            println!("front driver {}", driver.name);
+            let (front, one, two) = (fixture.open(), backend(1).await, backend(2).await);
+            front.ensure_running().await.expect("it comes up");
+            front.cut_over(&route(1, &one)).await.expect("it answers");
+            let nobody = Route::whole(Generation(2), None);
+            // That requests are to be held is a wish: one that holds none shows its page.
+            for order in [&nobody, &Route { hold: true, ..nobody.clone() }] {
+                assert_eq!(front.cut_over(order).await.expect("it answers"), CutOver::Applied);
+                let seen = see(&*front).await.expect("a front that serves");
+                assert_eq!((seen.route.generation, &seen.route.target, seen.altered), (Generation(2), &None, false));
+                assert_eq!((front.holds(), seen.held), (None, 0), "its settings name no limits");
+            }
+            let answers = front.ask_public().await;
+            assert!(matches!(answers, Err(_) | Ok(None)), "{answers:?}");
+            if let Some(at) = fixture.users().filter(|_| driver.pages) {
+                let page = Wire::open(at).and_then(|mut wire| wire.ask("GET", "/", "", "")).expect("an answer");
+                assert_eq!(page.status, 503);
+                assert_eq!(page.headers.get("retry-after").map(String::as_str), Some("30"), "{page:?}");
+                assert!(page.body.contains("Down for maintenance"), "{page:?}");
+            }
+            front.stage(&two).await.expect("it answers");
+            assert_eq!(see(&*front).await.and_then(|seen| seen.staged), Some(two.stack.clone()));
+            front.cut_over(&route(3, &two)).await.expect("it answers");
+            assert_serves(&*front, &route(3, &two)).await;
+        }
+    }
 }

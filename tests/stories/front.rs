@@ -120,6 +120,8 @@ pub(super) struct Stack {
     pub(super) address: SocketAddr,
     pub(super) gate: Arc<Notify>,
     pub(super) waiting: Arc<AtomicBool>,
+    /// How many requests came.
+    pub(super) asked: Arc<AtomicU64>,
     _running: JoinSet<()>,
 }
 
@@ -128,15 +130,17 @@ impl Stack {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (gate, waiting) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
-        let door = (gate.clone(), waiting.clone());
+        let asked = Arc::new(AtomicU64::new(0));
+        let door = (gate.clone(), waiting.clone(), asked.clone());
         let mut running = JoinSet::new();
         running.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let door = door.clone();
                 let service = service_fn(move |request: Request<Incoming>| {
-                    let (gate, waiting) = door.clone();
+                    let (gate, waiting, asked) = door.clone();
                     async move {
+                        asked.fetch_add(1, SeqCst);
                         if request.uri().path() == "/slow" {
                             waiting.store(true, SeqCst);
                             gate.notified().await;
@@ -147,7 +151,7 @@ impl Stack {
                 connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
-        Self { number, address, gate, waiting, _running: running }
+        Self { number, address, gate, waiting, asked, _running: running }
     }
 }
 

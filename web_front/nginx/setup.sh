@@ -235,7 +235,7 @@ fill() {
     # shellcheck disable=SC2086
     sed $pattern -e "s|@IDENTITY@|$(cat "$identity")|g" -e "s|@WITHOUT@|${without:--}|g" -e "s|@INCLUDE@|$include|g" -e "s|@FOLDER@|$folder|g" -e "s|@NAME@|$under|g" -e "s|@READ_BACK@|$READ_BACK|g" -e "s|@NEXT@|$next|g" \
         -e "s|@SERVER_NAME@|$server_name|g" -e "s|@HTTP@|$HTTP|g" -e "s|@HTTPS@|$HTTPS|g" -e "s|@HTTPS_PORT@|$port|g" \
-        -e "s|@COOKIE@|\"\"|g" -e "s|@IN_SPLIT@|no|g" -e "s|@DRAWN_BY@|\$pointsman_${under}_client|g" \
+        -e "s|@COOKIE@|\"\"|g" -e "s|@IN_SPLIT@|no|g" -e 's|@PAGE_TYPE@|text/html; charset=utf-8|g' -e 's|@RETRY_AFTER@|30|g' -e 's|@JSON_PAGE@|maintenance.json|g' -e "s|@DRAWN_BY@|\$pointsman_${under}_client|g" \
         -e "s|@CERTIFICATE@|$certificate|g" -e "s|@KEY@|$key|g" -e "s|@HSTS@|$hsts|g" \
         -e 's|@ABOUT@|no generation was in force when it was written|' -e 's|@SLOTS@|0 - -|g' -e '/^@ANSWERS@}/s/@ANSWERS@//' -e '/^@PREVIEWS@}/s/@PREVIEWS@//' -e 's|@DOOR@|-|g' \
         -e 's|@BLUE_KEY@|empty|g' -e 's|@GREEN_KEY@|empty|g' -e 's|^@BLUE@|    server 127.0.0.1:1 down;\n|' \

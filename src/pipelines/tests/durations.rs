@@ -23,6 +23,12 @@ const KEYS: &[(&str, &str, &str)] = &[
     ),
     ("front", "timeouts", "front = { driver = \"builtin\", listen = \"127.0.0.1:1\", timeouts = { K = V } }"),
     (
+        "maintenance",
+        "retry_after",
+        "front = { driver = \"builtin\", listen = \"127.0.0.1:1\", maintenance = { retry_after = V } }",
+    ),
+    ("hold", "within", "front = { driver = \"builtin\", listen = \"127.0.0.1:1\", hold = { within = V } }"),
+    (
         "nginx front",
         "timeouts",
         "front = { driver = \"nginx\", include = \"/a/b.conf\", read_back = \"127.0.0.1:1\", timeouts = { K = V } }",
@@ -107,8 +113,10 @@ fn try_all(key: &str, template: &str, mistakes: &dyn Fn(&str) -> Vec<String>) {
 #[test]
 fn every_key_that_takes_a_duration_takes_the_same_ones() {
     for (heading, key, template) in KEYS {
-        match *key {
-            "timeouts" => timeouts(heading).iter().for_each(|k| try_all(k, &template.replace('K', k), &mistakes)),
+        match (*heading, *key) {
+            (_, "timeouts") => timeouts(heading).iter().for_each(|k| try_all(k, &template.replace('K', k), &mistakes)),
+            // Of an instance that is started again within no time, none is one; of a request there is none.
+            ("hold", _) => try_all(heading, template, &mistakes),
             _ => try_all(key, template, &mistakes),
         }
     }

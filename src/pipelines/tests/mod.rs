@@ -142,13 +142,18 @@ fn two_fronts_of_one_nginx_need_an_include_and_a_read_back_each() {
 fn file_names_in_the_settings_of_a_front_are_meant_from_the_pipeline_file() {
     let state = tempfile::tempdir().unwrap();
     let registry = Registry::all(state.path());
-    let text = GOOD.replace("8080\"", "8080\", maintenance_page = \"pages/down.html\"");
-    let (parsed, mistakes) = parse(&registry, Path::new("pipelines/shop.toml"), &text);
-    assert_eq!(mistakes, []);
-    let front = &parsed.unwrap().pipeline.environments[0].front;
-    let anchored = crate::web_front::builtin::settings::anchored(&front.settings, &front.folder);
     let wanted = std::env::current_dir().unwrap().join("pipelines/pages/down.html");
-    assert_eq!(anchored["maintenance_page"].as_str(), wanted.to_str());
+    for (more, key) in [
+        ("maintenance = { page = \"pages/down.html\" }", "`front.maintenance.page`"),
+        ("maintenance_page = \"pages/down.html\"", "`front.maintenance.page`"),
+        ("no_route_page = \"pages/down.html\"", "`front.no_route_page`"),
+    ] {
+        let text = GOOD.replace("8080\"", &format!("8080\", {more}"));
+        let (_, mistakes) = parse(&registry, Path::new("pipelines/shop.toml"), &text);
+        let [mistake] = &mistakes[..] else { panic!("{more}: {mistakes:?}") };
+        let why = format!("{key}: the page {} cannot be read: No such file", wanted.display());
+        assert!(mistake.text.contains(&why), "{mistake:?}");
+    }
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub const DRIVER: Driver = Driver {
     open,
     example: "listen = \"127.0.0.1:8080\"",
     takes: &[ReachKind::Addresses],
-    tables: &[("front", ""), ("preview", "preview")],
+    tables: &[("front", ""), ("preview", "preview"), ("maintenance", "maintenance"), ("hold", "hold")],
     splits: true,
     pages: true,
 };
@@ -55,7 +55,9 @@ pub const DRIVER: Driver = Driver {
 /// Opens the driver; nothing is started before [`FrontDriver::ensure_running`].
 pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
     let table = settings::anchored(table, written_in);
-    Ok(Arc::new(BuiltinFront::run_by(launch::ourselves().map_err(|e| vec![e])?, &table, folder)?))
+    let front = BuiltinFront::run_by(launch::ourselves().map_err(|e| vec![e])?, &table, folder)?;
+    front.settings.check_pages()?;
+    Ok(Arc::new(front))
 }
 
 type SharedLink = Arc<tokio::sync::Mutex<Link>>;
@@ -202,12 +204,23 @@ impl FrontDriver for BuiltinFront {
         public::way(&self.settings, &self.folder, stack, connect)
     }
 
+    fn holds(&self) -> Option<Duration> {
+        self.settings.hold.as_ref().map(|hold| hold.within)
+    }
+
     fn shown_preview(&self) -> Option<ShownPreview> {
         Some(self.settings.preview.shown(&self.settings.origin()?, &self.folder))
     }
 
     fn notes(&self) -> Vec<String> {
-        self.settings.origin().map(|origin| self.settings.preview.note(&origin)).into_iter().collect()
+        let preview = self.settings.origin().map(|origin| self.settings.preview.note(&origin));
+        let hold = self.settings.hold.as_ref().map(|hold| {
+            let (within, requests) = (hold.within.as_secs_f32(), hold.requests);
+            format!(
+                "requests of users are held for up to {within} s, {requests} at once, where a route to nobody says so"
+            )
+        });
+        preview.into_iter().chain([self.settings.maintenance.note()]).chain(hold).collect()
     }
 
     async fn ensure_running(&self) -> Result<(), StepError> {

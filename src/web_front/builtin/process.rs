@@ -341,7 +341,7 @@ impl Front {
     fn modified(&self) -> Vec<Option<std::time::SystemTime>> {
         let tls = self.settings.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
         let key = self.plane.key_file();
-        let files = tls.chain(&self.settings.maintenance_page).chain(&self.settings.no_route_page).chain([&key]);
+        let files = tls.chain(&self.settings.maintenance.page).chain(&self.settings.no_route_page).chain([&key]);
         files.map(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok()).collect()
     }
 }

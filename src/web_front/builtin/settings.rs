@@ -18,6 +18,7 @@ use crate::{
     machine::Millis,
     toml_file::filled::{Reader, address, boolean, duration, made, number, other, path},
     web_front::{
+        maintenance::{Maintenance, OwnPage},
         preview::Preview,
         sticky::{Sticky, sticky},
     },
@@ -52,11 +53,13 @@ pub struct Settings {
     pub header_fields: usize,
     /// What is waited for, and how long.
     pub timeouts: Timeouts,
-    /// HTML instead of the built-in maintenance page.
-    pub maintenance_page: Option<PathBuf>,
-    /// HTML instead of the built-in page for "nothing is live".
+    /// The page while the front is pointed at nobody.
+    pub maintenance: Maintenance,
+    /// How requests of users are held while the front is pointed at nobody by a route that says so; `None`: they are not.
+    pub hold: Option<Hold>,
+    /// HTML instead of the built-in page as long as nothing was ever live.
     pub no_route_page: Option<PathBuf>,
-    /// Said in `Retry-After` on every page that says "not now".
+    /// Said in `Retry-After` on every other page that says "not now".
     pub retry_after: Duration,
     /// What is asked at the public address to see who answers.
     pub probe_path: String,
@@ -75,6 +78,24 @@ const CONNECTIONS: usize = 8192;
 /// 1,024 cost a twelfth of the throughput (`cargo bench --bench front`), and other proxies take 100 or 101.
 const HEADER_FIELDS: usize = 256;
 
+/// How requests of users are held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// How long a request is held at most, from its arrival on.
+    pub within: Duration,
+    /// How many are held at once.
+    pub requests: usize,
+}
+
+impl Hold {
+    fn read(t: &mut Reader<'_>) -> Self {
+        Self {
+            within: t.optional("within", duration).unwrap_or(Duration::from_secs(10)),
+            requests: t.optional("requests", |v| number(v, 1..=1_000_000)).unwrap_or(1000),
+        }
+    }
+}
+
 /// PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -86,6 +107,15 @@ pub struct TlsFiles {
     pub names: Vec<String>,
     /// How long before its end that is told.
     pub warn_before: Millis,
+}
+
+impl TlsFiles {
+    fn read(t: &mut Reader<'_>) -> Option<Self> {
+        let (certificate, key) = (t.required("certificate", path), t.required("key", path));
+        let names = t.optional("names", hosts).unwrap_or_default();
+        let warn_before = t.optional("warn_before", warn_before).unwrap_or(WARN_BEFORE);
+        Some(Self { certificate: certificate?, key: key?, names, warn_before })
+    }
 }
 
 /// Most certificates are renewed a month before their end: later than this, that has failed.
@@ -125,6 +155,21 @@ impl Default for Timeouts {
     }
 }
 
+impl Timeouts {
+    fn read(t: &mut Reader<'_>) -> Self {
+        let usual = Self::default();
+        Self {
+            header: t.optional("header", duration).unwrap_or(usual.header),
+            idle: t.optional("idle", duration).unwrap_or(usual.idle),
+            connect: t.optional("connect", duration).unwrap_or(usual.connect),
+            response: t.optional("response", duration).unwrap_or(usual.response),
+            stall: t.optional("stall", duration).unwrap_or(usual.stall),
+            queue: t.optional("queue", duration).unwrap_or(usual.queue),
+            hand_over: t.optional("hand_over", duration).unwrap_or(usual.hand_over),
+        }
+    }
+}
+
 impl Settings {
     /// Reads the table; every mistake is returned, none hides another.
     pub fn read(table: &toml::Table) -> Result<Self, Vec<String>> {
@@ -132,7 +177,10 @@ impl Settings {
         let mut top = Reader::new(table, "front", &mut mistakes);
         let listen = top.required("listen", addresses).unwrap_or_default();
         let threads = top.optional("threads", |v| number(v, 1..=64)).unwrap_or(2);
-        let maintenance_page = top.optional("maintenance_page", path);
+        let mut maintenance = top.table("maintenance", |t| Maintenance::read(t, Path::new("/"))).unwrap_or_default();
+        let hold = top.table("hold", Hold::read);
+        // As earlier versions call it. A front that is started again reads what they wrote.
+        let earlier = top.earlier("maintenance_page", path);
         let no_route_page = top.optional("no_route_page", path);
         let retry_after = top.optional("retry_after", duration).unwrap_or(Duration::from_secs(5));
         let probe_path = top.optional("probe_path", probe_path).unwrap_or_else(|| "/".to_owned());
@@ -140,12 +188,7 @@ impl Settings {
         // One who goes to and fro between two versions sees broken pages.
         let sticky = top.optional("sticky", sticky).unwrap_or(Sticky::Cookie);
         let flush = top.optional("flush", boolean).unwrap_or(true);
-        let tls = top.table("tls", |t| {
-            let (certificate, key) = (t.required("certificate", path), t.required("key", path));
-            let names = t.optional("names", hosts).unwrap_or_default();
-            let warn_before = t.optional("warn_before", warn_before).unwrap_or(WARN_BEFORE);
-            Some(TlsFiles { certificate: certificate?, key: key?, names, warn_before })
-        });
+        let tls = top.table("tls", TlsFiles::read);
         // Names of files are absolute here.
         let preview = top.table("preview", |t| Preview::read(t, Path::new("/")));
         let limits = top.table("limits", |t| Limits {
@@ -156,19 +199,14 @@ impl Settings {
             header_bytes: t.optional("header_bytes", |v| number(v, 8192..=1 << 20)),
             header_fields: t.optional("header_fields", |v| number(v, 100..=1 << 14)),
         });
-        let timeouts = top.table("timeouts", |t| {
-            let usual = Timeouts::default();
-            Timeouts {
-                header: t.optional("header", duration).unwrap_or(usual.header),
-                idle: t.optional("idle", duration).unwrap_or(usual.idle),
-                connect: t.optional("connect", duration).unwrap_or(usual.connect),
-                response: t.optional("response", duration).unwrap_or(usual.response),
-                stall: t.optional("stall", duration).unwrap_or(usual.stall),
-                queue: t.optional("queue", duration).unwrap_or(usual.queue),
-                hand_over: t.optional("hand_over", duration).unwrap_or(usual.hand_over),
-            }
-        });
+        let timeouts = top.table("timeouts", Timeouts::read);
         top.refuse_the_rest();
+        if earlier.is_some() && maintenance.page.is_some() {
+            let both =
+                "`front.maintenance_page` is the earlier name of `front.maintenance.page`: write only the latter";
+            mistakes.push(both.to_owned());
+        }
+        maintenance.page = maintenance.page.or(earlier);
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -189,7 +227,8 @@ impl Settings {
             header_bytes: limits.header_bytes.unwrap_or(32 << 10),
             header_fields: limits.header_fields.unwrap_or(HEADER_FIELDS),
             timeouts: timeouts.unwrap_or_default(),
-            maintenance_page,
+            maintenance,
+            hold,
             no_route_page,
             retry_after,
             probe_path,
@@ -217,6 +256,17 @@ impl Settings {
                  Raise the limit (LimitNOFILE in the unit, `ulimit -Hn` by hand)"
             )
         })
+    }
+
+    /// Reads the files of pages, as the front will. It would serve without them, so they are looked at before.
+    ///
+    /// # Errors
+    /// Which keys are wrong, and why.
+    pub(super) fn check_pages(&self) -> Result<(), Vec<String>> {
+        let none = self.no_route_page.as_deref().map(OwnPage::read).transpose();
+        let none = none.map_err(|why| format!("`front.no_route_page`: {why}")).err();
+        let wrong: Vec<_> = self.maintenance.own().err().into_iter().chain(none).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 
     /// The address at which the front reaches itself: a wildcard means this host.
@@ -268,9 +318,11 @@ pub fn anchored(table: &toml::Table, written_in: &Path) -> toml::Table {
     for key in ["maintenance_page", "no_route_page"] {
         table.get_mut(key).map(anchor);
     }
-    if let Some(Value::Table(tls)) = table.get_mut("tls") {
-        for key in ["certificate", "key"] {
-            tls.get_mut(key).map(anchor);
+    for (name, keys) in [("tls", &["certificate", "key"][..]), ("maintenance", &["page"])] {
+        if let Some(Value::Table(inner)) = table.get_mut(name) {
+            for key in keys {
+                inner.get_mut(*key).map(anchor);
+            }
         }
     }
     let preview = table.get_mut("preview").and_then(Value::as_table_mut);
@@ -315,55 +367,4 @@ fn addresses(value: &Value) -> Result<Vec<SocketAddr>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(more: &str) -> Settings {
-        Settings::read(&format!("listen = '127.0.0.1:1'\n{more}").parse().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn connections_are_made_to_fit_with_room_for_control() {
-        for limit in [64, 256, 1024, 4096, 65_536, 1 << 20] {
-            let mut settings = settings("");
-            assert_eq!(settings.fit(limit), None, "nobody wrote a number");
-            let Settings { connections, stack_connections, .. } = settings;
-            let all = connections + told(connections) + stack_connections;
-            assert!((1..=CONNECTIONS).contains(&connections) && stack_connections >= connections, "{settings:?}");
-            let left = limit - all as u64;
-            assert!(left >= (limit / 2).min(fixed_files(2, 1)), "{left} of {limit} are left");
-        }
-        let mut large = settings("");
-        large.fit(65_536);
-        assert_eq!(large.connections, CONNECTIONS);
-    }
-
-    #[test]
-    fn what_is_said_about_a_certificate_is_read_and_only_files_are_anchored() {
-        let table = "tls = { certificate = 'c', key = 'k', names = ['Shop.test', '10.0.0.1'], warn_before = '30d' }";
-        let table = anchored(&table.parse().unwrap(), Path::new("/etc/shop"));
-        let mut table = table;
-        table.insert("listen".into(), "127.0.0.1:1".into());
-        let tls = Settings::read(&table).unwrap().tls.unwrap();
-        assert_eq!((tls.certificate, tls.key), ("/etc/shop/c".into(), "/etc/shop/k".into()));
-        assert_eq!((tls.names, tls.warn_before.0), (vec!["shop.test".into(), "10.0.0.1".into()], 30 * 86_400_000));
-        for wrong in ["names = ['a b']", "names = 'a'", "names = ['a:80']", "warn_before = '1m'", "warn_before = 9"] {
-            let table = format!("listen = '127.0.0.1:1'\ntls = {{ certificate = 'c', key = 'k', {wrong} }}");
-            let mistakes = Settings::read(&table.parse().unwrap()).unwrap_err();
-            let key = wrong.split(' ').next().unwrap();
-            assert!(mistakes.len() == 1 && mistakes[0].starts_with(&format!("`front.tls.{key}`")), "{mistakes:?}");
-        }
-    }
-
-    #[test]
-    fn a_number_that_does_not_fit_is_told() {
-        let mut settings = settings("limits = { connections = 20000 }");
-        assert_eq!(settings.clone().fit(65_536), None);
-        let said = settings.fit(1024).unwrap();
-        assert!(said.starts_with("`limits.connections` = 20000 needs 40"), "{said}");
-        assert!(
-            said.contains("1024 are allowed")
-                && said.contains(&format!("{} connections are served", settings.connections))
-        );
-    }
-}
+mod tests;

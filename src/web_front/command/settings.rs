@@ -48,6 +48,7 @@ impl Settings {
         let observe = top.optional("observe", |v| command(v, &[]));
         let off = top.optional("off", |v| command(v, &[]));
         let timeout = top.optional("timeout", duration).unwrap_or(Duration::from_secs(30));
+        top.refuse("hold", "the command front cannot hold requests: users get what its program shows. Remove the key");
         top.refuse_the_rest();
         match cut_over {
             Some(cut_over) if mistakes.is_empty() => {

@@ -36,11 +36,14 @@ pub(super) struct Order {
     percent: u8,
     /// The route as JSON.
     route: String,
+    /// The page for users of nobody.
+    page: Option<String>,
 }
 
 impl Order {
-    /// Returns what this route becomes. `slots`: those that were read before it was brought in.
-    pub(super) fn of(route: &Route, slots: &Slots) -> Result<Self, StepError> {
+    /// Returns what this route becomes. `slots`: those that were read before it was brought in. `page`: what users are to get from now
+    /// on while nobody has them.
+    pub(super) fn of(route: &Route, slots: &Slots, page: Option<String>) -> Result<Self, StepError> {
         let text = serde_json::to_string(route).map_err(|e| StepError::Refused(e.to_string()))?;
         let slot = route.target.as_ref().map(|target| slots.known(target));
         let target = slot.as_ref();
@@ -52,6 +55,7 @@ impl Order {
             shared_mark: String::new(),
             percent: if target.is_some() { 100 } else { 0 },
             route: text,
+            page,
         };
         Ok(match route.split.as_ref().map(|split| (slots.known(&split.target), split.share)) {
             None => whole,
@@ -62,11 +66,12 @@ impl Order {
     }
 
     /// The arguments of the script.
-    pub(super) fn arguments(&self) -> [String; 7] {
+    pub(super) fn arguments(&self) -> [String; 8] {
         let text = |text: &str| text.to_owned();
         let (generation, percent) = (self.generation.to_string(), self.percent.to_string());
         let (shared, shared_mark) = (text(&self.shared), text(&self.shared_mark));
-        [generation, text(&self.key), text(&self.mark), shared, shared_mark, percent, text(&self.route)]
+        let page = self.page.clone().unwrap_or_default();
+        [generation, text(&self.key), text(&self.mark), shared, shared_mark, percent, text(&self.route), page]
     }
 }
 
@@ -114,6 +119,7 @@ impl Cut {
             }
         }
         let Some(place) = self.place(&routes)? else { return Ok("taken".to_owned()) };
+        self.show()?;
         if !routes.join(&place).exists() {
             self.share()?;
             self.make(&routes, &routes.join(&place))?;
@@ -132,6 +138,20 @@ impl Cut {
             gone(fs::remove_dir_all(routes.join(old)))?;
         }
         Ok("applied".to_owned())
+    }
+
+    /// Brings the page in, which no reload is needed for.
+    fn show(&self) -> io::Result<()> {
+        let Some(page) = &self.order.page else { return Ok(()) };
+        let place = self.folder.join("maintenance");
+        if fs::read(&place).is_ok_and(|there| there == page.as_bytes()) {
+            return Ok(());
+        }
+        let new = self.folder.join("maintenance.new");
+        let mut file = File::create(&new)?;
+        file.write_all(page.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(new, place)
     }
 
     /// Makes the folder with the buckets of this share, once for all orders.

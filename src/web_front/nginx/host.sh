@@ -34,6 +34,13 @@ nap() { sleep "$1" 2>/dev/null || sleep 1; }
 restore() {
     if [ -s "$former" ]; then mv -f "$former" "$include"; elif [ -e "$former" ]; then rm -f "$include" "$former"; fi
 }
+# The page that users get while nobody has them: a file of its own, so that another one takes no reload. Empty: as it is.
+show() {
+    [ -n "$1" ] && [ "$(cat "$folder/maintenance" 2>/dev/null; echo .)" != "$1." ] || return 0
+    save "$folder/maintenance.new" "$1"
+    durable "$folder/maintenance.new"
+    mv -f "$folder/maintenance.new" "$folder/maintenance"
+}
 lock() {
     for place in "$folder" "${include%/*}"; do
         [ -d "$place" ] || mkdir -p "$place" 2>/dev/null || fail 77 "$place is not there and cannot be made by $(id -un)"
@@ -93,8 +100,8 @@ look)
     [ ! -e "$include" ] || cat "$include"
     ;;
 stage)
-    expected=$1 on=$2 door=$3 keys=$4 text=$5
-    shift 5
+    expected=$1 on=$2 door=$3 keys=$4 page=$5 text=$6
+    shift 6
     lock
     # Left by somebody who was cut short: what is in its place was never tried.
     restore
@@ -105,6 +112,7 @@ stage)
         durable "$folder/preview.new"
         mv -f "$folder/preview.new" "$folder/preview-$door"
     fi
+    show "$page"
     save "$include.new" "$text"
     if [ -e "$include" ]; then cp -p "$include" "$former.new"; else : >"$former.new"; fi
     durable "$include.new" "$former.new"
@@ -141,7 +149,7 @@ farewell)
     everywhere "$1"
     ;;
 cut)
-    generation=$1 key=$2 mark=$3 shared=$4 shared_mark=$5 percent=$6 route=$7
+    generation=$1 key=$2 mark=$3 shared=$4 shared_mark=$5 percent=$6 route=$7 page=$8
     lock
     cd "$folder"
     last=0
@@ -173,6 +181,7 @@ cut)
         [ "$(stacks "$first")" = "$(stacks "$route")" ] || { echo taken; exit 0; }
         place=$generation.$key.$shared
     fi
+    show "$page"
     was=$(live)
     if [ ! -e "routes/$place" ]; then
         rm -rf routes/new

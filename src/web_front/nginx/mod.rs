@@ -33,7 +33,11 @@ use self::{
     slots::{Place, Slots},
     ssh::Ssh,
 };
-use super::{Claim, Claimed, CutOver, Driver, FrontDriver, Route, SeenFront, ShownPreview, Target, secret};
+use super::{
+    Claim, Claimed, CutOver, Driver, FrontDriver, Route, SeenFront, ShownPreview, Target,
+    maintenance::{TEXT, TITLE, html},
+    secret,
+};
 use crate::{
     machine::{Fencing, Generation, StackName},
     outgoing::Way,
@@ -46,7 +50,8 @@ const TRIES: usize = 4;
 /// Pause between two looks.
 const PACE: Duration = Duration::from_millis(10);
 
-/// What others must know of the driver. Its table `preview` is explained with the built-in front's, which is the same.
+/// What others must know of the driver. Its tables `preview` and `maintenance` are explained with the built-in front's, which are the
+/// same.
 pub const DRIVER: Driver = Driver {
     name: "nginx",
     open,
@@ -60,9 +65,17 @@ pub const DRIVER: Driver = Driver {
 /// Opens the driver; nothing is touched.
 pub fn open(table: &toml::Table, written_in: &Path, folder: &Path) -> Result<Arc<dyn FrontDriver>, Vec<String>> {
     let settings = Settings::read(table, written_in)?;
+    let page = page_now(&settings).map_err(|why| vec![why])?;
     let ssh = settings.ssh.clone().map(|ssh| Ssh::new(ssh, folder, settings.timeouts.connect));
     let folder = folder.to_owned();
-    Ok(Arc::new(NginxFront { host: Host::new(&settings, ssh), settings, folder, found_on: Mutex::default() }))
+    let (host, page) = (Host::new(&settings, ssh), Mutex::new(page));
+    Ok(Arc::new(NginxFront { host, settings, folder, page, found_on: Mutex::default() }))
+}
+
+/// The page that users get while nobody has them: the pipeline's own one, or ours.
+fn page_now(settings: &Settings) -> Result<String, String> {
+    let ours = || html(503, TITLE, TEXT);
+    settings.maintenance.own().map(|own| own.map_or_else(ours, |own| own.text))
 }
 
 /// The driver.
@@ -71,6 +84,8 @@ pub struct NginxFront {
     /// Its own place on Pointsman's host, with the keys of the preview.
     folder: PathBuf,
     host: Host,
+    /// The maintenance page, as it was read last.
+    page: Mutex<String>,
     /// The host that answered last, by its name and the identity of the folder there.
     found_on: Mutex<Option<String>>,
 }
@@ -151,6 +166,18 @@ impl NginxFront {
         })
     }
 
+    /// The maintenance page as it is now, and as it was before where it cannot be read: users are to have one.
+    fn page(&self) -> String {
+        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        match page_now(&self.settings) {
+            Ok(now) => *page = now,
+            Err(error) => {
+                tracing::warn!(include = self.settings.include, %error, "the maintenance page from before is used");
+            }
+        }
+        page.clone()
+    }
+
     /// Brings an include with the candidate in, unless it is there and nginx has read it. `beside`: what is to stand in the other
     /// slot where nothing is live.
     async fn bring_in(&self, candidate: Option<&Target>, beside: Option<&Target>) -> Result<(), StepError> {
@@ -208,7 +235,8 @@ impl NginxFront {
         let text = slots.render(&self.settings, &place, generation).map_err(StepError::Refused)?;
         self.let_go().await;
         let (door, keys) = door.map_or(("-", ""), |door| (&door.digest, door.text.expose_secret()));
-        let ran = self.host.script("stage", &[&files.digest, &files.live, door, keys, &text], true).await?;
+        let words = [&files.digest, &files.live, door, keys, &self.page(), &text];
+        let ran = self.host.script("stage", &words, true).await?;
         match ran.status {
             Some(0) => self.confirm(next).await.map(|()| Brought::In),
             Some(75) => Ok(Brought::Late),
@@ -247,7 +275,8 @@ impl NginxFront {
 
     /// `slots`: those that know the targets, where they were read before they were brought in.
     async fn cut(&self, route: &Route, slots: &Slots) -> Result<String, StepError> {
-        let order = cut::Order::of(route, slots)?;
+        let page = route.target.is_none().then(|| self.page());
+        let order = cut::Order::of(route, slots, page)?;
         if self.host.is_here() {
             return cut::apply(&self.settings, order).await;
         }
@@ -408,6 +437,7 @@ impl FrontDriver for NginxFront {
             None => "never asked as users ask: front.public is not set".to_owned(),
         });
         notes.push("a share of the users: one rename, no reload; users stay by front.sticky".to_owned());
+        notes.push(format!("{}, by one rename, no reload", settings.maintenance.note()));
         if let (Some(preview), Some(public)) = (&settings.preview, &settings.public) {
             notes.push(preview.note(&public.origin()));
         }

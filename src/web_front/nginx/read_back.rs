@@ -189,13 +189,15 @@ impl Served {
     /// Returns it as the trait does.
     pub(super) fn seen(self) -> Option<SeenFront> {
         let idle = Colour::BOTH.into_iter().filter(|colour| Some(*colour) != self.slot && self.split.is_none());
-        let staged = idle.filter_map(|colour| self.slots.get(colour)).max_by_key(|target| target.stack.number).cloned();
+        let idle: Vec<_> = idle.filter_map(|colour| self.slots.get(colour)).collect();
+        let staged = idle.iter().max_by_key(|target| target.stack.number).map(|target| (*target).clone());
         let generation = self.generation();
         if self.ordered.is_none() && staged.is_none() {
             return None;
         }
         // nginx does not say how many requests are still open at an upstream: that there are some cannot be ruled out.
-        let open = staged.iter().map(|target| (target.stack.clone(), 1)).collect();
+        // While nobody has the users it may be either stack that had them last.
+        let open = idle.iter().map(|target| (target.stack.clone(), 1)).collect();
         let says = |ordered: &Route| (&ordered.target, &ordered.split) != (&self.target, &self.split);
         let altered = self.ordered.as_ref().is_some_and(says);
         let route = Route { split: self.split, ..Route::whole(generation, self.target) };

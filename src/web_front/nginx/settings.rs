@@ -12,6 +12,7 @@ use toml::Value;
 use crate::{
     toml_file::filled::{Reader, absolute, address, boolean, duration, made, number, path, unfit, word, words},
     web_front::{
+        maintenance::Maintenance,
         preview::Preview,
         sticky::{Sticky, sticky},
     },
@@ -38,6 +39,8 @@ pub struct Settings {
     pub sticky: Sticky,
     /// How people and tools reach the candidate; `None`: they do not.
     pub preview: Option<Preview>,
+    /// The page while the front is pointed at nobody.
+    pub maintenance: Maintenance,
     /// How long what may take.
     pub timeouts: Timeouts,
 }
@@ -128,6 +131,7 @@ impl Settings {
             url.map(|url| Public { url, address, ca, insecure_tls })
         });
         let preview = top.table("preview", |t| Preview::read(t, written_in));
+        let maintenance = top.table("maintenance", |t| Maintenance::read(t, written_in)).unwrap_or_default();
         let timeouts = top.table("timeouts", |t| {
             let usual = Timeouts::default();
             Timeouts {
@@ -137,6 +141,7 @@ impl Settings {
                 farewell: t.optional("farewell", duration).unwrap_or(usual.farewell),
             }
         });
+        top.refuse("hold", "the nginx front cannot hold requests: users get the maintenance page. Remove the key");
         top.refuse_the_rest();
         if table.get("preview").and_then(|preview| preview.get("header")).is_some() {
             mistakes.push(
@@ -158,6 +163,7 @@ impl Settings {
                 public: public.flatten(),
                 sticky,
                 preview,
+                maintenance,
                 timeouts: timeouts.unwrap_or_default(),
             }),
             _ => Err(mistakes),
@@ -258,7 +264,7 @@ mod tests {
     fn mistakes_come_all_at_once_and_name_their_key() {
         let said = read(
             "include = 'shop.conf'\nfolder = '/x y'\nread_back = '10.0.0.1:80'\nnginx = []\nssh = { hots = 'a', user = '-x' }\n\
-             public = { url = 'ftp://x' }\ntimeouts = { connect = 5 }\nlisten = 'x'",
+             public = { url = 'ftp://x' }\ntimeouts = { connect = 5 }\nlisten = 'x'\nhold = {}",
         )
         .unwrap_err();
         for part in [
@@ -270,8 +276,9 @@ mod tests {
             "`front.ssh.user` is \"-x\"; it must be one word",
             "unknown key `front.ssh.hots`; did you mean `host`?",
             "`front.public.url` must be an address",
+            "`front.hold`: the nginx front cannot hold requests",
             "`front.timeouts.connect` is the number 5; it must be a duration",
-            "unknown key `front.listen`; accepted here: include, folder, read_back, nginx, sudo, sticky, ssh, public, preview, timeouts",
+            "unknown key `front.listen`; accepted here: include, folder, read_back, nginx, sudo, sticky, ssh, public, preview, maintenance, timeouts",
         ] {
             assert!(said.contains(part), "{part}\n{said}");
         }

@@ -31,6 +31,8 @@ pub(super) struct Activity {
     in_body: AtomicBool,
     /// It does not speak HTTP any more.
     foreign: AtomicBool,
+    /// Its request waits, and nothing more of it is read. HTTP/1 only.
+    waits: AtomicBool,
 }
 
 /// What is to be done with a connection.
@@ -60,6 +62,7 @@ impl Activity {
             unread: AtomicBool::new(false),
             in_body: AtomicBool::new(false),
             foreign: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
         })
     }
 
@@ -142,6 +145,20 @@ impl Activity {
         self.in_body.store(begins, Relaxed);
     }
 
+    /// A request waits until what is returned is dropped. What is left of it is not read meanwhile, so that somebody has to look whether
+    /// its client is still there. HTTP/2 reads on, and sees that by itself.
+    pub(super) fn watch_its_end(self: &Arc<Self>) -> Option<Waits> {
+        self.is_http1().then(|| {
+            self.waits.store(true, Relaxed);
+            Waits(self.clone())
+        })
+    }
+
+    /// Returns true while nothing of the connection is read.
+    pub(super) fn waits(&self) -> bool {
+        self.waits.load(Relaxed)
+    }
+
     /// The connection changes its protocol.
     pub(super) fn speaks_something_else(&self) {
         self.foreign.store(true, Relaxed);
@@ -186,6 +203,15 @@ impl Activity {
 impl Drop for Activity {
     fn drop(&mut self) {
         self.retire();
+    }
+}
+
+/// A request that waits.
+pub(super) struct Waits(Arc<Activity>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.waits.store(false, Relaxed);
     }
 }
 

@@ -39,6 +39,18 @@ impl Gate {
         timeout(limit, self.free.clone().acquire_owned()).await.ok()?.ok()
     }
 
+    /// The same for one that does not count in the queue.
+    pub(super) async fn enter_beyond_the_queue(
+        &self,
+        shared: &Shared,
+        limit: Duration,
+    ) -> Option<OwnedSemaphorePermit> {
+        if self.free.available_permits() == 0 {
+            shared.press();
+        }
+        timeout(limit, self.free.clone().acquire_owned()).await.ok()?.ok()
+    }
+
     fn queue_up(&self) -> Option<Waiting<'_>> {
         let waiting = Waiting(&self.waiting);
         (self.waiting.fetch_add(1, Relaxed) < self.queue).then_some(waiting)

@@ -12,6 +12,7 @@ mod connection;
 mod counts;
 mod gate;
 mod headers;
+mod hold;
 mod host;
 mod line;
 mod listener;
@@ -97,6 +98,8 @@ struct Shared {
     /// The same because the stack has as many as it may have.
     busy: AtomicU64,
     room: room::Room,
+    /// Requests that wait for a route.
+    waiting: Arc<hold::Waiting>,
     /// What descriptors there are for connections to stacks.
     stack_connections: Arc<Budget>,
     stage: watch::Sender<Stage>,
@@ -158,7 +161,7 @@ impl Plane {
         let shared = Arc::new(Shared {
             settings: settings.clone(),
             table: ArcSwap::from_pointee(Table::default()),
-            pages: ArcSwap::from_pointee(Pages::load(settings)?),
+            pages: ArcSwap::from_pointee(Pages::ours(settings)),
             door: ArcSwap::from_pointee(Door::load(&settings.preview, folder)),
             tls: ArcSwapOption::new(load_tls(settings)?),
             tick: AtomicU32::new(1),
@@ -170,6 +173,7 @@ impl Plane {
             crowded: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             room: room::Room::default(),
+            waiting: Arc::default(),
             stack_connections: Budget::of(settings.stack_connections),
             stage: watch::Sender::new(Stage::Serving),
         });
@@ -208,7 +212,7 @@ impl Plane {
         &self.listeners
     }
 
-    /// Sets where every request goes that is read from now on. `now`: by the host's clock.
+    /// Sets where every request goes that is read from now on. What has begun at a stack goes on there. `now`: by the host's clock.
     pub(super) fn set(&mut self, route: Option<&Route>, staged: Option<&Target>, maintenance: bool, now: Millis) {
         let live = route.and_then(|route| route.target.as_ref());
         let split = route.and_then(|route| route.split.as_ref());
@@ -216,8 +220,12 @@ impl Plane {
         let mut get = |target: &Target| self.stacks.get(target, &mut self.counts);
         let (live, staged) = (live.map(&mut get), staged.map(&mut get));
         let split = split.map(|split| (get(&split.target), split.share.percent()));
-        let table = Table { live, split, staged, maintenance, known: self.stacks.known() };
+        let nobody = route.filter(|route| route.target.is_none());
+        let hold = !maintenance && nobody.is_some_and(|route| route.hold);
+        let maintenance = maintenance || nobody.is_some();
+        let table = Table { live, split, staged, maintenance, hold, known: self.stacks.known() };
         self.shared.table.store(Arc::new(table));
+        self.shared.waiting.wake();
         self.stacks.forget_unused(&self.shared.table.load());
     }
 
@@ -231,9 +239,20 @@ impl Plane {
         self.counts.told()
     }
 
+    /// Requests that wait for a route.
+    pub(super) fn held(&self) -> usize {
+        self.shared.waiting.count()
+    }
+
     /// Client connections.
     pub(super) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Reads the pages of the operator. Without them users get ours: that is no reason to serve nobody.
+    pub(super) fn read_pages(&self) -> io::Result<()> {
+        self.shared.pages.store(Arc::new(Pages::load(&self.shared.settings)?));
+        Ok(())
     }
 
     /// Reads certificate, pages and the key of the preview again; on error everything stays as it was.
@@ -271,6 +290,7 @@ impl Plane {
         self.acceptors.clear();
         self.listeners.clear();
         self.shared.stage.send_replace(Stage::Closing);
+        self.shared.waiting.wake();
     }
 
     /// Waits for a worker to die; says which and why.

@@ -1,7 +1,7 @@
 //! The pages that the front itself answers with. Each says which it is in `x-pointsman-front`, so that nobody takes
 //! it for an answer of the application. Must not choose when.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use bytes::Bytes;
 use hyper::{
@@ -10,7 +10,10 @@ use hyper::{
 };
 
 use super::proxy::Page;
-use crate::web_front::builtin::settings::Settings;
+use crate::web_front::{
+    builtin::settings::Settings,
+    maintenance::{self, MediaType, OwnPage, html, problem},
+};
 
 /// Says that the front itself answers, and why.
 pub(in crate::web_front::builtin) const FRONT_NAME: &str = "x-pointsman-front";
@@ -18,44 +21,57 @@ static FRONT: HeaderName = HeaderName::from_static(FRONT_NAME);
 
 /// Pages that the operator may replace.
 pub(super) struct Pages {
-    maintenance: Option<Bytes>,
-    no_route: Option<Bytes>,
+    maintenance: Option<Own>,
+    no_route: Option<Own>,
+    /// What `Retry-After` says on the maintenance page, and on others.
+    back: HeaderValue,
     retry_after: HeaderValue,
 }
 
+/// A page of the operator's.
+struct Own {
+    media_type: MediaType,
+    body: Bytes,
+}
+
+impl From<OwnPage> for Own {
+    fn from(page: OwnPage) -> Self {
+        Self { media_type: page.media_type, body: page.text.into() }
+    }
+}
+
 impl Pages {
+    /// The pages without those of the operator.
+    pub(super) fn ours(settings: &Settings) -> Self {
+        Self {
+            maintenance: None,
+            no_route: None,
+            back: settings.maintenance.seconds().into(),
+            retry_after: settings.retry_after.as_secs().max(1).into(),
+        }
+    }
+
     /// Reads the files that the settings name.
     pub(super) fn load(settings: &Settings) -> io::Result<Self> {
-        let read = |path: &Option<std::path::PathBuf>| match path {
-            Some(path) => std::fs::read(path)
-                .map(|content| Some(Bytes::from(content)))
-                .map_err(|e| io::Error::new(e.kind(), format!("the page {} cannot be read: {e}", path.display()))),
-            None => Ok(None),
-        };
-        Ok(Self {
-            maintenance: read(&settings.maintenance_page)?,
-            no_route: read(&settings.no_route_page)?,
-            retry_after: HeaderValue::from(settings.retry_after.as_secs().max(1)),
-        })
+        let read =
+            |path: &Option<PathBuf>| path.as_deref().map(OwnPage::read).transpose().map(|own| own.map(Own::from));
+        let (maintenance, no_route) = (read(&settings.maintenance.page)?, read(&settings.no_route_page)?);
+        Ok(Self { maintenance, no_route, ..Self::ours(settings) })
     }
 
     /// The page, as JSON for those who ask for that.
     pub(super) fn answer(&self, page: Page, json: bool) -> Response<Bytes> {
         let (status, name, title, text) = words(page);
-        let own = match page {
-            Page::Maintenance => self.maintenance.clone(),
-            Page::NoRoute => self.no_route.clone(),
-            _ => None,
+        let (own, retry_after) = match page {
+            Page::Maintenance => (self.maintenance.as_ref(), &self.back),
+            Page::NoRoute => (self.no_route.as_ref(), &self.retry_after),
+            _ => (None, &self.retry_after),
         };
-        let body = match own {
-            _ if json => Bytes::from(format!(
-                "{{\"type\":\"about:blank\",\"status\":{},\"title\":\"{title}\",\"detail\":\"{text}\"}}\n",
-                status.as_u16()
-            )),
-            Some(own) => own,
-            None => Bytes::from(html(status, title, text)),
+        let (kind, body) = match own.filter(|own| !json || own.media_type == MediaType::Json) {
+            Some(own) => (own.media_type.name(), own.body.clone()),
+            None if json => ("application/problem+json", problem(status.as_u16(), title, text).into()),
+            None => (MediaType::Html.name(), html(status.as_u16(), title, text).into()),
         };
-        let kind = if json { "application/problem+json" } else { "text/html; charset=utf-8" };
         let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -64,17 +80,10 @@ impl Pages {
         headers.insert(&FRONT, HeaderValue::from_static(name));
         // For what is wrong with the request itself, waiting is no help.
         if status.is_server_error() {
-            headers.insert(header::RETRY_AFTER, self.retry_after.clone());
+            headers.insert(header::RETRY_AFTER, retry_after.clone());
         }
         response
     }
-}
-
-/// One template for all; it loads nothing from elsewhere, because elsewhere may be what is down.
-fn html(status: StatusCode, title: &str, text: &str) -> String {
-    let page =
-        include_str!("../../../../web_front/builtin/page.html").replace("{title}", title).replace("{text}", text);
-    page.replace("{status}", status.as_str())
 }
 
 /// Whether JSON is asked for, and HTML is not.
@@ -91,12 +100,7 @@ fn words(page: Page) -> (StatusCode, &'static str, &'static str, &'static str) {
             "Nothing is here yet",
             "No release is live at this address. Please try again in a moment.",
         ),
-        Page::Maintenance => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "maintenance",
-            "Down for maintenance",
-            "The service is being worked on. Please try again in a moment.",
-        ),
+        Page::Maintenance => (StatusCode::SERVICE_UNAVAILABLE, "maintenance", maintenance::TITLE, maintenance::TEXT),
         Page::NoCandidate => (
             StatusCode::SERVICE_UNAVAILABLE,
             "no-candidate",

@@ -19,7 +19,7 @@ use super::{
     headers::{self, Client},
     pages::wants_json,
     preview::Asks,
-    send::Answered,
+    send::{Answered, Terms},
     streams::Stream,
     table::Wish,
     upgrade,
@@ -81,7 +81,8 @@ impl Connection {
         let to_client = upgrade.as_ref().map(|_| hyper::upgrade::on(&mut request));
         let request = request.map(|body| RequestBody::new(body, &self.activity));
         let upload = request.body().upload().cloned();
-        let answered = self.forward(request, upgrade.as_ref(), wish.clone()).await.and_then(|mut answered| {
+        let asked = self.forward(request, upgrade.as_ref(), wish.clone(), !probe).await;
+        let answered = asked.and_then(|mut answered| {
             let label = probe.then(|| answered.origin.open.stack().label.clone());
             headers::strip_response(&mut answered.response, upgrade.as_ref(), label.as_ref())
                 .map_err(|_| answered.origin.gone_wrong())?;
@@ -151,6 +152,7 @@ impl Connection {
         mut request: Request<RequestBody>,
         upgrade: Option<&HeaderValue>,
         wish: Option<Wish>,
+        may_wait: bool,
     ) -> Result<Answered, Page> {
         if self.is_crowded() {
             return Err(Page::Crowded);
@@ -173,7 +175,7 @@ impl Connection {
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(header::UPGRADE, protocol.clone());
         }
-        let mut answered = self.send(request, &wish, repeatable).await?;
+        let mut answered = self.send(request, &wish, Terms { repeatable, may_wait }).await?;
         if let Some(bucket) = drawn.filter(|_| self.slot.shared.settings.sticky == Sticky::Cookie) {
             bucket.give(answered.response.headers_mut(), secure);
         }

@@ -23,9 +23,10 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
-    Shared,
+    Shared, Stage,
     body::{Lease, Origin},
     counts::Served,
+    hold::Place,
     line::{Facts, Line},
     pool::Upstream,
     proxy::{Connection, Page},
@@ -79,10 +80,10 @@ impl Connection {
         &self,
         request: Request<RequestBody>,
         wish: &Wish,
-        repeatable: bool,
+        terms: Terms,
     ) -> Result<Answered, Page> {
         let mut on = None;
-        let mut answered = self.try_to_send(request, wish, repeatable, &mut on).await;
+        let mut answered = self.try_to_send(request, wish, terms, &mut on).await;
         let Some(served) = on.filter(|_| matches!(wish, Wish::Live(_))) else { return answered };
         match &mut answered {
             Ok(answered) => {
@@ -101,15 +102,15 @@ impl Connection {
         &self,
         mut request: Request<RequestBody>,
         wish: &Wish,
-        repeatable: bool,
+        Terms { repeatable, may_wait }: Terms,
         on: &mut Option<Arc<Served>>,
     ) -> Result<Answered, Page> {
         let upload = request.body().upload().cloned();
-        let (mut lost, mut again, mut tries) = (0, true, Tries::begin(self.slot.now()));
+        let (mut lost, mut again, mut tries) = (0, true, Tries::begin(self.slot.now(), may_wait));
         loop {
-            let open = self.pick(wish)?;
+            let open = self.find(wish, &mut tries).await?;
             *on = Some(open.stack().served.clone());
-            let reached = match self.reach(&open, lost < TRUST).await? {
+            let reached = match self.reach(&open, lost < TRUST, &tries).await? {
                 Ok(reached) => reached,
                 Err(why) => {
                     self.wait_for_comeback(&mut tries, open.stack().upstreams.len(), why).await?;
@@ -117,6 +118,7 @@ impl Connection {
                 }
             };
             let Reached { mut upstream, index, reused, permit } = reached;
+            tries.place = None;
             let endpoint = &open.stack().upstreams[index];
             if let Some(upload) = &upload
                 && endpoint.is_old()
@@ -156,6 +158,40 @@ impl Connection {
         }
     }
 
+    /// The stack for a request. While there is none for users, a request of theirs waits for it where route and settings say so.
+    async fn find(&self, wish: &Wish, tries: &mut Tries) -> Result<Open, Page> {
+        loop {
+            match self.pick(wish) {
+                Err(Page::Maintenance) => self.hold(wish, tries).await?,
+                picked => return picked,
+            }
+        }
+    }
+
+    /// Waits for the route to a stack. An error: it is not waited for, or was for long enough.
+    async fn hold(&self, wish: &Wish, tries: &mut Tries) -> Result<(), Page> {
+        let shared = &self.slot.shared;
+        let terms = shared.settings.hold.as_ref().filter(|_| tries.may_wait && shared.table.load().hold);
+        let terms = terms.ok_or(Page::Maintenance)?;
+        if tries.place.is_none() {
+            tries.place = Some(shared.waiting.enter(terms.requests).ok_or(Page::Maintenance)?);
+        }
+        let _watched = self.activity.watch_its_end();
+        let look = || {
+            let table = shared.table.load();
+            match table.choose(wish) {
+                Ok(_) => Some(Ok(())),
+                // Nobody tells a front that ends about another route.
+                Err(page) if !table.hold || *shared.stage.borrow() == Stage::Closing => Some(Err(page)),
+                Err(_) => None,
+            }
+        };
+        let over = shared.waiting.until(tries.left(self.slot.now(), terms.within), look).await;
+        // What is tried from here on has its own time.
+        tries.since = self.slot.now();
+        over.unwrap_or(Err(Page::Maintenance))
+    }
+
     /// Counts the request on the stack that the table names, and looks again: a table that changed in between may
     /// mean that the count was read as zero already.
     fn pick(&self, wish: &Wish) -> Result<Open, Page> {
@@ -170,10 +206,18 @@ impl Connection {
     }
 
     /// A connection from the pool if that is trusted, or a new one.
-    async fn reach(&self, open: &Open, trust: bool) -> Result<Result<Reached, Unreached>, Page> {
+    async fn reach(&self, open: &Open, trust: bool, tries: &Tries) -> Result<Result<Reached, Unreached>, Page> {
         let (slot, stack) = (&self.slot, open.stack());
         let settings = &slot.shared.settings;
-        let permit = stack.gate.enter(&slot.shared, settings.timeouts.queue).await.ok_or(Page::Busy)?;
+        let permit = match settings.hold.as_ref().filter(|_| tries.place.is_some()) {
+            None => stack.gate.enter(&slot.shared, settings.timeouts.queue).await,
+            // All that were held come at once. Their number is bounded already.
+            Some(terms) => {
+                let left = tries.left(slot.now(), terms.within).max(settings.timeouts.queue);
+                stack.gate.enter_beyond_the_queue(&slot.shared, left).await
+            }
+        };
+        let permit = permit.ok_or(Page::Busy)?;
         let now = slot.now();
         let Some((index, endpoint)) = stack.next(slot.worker, now) else { return Ok(Err(Unreached::Refused)) };
         if trust && let Some(upstream) = endpoint.pool(slot.worker).take(now) {
@@ -231,8 +275,21 @@ impl Connection {
     }
 }
 
-/// How long a stack has been tried.
+/// How a request may be sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// It may be sent again although the stack may have seen it.
+    pub(super) repeatable: bool,
+    /// It is a user's, and may wait for a route.
+    pub(super) may_wait: bool,
+}
+
+/// How long a request has waited, and a stack has been tried. Times are in ticks.
 struct Tries {
+    arrived: u32,
+    may_wait: bool,
+    /// Its place among those that wait, until it has a connection.
+    place: Option<Place>,
     since: u32,
     /// Number of failures in this round.
     failed: usize,
@@ -240,8 +297,13 @@ struct Tries {
 }
 
 impl Tries {
-    fn begin(now: u32) -> Self {
-        Self { since: now, failed: 0, rounds: 0 }
+    fn begin(now: u32, may_wait: bool) -> Self {
+        Self { arrived: now, may_wait, place: None, since: now, failed: 0, rounds: 0 }
+    }
+
+    /// What is left of this time since its arrival.
+    fn left(&self, now: u32, limit: Duration) -> Duration {
+        limit.saturating_sub(Duration::from_millis(u64::from(now.saturating_sub(self.arrived)) * 100))
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Table {
     pub(super) split: Option<(Arc<Stack>, u8)>,
     pub(super) staged: Option<Arc<Stack>>,
     pub(super) maintenance: bool,
+    /// Users' requests wait while there is no live stack.
+    pub(super) hold: bool,
     /// All that have connections, also those that nobody is sent to now.
     pub(super) known: Vec<Arc<Stack>>,
 }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -77,6 +78,17 @@ impl Watched {
             Wire::Plain(stream) => Pin::new(stream),
             Wire::Tls(stream) => Pin::new(stream),
         }
+    }
+
+    /// Whether the client sends no more, whatever of what it sent is still to be read.
+    fn has_hung_up(&self) -> bool {
+        let stream = match &self.wire {
+            Wire::Plain(stream) => stream,
+            Wire::Tls(stream) => stream.get_ref().0,
+        };
+        let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut polled, Some(&now)).is_ok() && !polled[0].revents().is_empty()
     }
 
     /// Reads what still comes, for nothing: closing now would destroy what the client has not read yet.
@@ -159,7 +171,12 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().writer().poll_flush(cx)
+        let this = self.get_mut();
+        // hyper comes by here whenever somebody looks at the connection, and reads nothing meanwhile.
+        if this.activity.waits() && this.has_hung_up() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        this.writer().poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

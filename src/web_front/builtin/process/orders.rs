@@ -165,11 +165,13 @@ impl Front {
     async fn seen(&mut self) -> Seen {
         let mut open = self.plane.open();
         let mut connections = self.plane.connections();
+        let mut held = self.plane.held() as u64;
         self.faults.count(self.plane.refused());
         let trouble = self.faults.all(|now| self.plane.certificate_trouble(now));
         for answer in self.tell(&Order::Observe).await {
             let Answer::Seen(seen) = answer else { continue };
             connections += seen.connections;
+            held += seen.front.as_ref().map_or(0, |front| front.held);
             for (name, count) in seen.front.map(|front| front.open).unwrap_or_default() {
                 match open.iter_mut().find(|(known, _)| *known == name) {
                     Some((_, sum)) => *sum += count,
@@ -180,7 +182,7 @@ impl Front {
         let never = Route::whole(Generation(0), None);
         let staged = self.memory.staged.as_ref().map(|staged| staged.stack.clone());
         // Open requests alone are worth telling: a follower counts even when it has no route.
-        let known = self.memory.route.is_some() || staged.is_some() || !open.is_empty();
+        let known = self.memory.route.is_some() || staged.is_some() || !open.is_empty() || held > 0;
         let route = self.memory.route.clone().unwrap_or(never);
         Seen {
             front: known.then(|| SeenFront {
@@ -190,7 +192,7 @@ impl Front {
                 staged_at: self.memory.staged.clone(),
                 open,
                 counted: self.plane.counted(),
-                held: 0,
+                held,
             }),
             maintenance: self.memory.maintenance,
             version: VERSION.to_owned(),

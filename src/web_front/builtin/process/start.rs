@@ -59,7 +59,7 @@ pub(super) async fn begin(folder: &Path, start: Start) -> Result<Front, FrontErr
     if let Some(short) = &short {
         tracing::warn!("{short}");
     }
-    let faults = Faults::new(folder, short, (settings.connections, settings.connections_per_stack), start.clock);
+    let mut faults = Faults::new(folder, short, (settings.connections, settings.connections_per_stack), start.clock);
     let mut kept = match start.kept {
         Some(stream) => from_supervisor(stream).await.map_err(io_error("the supervisor hands over no sockets"))?,
         None => HashMap::new(),
@@ -87,6 +87,11 @@ pub(super) async fn begin(folder: &Path, start: Start) -> Result<Front, FrontErr
     let memory = inherited.memory.filter(|handed| handed.written >= written.written).unwrap_or(written);
     let probe = secret::of_probes(folder).map_err(io_error("the probe secret cannot be read"))?;
     let mut plane = Plane::start(&settings, folder, probe, listeners).map_err(io_error("the front cannot start"))?;
+    let pages = plane.read_pages();
+    if let Err(error) = &pages {
+        tracing::warn!(%error, "a page cannot be read; users get the built-in one");
+    }
+    faults.reloaded(&pages);
     plane.set(memory.route.as_ref(), memory.staged.as_ref(), memory.maintenance, faults.now());
     plane.accept().map_err(io_error("the front cannot accept connections"))?;
     let followers = match inherited.link {

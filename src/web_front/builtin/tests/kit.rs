@@ -18,10 +18,12 @@ use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     Request, Response,
     body::{Frame, Incoming},
+    client::conn::http2,
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use secrecy::ExposeSecret;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -32,7 +34,7 @@ use crate::{
     clock::Clock,
     machine::{Generation, Number, StackName},
     web_front::{
-        FrontDriver, Route, Split, Target,
+        CutOver, FrontDriver, Route, Split, Target,
         builtin::{BuiltinFront, process},
         secret,
     },
@@ -118,6 +120,17 @@ impl Front {
 
     pub(super) async fn live(&self, generation: u64, number: u32, addresses: &[SocketAddr]) {
         self.driver.cut_over(&route(generation, target(number, addresses))).await.unwrap();
+    }
+
+    /// Nobody gets the users. `hold`: their requests wait for the next route.
+    pub(super) async fn off(&self, generation: u64, hold: bool) {
+        let nobody = Route { hold, ..Route::whole(Generation(generation), None) };
+        assert_eq!(self.driver.cut_over(&nobody).await.unwrap(), CutOver::Applied);
+    }
+
+    /// The key of its preview.
+    pub(super) fn key(&self) -> String {
+        self.driver.shown_preview().unwrap().key.unwrap().expose_secret().to_owned()
     }
 
     /// The header of those who may know which stack answers.
@@ -342,6 +355,30 @@ impl Client {
     pub(super) async fn is_cut(&mut self) -> bool {
         let mut rest = Vec::new();
         tokio::time::timeout(Duration::from_secs(10), self.0.read_to_end(&mut rest)).await.is_ok()
+    }
+}
+
+/// A client of HTTP/2 over one connection.
+pub(super) struct Client2(http2::SendRequest<Full<Bytes>>);
+
+impl Client2 {
+    pub(super) async fn connect(address: SocketAddr) -> Self {
+        let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        tokio::spawn(connection);
+        Self(sender)
+    }
+
+    /// Sends a request and returns the answer's status and body.
+    pub(super) fn ask(&self, method: &str, path: &str, body: &[u8]) -> impl Future<Output = (u16, String)> + use<> {
+        let request = Request::builder().method(method).uri(format!("http://app.test{path}"));
+        let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
+        let mut sender = self.0.clone();
+        async move {
+            let answer = sender.send_request(request).await.unwrap();
+            let status = answer.status().as_u16();
+            (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().into()).unwrap())
+        }
     }
 }
 

@@ -30,7 +30,7 @@ async fn maintenance_comes_and_goes_and_survives_a_restart() {
     let front = Front::start_in(folder, address, "", false).await;
     let page = get(address, "/", "").await;
     assert!(page.status == 503 && page.head.contains("x-pointsman-front: maintenance"), "{page:?}");
-    assert!(page.head.contains("retry-after: 5\r\n"), "{page:?}");
+    assert!(page.head.contains("retry-after: 30\r\n"), "{page:?}");
     let json = get(address, "/", "accept: application/json\r\n").await;
     assert_eq!(serde_json::from_str::<serde_json::Value>(&json.body).unwrap()["title"], "Down for maintenance");
     front.driver.maintenance(false).await.unwrap();
@@ -56,7 +56,7 @@ async fn a_stack_that_is_gone_is_a_502_and_one_that_sleeps_a_504() {
 #[test]
 fn mistakes_in_settings_are_told_all_at_once() {
     let table = "listen = ['here', '127.0.0.1:1']\nthreads = 0\ncolour = 'red'\nretry_after = '5 minutes'\n\
-                 [tls]\ncertificate = 'a.pem'\n[timeouts]\nidle = 3\n[preview]\nheader = 'a b'";
+                 [tls]\ncertificate = 'a.pem'\n[timeouts]\nidle = 3\n[preview]\nheader = 'a b'\n[maintenance]\npage = 'a.png'";
     let mistakes = builtin::open(&table.parse().unwrap(), "/etc".as_ref(), "/nowhere".as_ref()).err().unwrap();
     let all = mistakes.join("\n");
     let told = [
@@ -65,9 +65,10 @@ fn mistakes_in_settings_are_told_all_at_once() {
         "unknown key `front.colour`; accepted here: listen",
         "`front.retry_after`",
     ];
-    let nested = ["`front.tls.key` is missing", "`front.timeouts.idle`", "`front.preview.header`"];
+    let nested =
+        ["`front.tls.key` is missing", "`front.timeouts.idle`", "`front.preview.header`", "`front.maintenance.page`"];
     for place in told.iter().chain(&nested) {
         assert!(all.contains(place), "{place} is missing in:\n{all}");
     }
-    assert_eq!(mistakes.len(), 7, "{all}");
+    assert_eq!(mistakes.len(), 8, "{all}");
 }

@@ -2,17 +2,10 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
-
 use super::kit::{Client, Front, Reply, Server, get, stack, target};
 use crate::web_front::FrontDriver;
 
 const HEADER: &str = "x-pointsman-preview";
-
-fn key(front: &Front) -> String {
-    let shown = front.driver.shown_preview().unwrap();
-    shown.key.unwrap().expose_secret().to_owned()
-}
 
 /// A front with blue live and green staged.
 async fn staged(settings: &str) -> Front {
@@ -31,7 +24,7 @@ fn cookie(reply: &Reply) -> String {
 #[tokio::test]
 async fn only_with_the_key_is_the_candidate_reached_and_it_is_made_where_none_is_given() {
     let front = staged("").await;
-    let (key, at) = (key(&front), front.address);
+    let (key, at) = (front.key(), front.address);
     assert_eq!(get(at, "/", &format!("{HEADER}: {key}\r\n")).await.body, "green");
     assert_eq!(get(at, "/", &format!("{HEADER}: {key}; shop-qa-2\r\n")).await.body, "green");
     assert_eq!(get(at, "/", &format!("{HEADER}: {key}; shop-qa-1\r\n")).await.body, "blue");
@@ -54,7 +47,7 @@ async fn only_with_the_key_is_the_candidate_reached_and_it_is_made_where_none_is
 #[tokio::test]
 async fn a_link_lets_a_browser_in_until_it_is_told_off_or_there_is_no_candidate() {
     let front = staged("").await;
-    let (key, at) = (key(&front), front.address);
+    let (key, at) = (front.key(), front.address);
     let entered = get(at, &format!("/.pointsman/preview?key={key}"), "").await;
     assert!(entered.status == 303 && entered.head.contains("location: /\r\n"), "{entered:?}");
     for part in ["; path=/; httponly; samesite=lax\r\n", "referrer-policy: no-referrer", "cache-control: no-store"] {
@@ -74,7 +67,7 @@ async fn a_link_lets_a_browser_in_until_it_is_told_off_or_there_is_no_candidate(
 #[tokio::test]
 async fn no_stack_ever_sees_a_key() {
     let front = staged("[preview]\nheader = 'x-look'\nhost = 'preview.shop.test'").await;
-    let (key, at) = (key(&front), front.address);
+    let (key, at) = (front.key(), front.address);
     let wrong = key.chars().rev().collect::<String>();
     for key in [&key, &wrong] {
         let said = format!(
@@ -100,7 +93,7 @@ async fn at_its_host_the_candidate_is_shown_to_whoever_was_let_in() {
         client.reply().await.body
     };
     assert_eq!(ask("").await, "blue");
-    assert_eq!(ask(&format!("cookie: pointsman_preview={}\r\n", key(&front))).await, "green");
+    assert_eq!(ask(&format!("cookie: pointsman_preview={}\r\n", front.key())).await, "green");
     let shown = front.driver.shown_preview().unwrap();
     let port = front.address.port();
     assert_eq!(shown.address, format!("http://preview.shop.test:{port}/.pointsman/preview"));
