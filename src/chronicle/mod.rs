@@ -260,6 +260,8 @@ fn is_act(event: &Event) -> bool {
         | Event::RestartAsked { .. }
         | Event::RestartEnded { .. }
         | Event::OperatorNeeded { .. }
+        | Event::MaintenanceBegun { .. }
+        | Event::MaintenanceEnded { .. }
         | Event::Held { .. }
         | Event::Resumed { .. }
         | Event::Pinned { .. }
@@ -276,6 +278,10 @@ fn is_act(event: &Event) -> bool {
         | Event::HookOrdered { .. }
         | Event::HookFinished { .. }
         | Event::CutOverOrdered { .. }
+        | Event::PageOrdered { .. }
+        | Event::StopOrdered { .. }
+        | Event::Stopped { .. }
+        | Event::StartOrdered { .. }
         | Event::Shifted { .. }
         | Event::RevertRequested { .. }
         | Event::WentLive { .. }

@@ -1,4 +1,4 @@
-//! `rollback abort approve hold resume pin veto`: requests about an environment.
+//! `rollback abort approve hold resume maintenance pin veto`: requests about an environment.
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -78,6 +78,28 @@ pub struct Whole {
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+}
+
+/// A request about the maintenance page.
+#[derive(Args)]
+pub struct PageTurn {
+    /// The environment, written pipeline/environment
+    environment: EnvironmentId,
+    /// Whether users get the page
+    state: Turned,
+    /// Hold requests for a while before they get the page, where the front can
+    #[arg(long)]
+    hold: bool,
+    /// Why, for the history; needed to turn it on
+    #[arg(long, value_name = "TEXT", required_if_eq("state", "on"))]
+    reason: Option<String>,
+}
+
+/// How something is turned.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Turned {
+    On,
+    Off,
 }
 
 /// A request about a release.
@@ -263,6 +285,15 @@ pub async fn whole(server: &Server, verb: &str, request: Whole) -> anyhow::Resul
         body["reason"] = reason.into();
     }
     record(server, &request.environment, verb, &body).await
+}
+
+/// Runs `maintenance`: the page, on or off.
+pub async fn maintenance(server: &Server, request: PageTurn) -> anyhow::Result<ExitCode> {
+    let mut body = json!({ "on": request.state == Turned::On, "hold": request.hold });
+    if let Some(reason) = request.reason {
+        body["reason"] = reason.into();
+    }
+    record(server, &request.environment, "maintenance", &body).await
 }
 
 /// `pin` and `veto`.

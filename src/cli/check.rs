@@ -17,7 +17,7 @@ use crate::{
     checks::{Check, Kind, Via},
     hooks::{Call, HookDefinition, not_runnable},
     intake::keys,
-    machine::{self, EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain},
+    machine::{self, EnvironmentId, Gate, HookPoint, Millis, Otherwise, Retain, Strategy},
     oidc,
     pipelines::{
         DefinitionSource, DeployOn, EnvironmentDefinition, Loaded, Pipeline, Pipelines, Registry, SecretSource, load,
@@ -256,6 +256,9 @@ fn steps(
         let from = pipeline.source.as_ref().map_or("the source repository", |source| source.git.as_str());
         steps.push(one("freeze", format!("{path} at the release's commit, read from {from}")));
     }
+    if plan.strategy == Strategy::StopFirst {
+        steps.extend(stop_first(environment));
+    }
     steps.extend(hooks(HookPoint::BeforeProvisioning));
     steps.push(stand_up(pipeline, environment, secrets));
     steps.push(Step {
@@ -294,6 +297,19 @@ fn steps(
     steps.extend(hooks(HookPoint::OnRetire));
     steps.extend(hooks(HookPoint::OnRollback));
     steps
+}
+
+/// What is down while two stacks must not run, and for how long at most.
+fn stop_first(environment: &EnvironmentDefinition) -> [Step; 2] {
+    let plan = &environment.plan;
+    let most = plan.drain_within.plus(plan.retire_within).plus(plan.provision_within).plus(plan.check_within);
+    let page = format!("users get the maintenance page of the front, {}", within(plan.cut_over_within));
+    let stop = format!("what is live, {}; all of it is kept", within(plan.drain_within.plus(plan.retire_within)));
+    let down = vec![
+        format!("users are without the application from here until the cutover, {} at most", format_duration(most)),
+        "going back stops the new stack and starts this one: page, stop, start, check, cutover".to_owned(),
+    ];
+    [Step { name: "page", what: page, details: Vec::new() }, Step { name: "stop", what: stop, details: down }]
 }
 
 fn where_asked(environment: &EnvironmentDefinition) -> &'static str {

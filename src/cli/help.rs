@@ -255,6 +255,16 @@ pub(super) const RESUME: &str = asking!(
     "Example:
   pointsman resume shop/prod"
 );
+pub(super) const MAINTENANCE: &str = asking!(
+    "Examples:
+  pointsman maintenance shop/prod on --reason \"the database is being moved\"
+  pointsman maintenance shop/prod on --hold --reason \"a restart of two seconds\"
+  pointsman maintenance shop/prod off
+
+Users get the page of the front, 503 with Retry-After, until it is turned off: nothing automatic does that. Who has the \
+preview gets through, and deployments go on behind the page. With --hold the built-in front first holds requests for as long as \
+its settings say. Once it is off, users get what is live as soon as that is seen good."
+);
 pub(super) const BUILDS: &str = asking!(
     "Example:
   pointsman builds reset shop --reason 'the job was made again'"

@@ -206,6 +206,9 @@ client! {
     /// Let automatic deployments go on
     #[command(after_long_help = help::RESUME)]
     Resume { #[command(flatten)] request: act::Whole, },
+    /// Show users the maintenance page, or give them what is live again
+    #[command(after_long_help = help::MAINTENANCE)]
+    Maintenance { #[command(flatten)] request: act::PageTurn, },
     /// Keep to one release
     #[command(after_long_help = help::PIN)]
     Pin { #[command(flatten)] request: act::Ban, },
@@ -320,6 +323,7 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
         Client::Pause { request, server } => act::pause(&server, request).await,
         Client::Hold { request, server } => act::whole(&server, "hold", request).await,
         Client::Resume { request, server } => act::whole(&server, "resume", request).await,
+        Client::Maintenance { request, server } => act::maintenance(&server, request).await,
         Client::Pin { request, server } => act::ban(&server, "pin", request).await,
         Client::Veto { request, server } => act::ban(&server, "veto", request).await,
         Client::Stack { verb, server } => stack::run(&server, verb).await,

@@ -29,7 +29,7 @@ pub fn colour(state: &str) -> Option<u8> {
         "" | "-" => None,
         "succeeded" | "ready" => Some(32),
         "DOWN" | "FRONT" | "failed" | "rolled" | "needs" | "trouble" | "operator" => Some(31),
-        "aborted" | "suspect" | "superseded" | "awaiting" | "held" | "pinned" | "cold" => Some(33),
+        "aborted" | "suspect" | "superseded" | "awaiting" | "held" | "pinned" | "cold" | "maintenance" => Some(33),
         _ => Some(36),
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::screen::{coloured, harmless, wrapped};
+use crate::{machine::Millis, text::format_duration};
 
 /// The lines of one deployment, from the API's answer.
 pub(super) fn lines(told: &Value, width: Option<usize>) -> Vec<String> {
@@ -21,6 +22,10 @@ pub(super) fn lines(told: &Value, width: Option<usize>) -> Vec<String> {
     lines.extend(text("adopts").iter().flat_map(|stack| wrapped(&format!("adopting stack {stack}"), width, 6)));
     let on = text("live_on").map(|host| format!(", seen on {host}")).unwrap_or_default();
     lines.extend(text("live_at").iter().flat_map(|at| wrapped(&format!("live from {at}{on}"), width, 6)));
+    if let Some(downtime) = told["downtime"].as_u64() {
+        let length = format_duration(Millis(downtime));
+        lines.extend(wrapped(&format!("users got the maintenance page for {length}"), width, 6));
+    }
     if let Some(by) = text("rolled_back_by") {
         lines.extend(wrapped(&format!("rolled back by {by}"), width, 6));
     }

@@ -18,7 +18,11 @@ pub(super) struct Row {
     candidate: Option<Stack>,
     queue: Vec<Stack>,
     rollback: Option<String>,
+    #[serde(default)]
+    last_downtime: Option<u64>,
     hold: Option<Hold>,
+    #[serde(default)]
+    maintenance: Option<Hold>,
     pin: Option<u64>,
     pin_version: Option<String>,
     last_failure: Option<Ended>,
@@ -205,6 +209,10 @@ impl Row {
         match (self.rollback.as_deref(), until.map(parse_time)) {
             (Some("ready"), Some(Some(until))) => format!("ready until {}", clock(until, now)),
             (Some("ready"), _) => "ready".to_owned(),
+            (Some("start"), _) => match self.last_downtime {
+                Some(took) => format!("start, about {}", format_duration(Millis(took))),
+                None => "start".to_owned(),
+            },
             (Some("cold"), _) => "cold".to_owned(),
             _ => "-".to_owned(),
         }
@@ -236,6 +244,7 @@ impl Row {
         notes.extend(self.hooks.iter().map(|hook| format!("hook {} runs", harmless(&hook.name))));
         notes.extend(self.trouble.last().map(|t| format!("trouble: {}: {}", harmless(&t.step), harmless(&t.why))));
         notes.extend(self.hold.as_ref().map(|h| format!("held: {}", harmless(&h.reason))));
+        notes.extend(self.maintenance.as_ref().map(|m| format!("maintenance: {}", harmless(&m.reason))));
         notes.extend(self.pin.map(|release| match &self.pin_version {
             Some(version) => format!("pinned to {}", harmless(version)),
             None => format!("pinned to release {release}"),

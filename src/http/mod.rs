@@ -186,6 +186,7 @@ fn routes(app: &Arc<App>) -> (OpenApiRouter<Arc<App>>, Roles) {
         .routes(roles.need(Admin, routes!(adopt::adopt)))
         .routes(roles.need(Deployer, routes!(rules::hold)))
         .routes(roles.need(Approver, routes!(rules::resume)))
+        .routes(roles.need(Deployer, routes!(rules::maintenance)))
         .routes(roles.need(Admin, routes!(rules::pin)))
         .routes(roles.need(Admin, routes!(rules::veto)))
         .routes(roles.need(Approver, routes!(rules::reset_builds)))

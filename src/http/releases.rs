@@ -203,6 +203,9 @@ pub(super) struct PastDeployment {
     /// Who asked for its rollback.
     #[schema(required)]
     pub rolled_back_by: Option<String>,
+    /// How long users got the maintenance page for it, in milliseconds; null where they did not.
+    #[schema(required, example = 41000)]
+    pub downtime: Option<u64>,
 }
 
 /// The last deployments, oldest first.
@@ -266,5 +269,6 @@ pub(super) fn shown(story: Story, state: &crate::machine::Environment) -> PastDe
         ended_at: story.end.as_ref().map(|end| format_time(end.at)),
         why: story.end.map(|end| end.why.to_string()).filter(|why| !why.is_empty()),
         rolled_back_by: story.rolled_back_by.as_deref().map(str::to_owned),
+        downtime: Some(story.downtime.0).filter(|downtime| *downtime > 0),
     }
 }

@@ -196,6 +196,20 @@ pub(super) struct Because {
     pub reason: Option<Reason>,
 }
 
+/// The maintenance page, on or off.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Maintenance {
+    /// Users get the page from now on; else they get what is live again.
+    #[schema(required)]
+    pub on: Option<bool>,
+    /// Requests are held for a while before they get the page, where the front can and its settings say how long.
+    #[serde(default)]
+    pub hold: bool,
+    /// Needed where it is turned on.
+    pub reason: Option<Reason>,
+}
+
 /// Keeping to one release.
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]

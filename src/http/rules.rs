@@ -51,6 +51,37 @@ pub(super) async fn resume(
     record_plain(&app, id, &caller, command).await
 }
 
+/// Show users the maintenance page, or give them what is live again
+///
+/// Nothing automatic takes the page away. Deployments go on behind it, and who has the preview gets through. Once it is off, users
+/// get what is live as soon as that is seen good.
+#[utoipa::path(
+    post, path = "/v1/environments/{pipeline}/{environment}/maintenance", tag = "acting", params(Place),
+    request_body(content = requests::Maintenance, content_type = "application/json"),
+    responses(
+        (status = 200, description = "It is recorded", body = Done),
+        (status = 409, description = "It is so already, the front has no such page, or an order to the front is open", body = super::problem::Told, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn maintenance(
+    State(app): State<Arc<App>>,
+    Path(place): Path<Place>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Recorded, Problem> {
+    let id = &place.find(&app)?.id;
+    let asked: requests::Maintenance = requests::read(&body)?;
+    let why = "`on` must say whether users get the maintenance page: true or false";
+    let command = match asked.on.ok_or_else(|| Problem::new(400, why).about("on", why))? {
+        true => {
+            let reason = requests::reason(asked.reason.as_ref())?;
+            Ask::BeginMaintenance { hold: asked.hold, reason }.into()
+        }
+        false => Ask::EndMaintenance.because(requests::said(asked.reason.as_ref())?),
+    };
+    record_plain(&app, id, &caller, command).await
+}
+
 /// Keep to one release
 #[utoipa::path(
     post, path = "/v1/environments/{pipeline}/{environment}/pin", tag = "acting", params(Place),

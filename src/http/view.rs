@@ -38,11 +38,13 @@ pub(super) fn state(app: &App, definition: &EnvironmentDefinition, state: &machi
         needs_operator: state.needs_operator(),
         standby: state.standby().map(|s| standby(s, sight)),
         rollback: telling::rollback(state, &seen),
+        last_downtime: state.last_downtime().map(|took| took.0),
         one_way: telling::one_way(state),
         hooks: running(state),
         strangers: telling::unknown(state, &seen).map(|number| number.0).collect(),
         retiring: state.retiring().iter().map(|r| r.number.0).collect(),
         hold: state.hold().map(hold),
+        maintenance: state.maintenance().map(maintenance),
         pin: state.pin(),
         pin_version: state.pin().and_then(|pin| telling::version(state, pin)).map(str::to_owned),
         vetoes: state.vetoes().iter().map(|v| veto(v, state)).collect(),
@@ -273,6 +275,10 @@ fn until(promise: Promise) -> String {
 
 fn hold(hold: &machine::Hold) -> Hold {
     Hold { by: hold.by.to_string(), reason: hold.reason.to_string(), since: format_time(hold.since) }
+}
+
+fn maintenance(on: &machine::Maintenance) -> Hold {
+    Hold { by: on.by.to_string(), reason: on.reason.to_string(), since: format_time(on.since) }
 }
 
 fn veto(veto: &machine::Veto, state: &machine::Environment) -> Veto {

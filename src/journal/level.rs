@@ -12,7 +12,7 @@
 
 use crate::machine::{
     Adopts, Environment, Event, Gate, Hook, HookPoint, Matter, Otherwise, Outcome, Phase, Plan, Recover, RecoverTo,
-    Release, Retain, Step, Trigger,
+    Release, Retain, Step, Strategy, Trigger,
 };
 
 /// The newest level that this program writes and reads.
@@ -78,6 +78,12 @@ pub(super) fn of(event: &Event, before: &Environment) -> u32 {
         // The first release would send it all users.
         Event::CutOverOrdered { number: _, generation: _, share } => share.map_or(FIRST, |_| 2),
         Event::LiveDown { number: _, reason: _ }
+        | Event::PageOrdered { number: _, generation: _, back: _ }
+        | Event::StopOrdered { number: _, stack: _, order: _, back: _ }
+        | Event::Stopped { number: _ }
+        | Event::StartOrdered { number: _, stack: _, order: _, outcome: _, reason: _ }
+        | Event::MaintenanceBegun { generation: _, hold: _, reason: _ }
+        | Event::MaintenanceEnded { generation: _, reason: _ }
         | Event::Shifted { number: _, share: _, host: _ }
         | Event::Paused { number: _, gate: _, reason: _ }
         | Event::Proceeded { number: _, reason: _ }
@@ -116,6 +122,7 @@ fn of_plan(plan: &Plan) -> u32 {
         check_within: _,
         cut_over_within: _,
         steps,
+        strategy,
         bake: _,
         drain_within: _,
         retire_within: _,
@@ -135,7 +142,12 @@ fn of_plan(plan: &Plan) -> u32 {
     // The first release would send users nowhere where the front is always on, and never to the standby.
     let recover = if *recover == Recover::default() { FIRST } else { of_recover(*recover) };
     let always_on = if *always_on { 2 } else { FIRST };
-    gates.chain(hooks).fold(retain.max(recover).max(always_on), u32::max)
+    // The first release would let two run at the same time.
+    let strategy = match strategy {
+        Strategy::SideBySide => FIRST,
+        Strategy::StopFirst => 2,
+    };
+    gates.chain(hooks).fold(retain.max(recover).max(always_on).max(strategy), u32::max)
 }
 
 fn of_gate(gate: &Gate) -> u32 {

@@ -19,6 +19,7 @@ pub const ENVIRONMENT: &[&str] = &[
     "promotion",
     "stack",
     "front",
+    "strategy",
     "steps",
     "bake",
     "retain",

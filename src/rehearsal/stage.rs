@@ -24,6 +24,8 @@ use crate::{
 const WORK: Millis = Millis(2_000);
 /// How long a stack takes to be gone.
 const TEAR_DOWN: Millis = Millis(5_000);
+/// How long a stack takes to be stopped.
+const STOP: Millis = Millis(2_000);
 /// How long a check takes to answer.
 const ANSWER: Duration = Duration::from_millis(20);
 /// Why the front does not obey while it is silent.
@@ -38,6 +40,9 @@ enum State {
     Dead,
     /// It is torn down, until then.
     Leaving(Millis),
+    /// It is being stopped, until then.
+    Stopping(Millis),
+    Stopped,
 }
 
 /// The front, as it is.
@@ -70,6 +75,8 @@ pub(super) struct Stage<'t> {
     story: &'t Story,
     candidate: Number,
     stacks: BTreeMap<Number, State>,
+    /// The last order to stop or to start each stack.
+    obeyed: BTreeMap<Number, u64>,
     front: Front,
     /// When the front does not answer, from and until; nothing before that is known.
     silent: Option<(Millis, Millis)>,
@@ -102,6 +109,7 @@ impl<'t> Stage<'t> {
             story,
             candidate,
             stacks: live.into_iter().map(|live| (live, State::Up)).collect(),
+            obeyed: BTreeMap::new(),
             front: Front {
                 traffic: Traffic::whole(live),
                 generation: Generation(u64::from(live.is_some())),
@@ -126,8 +134,10 @@ impl<'t> Stage<'t> {
     /// What has come about until now. Returns what the story tells of that.
     pub(super) fn pass(&mut self, now: Millis) -> Vec<String> {
         for state in self.stacks.values_mut() {
-            if matches!(state, State::Starting(until) if now >= *until) {
-                *state = State::Up;
+            match state {
+                State::Starting(until) if now >= *until => *state = State::Up,
+                State::Stopping(until) if now >= *until => *state = State::Stopped,
+                _ => {}
             }
         }
         self.stacks.retain(|_, state| !matches!(state, State::Leaving(until) if now >= *until));
@@ -145,7 +155,7 @@ impl<'t> Stage<'t> {
                     *state = State::Dead;
                     format!("stack {number} dies")
                 }
-                Some(State::Dead | State::Leaving(_)) | None => {
+                Some(State::Dead | State::Leaving(_) | State::Stopping(_) | State::Stopped) | None => {
                     format!("stack {number} would die, and is not there or not up")
                 }
             },
@@ -225,9 +235,12 @@ impl<'t> Stage<'t> {
             State::Up => (Condition::Ready, None),
             State::Dead => (Condition::Failed, Some("it died, as the story tells".to_owned())),
             State::Leaving(_) => (Condition::Deleting, None),
+            State::Stopping(_) => (Condition::Stopping, None),
+            State::Stopped => (Condition::Stopped, None),
         };
         let reach = if how == State::Up { reach(number) } else { Reach::default() };
-        SeenStack::new(name, condition, reach).remarked(remark)
+        let obeyed = self.obeyed.get(&number).copied().unwrap_or(0);
+        SeenStack { obeyed, ..SeenStack::new(name, condition, reach).remarked(remark) }
     }
 
     /// What every check of a stack answers now.
@@ -277,8 +290,20 @@ impl<'t> Stage<'t> {
                 Effect::CutOver { to, generation } => self.order((*to, *generation), &step_name(effect), now),
                 Effect::Retire(permit) => {
                     let state = self.stacks.get_mut(&permit.number());
-                    if let Some(state @ (State::Starting(_) | State::Up | State::Dead)) = state {
+                    if let Some(state) = state.filter(|state| !matches!(state, State::Leaving(_))) {
                         *state = State::Leaving(now.plus(TEAR_DOWN));
+                    }
+                }
+                Effect::Stop(permit) => {
+                    let known = self.obeyed.insert(permit.number(), permit.order()) == Some(permit.order());
+                    if let Some(state) = self.stacks.get_mut(&permit.number()).filter(|_| !known) {
+                        *state = State::Stopping(now.plus(STOP));
+                    }
+                }
+                Effect::Start(permit) => {
+                    let known = self.obeyed.insert(permit.number(), permit.order()) == Some(permit.order());
+                    if let Some(state) = self.stacks.get_mut(&permit.number()).filter(|_| !known) {
+                        *state = State::Starting(now.plus(self.story.start));
                     }
                 }
             }
@@ -327,8 +352,8 @@ impl<'t> Stage<'t> {
     /// When something happens next of which the story knows now: nothing of it comes later.
     pub(super) fn next(&self, now: Millis) -> Option<Millis> {
         let stacks = self.stacks.values().filter_map(|state| match state {
-            State::Starting(until) | State::Leaving(until) => Some(*until),
-            State::Up | State::Dead => None,
+            State::Starting(until) | State::Leaving(until) | State::Stopping(until) => Some(*until),
+            State::Up | State::Dead | State::Stopped => None,
         });
         let hooks = self.hooks.iter().map(|(_, _, ends)| *ends);
         let cues = self.cues.iter().map(|cue| cue.at);

@@ -11,6 +11,7 @@ use super::{
     lives::Lives,
     looking::{Looking, Pulse},
     pacing::{Backoff, Pacing, Slot},
+    requests::Requests,
     watching::{Probed, Watching},
     world::{Look, World},
 };
@@ -45,6 +46,8 @@ pub(super) struct Loop {
     last_order: Millis,
     /// The last order to the front that this life has given, and what became of it.
     order: Option<OrderView>,
+    /// Requests to the provider that may still land.
+    requests: Requests,
     looking: Looking,
     lives: Lives,
     effects: FuturesUnordered<BoxFuture<'static, Call>>,
@@ -62,6 +65,8 @@ struct Call {
     slot: Slot,
     step: String,
     result: Result<(), StepError>,
+    /// What was to be done; nothing where a front was brought up.
+    effect: Option<Effect>,
 }
 
 /// Result of one round.
@@ -83,6 +88,7 @@ impl Loop {
         let watching = Watching::new(world.clone());
         let changes = world.stacks.driver().changes(&world.id);
         let last_order = world.clock.now();
+        let requests = Requests::new(world.stacks.driver().lands_within(), last_order);
         let looking = Looking::new(pulse, last_order);
         let (lives, read) = Lives::open(&world.lives, last_order);
         world.note(KEEPING, &read.map_err(|why| cannot_keep(&world, &why)));
@@ -98,6 +104,7 @@ impl Loop {
             seen: None,
             last_order,
             order: None,
+            requests,
             looking,
             lives,
             effects: FuturesUnordered::new(),
@@ -172,6 +179,7 @@ impl Loop {
         for answer in &mut answers {
             answer.asked = world.without_secrets(&answer.asked, judged).into();
         }
+        let (may_rise, may_fall) = self.requests.open(&state, self.world.clock.now());
         let mut look = async move { world.look(&state, verdicts, last_order, mark).await }.boxed();
         loop {
             tokio::select! {
@@ -179,6 +187,7 @@ impl Loop {
                     let looked = self.looking.looked(&look.observation, live, self.world.clock.now());
                     look.observation.looked = Looked { before: self.lives.before(), ..looked };
                     look.observation.order = self.order.clone();
+                    (look.observation.may_rise, look.observation.may_fall) = (may_rise, may_fall);
                     look.answers = answers;
                     self.watching.serve_at(&look.reach, look.at_front.as_deref(), candidate);
                     if let Some((number, why)) = candidate.and_then(|n| Some((n, self.refusal(n)?))) {
@@ -223,7 +232,7 @@ impl Loop {
             let world = self.world.clone();
             let start = async move {
                 let result = world.bring_front_up().await;
-                Call { slot: Slot::Front, step: STARTING_FRONT.to_owned(), result }
+                Call { slot: Slot::Front, step: STARTING_FRONT.to_owned(), result, effect: None }
             };
             self.effects.push(start.boxed());
         }
@@ -238,10 +247,11 @@ impl Loop {
             } else if matches!(effect, Effect::Refresh { .. }) {
                 self.last_order = now;
             }
+            self.requests.on_its_way(effect, now);
             let (world, state, look, effect) = (self.world.clone(), state.clone(), look.clone(), effect.clone());
             self.effects.push(Box::pin(async move {
                 let result = world.perform(&effect, &state, &look).await.map_err(|why| world.harmless(why));
-                Call { slot: Slot::from(&effect), step: step_name(&effect), result }
+                Call { slot: Slot::from(&effect), step: step_name(&effect), result, effect: Some(effect) }
             }));
         }
     }
@@ -256,6 +266,7 @@ impl Loop {
     fn came_back(&mut self, call: &Call) {
         let now = self.world.clock.now();
         self.pacing.finish(call.slot, now);
+        call.effect.iter().for_each(|effect| self.requests.on_its_way(effect, now));
         if matches!(call.slot, Slot::CutOver(_) | Slot::Refresh) {
             self.last_order = now;
         }
@@ -389,8 +400,10 @@ pub(crate) fn step_name(effect: &Effect) -> String {
         Effect::CutOver { to: Traffic::Split { candidate, share, .. }, .. } => {
             format!("pointing {share} of the users at stack {candidate}")
         }
-        Effect::CutOver { to: Traffic::Nobody, .. } => "pointing the front at nobody".to_owned(),
+        Effect::CutOver { to: Traffic::Nobody, .. } => "having the front show the maintenance page".to_owned(),
         Effect::Refresh { .. } => "giving the front the new reach of what it serves".to_owned(),
+        Effect::Stop(permit) => format!("stopping stack {}", permit.number()),
+        Effect::Start(permit) => format!("starting stack {}", permit.number()),
         Effect::Retire(permit) => format!("tearing down stack {}", permit.number()),
     }
 }

@@ -14,6 +14,7 @@ mod looking;
 mod open;
 mod pacing;
 mod promoting;
+mod requests;
 mod restarting;
 mod shared;
 mod source;

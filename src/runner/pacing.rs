@@ -27,6 +27,8 @@ pub(super) enum Slot {
     CutOver(u64),
     /// The slot of [`Effect::Refresh`].
     Refresh,
+    /// The slot of [`Effect::Stop`] or [`Effect::Start`], by the order's number.
+    Run(u64),
     /// The slot of [`Effect::Retire`].
     Retire(Number),
     /// Bringing up a front that does not answer.
@@ -43,6 +45,8 @@ impl From<&Effect> for Slot {
             Effect::Restart { instance, order, .. } => Self::Restart(*instance, *order),
             Effect::CutOver { generation, .. } => Self::CutOver(generation.0),
             Effect::Refresh { .. } => Self::Refresh,
+            Effect::Stop(permit) => Self::Run(permit.order()),
+            Effect::Start(permit) => Self::Run(permit.order()),
             Effect::Retire(permit) => Self::Retire(permit.number()),
         }
     }

@@ -215,7 +215,7 @@ impl World {
                 within(self.front.call_limit(), self.front.stage(&target)).await
             }
             Effect::CutOver { to, generation } => {
-                self.order(self.route(*to, *generation, look)?).await?;
+                self.order(Route { hold: holds(state), ..self.route(*to, *generation, look)? }).await?;
                 if let Some(host) = self.front.place() {
                     tracing::info!(environment = %self.id, %generation, host, "cut over on {host}");
                 }
@@ -230,6 +230,14 @@ impl World {
                 self.order(route).await?;
                 tracing::info!(environment = %self.id, %generation, "{}: the front sends users to {words} now", self.id);
                 Ok(())
+            }
+            Effect::Stop(permit) => {
+                let driver = self.stacks.driver();
+                within(driver.call_limit(), driver.stop(&self.name(permit.number()), permit)).await
+            }
+            Effect::Start(permit) => {
+                let (spec, driver) = (self.spec(permit.number(), state)?, self.stacks.driver());
+                within(driver.call_limit(), driver.start(&spec, permit)).await
             }
             Effect::Retire(permit) => {
                 let driver = self.stacks.driver();
@@ -399,6 +407,14 @@ impl World {
             let said = telling::front(&trouble, now);
             tracing::warn!(environment = %self.id, "{}: {}: {}", self.id, said.step, said.why());
         }
+    }
+}
+
+/// Whether users' requests wait while the front is pointed at nobody: a stop is short, and maintenance as its author said.
+fn holds(state: &Environment) -> bool {
+    match state.maintenance() {
+        Some(maintenance) => maintenance.hold,
+        None => state.is_paged(),
     }
 }
 

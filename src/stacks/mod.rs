@@ -258,6 +258,11 @@ pub trait StackDriver: Send + Sync {
         Vec::new()
     }
 
+    /// How long a request to make, start or stop a stack may still be obeyed after its call has come back, or was given up.
+    fn lands_within(&self) -> Duration {
+        self.call_limit()
+    }
+
     /// The longest that one call may take.
     fn call_limit(&self) -> Duration {
         Duration::from_secs(30)

@@ -1,6 +1,7 @@
 //! What was done, said to whoever asked for it: what is so now, and the command that goes on from there.
 
 use super::{
+    halting,
     names::{named, release},
     steps,
 };
@@ -12,7 +13,9 @@ pub(crate) fn done(id: &EnvironmentId, before: &Environment, event: &Event) -> S
         Some(release) => named(release, number),
         None => format!("deployment {number}"),
     };
-    if let Some(said) = steps::done(id, before, event, deployment) {
+    if let Some(said) =
+        steps::done(id, before, event, deployment).or_else(|| halting::done(id, before, event, deployment))
+    {
         return said;
     }
     match event {
@@ -21,9 +24,9 @@ pub(crate) fn done(id: &EnvironmentId, before: &Environment, event: &Event) -> S
              `pointsman status {id} --watch`",
             release.version
         ),
-        Event::Accepted { number, release, .. } => {
-            let name = named(release, *number);
-            format!("{name} is queued in {id}{}; follow it: `pointsman status {id} --watch`", superseded(before))
+        Event::Accepted { number, release, plan, .. } => {
+            let (name, down) = (named(release, *number), halting::price(before, plan));
+            format!("{name} is queued in {id}{}{down}; follow it: `pointsman status {id} --watch`", superseded(before))
         }
         Event::Approved { number, .. } => {
             format!("{} is approved in {id}; follow it: `pointsman status {id} --watch`", deployment(*number))

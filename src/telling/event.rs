@@ -33,6 +33,11 @@ pub(crate) fn about(event: &Value) -> String {
             let host = event["host"].as_str().map(|host| format!(", seen on {}", harmless(host))).unwrap_or_default();
             format!("{} % of the users{host}", event["share"])
         }
+        "page_ordered" | "stop_ordered" if event["back"].is_object() => {
+            harmless(event["back"]["reason"].as_str().unwrap_or_default())
+        }
+        "stop_ordered" => format!("stack {} is stopped; users get the maintenance page", event["stack"]),
+        "start_ordered" => format!("stack {} is started again: {}", event["stack"], text("reason")),
         "paused" => {
             let why = text("reason");
             let gate = Gate::deserialize(&event["gate"]).map(|gate| {

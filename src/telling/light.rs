@@ -25,6 +25,8 @@ pub(crate) enum Light {
     Failing,
     /// What is live does not do its work.
     Down,
+    /// Users get the maintenance page, as they are meant to.
+    Maintenance,
     /// The front shows something else than it was ordered to.
     Drift,
     /// The controller could not look lately: what users see is not known.
@@ -49,6 +51,7 @@ pub(crate) fn light(state: &Environment, seen: &Outlook<'_>) -> Light {
     }
     let serving = match seen.shows {
         None => return Light::NotSeen,
+        Some(Traffic::Nobody) if state.is_paged() || state.maintenance().is_some() => return Light::Maintenance,
         Some(Traffic::Whole(number)) if number == live.number || ordered(state) == Some(number) => number,
         Some(Traffic::Split { base, candidate, .. })
             if base == live.number
@@ -93,6 +96,9 @@ fn ordered(state: &Environment) -> Option<Number> {
         | Phase::AfterChecks
         | Phase::AwaitingCutover
         | Phase::Verifying
+        | Phase::Paging { .. }
+        | Phase::Stopping { .. }
+        | Phase::Starting { .. }
         | Phase::Watching { .. }
         | Phase::RevertRequested { .. }
         | Phase::Baking
@@ -153,6 +159,9 @@ fn down(state: &Environment, seen: &Outlook<'_>, now: Millis) -> Option<Need> {
     let back = match (state.standby(), wait::rollback(state, seen)) {
         (Some(standby), wait::Readiness::Ready) => {
             format!("The way back to {} is warm.", names::short(&standby.stack.release))
+        }
+        (Some(standby), wait::Readiness::Start) => {
+            format!("The way back starts {}, which is stopped.", names::short(&standby.stack.release))
         }
         (_, wait::Readiness::Cold) => "The way back is cold: an earlier release would be stood up again.".to_owned(),
         _ => "There is no way back.".to_owned(),

@@ -7,6 +7,7 @@ mod beside;
 mod done;
 mod event;
 mod front;
+mod halting;
 mod light;
 mod names;
 mod rail;

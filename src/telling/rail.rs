@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::story::{End, Story};
 use crate::{
-    machine::{Event, HookPoint, Millis, Number, Outcome, Plan, Share, Trigger},
+    machine::{Back, Event, HookPoint, Millis, Number, Outcome, Plan, Share, Trigger},
     text::{format_duration, format_time},
 };
 
@@ -40,6 +40,8 @@ pub(crate) enum StepWhat {
     Queue,
     /// It waits for a person.
     Gate,
+    /// Users get the maintenance page, and the live stack is stopped.
+    Stop,
     Provision,
     Check,
     Hook,
@@ -68,9 +70,14 @@ impl StepWhat {
         match self {
             Self::Queue => StepKind::Queue,
             Self::Gate => StepKind::Human,
-            Self::Provision | Self::Check | Self::Hook | Self::Share | Self::CutOver | Self::Bake | Self::RollBack => {
-                StepKind::Work
-            }
+            Self::Stop
+            | Self::Provision
+            | Self::Check
+            | Self::Hook
+            | Self::Share
+            | Self::CutOver
+            | Self::Bake
+            | Self::RollBack => StepKind::Work,
         }
     }
 }
@@ -208,6 +215,10 @@ impl Line {
             Event::Accepted { .. } | Event::ColdRollbackQueued { .. } => {
                 self.stations[0].began.get_or_insert(at);
             }
+            Event::PageOrdered { back: None, .. } => self.stop_first(at),
+            Event::PageOrdered { back: Some(Back { outcome, .. }), .. }
+            | Event::StopOrdered { back: Some(Back { outcome, .. }), .. }
+            | Event::StartOrdered { outcome, .. } => self.go_back(at, ended(*outcome, None)),
             Event::RollbackRequested { .. } => self.go_back(at, StepState::TakenBack),
             Event::RevertRequested { outcome, .. } => self.go_back(at, ended(*outcome, None)),
             Event::Proceeded { .. } if self.is_going_back() => self.go_on(),
@@ -234,6 +245,15 @@ impl Line {
 
     fn is_going_back(&self) -> bool {
         self.stations.get(self.place).is_some_and(|station| station.kind.what == StepWhat::RollBack)
+    }
+
+    /// What is live is stopped before its own stack comes up, which is known only once its turn has come.
+    fn stop_first(&mut self, at: Millis) {
+        let known = self.stations.iter().any(|station| station.kind.what == StepWhat::Stop);
+        if !known && let Some(now) = self.stations.get_mut(self.place) {
+            now.began = None;
+            self.stations.insert(self.place, Station { began: Some(at), ..plain(StepWhat::Stop, None) });
+        }
     }
 
     /// Users get what was before. The step that it is at is the last one of the way forward; where all were done, none is.
@@ -364,6 +384,7 @@ fn closes(event: &Event, kind: &Kind) -> bool {
     match (event, kind.what) {
         (Event::Started { .. }, StepWhat::Queue)
         | (Event::Approved { .. }, StepWhat::Gate)
+        | (Event::Stopped { .. }, StepWhat::Stop)
         | (Event::Provisioned { .. }, StepWhat::Provision)
         | (Event::Checked { .. }, StepWhat::Check)
         | (Event::WentLive { .. }, StepWhat::CutOver)
@@ -389,6 +410,7 @@ impl Station {
             (StepWhat::Hook, None) => "Hook".to_owned(),
             (StepWhat::Queue, None) => "Wait in line".to_owned(),
             (StepWhat::Gate, None) => "Approval".to_owned(),
+            (StepWhat::Stop, None) => "Stop the live stack".to_owned(),
             (StepWhat::Provision, None) => "Provision".to_owned(),
             (StepWhat::Check, None) => "Check".to_owned(),
             (StepWhat::Share, None) => self.kind.share.map_or("Share".to_owned(), |share| format!("{share} of users")),

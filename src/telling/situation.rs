@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::{
     Blind, Outlook, beside,
     front::front,
-    names, steps,
+    halting, names, steps,
     wait::{Readiness, rollback, sentence},
 };
 use crate::{
@@ -60,6 +60,9 @@ fn users(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String 
         Some(Blind::Front(why)) => return not_known(format!("the front cannot be asked ({why})")),
         Some(Blind::Stale(ago)) => return not_known(format!("nobody could look for {}", format_duration(ago))),
         Some(Blind::Provider(_) | Blind::Never) | None => {}
+    }
+    if let Some(said) = halting::users(state, seen.shows) {
+        return said;
     }
     if state.drift().is_some() {
         return users_of_a_stray(state);
@@ -202,7 +205,7 @@ fn command(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> Optio
     }
     if state.down().is_some() && state.active().is_none_or(|d| d.phase.before_cutover()) {
         return Some(match back {
-            Readiness::Ready | Readiness::Cold => format!("rollback {id}"),
+            Readiness::Ready | Readiness::Start | Readiness::Cold => format!("rollback {id}"),
             Readiness::None => format!("history {id}"),
         });
     }
@@ -224,7 +227,12 @@ fn for_a_stuck(id: &EnvironmentId, active: &Deployment) -> String {
         // The one way back is asked for already; `abort` once more goes it in any case.
         Phase::Watching { .. } | Phase::RevertRequested { .. } => format!("abort {id}"),
         Phase::Baking => format!("rollback {id}"),
-        Phase::RollbackRequested { .. } | Phase::Reverting { .. } => format!("history {id}"),
+        Phase::Starting { .. } | Phase::Paging { back: None, .. } | Phase::Stopping { back: None, .. } => {
+            format!("abort {id}")
+        }
+        Phase::RollbackRequested { .. } | Phase::Paging { .. } | Phase::Stopping { .. } | Phase::Reverting { .. } => {
+            format!("history {id}")
+        }
         Phase::Queued
         | Phase::AwaitingStart
         | Phase::Provisioning

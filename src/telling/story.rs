@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::machine::{CONTROLLER, Environment, Event, Millis, Number, Outcome, Release, Trigger};
+use crate::machine::{Back, CONTROLLER, Environment, Event, Millis, Number, Outcome, Release, Trigger};
 
 /// What is said of a past of which a part is missing.
 pub(crate) const UNREAD: &str = "a part of the state file cannot be read: what happened then is not shown here, and a \
@@ -27,6 +27,10 @@ pub(crate) struct Story {
     pub end: Option<End>,
     /// Who asked for its rollback.
     pub rolled_back_by: Option<Arc<str>>,
+    /// How long users got the maintenance page for it.
+    pub downtime: Millis,
+    /// Since when they do.
+    paged: Option<Millis>,
     started: bool,
     /// Its release was vetoed while it was under way.
     vetoed: bool,
@@ -63,20 +67,8 @@ pub(crate) fn stories<'a>(
 
 /// Goes on telling with one more event.
 pub(crate) fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &Event)) {
-    let new = |number: Number, release: &Arc<Release>, trigger, reason: Option<&Arc<str>>| Story {
-        number,
-        release: release.clone(),
-        trigger,
-        by: by.clone(),
-        at,
-        reason: reason.cloned(),
-        live: None,
-        host: None,
-        end: None,
-        rolled_back_by: None,
-        started: false,
-        vetoed: false,
-        revert: None,
+    let new = |number, release: &Arc<Release>, trigger, reason: Option<&Arc<str>>| {
+        Story::begun(number, release, trigger, (by, at, reason))
     };
     let end = |outcome, why: &Arc<str>| Some(End { outcome, at, why: why.clone(), vetoed: false });
     match event {
@@ -111,6 +103,7 @@ pub(crate) fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &
             else {
                 return;
             };
+            story.note_page(at, event);
             match event {
                 Event::Started { .. } => story.started = true,
                 Event::WentLive { host, .. } => (story.live, story.host) = (Some(at), host.clone()),
@@ -123,12 +116,56 @@ pub(crate) fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &
                 Event::RevertRequested { outcome: Outcome::RolledBack, .. } if **by != *CONTROLLER => {
                     story.rolled_back_by = Some(by.clone());
                 }
-                Event::RevertOrdered { outcome, reason, .. } => story.revert = Some((*outcome, reason.clone())),
+                Event::PageOrdered { back: Some(Back { outcome, reason }), .. }
+                | Event::StopOrdered { back: Some(Back { outcome, reason }), .. }
+                | Event::StartOrdered { outcome, reason, .. }
+                | Event::RevertOrdered { outcome, reason, .. } => story.revert = Some((*outcome, reason.clone())),
                 Event::Reverted { .. } => {
                     story.end = story.revert.take().and_then(|(outcome, why)| end(outcome, &why)).or(story.end.take());
                 }
                 _ => {}
             }
+        }
+    }
+}
+
+impl Story {
+    fn begun(
+        number: Number,
+        release: &Arc<Release>,
+        trigger: Trigger,
+        (by, at, reason): (&Arc<str>, Millis, Option<&Arc<str>>),
+    ) -> Self {
+        Self {
+            number,
+            release: release.clone(),
+            trigger,
+            by: by.clone(),
+            at,
+            reason: reason.cloned(),
+            live: None,
+            host: None,
+            end: None,
+            rolled_back_by: None,
+            downtime: Millis(0),
+            paged: None,
+            started: false,
+            vetoed: false,
+            revert: None,
+        }
+    }
+
+    /// Counts how long users get the maintenance page.
+    fn note_page(&mut self, at: Millis, event: &Event) {
+        match event {
+            Event::StopOrdered { .. } => {
+                self.paged.get_or_insert(at);
+            }
+            Event::WentLive { .. } | Event::Reverted { .. } | Event::Ended { .. } => {
+                let length = self.paged.take().map_or(Millis(0), |since| at.since(since));
+                self.downtime = self.downtime.plus(length);
+            }
+            _ => {}
         }
     }
 }
@@ -153,6 +190,10 @@ pub(crate) fn deployment_of(event: &Event) -> Option<Number> {
         | Event::HookOrdered { number, .. }
         | Event::HookFinished { number, .. }
         | Event::CutOverOrdered { number, .. }
+        | Event::PageOrdered { number, .. }
+        | Event::StopOrdered { number, .. }
+        | Event::Stopped { number }
+        | Event::StartOrdered { number, .. }
         | Event::Shifted { number, .. }
         | Event::Proceeded { number, .. }
         | Event::Paused { number, .. }
@@ -177,6 +218,8 @@ pub(crate) fn deployment_of(event: &Event) -> Option<Number> {
         | Event::OperatorNeeded { number, .. } => Some(*number),
         Event::DriftSeen { .. }
         | Event::DriftMended
+        | Event::MaintenanceBegun { .. }
+        | Event::MaintenanceEnded { .. }
         | Event::Held { .. }
         | Event::Resumed { .. }
         | Event::Pinned { .. }

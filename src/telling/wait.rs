@@ -3,11 +3,11 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Outlook, beside, names, steps};
+use super::{Outlook, beside, halting, names, steps};
 use crate::{
     machine::{
-        Deployment, Environment, EnvironmentId, Gate, Millis, Otherwise, Outcome, Phase, Plan, Promise, Release,
-        Trigger,
+        Condition, Deployment, Environment, EnvironmentId, Gate, Millis, Otherwise, Outcome, Phase, Plan, Promise,
+        Release, Trigger,
     },
     text::format_time,
 };
@@ -18,6 +18,8 @@ use crate::{
 pub(crate) enum WaitsFor {
     /// Someone must open a gate.
     Approval,
+    /// The front is to show the maintenance page, and the live stack to be stopped.
+    Stop,
     /// The stack is stood up.
     Stack,
     /// The stack must pass its checks.
@@ -50,19 +52,22 @@ pub(crate) enum WaitsFor {
 pub(crate) enum Readiness {
     /// The stack before is up and well: one cutover.
     Ready,
+    /// The stack before is stopped and kept: it is started, checked and cut over to.
+    Start,
     /// An earlier release has to be stood up again.
     Cold,
     /// There is nothing to go back to.
     None,
 }
 
-/// How a rollback would be now: ready when the stack before is up and passes its checks, cold when an earlier release
+/// How a rollback would be now: ready when the stack before is up and passes its checks, start when it is stopped, cold when an earlier release
 /// must be stood up again, none when there is nothing to go back to, or only a stack before that is not well.
 pub(crate) fn rollback(state: &Environment, seen: &Outlook<'_>) -> Readiness {
     let standby = state.standby().and_then(|s| seen.stack(s.stack.number));
     let live = state.live().map(|s| s.release.number);
     match standby {
         Some(seen) if seen.is_good() => Readiness::Ready,
+        Some(seen) if seen.condition == Condition::Stopped => Readiness::Start,
         _ if live.is_some() && state.proven().any(|release| Some(release.number) != live) => Readiness::Cold,
         _ => Readiness::None,
     }
@@ -102,14 +107,18 @@ pub(crate) fn waits(state: &Environment) -> Waits {
             _ if active.progress.ordered && active.hook().is_some() => WaitsFor::Hook,
             Phase::AwaitingStart | Phase::AwaitingCutover => WaitsFor::Approval,
             Phase::Queued => WaitsFor::Turn,
+            Phase::Paging { back: None, .. } | Phase::Stopping { back: None, .. } => WaitsFor::Stop,
             Phase::Provisioning => WaitsFor::Stack,
             Phase::Checking | Phase::AfterChecks | Phase::Verifying => WaitsFor::Checks,
             Phase::CuttingOver { .. } => WaitsFor::Cutover,
             Phase::Watching { .. } => WaitsFor::Step,
             Phase::Baking => WaitsFor::Bake,
-            Phase::RollbackRequested { .. } | Phase::RevertRequested { .. } | Phase::Reverting { .. } => {
-                WaitsFor::Rollback
-            }
+            Phase::RollbackRequested { .. }
+            | Phase::RevertRequested { .. }
+            | Phase::Paging { .. }
+            | Phase::Stopping { .. }
+            | Phase::Starting { .. }
+            | Phase::Reverting { .. } => WaitsFor::Rollback,
         };
         let who = match what {
             WaitsFor::Operator => Some("an operator".to_owned()),
@@ -224,6 +233,7 @@ fn under_way(id: &EnvironmentId, state: &Environment, active: &Deployment, seen:
             )
         }
         Phase::Queued => format!("{name} is queued."),
+        Phase::Paging { .. } | Phase::Stopping { .. } | Phase::Starting { .. } => halting::waits(state, active, &name),
         Phase::Provisioning => format!("{name} waits for its stack to be up, until {until} at the latest."),
         Phase::Checking => {
             let remark = seen.stack(number).and_then(|stack| stack.remark);
@@ -304,6 +314,11 @@ fn idle(id: &EnvironmentId, state: &Environment, seen: &Outlook<'_>) -> String {
     };
     match rollback(state, seen) {
         Readiness::Ready => format!("It waits for the next deployment; a rollback is ready{until}."),
+        Readiness::Start => format!(
+            "It waits for the next deployment; a rollback starts what is stopped and cuts over{}; users get the maintenance \
+             page meanwhile{until}.",
+            halting::about(state)
+        ),
         Readiness::Cold => "It waits for the next deployment; a rollback would be cold.".to_owned(),
         Readiness::None if state.standby().is_some() => {
             "It waits for the next deployment; the stack before is not well, and there is nothing else to roll back to."

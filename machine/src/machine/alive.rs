@@ -106,7 +106,7 @@ impl Environment {
     pub(super) fn live_seen(&self, seen: &Observation, now: Millis) -> Option<Event> {
         let number = self.live.as_ref()?.number;
         match &self.down {
-            None if self.is_restarting(seen) => None,
+            None if self.is_restarting(seen) || self.is_paged() => None,
             None => why_down(number, seen).map(|reason| Event::LiveDown { number, reason }),
             Some(_) => {
                 let settle =
@@ -131,6 +131,8 @@ impl Environment {
         let settled = self.drift.is_none() && shown(seen, Traffic::Whole(live.number), self.generation, self.rules);
         let free = !busy && settled || !self.rules.recover_when_idle();
         let standby = self.standby.as_ref().filter(|_| live.plan.recover.to == RecoverTo::Standby);
+        let stopped = |n: Number| self.is_halted(n) && self.rules.never_recover_to_stopped();
+        let standby = standby.filter(|s| !stopped(s.stack.number));
         let standby = standby.filter(|s| !s.suspect || !self.rules.never_back_to_suspect()).map(|s| s.stack.number);
         let good = |n: &Number| seen.ready(*n, Health::Passing) || !self.rules.recover_onto_good();
         let down_for = |what: &str| {

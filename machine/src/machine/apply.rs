@@ -39,15 +39,17 @@ impl Environment {
             Event::Started { number } => self.start(*number, at)?,
             Event::Approved { number, .. } => self.approve(*number, at)?,
             Event::DefinitionFrozen { number, definition } => self.freeze(*number, definition)?,
-            Event::Provisioned { number } => {
-                self.defined(*number)?;
-                self.past_hooks("provisioned", *number)?;
-                self.step("provisioned", *number, at, |p| matches!(p, Phase::Provisioning), Phase::Checking)?;
-            }
+            Event::Provisioned { number } => self.provisioned(*number, at)?,
             Event::Checked { number, .. } => self.checked(*number, at)?,
             Event::HookOrdered { number, hook, .. } => self.order_hook(*number, hook, at)?,
             Event::HookFinished { number, hook, reason, .. } => self.finish_hook(*number, hook, reason.as_ref(), at)?,
             Event::CutOverOrdered { number, generation, share } => self.cut_over(*number, (*generation, *share), at)?,
+            Event::PageOrdered { .. }
+            | Event::StopOrdered { .. }
+            | Event::Stopped { .. }
+            | Event::StartOrdered { .. }
+            | Event::MaintenanceBegun { .. }
+            | Event::MaintenanceEnded { .. } => self.apply_page(entry)?,
             Event::Shifted { number, share, host } => self.shifted(*number, *share, host.as_ref(), at)?,
             Event::Proceeded { number, .. } => self.proceeded(*number, at)?,
             Event::Paused { number, gate, .. } => self.paused(*number, gate, at)?,
@@ -70,9 +72,7 @@ impl Environment {
             }
             Event::StandbyReleased { number, .. } => self.release_standby(*number, at)?,
             Event::Retired { number } => self.retired(*number)?,
-            Event::OrphanFound { number } => {
-                self.retire(*number, &Plan::default(), (Vec::new(), None), at);
-            }
+            Event::OrphanFound { number } => self.retire(*number, &Plan::default(), (Vec::new(), None), at),
             Event::StrangerFound { number } => self.stranger_found(*number, at)?,
             Event::StrangerDismissed { number, .. } => self.stranger_dismissed(*number, at)?,
             Event::DriftSeen { shown, generation, in_a_row, words } => {
@@ -200,6 +200,13 @@ impl Environment {
         Ok(())
     }
 
+    fn provisioned(&mut self, number: Number, at: Millis) -> Result<(), Illegal> {
+        let event = "provisioned";
+        self.defined(number)?;
+        self.past_hooks(event, number)?;
+        self.step(event, number, at, |p| matches!(p, Phase::Provisioning), Phase::Checking)
+    }
+
     /// What has a stack has a definition (rule R26).
     fn defined(&self, number: Number) -> Result<(), Illegal> {
         let awaits = self.active.as_ref().is_some_and(|d| d.number == number && d.release.awaits_definition());
@@ -244,6 +251,7 @@ impl Environment {
         let former = self.live.replace(Stack { number, release, plan, since: at, proven: false, adopted });
         self.front_host = host.cloned();
         self.forget_down();
+        self.page_is_over(at);
         let (displaced, exit) = match former {
             Some(stack) if stack.proven => {
                 let standby = Standby { stack, promise: Promise::WhileBaking, suspect: false, taken: None };
@@ -312,12 +320,17 @@ impl Environment {
         }
         let active = self.active_mut("ended", number)?.clone();
         let looked_away = active.phase.has_open_order();
-        let back = matches!(active.phase, Phase::Reverting { .. } | Phase::RevertRequested { .. });
+        let back =
+            matches!(active.phase, Phase::Reverting { .. } | Phase::RevertRequested { .. } | Phase::Starting { .. });
         let given_up = self.may_give_up(&active) && back;
         let made = !matches!(active.phase, Phase::AwaitingStart);
         let live = self.live.as_ref().is_some_and(|s| s.number == number);
         if looked_away && self.rules.revert_in_doubt() && !self.ends_in_doubt(&active) && !given_up {
             return Err(Illegal { event: "ended", number, why: "its cutover has to be undone first" });
+        }
+        let paged = self.is_paged() && active.number == number;
+        if paged && made && !given_up && self.rules.start_before_return() {
+            return Err(Illegal { event: "ended", number, why: "what was stopped for it has to be started first" });
         }
         self.active = None;
         if made && !live && self.rules.retire_what_failed() {
@@ -327,6 +340,7 @@ impl Environment {
             standby.promise = Promise::UntilNext;
         }
         if given_up {
+            self.paged_since = None;
             // Users belong to what is live; whether the order back arrived cannot be known by looking.
             let generation = self.generation.next();
             self.order(generation);
@@ -349,6 +363,7 @@ impl Environment {
     fn retired(&mut self, number: Number) -> Result<(), Illegal> {
         let why = "it was not being retired";
         let place = self.retiring.iter().position(|r| r.number == number);
+        self.runs.retain(|run| run.number != number);
         self.retiring.remove(place.ok_or(Illegal { event: "retired", number, why })?);
         if !self.rules.unpromise_first() {
             self.standby.take_if(|s| s.stack.number == number);

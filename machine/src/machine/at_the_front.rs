@@ -55,12 +55,13 @@ impl Environment {
         now: Millis,
     ) -> Option<Event> {
         let number = d.number;
-        let to = self.with_share(number, share);
+        let to = self.behind_the_page(self.with_share(number, share));
+        let hidden = to == Traffic::Nobody;
         let there = shown(seen, to, ordered, self.rules);
         match share.filter(|_| self.rules.base_until_whole()) {
             // The public address answers from both.
             Some(share) if there => return Some(Event::Shifted { number, share, host: host(seen) }),
-            None if there && (share.is_some() || seen.public == Some(number)) => {
+            None if there && (share.is_some() || hidden || seen.public == Some(number)) => {
                 return Some(Event::WentLive { number, host: host(seen) });
             }
             Some(_) | None => {}
@@ -86,6 +87,9 @@ impl Environment {
         if held.is_some() {
             return Some(self.go_back(d, Outcome::Failed, &what.into(), seen));
         }
+        if self.goes_back_to_stopped(d) {
+            return Some(self.way_back(d, Outcome::Failed, &what.into(), Some(seen)));
+        }
         Some(Event::RevertOrdered {
             number,
             to: self.live.as_ref().map(|s| s.number),
@@ -93,6 +97,26 @@ impl Environment {
             outcome: Outcome::Failed,
             reason: what.into(),
         })
+    }
+
+    /// Why an order to show the maintenance page has come to nothing; nothing while it may yet be obeyed.
+    pub(super) fn order_fails(
+        &self,
+        d: &Deployment,
+        ordered: Generation,
+        seen: &Observation,
+        now: Millis,
+    ) -> Option<String> {
+        let order = self.order_is(d, ordered, false, seen, now);
+        let what = match (&seen.front, order) {
+            (_, Order::Open) => return None,
+            (None, _) => "the front does not answer".to_owned(),
+            (Some(_), Order::Refused(said) | Order::Late(Some(said))) => {
+                format!("the front does not show the maintenance page: {said}")
+            }
+            (Some(_), Order::Late(None)) => "the front does not show the maintenance page".to_owned(),
+        };
+        Some(what)
     }
 
     /// How an order is that is not seen done.
@@ -117,7 +141,7 @@ impl Environment {
     pub(super) fn reverting(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
         let Phase::Reverting { to, generation, outcome, reason } = &d.phase else { return None };
         let number = d.number;
-        let back = Traffic::whole(*to);
+        let back = self.behind_the_page(Traffic::whole(*to));
         if shown(seen, back, *generation, self.rules) {
             return Some(Event::Reverted { number, host: host(seen) });
         }
@@ -209,7 +233,10 @@ impl Environment {
         let remark = || seen.stack(number).and_then(|s| s.remark.clone());
         let why = failed_hook.or_else(remark).unwrap_or_else(|| "it failed its checks while it was watched".into());
         match self.standby.as_ref().map(|s| s.stack.number) {
-            Some(back) if seen.ready(back, Health::Passing) => Some(Event::RevertOrdered {
+            Some(back) if self.goes_back_to_stopped(d) && can_start(back, seen) => {
+                Some(self.way_back(d, Outcome::RolledBack, &why, Some(seen)))
+            }
+            Some(back) if self.is_good(back, seen) => Some(Event::RevertOrdered {
                 number,
                 to: Some(back),
                 generation: self.next_generation(seen),
@@ -239,7 +266,11 @@ impl Environment {
     ) -> Option<Event> {
         let number = d.number;
         let standby = self.standby.as_ref().map(|s| s.stack.number)?;
-        if seen.ready(standby, Health::Passing) {
+        let stopped = self.goes_back_to_stopped(d);
+        if stopped && can_start(standby, seen) {
+            return Some(self.way_back(d, Outcome::RolledBack, reason, Some(seen)));
+        }
+        if self.is_good(standby, seen) {
             let (to, generation, outcome) = (Some(standby), self.next_generation(seen), Outcome::RolledBack);
             return Some(Event::RevertOrdered { number, to, generation, outcome, reason: reason.clone() });
         }
@@ -253,7 +284,8 @@ impl Environment {
         let sick = seen.stack(standby).is_some_and(StackView::is_bad);
         let lost = seen.lacks(standby);
         // What is lost is being started again, and what is started may yet come up (rule R48).
-        let hopeless = sick || lost && out_of_time || (lost || out_of_time) && !self.rules.wait_for_standby();
+        let hopeless =
+            sick || lost && (out_of_time || stopped) || (lost || out_of_time) && !self.rules.wait_for_standby();
         if !hopeless {
             let why = format!("the standby {standby} is not up yet; it is waited for, until the rollback is aborted");
             return (out_of_time && !d.operator_needed).then(|| called(number, why));
@@ -278,6 +310,15 @@ enum Order<'a> {
 fn known_bad(number: Number, seen: &Observation) -> bool {
     let bad = |s: &StackView| s.is_bad() || s.condition == Condition::Deleting;
     seen.lacks(number) || seen.stack(number).is_some_and(bad)
+}
+
+/// Whether what was stopped was seen to be there, so that it can be started.
+fn can_start(number: Number, seen: &Observation) -> bool {
+    let there = |condition| match condition {
+        Condition::Creating | Condition::Ready | Condition::Stopping | Condition::Stopped => true,
+        Condition::Failed | Condition::Deleting => false,
+    };
+    seen.stack(number).is_some_and(|s| there(s.condition))
 }
 
 /// The front will never show the order: it obeyed another one that is not lower. A tie is somebody else's order too.

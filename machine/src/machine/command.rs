@@ -47,6 +47,15 @@ pub enum Ask {
     Proceed(Number),
     /// Keep the share of users that it has until somebody lets it go on.
     Pause(Number, Gate),
+    /// Show users the maintenance page until somebody ends that; requests are held first, where that is wanted.
+    BeginMaintenance {
+        /// Hold requests for a while, where the front can.
+        hold: bool,
+        /// Reason, for people.
+        reason: Arc<str>,
+    },
+    /// Give users what is live again.
+    EndMaintenance,
     /// Stop automatic deployments.
     Hold(Arc<str>),
     /// Let them go on.
@@ -130,6 +139,8 @@ impl Environment {
             Ask::Rollback(number, reason) => self.rollback(*number, reason),
             Ask::Proceed(number) => self.proceed(*number, by, reason),
             Ask::Pause(number, gate) => self.pause(*number, gate, reason),
+            Ask::BeginMaintenance { hold, reason } => self.begin_maintenance(*hold, reason),
+            Ask::EndMaintenance => self.end_maintenance(reason),
             Ask::Hold(reason) => Ok(Event::Held { reason: reason.clone() }),
             Ask::Resume if self.hold.is_none() => Err(Refusal::Already("nothing is held")),
             Ask::Resume => Ok(Event::Resumed { reason: reason.cloned() }),
@@ -258,7 +269,8 @@ impl Environment {
 
     fn abort(&self, number: Number, reason: &Arc<str>) -> Result<Event, Refusal> {
         let deployment = self.find(number)?;
-        Ok(self.with_what_is_left(deployment, deployment.with_what_stays(self.stop(deployment, reason)?)))
+        let event = self.with_what_was_stopped(deployment, self.stop(deployment, reason)?, None);
+        Ok(self.with_what_is_left(deployment, deployment.with_what_stays(event)))
     }
 
     fn stop(&self, deployment: &Deployment, reason: &Arc<str>) -> Result<Event, Refusal> {
@@ -275,6 +287,12 @@ impl Environment {
                 let (to, generation) = (self.live.as_ref().map(|s| s.number), self.generation.next());
                 Ok(Event::RevertOrdered { number, to, generation, outcome, reason })
             }
+            Phase::Paging { back: None, .. } | Phase::Stopping { back: None, .. } => {
+                Ok(self.way_back(deployment, outcome, &reason, None))
+            }
+            Phase::CuttingOver { .. } if self.goes_back_to_stopped(deployment) => {
+                Ok(self.way_back(deployment, outcome, &reason, None))
+            }
             Phase::CuttingOver { .. } if self.rules.revert_in_doubt() && !self.ends_in_doubt(deployment) => {
                 let (to, generation) = (self.live.as_ref().map(|s| s.number), self.generation.next());
                 Ok(Event::RevertOrdered { number, to, generation, outcome, reason })
@@ -286,9 +304,12 @@ impl Environment {
             Phase::CuttingOver { .. } => Ok(Event::Ended { number, outcome, reason }),
             _ if self.may_give_up(deployment) => Ok(Event::Ended { number, outcome, reason }),
             Phase::Baking => Err(refused(deployment, "it is live; roll it back instead")),
-            Phase::RollbackRequested { .. } | Phase::RevertRequested { .. } | Phase::Reverting { .. } => {
-                Err(refused(deployment, "it is going back already"))
-            }
+            Phase::RollbackRequested { .. }
+            | Phase::RevertRequested { .. }
+            | Phase::Paging { .. }
+            | Phase::Stopping { .. }
+            | Phase::Starting { .. }
+            | Phase::Reverting { .. } => Err(refused(deployment, "it is going back already")),
             Phase::Queued
             | Phase::AwaitingStart
             | Phase::Provisioning
@@ -302,7 +323,9 @@ impl Environment {
     /// Whether a way back is stuck and a person was called, so that a person may give it up (rule R51). What is live then stays
     /// live, and the front is still to be pointed at it.
     pub(super) fn may_give_up(&self, d: &Deployment) -> bool {
-        d.phase.is_going_back() && d.operator_needed && self.rules.give_up_stuck()
+        // Until it was stopped, nothing else may run in its place: nobody's word changes that.
+        let runs = matches!(d.phase, Phase::Paging { .. } | Phase::Stopping { .. });
+        !runs && d.phase.is_going_back() && d.operator_needed && self.rules.give_up_stuck()
     }
 
     fn rollback(&self, number: Number, reason: &Arc<str>) -> Result<Event, Refusal> {
@@ -316,6 +339,12 @@ impl Environment {
         let number = live.number;
         if let Some(active) = &self.active {
             match active.phase {
+                _ if self.is_paged() && !active.phase.is_going_back() => {
+                    return Err(refused(
+                        active,
+                        "abort it: that starts the live stack again and sends users back to it",
+                    ));
+                }
                 Phase::Queued
                 | Phase::AwaitingStart
                 | Phase::Provisioning
@@ -324,12 +353,15 @@ impl Environment {
                 | Phase::AwaitingCutover
                 | Phase::Verifying
                 | Phase::Baking => {}
-                Phase::CuttingOver { .. } | Phase::Watching { .. } => {
+                Phase::CuttingOver { .. } | Phase::Watching { .. } | Phase::Paging { back: None, .. } => {
                     return Err(refused(active, "abort it: that puts the traffic back"));
                 }
-                Phase::RollbackRequested { .. } | Phase::RevertRequested { .. } | Phase::Reverting { .. } => {
-                    return Err(refused(active, "it is going back already"));
-                }
+                Phase::RollbackRequested { .. }
+                | Phase::RevertRequested { .. }
+                | Phase::Paging { .. }
+                | Phase::Stopping { .. }
+                | Phase::Starting { .. }
+                | Phase::Reverting { .. } => return Err(refused(active, "it is going back already")),
             }
         }
         if self.standby.is_some() {

@@ -10,6 +10,7 @@ use super::event::Outcome;
 #[expect(missing_docs, reason = "the names are the glossary's")]
 pub enum DeploymentState {
     Queued,
+    Stopping,
     Provisioning,
     Checking,
     AwaitingApproval,
@@ -37,6 +38,7 @@ impl std::fmt::Display for DeploymentState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Queued => "queued",
+            Self::Stopping => "stopping",
             Self::Provisioning => "provisioning",
             Self::Checking => "checking",
             Self::AwaitingApproval => "awaiting_approval",

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::{
+    halting::RunOrder,
     ids::{Generation, Number},
     observation::{Condition, DefinitionView, Health, Observation},
     phase::{Ensured, Phase},
@@ -53,6 +54,10 @@ pub enum Effect {
         /// The order's number.
         generation: Generation,
     },
+    /// End all that runs of a stack, and keep the rest.
+    Stop(StopPermit),
+    /// Start what was stopped.
+    Start(StartPermit),
     /// Bring the stack closer to being gone.
     Retire(RetirePermit),
 }
@@ -145,6 +150,7 @@ impl Environment {
         due.extend(self.to_refresh(seen));
         due.extend(self.to_freeze(seen).map(Effect::Freeze));
         due.extend(self.stacks_to_ensure(seen).map(Effect::Ensure));
+        due.extend(self.runs.iter().filter_map(|run| self.run_effect(run, seen, now)));
         due.extend(self.to_restart(seen));
         due.extend(self.hooks_to_run(seen).map(|(number, hook)| Effect::RunHook { number, hook }));
         due.extend(self.to_stage(seen).map(Effect::Stage));
@@ -156,9 +162,12 @@ impl Environment {
     pub(super) fn front_order(&self) -> Option<(Traffic, Generation)> {
         match self.active.as_ref().map(|d| (d.number, &d.phase)) {
             Some((number, Phase::CuttingOver { generation, share, .. })) => {
-                Some((self.with_share(number, *share), *generation))
+                Some((self.behind_the_page(self.with_share(number, *share)), *generation))
             }
-            Some((_, Phase::Reverting { to, generation, .. })) => Some((Traffic::whole(*to), *generation)),
+            Some((_, Phase::Reverting { to, generation, .. })) => {
+                Some((self.behind_the_page(Traffic::whole(*to)), *generation))
+            }
+            Some((_, Phase::Paging { generation, .. })) => Some((Traffic::Nobody, *generation)),
             _ => self.drift.map(|generation| (self.wanted(), generation)),
         }
     }
@@ -181,7 +190,7 @@ impl Environment {
         let unfinished = |n| seen.stack(n).is_some_and(|s| s.condition == Condition::Creating);
         let candidate = self.active.as_ref().filter(|d| match d.phase.row().ensured {
             Ensured::Made if d.release.awaits_definition() && self.rules.definition_first() => false,
-            Ensured::Made if !d.is_past_hooks(self.rules) => false,
+            Ensured::Made if !d.is_past_hooks(self.rules) || self.must_stop_first(d) => false,
             Ensured::Made => unfinished(d.number) || seen.stack(d.number).is_none() && self.may_make(d.number),
             // Something of it died, and it has not come back by itself.
             Ensured::Finished => unfinished(d.number) && self.makes(&d.release),
@@ -190,7 +199,8 @@ impl Environment {
         let candidate = candidate.map(|d| d.number);
         // A host that was restarted has forgotten its processes: what is live or promised is brought back.
         let kept = self.live.iter().chain(self.standby.iter().map(|s| &s.stack));
-        let kept = kept.filter(|s| self.makes(&s.release)).map(|s| s.number);
+        let stopped = |n: Number| self.is_halted(n) && self.rules.leave_stopped();
+        let kept = kept.filter(|s| self.makes(&s.release)).map(|s| s.number).filter(move |n| !stopped(*n));
         let for_ever = self.rules.restart_for_ever();
         let whole = move |n| {
             seen.stack(n).is_some_and(|s| match s.condition {
@@ -201,7 +211,25 @@ impl Environment {
         };
         let again = |n| seen.stack(n).is_some() || self.may_make(n);
         let lost = kept.filter(|n| seen.stacks.is_some() && !whole(*n) && again(*n)).collect::<Vec<_>>();
-        candidate.into_iter().chain(lost)
+        candidate.into_iter().chain(lost).filter(|n| self.may_run_now(*n, seen))
+    }
+
+    /// What an order to stop or to start a stack wants done, while that was not seen to have obeyed it.
+    fn run_effect(&self, run: &RunOrder, seen: &Observation, now: Millis) -> Option<Effect> {
+        let RunOrder { number, order, .. } = *run;
+        let view = seen.stack(number).filter(|s| s.condition != Condition::Deleting)?;
+        if self.retiring.iter().any(|r| r.number == number) {
+            return None;
+        }
+        let obeyed = view.obeyed >= order;
+        if run.stop {
+            let done = obeyed && view.condition == Condition::Stopped
+                || view.condition == Condition::Failed && !self.rules.stop_the_dead();
+            let drained = self.idle(number, (run.since, run.drain_within), self.generation, seen, now);
+            return drained.filter(|_| !done).map(|drained| Effect::Stop(StopPermit { number, order, drained }));
+        }
+        let done = obeyed && !matches!(view.condition, Condition::Stopping | Condition::Stopped);
+        (!done && self.may_run_now(number, seen)).then_some(Effect::Start(StartPermit { number, order }))
     }
 
     fn to_freeze(&self, seen: &Observation) -> Option<Number> {
@@ -230,20 +258,36 @@ impl Environment {
         if stack.condition == Condition::Deleting {
             return None;
         }
-        let front = seen.front.as_ref()?;
         let live = self.live.as_ref().is_some_and(|s| s.number == number);
         let promised = self.rules.unpromise_first() && self.standby.as_ref().is_some_and(|s| s.stack.number == number);
+        if self.rules.retire_only_unused() && (live || promised) {
+            return None;
+        }
+        self.idle(number, (retiring.since, retiring.drain_within), self.owed(retiring), seen, now)
+    }
+
+    /// Whether no user reaches the stack by an order that is not lower, and whether it was seen idle.
+    fn idle(
+        &self,
+        number: Number,
+        (since, drain_within): (Millis, Millis),
+        owed: Generation,
+        seen: &Observation,
+        now: Millis,
+    ) -> Option<bool> {
+        let front = seen.front.as_ref()?;
         let reached =
             if self.rules.whole_route() { front.traffic.reaches(number) } else { front.traffic.base() == Some(number) };
-        let at_front = reached || front.generation < self.owed(retiring);
-        if self.rules.retire_only_unused() && (live || promised || at_front) {
+        let stops = self.is_halted(number);
+        let guarded = if stops { self.rules.page_before_stop() } else { self.rules.retire_only_unused() };
+        if guarded && (reached || front.generation < owed) {
             return None;
         }
         if !seen.quiet {
             return None;
         }
         let drained = !front.busy.contains(&number);
-        let out_of_time = seen.watched(retiring.since, now, self.rules).reaches(retiring.drain_within);
+        let out_of_time = seen.watched(since, now, self.rules).reaches(drain_within);
         (drained || out_of_time || !self.rules.drain_first()).then_some(drained)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    halting::Back,
     hook::HookPoint,
     ids::{Generation, Key, Millis, Number, Share},
     release::{Gate, Plan, Release},
@@ -256,6 +257,65 @@ pub enum Event {
     StrangerFound {
         /// Number of the deployment.
         number: Number,
+    },
+    /// The front is to show all users the maintenance page: before the live stack is stopped, or on the way back to one that
+    /// is.
+    PageOrdered {
+        /// Number of the deployment.
+        number: Number,
+        /// The order's number.
+        generation: Generation,
+        /// How the deployment will have ended, where this is the way back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        back: Option<Back>,
+    },
+    /// A stack is to be stopped, and kept as it is: the front was seen to show the maintenance page.
+    StopOrdered {
+        /// Number of the deployment.
+        number: Number,
+        /// The stack that is stopped: the live one, or on the way back that of the deployment.
+        stack: Number,
+        /// The order's number, higher than all before: a stack obeys no lower one.
+        order: u64,
+        /// How the deployment will have ended, where this is the way back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        back: Option<Back>,
+    },
+    /// The live stack was seen stopped: its successor may come up.
+    Stopped {
+        /// Number of the deployment.
+        number: Number,
+    },
+    /// What was stopped is to be started again. It is live from here on, and users get it back once it was seen good.
+    StartOrdered {
+        /// The deployment that does not keep the traffic, or did not get it.
+        number: Number,
+        /// The stack that is started.
+        stack: Number,
+        /// The order's number, higher than all before.
+        order: u64,
+        /// How the deployment will have ended.
+        outcome: Outcome,
+        /// Reason, in the words of whoever or whatever gave it.
+        reason: Arc<str>,
+    },
+    /// A person wants users to get the maintenance page until somebody ends that.
+    MaintenanceBegun {
+        /// The number of the order to the front.
+        generation: Generation,
+        /// Requests are held for a while before they get the page, where the front can.
+        #[serde(default, skip_serializing_if = "is_false")]
+        hold: bool,
+        /// Reason, in the words of whoever gave it.
+        reason: Arc<str>,
+    },
+    /// A person wants users to get what is live again, as soon as it was seen good.
+    MaintenanceEnded {
+        /// The number of the order to the front.
+        generation: Generation,
+        /// Why, where whoever asked said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Arc<str>>,
     },
     /// A person wants a stranger gone: it is torn down as soon as nothing needs it (rule R58).
     StrangerDismissed {

@@ -58,7 +58,7 @@ impl Environment {
         if other == live {
             return Ok(());
         }
-        if !active.phase.before_cutover() {
+        if !active.phase.before_cutover() || self.is_paged() {
             return Err(Illegal { event: "rollback", number: live, why: "another deployment is in its cutover" });
         }
         let reason = active.what_stays(&format!("deployment {live} is being rolled back").into());
@@ -107,6 +107,7 @@ impl Environment {
             self.discard(&active, Exit::Reverted, at);
         }
         (self.active, self.front_host) = (None, host.cloned());
+        self.page_is_over(at);
         self.end(number, &release, outcome, &reason, at);
         if outcome == Outcome::RolledBack {
             if self.hold.is_none() {

@@ -48,30 +48,12 @@ impl Environment {
             hold(!retiring(number), "the active deployment's stack is being torn down")?;
             hold(!(candidate && is_live), "a candidate is live")?;
             hold(standby != Some(number), "the active deployment's stack is the rollback target")?;
-            match &active.phase {
-                Phase::Baking => hold(is_live, "what is being watched is not live")?,
-                Phase::RollbackRequested { .. } => {
-                    hold(is_live && standby.is_some(), "a rollback has nothing to go from or to")?;
-                }
-                Phase::Reverting { to, generation, .. } => {
-                    hold(*to == if is_live { standby } else { live }, "an undo goes to what is not kept")?;
-                    hold(*generation == self.generation, "an undo is not the last order")?;
-                }
-                Phase::CuttingOver { generation, share, held } => {
-                    hold(*generation == self.generation, "a cutover is not the last order")?;
-                    hold(share.is_none() || share > held, "a share does not grow")?;
-                }
-                Phase::Queued => hold(false, "an active deployment is queued")?,
-                Phase::AwaitingStart
-                | Phase::Provisioning
-                | Phase::Checking
-                | Phase::AfterChecks
-                | Phase::AwaitingCutover
-                | Phase::Verifying
-                | Phase::Watching { .. }
-                | Phase::RevertRequested { .. } => {}
-            }
+            self.check_phase(active)?;
         }
+        let halted = live.is_some_and(|n| self.is_halted(n));
+        hold(!halted || self.active.is_some(), "what is live is stopped, and nothing is under way")?;
+        hold(!halted || self.down.is_none(), "what is stopped is down")?;
+        hold(self.runs.iter().all(|run| run.order <= self.last_run), "an order to a stack is later than the last")?;
         hold(self.down.is_none() || live.is_some(), "nothing live is down")?;
         hold(self.flaps.is_none() || live.is_some(), "nothing live was down")?;
         hold(self.restart.as_ref().is_none_or(|r| r.order == self.last_restart), "a restart is not the last one")?;
@@ -80,6 +62,50 @@ impl Environment {
         hold(self.queue.iter().all(|d| d.phase == Phase::Queued), "a queued deployment is not queued")?;
         let numbers = self.queue.iter().chain(&self.active).map(|d| d.number).chain(live).chain(standby);
         hold(numbers.max().is_none_or(|n| n <= self.last_number), "a number is in use that was not given out")
+    }
+
+    /// What holds of a deployment in its phase.
+    fn check_phase(&self, active: &Deployment) -> Result<(), Violation> {
+        let hold = |good: bool, what| if good { Ok(()) } else { Err(Violation(what)) };
+        let (number, live) = (active.number, self.live.as_ref().map(|s| s.number));
+        let (standby, is_live) = (self.standby.as_ref().map(|s| s.stack.number), live == Some(number));
+        match &active.phase {
+            Phase::Baking => hold(is_live, "what is being watched is not live")?,
+            Phase::RollbackRequested { .. } => {
+                hold(is_live && standby.is_some(), "a rollback has nothing to go from or to")?;
+            }
+            Phase::Reverting { to, generation, .. } => {
+                hold(*to == if is_live { standby } else { live }, "an undo goes to what is not kept")?;
+                hold(*generation == self.generation, "an undo is not the last order")?;
+            }
+            Phase::CuttingOver { generation, share, held } => {
+                hold(*generation == self.generation, "a cutover is not the last order")?;
+                hold(share.is_none() || share > held, "a share does not grow")?;
+            }
+            Phase::Paging { generation, .. } => {
+                hold(*generation == self.generation, "an order for the page is not the last order")?;
+                hold(live.is_some(), "nothing is live and the maintenance page is ordered")?;
+            }
+            Phase::Stopping { order, back } => {
+                let stops = if back.is_some() { Some(number) } else { live };
+                let ordered = |n| self.run_order(n).is_some_and(|run| run.stop && run.order == *order);
+                hold(stops.is_some_and(ordered), "what is being stopped is not ordered to stop")?;
+            }
+            Phase::Starting { order, .. } => {
+                let ordered = |n| self.run_order(n).is_some_and(|run| !run.stop && run.order == *order);
+                hold(!is_live && live.is_some_and(ordered), "what is being started is not live")?;
+            }
+            Phase::Queued => hold(false, "an active deployment is queued")?,
+            Phase::AwaitingStart
+            | Phase::Provisioning
+            | Phase::Checking
+            | Phase::AfterChecks
+            | Phase::AwaitingCutover
+            | Phase::Verifying
+            | Phase::Watching { .. }
+            | Phase::RevertRequested { .. } => {}
+        }
+        Ok(())
     }
 
     /// Where a deployment is, the hooks of what lies behind it have passed.

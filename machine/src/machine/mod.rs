@@ -18,10 +18,12 @@ mod deployment_state;
 mod effect;
 mod event;
 mod going_back;
+mod halting;
 mod hook;
 mod hook_steps;
 mod ids;
 mod invariants;
+mod maintenance;
 #[cfg(test)]
 mod model;
 mod observation;
@@ -33,6 +35,7 @@ mod restarting;
 mod rules;
 mod state;
 mod stepping;
+mod stop_first;
 mod strangers;
 mod straying;
 #[cfg(test)]
@@ -46,15 +49,19 @@ pub use command::{Ask, Command, ReleaseDraft};
 pub use deployment_state::DeploymentState;
 pub use effect::{Effect, RetirePermit, StartPermit, StopPermit};
 pub use event::{CONTROLLER, CheckAnswer, Entry, Event, Matter, Outcome, Trigger};
+pub use halting::{Back, RunOrder};
 pub use hook::{Hook, HookPoint, HookProgress, HookState, HookView};
 pub use ids::{BadId, BadName, BadShare, EnvironmentId, Generation, Key, Millis, Name, Number, Seq, Share, StackName};
 pub use invariants::Violation;
+pub use maintenance::Maintenance;
 pub use observation::{
     Condition, DefinitionView, FrontView, Health, InstanceView, Looked, Observation, OrderView, Outdated, StackView,
 };
 pub use phase::Phase;
 pub use refusal::Refusal;
-pub use release::{Adopts, Fencing, Gate, GateName, Otherwise, Plan, Recover, RecoverTo, Release, Retain, Step};
+pub use release::{
+    Adopts, Fencing, Gate, GateName, Otherwise, Plan, Recover, RecoverTo, Release, Retain, Step, Strategy,
+};
 pub use restarting::Restart;
 pub use rules::Rules;
 pub use state::{Deployment, Ended, Environment, Hold, Pause, Promise, Retiring, Stack, Standby, Veto};

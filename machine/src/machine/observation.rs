@@ -39,6 +39,10 @@ pub struct Observation {
     pub instances: Vec<InstanceView>,
     /// No order that was ever sent to the front can still change it ([`super::Fencing::quiet`]).
     pub quiet: bool,
+    /// Stacks that a request of ours can still make or start, although none was seen to.
+    pub may_rise: Vec<Number>,
+    /// Stacks that a request of ours can still stop, by an order that is not their last one.
+    pub may_fall: Vec<Number>,
     /// What became of the last order to the front that this life of the controller has given.
     pub order: Option<OrderView>,
     /// Since when, and with which breaks, this life of the controller looks.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     deployment_state::DeploymentState,
     event::Outcome,
+    halting::Back,
     hook::HookPoint,
     ids::{Generation, Millis, Number, Share},
     release::{Gate, GateName},
@@ -22,6 +23,22 @@ pub enum Phase {
     Queued,
     /// Waits at the gate before provisioning.
     AwaitingStart,
+    /// The front is to show the maintenance page: before the live stack is stopped for it, or on the way back to what was.
+    Paging {
+        /// The order's number.
+        generation: Generation,
+        /// How it will have ended, where this is the way back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        back: Option<Back>,
+    },
+    /// Users get the maintenance page, and a stack is being stopped: the live one, or on the way back its own.
+    Stopping {
+        /// The order's number.
+        order: u64,
+        /// How it will have ended, where this is the way back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        back: Option<Back>,
+    },
     /// Its stack is being stood up.
     Provisioning,
     /// Its stack is being checked, and made known to the front.
@@ -62,6 +79,15 @@ pub enum Phase {
     /// A person wants the standby back; its health is read first.
     #[serde(rename = "rollback_asked")]
     RollbackRequested {
+        /// Reason, in the words of whoever or whatever gave it.
+        reason: Arc<str>,
+    },
+    /// Users get the maintenance page, and what was stopped for it is being started again.
+    Starting {
+        /// The order's number.
+        order: u64,
+        /// How it will have ended.
+        outcome: Outcome,
         /// Reason, in the words of whoever or whatever gave it.
         reason: Arc<str>,
     },
@@ -120,6 +146,10 @@ pub(super) enum Limit {
     Check,
     /// Deadline until which the front must show the order.
     CutOver,
+    /// How long a stack may take to be stopped, once nobody is using it.
+    Stop,
+    /// How long a stack that was stopped may take to be up and to pass its checks.
+    Start,
     /// How long it is watched with a share, or a pause lasts.
     Step,
     /// How long it is watched.
@@ -188,6 +218,14 @@ const BACK: Row = Row { shown: DeploymentState::RollingBack, going_back: true, .
 /// A row of what has come to an order to the front.
 const AFTER: Row = Row { before_cutover: false, ensured: Ensured::No, ..BEFORE };
 
+/// A row of what has users shown the maintenance page, and a stack stopped.
+fn stopping(back: Option<&Back>) -> Row {
+    match back {
+        None => Row { shown: DeploymentState::Stopping, ..AFTER },
+        Some(back) => Row { shown: going_back(back.outcome), ..BACK },
+    }
+}
+
 fn going_back(outcome: Outcome) -> DeploymentState {
     if outcome == Outcome::Aborted { DeploymentState::Aborting } else { DeploymentState::RollingBack }
 }
@@ -204,6 +242,13 @@ impl Phase {
                 limit: Some(Limit::Gate),
                 ..BEFORE
             },
+            Self::Paging { back, .. } => {
+                Row { order_open: true, limit: Some(Limit::CutOver), ..stopping(back.as_ref()) }
+            }
+            Self::Stopping { back, .. } => Row { limit: Some(Limit::Stop), ..stopping(back.as_ref()) },
+            Self::Starting { outcome, .. } => {
+                Row { shown: going_back(*outcome), limit: Some(Limit::Start), probed: Some(Probed::Live), ..BACK }
+            }
             Self::Provisioning => Row {
                 shown: Shown::Provisioning,
                 hooks: Some(HookPoint::BeforeProvisioning),
@@ -297,6 +342,8 @@ impl Deployment {
             Limit::Provision => waits.plus(plan.provision_within),
             Limit::Check => waits.plus(plan.check_within),
             Limit::CutOver => waits.plus(plan.cut_over_within),
+            Limit::Stop => self.since.plus(plan.drain_within).plus(plan.retire_within),
+            Limit::Start => self.since.plus(plan.provision_within).plus(plan.check_within),
             Limit::Step => self.step_ends()?,
             // Its hooks run within that time.
             Limit::Bake => self.since.plus(plan.bake),

@@ -49,6 +49,9 @@ pub enum Refusal {
         /// The one that is.
         live: Option<Number>,
     },
+    /// The front cannot show the maintenance page.
+    #[error("the front cannot show a maintenance page")]
+    NoPage,
     /// There is nothing to go back to.
     #[error("there is no earlier release that was found good; deploy one instead")]
     NothingToGoBackTo,

@@ -79,6 +79,9 @@ pub struct Plan {
     /// The shares of users that the new stack gets, one after the other and ever larger, before it gets all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+    /// Whether the live stack runs beside the new one, or is stopped first.
+    #[serde(skip_serializing_if = "Strategy::is_side_by_side")]
+    pub strategy: Strategy,
     /// How long the new stack is watched before the deployment counts.
     pub bake: Millis,
     /// How long requests in flight on a stack without traffic may take to finish.
@@ -99,6 +102,23 @@ pub struct Plan {
     /// Whoever asked said that it repairs an incident. Changes nothing of what is done: figures count it.
     #[serde(skip_serializing_if = "is_false")]
     pub repairs: bool,
+}
+
+/// Whether two stacks of an environment may run at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// The new stack comes up beside the live one, and users move from one to the other.
+    #[default]
+    SideBySide,
+    /// Users get the maintenance page and the live stack is stopped before the new one comes up: two must never run.
+    StopFirst,
+}
+
+impl Strategy {
+    fn is_side_by_side(&self) -> bool {
+        *self == Self::SideBySide
+    }
 }
 
 /// One step of a cutover that is not done at once.
@@ -161,6 +181,7 @@ impl Default for Plan {
             check_within: seconds(300),
             cut_over_within: seconds(60),
             steps: Vec::new(),
+            strategy: Strategy::SideBySide,
             bake: seconds(60),
             drain_within: seconds(30),
             retire_within: seconds(600),

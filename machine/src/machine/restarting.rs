@@ -83,6 +83,9 @@ impl Environment {
             };
             return Err(refused(active, hint));
         }
+        if let Some(active) = self.active.as_ref().filter(|_| self.is_paged()) {
+            return Err(refused(active, "the live stack is stopped for it; restart once it has ended"));
+        }
         let order = at.0.max(self.last_restart + 1);
         Ok(Event::RestartAsked { number, instance, order, reason: reason.cloned() })
     }
@@ -118,7 +121,7 @@ impl Environment {
     /// Whether instances are ended now: not while users are being moved.
     fn restarts_now(&self, restart: &Restart) -> bool {
         let live = self.live.as_ref().is_some_and(|s| s.number == restart.number);
-        live && self.active.as_ref().is_none_or(|d| d.phase.before_cutover())
+        live && !self.is_paged() && self.active.as_ref().is_none_or(|d| d.phase.before_cutover())
     }
 
     /// Whether what is not well of the live stack comes of its restart. Should it not come back, the restart ends.

@@ -141,6 +141,28 @@ rules! {
     make_room = 72,
     /// R66: a build that a person deployed by its number and that is announced with it is one build.
     one_build_by_hand = 66,
+    /// R74: a stack is stopped only while the front shows the maintenance page by the last order, and nobody is using it.
+    page_before_stop = 74,
+    /// R75: what is dead is stopped too: whoever looks after it might start it again.
+    stop_the_dead = 75,
+    /// R76: no stack is started while an earlier request can still start another one.
+    start_when_still = 76,
+    /// R77: after a stop, good is what was seen to have obeyed the last order to start.
+    obeyed_the_start = 77,
+    /// R78: of two stacks that must not run beside each other, at most one is meant to run.
+    one_meant_to_run = 78,
+    /// R79: what is meant to be stopped is not kept alive.
+    leave_stopped = 79,
+    /// R80: users go back to what was stopped only after it was started and seen good.
+    start_before_return = 80,
+    /// R81: a stack is started only while every other one is seen stopped, or is gone.
+    start_alone = 81,
+    /// R82: nothing automatic sends users to a standby that is stopped.
+    never_recover_to_stopped = 82,
+    /// R83: what is held or pinned keeps nobody on the maintenance page.
+    page_waits_for_nobody = 83,
+    /// R84: while a person has maintenance on, the front is told to show the page, whatever goes on behind it.
+    maintenance_stays = 84,
     /// R67: the front is given the reach that the stack it serves has now, by the order that it shows.
     refresh_reach = 67,
 }

@@ -9,8 +9,10 @@ use super::{
     alive::{Down, Flaps, Taken},
     deployment_state::DeploymentState,
     event::{Outcome, Trigger},
+    halting::RunOrder,
     hook::{Hook, HookProgress},
     ids::{Generation, Key, Millis, Number, Seq},
+    maintenance::Maintenance,
     phase::{Phase, Probed},
     release::{Gate, Plan, Release},
     restarting::Restart,
@@ -65,6 +67,21 @@ pub struct Environment {
     /// The front cannot be pointed at nobody, by the terms of the last deployment that began.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) always_on: bool,
+    /// The last order to stop or to start each stack that was ever stopped, as long as it is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) runs: Vec<RunOrder>,
+    /// The number of the last of these orders; 0: there was none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) last_run: u64,
+    /// Since when users get the maintenance page for a deployment that stops a stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) paged_since: Option<Millis>,
+    /// How long they got it the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last_downtime: Option<Millis>,
+    /// A person has users shown the maintenance page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) maintenance: Option<Maintenance>,
     pub(super) hold: Option<Hold>,
     pub(super) pin: Option<u32>,
     pub(super) vetoes: Vec<Veto>,
@@ -386,7 +403,8 @@ impl Environment {
         let candidate = self.active.as_ref().filter(|d| d.phase.row().watched);
         let live = self.live.as_ref().map(|s| s.number);
         let standby = self.standby.as_ref().map(|s| s.stack.number);
-        candidate.map(|d| d.number).into_iter().chain(live).chain(standby).collect()
+        let all = candidate.map(|d| d.number).into_iter().chain(live).chain(standby);
+        all.filter(|number| !self.is_halted(*number)).collect()
     }
 
     /// The stack whose health has to be read afresh, not remembered, before the next step (rule R12).
@@ -394,7 +412,7 @@ impl Environment {
         let standby = || self.standby.as_ref().map(|s| s.stack.number);
         match self.active.as_ref().map(|d| (d, d.phase.row().probed)) {
             Some((d, Some(Probed::Candidate))) => Some(d.number).filter(|_| d.is_past_hooks(self.rules)),
-            Some((_, Some(Probed::Standby))) => standby(),
+            Some((_, Some(Probed::Standby))) => standby().filter(|n| !self.is_halted(*n)),
             Some((_, Some(Probed::Live))) => self.live.as_ref().map(|s| s.number),
             Some((_, None)) => None,
             None => self.down.as_ref().and_then(|_| standby()),

@@ -39,6 +39,9 @@ impl Deployment {
             | Phase::AfterChecks
             | Phase::AwaitingCutover
             | Phase::Verifying
+            | Phase::Paging { .. }
+            | Phase::Stopping { .. }
+            | Phase::Starting { .. }
             | Phase::Reverting { .. } => (None, 0),
         };
         Users { held, ordered }
@@ -89,10 +92,12 @@ const NO_SHARE: &str = "only a deployment that has a share of the users is pause
 impl Environment {
     /// Who is to get users' requests while no order is open.
     pub fn wanted(&self) -> Traffic {
-        match self.active.as_ref().map(|d| (d.number, &d.phase)) {
+        let to = match self.active.as_ref().map(|d| (d.number, &d.phase)) {
             Some((number, Phase::Watching { share })) => self.with_share(number, Some(*share)),
+            _ if self.is_paged() => Traffic::Nobody,
             _ => Traffic::whole(self.live.as_ref().map(|s| s.number)),
-        }
+        };
+        self.behind_the_page(to)
     }
 
     /// The traffic where a deployment gets that share, or all of it.
@@ -106,7 +111,8 @@ impl Environment {
     /// The share that a deployment gets next; nothing means all. Steps are for users who have something that works: with
     /// nothing live, or what is live down, and to bring an earlier release back, there are none.
     pub(super) fn next_share(&self, d: &Deployment, held: Option<Share>) -> Option<Share> {
-        let at_once = self.live.is_none() || self.down.is_some() || d.trigger == Trigger::Rollback;
+        let without_users = self.live.is_none() || self.is_paged() || self.maintenance.is_some();
+        let at_once = without_users || self.down.is_some() || d.trigger == Trigger::Rollback;
         let mut larger = d.plan.steps.iter().map(|step| step.share).filter(|share| Some(*share) > held);
         larger.next().filter(|_| !at_once)
     }
@@ -165,7 +171,8 @@ impl Environment {
         let over = d.hurried || watched || !self.rules.watch_each_step();
         let settled = self.drift.is_none() || self.cannot_mend(seen);
         let (generation, share) = (self.next_generation(seen), self.next_share(d, Some(share)));
-        (over && settled).then_some(Event::CutOverOrdered { number, generation, share })
+        // Behind the maintenance page no share has any users.
+        (over && settled && self.maintenance.is_none()).then_some(Event::CutOverOrdered { number, generation, share })
     }
 
     /// Takes a deployment its share: by one order where what is live was seen good in this look (rule R71), which is waited

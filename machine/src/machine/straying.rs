@@ -10,7 +10,7 @@ use super::{
     effect::shown,
     event::{Event, Matter},
     ids::{Generation, Millis, Number},
-    observation::{FrontView, Health, Observation},
+    observation::{FrontView, Observation},
     release::Plan,
     state::Environment,
 };
@@ -114,7 +114,7 @@ impl Environment {
     }
 
     fn wanted_is_good(&self, seen: &Observation) -> bool {
-        self.wanted().stacks().all(|n| seen.ready(n, Health::Passing)) || !self.rules.mend_onto_good()
+        self.wanted().stacks().all(|n| self.is_good(n, seen)) || !self.rules.mend_onto_good()
     }
 
     /// Two who point the front at different stacks never end by themselves.

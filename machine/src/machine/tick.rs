@@ -94,7 +94,8 @@ impl Environment {
 
     fn next_step(&self, seen: &Observation, now: Millis) -> Option<Event> {
         let d = self.active.as_ref()?;
-        Some(self.with_what_is_left(d, d.with_what_stays(self.advance(d, seen, now)?)))
+        let event = self.with_what_was_stopped(d, self.advance(d, seen, now)?, Some(seen));
+        Some(self.with_what_is_left(d, d.with_what_stays(event)))
     }
 
     fn advance(&self, d: &Deployment, seen: &Observation, now: Millis) -> Option<Event> {
@@ -112,6 +113,10 @@ impl Environment {
             Phase::Provisioning if d.release.awaits_definition() && self.rules.definition_first() => {
                 self.freezing(d, seen, now)
             }
+            Phase::Provisioning if self.must_stop_first(d) => Some(self.page_first(d, seen)),
+            Phase::Paging { generation, back } => self.paging(d, (*generation, back.as_ref()), seen, now),
+            Phase::Stopping { order, back } => self.stopping(d, (*order, back.as_ref()), seen, now),
+            Phase::Starting { outcome, reason, .. } => self.starting(d, (*outcome, reason), seen, now),
             Phase::Provisioning if !d.is_past_hooks(self.rules) => {
                 let late = "its hooks could not begin in time";
                 self.hook_of(d, true, seen, now).or_else(|| self.overdue(d, seen, now, d.plan.provision_within, late))
@@ -142,6 +147,10 @@ impl Environment {
         match gate.otherwise {
             _ if !seen.is_over(d.since, gate.timeout, now, self.rules) => None,
             // The question stands, as a build that came now would wait: a person answers it or lifts what stops it.
+            Otherwise::Approve if !self.lets(d) && self.is_paged() && self.rules.page_waits_for_nobody() => {
+                let reason = "nobody approved it in time, and users get the maintenance page meanwhile".into();
+                Some(Event::Ended { number, outcome: Outcome::Aborted, reason })
+            }
             Otherwise::Approve if !self.lets(d) && self.rules.stopped_stays_asked() => None,
             Otherwise::Approve => Some(Event::Approved { number, reason: None }),
             Otherwise::Abort => {
@@ -210,7 +219,9 @@ impl Environment {
             Some(Condition::Failed) => broken(d, seen),
             None if !self.may_make(d.number) && seen.lacks(d.number) => broken(d, seen),
             Some(Condition::Creating | Condition::Deleting | Condition::Stopping | Condition::Stopped) | None => {
-                self.overdue(d, seen, now, d.plan.provision_within, "its stack did not come up in time")
+                let other = self.stands_in_the_way(d.number, seen);
+                let late = other.unwrap_or_else(|| "its stack did not come up in time".to_owned());
+                self.overdue(d, seen, now, d.plan.provision_within, &late)
             }
         }
     }

@@ -31,7 +31,7 @@ const HOW: [&str; 5] = ["shown", "key", "csrf", "then", "new"];
 const NUMBERS: [&str; 3] = ["number", "release", "instance"];
 /// Fields that are several texts, with commas between them.
 const LISTS: [&str; 1] = ["only"];
-const YES_OR_NO: [&str; 2] = ["lift", "repairs"];
+const YES_OR_NO: [&str; 3] = ["lift", "repairs", "on"];
 /// What goes along of the headers: who asks, and from where.
 const KEPT: [header::HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::ORIGIN];
 const KEPT_BY_NAME: [&str; 4] = ["sec-fetch-site", "x-forwarded-for", "x-forwarded-proto", authentication::USER];

@@ -10,10 +10,10 @@ use crate::{
         story::{Whole, whole},
     },
     journal::Record,
-    machine::{EnvironmentId, Number},
+    machine::{EnvironmentId, Millis, Number},
     pipelines::Tier,
     telling,
-    text::format_time,
+    text::{format_duration, format_time},
 };
 use askama::Template;
 use axum::{
@@ -66,6 +66,10 @@ pub(super) async fn page(
 impl Page {
     fn lines(&self) -> Vec<Line> {
         self.view.records.iter().map(Line::of).collect()
+    }
+
+    fn downtime(&self) -> Option<String> {
+        self.view.deployment.downtime.map(|took| format_duration(Millis(took)))
     }
 
     fn sums(&self) -> telling::Sums {

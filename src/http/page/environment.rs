@@ -145,7 +145,9 @@ impl Page {
     fn look(&self) -> Look {
         match (&self.view.candidate, self.view.waits_for, self.view.light) {
             (_, WaitsFor::Operator, _) => Look::tag("fail", "stop", "needs a person"),
-            (_, _, light @ (Light::Down | Light::Failing | Light::Drift | Light::NotSeen)) => Look::of(light),
+            (_, _, light @ (Light::Down | Light::Failing | Light::Drift | Light::Maintenance | Light::NotSeen)) => {
+                Look::of(light)
+            }
             (Some(_), WaitsFor::Approval, _) => Look::tag("wait", "wait", "waits for a person"),
             (Some(_), ..) => Look::tag("move", "move", "under way"),
             (None, _, light) if self.view.hold.is_none() => Look::of(light),
@@ -201,6 +203,13 @@ impl Page {
     /// What going back costs, as far as the last deployments tell.
     fn price(&self) -> String {
         let length = |ms: Option<u64>| ms.map(|ms| format_duration(Millis(ms)));
+        if self.view.rollback == Readiness::Start {
+            let down = "Stopped: start and cut over; users get the maintenance page meanwhile";
+            return match length(self.view.last_downtime) {
+                Some(took) => format!("{down}, about {took} as the last time"),
+                None => down.to_owned(),
+            };
+        }
         match (self.is_warm(), length(self.past.cut_over), length(self.past.stood_up)) {
             (true, Some(took), _) => format!("Warm: one cutover; the last one took {took}"),
             (true, None, _) => "Warm: one cutover".to_owned(),

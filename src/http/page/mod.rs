@@ -86,7 +86,7 @@ pub(super) fn known(roles: &mut Roles) -> Router<Arc<App>> {
         roles.note(Role::Viewer, Method::POST, path);
     }
     // The role that it takes is the API's to ask for.
-    let acts = ["rollback", "hold", "resume", "pin", "veto", "restart"];
+    let acts = ["rollback", "hold", "maintenance", "resume", "pin", "veto", "restart"];
     let acts = acts.map(|act| format!("/environments/{{pipeline}}/{{environment}}/{act}")).into_iter();
     let acts = acts
         .chain(

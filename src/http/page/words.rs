@@ -52,6 +52,7 @@ impl Look {
             Light::Watched => look("move", "move", "watched"),
             Light::Failing => look("down", "stop", "fails its checks"),
             Light::Down => look("down", "stop", "down"),
+            Light::Maintenance => look("wait", "wait", "maintenance page"),
             Light::Drift => look("drift", "wait", "front set elsewhere"),
             Light::NotSeen => Self { stale: true, ..look("stale", "blind", "not seen") },
             Light::Empty => Self { quiet: true, ..look("cold", "blind", "nothing live") },
@@ -273,6 +274,7 @@ pub(super) mod filters {
     pub fn state_word(state: &DeploymentState, _: &dyn Values) -> Result<&'static str> {
         Ok(match state {
             DeploymentState::Queued => "waits in line",
+            DeploymentState::Stopping => "waits for the live stack to be stopped",
             DeploymentState::Provisioning => "is provisioned",
             DeploymentState::Checking => "is checked",
             DeploymentState::AwaitingApproval => "waits for approval",
@@ -302,6 +304,7 @@ pub(super) mod filters {
             DeploymentState::AwaitingApproval => look("wait", "wait", "waits for approval"),
             DeploymentState::NeedsOperator => look("fail", "stop", "needs a person"),
             DeploymentState::Queued
+            | DeploymentState::Stopping
             | DeploymentState::Provisioning
             | DeploymentState::Checking
             | DeploymentState::CuttingOver

@@ -41,6 +41,9 @@ pub(in crate::http) struct Environment {
     #[schema(required)]
     pub standby: Option<Standby>,
     pub rollback: Readiness,
+    /// How long users got the maintenance page the last time that a deployment stopped a stack, in milliseconds.
+    #[schema(required, example = 41000)]
+    pub last_downtime: Option<u64>,
     /// What going back from what is live would not undo, in words: its hooks that are one way.
     pub one_way: Vec<String>,
     /// The hooks that run now.
@@ -52,6 +55,9 @@ pub(in crate::http) struct Environment {
     /// Who stopped automatic deployments.
     #[schema(required)]
     pub hold: Option<Hold>,
+    /// Who has users shown the maintenance page.
+    #[schema(required)]
+    pub maintenance: Option<Hold>,
     /// The only release that may be deployed.
     #[schema(required)]
     pub pin: Option<u32>,
@@ -329,7 +335,7 @@ pub(in crate::http) struct Side {
     pub failed: u64,
 }
 
-/// Automatic deployments are stopped.
+/// Somebody stopped automatic deployments, or has users shown the maintenance page.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct Hold {
     pub by: String,

@@ -78,6 +78,7 @@ pub(super) enum Otherwise {
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
     Queued,
+    Stopping,
     Provisioning,
     Checking,
     AwaitingApproval,

@@ -7,7 +7,7 @@ use crate::access::Role::{self, Admin, Approver, Deployer, Viewer};
 use crate::http::transport::Encrypted;
 
 /// Every action, and the smallest role that may do it.
-const TABLE: [(&str, &str, Role); 82] = [
+const TABLE: [(&str, &str, Role); 84] = [
     ("GET", "/v1/environments/shop/qa/deployments", Viewer),
     ("GET", "/v1/environments/shop/qa/stacks", Viewer),
     ("POST", "/v1/environments/shop/qa/stacks/retire", Approver),
@@ -46,6 +46,7 @@ const TABLE: [(&str, &str, Role); 82] = [
     ("POST", "/environments/shop/qa/deploy", Viewer),
     ("POST", "/environments/shop/prod/promote", Viewer),
     ("POST", "/environments/shop/qa/hold", Viewer),
+    ("POST", "/environments/shop/qa/maintenance", Viewer),
     ("POST", "/environments/shop/qa/pin", Viewer),
     ("POST", "/environments/shop/qa/restart", Viewer),
     ("POST", "/environments/shop/qa/resume", Viewer),
@@ -70,6 +71,7 @@ const TABLE: [(&str, &str, Role); 82] = [
     ("POST", "/v1/environments/shop/qa/rollback", Deployer),
     ("POST", "/v1/environments/shop/qa/restart", Deployer),
     ("POST", "/v1/environments/shop/qa/hold", Deployer),
+    ("POST", "/v1/environments/shop/qa/maintenance", Deployer),
     ("POST", "/v1/deployments/shop/qa/1/abort", Deployer),
     ("POST", "/v1/deployments/shop/qa/1/pause", Deployer),
     ("POST", "/v1/environments/shop/qa/resume", Approver),

@@ -15,8 +15,9 @@ use crate::{
         storage::{Appender, Reader, Storage},
     },
     machine::{
-        Ask, Command, Entry, EnvironmentId, Event, Gate, Generation, Hook, HookPoint, Key, Matter, Millis, Number,
-        Otherwise, Outcome, Plan, Recover, RecoverTo, Release, ReleaseDraft, Seq, Share, Step, Trigger,
+        Ask, Back, Command, Entry, EnvironmentId, Event, Gate, Generation, Hook, HookPoint, Key, Matter, Millis,
+        Number, Otherwise, Outcome, Plan, Recover, RecoverTo, Release, ReleaseDraft, Seq, Share, Step, Strategy,
+        Trigger,
     },
 };
 
@@ -313,6 +314,31 @@ fn with_a_hook(number: u32) -> Vec<Event> {
     events
 }
 
+/// A release for which stack 11 is stopped, and started again; then a person has users shown the page for a while.
+fn stops_first(number: u32, generation: u64) -> Vec<Event> {
+    let mut events = goes_live(number, generation, false);
+    if let Event::Accepted { plan, .. } = &mut events[0] {
+        *plan = Arc::new(Plan { strategy: Strategy::StopFirst, ..Plan::default() });
+    }
+    events.truncate(2);
+    let (number, live, outcome, reason): (_, _, _, Arc<str>) =
+        (Number(number), Number(11), Outcome::Aborted, "a person said so".into());
+    let next = |more: u64| Generation(generation + more);
+    let back = Some(Back { outcome, reason: reason.clone() });
+    events.extend([
+        Event::PageOrdered { number, generation: next(0), back: None },
+        Event::StopOrdered { number, stack: live, order: 1, back: None },
+        Event::Stopped { number },
+        Event::StopOrdered { number, stack: number, order: 2, back },
+        Event::StartOrdered { number, stack: live, order: 3, outcome, reason: reason.clone() },
+        Event::RevertOrdered { number, to: Some(live), generation: next(1), outcome, reason: reason.clone() },
+        Event::Reverted { number, host: None },
+        Event::MaintenanceBegun { generation: next(2), hold: true, reason: reason.clone() },
+        Event::MaintenanceEnded { generation: next(3), reason: Some(reason) },
+    ]);
+    events
+}
+
 /// A release that gets a share of the users, keeps it for a while, and loses it again to stack 11.
 fn in_steps(number: u32, generation: u64) -> Vec<Event> {
     let gate = || Gate {
@@ -401,6 +427,7 @@ pub(super) fn story() -> Vec<Entry> {
     ]);
     events.extend(in_steps(13, 9));
     events.extend([Event::StrangerFound { number: Number(14) }, stranger(14)]);
+    events.extend(stops_first(15, 20));
     let times = (0..).map(|n| Millis(1_760_000_000_000 + n * 1000));
     times.zip(events).map(|(at, event)| Entry { at, by: "pointsman".into(), event }).collect()
 }

@@ -49,7 +49,10 @@ fn every_kind_is_told_in_the_story_and_those_of_the_first_release_have_its_level
         "cut_over_ordered",
         "live_down",
         "live_up",
+        "maintenance_begun",
+        "maintenance_ended",
         "operator_needed",
+        "page_ordered",
         "paused",
         "proceeded",
         "recovered",
@@ -57,6 +60,9 @@ fn every_kind_is_told_in_the_story_and_those_of_the_first_release_have_its_level
         "restart_ended",
         "revert_requested",
         "shifted",
+        "start_ordered",
+        "stop_ordered",
+        "stopped",
         "stranger_dismissed",
     ];
     assert_eq!(newer, wanted.map(str::to_owned).into());

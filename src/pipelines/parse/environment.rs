@@ -11,7 +11,7 @@ use super::{
 use crate::{
     checks::{Check, Checks, Via, wrong_keys},
     hooks::HookDefinition,
-    machine::{EnvironmentId, Millis, Name, Plan},
+    machine::{EnvironmentId, Millis, Name, Plan, Strategy},
     toml_file::{Table, Value},
     web_front::Claim,
 };
@@ -103,6 +103,9 @@ impl Reader<'_, '_> {
         if let Some((front, ..)) = front.as_ref().filter(|_| !plan.steps.is_empty()) {
             self.splits(table, &front.driver);
         }
+        if let (Strategy::StopFirst, Some(stack), Some((front, _))) = (plan.strategy, &stack, &front) {
+            self.stops(table, &stack.driver, &front.driver);
+        }
         let watch = table.get("watch").and_then(|v| v.some_duration()).unwrap_or(Millis(10_000));
         let (pipeline, environment) = (self.pipeline.clone()?, name?);
         let (front, facts) = front?;
@@ -153,6 +156,22 @@ impl Reader<'_, '_> {
             "steps",
             &format!("the front driver \"{front}\" {why}; those that can are: {able}. Remove `steps`"),
         );
+    }
+
+    /// The live stack is stopped first only by a driver that can start it again, behind a front that has a page for that.
+    fn stops(&self, table: &Table<'_, '_>, stack: &str, front: &str) {
+        let (stacks, fronts) = (self.registry.stack_drivers(), self.registry.front_drivers());
+        let listed = |names: Vec<&str>| names.join(", ");
+        if !stacks.iter().any(|driver| driver.name == stack && driver.stops) {
+            let able = listed(stacks.iter().filter(|driver| driver.stops).map(|driver| driver.name).collect());
+            let why = "cannot stop a stack and start it again";
+            table.wrong_at("strategy", &format!("the stack driver \"{stack}\" {why}; those that can are: {able}"));
+        }
+        if !fronts.iter().any(|driver| driver.name == front && driver.pages) {
+            let able = listed(fronts.iter().filter(|driver| driver.pages).map(|driver| driver.name).collect());
+            let why = "cannot show a maintenance page while nothing runs";
+            table.wrong_at("strategy", &format!("the front driver \"{front}\" {why}; those that can are: {able}"));
+        }
     }
 
     /// Reads a check. `via`: which way `http` asks unless it says so itself; `cannot_lead`: why the front leads to no stack.

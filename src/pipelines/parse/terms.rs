@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::super::keys;
 use crate::{
-    machine::{Gate, Millis, Otherwise, Plan, Recover, RecoverTo, Retain, Share, Step, promotion::PromotionRule},
+    machine::{
+        Gate, Millis, Otherwise, Plan, Recover, RecoverTo, Retain, Share, Step, Strategy, promotion::PromotionRule,
+    },
     text::excerpt,
     toml_file::{Table, Value},
     units::parse_duration,
@@ -20,6 +22,10 @@ pub(super) fn plan(table: &Table<'_, '_>) -> Plan {
     if let Some(value) = table.get("steps") {
         plan.steps = steps(&value);
     }
+    if let Some(value) = table.get("strategy") {
+        let words = [("side-by-side", Strategy::SideBySide), ("stop-first", Strategy::StopFirst)];
+        plan.strategy = value.word(&words).unwrap_or_default();
+    }
     set(table, "bake", &mut plan.bake);
     set(table, "drain", &mut plan.drain_within);
     if let Some(value) = table.get("retain") {
@@ -30,6 +36,9 @@ pub(super) fn plan(table: &Table<'_, '_>) -> Plan {
         if plan.recover.to == RecoverTo::Standby && plan.retain == Retain::None {
             value.wrong("`recover` sends users to the standby, and `retain = \"none\"` keeps none; change one of them");
         }
+    }
+    if plan.strategy == Strategy::StopFirst {
+        without_a_second_one(table, &plan);
     }
     if let Some(deadlines) = table.get("deadlines").and_then(|v| v.table()) {
         deadlines.only(keys::DEADLINES);
@@ -49,6 +58,22 @@ pub(super) fn plan(table: &Table<'_, '_>) -> Plan {
         (plan.before_provisioning, plan.before_cutover) = (gate("before_provisioning"), gate("before_cutover"));
     }
     plan
+}
+
+/// Refuses terms that take two stacks that run at the same time.
+fn without_a_second_one(table: &Table<'_, '_>, plan: &Plan) {
+    if !plan.steps.is_empty() {
+        table.wrong_at(
+            "steps",
+            "`strategy = \"stop-first\"` lets one stack run at a time, and `steps` share the users between two; remove one of them",
+        );
+    }
+    if plan.recover.to == RecoverTo::Standby {
+        table.wrong_at(
+            "recover",
+            "`strategy = \"stop-first\"` keeps the standby stopped, so nothing sends users there by itself; remove one of them",
+        );
+    }
 }
 
 /// A rule by which a release goes on without a person.

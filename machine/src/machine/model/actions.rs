@@ -5,9 +5,9 @@ use super::{
     config::{CLOCKS, Config, Obedience},
     runs::{self, Run},
     ways::Way,
-    world::{Cloud, Hand, Id, Look, N, Request, UNKNOWN, Wish, World},
+    world::{Cloud, Hand, Id, Ids, Look, N, Request, UNKNOWN, Wish, World},
 };
-use crate::machine::{Condition, Effect, Event, Fencing, Generation, Millis, Observation};
+use crate::machine::{Condition, Effect, Event, Fencing, Generation, Millis, Number, Observation};
 
 /// One thing that happens. Controllers, clocks and slots are named by their index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,10 @@ pub(super) enum Action {
     Flap(usize),
     Vanish(usize),
     Break(usize),
+    /// Whoever looks after it brings it up again.
+    Revived(usize),
+    /// It does not stop.
+    StopFails(usize),
     /// Its provider replaces an instance.
     Replace(usize),
     /// The run of a deployment's hook ends well, or badly.
@@ -124,7 +128,23 @@ impl Config {
         if !self.on(68) && cloud.outdated() {
             cloud.front.way = Way::whole(UNKNOWN);
         }
-        Look { cloud, restarts, stacks_answer, front_answers, awaits, quiet, old, given, refused }
+        let (may_rise, may_fall) = if self.stop_first { self.on_their_way(world, c) } else { Default::default() };
+        Look { cloud, restarts, stacks_answer, front_answers, awaits, quiet, old, given, refused, may_rise, may_fall }
+    }
+
+    /// The stacks that a request can still make or start, and those that one can still stop by an order that is not their last.
+    fn on_their_way(&self, world: &World, c: usize) -> (Ids, Ids) {
+        let (mut may_rise, mut may_fall) = (Ids::default(), Ids::default());
+        let env = &self.base(world, c).env;
+        let last = |n: Id| env.run_order(Number(n.into())).map_or(0, |run| run.order);
+        for request in world.net.iter().chain(world.controllers.iter().flat_map(|c| c.hand.iter())) {
+            match request {
+                Request::Ensure(n) | Request::Revive(n) | Request::Start(n, _) | Request::Adopt(n) => may_rise.add(n),
+                Request::Stop { id, order, .. } if u64::from(order) < last(id) => may_fall.add(id),
+                _ => {}
+            }
+        }
+        (may_rise, may_fall)
     }
 
     /// An older look: the front before its last change, the newest stack perhaps not yet listed.
@@ -172,6 +192,12 @@ impl Config {
                         Request::CutOver(way, generation)
                     }
                 }
+                Effect::Stop(permit) => Request::Stop {
+                    id: id(permit.number()),
+                    order: u8::try_from(permit.order()).unwrap(),
+                    patient: now < CLOCKS[1],
+                },
+                Effect::Start(permit) => Request::Start(id(permit.number()), u8::try_from(permit.order()).unwrap()),
                 Effect::Retire(permit) if world.controllers[c].forgot.has(id(permit.number())) => continue,
                 Effect::Retire(permit) => Request::Retire { id: id(permit.number()), patient: now < CLOCKS[1] },
             };
@@ -330,7 +356,12 @@ impl Config {
                     may(left.die > 0, Action::Break(slot));
                     may(left.replace > 0, Action::Replace(slot));
                 }
-                Condition::Failed | Condition::Stopping | Condition::Stopped => {}
+                Condition::Stopping => {
+                    may(true, Action::Progress(slot));
+                    may(left.stop_fails > 0, Action::StopFails(slot));
+                }
+                Condition::Failed => may(left.revive > 0, Action::Revived(slot)),
+                Condition::Stopped => {}
             }
         }
         // Nobody looks at the run of a hook that is no longer wanted.
@@ -352,7 +383,7 @@ impl Config {
     /// once its tear-down was allowed: then only others than that are modelled.
     fn drifting(&self, world: &World, out: &mut Vec<Action>) {
         let on_its_way = || world.net.iter().chain(world.controllers.iter().flat_map(|c| c.hand.iter()));
-        let tear_down = on_its_way().any(|r| matches!(r, Request::Retire { .. }));
+        let tear_down = on_its_way().any(|r| matches!(r, Request::Retire { .. } | Request::Stop { .. }));
         let held = world.controllers.iter().any(|c| c.seen.is_some());
         if !tear_down && !held {
             let ready = world.cloud.stacks.iter().flatten().filter(|t| t.condition == Condition::Ready);

@@ -39,6 +39,7 @@ fn judges(event: &Event) -> bool {
     match event {
         Ended { outcome, .. } => failed(outcome),
         CutOverOrdered { .. } | RevertRequested { .. } => true,
+        PageOrdered { .. } | StopOrdered { .. } | StartOrdered { .. } => true,
         Succeeded { .. } | RevertOrdered { .. } | HookFinished { .. } | OperatorNeeded { .. } => true,
         StandbyReleased { .. } | Recovered { .. } | ColdRollbackQueued { .. } => true,
         _ => false,
@@ -59,8 +60,10 @@ impl Config {
         if matches!(event, Event::WentLive { .. } | Event::Reverted { .. }) {
             told.left = Default::default();
         }
-        if let (Event::Ended { number, .. }, Some(Phase::Reverting { .. } | Phase::RevertRequested { .. })) =
-            (event, phase)
+        if let (
+            Event::Ended { number, .. },
+            Some(Phase::Reverting { .. } | Phase::RevertRequested { .. } | Phase::Starting { .. }),
+        ) = (event, phase)
         {
             told.given_up.add(id(*number));
         }
@@ -97,7 +100,7 @@ impl Config {
             {
                 told.broken = Some(Promise::StandbyGivenUp);
             }
-            Event::Ended { .. } | Event::RevertOrdered { .. } => {
+            Event::Ended { .. } | Event::RevertOrdered { .. } | Event::PageOrdered { .. } => {
                 let Some(Phase::CuttingOver { generation, .. }) = phase else { return };
                 let front = &look.cloud.front;
                 let elsewhere = u64::from(front.generation) >= generation.0;
@@ -112,8 +115,9 @@ impl Config {
     /// An order that no deployment gives leads to what was seen good, and none to nobody where the front cannot do that.
     pub(super) fn judge_order(&self, w: &mut World, c: usize, look: &Look) {
         let env = &self.base(w, c).env;
-        let of_a_deployment =
-            env.active().is_some_and(|d| matches!(d.phase, Phase::CuttingOver { .. } | Phase::Reverting { .. }));
+        let of_a_deployment = env.active().is_some_and(|d| {
+            matches!(d.phase, Phase::CuttingOver { .. } | Phase::Reverting { .. } | Phase::Paging { .. })
+        });
         let hand = w.controllers[c].hand;
         if hand.iter().any(|r| {
             matches!(r, Request::Refresh(to, generation, _)

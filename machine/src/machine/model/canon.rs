@@ -12,8 +12,8 @@ use super::{
     world::{Id, STRANGER},
 };
 use crate::machine::{
-    Adopts, Entry, Environment, Event, Flaps, Generation, Illegal, Key, Millis, Number, Phase, Plan, Release, Seq,
-    Straying, Trigger,
+    Adopts, Back, Entry, Environment, Event, Flaps, Generation, Illegal, Key, Millis, Number, Phase, Plan, Release,
+    Seq, Straying, Trigger,
 };
 
 /// A folded journal and its fingerprint, so that it is hashed once and not with every world that shares it.
@@ -81,6 +81,12 @@ fn canonical(env: &mut Environment) {
         {
             *reason = text();
         }
+        match &mut deployment.phase {
+            Phase::Paging { back: Some(Back { reason, .. }), .. }
+            | Phase::Stopping { back: Some(Back { reason, .. }), .. }
+            | Phase::Starting { reason, .. } => *reason = text(),
+            _ => {}
+        }
         if deployment.progress.failed.is_some() {
             deployment.progress.failed = Some(text());
         }
@@ -97,6 +103,11 @@ fn canonical(env: &mut Environment) {
     if let Some(hold) = &mut env.hold {
         (hold.by, hold.reason) = (text(), text());
     }
+    if let Some(maintenance) = &mut env.maintenance {
+        (maintenance.by, maintenance.reason) = (text(), text());
+    }
+    (env.paged_since, env.last_downtime) = (None, None);
+    env.runs.sort_unstable_by_key(|run| run.number);
     for veto in &mut env.vetoes {
         veto.reason = text();
     }

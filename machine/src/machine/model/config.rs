@@ -3,7 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{people::NAMED, source::Repository, ways::share, world::Wish};
-use crate::machine::{Fencing, Gate, HookPoint, Millis, Otherwise, Plan, Recover, RecoverTo, Retain, Rules, Step};
+use crate::machine::{
+    Fencing, Gate, HookPoint, Millis, Otherwise, Plan, Recover, RecoverTo, Retain, Rules, Step, Strategy,
+};
 
 /// When a look may be acted upon: no deadline has passed; those of 10 have; that of the checks (500) too; all have.
 pub(super) const CLOCKS: [Millis; 4] = [Millis(0), Millis(100), Millis(1_000), Millis(u64::MAX / 2)];
@@ -26,6 +28,10 @@ pub(super) struct Budget {
     pub(super) retire_fails: u8,
     /// Stacks that vanish or break by themselves.
     pub(super) die: u8,
+    /// Dead stacks that whoever looks after them brings up again.
+    pub(super) revive: u8,
+    /// Stops that come to nothing.
+    pub(super) stop_fails: u8,
     /// Stacks of which a provider replaces an instance: their reach changes.
     pub(super) replace: u8,
     /// Lease taken from a controller that still lives.
@@ -69,6 +75,8 @@ pub(super) enum People {
     Restart,
     /// They let a share grow, or keep it, and abort or roll back what has one.
     Steps,
+    /// They begin and end maintenance, abort and roll back.
+    Maintain,
 }
 
 impl People {
@@ -80,6 +88,8 @@ impl People {
             _ if matches!(wish, Wish::Restart(..)) => false,
             Self::Steps => stops || matches!(wish, Wish::Proceed(_) | Wish::Pause(_)),
             _ if matches!(wish, Wish::Proceed(_) | Wish::Pause(_)) => false,
+            Self::Maintain => stops || matches!(wish, Wish::Maintain(_)),
+            _ if matches!(wish, Wish::Maintain(_)) => false,
             Self::AbortAndRollback => stops,
             Self::HoldPinVeto => !stops || matches!(wish, Wish::Approve(..)),
             Self::All => true,
@@ -117,6 +127,10 @@ pub(super) struct Config {
     /// The shares of users that a deployment gets one after the other, and the pause at each.
     pub(super) steps: &'static [u8],
     pub(super) pause: Option<Otherwise>,
+    /// Two stacks must not run at the same time.
+    pub(super) stop_first: bool,
+    /// Stacks compare the numbers of orders to stop and to start.
+    pub(super) counts: bool,
     /// The hooks of every deployment but the first one where that is live at the start.
     pub(super) hooks: &'static [HookPoint],
     /// The runs of hooks from this point on never end.
@@ -174,6 +188,7 @@ impl Config {
             check_within: Millis(500),
             cut_over_within: Millis(10),
             steps: self.steps.iter().map(|of_100| self.plan_step(*of_100)).collect(),
+            strategy: if self.stop_first { Strategy::StopFirst } else { Strategy::SideBySide },
             bake: Millis(10),
             drain_within: Millis(10),
             retire_within: Millis(3_000),

@@ -86,6 +86,8 @@ fn every_run_ends_cleanly() {
             drift: one(b.drift),
             stale: one(b.stale),
             die: one(b.die),
+            revive: one(b.revive),
+            stop_fails: one(b.stop_fails),
             refuse: one(b.refuse),
             run_fails: one(b.run_fails),
             rewrite: one(b.rewrite),

@@ -9,7 +9,7 @@
 //! - `actions`: what may happen next; `step`: what becomes of it; `promises`: what must always hold
 //! - `runs`: runs of hooks, and a stack that is there to be adopted
 //! - `alive`: what is live and dies, fronts that go astray or never obey, controllers that were away
-//! - `ways`: traffic that moves in steps
+//! - `ways`: traffic that moves in steps; `stops`: stacks that are stopped, and two that must not run
 //! - `people`: who wants what, and may; `source`: the repository that definitions come from
 //! - `promotion`: two environments and the rule between them
 //! - `explore`: stateright; `liveness`: every run ends; `walk`: random schedules; `defects`: each rule's removal is found;
@@ -32,6 +32,9 @@ mod source;
 mod step;
 mod step_defects;
 mod step_worlds;
+mod stop_defects;
+mod stop_worlds;
+mod stops;
 mod table;
 mod walk;
 mod ways;

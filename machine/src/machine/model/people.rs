@@ -63,6 +63,7 @@ impl Config {
                 may(Wish::Rollback(active));
             }
         }
+        may(Wish::Maintain(env.maintenance().is_none()));
         may(if env.hold().is_some() { Wish::Resume } else { Wish::Hold });
         may(if env.pin().is_some() { Wish::Unpin } else { Wish::Pin(1) });
         if let Some(d) = env.active().or(env.queue().first()) {
@@ -87,6 +88,8 @@ impl Config {
             Wish::Rollback(id) => Ask::Rollback(number(id), text()),
             Wish::Hold => Ask::Hold(text()),
             Wish::Resume => Ask::Resume,
+            Wish::Maintain(true) => Ask::BeginMaintenance { hold: false, reason: text() },
+            Wish::Maintain(false) => Ask::EndMaintenance,
             Wish::Pin(release) => Ask::Pin(release.into()),
             Wish::Unpin => Ask::Unpin,
             Wish::Veto(release) => Ask::Veto(release.into(), text()),
@@ -198,6 +201,9 @@ fn named(event: &Event) -> Option<Id> {
         | Event::ColdRollbackQueued { number, .. }
         | Event::Accepted { number, stranger: true, .. }
         | Event::RestartAsked { number, .. }
+        | Event::PageOrdered { number, .. }
+        | Event::StopOrdered { number, .. }
+        | Event::StartOrdered { number, .. }
         | Event::StrangerDismissed { number, .. } => Some(id(*number)),
         _ => None,
     }

@@ -53,6 +53,8 @@ pub(super) enum Promise {
     TwoAtOnce,
     CalledDrift,
     StepSkipped,
+    StoppedUnderUsers,
+    MaintenanceEndedByItself,
 }
 
 type Holds = fn(&Config, &World) -> bool;
@@ -64,7 +66,7 @@ macro_rules! kept {
 }
 
 /// Each has the promise of ARCHITECTURE.md that it belongs to in its name. The state alone is judged first, then what happened.
-pub(super) const PROMISES: [(&str, Holds); 49] = [
+pub(super) const PROMISES: [(&str, Holds); 53] = [
     ("1. traffic only goes to a stack that passed its checks", |_, w| served(w).all(|n| w.told.passed.has(n))),
     ("1. ... and that was approved where a gate asks", |c, w| {
         c.gate_cutover.is_none() || served(w).all(|n| w.told.may_serve.has(n))
@@ -133,6 +135,15 @@ pub(super) const PROMISES: [(&str, Holds); 49] = [
     }),
     ("a stack that is reached elsewhere does not count as drift", kept!(CalledDrift)),
     ("1. a share grows by the steps that were agreed, each watched or let go on", kept!(StepSkipped)),
+    ("2. what users reach is not stopped", kept!(StoppedUnderUsers)),
+    ("two that must not run never run", |c, w| {
+        !c.stop_first || w.cloud.stacks.iter().flatten().filter(|t| t.runs()).count() < 2
+    }),
+    ("1. ... and never to one that is stopped", |_, w| {
+        served(w)
+            .all(|n| w.cloud.stack(n).is_none_or(|t| !matches!(t.condition, Condition::Stopping | Condition::Stopped)))
+    }),
+    ("nothing automatic ends maintenance", kept!(MaintenanceEndedByItself)),
 ];
 
 /// Who has users by our order.
@@ -175,7 +186,8 @@ fn is_clean(c: &Config, w: &World) -> bool {
     let way = w.cloud.front.way;
     let front = way.base;
     let rest = rest(env);
-    let waits_for_a_sick_stack = env.active().is_some_and(|d| matches!(d.phase, Phase::RevertRequested { .. }));
+    let waits_for_a_sick_stack =
+        env.active().is_some_and(|d| matches!(d.phase, Phase::RevertRequested { .. } | Phase::Starting { .. }));
     if rest.may_be_ended {
         // What may mend both is not held up by it.
         return !waits_for_a_sick_stack || env.startable().is_none();
@@ -183,7 +195,10 @@ fn is_clean(c: &Config, w: &World) -> bool {
     // What was adopted and is lost stays lost, a stranger until it was found good; everything else is started again for ever.
     let ready = |n: &Id, t: &super::world::Thing| t.owner == *n && t.condition == Condition::Ready;
     let lost = |n: Id| w.told.adopting.has(n) && !(c.stranger && w.told.good.has(n));
-    let there = |n: &Id| lost(*n) || w.cloud.stacks.iter().flatten().any(|t| ready(n, t));
+    let asleep = |n: &Id| {
+        env.is_halted(Number((*n).into())) && w.cloud.stack(*n).is_none_or(|t| t.condition == Condition::Stopped)
+    };
+    let there = |n: &Id| lost(*n) || asleep(n) || w.cloud.stacks.iter().flatten().any(|t| ready(n, t));
     let good = |t: &super::world::Thing| ready(&w.core.live(), t) && t.health == Health::Passing;
     let live_is_good = w.core.live() == 0 || w.cloud.stacks.iter().flatten().any(good);
     // What cannot be torn down because users may still reach it.
@@ -193,6 +208,7 @@ fn is_clean(c: &Config, w: &World) -> bool {
     };
     let left = |n: Id| kept.contains(&n) || let_go(n) || stays(n);
     w.core.active() == waits
+        && !env.is_paged()
         && env.restart().is_none()
         && (live_is_good || rest.live_is_down)
         && (env.queue().is_empty() || stopped)
@@ -294,6 +310,7 @@ impl Config {
 
     pub(super) fn judge_effects(&self, w: &mut World, c: usize, look: &Look) {
         self.judge_order(w, c, look);
+        self.judge_maintenance(w, c);
         self.judge_restarts(w, c, look);
         let core = self.base(w, c);
         let kept = [core.live(), core.standby()];

@@ -156,8 +156,7 @@ impl Config {
 
     /// The stack that is there is marked as that deployment's. A mark of a later one stays.
     pub(super) fn adopt(&self, cloud: &mut Cloud, id: Id) {
-        let well =
-            Thing { owner: id, condition: Condition::Ready, health: Health::Passing, started: [0; 2], moved: false };
+        let well = Thing::new(id, Condition::Ready, Health::Passing);
         let thing = match cloud.adoptee {
             Some(0) => Some(well),
             Some(before) if before < id => {

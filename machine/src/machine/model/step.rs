@@ -18,13 +18,7 @@ impl Config {
         let mut cloud = Cloud::default();
         let (mut told, mut before) = (Told::default(), (Way::default(), 0));
         if self.live_at_start {
-            cloud.stacks[self.slot(1)] = Some(Thing {
-                owner: 1,
-                condition: Condition::Ready,
-                health: Health::Passing,
-                started: [0; 2],
-                moved: false,
-            });
+            cloud.stacks[self.slot(1)] = Some(Thing::new(1, Condition::Ready, Health::Passing));
             cloud.front = Front { way: Way::whole(1), generation: 1, staged: 1, ..Front::default() };
             let one = Ids::of(1);
             told = Told { passed: one, may_start: one, may_serve: one, obeyed: 1, ..told };
@@ -35,8 +29,8 @@ impl Config {
             (cloud.front.way, told.by_hand) = (Way::whole(if self.stranger { STRANGER } else { UNKNOWN }), true);
         }
         if self.stranger {
-            let (owner, condition, health) = (STRANGER, Condition::Ready, Health::Passing);
-            cloud.stacks[self.slot(owner)] = Some(Thing { owner, condition, health, started: [0; 2], moved: false });
+            let owner = STRANGER;
+            cloud.stacks[self.slot(owner)] = Some(Thing::new(owner, Condition::Ready, Health::Passing));
             // Whoever made it knew that it may have the traffic.
             told.passed.add(owner);
         }
@@ -97,14 +91,7 @@ impl Config {
         let stacks = &mut w.cloud.stacks;
         match action {
             Action::Progress(slot) => {
-                let thing = stacks[slot]?;
-                let health = if self.slow_checks && thing.condition == Condition::Creating {
-                    Health::Unknown
-                } else {
-                    Health::Passing
-                };
-                let up = Thing { condition: Condition::Ready, health, ..thing };
-                stacks[slot] = (thing.condition != Condition::Deleting).then_some(up);
+                stacks[slot] = stacks[slot]?.progressed(self.slow_checks);
             }
             Action::CreateFails(slot) => {
                 w.left.create_fails -= 1;
@@ -132,6 +119,11 @@ impl Config {
                 let thing = stacks[slot].as_mut()?;
                 // Its checks have not asked there yet.
                 (thing.moved, thing.health) = (!thing.moved, Health::Unknown);
+            }
+            Action::Revived(slot) | Action::StopFails(slot) => {
+                let left = &mut w.left;
+                *(if matches!(action, Action::Revived(_)) { &mut left.revive } else { &mut left.stop_fails }) -= 1;
+                stacks[slot].as_mut()?.comes_up();
             }
             Action::Drained(id) => w.cloud.front.busy.remove(id),
             Action::Repoint(to, newer) => {
@@ -334,6 +326,7 @@ impl Config {
         match request {
             Request::Retire { id, patient } => self.judge_retire(w, id, patient),
             Request::Ensure(id) => self.judge_ensure(w, id),
+            Request::Stop { id, order, patient } => self.judge_stop(w, id, order, patient),
             Request::Run(id, hook) => self.judge_run(w, id, hook),
             _ => {}
         }
@@ -364,10 +357,10 @@ impl Config {
             Request::Fetch(_) | Request::Adopt(_) | Request::Run(..) => {}
             Request::Ensure(id) => {
                 let slot = &mut stacks[self.slot(id)];
-                let (condition, health) = (Condition::Creating, Health::Unknown);
-                let new = Thing { owner: id, condition, health, started: [0; 2], moved: false };
-                let again =
-                    |t: Thing| if t.condition == Condition::Failed { Thing { owner: t.owner, ..new } } else { t };
+                let new = Thing::new(id, Condition::Creating, Health::Unknown);
+                let again = |t: Thing| {
+                    if t.condition == Condition::Failed { Thing { owner: t.owner, obeyed: t.obeyed, ..new } } else { t }
+                };
                 *slot = Some(slot.map_or(new, again));
             }
             Request::Revive(id) => {
@@ -394,6 +387,16 @@ impl Config {
                     front.way.stacks().filter(|n| !to.reaches(*n)).for_each(|n| front.busy.add(n));
                 }
                 (front.way, front.generation) = (to, generation);
+            }
+            Request::Stop { id, order, .. } => {
+                if let Some(thing) = &mut stacks[self.slot(id)] {
+                    thing.stop(order, self.counts);
+                }
+            }
+            Request::Start(id, order) => {
+                if let Some(thing) = &mut stacks[self.slot(id)] {
+                    thing.start(order, self.counts);
+                }
             }
             Request::Retire { id, .. } => {
                 if let Some(thing) = &mut stacks[self.slot(id)] {

@@ -14,10 +14,11 @@ use super::{
     config::{Budget, CLOCKS, Config, Obedience, People},
     source::Repository,
     step_worlds::{ONE_STEP, STEPS},
+    stop_worlds::{MAINTENANCE, STOP_FIRST},
     world::World,
     worlds::{NOTHING_WRONG, PLAIN},
 };
-use crate::machine::{Event, HookPoint::*, HookProgress, Otherwise, Phase, Promise, RecoverTo, Retain};
+use crate::machine::{Back, Event, HookPoint::*, HookProgress, Otherwise, Phase, Promise, RecoverTo, Retain};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/machine/model/transitions.txt");
 
@@ -27,7 +28,7 @@ const ENOUGH: usize = 40_000;
 const B: Budget = NOTHING_WRONG;
 
 /// Small worlds that together reach every kind of event.
-const SMALL: [Config; 30] = [
+const SMALL: [Config; 33] = [
     Config { stranger: true, budget: Budget { wishes: 2, ..B }, ..PLAIN },
     Config { budget: Budget { wishes: 1, flap: 1, ..B }, ..PLAIN },
     Config { retain: Retain::None, budget: Budget { create_fails: 1, retire_fails: 1, ..B }, ..PLAIN },
@@ -94,6 +95,9 @@ const SMALL: [Config; 30] = [
     Config { budget: Budget { flap: 1, wishes: 1, ..B }, ..STEPS },
     Config { budget: Budget { flap: 1, die: 1, wishes: 2, ..B }, ..ONE_STEP },
     Config { pause: Some(Otherwise::Abort), builds: 2, budget: Budget { drift: 1, ..B }, ..ONE_STEP },
+    Config { budget: Budget { flap: 1, wishes: 2, ..B }, ..STOP_FIRST },
+    Config { live_at_start: false, builds: 2, budget: Budget { stop_fails: 1, create_fails: 1, ..B }, ..STOP_FIRST },
+    Config { budget: Budget { wishes: 3, ..B }, ..MAINTENANCE },
 ];
 
 /// How far hooks are: how many are over, and whether one runs or failed.
@@ -106,21 +110,30 @@ fn hooks(progress: &HookProgress) -> String {
     }
 }
 
+/// A phase in a few words.
+fn phase(phase: &Phase) -> String {
+    let to = |back: Option<&Back>| back.map_or_else(String::new, |back| format!(" {:?}", back.outcome));
+    match phase {
+        Phase::Reverting { to, outcome, .. } => format!("Reverting {outcome:?} to {}", to.map_or(0, |n| n.0)),
+        Phase::CuttingOver { share: Some(share), .. } => format!("CuttingOver {share}"),
+        Phase::CuttingOver { .. } => "CuttingOver".to_owned(),
+        Phase::Watching { share } => format!("Watching {share}"),
+        Phase::RevertRequested { share, outcome, .. } => format!("RevertRequested {outcome:?} at {share}"),
+        Phase::Paging { back, .. } => format!("Paging{}", to(back.as_ref())),
+        Phase::Stopping { back, .. } => format!("Stopping{}", to(back.as_ref())),
+        Phase::Starting { outcome, .. } => format!("Starting {outcome:?}"),
+        Phase::RollbackRequested { .. } => "RollbackRequested".to_owned(),
+        phase => format!("{phase:?}"),
+    }
+}
+
 /// A state in a few words.
 fn words(core: &Core) -> String {
     let env = &core.env;
     let mut out = String::new();
     let mut say = |what: std::fmt::Arguments<'_>| out.write_fmt(what).unwrap();
     if let Some(d) = env.active() {
-        let phase = match &d.phase {
-            Phase::Reverting { to, outcome, .. } => format!("Reverting {outcome:?} to {}", to.map_or(0, |n| n.0)),
-            Phase::CuttingOver { share: Some(share), .. } => format!("CuttingOver {share}"),
-            Phase::CuttingOver { .. } => "CuttingOver".to_owned(),
-            Phase::Watching { share } => format!("Watching {share}"),
-            Phase::RevertRequested { share, outcome, .. } => format!("RevertRequested {outcome:?} at {share}"),
-            Phase::RollbackRequested { .. } => "RollbackRequested".to_owned(),
-            phase => format!("{phase:?}"),
-        };
+        let phase = phase(&d.phase);
         let called = if d.operator_needed { "!" } else { "" };
         let awaits = if d.release.awaits_definition() { " undefined" } else { "" };
         let stranger = if env.is_stranger(d.number) { " of before" } else { "" };
@@ -165,6 +178,12 @@ fn words(core: &Core) -> String {
     if let Some(restart) = env.restart() {
         let one = if restart.instance.is_some() { " of one" } else { "" };
         say(format_args!(" restart {}{one}", restart.order));
+    }
+    for run in &env.runs {
+        say(format_args!(" {} {} by {}", if run.stop { "stopped" } else { "started" }, run.number, run.order));
+    }
+    if env.maintenance().is_some() {
+        say(format_args!(" maintenance"));
     }
     if env.hold().is_some() {
         say(format_args!(" held"));

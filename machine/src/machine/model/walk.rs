@@ -35,6 +35,8 @@ pub(super) fn crueler(world: &Config) -> Config {
         create_fails: 1,
         retire_fails: 1,
         die: more(b.die),
+        revive: more(b.revive),
+        stop_fails: more(b.stop_fails),
         replace: more(b.replace),
         takeover: more(b.takeover),
         stale: more(b.stale),

@@ -84,12 +84,15 @@ impl Config {
                 let held = active.and_then(Deployment::share);
                 let next = self.steps.iter().copied().find(|next| held.is_none_or(|held| *next > held.percent()));
                 let at_once = base.live() == 0
+                    || base.env.is_paged()
+                    || base.env.maintenance().is_some()
                     || base.env.down().is_some()
                     || active.is_some_and(|d| d.trigger == Trigger::Rollback);
                 if share.map(Share::percent) != next.filter(|_| !at_once) {
                     told.broken = Some(Promise::StepSkipped);
                 }
             }
+            Event::WentLive { .. } if base.env.maintenance().is_some() => {}
             Event::WentLive { number, .. } if look.is_some_and(|l| l.cloud.front.way != Way::whole(id(*number))) => {
                 told.broken = Some(Promise::NotYetLive);
             }

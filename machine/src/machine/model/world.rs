@@ -97,6 +97,17 @@ pub(super) struct Thing {
     pub(super) started: [u8; 2],
     /// An instance was replaced: it is reached elsewhere than at first.
     pub(super) moved: bool,
+    /// The highest order to stop or to start it that it has obeyed.
+    pub(super) obeyed: u8,
+    /// Nothing of it runs, since it was stopped.
+    pub(super) asleep: bool,
+}
+
+impl Thing {
+    /// A stack of which nothing stands out.
+    pub(super) fn new(owner: Id, condition: Condition, health: Health) -> Self {
+        Self { owner, condition, health, started: [0; 2], moved: false, obeyed: 0, asleep: false }
+    }
 }
 
 /// The front, as it really is.
@@ -160,6 +171,14 @@ pub(super) enum Request {
     },
     /// Start again what is there and is not ours to make.
     Revive(Id),
+    /// End all that runs of it and keep the rest, by that order. `patient`: the time to drain had not passed.
+    Stop {
+        id: Id,
+        order: u8,
+        patient: bool,
+    },
+    /// Start what was stopped, by that order.
+    Start(Id, u8),
 }
 
 /// Somebody at a guarded gate who was not named.
@@ -194,6 +213,8 @@ pub(super) enum Wish {
     Proceed(Id),
     /// Keep the share.
     Pause(Id),
+    /// Show users the maintenance page, or give them back what is live.
+    Maintain(bool),
 }
 
 /// One look at the world, held by a controller.
@@ -212,6 +233,9 @@ pub(super) struct Look {
     /// The last order that this life of the controller has given, if it is the last one that there is; 0: it has not.
     pub(super) given: u8,
     pub(super) refused: bool,
+    /// Stacks that a request can still make or start, and those that one can still stop by an order that is not their last.
+    pub(super) may_rise: Ids,
+    pub(super) may_fall: Ids,
 }
 
 impl Look {
@@ -237,9 +261,10 @@ impl Look {
             number: Number(t.owner.into()),
             condition: t.condition,
             health: t.health,
+            obeyed: t.obeyed.into(),
             remark: None,
-            obeyed: 0,
         };
+        let numbers = |ids: Ids| ids.iter().map(|id| Number(id.into())).collect();
         let mut stacks = Vec::with_capacity(4);
         stacks.extend(self.cloud.stacks.iter().flatten().map(seen));
         stacks.sort_unstable_by_key(|s| s.number);
@@ -262,6 +287,8 @@ impl Look {
             hooks: self.cloud.runs.views(),
             instances: self.instances(),
             quiet: self.quiet,
+            may_rise: numbers(self.may_rise),
+            may_fall: numbers(self.may_fall),
             order: (self.given != 0).then(|| OrderView {
                 generation: Generation(self.given.into()),
                 said: None,

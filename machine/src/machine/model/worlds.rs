@@ -5,6 +5,7 @@ use super::{
     config::{Budget, Config, Obedience, People},
     source::Repository,
     step_worlds::STEP_WORLDS,
+    stop_worlds::STOP_WORLDS,
 };
 use crate::machine::{HookPoint::*, Otherwise, RecoverTo, Retain};
 
@@ -13,7 +14,7 @@ const STRANGER: Config = Config { stranger: true, builds: 0, ..PLAIN };
 
 /// All worlds that the normal test run explores.
 pub(super) fn worlds() -> impl Iterator<Item = Config> {
-    WORLDS.into_iter().chain(STEP_WORLDS)
+    WORLDS.into_iter().chain(STEP_WORLDS).chain(STOP_WORLDS)
 }
 
 /// Those in which traffic moves at once.

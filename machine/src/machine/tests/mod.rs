@@ -7,6 +7,7 @@ mod away;
 mod deadlines;
 mod deploying;
 mod fronts;
+mod halting;
 mod hooks;
 mod operators;
 mod promotion;
