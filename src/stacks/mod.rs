@@ -22,7 +22,7 @@ pub use self::logs::{BadPosition, Begin, LogLine, LogPage, Logs, LogsFrom, Posit
 pub(crate) use self::process::{Exec, exec, run as supervise};
 pub use crate::machine::Condition;
 use crate::{
-    machine::{EnvironmentId, Millis, Release, RetirePermit, StackName, StartPermit, StopPermit},
+    machine::{EnvironmentId, Millis, Number, Release, RetirePermit, StackName, StartPermit, StopPermit},
     reach::{Reach, ReachKind},
 };
 
@@ -138,6 +138,14 @@ impl StepError {
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
+}
+
+/// Refuses a permit that is for another stack.
+fn is_for(permit: Number, name: &StackName) -> Result<(), StepError> {
+    if permit == name.number {
+        return Ok(());
+    }
+    Err(StepError::Refused(format!("the permit is for {permit}, not for {name}")))
 }
 
 /// Asked again at any time by any controller; returns within [`StackDriver::call_limit`]; never sleeps or loops; an

@@ -1,6 +1,6 @@
 //! The Heat driver's fixture: an installation of its own in the project that all stories share.
 
-use std::{fs, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use pointsman::stacks::{StackDriver, heat::Heat};
 use tokio::sync::Mutex;
@@ -48,6 +48,17 @@ impl Fixture for Stacks {
             Err(_) => Vec::new(),
         }
     }
+
+    fn serving(&self) -> Vec<String> {
+        self.cloud.processes("shop-prod-")
+    }
+
+    fn homes(&self) -> Vec<PathBuf> {
+        self.cloud.servers("shop-prod-")
+    }
+
+    /// It is no process of ours; the stories about its faults kill Heat.
+    fn crash(&self) {}
 
     async fn turn(&self) -> Turn {
         let turn = ONE.lock().await;

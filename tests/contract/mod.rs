@@ -5,6 +5,7 @@ mod fronts;
 mod heat;
 mod reach;
 mod stacks;
+mod stops;
 
 use std::time::Duration;
 

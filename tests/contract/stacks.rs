@@ -22,6 +22,12 @@ pub trait Fixture: Send + Sync {
     fn definition(&self) -> String;
     /// What the peer still has of ours, seen without the driver.
     fn left(&self) -> Vec<String>;
+    /// The processes that serve users of ours now, seen without the driver.
+    fn serving(&self) -> Vec<String>;
+    /// The folders of our stacks in which what serves may write.
+    fn homes(&self) -> Vec<PathBuf>;
+    /// Crashes whoever looks after the stacks for the driver, where that is a process of ours.
+    fn crash(&self);
     /// Held while a story goes on, where stories cannot all use the peer at once.
     async fn turn(&self) -> Turn {
         Box::new(())
@@ -29,7 +35,7 @@ pub trait Fixture: Send + Sync {
 }
 
 /// A new installation, apart from all others. None when its peer is left out.
-fn fixture(driver: &str) -> Option<Box<dyn Fixture>> {
+pub fn fixture(driver: &str) -> Option<Box<dyn Fixture>> {
     let folder = tempfile::tempdir().expect("a folder");
     Some(match driver {
         "process" => Box::new(Processes { folder }),
@@ -66,6 +72,17 @@ impl Fixture for Processes {
     fn left(&self) -> Vec<String> {
         self.processes().iter().map(|p| format!("{p:?}")).collect()
     }
+    fn serving(&self) -> Vec<String> {
+        self.processes().iter().filter(|p| !p.runs("stack-run")).map(|p| format!("{p:?}")).collect()
+    }
+    fn homes(&self) -> Vec<PathBuf> {
+        let environment = self.folder.path().join("stacks/shop/prod");
+        let stacks = std::fs::read_dir(environment).into_iter().flatten();
+        stacks.map(|stack| stack.expect("it is read").path().join("work")).filter(|home| home.is_dir()).collect()
+    }
+    fn crash(&self) {
+        self.processes().iter().filter(|p| p.runs("stack-run")).for_each(processes::Process::kill);
+    }
 }
 
 impl Drop for Processes {
@@ -74,7 +91,7 @@ impl Drop for Processes {
     }
 }
 
-fn spec(fixture: &dyn Fixture, number: u32) -> StackSpec {
+pub fn spec(fixture: &dyn Fixture, number: u32) -> StackSpec {
     let release = Release { number, artifact: "none".into(), ..Release::draft("v1") };
     StackSpec {
         name: stack(number),
@@ -85,7 +102,7 @@ fn spec(fixture: &dyn Fixture, number: u32) -> StackSpec {
     }
 }
 
-async fn see(driver: &dyn StackDriver) -> Vec<SeenStack> {
+pub async fn see(driver: &dyn StackDriver) -> Vec<SeenStack> {
     driver.observe().await.expect("it can be seen")
 }
 
@@ -96,7 +113,7 @@ async fn names(driver: &dyn StackDriver) -> Vec<StackName> {
 }
 
 /// Asks as the runner does, until it is there.
-async fn stand_up(driver: &dyn StackDriver, spec: &StackSpec) -> SeenStack {
+pub async fn stand_up(driver: &dyn StackDriver, spec: &StackSpec) -> SeenStack {
     until("the stack is ready", || async {
         let ready = |s: &SeenStack| s.name == spec.name && s.condition == Condition::Ready;
         let there = see(driver).await.iter().any(ready);
@@ -110,7 +127,7 @@ async fn stand_up(driver: &dyn StackDriver, spec: &StackSpec) -> SeenStack {
 }
 
 /// Asks as the runner does, until it is gone.
-async fn tear_down(fixture: &dyn Fixture, driver: &dyn StackDriver, number: u32) {
+pub async fn tear_down(fixture: &dyn Fixture, driver: &dyn StackDriver, number: u32) {
     until("the stack is gone", || async {
         driver.retire(&stack(number), &permit(number)).await.expect("it is taken up");
         !names(driver).await.contains(&stack(number))

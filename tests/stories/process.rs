@@ -29,7 +29,7 @@ pub(super) struct Host {
     pub(super) driver: Process,
     address: Ipv4Addr,
     /// Secrets that a pipeline would hand over.
-    secrets: BTreeMap<Arc<str>, SecretString>,
+    pub(super) secrets: BTreeMap<Arc<str>, SecretString>,
 }
 
 impl Host {
@@ -49,6 +49,10 @@ impl Host {
     }
 
     pub(super) async fn ensure(&self, number: u32, definition: &str) -> Result<(), StepError> {
+        self.driver.ensure(&self.spec(number, definition)).await
+    }
+
+    pub(super) fn spec(&self, number: u32, definition: &str) -> StackSpec {
         let release = Release { number, ..Release::draft(&format!("v{number}")) };
         let definition = if definition.contains("ports =") {
             definition.to_owned()
@@ -56,15 +60,7 @@ impl Host {
             format!("address = \"{}\"\n{definition}", self.address)
         };
         let (name, secrets) = (name(number), self.secrets.clone());
-        self.driver
-            .ensure(&StackSpec {
-                name,
-                release: release.into(),
-                definition: definition.into(),
-                secrets,
-                stranger: false,
-            })
-            .await
+        StackSpec { name, release: release.into(), definition: definition.into(), secrets, stranger: false }
     }
 
     pub(super) async fn retire(&self, number: u32) {

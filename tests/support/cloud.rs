@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -24,6 +25,8 @@ pub struct Cloud {
     pub clouds: PathBuf,
     /// What the project may use, read by the peer at every question.
     pub limits: PathBuf,
+    /// The folders of what its servers run.
+    servers: PathBuf,
     /// Stories that stop Heat take all of it; the others share it.
     pub in_use: tokio::sync::RwLock<()>,
     control: Mutex<(Child, ChildStdin, BufReader<ChildStdout>)>,
@@ -70,6 +73,7 @@ impl Cloud {
             host: text("host"),
             clouds: text("clouds").into(),
             limits: text("limits").into(),
+            servers: PathBuf::from(text("folder")).join("servers"),
             in_use: tokio::sync::RwLock::default(),
             control: Mutex::new((child, input, output)),
             session: OnceLock::new(),
@@ -91,6 +95,29 @@ impl Cloud {
         let mut answer = String::new();
         control.2.read_line(&mut answer).expect("it answers");
         assert_eq!(answer, "done\n");
+    }
+
+    /// The folders of servers whose names begin so, looked for in what the peer keeps.
+    pub fn servers(&self, prefix: &str) -> Vec<PathBuf> {
+        let all = fs::read_dir(&self.servers).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let named = |folder: &PathBuf| {
+            let facts = fs::read(folder.join("facts.json")).ok();
+            let facts: Option<Value> = facts.and_then(|text| serde_json::from_slice(&text).ok());
+            facts.is_some_and(|facts| facts["name"].as_str().is_some_and(|name| name.starts_with(prefix)))
+        };
+        all.filter(named).collect()
+    }
+
+    /// The processes that such servers run now.
+    pub fn processes(&self, prefix: &str) -> Vec<String> {
+        let servers = self.servers(prefix);
+        let marks: Vec<_> = servers.iter().map(|folder| format!("HOME={}", folder.display())).collect();
+        let all = fs::read_dir("/proc").expect("Linux").filter_map(|entry| Some(entry.ok()?.path().join("environ")));
+        let runs = |path: &PathBuf| {
+            let environment = fs::read(path).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|variable| marks.iter().any(|mark| mark.as_bytes() == variable))
+        };
+        all.filter(runs).map(|path| path.display().to_string()).collect()
     }
 
     /// Asks Heat without the driver.

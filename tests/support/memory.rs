@@ -11,7 +11,7 @@ use std::{
 };
 
 use pointsman::{
-    machine::{Fencing, Generation, RetirePermit, Share, StackName},
+    machine::{Fencing, Generation, RetirePermit, Share, StackName, StartPermit, StopPermit},
     stacks::{Condition, ReadBeside, SeenStack, StackDriver, StackSpec, StepError},
     web_front::{CutOver, FrontDriver, Route, SeenFront, Target},
 };
@@ -64,9 +64,18 @@ struct Stack {
     server: Option<AbortHandle>,
 }
 
+/// The newest order to stop a stack or to start it again.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct RunOrder {
+    order: u64,
+    stopped: bool,
+}
+
 #[derive(Default)]
 pub struct MemoryStacks {
     stacks: Mutex<BTreeMap<StackName, Stack>>,
+    /// Orders, also about stacks that are not there yet.
+    orders: Mutex<BTreeMap<StackName, RunOrder>>,
     /// Versions that come up sick, never come up, or fail to.
     pub sick: Mutex<Vec<String>>,
     pub stuck: Mutex<Vec<String>>,
@@ -87,6 +96,12 @@ impl MemoryStacks {
 
     pub fn names(&self) -> Vec<StackName> {
         self.stacks.lock().unwrap().keys().cloned().collect()
+    }
+
+    /// How far the stack of that version is.
+    pub fn condition(&self, version: &str) -> Option<Condition> {
+        let stacks = self.stacks.lock().unwrap();
+        stacks.values().find(|stack| *stack.version == *version).map(|stack| stack.condition)
     }
 
     /// Turns the health of every stack of that version.
@@ -113,7 +128,46 @@ impl MemoryStacks {
         self.stacks.lock().unwrap().insert(name, stack);
     }
 
+    /// Whether it is the newest order now.
+    fn takes(&self, name: &StackName, order: RunOrder) -> bool {
+        let mut orders = self.orders.lock().unwrap();
+        let known = orders.entry(name.clone()).or_default();
+        if known.order < order.order {
+            *known = order;
+        }
+        *known == order
+    }
+
+    fn order(&self, name: &StackName) -> RunOrder {
+        self.orders.lock().unwrap().get(name).copied().unwrap_or_default()
+    }
+
+    fn stop(&self, name: &StackName, order: u64) {
+        if self.takes(name, RunOrder { order, stopped: true })
+            && let Some(stack) = self.stacks.lock().unwrap().get_mut(name)
+        {
+            stack.end();
+            (stack.server, stack.condition) = (None, Condition::Stopped);
+        }
+    }
+
+    /// It comes back at its address, unless somebody else has that by now.
+    fn start(&self, name: &StackName, order: u64) {
+        let mut stacks = self.stacks.lock().unwrap();
+        if self.takes(name, RunOrder { order, stopped: false })
+            && let Some(stack) = stacks.get_mut(name).filter(|stack| stack.condition == Condition::Stopped)
+        {
+            if !self.silent {
+                stack.listen();
+            }
+            stack.condition = Condition::Ready;
+        }
+    }
+
     fn make(&self, spec: &StackSpec) {
+        if self.order(&spec.name).stopped {
+            return;
+        }
         let listed = |list: &Mutex<Vec<String>>| list.lock().unwrap().iter().any(|v| **v == *spec.release.version);
         let condition = if listed(&self.failing) {
             Condition::Failed
@@ -144,13 +198,19 @@ impl Stack {
     }
 
     fn serving(version: Arc<str>, condition: Condition, well: bool) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut stack = Self { address, ..Self::silent(version, condition, well) };
+        stack.listen();
+        stack
+    }
+
+    fn listen(&mut self) {
+        let listener = std::net::TcpListener::bind(self.address);
+        let listener = listener.or_else(|_| std::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
+        self.address = listener.local_addr().unwrap();
         let listener = TcpListener::from_std(listener).unwrap();
-        let well = Arc::new(AtomicBool::new(well));
-        let server = tokio::task::spawn(answer(listener, well.clone()));
-        Self { version, condition, address, well, server: Some(server.abort_handle()) }
+        self.server = Some(tokio::task::spawn(answer(listener, self.well.clone())).abort_handle());
     }
 
     fn end(&self) {
@@ -172,6 +232,10 @@ async fn answer(listener: TcpListener, well: Arc<AtomicBool>) {
 
 #[async_trait::async_trait]
 impl StackDriver for MemoryStacks {
+    fn lands_within(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+
     async fn ensure(&self, spec: &StackSpec) -> Result<(), StepError> {
         self.faults.around(|| self.make(spec))
     }
@@ -182,7 +246,18 @@ impl StackDriver for MemoryStacks {
             if let Some(stack) = self.stacks.lock().unwrap().remove(name) {
                 stack.end();
             }
+            self.orders.lock().unwrap().remove(name);
         })
+    }
+
+    async fn stop(&self, name: &StackName, permit: &StopPermit) -> Result<(), StepError> {
+        assert_eq!(name.number, permit.number());
+        self.faults.around(|| Self::stop(self, name, permit.order()))
+    }
+
+    async fn start(&self, spec: &StackSpec, permit: &StartPermit) -> Result<(), StepError> {
+        assert_eq!(spec.name.number, permit.number());
+        self.faults.around(|| Self::start(self, &spec.name, permit.order()))
     }
 
     async fn observe(&self) -> Result<Vec<SeenStack>, StepError> {
@@ -190,7 +265,8 @@ impl StackDriver for MemoryStacks {
         let stacks = self.stacks.lock().unwrap();
         let see = |(name, stack): (&StackName, &Stack)| {
             let remark = (stack.condition == Condition::Failed).then(|| "quota exceeded".to_owned());
-            SeenStack::new(name.clone(), stack.condition, stack.address.into()).remarked(remark)
+            let seen = SeenStack::new(name.clone(), stack.condition, stack.address.into()).remarked(remark);
+            SeenStack { obeyed: self.order(name).order, ..seen }
         };
         Ok(stacks.iter().map(see).collect())
     }

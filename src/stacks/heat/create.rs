@@ -71,6 +71,8 @@ impl Heat {
         let name = &spec.name;
         let parameters = parameters(spec, definition);
         self.fits(definition, &parameters).await?;
+        // An order to stop it may have come meanwhile.
+        self.is_to_run(name)?;
         let body = request(self.installation()?, spec, definition, parameters);
         let question = Question {
             service: HEAT,

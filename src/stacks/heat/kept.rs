@@ -121,7 +121,7 @@ impl Kept {
 }
 
 /// Wholly or not at all, whatever happens to the host.
-fn write(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     // Not `with_extension`: of a number after a dot that would take away the number.
     let mut draft = path.as_os_str().to_owned();

@@ -53,6 +53,11 @@ impl Ours {
         self.status == "CREATE_IN_PROGRESS" || self.status.starts_with("INIT_")
     }
 
+    /// Whether it is being stopped or started again.
+    pub(super) fn is_turning(&self) -> bool {
+        self.status == "SUSPEND_IN_PROGRESS" || self.status == "RESUME_IN_PROGRESS"
+    }
+
     /// How long ago Heat made it, by Heat's own clock.
     pub(super) fn age(&self, now: Option<Millis>) -> Duration {
         now.zip(self.created).map_or(Duration::ZERO, |(now, then)| Duration::from_millis(now.since(then).0))

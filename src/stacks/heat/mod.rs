@@ -5,6 +5,7 @@
 //! whatever is done is looked for by tag before and after, and every tag is checked here again: what does not carry all of
 //! ours is not listed and never deleted. Must not wait for a stack.
 
+mod actions;
 mod adopt;
 mod client;
 mod cloud_keys;
@@ -18,6 +19,7 @@ mod kept;
 mod keystone;
 mod listing;
 mod observe;
+mod orders;
 mod pace;
 mod preview;
 mod quota;
@@ -45,12 +47,13 @@ use self::{
     definition::Definition,
     kept::Kept,
     listing::{Ours, Seen},
-    observe::Detail,
+    observe::{Asked, Detail},
     settings::Settings,
 };
-use super::{Driver, Logs, LogsFrom, Needs, ReadBeside, SeenStack, StackDriver, StackSpec, StepError};
+use super::{Driver, Logs, LogsFrom, Needs, ReadBeside, SeenStack, StackDriver, StackSpec, StepError, is_for};
 use crate::{
-    machine::{RetirePermit, StackName},
+    clock::Stopwatch,
+    machine::{RetirePermit, StackName, StartPermit, StopPermit},
     random::hex_of,
     reach::ReachKind,
 };
@@ -72,7 +75,7 @@ pub const DRIVER: Driver = Driver {
     definition: "../stacks/heat/NAME.toml",
     settings: &[("cloud", CLOUD_KEYS)],
     adopts: true,
-    stops: false,
+    stops: true,
     reach: ReachKind::Addresses,
 };
 
@@ -100,11 +103,13 @@ pub struct Heat {
 struct State {
     seen: Seen,
     /// What was asked about single stacks, by their ids.
-    details: HashMap<String, Detail>,
+    details: HashMap<(String, Asked), Detail>,
     /// Stacks that Heat would not make, and why.
     refused: BTreeMap<StackName, String>,
     /// The reason why Heat could not delete a stack the last time, by its id. The deletion is retried.
     stuck: HashMap<String, String>,
+    /// When a stack was last asked to be suspended or resumed, by its id.
+    tried: HashMap<String, Stopwatch>,
 }
 
 impl Heat {
@@ -115,7 +120,8 @@ impl Heat {
     pub fn open(settings: &toml::Table, written_in: &Path, folder: &Path) -> Result<Self, Vec<String>> {
         let settings = Settings::read(settings, written_in)?;
         let seen = Seen::in_folder(folder);
-        let state = State { seen, details: HashMap::new(), refused: BTreeMap::new(), stuck: HashMap::new() };
+        let (details, refused, stuck, tried) = Default::default();
+        let state = State { seen, details, refused, stuck, tried };
         Ok(Self {
             client: Client::new(settings),
             folder: folder.to_owned(),
@@ -179,23 +185,36 @@ impl Heat {
 #[async_trait::async_trait]
 impl StackDriver for Heat {
     async fn ensure(&self, spec: &StackSpec) -> Result<(), StepError> {
+        let order = self.is_to_run(&spec.name)?;
         match &spec.release.adopts {
-            Some(adopts) => self.adopt(spec, adopts).await,
-            None => self.create(spec).await,
+            Some(adopts) => self.adopt(spec, adopts).await?,
+            None => self.create(spec).await?,
         }
+        if order.order > 0 {
+            self.pursue(&spec.name, order).await?;
+        }
+        Ok(())
     }
 
     async fn retire(&self, name: &StackName, permit: &RetirePermit) -> Result<(), StepError> {
-        if permit.number() != name.number {
-            return Err(StepError::Refused(format!("the permit is for {}, not for {name}", permit.number())));
-        }
+        is_for(permit.number(), name)?;
         self.state().refused.remove(name);
         // Not what was seen a moment ago: the tags are read now, and what does not have ours is not in the listing.
         let listing = self.look_now().await?;
         for ours in listing.stacks.iter().filter(|ours| ours.tagged.name == *name && !ours.is_going()) {
             self.delete(ours).await?;
         }
-        Ok(())
+        self.forget_orders(name)
+    }
+
+    async fn stop(&self, name: &StackName, permit: &StopPermit) -> Result<(), StepError> {
+        is_for(permit.number(), name)?;
+        self.suspend(name, permit.order()).await
+    }
+
+    async fn start(&self, spec: &StackSpec, permit: &StartPermit) -> Result<(), StepError> {
+        is_for(permit.number(), &spec.name)?;
+        self.resume(spec, permit.order()).await
     }
 
     async fn observe(&self) -> Result<Vec<SeenStack>, StepError> {
@@ -234,6 +253,11 @@ impl StackDriver for Heat {
 
     fn settings_notes(&self) -> Vec<String> {
         self.client.settings_notes()
+    }
+
+    /// A request that was given up is taken by Heat's engine within its `rpc_response_timeout`, 60 s by default, or not at all.
+    fn lands_within(&self) -> Duration {
+        Duration::from_secs(60)
     }
 
     fn call_limit(&self) -> Duration {

@@ -52,6 +52,11 @@ pub(super) fn going(since: Duration) -> Duration {
     (since * 2).clamp(Duration::from_millis(300), Duration::from_secs(60))
 }
 
+/// The pause after a look at a stack that has been stopped, or started again, for that long: users wait for the end.
+pub(super) fn turning(since: Duration) -> Duration {
+    (since / 8).clamp(QUICKEST * 4, Duration::from_secs(5))
+}
+
 /// The pause while nothing is under way, and nothing has been for that long. What others do is noticed then.
 pub(super) fn idle(since: Duration) -> Duration {
     (since / 2).clamp(Duration::from_secs(15), Duration::from_secs(60))
@@ -122,6 +127,18 @@ mod tests {
             let takes = Duration::from_secs(seconds);
             let (looks, lateness) = looks(takes, |since| creating(since, Some(usual)));
             assert!(looks <= most && lateness.as_secs() <= late, "{seconds} s: {looks}, {lateness:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_stopped_or_started_again_is_seen_soon_because_users_wait() {
+        for (seconds, most) in [(1, 7), (30, 40), (300, 90)] {
+            let takes = Duration::from_secs(seconds);
+            let (looks, lateness) = looks(takes, turning);
+            assert!(
+                looks <= most && lateness <= Duration::from_millis(200).max(takes / 8),
+                "{seconds} s: {looks}, {lateness:?}"
+            );
         }
     }
 

@@ -34,12 +34,32 @@ pub(super) struct Waits {
 /// One of them.
 struct Wait {
     environment: EnvironmentId,
-    coming: bool,
+    what: What,
     since: Stopwatch,
     /// How old it was then.
     before: Duration,
     /// How long it had been under way when it was last seen so.
     seen: Duration,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Coming,
+    Going,
+    /// It is stopped or started again.
+    Turning,
+}
+
+impl What {
+    fn of(ours: &Ours) -> Option<Self> {
+        match ours {
+            _ if ours.is_coming() => Some(Self::Coming),
+            _ if ours.is_going() => Some(Self::Going),
+            _ if ours.is_turning() => Some(Self::Turning),
+            _ => None,
+        }
+    }
 }
 
 impl Waits {
@@ -57,12 +77,13 @@ impl Waits {
         let mut former = std::mem::take(&mut self.stacks);
         for ours in &listing.stacks {
             let wait = former.remove(&ours.id);
-            if ours.is_coming() || ours.is_going() {
-                let same = wait.filter(|wait| wait.coming == ours.is_coming());
-                let mut wait = same.unwrap_or_else(|| self.begin(ours, listing, at));
+            if let Some(what) = What::of(ours) {
+                let same = wait.filter(|wait| wait.what == what);
+                let mut wait = same.unwrap_or_else(|| self.begin((ours, what), listing, at));
                 wait.seen = wait.before + wait.since.until(at);
                 self.stacks.insert(ours.id.clone(), wait);
-            } else if let Some(wait) = wait.filter(|wait| wait.coming && ours.status == "CREATE_COMPLETE") {
+            } else if let Some(wait) = wait.filter(|wait| wait.what == What::Coming && ours.status == "CREATE_COMPLETE")
+            {
                 self.learn(&wait, wait.before + wait.since.until(at));
             }
         }
@@ -70,24 +91,25 @@ impl Waits {
             .retain(|name, touched| *touched > at || listing.stacks.iter().any(|ours| ours.tagged.name == *name));
     }
 
-    fn begin(&self, ours: &Ours, listing: &Listing, at: Stopwatch) -> Wait {
+    fn begin(&self, (ours, what): (&Ours, What), listing: &Listing, at: Stopwatch) -> Wait {
         let name = &ours.tagged.name;
         // What was begun before we were here is as old as Heat says; of the rest we know it better.
         let (since, before) = match self.touched.get(name) {
             Some(touched) => (*touched, Duration::ZERO),
-            None if ours.is_coming() => (at, ours.age(listing.at)),
+            None if what == What::Coming => (at, ours.age(listing.at)),
             None => (at, Duration::ZERO),
         };
-        Wait { environment: name.environment.clone(), coming: ours.is_coming(), since, before, seen: Duration::ZERO }
+        Wait { environment: name.environment.clone(), what, since, before, seen: Duration::ZERO }
     }
 
     /// The pause after the list of that time; none when nothing is under way. Everything that waits shares the list.
     pub(super) fn pause(&mut self) -> Option<Duration> {
         let usual: Vec<_> = self.stacks.values().map(|wait| wait.environment.clone()).collect();
         let usual: Vec<_> = usual.into_iter().map(|environment| self.usual(&environment)).collect();
-        let one = |(wait, usual): (&Wait, Option<Usual>)| match wait.coming {
-            true => pace::creating(wait.seen, usual),
-            false => pace::going(wait.seen),
+        let one = |(wait, usual): (&Wait, Option<Usual>)| match wait.what {
+            What::Coming => pace::creating(wait.seen, usual),
+            What::Going => pace::going(wait.seen),
+            What::Turning => pace::turning(wait.seen),
         };
         self.stacks.values().zip(usual).map(one).min()
     }

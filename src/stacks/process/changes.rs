@@ -106,7 +106,7 @@ impl Changes {
         }
         let Some((environment, path)) = self.known().folder(watch) else { return };
         match file {
-            Some("state.json") => {}
+            Some("state.json" | "order.json") => {}
             Some("lock") => {
                 let folder = StackFolder(path);
                 let free = |_: &u32| {

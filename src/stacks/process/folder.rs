@@ -1,5 +1,6 @@
 //! The folder of a stack: what it was asked to be (`spec.json`), how it is (`state.json`), which processes it has
-//! (`family.json`), that it is to go (`retiring`), and the lock whose holder keeps it running.
+//! (`family.json`), that it is to go (`retiring`), the newest order to stop or start it (`order.json`), and the lock whose
+//! holder keeps it running.
 //!
 //! Must not start, stop or judge anything.
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{
     family::{self, Member},
     identity::{self, Mark},
+    order::RunOrder,
 };
 use crate::machine::{EnvironmentId, Millis, Name, Number, Release, StackName};
 
@@ -76,6 +78,9 @@ pub(super) struct State {
     /// All instances have run at the same time once: from then on the ends of instances are counted.
     #[serde(default)]
     pub(super) was_up: bool,
+    /// The newest order to stop or start it that its supervisor knows. `None`: the supervisor is of a version without such orders.
+    #[serde(default)]
+    pub(super) obeyed: Option<u64>,
     /// They did so for a while: from then on it is never given up.
     #[serde(default)]
     pub(super) kept: bool,
@@ -115,6 +120,12 @@ impl InstanceState {
     /// Whether it is to be ended, or was, and was not started again since.
     pub(super) fn is_ordered(&self) -> bool {
         self.ending_for > self.started_for
+    }
+
+    /// It is started again with all of its stack: nothing of how it did before counts, and an order to restart it is done.
+    pub(super) fn begins_again(&mut self) {
+        (self.phase, self.pid, self.last_exit) = (InstancePhase::Starting, None, None);
+        (self.in_a_row, self.pause, self.started_for) = (0, 0, self.ending_for);
     }
 }
 
@@ -201,15 +212,23 @@ impl StackFolder {
         replace(&self.0.join("family.json"), &text, Durable::No)
     }
 
-    /// Makes the folder with its spec, whole or not at all. The mark of the spec gets the place of this folder.
-    pub(super) fn create(&self, spec: &Spec) -> io::Result<()> {
-        let (Some(parent), Some(name)) = (self.0.parent(), self.0.file_name()) else {
-            return Err(io::Error::other("a stack's folder has a parent"));
-        };
-        let draft = parent.join(format!(".{}.new", name.to_string_lossy()));
+    /// The folder of its environment.
+    pub(super) fn parent(&self) -> io::Result<&Path> {
+        self.0.parent().ok_or_else(|| io::Error::other("a stack's folder has a parent"))
+    }
+
+    /// Makes the folder with its spec, and an order that came before it, whole or not at all. The mark of the spec gets the
+    /// place of this folder.
+    pub(super) fn create(&self, spec: &Spec, order: RunOrder) -> io::Result<()> {
+        let (parent, name) = (self.parent()?, spec.name.number);
+        let draft = parent.join(format!(".{name}.new"));
         fs::create_dir_all(draft.join("logs"))?;
         let mark = Mark { place: identity::place(&draft)?, ..spec.mark.clone() };
-        Self(draft.clone()).write_spec(&Spec { mark, ..spec.clone() })?;
+        let draft_folder = Self(draft.clone());
+        draft_folder.write_spec(&Spec { mark, ..spec.clone() })?;
+        if order != RunOrder::default() {
+            draft_folder.write_run_order(order)?;
+        }
         fs::rename(&draft, &self.0)?;
         File::open(parent)?.sync_all()
     }
@@ -326,7 +345,7 @@ fn named<T: std::str::FromStr>(parent: &Path) -> io::Result<Vec<(T, PathBuf)>> {
     Ok(parsed.collect())
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
     let text = fs::read(path)?;
     serde_json::from_slice(&text)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display())))

@@ -76,6 +76,12 @@ impl Mark {
             .collect()
     }
 
+    /// How many of these processes are of this stack.
+    pub(super) fn count(&self, processes: &Processes) -> usize {
+        let marked = processes.get(&self.stack).into_iter().flatten();
+        marked.filter(|process| self.covers(&process.place)).count()
+    }
+
     /// The instance that a process of this stack is, or comes from.
     pub(super) fn instance_of(&self, pid: i32) -> Option<usize> {
         let environment = Environ::of(pid).ok()?;
@@ -109,9 +115,12 @@ pub(super) struct Process {
     pub(super) instance: Option<usize>,
 }
 
-/// All processes of an installation by the stack that they carry. One look at each process of the host.
-pub(super) fn marked(installation: &str) -> BTreeMap<String, Vec<Process>> {
-    let mut found: BTreeMap<String, Vec<Process>> = BTreeMap::new();
+/// Processes by the stack that they carry.
+pub(super) type Processes = BTreeMap<String, Vec<Process>>;
+
+/// All processes of an installation. One look at each process of the host.
+pub(super) fn marked(installation: &str) -> Processes {
+    let mut found = Processes::new();
     let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
     for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
         let Ok(environment) = Environ::of(pid) else { continue };

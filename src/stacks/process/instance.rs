@@ -197,6 +197,18 @@ async fn watch_over(
         () = settled => {}
         () = ordered => *by_order = true,
     }
+    end_gently(shared, life).await
+}
+
+/// Ends what an earlier supervisor started.
+pub(super) async fn end(shared: &Shared, life: Life) {
+    if let Err(error) = end_gently(shared, &life).await {
+        tracing::warn!(pid = life.who().0, "its end cannot be watched: {error}");
+    }
+}
+
+/// Asks it to end as its definition says, then insists.
+async fn end_gently(shared: &Shared, life: &Life) -> std::io::Result<()> {
     life.signal(signal_of(shared.definition.stop.signal));
     if let Ok(ended) = timeout(shared.definition.stop.grace, life.ended()).await {
         return ended;

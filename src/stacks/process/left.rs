@@ -1,4 +1,4 @@
-//! What is left of a stack that is on its way out: its processes, and its ports that somebody listens at. Must not end anybody.
+//! What is left of a stack that is on its way out, or that is stopped: its processes, and its ports that somebody listens at. Must not end anybody.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use super::{
     ports,
 };
 
-/// How a stack that is on its way out is.
+/// How a stack that is on its way out, or that is stopped, is.
 #[derive(Default)]
 pub(super) struct Left {
     /// Processes of it that still run.
@@ -22,9 +22,18 @@ impl Left {
     pub(super) fn is_nothing(&self) -> bool {
         self.processes == 0 && self.ports.is_empty()
     }
+
+    /// What is left, in words.
+    pub(super) fn words(&self) -> Option<String> {
+        let mut parts = self.ports.clone();
+        if self.processes > 0 {
+            parts.insert(0, format!("{} of its processes still run", self.processes));
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
 }
 
-/// What is left of a stack that is on its way out. `marked`: so many processes carry its mark.
+/// What is left of a stack. `marked`: so many processes carry its mark.
 pub(super) fn left(folder: &StackFolder, mark: &Mark, marked: usize) -> io::Result<Left> {
     let boot = family::boot()?;
     let family = folder.family(&boot).into_iter().filter(Member::is_alive).count();

@@ -17,6 +17,7 @@ mod launch;
 mod left;
 mod life;
 mod logs;
+mod order;
 mod output;
 mod ports;
 mod relocation;
@@ -45,14 +46,15 @@ pub use supervisor::run;
 use self::{
     changes::Changes,
     definition::Definition,
-    folder::{Durable, InstancePhase, RestartOrder, Spec, StackFolder, State, replace},
-    identity::Mark,
+    folder::{Durable, InstancePhase, RestartOrder, Spec, StackFolder, replace},
+    identity::{Mark, Processes},
     left::left,
+    order::rests,
 };
-use super::{Condition, Driver, Logs, LogsFrom, MadeFrom, Needs, SeenStack, StackDriver, StackSpec, StepError};
+use super::{Condition, Driver, Logs, LogsFrom, MadeFrom, Needs, SeenStack, StackDriver, StackSpec, StepError, is_for};
 use crate::{
     log_file::for_last_words,
-    machine::{EnvironmentId, RetirePermit, StackName},
+    machine::{EnvironmentId, RetirePermit, StackName, StartPermit, StopPermit},
     random,
     reach::{Reach, ReachKind},
 };
@@ -67,7 +69,7 @@ pub const DRIVER: Driver = Driver {
     definition: "../stacks/process/NAME.toml",
     settings: &[],
     adopts: false,
-    stops: false,
+    stops: true,
     reach: ReachKind::Addresses,
 };
 
@@ -150,15 +152,18 @@ impl Process {
 
 #[async_trait::async_trait]
 impl StackDriver for Process {
+    /// A call is work of this process, and ends with it.
+    fn lands_within(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(2)
+    }
+
     async fn ensure(&self, spec: &StackSpec) -> Result<(), StepError> {
         let spec = spec.clone();
         self.blocking(move |inner| inner.ensure(&spec)).await
     }
 
     async fn retire(&self, name: &StackName, permit: &RetirePermit) -> Result<(), StepError> {
-        if permit.number() != name.number {
-            return Err(StepError::Refused(format!("the permit is for {}, not for {name}", permit.number())));
-        }
+        is_for(permit.number(), name)?;
         let name = name.clone();
         self.blocking(move |inner| inner.retire(&name)).await
     }
@@ -170,6 +175,18 @@ impl StackDriver for Process {
     async fn restart(&self, name: &StackName, instance: usize, order: u64) -> Result<(), StepError> {
         let name = name.clone();
         self.blocking(move |inner| inner.restart(&name, RestartOrder { instance, order })).await
+    }
+
+    async fn stop(&self, name: &StackName, permit: &StopPermit) -> Result<(), StepError> {
+        is_for(permit.number(), name)?;
+        let (name, order) = (name.clone(), permit.order());
+        self.blocking(move |inner| inner.stop(&name, order)).await
+    }
+
+    async fn start(&self, spec: &StackSpec, permit: &StartPermit) -> Result<(), StepError> {
+        is_for(permit.number(), &spec.name)?;
+        let (spec, order) = (spec.clone(), permit.order());
+        self.blocking(move |inner| inner.start(&spec, order)).await
     }
 
     fn can_restart(&self) -> bool {
@@ -230,6 +247,10 @@ impl Inner {
             return Err(StepError::Unavailable(format!("{name} is being torn down")));
         }
         self.is_here(&folder, name)?;
+        let order = folder.run_order().map_err(failed)?;
+        if order.stopped {
+            return Err(rests(name, order));
+        }
         let supervised = folder.exists() && folder.is_supervised().map_err(failed)?;
         if supervised {
             return self.begin_again(&folder, name).map_err(failed);
@@ -248,6 +269,10 @@ impl Inner {
         }
         if !folder.exists() {
             let _serial = lock(&self.folder).map_err(failed)?;
+            let order = folder.run_order().map_err(failed)?;
+            if order.stopped {
+                return Err(rests(name, order));
+            }
             if !folder.exists() {
                 let endpoints = ports::allot(&self.folder, &definition).map_err(failed)?;
                 let spec = Spec {
@@ -265,7 +290,7 @@ impl Inner {
                 for (instance, endpoint) in spec.endpoints.iter().enumerate() {
                     launch::fill(&definition, &spec, instance, *endpoint, &folder.0).map_err(StepError::Refused)?;
                 }
-                folder.create(&spec).map_err(failed)?;
+                folder.create(&spec, order).map_err(failed)?;
             }
         }
         folder.unmark_down().map_err(failed)?;
@@ -279,28 +304,6 @@ impl Inner {
         if state.instances.iter().any(|entry| entry.phase == InstancePhase::Failed) {
             // A supervisor of an older version ends upon it, and the next one starts what is missing.
             self.mark(folder, name)?.signal_supervisor(state.pid, Signal::HUP)?;
-        }
-        Ok(())
-    }
-
-    /// Tells the supervisor to end an instance and to start it again. Where there is none, the next one sees the order.
-    fn restart(&self, name: &StackName, order: RestartOrder) -> Result<(), StepError> {
-        let RestartOrder { instance, .. } = order;
-        let failed = |error| unavailable(&format!("instance {instance} of {name} could not be restarted"), &error);
-        let folder = StackFolder::of(&self.folder, name);
-        if !folder.exists() || folder.is_retiring() {
-            return Err(StepError::Unavailable(format!("{name} is not there, so nothing of it is started again")));
-        }
-        self.is_here(&folder, name)?;
-        let known = folder.restart_order().map_err(failed)?;
-        if known.is_none_or(|known| known.order < order.order || known.instance != instance) {
-            folder.order_restart(order).map_err(failed)?;
-        }
-        let taken = |state: &State| state.instances.get(instance).is_some_and(|i| i.ending_for >= order.order);
-        let state = folder.state().filter(|state| !folder.is_down() && !taken(state));
-        let Some(state) = state else { return Ok(()) };
-        if folder.is_supervised().map_err(failed)? {
-            self.mark(&folder, name).map_err(failed)?.signal_supervisor(state.pid, Signal::HUP).map_err(failed)?;
         }
         Ok(())
     }
@@ -340,7 +343,7 @@ impl Inner {
         let failed = |error| unavailable(&format!("{name} could not be torn down"), &error);
         let folder = StackFolder::of(&self.folder, name);
         if !folder.exists() {
-            return Ok(());
+            return folder.forget_beside().map_err(failed);
         }
         self.is_here(&folder, name)?;
         if !folder.is_retiring()
@@ -372,14 +375,13 @@ impl Inner {
                 continue;
             }
             if !folder.is_retiring() {
-                seen.push(seen::look(name, &folder));
+                seen.push(self.look(name, &folder, &mut processes).map_err(failed)?);
                 continue;
             }
             let supervised = folder.is_supervised().map_err(failed)?;
             let mark = self.mark(&folder, &name).map_err(failed)?;
-            let marked = processes.get_or_insert_with(|| identity::marked(&self.installation)).get(&mark.stack);
-            let marked = marked.into_iter().flatten().filter(|process| mark.covers(&process.place)).count();
-            let left = left(&folder, &mark, marked).map_err(failed)?;
+            let marked = processes.get_or_insert_with(|| identity::marked(&self.installation));
+            let left = left(&folder, &mark, mark.count(marked)).map_err(failed)?;
             if !supervised && left.is_nothing() && self.archive(&name, &folder).map_err(failed)? {
                 continue;
             }
@@ -389,6 +391,18 @@ impl Inner {
             seen.push(seen::leaving(name, &folder, &left));
         }
         Ok(seen)
+    }
+
+    /// A stack that is meant to be, running or stopped.
+    fn look(&self, name: StackName, folder: &StackFolder, processes: &mut Option<Processes>) -> io::Result<SeenStack> {
+        match folder.run_order() {
+            Ok(order) if order.stopped => self.at_rest(name, folder, order, processes),
+            Ok(order) => Ok(seen::look(name, folder, order)),
+            Err(error) => {
+                let why = format!("whether it is to run cannot be read: {error}");
+                Ok(SeenStack::new(name, Condition::Creating, Reach::default()).remarked(Some(why)))
+            }
+        }
     }
 
     /// Starts a supervisor unless there is one. It inherits the lock that we hold, so there is never a second.
@@ -428,6 +442,7 @@ impl Inner {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
+        folder.forget_beside()?;
         // What it wrote to its own folder goes with it; spec, state and logs are kept.
         remove(&place.join("work"))?;
         let numbers = fs::read_dir(&retired)?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());

@@ -4,22 +4,28 @@ use std::{fs, iter, net::SocketAddr, time::Duration};
 
 use super::{
     super::{Condition, SeenInstance, SeenStack},
-    folder::{InstancePhase, InstanceState, StackFolder, State},
+    folder::{InstancePhase, InstanceState, Spec, StackFolder, State},
     left::Left,
+    order::RunOrder,
 };
 use crate::{machine::StackName, reach::Reach, units};
 
 /// A stack that is meant to be.
-pub(super) fn look(name: StackName, folder: &StackFolder) -> SeenStack {
+pub(super) fn look(name: StackName, folder: &StackFolder, order: RunOrder) -> SeenStack {
     let spec = match folder.spec() {
         Ok(spec) => spec,
         Err(error) => {
             let remark = Some(format!("what it is cannot be read: {error}"));
-            return SeenStack::new(name, Condition::Failed, Reach::default()).remarked(remark);
+            let seen = SeenStack::new(name, Condition::Failed, Reach::default()).remarked(remark);
+            return SeenStack { obeyed: order.order, ..seen };
         }
     };
     let state = folder.state();
     let (condition, remark) = match (folder.is_supervised(), &state) {
+        // What was told to end it before that order still does.
+        (Ok(true), Some(state)) if state.obeyed.unwrap_or(0) < order.order => {
+            (Condition::Creating, Some("it waits to be started again".to_owned()))
+        }
         (Ok(true), Some(state)) => judge(state),
         (Ok(true), None) => (Condition::Creating, None),
         (Ok(false), None) => (Condition::Creating, last_words(folder)),
@@ -28,8 +34,13 @@ pub(super) fn look(name: StackName, folder: &StackFolder) -> SeenStack {
         }
         (Err(error), _) => (Condition::Creating, Some(format!("its lock cannot be read: {error}"))),
     };
-    let reach = spec.endpoints.iter().copied().collect();
-    let mut seen = SeenStack::new(name, condition, reach).remarked(remark);
+    let seen = SeenStack::new(name, condition, Reach::default()).remarked(remark);
+    SeenStack { obeyed: order.order, ..filled(seen, folder, &spec, state) }
+}
+
+/// The same with where it serves, and with what its supervisor says of its instances.
+fn filled(mut seen: SeenStack, folder: &StackFolder, spec: &Spec, state: Option<State>) -> SeenStack {
+    seen.reach = spec.endpoints.iter().copied().collect();
     seen.made = folder.made();
     if let Some(state) = state {
         seen.exits = state.instances.iter().map(|entry| entry.exits).sum();
@@ -38,6 +49,29 @@ pub(super) fn look(name: StackName, folder: &StackFolder) -> SeenStack {
         seen.last_exit = state.last_exit;
     }
     seen
+}
+
+/// A stack that is being stopped.
+pub(super) fn stopping(name: StackName, folder: &StackFolder, order: RunOrder, left: &Left) -> SeenStack {
+    resting(SeenStack::new(name, Condition::Stopping, Reach::default()).remarked(left.words()), folder, order)
+}
+
+/// A stack of which nothing runs.
+pub(super) fn stopped(name: StackName, folder: &StackFolder, order: RunOrder) -> SeenStack {
+    resting(SeenStack::new(name, Condition::Stopped, Reach::default()), folder, order)
+}
+
+fn resting(seen: SeenStack, folder: &StackFolder, order: RunOrder) -> SeenStack {
+    let seen = match folder.spec() {
+        Ok(spec) => filled(seen, folder, &spec, folder.state()),
+        Err(error) => {
+            let why = format!("what it is cannot be read, so it cannot be started again: {error}");
+            seen.remarked(Some(why))
+        }
+    };
+    let down = |instance: SeenInstance| SeenInstance { up: false, ..instance };
+    let instances = seen.instances.into_iter().map(down).collect();
+    SeenStack { obeyed: order.order, instances, ..seen }
 }
 
 fn instance((entry, address): (&InstanceState, Option<SocketAddr>)) -> SeenInstance {
@@ -93,12 +127,7 @@ fn why(entry: &InstanceState) -> &str {
 pub(super) fn leaving(name: StackName, folder: &StackFolder, left: &Left) -> SeenStack {
     // What it was is not needed to end it.
     let reach = folder.spec().map_or_else(|_| Reach::default(), |spec| spec.endpoints.into_iter().collect());
-    let mut parts = left.ports.clone();
-    if left.processes > 0 {
-        parts.insert(0, format!("{} of its processes still run", left.processes));
-    }
-    let remark = (!parts.is_empty()).then(|| parts.join("; "));
-    SeenStack { made: folder.made(), ..SeenStack::new(name, Condition::Deleting, reach).remarked(remark) }
+    SeenStack { made: folder.made(), ..SeenStack::new(name, Condition::Deleting, reach).remarked(left.words()) }
 }
 
 /// Returns the reason why a supervisor ended before it could say anything else.

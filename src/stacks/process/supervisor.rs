@@ -2,7 +2,8 @@
 //! output, and ends them when the stack is to go. It outlives the controller, and its instances outlive it: whoever
 //! supervises the stack next finds them running and goes on from there.
 //!
-//! Must not decide whether the stack is wanted: it looks for the marks `retiring` and `down`, and obeys.
+//! Must not decide whether the stack is wanted: it looks for the marks `retiring` and `down` and for the newest order to stop or
+//! start it, and obeys.
 
 use std::{
     cell::{Cell, RefCell},
@@ -29,6 +30,7 @@ use super::{
     handed::Handed,
     instance,
     life::Life,
+    order::RunOrder,
     ports,
 };
 use crate::{clock::Stopwatch, signals};
@@ -55,6 +57,8 @@ pub(super) struct Shared {
     pub(super) again: Notify,
     /// Rung when an instance is ordered to be started again.
     pub(super) ordered: Notify,
+    /// It was begun for an order to start the stack again: what has ended before did not do so by itself.
+    by_order: bool,
     state: RefCell<State>,
     /// Since when all instances run.
     up: Cell<Option<Stopwatch>>,
@@ -88,10 +92,13 @@ pub fn run(folder: PathBuf) -> io::Result<()> {
     let definition = Definition::parse(&spec.definition).map_err(|why| io::Error::other(why.join("; ")))?;
     let boot = family::boot()?;
     let family = RefCell::new(folder.family(&boot));
-    let state = RefCell::new(inherited(&folder, boot, spec.endpoints.len()));
+    let order = folder.run_order()?;
+    let state = inherited(&folder, boot, spec.endpoints.len());
+    let by_order = state.obeyed.unwrap_or(0) < order.order;
+    let state = RefCell::new(State { obeyed: Some(order.order), ..state });
     let (again, ordered) = (Notify::new(), Notify::new());
     let (up, written) = (Cell::new(None), RefCell::default());
-    let shared = Shared { folder, spec, definition, handed, again, ordered, state, up, family, written };
+    let shared = Shared { folder, spec, definition, handed, again, ordered, by_order, state, up, family, written };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(supervise(&shared))
 }
 
@@ -130,7 +137,10 @@ enum Told {
 async fn supervise(shared: &Shared) -> io::Result<()> {
     let (stop, stopped) = watch::channel(false);
     let told = told(shared)?;
-    if !shared.is_to_end() {
+    if shared.is_to_end() {
+        join_all(shared.running().into_iter().map(|life| instance::end(shared, life))).await;
+    } else {
+        shared.has_its_secrets()?;
         let found = shared.find_instances();
         shared.end_strays().await;
         shared.folder.write_state(&shared.state.borrow())?;
@@ -145,11 +155,12 @@ async fn supervise(shared: &Shared) -> io::Result<()> {
             tracing::info!("told to end; the instances go on");
             return Ok(());
         }
-        tracing::info!("the stack is to go; ending its instances");
+        tracing::info!("the stack is to go, or to rest; ending its instances");
         stop.send_replace(true);
         instances.await;
     }
     shared.sweep(shared.definition.stop.grace).await;
+    shared.rests();
     tracing::info!("the supervisor ends with the stack");
     Ok(())
 }
@@ -166,13 +177,14 @@ fn told(shared: &Shared) -> io::Result<impl Future<Output = Told>> {
                 _ = term.recv() => true,
                 _ = interrupt.recv() => true,
                 _ = again.recv() => {
-                    if !shared.take_order() {
+                    if !(shared.take_run_order() | shared.take_order()) {
                         tracing::info!("told to start what has ended without a pause");
                         shared.again.notify_waiters();
                     }
                     false
                 }
                 _ = look.tick() => {
+                    shared.take_run_order();
                     shared.take_order();
                     false
                 }
@@ -197,7 +209,50 @@ async fn until(mut done: impl FnMut() -> bool) {
 impl Shared {
     /// Whether nothing of the stack is to run any longer.
     fn is_to_end(&self) -> bool {
-        self.folder.is_retiring() || self.folder.is_down()
+        self.folder.is_retiring() || self.folder.is_down() || self.run_order().is_some_and(|order| order.stopped)
+    }
+
+    fn run_order(&self) -> Option<RunOrder> {
+        let read = self.folder.run_order();
+        read.inspect_err(|error| tracing::warn!("the order to stop or start the stack cannot be read: {error}")).ok()
+    }
+
+    /// Takes note of a newer order to start what runs already.
+    fn take_run_order(&self) -> bool {
+        let Some(order) = self.run_order().filter(|order| !order.stopped) else { return false };
+        let new = self.state.borrow().obeyed.unwrap_or(0) < order.order;
+        if new {
+            tracing::info!(order = order.order, "it is to run, as it does");
+            self.change(|state| state.obeyed = Some(order.order));
+        }
+        new
+    }
+
+    /// Refuses to go on without the secrets that the definition wants: who was to end the stack was handed none, and it may be
+    /// wanted again since.
+    fn has_its_secrets(&self) -> io::Result<()> {
+        let missing = self.definition.handed().find(|name| self.handed.value(name).is_none());
+        let why = |name| format!("the secret {name} was not handed over; whoever wants the stack hands it over");
+        missing.map_or(Ok(()), |name| Err(io::Error::other(why(name))))
+    }
+
+    /// The processes of instances, as an earlier supervisor wrote them down, that run.
+    fn running(&self) -> Vec<Life> {
+        let state = self.state.borrow();
+        let known = state.instances.iter().filter_map(|entry| entry.pid);
+        known.filter_map(|(pid, start)| Life::found(pid, start)).collect()
+    }
+
+    /// Notes that the instances have ended, as they were told.
+    fn rests(&self) {
+        self.change(|state| {
+            for entry in &mut state.instances {
+                let runs = entry.pid.is_some_and(|(pid, start)| Life::found(pid, start).is_some());
+                if !runs {
+                    (entry.phase, entry.pid) = (InstancePhase::Stopped, None);
+                }
+            }
+        });
     }
 
     /// Takes the order to start an instance again, unless it was taken before. It is written down before anything ends.
@@ -244,13 +299,21 @@ impl Shared {
 
     /// The instances that run already. One that is gone has ended while nobody looked.
     fn find_instances(&self) -> Vec<Option<Life>> {
+        if let Ok(Some(restart)) = self.folder.restart_order()
+            && self.by_order
+        {
+            self.update(restart.instance, |entry| entry.ending_for = entry.ending_for.max(restart.order));
+        }
         let known: Vec<_> = self.state.borrow().instances.iter().map(|entry| entry.pid).collect();
         let find = |(instance, pid): (usize, Option<(i32, u64)>)| {
-            let (pid, start) = pid?;
-            let life = Life::found(pid, start);
+            let life = pid.and_then(|(pid, start)| Life::found(pid, start));
+            if life.is_none() && self.by_order {
+                self.update(instance, InstanceState::begins_again);
+            }
+            let (pid, _) = pid?;
             if life.is_some() {
                 tracing::info!(instance, pid, "it runs; going on with it");
-            } else if self.is_ordered(instance) {
+            } else if self.by_order || self.is_ordered(instance) {
                 self.update(instance, |entry| entry.pid = None);
             } else {
                 let why = "it ended while it had no supervisor; its exit status is not known";

@@ -8,6 +8,10 @@
     fail               why it cannot be created
     refuse_delete      so many deletes are refused; "until FILE" refuses them until that file is there
     delete_seconds     how long a delete takes
+    refuse_suspend     so many suspends are refused, or "until FILE"
+    refuse_resume      so many resumes are refused, or "until FILE"
+    suspend_seconds    how long a suspend takes, while the process still runs
+    resume_seconds     how long a resume takes, while the process runs already
 """
 import glob
 import json
@@ -117,15 +121,21 @@ class TestServer(resource.Resource):
         os.chmod(folder + "/user_data", 0o700)
         with open(folder + "/facts.json", "w") as file:
             json.dump({"address": address, "name": name, "created": time.time()}, file)
-        programs = [([image], "console.log")]
+        with open(folder + "/run.json", "w") as file:
+            json.dump({"environment": environment, "image": image}, file)
+        self._run(server, [image], "console.log")
         if user_data.startswith("#!"):
             boot = os.path.join(os.path.dirname(image), "boot")
-            programs.append(([boot] * os.access(boot, os.X_OK) + [folder + "/user_data"], "user_data.log"))
-        for program, log in programs:
-            with open(os.path.join(folder, log), "ab") as output:
-                subprocess.run(["setsid", "--fork", *program], env=environment, cwd=folder, stdin=subprocess.DEVNULL,
-                               stdout=output, stderr=output, check=True, close_fds=True)
+            self._run(server, [boot] * os.access(boot, os.X_OK) + [folder + "/user_data"], "user_data.log")
         return server
+
+    def _run(self, server, program, log):
+        folder = self._folder(server)
+        with open(folder + "/run.json") as file:
+            environment = json.load(file)["environment"]
+        with open(os.path.join(folder, log), "ab") as output:
+            subprocess.run(["setsid", "--fork", *program], env=environment, cwd=folder, stdin=subprocess.DEVNULL,
+                           stdout=output, stderr=output, check=True, close_fds=True)
 
     def check_create_complete(self, server):
         age = time.time() - self._facts(server)["created"]
@@ -142,19 +152,50 @@ class TestServer(resource.Resource):
     def handle_update(self, json_snippet, tmpl_diff, prop_diff):
         return None
 
-    def _refuses_delete(self):
-        refuse = str(self._misbehave("refuse_delete", "0"))
+    # A real server is suspended with its memory, and goes on from there when it is resumed. Here its processes end, and the
+    # image's program is started again: what a suspended server must not do is to serve, and neither does.
+    def handle_suspend(self):
+        if self._refuses("suspend"):
+            raise exception.Error("Hypervisor is out of disk.")
+        return {"server": self.resource_id, "since": time.time()}
+
+    def check_suspend_complete(self, going):
+        passed = time.time() - going["since"]
+        if passed < float(self._misbehave("suspend_seconds", 0)):
+            return False
+        self._signal(going["server"], signal.SIGKILL if passed > 5 else signal.SIGTERM)
+        return not self._processes(going["server"])
+
+    def handle_resume(self):
+        if self._refuses("resume"):
+            raise exception.Error("No valid host was found.")
+        server = self.resource_id
+        # As of Nova: what runs is not started again.
+        if not self._processes(server):
+            with open(self._folder(server) + "/run.json") as file:
+                self._run(server, [json.load(file)["image"]], "console.log")
+        return time.time()
+
+    def check_resume_complete(self, since):
+        return time.time() - since >= float(self._misbehave("resume_seconds", 0))
+
+    def handle_check(self):
+        if not self._processes(self.resource_id):
+            raise exception.Error("Server is not ACTIVE.")
+
+    def _refuses(self, what):
+        refuse = str(self._misbehave("refuse_" + what, "0"))
         if refuse.startswith("until "):
             return not os.path.exists(refuse[len("until "):])
-        count = int(self.data().get("deletes", "0")) + 1
-        self.data_set("deletes", str(count))
+        count = int(self.data().get(what + "s", "0")) + 1
+        self.data_set(what + "s", str(count))
         return count <= int(refuse)
 
     def handle_delete(self):
         server = self.resource_id
         if not server or not self._facts(server):
             return None
-        if self._refuses_delete():
+        if self._refuses("delete"):
             raise exception.Error("Volume is still attached.")
         self._signal(server, signal.SIGTERM)
         return {"server": server, "since": time.time()}
