@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::wire::Wire;
+use super::wire::{Answer, Wire};
 
 const USERS: usize = 6;
 const PACE: Duration = Duration::from_millis(3);
@@ -45,6 +45,8 @@ pub struct Met {
     pub unexplained: Vec<String>,
     /// New connections that were refused: nothing explains these, since the listening sockets outlive the front.
     pub refused: u64,
+    /// Requests that got the maintenance page, which is no failure where it is meant to be shown.
+    pub paged: u64,
 }
 
 /// Users who hardly pause, each over a connection that it keeps.
@@ -70,11 +72,18 @@ impl Users {
         all.fold(Met::default(), |mut sum, met| {
             sum.served += met.served;
             sum.refused += met.refused;
+            sum.paged += met.paged;
             sum.explained.extend(met.explained);
             sum.unexplained.extend(met.unexplained);
             sum
         })
     }
+}
+
+/// Whether a front shows its maintenance page, and says when to come again.
+fn is_page(answer: &Answer) -> bool {
+    let says = |name: &str| answer.headers.get(name).map(String::as_str);
+    says("x-pointsman-front") == Some("maintenance") && says("retry-after").is_some()
 }
 
 fn use_it(front: SocketAddr, weather: &Weather) -> Met {
@@ -95,6 +104,11 @@ fn use_it(front: SocketAddr, weather: &Weather) -> Met {
                 met.served += 1;
                 let stays = answer.headers.get("connection").is_none_or(|c| c != "close");
                 kept = stays.then(|| (wire, weather.turns.load(SeqCst)));
+                None
+            }
+            Ok((wire, answer)) if answer.status == 503 && is_page(&answer) => {
+                met.paged += 1;
+                kept = Some((wire, weather.turns.load(SeqCst)));
                 None
             }
             Ok((_, answer)) => Some(format!("{} {}", answer.status, answer.body)),
