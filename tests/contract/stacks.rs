@@ -1,6 +1,6 @@
 //! Stack drivers.
 
-use std::{any::Any, collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{any::Any, collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 
 use pointsman::{
     machine::{Release, StackName},
@@ -55,6 +55,12 @@ impl Processes {
     fn processes(&self) -> Vec<processes::Process> {
         processes::of(self.folder.path(), &self.folder.path().join("installation"))
     }
+
+    /// The folders of stacks.
+    fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        let all = fs::read_dir(self.folder.path().join("stacks/shop/prod")).into_iter().flatten();
+        all.map(|entry| entry.expect("it is read").path())
+    }
 }
 
 #[async_trait::async_trait(?Send)]
@@ -76,12 +82,15 @@ impl Fixture for Processes {
         self.processes().iter().filter(|p| !p.runs("stack-run")).map(|p| format!("{p:?}")).collect()
     }
     fn homes(&self) -> Vec<PathBuf> {
-        let environment = self.folder.path().join("stacks/shop/prod");
-        let stacks = std::fs::read_dir(environment).into_iter().flatten();
-        stacks.map(|stack| stack.expect("it is read").path().join("work")).filter(|home| home.is_dir()).collect()
+        self.folders().map(|stack| stack.join("work")).filter(|home| home.is_dir()).collect()
     }
     fn crash(&self) {
-        self.processes().iter().filter(|p| p.runs("stack-run")).for_each(processes::Process::kill);
+        // By their own word: what a supervisor has just begun looks like one until it has become an instance.
+        let state = self.folders().filter_map(|stack| fs::read(stack.join("state.json")).ok());
+        let state = state.map(|text| serde_json::from_slice::<serde_json::Value>(&text).expect("JSON"));
+        let supervisors: Vec<_> = state.filter_map(|state| state["pid"].as_i64()).collect();
+        let is_one = |p: &&processes::Process| p.runs("stack-run") && supervisors.contains(&p.pid.into());
+        self.processes().iter().filter(is_one).for_each(processes::Process::kill);
     }
 }
 

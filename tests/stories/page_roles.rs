@@ -158,12 +158,12 @@ async fn assert_what_may_be_pressed(browser: &Browser, role: &str) {
     let forms = browser.ask(script).await;
     let may = |id: &str| match id {
         "approve" | "resume" => role == "approver" || role == "admin",
-        "abort" | "rollback" | "hold" | "restart" => role != "viewer",
+        "abort" | "rollback" | "hold" | "maintenance" | "restart" => role != "viewer",
         _ => role == "admin",
     };
     let forms = forms.as_array().expect("forms");
     let ids: Vec<&str> = forms.iter().filter_map(|form| form[0].as_str()).collect();
-    for id in ["approve", "abort", "rollback", "hold", "pin", "veto-4", "restart"] {
+    for id in ["approve", "abort", "rollback", "hold", "maintenance", "pin", "veto-4", "restart"] {
         assert!(ids.contains(&id), "{id} is not in {ids:?}");
     }
     for form in forms {

@@ -4,7 +4,14 @@ use std::time::Duration;
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-use super::{actions::Action, config::Config, promises::PROMISES, walk::crueler, world::World, worlds::worlds};
+use super::{
+    actions::Action,
+    config::Config,
+    promises::PROMISES,
+    walk::crueler,
+    world::World,
+    worlds::{large_worlds, worlds},
+};
 
 impl Model for Config {
     type State = World;
@@ -94,12 +101,15 @@ fn every_promise_is_kept_in_every_world() {
     let worlds = worlds().filter(|w| w.name.contains(&only));
     let usual = if whole() { usize::MAX } else { 20_000 };
     let states: usize = worlds.map(|w| assert_kept(w, cap(usual))).sum();
+    let large = large_worlds().filter(|w| w.name.contains(&only));
+    large.for_each(|w| _ = assert_kept(w, cap(usual.min(1_200_000))));
     assert!(states >= 17_000_000 || !only.is_empty() || !whole(), "only {states} states");
 }
 
 #[test]
 #[ignore = "the long run: the same worlds, crueler, the first 8 million steps of each"]
 fn every_promise_is_kept_in_crueler_worlds() {
+    large_worlds().for_each(|w| _ = assert_kept(w, cap(usize::MAX)));
     let states: usize = worlds().map(|w| assert_kept(crueler(&w), cap(8_000_000))).sum();
     assert!(states >= 20_000_000, "only {states} states");
 }

@@ -5,7 +5,7 @@ use super::{
     config::{Budget, Config, Obedience, People},
     source::Repository,
     step_worlds::STEP_WORLDS,
-    stop_worlds::STOP_WORLDS,
+    stop_worlds::{LARGE_STOP_WORLDS, STOP_WORLDS},
 };
 use crate::machine::{HookPoint::*, Otherwise, RecoverTo, Retain};
 
@@ -15,6 +15,11 @@ const STRANGER: Config = Config { stranger: true, builds: 0, ..PLAIN };
 /// All worlds that the normal test run explores.
 pub(super) fn worlds() -> impl Iterator<Item = Config> {
     WORLDS.into_iter().chain(STEP_WORLDS).chain(STOP_WORLDS)
+}
+
+/// Worlds that are too large for that: the normal test run explores their beginning, the long one all of them.
+pub(super) fn large_worlds() -> impl Iterator<Item = Config> {
+    LARGE_STOP_WORLDS.into_iter()
 }
 
 /// Those in which traffic moves at once.
