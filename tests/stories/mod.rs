@@ -54,6 +54,7 @@ mod page;
 mod page_logs;
 mod page_pictures;
 mod page_roles;
+mod peers;
 mod preview;
 mod process;
 mod process_kept;

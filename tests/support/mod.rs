@@ -2,6 +2,7 @@
 //! the real program runs.
 
 pub mod address;
+pub mod aws;
 pub mod browser;
 pub mod cloud;
 pub mod faults;
