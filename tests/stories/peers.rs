@@ -17,7 +17,7 @@ fn an_emulated_aws_serves_and_ends_with_its_story() {
         |aws: &Aws| aws.call("ecs", "DescribeClusters", &json!({ "clusters": ["prod"] })).1["clusters"].clone();
     assert_eq!(clusters(&first)[0]["clusterName"], "prod");
     assert_eq!(clusters(&second), json!([]));
-    let (status, answer) = first.query("elasticloadbalancing", "DescribeAccountLimits", "");
+    let (status, answer) = first.query("elasticloadbalancing", "DescribeAccountLimits", "Version=2015-12-01");
     assert!(status == 200 && answer.contains("rules-per-application-load-balancer"), "{answer}");
     first.lab("POST", "faults", &json!({ "action": "ecs:DescribeClusters", "kind": "throttle" }));
     let (status, answer) = first.call("ecs", "DescribeClusters", &json!({}));

@@ -74,7 +74,8 @@ impl Aws {
         (status, serde_json::from_str(&answer).expect("JSON"))
     }
 
-    /// Makes a call of a service with a query, and gives its XML: `("elasticloadbalancing", "DescribeRules", "RuleArns.member.1=…")`.
+    /// Makes a call of a service with a query, and gives its XML. The parameters have the API's version, as AWS wants it:
+    /// `("elasticloadbalancing", "DescribeRules", "Version=2015-12-01&RuleArns.member.1=…")`.
     pub fn query(&self, service: &str, operation: &str, parameters: &str) -> (u16, String) {
         let headers = format!("{}content-type: application/x-www-form-urlencoded\r\n", signed(service));
         self.ask("POST", "/", &headers, &format!("Action={operation}&{parameters}"))

@@ -28,6 +28,7 @@ def arguments():
     usage.add_argument("images", help="JSON: the command that stands for each image, see images.json")
     usage.add_argument("--network", type=int, metavar="N", help="take 127.N.0.0/16 instead of a free one of 10 to 49")
     usage.add_argument("--settings", type=json.loads, default={}, help="JSON as for POST /lab/settings")
+    usage.add_argument("--needs", metavar="FILE", help="append what the calls of all keys but AKIALAB need of IAM")
     given = usage.parse_args()
     if not network.is_loopback(given.host):
         usage.error(f"{given.host} is not an address of 127.0.0.0/8")
@@ -40,6 +41,10 @@ def main():
     prefix = network.claim(given.network)
     processes.start_keeper()
     serving = serve(given.host, given.port, given.images)
+    if given.needs:
+        from lab import policy
+
+        policy.note_to(given.needs)
     ready = {"url": f"http://{given.host}:{serving.port}", "network": prefix, "dns": serving.dns}
     print(json.dumps({**ready, "seconds": round(time.monotonic() - BEGAN, 1)}), flush=True)
     signal.signal(signal.SIGTERM, lambda *_: end())
@@ -49,14 +54,31 @@ def main():
     end()
 
 
+def remember_regions():
+    """moto asks botocore for the regions of services again and again, which takes a fourth of the time to start."""
+    import boto3
+
+    ask, known = boto3.Session.get_available_regions, {}
+
+    def remembered(self, *asked, **more):
+        key = (asked, tuple(more.items()))
+        if key not in known:
+            known[key] = ask(self, *asked, **more)
+        return known[key]
+
+    boto3.Session.get_available_regions = remembered
+
+
 def serve(host, port, images):
     """Starts the server and the reconcilers in threads of their own."""
+    remember_regions()
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
-    from lab import appscaling, backup, balancer, containers, front, health, instances, rds, scheduler, templates, views
+    from lab import appscaling, backup, balancer, containers, front, health, instances
+    from lab import paging, rds, scheduler, templates, views
 
-    assert appscaling and templates  # loading them is what changes moto
+    assert appscaling and paging and templates  # loading them is what changes moto
     containers.read_images(images)
     MotoRequestHandler.log_request = lambda *a, **k: None
     application = front.Lab(DomainDispatcherApplication(create_backend_app))

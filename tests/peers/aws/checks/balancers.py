@@ -22,11 +22,12 @@ def task_is_a_process_behind_the_balancer(w):
 
 @check
 def each_node_takes_a_change_up_at_its_own_time(w):
-    with w.with_settings(propagation_ms=[0, 1500]):
+    with w.with_settings(propagation_ms=[0, 3000]):
+        until("the listener itself is known", lambda: w.get(address=w.nodes[1]))
         w.shift(fixed("200", "new"))
-        until("first node", lambda: w.get(address=w.nodes[0])[2] == "new", 1)
+        until("first node", lambda: w.get(address=w.nodes[0])[2] == "new", 2)
         assert w.get(address=w.nodes[1])[2] != "new"
-        until("second node", lambda: w.get(address=w.nodes[1])[2] == "new", 4)
+        until("second node", lambda: w.get(address=w.nodes[1])[2] == "new", 8)
 
 
 @check

@@ -135,3 +135,28 @@ def priorities_can_be_swapped(w):
     refused("PriorityInUse", lambda: w.elb.set_rule_priorities(RulePriorities=[{"RuleArn": a, "Priority": 700}]))
     w.elb.delete_rule(RuleArn=a)
     w.elb.delete_rule(RuleArn=b)
+
+
+@check
+def rules_and_groups_come_in_pages(w):
+    groups = [w.group(f"page-{i}") for i in range(3)]
+    rules = [w.rule(800 + i, path(f"/page/{i}"), forward(g)) for i, g in enumerate(groups)]
+
+    def pages(look, key, **of):
+        found, marker = [], {}
+        while True:
+            answer = look(**of, **marker)
+            assert len(answer[key]) <= 2, answer
+            found += answer[key]
+            if "NextMarker" not in answer:
+                return found
+            marker = {"Marker": answer["NextMarker"]}
+
+    with w.with_settings(page_size=2):
+        shown = {r["RuleArn"] for r in pages(w.elb.describe_rules, "Rules", ListenerArn=w.listener)}
+        assert shown >= set(rules), shown
+        shown = {g["TargetGroupArn"] for g in pages(w.elb.describe_target_groups, "TargetGroups")}
+        assert shown >= set(groups), shown
+    refused("ValidationError", lambda: w.elb.describe_tags(ResourceArns=groups * 7), "up to 20")
+    for rule in rules:
+        w.elb.delete_rule(RuleArn=rule)

@@ -65,11 +65,12 @@ def a_group_of_one_becomes_healthy(w):
     refused(
         "ValidationError", lambda: make(TargetGroupARNs=[w.targets[:-4] + "dead"]), "Target Groups may not be valid"
     )
-    make()
+    with w.with_settings(instance_start_seconds=20):
+        make()
+        assert until("an instance", lambda: states(w)) == ["Pending"]
     assert group(w)["HealthCheckGracePeriod"] == 0  # the API's default
     w.scaling.update_auto_scaling_group(**NAME, HealthCheckGracePeriod=20)
     refused("AlreadyExists", make)
-    assert until("Pending", lambda: states(w)) == ["Pending"]
     until("InService", lambda: states(w) == ["InService"])
     until("healthy", lambda: w.health(w.targets) == ["healthy"])
     assert group(w)["Instances"][0]["LaunchTemplate"]["Version"] == w.version

@@ -45,7 +45,7 @@ def healthy_moment_resets_the_count_only_when_asked(w):
         name = f"flap-{reset}".lower()
         g = w.group(name)
         rules[name] = w.test_rule(g, name, 70 + i)
-        definition = w.definition(name, env={"BAD": "flap", "LIFE": "1", "LEADER": str(9000 + i)})
+        definition = w.definition(name, env={"BAD": "flap", "LIFE": "1.5", "LEADER": str(9000 + i)})
         w.service(name, definition, g, count=2, deploymentConfiguration=breaker(4, reset))
     until("without a reset it fails", lambda: w.primary("flap-false")["rolloutState"] == "FAILED", 30)
     assert w.primary("flap-false")["failedTasks"] == 4
@@ -58,7 +58,7 @@ def healthy_moment_resets_the_count_only_when_asked(w):
 
 @check
 def draining_and_draining_that_never_ends(w):
-    g, rule = w.stack("drain", 40, delay="10")
+    g, rule = w.stack("drain", 40, delay="20")
     until("healthy", lambda: w.health(g) == ["healthy"])
     w.settings(draining_forever=["drain"])
     refused(INVALID, lambda: w.ecs.delete_service(cluster="prod", service="drain"), "scaled above 0")

@@ -18,6 +18,18 @@ def image_that_cannot_be_pulled(w):
 
 
 @check
+def an_image_is_known_by_its_digest(w):
+    digest = "sha256:" + "0" * 64
+    w.lab("POST", "images", {"registry.example:5000/team/shop": ["sleep", "600"]})
+    w.service("digest", w.definition("digest", image=f"registry.example:5000/team/shop:7@{digest}"))
+    w.service("tag", w.definition("tag", image="registry.example:5000/team/shop:7"))
+    until("running", lambda: all(w.described(n)["runningCount"] == 1 for n in ("digest", "tag")))
+    assert w.tasks("digest")[0]["containers"][0]["imageDigest"] == digest
+    assert w.tasks("tag")[0]["containers"][0]["imageDigest"].startswith("sha256:")
+    w.delete("digest", "tag")
+
+
+@check
 def capacity_unavailable(w):
     words = "Capacity is unavailable at this time"
     with w.with_settings(capacity_unavailable=True):

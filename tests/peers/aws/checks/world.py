@@ -8,6 +8,7 @@ import os
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -31,7 +32,8 @@ class World:
     def __init__(self):
         command = [sys.executable, f"{FOLDER}/awslab.py", "127.0.0.1", "0", f"{FOLDER}/images.json"]
         settings = {"speed": SPEED, "task_start_seconds": 2.0}
-        command += ["--settings", json.dumps(settings)]
+        self.noted = tempfile.NamedTemporaryFile(prefix="awslab-needs-")
+        command += ["--settings", json.dumps(settings), "--needs", self.noted.name]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.ready = json.loads(self.process.stdout.readline())
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
@@ -92,6 +94,10 @@ class World:
             urllib.request.Request(f"{self.url}/lab/{path}", data, method=method), timeout=10
         ) as f:
             return json.load(f)
+
+    def needs(self):
+        with open(self.noted.name) as lines:
+            return [json.loads(line) for line in lines]
 
     def settings(self, **values):
         self.lab("POST", "settings", values)

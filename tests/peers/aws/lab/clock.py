@@ -24,6 +24,7 @@ DEFAULTS = {
     "snapshot_seconds": 20.0,  # an RDS snapshot from creating to available
     "backup_seconds": 20.0,  # an AWS Backup job from CREATED to COMPLETED
     "fail_snapshots": False,  # snapshots and backup jobs that start now will fail
+    "page_size": 0,  # results of ECS's List and load balancing's Describe calls that come at once; 0: as many as AWS gives
     "limits": {},  # quotas of this account by their names in DescribeAccountLimits, where they differ from AWS's defaults
 }
 SETTINGS = copy.deepcopy(DEFAULTS)

@@ -3,7 +3,21 @@
 import moto.core.model_instances as instances_of_models
 from moto.backends import get_backend
 
-from . import alarms, backup, balancer, clock, containers, faults, instances, processes, run_tasks, targets, views
+from . import (
+    alarms,
+    backup,
+    balancer,
+    clock,
+    containers,
+    faults,
+    instances,
+    policy,
+    processes,
+    run_tasks,
+    sessions,
+    targets,
+    views,
+)
 from .clock import LOCK, SETTINGS
 from .task import tasks
 
@@ -15,6 +29,7 @@ BACKENDS = (
     "backup",
     "cloudwatch",
     "ec2",
+    "ecr",
     "ecs",
     "efs",
     "elbv2",
@@ -91,6 +106,36 @@ def delete_calls(_):
     return {}
 
 
+# ------------------------------------------------------------ callers
+@command("POST", "credentials")
+def post_credentials(given):
+    """{"secrets": {key: secret}} verifies the signatures of these keys; {"expire": [key]} and {"renew": [key]}.
+
+    {"expire": "sessions"} ends the sessions of all roles that were assumed until now.
+    """
+    with LOCK:
+        sessions.secrets.update(given.get("secrets", {}))
+        expire = given.get("expire", [])
+        sessions.expired.update(list(sessions.sessions) if expire == "sessions" else expire)
+        sessions.expired.difference_update(given.get("renew", []))
+        return {"expired": sorted(sessions.expired), "verified": sorted(sessions.secrets)}
+
+
+@command("POST", "policy")
+def post_policy(given):
+    """{"document": an IAM policy, "for": [access keys or ARNs of roles]}: binds these, or all callers but AKIALAB."""
+    with LOCK:
+        policy.put(given["document"], given.get("for"))
+        return {"policies": len(policy.policies)}
+
+
+@command("DELETE", "policy")
+def delete_policy(_):
+    with LOCK:
+        policy.clear()
+        return {}
+
+
 # ------------------------------------------------------------ what happens to the emulated cloud
 @command("POST", "alarm")
 def post_alarm(given):
@@ -156,7 +201,7 @@ def post_reset(_):
     """Ends everything that runs, and forgets everything but what the lab was started with."""
     with LOCK:
         end_all()
-        for forget in (targets, views, backup, faults):
+        for forget in (targets, views, backup, faults, sessions, policy):
             forget.clear()
         clock.reset_settings()
         for name in BACKENDS:

@@ -1,5 +1,6 @@
 """What a container of a task runs: the command that stands for its image, its environment, volumes and log stream."""
 
+import hashlib
 import json
 import os
 import re
@@ -33,9 +34,23 @@ def add_images(given):
         IMAGES[image] = what if isinstance(what, dict) else {"command": what}
 
 
+def image_of(name):
+    """What stands for an image: the entry of its whole name, or of its repository, which is any tag and digest of it."""
+    without_digest = name.partition("@")[0]
+    head, _, last = without_digest.rpartition("/")
+    repository = (f"{head}/" if head else "") + last.partition(":")[0]
+    return next((IMAGES[n] for n in (name, without_digest, repository) if n in IMAGES), None)
+
+
+def digest_of(name):
+    """The digest of an image, made up unless its name has one."""
+    given = name.partition("@")[2]
+    return given or "sha256:" + hashlib.sha256(name.encode()).hexdigest()
+
+
 def command_of(container, override, ip, port):
     """An entry point of the definition drops the image's command; a command replaces it, the override's first."""
-    image = IMAGES[container["image"]]
+    image = image_of(container["image"])
     entrypoint = container.get("entryPoint") or image.get("entrypoint") or []
     own = [] if container.get("entryPoint") else image.get("command") or []
     command = override.get("command") or container.get("command") or own

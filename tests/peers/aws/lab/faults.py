@@ -43,7 +43,8 @@ CODES = {
 MESSAGES = {
     "throttle": "Rate exceeded",
     "expired": "The security token included in the request is expired",
-    "signature": "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.",
+    "signature": "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
+    "Access Key and signing method.",
     "unknown-key": "The security token included in the request is invalid.",
     "denied": "User is not authorized to perform this action",
 }
@@ -119,17 +120,18 @@ def answer(kind, call, code=None, status=None, message=None):
     """Returns (status, content type, body, headers) of an error in the wire form of the call."""
     usual, in_json, in_query = KINDS[kind]
     query = call.protocol in ("query", "ec2")
-    if kind == "expired" and not query:
+    if usual == 403 and call.protocol in ("json", "cbor"):
         usual = 400
     own_status, own_code = CODES.get((call.service, kind), (usual, in_query if query else in_json))
     status, code, message = status or own_status, code or own_code, message or MESSAGES.get(kind, "injected by the lab")
+    inner = f"<Code>{code}</Code><Message>{_xml(message)}</Message>"
     if call.protocol == "ec2":
-        body = f"<Response><Errors><Error><Code>{code}</Code><Message>{_xml(message)}</Message></Error></Errors><RequestID>lab</RequestID></Response>"
+        body = f"<Response><Errors><Error>{inner}</Error></Errors><RequestID>lab</RequestID></Response>"
         return status, "text/xml", body.encode(), []
     if call.protocol == "query":
         sender = "Sender" if status < 500 else "Receiver"
-        body = f"<ErrorResponse><Error><Type>{sender}</Type><Code>{code}</Code><Message>{_xml(message)}</Message></Error><RequestId>lab</RequestId></ErrorResponse>"
-        return status, "text/xml", body.encode(), []
+        body = f"<Error><Type>{sender}</Type>{inner}</Error><RequestId>lab</RequestId>"
+        return status, "text/xml", f"<ErrorResponse>{body}</ErrorResponse>".encode(), []
     if call.protocol == "cbor":
         return (
             status,

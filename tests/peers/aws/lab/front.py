@@ -5,7 +5,7 @@ import json
 import re
 import time
 
-from . import backup, cbor, commands, faults, request, rules, wire
+from . import backup, cbor, commands, constraints, faults, policy, request, resources, rules, sessions, wire
 from .clock import LOCK
 
 MAX_DELAY = 120  # seconds
@@ -49,10 +49,35 @@ class Exchange:
             self.number = sum(faults.counts.values())
 
     def answer(self):
+        """Looks at credentials, throttles, parameters and permissions, in this order, before the call is served."""
+        kind = sessions.fault_of(self.call, self.environ, self.body)
+        if kind is not None:
+            return self.refuse(kind)
         if faults.over_limit(self.call):
             return self.refuse("throttle")
+        broken = constraints.broken(self.call)
+        if broken is not None:
+            return self.refuse("invalid", message=broken)
+        denied = self.check_permissions()
+        if denied is not None:
+            return self.refuse("denied", message=denied)
         rule = faults.pick(self.call)
         return self.work() if rule is None else self.misbehave(rule)
+
+    def check_permissions(self):
+        """Logs what the call needs, and returns why a policy refuses it, or None."""
+        with LOCK:
+            needs = resources.needs(self.call)
+            self.entry["needs"] = [n.shown() for n in needs]
+            names = sessions.names_of(self.call.key)
+            policy.note(names, needs)
+            try:
+                policy.check(sessions.principal_of(self.call.key), names, needs)
+                if self.call.name == "sts:AssumeRole":
+                    sessions.check_trust(self.call)
+            except policy.Denied as e:
+                return str(e)
+        return None
 
     def misbehave(self, rule):
         kind = rule["kind"]
@@ -106,11 +131,11 @@ class Exchange:
             seen.update(status=int(status.split()[0]), headers=headers)
 
         with LOCK:
-            request.serve(self.call.parameters)
+            request.serve(self.call)
             try:
                 data = b"".join(self.moto(self.environ, start))
             finally:
-                request.serve({})
+                request.serve(None)
         headers = [(k, v) for k, v in seen["headers"] if k.lower() not in LEFT_OUT]
         if self.call.protocol == "cbor":
             data = cbor.dumps(json.loads(data or b"{}"))

@@ -5,10 +5,11 @@ import threading
 _local = threading.local()
 
 
-def serve(parameters):
-    _local.parameters = parameters
+def serve(call):
+    _local.call = call
 
 
 def params():
     """The parameters by the API model, also those that moto drops. Empty in a reconciler's thread."""
-    return dict(getattr(_local, "parameters", None) or {})
+    call = getattr(_local, "call", None)
+    return dict(call.parameters) if call else {}

@@ -1,15 +1,11 @@
 """ECS services and task definitions as the API takes them: what CreateService and the others refuse, and paging."""
 
-import base64
-import binascii
 import random
 import uuid
 
-from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ecs.exceptions import EcsClientException, ECSException, InvalidParameterException, ServiceNotFoundException
 from moto.ecs.models import EC2ContainerServiceBackend
-from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.elbv2.models import elbv2_backends
 
 from . import request
@@ -244,32 +240,3 @@ def register_task_definition(self, original, family, container_definitions, *arg
     definition = original(self, family, container_definitions, *args, **kwargs)
     definition.registered_at = utcnow()
     return definition
-
-
-# ------------------------------------------------------------ paging, which moto leaves out
-def paged(operation, key, usual):
-    """AWS gives `usual` results unless maxResults, up to 100, says otherwise; nextToken names the next page."""
-    original = getattr(EC2ContainerServiceResponse, operation)
-
-    def page(self):
-        asked, whole = request.params(), original(self).result
-        size = int(asked.get("maxResults") or usual)
-        if not 1 <= size <= 100:
-            refuse("maxResults must be between 1 and 100.")
-        try:
-            start = int(base64.b64decode(asked["nextToken"])) if asked.get("nextToken") else 0
-        except (ValueError, binascii.Error):
-            refuse("Invalid token.")
-        out = {**whole, key: list(whole[key])[start : start + size]}
-        if start + size < len(whole[key]):
-            out["nextToken"] = base64.b64encode(str(start + size).encode()).decode()
-        return ActionResult(out)
-
-    page.__name__ = operation
-    setattr(EC2ContainerServiceResponse, operation, page)
-
-
-paged("list_services", "serviceArns", 10)
-paged("list_tasks", "taskArns", 100)
-paged("list_task_definitions", "taskDefinitionArns", 100)
-paged("list_task_definition_families", "families", 100)

@@ -83,15 +83,6 @@ def create_target_group(self, original, name, **kwargs):
         raise error(
             "TooManyTargetGroups", f"The maximum number of target groups has been reached: {limit('target-groups')}"
         )
-    for key, low, high in (
-        ("healthcheck_interval_seconds", 5, 300),
-        ("healthcheck_timeout_seconds", 2, 120),
-        ("healthy_threshold_count", 2, 10),
-        ("unhealthy_threshold_count", 2, 10),
-    ):
-        value = kwargs.get(key)
-        if value is not None and not low <= int(value) <= high:
-            raise error("ValidationError", f"{key} must be between {low} and {high}")
     group = original(self, name, **kwargs)
     group.lab_request = same
     return group

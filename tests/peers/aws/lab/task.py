@@ -91,7 +91,7 @@ class Task:
     def start(self):
         pairs = list(zip(self.definition.container_definitions, self.containers))
         for c, shown in pairs:
-            if c["image"] not in containers.IMAGES:
+            if containers.image_of(c["image"]) is None:
                 reason = (
                     "CannotPullContainerError: pull image manifest has been retried 1 time(s): "
                     f"failed to resolve ref {c['image']}: {c['image']}: not found"
@@ -123,10 +123,8 @@ class Task:
         sink = containers.log_sink(c, self.id, self.backend)
         command = containers.command_of(c, override, self.ip, port)
         self.processes[c["name"]] = Process(command, env, cwd=containers.run_from(), on_line=sink)
-        shown.update(lastStatus="RUNNING", runtimeId=uuid.uuid4().hex)
-        digest = c["image"].rpartition("@")[2]
-        if digest.startswith("sha256:"):
-            shown["imageDigest"] = digest
+        digest = containers.digest_of(c["image"])
+        shown.update(lastStatus="RUNNING", runtimeId=uuid.uuid4().hex, imageDigest=digest)
 
     def failed(self, reason):
         self.stop("TaskFailedToStart", reason, at_once=True)
