@@ -18,7 +18,17 @@ sys.dont_write_bytecode = True
 import checks  # noqa: E402
 from checks.world import World  # noqa: E402
 
-LONGEST = ["starts", "balancers", "services", "snapshots", "groups", "scaling", "tasks", "rules"]  # begin with these
+LONGEST = [
+    "starts",
+    "endings",
+    "balancers",
+    "services",
+    "snapshots",
+    "groups",
+    "scaling",
+    "tasks",
+    "rules",
+]  # begin with these
 
 
 class Lab(threading.Thread):

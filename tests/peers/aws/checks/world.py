@@ -30,10 +30,10 @@ class World:
     """One lab. Each subject finds a VPC, a balancer with an HTTP listener, and an ECS cluster in it."""
 
     def __init__(self):
-        command = [sys.executable, f"{FOLDER}/awslab.py", "127.0.0.1", "0", f"{FOLDER}/images.json"]
-        settings = {"speed": SPEED, "task_start_seconds": 2.0}
+        self.command = [sys.executable, f"{FOLDER}/awslab.py", "127.0.0.1", "0", f"{FOLDER}/images.json"]
         self.noted = tempfile.NamedTemporaryFile(prefix="awslab-needs-")
-        command += ["--settings", json.dumps(settings), "--needs", self.noted.name]
+        settings = json.dumps({"speed": SPEED, "task_start_seconds": 2.0})
+        command = [*self.command, "--settings", settings, "--needs", self.noted.name]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.ready = json.loads(self.process.stdout.readline())
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
