@@ -52,6 +52,15 @@ def one_group_is_described_twice(w):
 
 
 @check
+def patterns_are_described_twice(w):
+    for given in ({"PathPatternConfig": {"Values": ["/a*"]}}, {"Values": ["/a*"]}):
+        rule = w.rule(903, [{"Field": "path-pattern", **given}], fixed("200"))
+        condition = described(w, rule)["Conditions"][0]
+        assert condition["Values"] == ["/a*"] == condition["PathPatternConfig"]["Values"], condition
+        w.elb.delete_rule(RuleArn=rule)
+
+
+@check
 def listener_is_idempotent_and_its_default_rule_is_its_own(w):
     assert w.listen(w.lb, fixed("503")) == w.listener
     refused("DuplicateListener", lambda: w.listen(w.lb, fixed("200")))

@@ -40,6 +40,8 @@ def a_task_is_found_again_by_who_started_it(w):
     d = definition(w, "found")
     arn = run(w, d, "exec sleep 600", startedBy="hook-5", clientToken="hook-5")
     assert run(w, d, "exec sleep 600", startedBy="hook-5", clientToken="hook-5") == arn
+    unknown = w.ecs.describe_tasks(cluster="prod", tasks=["0" * 32])["failures"]
+    assert unknown[0]["reason"] == "MISSING" and unknown[0]["arn"].endswith("prod/" + "0" * 32), unknown
     refused("ConflictException", lambda: run(w, d, "exit 1", startedBy="hook-5", clientToken="hook-5"), arn)
     mine = {"cluster": "prod", "startedBy": "hook-5"}
     assert w.ecs.list_tasks(**mine)["taskArns"] == [arn]

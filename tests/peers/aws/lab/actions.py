@@ -79,6 +79,23 @@ def normalise(data):
     return data
 
 
+CONFIGS = {
+    "path-pattern": "PathPatternConfig",
+    "host-header": "HostHeaderConfig",
+}
+
+
+def described_conditions(conditions):
+    """Patterns of paths and hosts stand in Values and in the field's own object, whichever of them the call gave."""
+    out = copy.deepcopy(conditions)
+    for c in out:
+        own = CONFIGS.get(c["Field"])
+        given = c.get("Values") or (c.get(own) or {}).get("Values")
+        if own and given:
+            c["Values"], c[own] = list(given), {**(c.get(own) or {}), "Values": list(given)}
+    return out
+
+
 def check(backend, lb, protocol, actions, replaces=None, old_actions=()):
     """Refuses what AWS would refuse. `replaces` is the rule whose actions these will be."""
     check_order(actions, protocol)

@@ -4,7 +4,7 @@ from moto.elbv2.exceptions import RuleNotFoundError
 from moto.elbv2.models import ELBv2Backend, elbv2_backends
 
 from . import request
-from .actions import check, check_transforms, error, normalise, stored, true
+from .actions import check, check_transforms, described_conditions, error, normalise, stored, true
 from .limits import limit
 
 
@@ -95,7 +95,7 @@ def create_rule(self, original, listener_arn, conditions, priority, actions, tag
         if rules >= limit("rules-per-application-load-balancer"):
             raise error("TooManyRules", f"The maximum number of rules on load balancer '{lb.arn}' has been reached")
     rule = original(self, listener_arn, conditions, priority, actions, tags)
-    rule.actions = stored(actions)
+    rule.actions, rule.conditions = stored(actions), described_conditions(conditions)
     rule.transforms = transforms
     return rule
 
@@ -118,6 +118,8 @@ def modify_rule(self, original, rule_arn, conditions, actions):
         rule.transforms = []
     if actions or conditions:
         original(self, rule_arn, conditions, actions)
+    if conditions:
+        rule.conditions = described_conditions(conditions)
     if actions:
         rule.actions = stored(actions)
     return rule

@@ -1,7 +1,9 @@
 """ECS calls about tasks: RunTask, StopTask, ListTasks, DescribeTasks."""
 
+from moto.core.responses import ActionResult
 from moto.ecs.exceptions import EcsClientException, ECSException
 from moto.ecs.models import ecs_backends
+from moto.ecs.responses import EC2ContainerServiceResponse
 
 from . import request
 from .clock import SETTINGS, now, scaled
@@ -21,6 +23,23 @@ def describe_tasks(self, original, cluster_str, task_ids):
     bounded(task_ids, 100, "Tasks")
     wanted = {t.split("/")[-1] for t in task_ids}
     return [t for t in tasks.values() if t.backend is self and t.cluster_arn == cluster.arn and t.id in wanted]
+
+
+_describe_tasks = EC2ContainerServiceResponse.describe_tasks
+
+
+def with_failures(self):
+    """moto leaves unknown tasks out without a word."""
+    out, asked = _describe_tasks(self).result, request.params()
+    known = {t.id for t in out["tasks"]}
+    cluster = (asked.get("cluster") or "default").split("/")[-1]
+    prefix = f"arn:aws:ecs:{self.region}:{self.current_account}:task/{cluster}"
+    missing = [t.split("/")[-1] for t in asked["tasks"] if t.split("/")[-1] not in known]
+    return ActionResult({**out, "failures": [{"arn": f"{prefix}/{m}", "reason": "MISSING"} for m in missing]})
+
+
+EC2ContainerServiceResponse.describe_tasks = with_failures
+with_failures.__name__ = "describe_tasks"
 
 
 @wrap
