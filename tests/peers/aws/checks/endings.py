@@ -32,6 +32,7 @@ def with_a_task(end):
     finally:
         lab.process.kill()
         lab.process.wait()
+        lab.noted.close()
 
 
 @check

@@ -78,3 +78,18 @@ def calls_are_counted(w):
         "elasticfilesystem:DescribeFileSystems": 1,
     }, got["by"]
     assert got["log"][0]["status"] == 200 and got["log"][0]["ms"] > 0, got["log"][0]
+
+
+@check
+def each_answer_has_an_id_that_the_log_knows(w):
+    def last():
+        return w.lab("GET", "calls")["log"][-1]["request_id"]
+
+    seen = [w.ecs.list_clusters()["ResponseMetadata"]["RequestId"], last()]
+    seen += [w.elb.describe_rules(ListenerArn=w.listener)["ResponseMetadata"]["RequestId"], last()]
+    seen += [w.ec2.describe_vpcs()["ResponseMetadata"]["RequestId"], last()]
+    try:
+        w.elb.describe_rules(RuleArns=[w.listener.replace(":listener/", ":listener-rule/") + "/none"])
+    except w.elb.exceptions.RuleNotFoundException as e:
+        seen += [e.response["ResponseMetadata"]["RequestId"], last()]
+    assert len(seen) == 8 and seen[::2] == seen[1::2] and len(set(seen)) == 4, seen

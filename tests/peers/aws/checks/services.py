@@ -19,7 +19,11 @@ def client_token_makes_create_service_idempotent(w):
 def registering_twice_makes_two_revisions(w):
     a, b = w.definition("twice"), w.definition("twice")
     assert int(b.rsplit(":", 1)[1]) == int(a.rsplit(":", 1)[1]) + 1
+    own = {"familyPrefix": "twice"}
+    assert w.ecs.list_task_definitions(**own)["taskDefinitionArns"] == [a, b]
+    assert w.ecs.list_task_definitions(**own, sort="DESC")["taskDefinitionArns"] == [b, a]
     w.ecs.deregister_task_definition(taskDefinition=a)
+    assert w.ecs.list_task_definitions(**own)["taskDefinitionArns"] == [b]
     refused("ClientException", lambda: w.service("x", a), "inactive")
 
 

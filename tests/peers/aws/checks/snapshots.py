@@ -61,6 +61,17 @@ def cloudwatch_answers_rpc_v2_cbor(w):
 
 
 @check
+def cloudwatch_answers_the_query_protocol(w):
+    scope = "AKIALAB/20260101/eu-west-1/monitoring/aws4_request"
+    headers = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"}
+    body = b"Action=DescribeAlarms&Version=2010-08-01&AlarmNames.member.1=5xx"
+    w.cloudwatch.put_metric_alarm(**ALARM)
+    with urllib.request.urlopen(urllib.request.Request(w.url, body, headers), timeout=5) as f:
+        text = f.read().decode()
+    assert "<AlarmName>5xx</AlarmName>" in text and "<StateValue>" in text, text
+
+
+@check
 def cluster_snapshots_progress(w):
     user = {"MasterUsername": "u", "MasterUserPassword": "password1"}
     w.rds.create_db_cluster(DBClusterIdentifier="desk", Engine="aurora-postgresql", **user)

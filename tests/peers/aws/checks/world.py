@@ -62,6 +62,7 @@ class World:
         self.network = {"awsvpcConfiguration": {"subnets": self.subnets, "securityGroups": [self.sg]}}
 
     def end(self):
+        self.noted.close()
         self.process.stdin.close()
         self.process.wait(10)
 

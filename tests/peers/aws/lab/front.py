@@ -9,6 +9,7 @@ from . import backup, cbor, commands, constraints, faults, policy, request, reso
 from .clock import LOCK
 
 MAX_DELAY = 120  # seconds
+REQUEST_ID = re.compile(rb"<(RequestId|RequestID|requestId)>[^<]*<")  # moto gives each call the same id
 LEFT_OUT = ("content-type", "content-length", "x-amzn-requestid")
 
 
@@ -46,7 +47,7 @@ class Exchange:
         with LOCK:
             faults.counts[self.call.name] += 1
             faults.log.append(self.entry)
-            self.number = sum(faults.counts.values())
+            self.entry["request_id"] = f"lab-{sum(faults.counts.values())}"
 
     def answer(self):
         """Looks at credentials, throttles, parameters and permissions, in this order, before the call is served."""
@@ -116,7 +117,9 @@ class Exchange:
         if self.silent:
             return []
         self.entry.update(status=status, ms=round((time.time() - self.began) * 1e3, 1))
-        lines = [("Content-Type", kind), ("Content-Length", str(len(data))), ("x-amzn-RequestId", f"lab-{self.number}")]
+        request_id = self.entry["request_id"]
+        data = REQUEST_ID.sub(rb"<\1>" + request_id.encode() + b"<", data) if kind.startswith("text/xml") else data
+        lines = [("Content-Type", kind), ("Content-Length", str(len(data))), ("x-amzn-RequestId", request_id)]
         self.start_response(f"{status} X", [*lines, *headers])
         return [data]
 

@@ -221,6 +221,13 @@ def list_services(self, original, cluster_str, scheduling_strategy=None, launch_
 
 
 @wrap
+def list_task_definitions(self, original, family_prefix, status="ACTIVE"):
+    """By family and revision; moto does not know `sort`."""
+    found = sorted(original(self, family_prefix, status), key=lambda arn: (arn.split(":")[-2], int(arn.split(":")[-1])))
+    return found[::-1] if request.params().get("sort") == "DESC" else found
+
+
+@wrap
 def describe_services(self, original, cluster_str, service_names_or_arns):
     bounded(service_names_or_arns, 10, "Services")
     return original(self, cluster_str, service_names_or_arns)

@@ -18,6 +18,7 @@ SERVICES = {
     "elasticloadbalancing": ("elbv2", "elasticloadbalancing"),
     "monitoring": ("cloudwatch", "cloudwatch"),
     "elasticfilesystem": ("efs", "elasticfilesystem"),
+    "tagging": ("resourcegroupstaggingapi", "tag"),
 }
 
 
