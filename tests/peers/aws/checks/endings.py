@@ -19,16 +19,27 @@ def running(lab):
     return found
 
 
+def temporary_folder(lab):
+    """The folder that the lab's task writes to, and all that the lab keeps."""
+    with open(f"/proc/{running(lab)[0]}/environ", "rb") as f:
+        mount = next(v for v in f.read().decode().split("\0") if v.startswith("MOUNT_SCRATCH="))
+    assert os.path.isdir(mount.partition("=")[2]), mount
+    return os.path.dirname(mount.partition("=")[2])
+
+
 def with_a_task(end):
     lab = World()
     try:
         lab.begin()
         # A process that the container's first one leaves to itself.
         script = {"entryPoint": ["sh", "-c"], "command": ["sleep 601 & exec sleep 600"]}
-        lab.service("left", lab.definition("left", image="job:1", container=script))
+        script["mountPoints"] = [{"sourceVolume": "scratch", "containerPath": "/scratch"}]
+        definition = lab.definition("left", image="job:1", container=script, volumes=[{"name": "scratch"}])
+        lab.service("left", definition)
         until("it runs", lambda: len(running(lab)) == 2)
+        folder = temporary_folder(lab)
         end(lab)
-        until("nothing is left", lambda: not running(lab))
+        until("nothing is left", lambda: not running(lab) and not os.path.exists(folder))
     finally:
         lab.process.kill()
         lab.process.wait()

@@ -2,8 +2,10 @@
 
 import collections
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 
 MAX_PROCESSES = 120
@@ -16,12 +18,16 @@ class TooManyProcesses(Exception):
 
 
 def start_keeper():
-    """Forks a process that kills what the lab runs when the lab is gone, however it ended. Call it before any thread starts."""
+    """Forks a process that outlives the lab: it kills what the lab runs, and removes the folder of its temporary files.
+
+    Call it before any thread starts.
+    """
     global _keeper
+    folder = tempfile.mkdtemp(prefix="awslab-")
     reading, writing = os.pipe()
     if os.fork():
         os.close(reading)
-        _keeper = writing
+        _keeper, tempfile.tempdir = writing, folder
         return
     os.close(writing)
     os.setsid()
@@ -36,6 +42,7 @@ def start_keeper():
             (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
     for group in groups:
         _kill(group, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 
