@@ -58,6 +58,8 @@ def get_settings(_):
 @command("POST", "settings")
 def post_settings(given):
     clock.change(given)
+    with LOCK:
+        views.photograph()  # names of balancers may be others now
     return SETTINGS
 
 

@@ -5,7 +5,7 @@ import json
 import re
 import time
 
-from . import backup, cbor, commands, constraints, faults, policy, request, resources, rules, sessions, wire
+from . import backup, cbor, commands, constraints, faults, policy, request, resources, rules, sessions, views, wire
 from .clock import LOCK
 
 MAX_DELAY = 120  # seconds
@@ -106,6 +106,7 @@ class Exchange:
             if rule["when"] == "after":
                 out = self.work()
             rules.change(rule.get("listener") or rule["rule"], rule["actions"])
+            views.photograph()
         return out if out is not None else self.work()
 
     def refuse(self, kind, **more):
@@ -139,6 +140,8 @@ class Exchange:
                 data = b"".join(self.moto(self.environ, start))
             finally:
                 request.serve(None)
+            if self.call.service == "elasticloadbalancing" and not self.call.action.startswith("Describe"):
+                views.photograph()
         headers = [(k, v) for k, v in seen["headers"] if k.lower() not in LEFT_OUT]
         if self.call.protocol == "cbor":
             data = cbor.dumps(json.loads(data or b"{}"))

@@ -24,7 +24,7 @@ def any_node(arn):
 
 
 def photograph():
-    """Appends the rules of all listeners to the history when they have changed."""
+    """Appends the rules of all listeners to the history when they have changed. Called after each call that may change them."""
     view = {}
     for backend in targets.backends():
         for lb in list(backend.load_balancers.values()):
