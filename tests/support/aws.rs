@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{peers, wire::Wire};
 
@@ -24,6 +24,20 @@ pub struct Aws {
     pub dns: SocketAddr,
     input: Option<ChildStdin>,
     process: Child,
+}
+
+/// What an account has before the first deployment.
+pub struct Account {
+    pub vpc: String,
+    pub subnets: [String; 2],
+    pub security_group: String,
+    /// The ARN of an application load balancer.
+    pub balancer: String,
+    /// The ARN of its HTTP listener, which answers 503.
+    pub listener: String,
+    /// Where each request meets another node of the balancer.
+    pub any: SocketAddr,
+    pub nodes: Vec<SocketAddr>,
 }
 
 /// Returns a program of the peer that runs this script of its folder; none when its stories are left out.
@@ -79,6 +93,45 @@ impl Aws {
     pub fn query(&self, service: &str, operation: &str, parameters: &str) -> (u16, String) {
         let headers = format!("{}content-type: application/x-www-form-urlencoded\r\n", signed(service));
         self.ask("POST", "/", &headers, &format!("Action={operation}&{parameters}"))
+    }
+
+    /// Makes a network in two zones, a load balancer with a listener at this port, and the ECS cluster `prod`.
+    pub fn account(&self, port: u16) -> Account {
+        let (status, answer) = self.call("ecs", "CreateCluster", &json!({ "clusterName": "prod" }));
+        assert_eq!(status, 200, "{answer}");
+        let vpc = self.made("ec2", "CreateVpc", "CidrBlock=10.9.0.0/16", "vpcId");
+        let subnets = ["a", "b"].map(|zone| {
+            let third = if zone == "a" { 0 } else { 1 };
+            let own = format!("VpcId={vpc}&CidrBlock=10.9.{third}.0/24&AvailabilityZone=eu-west-1{zone}");
+            self.made("ec2", "CreateSubnet", &own, "subnetId")
+        });
+        let own = format!("VpcId={vpc}&GroupName=web&GroupDescription=web");
+        let security_group = self.made("ec2", "CreateSecurityGroup", &own, "groupId");
+        let own = format!(
+            "Name=front&Subnets.member.1={}&Subnets.member.2={}&SecurityGroups.member.1={security_group}",
+            subnets[0], subnets[1]
+        );
+        let balancer = self.made("elasticloadbalancing", "CreateLoadBalancer", &own, "LoadBalancerArn");
+        let action = "DefaultActions.member.1.Type=fixed-response\
+                      &DefaultActions.member.1.FixedResponseConfig.StatusCode=503";
+        let own = format!("LoadBalancerArn={balancer}&Protocol=HTTP&Port={port}&{action}");
+        let listener = self.made("elasticloadbalancing", "CreateListener", &own, "ListenerArn");
+        let found = &self.lab("GET", "state", &Value::Null)["balancers"][&balancer];
+        let socket = |address: &Value| -> SocketAddr {
+            let address = address.as_str().and_then(|a| a.parse().ok()).expect("an address");
+            SocketAddr::new(address, port)
+        };
+        let nodes = found["nodes"].as_array().expect("a list").iter().map(socket).collect();
+        Account { vpc, subnets, security_group, balancer, listener, any: socket(&found["any"]), nodes }
+    }
+
+    /// Makes something, and returns its id from the first such element of the answer.
+    fn made(&self, service: &str, operation: &str, parameters: &str, element: &str) -> String {
+        let version = if service == "ec2" { "2016-11-15" } else { "2015-12-01" };
+        let (status, answer) = self.query(service, operation, &format!("Version={version}&{parameters}"));
+        assert_eq!(status, 200, "{answer}");
+        let text = answer.split(&format!("<{element}>")).nth(1).and_then(|rest| rest.split('<').next());
+        text.unwrap_or_else(|| panic!("{operation} answers without {element}: {answer}")).to_owned()
     }
 
     fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {

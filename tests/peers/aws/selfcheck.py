@@ -80,7 +80,7 @@ def main():
     usage = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     usage.add_argument("subjects", nargs="*", metavar="SUBJECT")
     usage.add_argument("--only", default="", metavar="WORD", help="run only the checks with this in their names")
-    usage.add_argument("--labs", type=int, default=5, metavar="N", help="run on so many labs at once (5)")
+    usage.add_argument("--labs", type=int, default=4, metavar="N", help="run on so many labs at once (4)")
     usage.add_argument("-v", "--verbose", action="store_true", help="print where a check failed")
     given = usage.parse_args()
     all_of_them = [m.name for m in pkgutil.iter_modules(checks.__path__) if m.name != "world"]

@@ -2,6 +2,7 @@
 
 import json
 import time
+import urllib.error
 
 from .world import ACCOUNT, REGION, check, refused, until
 
@@ -160,6 +161,48 @@ def a_policy_allows_by_tags(w):
     refused("AccessDeniedException", lambda: ecs.delete_service(cluster="prod", service="theirs", force=True))
     w.ecs.tag_resource(resourceArn=f"{ECS}:service/prod/theirs", tags=[{"key": "pointsman:pipeline", "value": "shop"}])
     ecs.delete_service(cluster="prod", service="theirs", force=True)
+
+
+@check
+def a_policy_allows_by_cluster_and_negation(w):
+    ecs = w.client("ecs", key="AKIABOUND")
+    w.ecs.create_cluster(clusterName="other")
+    lists = {"Effect": "Allow", "Action": ["ecs:ListServices", "ecs:ListTasks"], "Resource": "*"}
+    bind(w, {**lists, "Condition": {"ArnEquals": {"ecs:cluster": f"{ECS}:cluster/prod"}}})
+    ecs.list_services(cluster="prod")
+    ecs.list_tasks(cluster=f"{ECS}:cluster/prod")
+    refused("AccessDeniedException", lambda: ecs.list_services(cluster="other"))
+    elsewhere = {"StringNotEquals": {"aws:RequestedRegion": REGION}}
+    bind(w, lists, {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": elsewhere})
+    ecs.list_services(cluster="other")
+    untagged = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"Null": {"aws:TagKeys": "true"}}}
+    bind(w, lists, untagged)
+    refused("AccessDeniedException", lambda: ecs.list_services(cluster="prod"), "explicit deny")
+    only = {"ForAllValues:StringEquals": {"aws:TagKeys": ["pointsman:stack"]}}
+    tag = {"Effect": "Allow", "Action": "ecs:TagResource", "Resource": "*", "Condition": only}
+    bind(w, tag)
+    arn = f"{ECS}:cluster/prod"
+    ecs.tag_resource(resourceArn=arn, tags=[{"key": "pointsman:stack", "value": "7"}])
+    both = [{"key": k, "value": "7"} for k in ("pointsman:stack", "owner")]
+    refused("AccessDeniedException", lambda: ecs.tag_resource(resourceArn=arn, tags=both))
+
+
+@check
+def a_policy_that_is_not_understood_is_refused(w):
+    for statement, words in (
+        ({"Effect": "Allow", "Action": "*", "Resource": "${aws:username}"}, "variables"),
+        (
+            {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"DateLessThan": {"a": "b"}}},
+            "DateLessThan",
+        ),
+        ({"Effect": "allow", "Action": "*", "Resource": "*"}, "Effect"),
+    ):
+        try:
+            bind(w, statement)
+            raise AssertionError(f"taken: {statement}")
+        except urllib.error.HTTPError as e:
+            text = e.read().decode()
+            assert e.code == 400 and words in text, text
 
 
 @check
