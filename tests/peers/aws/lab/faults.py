@@ -55,6 +55,7 @@ DOCUMENTED = {
     "ecs-read-services": {"action": "ecs:(DescribeServices|ListServices)", "capacity": 100, "rate": 20},
     "ecs-read-tasks": {"action": "ecs:(DescribeTasks|ListTasks)", "capacity": 100, "rate": 20},
     "elb-read": {"action": "elasticloadbalancing:Describe.*", "capacity": 40, "rate": 10},
+    "elb-targets": {"action": "elasticloadbalancing:(Der|R)egisterTargets", "capacity": 20, "rate": 4},
 }
 
 
