@@ -206,8 +206,9 @@ impl Environment {
         event
     }
 
-    /// Whether the live stack is stopped for a deployment that has not got its users.
+    /// Whether the live stack is stopped for a deployment that has not got its users. One that waits for its turn has stopped nothing.
     fn stopped_for(&self, d: &Deployment) -> bool {
-        d.phase.before_cutover() && self.live_is_halted() && self.rules.start_before_return()
+        let has_its_turn = self.active.as_ref().is_some_and(|active| active.number == d.number);
+        has_its_turn && d.phase.before_cutover() && self.live_is_halted() && self.rules.start_before_return()
     }
 }

@@ -65,6 +65,15 @@ fn moved() -> Story {
 }
 
 #[test]
+fn an_abort_of_a_build_that_waits_its_turn_stops_and_starts_nothing() {
+    let mut story = made_room();
+    story.ask(build(3, &plan())).unwrap();
+    story.ask(Ask::Abort(n(3), text("not this one"))).unwrap();
+    assert_eq!((story.state(n(3)), story.state(n(2))), (DeploymentState::Aborted, DeploymentState::Provisioning));
+    assert_eq!(due(&story), ["make 2"], "deployment 2 goes on");
+}
+
+#[test]
 fn the_live_stack_is_stopped_before_the_next_one_is_made_and_is_kept() {
     let mut story = moved();
     assert_eq!(story.env.standby().map(|s| s.stack.number), Some(n(1)));
