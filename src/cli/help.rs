@@ -132,9 +132,11 @@ Examples:
   pointsman simulate shop/prod --slow-start 4m --check-fails-at 3m
   pointsman simulate shop/prod --front-silent-for 2m --nobody-answers
   pointsman simulate shop/prod --dies-at 5m --json
+  pointsman simulate shop/prod --explore
 
 All times count from the moment at which the deployment is asked for, which the output calls T. Needs no controller. \
-Exit codes, as with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 124 it would not end by itself.";
+Exit codes, as with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 124 it would not end by itself. With --explore: 0 no \
+promise breaks, 1 one does.";
 pub(super) const JOURNAL: &str = "\
 Examples:
   pointsman journal verify                        the state file of this folder

@@ -1,8 +1,10 @@
 //! Rehearsals: a deployment to an environment, under the environment's own terms, on virtual time and in surroundings that a told
-//! story makes trouble in. What decides is the production machine, and the production judgement of checks.
+//! story makes trouble in. What decides is the production machine, and the production judgement of checks. And all that the model
+//! knows to go wrong, explored upon those terms.
 //!
 //! Must not reach anything, read the clock, or know a driver: the world of a story is made up here.
 
+mod explore;
 mod people;
 mod run;
 mod stage;
@@ -13,6 +15,7 @@ mod tests;
 use std::sync::Arc;
 
 pub(crate) use self::{
+    explore::{Broken, Exploration, Limits, World, explore},
     run::{BEGIN, Moment, Rehearsed, rehearse},
     story::{Answers, Failing, Silence, Story},
 };

@@ -46,7 +46,7 @@ impl Source {
         let path = Path::new(&self.path);
         let named = |p: &Path| {
             let stem = p.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-            stem == "tests" || stem == "model" || stem.ends_with("_tests")
+            stem == "tests" || stem.ends_with("_tests")
         };
         path.ancestors().any(named)
     }

@@ -90,6 +90,42 @@ fn a_script_reads_the_moments_of_a_story() {
 }
 
 #[test]
+fn all_that_may_go_wrong_is_tried_on_the_terms_of_the_environment() {
+    let house = House::with(&format!("{TERMS}\nsteps = [{{ share = 5, bake = \"1m\" }}]"));
+    let (code, said) = rehearsed(&house, "--explore --most 3000");
+    let lines: Vec<&str> = said.lines().collect();
+    let head = "shop/live: all moves of the model on this environment's own terms; nothing was deployed";
+    assert_eq!((code, lines[0]), (0, head), "{said}");
+    let worlds = &lines[1..lines.len() - 1];
+    assert!(worlds.len() >= 10, "{said}");
+    for world in worlds {
+        let (all, part) = (world.contains("  all "), world.contains("  the first ") && world.ends_with(" steps deep"));
+        assert!(all != part && world.contains(" states"), "{world}");
+    }
+    assert!(worlds.iter().any(|world| world.contains("people abort and roll back")), "{said}");
+    let last = lines[lines.len() - 1];
+    assert!(last.starts_with("no promise breaks in ") && last.ends_with(" worlds were explored whole"), "{last}");
+
+    let (code, said) = rehearsed(&house, "--explore --most 3000 --json");
+    let told: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert_eq!((code, &told["environment"], &told["broken"]), (0, &"shop/live".into(), &Value::Null));
+    let states: Vec<u64> =
+        told["worlds"].as_array().into_iter().flatten().filter_map(|w| w["states"].as_u64()).collect();
+    assert_eq!(states.len(), worlds.len());
+    let most = told["worlds"][0].clone();
+    assert!(most["whole"] == false && most["states"].as_u64().is_some_and(|states| states >= 3000), "{most}");
+    assert!(!house.path("state").exists(), "nothing is written");
+}
+
+#[test]
+fn an_exploration_ends_when_its_time_is_over() {
+    let house = House::with(TERMS);
+    let (code, said) = rehearsed(&house, "--explore --within 1s");
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("most of this at once") && said.contains("the first "), "{said}");
+}
+
+#[test]
 fn what_is_no_story_is_refused_with_what_would_be_one() {
     let house = House::with(TERMS);
     for (flags, code, words) in [
@@ -101,6 +137,8 @@ fn what_is_no_story_is_refused_with_what_would_be_one() {
         ("--check-fails-for 4m", 2, "--check-fails-at"),
         ("--nobody-answers --answers-after 4m", 2, "cannot be used with"),
         ("--first --live-dies-at 4m", 2, "cannot be used with"),
+        ("--explore --dies-at 4m", 2, "cannot be used with"),
+        ("--most 5", 2, "--explore"),
     ] {
         let (ended, said) = rehearsed(&house, flags);
         assert_eq!(ended, code, "{flags}: {said}");

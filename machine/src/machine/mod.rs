@@ -24,8 +24,7 @@ mod hook_steps;
 mod ids;
 mod invariants;
 mod maintenance;
-#[cfg(test)]
-mod model;
+pub mod model;
 mod observation;
 mod phase;
 pub mod promotion;

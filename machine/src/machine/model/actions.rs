@@ -5,19 +5,20 @@ use super::{
     config::{CLOCKS, Config, Obedience},
     runs::{self, Run},
     ways::Way,
-    world::{Cloud, Hand, Id, Ids, Look, N, Request, UNKNOWN, Wish, World},
+    world::{Cloud, Hand, Id, Ids, Look, N, Request, UNKNOWN, Wish, World, small},
 };
 use crate::machine::{Condition, Effect, Event, Fencing, Generation, Millis, Number, Observation};
 
-/// One thing that happens. Controllers, clocks and slots are named by their index.
+/// One thing that happens. Controllers, clocks and slots are named by their index; the slot of a stack is its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub enum Action {
     /// The sender delivers a build's webhook to a controller.
     Hook(usize, u8),
     /// A person looks, decides, and sends a command.
     Issue(Wish),
     /// The command arrives.
     Obey(usize, Wish),
+    /// A controller looks.
     Look(usize),
     /// It sees the front as it was before, and maybe not yet the newest stack.
     StaleLook(usize, bool),
@@ -29,20 +30,31 @@ pub(super) enum Action {
     ActAway(usize, usize),
     /// It takes in hand what would change nothing now.
     ActAgain(usize, usize),
+    /// It sends what it has in hand.
     Send(usize),
     /// Its view reaches the disk (rules R1, R2 off).
     Sync(usize),
+    /// It ends and is started again.
     Crash(usize),
+    /// Another controller takes over.
     TakeLease(usize),
+    /// A request arrives and is carried out.
     Deliver(Request),
+    /// A request is carried out and is still on its way.
     Repeat(Request),
+    /// A request is lost.
     Lose(Request),
-    /// A stack comes up, passes its checks at last, or is gone at last.
+    /// A stack comes up, passes its checks at last, is stopped at last, or is gone at last.
     Progress(usize),
+    /// A stack cannot be made.
     CreateFails(usize),
+    /// A stack cannot be torn down.
     RetireFails(usize),
+    /// The checks of a stack change their mind.
     Flap(usize),
+    /// A stack is gone.
     Vanish(usize),
+    /// A stack dies.
     Break(usize),
     /// Whoever looks after it brings it up again.
     Revived(usize),
@@ -50,8 +62,9 @@ pub(super) enum Action {
     StopFails(usize),
     /// Its provider replaces an instance.
     Replace(usize),
-    /// The run of a deployment's hook ends well, or badly.
+    /// The run of a deployment's hook ends well.
     RunEnds(Id, u8),
+    /// The run of a deployment's hook ends badly.
     RunFails(Id, u8),
     /// The last request in flight on a stack is answered.
     Drained(Id),
@@ -101,7 +114,7 @@ pub(super) enum Due {
     Effects(Hand, Hand),
 }
 
-impl Config {
+impl Config<'_> {
     pub(super) fn base<'a>(&self, world: &'a World, c: usize) -> &'a Core {
         world.controllers[c].view.as_ref().unwrap_or(&world.core)
     }
@@ -179,12 +192,12 @@ impl Config {
                 Effect::RunHook { number, hook } => Request::Run(id(number), runs::hook(&hook)),
                 Effect::Stage(n) => Request::Stage(id(n)),
                 Effect::Restart { number, instance, order } => {
-                    Request::Restart(id(number), u8::try_from(instance).unwrap(), u8::try_from(order).unwrap())
+                    Request::Restart(id(number), small(instance), small(order))
                 }
                 Effect::CutOver { to, generation } | Effect::Refresh { to, generation } => {
                     let (way, refreshes) = (Way::of(to), matches!(effect, Effect::Refresh { .. }));
                     let moved = world.cloud.stack(way.base).is_some_and(|t| t.moved);
-                    let generation = u8::try_from(generation.0).unwrap();
+                    let generation = small(generation.0);
                     // Each order says where its stack is reached at that moment.
                     if moved || refreshes {
                         Request::Refresh(way, generation, moved)
@@ -192,12 +205,10 @@ impl Config {
                         Request::CutOver(way, generation)
                     }
                 }
-                Effect::Stop(permit) => Request::Stop {
-                    id: id(permit.number()),
-                    order: u8::try_from(permit.order()).unwrap(),
-                    patient: now < CLOCKS[1],
-                },
-                Effect::Start(permit) => Request::Start(id(permit.number()), u8::try_from(permit.order()).unwrap()),
+                Effect::Stop(permit) => {
+                    Request::Stop { id: id(permit.number()), order: small(permit.order()), patient: now < CLOCKS[1] }
+                }
+                Effect::Start(permit) => Request::Start(id(permit.number()), small(permit.order())),
                 Effect::Retire(permit) if world.controllers[c].forgot.has(id(permit.number())) => continue,
                 Effect::Retire(permit) => Request::Retire { id: id(permit.number()), patient: now < CLOCKS[1] },
             };
@@ -248,7 +259,17 @@ impl Config {
         (0..LAST).filter(event).collect()
     }
 
-    pub(super) fn controller_actions(&self, world: &World, c: usize, out: &mut Vec<Action>) {
+    /// All that may happen next. Nothing does once a promise was broken.
+    pub(super) fn all_actions(&self, world: &World, out: &mut Vec<Action>) {
+        if world.told.broken.is_some() {
+            return;
+        }
+        (0..self.controllers).for_each(|c| self.controller_actions(world, c, out));
+        self.world_actions(world, out);
+        self.people_actions(world, out);
+    }
+
+    fn controller_actions(&self, world: &World, c: usize, out: &mut Vec<Action>) {
         let controller = &world.controllers[c];
         if !controller.hand.is_empty() && world.net.has_room(controller.hand.len()) {
             out.push(Action::Send(c));
@@ -314,7 +335,7 @@ impl Config {
         }
     }
 
-    pub(super) fn world_actions(&self, world: &World, out: &mut Vec<Action>) {
+    fn world_actions(&self, world: &World, out: &mut Vec<Action>) {
         for request in world.net.iter() {
             out.push(Action::Deliver(request));
             if world.left.repeat > 0 && self.changes(&world.cloud, request) {

@@ -46,7 +46,7 @@ fn judges(event: &Event) -> bool {
     }
 }
 
-impl Config {
+impl Config<'_> {
     /// Whether an event that was written after a time in which nobody looked would have been written had only the time
     /// passed that was watched.
     pub(super) fn judge_away(&self, env: &Environment, event: &Event, look: &Look, watched: Millis) -> bool {
@@ -140,7 +140,7 @@ impl Config {
     }
 }
 
-impl Config {
+impl Config<'_> {
     /// Whether users who reach that stack have it from before the journal: with nothing live, they keep it.
     fn is_unknown(&self, w: &World, number: Id) -> bool {
         let stranger = self.stranger && number == STRANGER && w.core.live() == 0;

@@ -9,7 +9,7 @@ use super::{
     config::Config,
     people::ASKER,
     source,
-    world::{Id, STRANGER},
+    world::{Id, STRANGER, UNKNOWN, small},
 };
 use crate::machine::{
     Adopts, Back, Entry, Environment, Event, Flaps, Generation, Illegal, Key, Millis, Number, Phase, Plan, Release,
@@ -62,8 +62,9 @@ impl Core {
     }
 }
 
+/// A number as the model keeps it. No budget leads beyond the last one.
 pub(super) fn id(number: Number) -> Id {
-    Id::try_from(number.0).unwrap()
+    small(number.0).min(UNKNOWN)
 }
 
 /// The one text there is.
@@ -166,13 +167,13 @@ pub(super) fn start(config: &Config) -> Arc<Core> {
             Event::WentLive { number, host: None },
             Event::Succeeded { number },
         ] {
-            env.apply(&Entry { at: Millis(0), by: text(), event }).unwrap();
+            env.apply(&Entry { at: Millis(0), by: text(), event }).expect("a deployment that goes well fits");
         }
     }
     if config.stranger && !config.live_at_start {
         // It was seen before the first build was announced.
         let event = Event::StrangerFound { number: Number(STRANGER.into()) };
-        env.apply(&Entry { at: Millis(0), by: text(), event }).unwrap();
+        env.apply(&Entry { at: Millis(0), by: text(), event }).expect("a stranger is found at any time");
     }
     if config.strayed > 0 {
         let (since, began, shown) = (Millis(0), Millis(0), text());

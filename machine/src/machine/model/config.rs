@@ -1,6 +1,6 @@
 //! How hostile the world is, and which rules are switched off.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use super::{people::NAMED, source::Repository, ways::share, world::Wish};
 use crate::machine::{
@@ -67,6 +67,7 @@ pub(super) enum Obedience {
 
 /// The commands that people give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "some are for worlds of the tests only"))]
 pub(super) enum People {
     AbortAndRollback,
     HoldPinVeto,
@@ -99,7 +100,7 @@ impl People {
 
 /// One world to explore.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Config {
+pub(super) struct Config<'t> {
     pub(super) name: &'static str,
     pub(super) controllers: usize,
     pub(super) builds: u8,
@@ -125,14 +126,14 @@ pub(super) struct Config {
     pub(super) source: Repository,
     pub(super) retain: Retain,
     /// The shares of users that a deployment gets one after the other, and the pause at each.
-    pub(super) steps: &'static [u8],
+    pub(super) steps: &'t [u8],
     pub(super) pause: Option<Otherwise>,
     /// Two stacks must not run at the same time.
     pub(super) stop_first: bool,
     /// Stacks compare the numbers of orders to stop and to start.
     pub(super) counts: bool,
     /// The hooks of every deployment but the first one where that is live at the start.
-    pub(super) hooks: &'static [HookPoint],
+    pub(super) hooks: &'t [HookPoint],
     /// The runs of hooks from this point on never end.
     pub(super) silent: Option<HookPoint>,
     /// The first so many builds are adoptions of the stack that is there.
@@ -152,18 +153,33 @@ pub(super) struct Config {
     pub(super) looped: bool,
     pub(super) people: People,
     pub(super) budget: Budget,
-    /// Rules switched off.
+    /// Rules switched off: what ships switches none off.
+    #[cfg(test)]
     pub(super) off: &'static [u32],
 }
 
-impl Config {
+impl Config<'_> {
     /// Whether a rule is in force.
+    #[cfg(test)]
     pub(super) fn on(&self, rule: u32) -> bool {
         !self.off.contains(&rule)
     }
 
+    /// Whether a rule is in force: outside of the tests all are.
+    #[cfg(not(test))]
+    #[inline(always)]
+    pub(super) fn on(&self, _rule: u32) -> bool {
+        true
+    }
+
+    #[cfg(test)]
     pub(super) fn core_rules(&self) -> Rules {
         Rules::without(self.off)
+    }
+
+    #[cfg(not(test))]
+    pub(super) fn core_rules(&self) -> Rules {
+        Rules::default()
     }
 
     pub(super) fn fencing(&self) -> Fencing {
@@ -198,7 +214,7 @@ impl Config {
             always_on: self.always_on,
             repairs: false,
         };
-        let mut plans = PLANS.get_or_init(Default::default).lock().unwrap();
+        let mut plans = PLANS.get_or_init(Default::default).lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = plans.iter().find(|p| ***p == plan) {
             return known.clone();
         }

@@ -5,7 +5,7 @@ use super::{
     canon::{self, id, text},
     config::{Config, People},
     promises::Promise,
-    world::{Id, Person, Request, Wish, World},
+    world::{Id, Person, Request, Wish, World, small},
 };
 use crate::machine::{Ask, Event, Gate, GateName, Key, Millis, Number, Otherwise, Phase};
 
@@ -18,7 +18,7 @@ const ADOPTIONS: u8 = 100;
 /// Who is named at a guarded gate, and approves.
 pub(super) const NAMED: &str = "named";
 
-impl Config {
+impl Config<'_> {
     pub(super) fn people_actions(&self, world: &World, out: &mut Vec<Action>) {
         if !world.wishes.has_room(1) {
             return;
@@ -67,7 +67,7 @@ impl Config {
         may(if env.hold().is_some() { Wish::Resume } else { Wish::Hold });
         may(if env.pin().is_some() { Wish::Unpin } else { Wish::Pin(1) });
         if let Some(d) = env.active().or(env.queue().first()) {
-            let release = u8::try_from(d.release.number).unwrap();
+            let release = small(d.release.number);
             may(Wish::Veto(release));
         }
         if self.stranger || self.adopts > 0 {
@@ -76,13 +76,13 @@ impl Config {
         if self.stranger {
             world.cloud.stacks.iter().flatten().for_each(|t| may(Wish::Adopt(t.owner)));
         }
-        env.vetoes().iter().for_each(|v| may(Wish::Unveto(u8::try_from(v.release).unwrap())));
+        env.vetoes().iter().for_each(|v| may(Wish::Unveto(small(v.release))));
     }
 
-    pub(super) fn obey(&self, w: &mut World, c: usize, wish: Wish) {
-        w.wishes.remove(wish);
+    /// What somebody asks for.
+    fn command(&self, w: &World, wish: Wish) -> Ask {
         let number = |id: Id| Number(id.into());
-        let command = match wish {
+        match wish {
             Wish::Approve(id, gate) | Wish::Meddle(_, id, gate) => Ask::Approve(number(id), gate),
             Wish::Abort(id) => Ask::Abort(number(id), text()),
             Wish::Rollback(id) => Ask::Rollback(number(id), text()),
@@ -97,7 +97,7 @@ impl Config {
             Wish::Dismiss(id) => Ask::DismissStranger(number(id), text()),
             Wish::Adopt(id) => {
                 // Each is another one, though it may be of the same stack.
-                let key = Key([ADOPTIONS + u8::try_from(w.core.env.keys.len()).unwrap(); 16]);
+                let key = Key([ADOPTIONS + small(w.core.env.keys.len()); 16]);
                 let (release, plan) = (canon::draft(self), self.plan());
                 Ask::AdoptStranger { number: number(id), key, release, plan }
             }
@@ -107,13 +107,22 @@ impl Config {
                 Ask::Pause(number(id), Gate { timeout, otherwise, by: Vec::new(), not_the_asker: false })
             }
             Wish::Restart(id, one) => Ask::Restart { number: number(id), instance: one.then_some(1), at: Millis(0) },
-        };
+        }
+    }
+
+    /// What a command leads to when it arrives; `None`: it is refused.
+    pub(super) fn answer(&self, w: &World, c: usize, wish: Wish) -> Option<Event> {
+        self.base(w, c).env.command(&self.command(w, wish).into(), wish.by()).ok()
+    }
+
+    pub(super) fn obey(&self, w: &mut World, c: usize, wish: Wish) {
+        w.wishes.remove(wish);
         if let Wish::Abort(id) = wish
             && !self.on(22)
         {
             w.net.add(Request::Retire { id, patient: false });
         }
-        let Ok(event) = self.base(w, c).env.command(&command.into(), wish.by()) else { return };
+        let Some(event) = self.answer(w, c, wish) else { return };
         let meant = match wish {
             Wish::Approve(id, _) | Wish::Meddle(_, id, _) => named(&event) == Some(id),
             Wish::Proceed(id) | Wish::Pause(id) => named(&event) == Some(id),

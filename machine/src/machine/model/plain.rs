@@ -31,7 +31,7 @@ pub(super) const NOTHING_WRONG: Budget = Budget {
 };
 
 /// One controller, one build, a front that compares generations.
-pub(super) const PLAIN: Config = Config {
+pub(super) const PLAIN: Config<'static> = Config {
     name: "plain",
     controllers: 1,
     builds: 1,
@@ -63,5 +63,6 @@ pub(super) const PLAIN: Config = Config {
     looped: false,
     people: People::AbortAndRollback,
     budget: NOTHING_WRONG,
+    #[cfg(test)]
     off: &[],
 };

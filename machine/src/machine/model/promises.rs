@@ -57,7 +57,7 @@ pub(super) enum Promise {
     MaintenanceEndedByItself,
 }
 
-type Holds = fn(&Config, &World) -> bool;
+type Holds = fn(&Config<'_>, &World) -> bool;
 
 macro_rules! kept {
     ($promise:ident) => {
@@ -229,7 +229,7 @@ fn failed_before(base: &Core, key: Key) -> bool {
     others.any(|(_, number)| state(*number) == Some(DeploymentState::Failed))
 }
 
-impl Config {
+impl Config<'_> {
     /// Whether a number was skipped and not given out, because a stranger carries a higher one.
     fn skips(&self, env: &Environment, n: Id) -> bool {
         let given = env.keys.iter().any(|(_, number)| id(*number) == n);

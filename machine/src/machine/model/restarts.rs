@@ -35,7 +35,7 @@ pub(super) fn judge_restart(w: &mut World, base: &Core, event: &Event, look: Opt
     }
 }
 
-impl Config {
+impl Config<'_> {
     /// Whoever ends an instance has seen the others that were started again up.
     pub(super) fn judge_restarts(&self, w: &mut World, c: usize, look: &Look) {
         let ends = |t: &Thing, r: Request| matches!(r, Request::Restart(n, _, order) if n == t.owner && t.started.contains(&order));

@@ -6,12 +6,12 @@ use super::{
     canon::{Core, id, text},
     config::Config,
     promises::Promise,
-    world::{Cloud, Id, N, Thing, Told, World},
+    world::{Cloud, Id, Thing, Told, World},
 };
 use crate::machine::{Condition, Event, Health, Hook, HookPoint, HookState, HookView, Millis, Number, Plan};
 
 /// How many hooks a plan may have.
-const HOOKS: u8 = 4;
+pub(super) const HOOKS: u8 = 8;
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +24,11 @@ pub(super) enum Run {
 
 /// The runs of all deployments' hooks, two bits for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Runs(u64);
+pub(super) struct Runs(u128);
 
 impl Runs {
     fn place(id: Id, hook: u8) -> u8 {
-        assert!(usize::from(id) < N && hook < HOOKS);
-        2 * (id * HOOKS + hook)
+        2 * (id * HOOKS + hook.min(HOOKS - 1))
     }
 
     pub(super) fn get(self, id: Id, hook: u8) -> Run {
@@ -43,14 +42,18 @@ impl Runs {
 
     pub(super) fn set(&mut self, id: Id, hook: u8, run: Run) {
         let place = Self::place(id, hook);
-        self.0 = self.0 & !(3 << place) | (run as u64) << place;
+        self.0 = self.0 & !(3 << place) | (run as u128) << place;
     }
 
     /// Returns the runs that were begun.
     pub(super) fn begun(self) -> impl Iterator<Item = (Id, u8, Run)> {
-        let ids = if self.0 == 0 { 0 } else { N as Id };
-        let all = (1..ids).flat_map(|id| (0..HOOKS).map(move |hook| (id, hook)));
-        all.map(move |(id, hook)| (id, hook, self.get(id, hook))).filter(|(_, _, run)| *run != Run::NotBegun)
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let place = u8::try_from(left.trailing_zeros() / 2).ok().filter(|_| left != 0)?;
+            left &= !(3 << (2 * place));
+            let (id, hook) = (place / HOOKS, place % HOOKS);
+            Some((id, hook, self.get(id, hook)))
+        })
     }
 
     pub(super) fn views(self) -> Vec<HookView> {
@@ -69,7 +72,7 @@ impl Runs {
 
 fn name(hook: u8) -> Arc<str> {
     static NAMES: OnceLock<[Arc<str>; HOOKS as usize]> = OnceLock::new();
-    NAMES.get_or_init(|| ["0".into(), "1".into(), "2".into(), "3".into()])[usize::from(hook)].clone()
+    NAMES.get_or_init(|| ["1", "2", "3", "4", "5", "6", "7", "8"].map(Into::into))[usize::from(hook)].clone()
 }
 
 /// Whether a deployment under these terms has hooks on its way.
@@ -79,10 +82,11 @@ fn has_hooks(plan: &Plan) -> bool {
 
 /// Returns the number of the hook with that name.
 pub(super) fn hook(name: &str) -> u8 {
-    name.parse().unwrap()
+    let nth: u8 = name.parse().expect("hooks of the model are called by their number, from 1 on");
+    nth - 1
 }
 
-impl Config {
+impl Config<'_> {
     /// The hooks of every deployment.
     pub(super) fn plan_hooks(&self) -> Vec<Hook> {
         let hook = |(n, at): (u8, &HookPoint)| Hook { name: name(n), at: *at, within: Millis(10), one_way: false };

@@ -11,6 +11,7 @@ use crate::machine::DefinitionView;
 
 /// Where releases have their definitions from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "some are for worlds of the tests only"))]
 pub(super) enum Repository {
     /// They come with the build.
     None,

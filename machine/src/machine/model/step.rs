@@ -13,7 +13,7 @@ use super::{
 };
 use crate::machine::{Ask, Condition, Event, Health, Key, Number, Phase, Refusal, Release, ReleaseDraft, Trigger};
 
-impl Config {
+impl Config<'_> {
     pub(super) fn start(&self) -> World {
         let mut cloud = Cloud::default();
         let (mut told, mut before) = (Told::default(), (Way::default(), 0));

@@ -55,7 +55,7 @@ impl Thing {
     }
 }
 
-impl Config {
+impl Config<'_> {
     /// What a stop must not hit, judged when it arrives, however late.
     pub(super) fn judge_stop(&self, w: &mut World, id: Id, order: u8, patient: bool) {
         let Some(thing) = w.cloud.stacks[self.slot(id)] else { return };

@@ -15,10 +15,13 @@ pub(super) const STEP: usize = 1;
 
 /// Who gets users: `share` of 100 of them go to `beside`, where that is somebody, and all others to `base`; 0 is nobody.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Way {
-    pub(super) base: Id,
-    pub(super) beside: Id,
-    pub(super) share: u8,
+pub struct Way {
+    /// Who gets all that is not shared.
+    pub base: Id,
+    /// Who gets the share.
+    pub beside: Id,
+    /// The part of 100 users.
+    pub share: u8,
 }
 
 impl fmt::Debug for Way {
@@ -64,10 +67,10 @@ impl Way {
 }
 
 pub(super) fn share(of_100: u8) -> Share {
-    Share::try_from(i64::from(of_100)).unwrap()
+    Share::try_from(i64::from(of_100)).expect("shares of the model are shares")
 }
 
-impl Config {
+impl Config<'_> {
     /// The ways that somebody may set by hand where traffic moves in steps: the first step's share for a stack that is there.
     pub(super) fn ways_by_hand(&self, now: Way, known: Id) -> Option<Way> {
         let share = *self.steps.first()?;

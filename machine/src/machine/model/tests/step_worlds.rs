@@ -7,12 +7,12 @@ use super::{
 use crate::machine::{HookPoint::*, Otherwise, RecoverTo, Retain};
 
 /// Two steps before all users.
-pub(super) const STEPS: Config = Config { steps: &[5, 50], people: People::Steps, ..PLAIN };
+pub(super) const STEPS: Config<'static> = Config { steps: &[5, 50], people: People::Steps, ..PLAIN };
 
 /// One step.
-pub(super) const ONE_STEP: Config = Config { steps: &[5], people: People::Steps, ..PLAIN };
+pub(super) const ONE_STEP: Config<'static> = Config { steps: &[5], people: People::Steps, ..PLAIN };
 
-pub(super) const STEP_WORLDS: [Config; 13] = [
+pub(super) const STEP_WORLDS: [Config<'static>; 13] = [
     Config {
         name: "steps, a crash, lost and repeated orders",
         budget: Budget { crash: 1, lose: 1, repeat: 1, flap: 1, ..NOTHING_WRONG },

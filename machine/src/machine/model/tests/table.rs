@@ -1,5 +1,5 @@
 //! The transitions of the core as they are reached in small worlds, frozen: a change of behaviour that keeps every
-//! promise still shows here. `BLESS=1 cargo test --lib machine::model::table` writes the file anew.
+//! promise still shows here. `BLESS=1 cargo test --lib machine::model::tests::table` writes the file anew.
 
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::machine::{Back, Event, HookPoint::*, HookProgress, Otherwise, Phase, Promise, RecoverTo, Retain};
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/machine/model/transitions.txt");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/machine/model/tests/transitions.txt");
 
 /// How far each is followed, breadth first.
 const ENOUGH: usize = 40_000;
@@ -28,7 +28,7 @@ const ENOUGH: usize = 40_000;
 const B: Budget = NOTHING_WRONG;
 
 /// Small worlds that together reach every kind of event.
-const SMALL: [Config; 33] = [
+const SMALL: [Config<'static>; 33] = [
     Config { stranger: true, budget: Budget { wishes: 2, ..B }, ..PLAIN },
     Config { budget: Budget { wishes: 1, flap: 1, ..B }, ..PLAIN },
     Config { retain: Retain::None, budget: Budget { create_fails: 1, retire_fails: 1, ..B }, ..PLAIN },
@@ -201,7 +201,7 @@ fn kind(event: &Event) -> String {
 }
 
 /// What is done, and what it makes of the state.
-fn row(config: &Config, world: &World, action: Action, next: &World) -> Option<String> {
+fn row(config: &Config<'static>, world: &World, action: Action, next: &World) -> Option<String> {
     let before = &world.core;
     let what = match action {
         Action::Hook(..) => "hook".to_owned(),
@@ -224,7 +224,7 @@ fn row(config: &Config, world: &World, action: Action, next: &World) -> Option<S
     Some(format!("{} | {what} | {after}", words(before)))
 }
 
-fn rows(config: &Config, out: &mut BTreeSet<String>) {
+fn rows(config: &Config<'static>, out: &mut BTreeSet<String>) {
     let start = config.start();
     let (mut known, mut queue) = (HashSet::from([start.clone()]), VecDeque::from([start]));
     let mut actions = Vec::new();

@@ -13,7 +13,7 @@ use super::{
     worlds::{large_worlds, worlds},
 };
 
-impl Model for Config {
+impl Model for Config<'static> {
     type State = World;
     type Action = Action;
 
@@ -22,12 +22,7 @@ impl Model for Config {
     }
 
     fn actions(&self, world: &World, out: &mut Vec<Action>) {
-        if world.told.broken.is_some() {
-            return;
-        }
-        (0..self.controllers).for_each(|c| self.controller_actions(world, c, out));
-        self.world_actions(world, out);
-        self.people_actions(world, out);
+        self.all_actions(world, out);
     }
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
@@ -38,7 +33,7 @@ impl Model for Config {
         macro_rules! always {
             ($($i:literal)*) => {{
                 const { assert!([$($i),*].len() == PROMISES.len(), "a promise is not judged") };
-                vec![$(Property::always(PROMISES[$i].0, |c: &Config, w: &World| (PROMISES[$i].1)(c, w))),*]
+                vec![$(Property::always(PROMISES[$i].0, |c: &Config<'static>, w: &World| (PROMISES[$i].1)(c, w))),*]
             }};
         }
         always!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
@@ -55,7 +50,7 @@ pub(super) struct Found {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long an exploration took")]
-pub(super) fn explore_up_to(config: Config, threads: usize, cap: usize) -> Found {
+pub(super) fn explore_up_to(config: Config<'static>, threads: usize, cap: usize) -> Found {
     let began = std::time::Instant::now();
     let checker = config
         .checker()
@@ -70,7 +65,7 @@ pub(super) fn explore_up_to(config: Config, threads: usize, cap: usize) -> Found
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are what one runs this for")]
-pub(super) fn assert_kept(config: Config, cap: usize) -> usize {
+pub(super) fn assert_kept(config: Config<'static>, cap: usize) -> usize {
     let found = explore_up_to(config, 2, cap);
     println!("{}: {} states in {:.1} s", config.name, found.states, found.took.as_secs_f64());
     if let Some((promise, path)) = found.broken {

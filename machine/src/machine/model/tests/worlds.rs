@@ -10,20 +10,20 @@ use super::{
 use crate::machine::{HookPoint::*, Otherwise, RecoverTo, Retain};
 
 /// The same with a stack that the journal does not know, and no build.
-const STRANGER: Config = Config { stranger: true, builds: 0, ..PLAIN };
+const STRANGER: Config<'static> = Config { stranger: true, builds: 0, ..PLAIN };
 
 /// All worlds that the normal test run explores.
-pub(super) fn worlds() -> impl Iterator<Item = Config> {
+pub(super) fn worlds() -> impl Iterator<Item = Config<'static>> {
     WORLDS.into_iter().chain(STEP_WORLDS).chain(STOP_WORLDS)
 }
 
 /// Worlds that are too large for that: the normal test run explores their beginning, the long one all of them.
-pub(super) fn large_worlds() -> impl Iterator<Item = Config> {
+pub(super) fn large_worlds() -> impl Iterator<Item = Config<'static>> {
     LARGE_STOP_WORLDS.into_iter()
 }
 
 /// Those in which traffic moves at once.
-const WORLDS: [Config; 68] = [
+const WORLDS: [Config<'static>; 68] = [
     Config {
         name: "a stack that the journal, which was put back, does not know",
         stranger: true,

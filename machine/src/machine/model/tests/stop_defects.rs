@@ -8,7 +8,7 @@ use super::{
 };
 use crate::machine::{Otherwise, RecoverTo, Retain};
 
-const UNCOUNTED: Config = Config { counts: false, ..STOP_FIRST };
+const UNCOUNTED: Config<'static> = Config { counts: false, ..STOP_FIRST };
 
 pub(super) const STOP_DEFECTS: [Defect; 12] = [
     defect("R74 a stack is stopped only while the page is shown", "1. ... and never to one", &[74], STOP_FIRST, B),

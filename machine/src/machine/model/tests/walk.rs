@@ -22,7 +22,7 @@ fn seed() -> u64 {
 }
 
 /// Every world with more of everything that may go wrong.
-pub(super) fn crueler(world: &Config) -> Config {
+pub(super) fn crueler(world: &Config<'static>) -> Config<'static> {
     let more = |n: u8| n * 2;
     let b = world.budget;
     let budget = Budget {
@@ -60,7 +60,7 @@ fn random(state: &mut u64) -> u64 {
 }
 
 /// One schedule from beginning to end; how many steps it had.
-fn walk(config: &Config, seed: u64) -> u64 {
+fn walk(config: &Config<'static>, seed: u64) -> u64 {
     let (mut world, mut state, mut actions) = (config.start(), seed, Vec::new());
     let mut path = Vec::new();
     loop {
@@ -84,7 +84,7 @@ fn walk(config: &Config, seed: u64) -> u64 {
 fn walk_all(schedules: u64) {
     let seed = seed();
     println!("MODEL_SEED={seed}");
-    let worlds: Vec<Config> = worlds().collect();
+    let worlds: Vec<Config<'static>> = worlds().collect();
     let (next, steps) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = || {
         loop {

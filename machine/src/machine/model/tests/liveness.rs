@@ -30,7 +30,7 @@ struct Visit {
     longest: u32,
 }
 
-fn visit(config: &Config, world: World, print: u64) -> Visit {
+fn visit(config: &Config<'static>, world: World, print: u64) -> Visit {
     let mut actions = Vec::new();
     config.actions(&world, &mut actions);
     if actions.is_empty() {
@@ -41,7 +41,7 @@ fn visit(config: &Config, world: World, print: u64) -> Visit {
 }
 
 /// Depth first; returns the states and the length of the longest run.
-fn every_run_ends(config: &Config) -> (usize, u32) {
+fn every_run_ends(config: &Config<'static>) -> (usize, u32) {
     let (mut done, mut on_path) = (HashMap::new(), HashSet::new());
     let start = config.start();
     let print = fingerprint(&start);

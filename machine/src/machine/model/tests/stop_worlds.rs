@@ -7,13 +7,13 @@ use super::{
 use crate::machine::{HookPoint::*, Otherwise, RecoverTo, Retain};
 
 /// Two stacks must not run at the same time.
-pub(super) const STOP_FIRST: Config = Config { stop_first: true, ..PLAIN };
+pub(super) const STOP_FIRST: Config<'static> = Config { stop_first: true, ..PLAIN };
 
 /// People begin and end maintenance.
-pub(super) const MAINTENANCE: Config = Config { people: People::Maintain, ..PLAIN };
+pub(super) const MAINTENANCE: Config<'static> = Config { people: People::Maintain, ..PLAIN };
 
 /// Those that are explored whole each time.
-pub(super) const STOP_WORLDS: [Config; 7] = [
+pub(super) const STOP_WORLDS: [Config<'static>; 7] = [
     Config {
         name: "stop-first, a crash, lost and repeated requests",
         budget: Budget { crash: 1, lose: 1, repeat: 1, create_fails: 1, ..NOTHING_WRONG },
@@ -62,7 +62,7 @@ pub(super) const STOP_WORLDS: [Config; 7] = [
 ];
 
 /// Those of which the normal run explores the beginning, and the long run all.
-pub(super) const LARGE_STOP_WORLDS: [Config; 8] = [
+pub(super) const LARGE_STOP_WORLDS: [Config<'static>; 8] = [
     Config { name: "stop-first and people", budget: Budget { wishes: 1, flap: 1, ..NOTHING_WRONG }, ..STOP_FIRST },
     Config {
         name: "stop-first, and stops that come to nothing",

@@ -15,7 +15,7 @@ use crate::machine::{HookPoint::*, Otherwise, RecoverTo, Retain};
 
 pub(super) struct Defect {
     rule: &'static str,
-    world: Config,
+    world: Config<'static>,
     /// How the name of the promise begins that is broken first.
     breaks: &'static str,
 }
@@ -24,21 +24,21 @@ pub(super) const fn defect(
     rule: &'static str,
     breaks: &'static str,
     off: &'static [u32],
-    world: Config,
+    world: Config<'static>,
     budget: Budget,
 ) -> Defect {
     Defect { rule, world: Config { name: rule, off, budget, ..world }, breaks }
 }
 
 const B: Budget = NOTHING_WRONG;
-const GATE: Config = Config { gate_cutover: Some(Otherwise::Abort), ..PLAIN };
-const WAITS: Config = Config { fenced: false, ..PLAIN };
-const TWO_BUILDS: Config = Config { builds: 2, ..PLAIN };
-const HOLD_PIN_VETO: Config = Config { people: People::HoldPinVeto, ..PLAIN };
-const ADOPTION: Config = Config { live_at_start: false, adopts: 1, ..PLAIN };
-const RECOVERY: Config = Config { recover: RecoverTo::Standby, ..PLAIN };
-const ALWAYS_ON: Config = Config { live_at_start: false, fenced: false, always_on: true, ..PLAIN };
-const TWO_CONTROLLERS: Config = Config { controllers: 2, ..PLAIN };
+const GATE: Config<'static> = Config { gate_cutover: Some(Otherwise::Abort), ..PLAIN };
+const WAITS: Config<'static> = Config { fenced: false, ..PLAIN };
+const TWO_BUILDS: Config<'static> = Config { builds: 2, ..PLAIN };
+const HOLD_PIN_VETO: Config<'static> = Config { people: People::HoldPinVeto, ..PLAIN };
+const ADOPTION: Config<'static> = Config { live_at_start: false, adopts: 1, ..PLAIN };
+const RECOVERY: Config<'static> = Config { recover: RecoverTo::Standby, ..PLAIN };
+const ALWAYS_ON: Config<'static> = Config { live_at_start: false, fenced: false, always_on: true, ..PLAIN };
+const TWO_CONTROLLERS: Config<'static> = Config { controllers: 2, ..PLAIN };
 
 const DEFECTS: [Defect; 70] = [
     defect(

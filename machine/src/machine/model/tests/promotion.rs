@@ -112,7 +112,7 @@ fn obedient(core: &Core, sick: bool) -> Observation {
 }
 
 impl Pair {
-    fn config(&self) -> Config {
+    fn config(&self) -> Config<'static> {
         Config { off: self.off, retain: Retain::UntilNext, ..PLAIN }
     }
 
