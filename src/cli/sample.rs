@@ -123,7 +123,7 @@ async fn live(args: Args, health: watch::Sender<bool>) -> anyhow::Result<()> {
 fn router(sample: Arc<Sample>) -> Router {
     let version = HeaderValue::try_from(sample.args.version.clone()).unwrap_or_else(|_| HeaderValue::from_static("?"));
     Router::new()
-        .route("/", get(page))
+        .route("/", get(page).post(receive))
         .route("/healthz", get(healthz))
         .route("/slow", get(slow))
         .route("/stream", get(stream_lines))
@@ -161,6 +161,11 @@ async fn stream_lines(State(sample): State<Arc<Sample>>, Query(wait): Query<Wait
         next
     });
     ([(header::CONTENT_TYPE, "text/plain")], Body::from_stream(lines)).into_response()
+}
+
+/// Reads what was sent, and says how much it was.
+async fn receive(State(sample): State<Arc<Sample>>, body: Bytes) -> String {
+    format!("{} got {} bytes\n", sample.args.version, body.len())
 }
 
 /// A line for programs, a page for people.

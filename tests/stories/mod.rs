@@ -73,6 +73,7 @@ mod sign_in;
 mod sources;
 mod steps;
 mod stop_first;
+mod stop_hold;
 mod strangers;
 mod telling;
 mod tokens;

@@ -73,7 +73,14 @@ const TERMS: &str = "strategy = \"stop-first\"\nbake = \"200ms\"\nretain = \"unt
 
 /// A house whose application ends at once where another one of it runs.
 fn house() -> House {
+    house_with("")
+}
+
+/// The same, with more keys of the front's table: `, KEY = VALUE`.
+pub(super) fn house_with(front: &str) -> House {
     let house = House::with(TERMS);
+    let pipeline = std::fs::read_to_string(house.path("pipelines/shop.toml")).expect("a pipeline");
+    house.write("pipelines/shop.toml", &pipeline.replacen(":8080\"", &format!(":8080\"{front}"), 1));
     let lock = house.path("lock").display().to_string();
     let sample = "exec {pointsman} sample --listen {address}:{port} --version {version} {parameters.extra}";
     let alone =
@@ -86,7 +93,7 @@ fn house() -> House {
     house
 }
 
-fn kinds(house: &House) -> Vec<String> {
+pub(super) fn kinds(house: &House) -> Vec<String> {
     let kind = |record: Value| record["event"]["kind"].as_str().map(str::to_owned);
     house.records().into_iter().filter_map(kind).collect()
 }

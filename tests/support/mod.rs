@@ -19,6 +19,7 @@ pub mod processes;
 pub mod project;
 pub mod soon;
 pub mod users;
+pub mod waiting;
 pub mod wire;
 pub mod yard;
 
