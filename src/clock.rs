@@ -25,6 +25,9 @@ struct Inner {
     began: Instant,
     /// What tests have let pass, in milliseconds.
     ahead: AtomicU64,
+    /// Only what tests let pass passes.
+    #[cfg(test)]
+    still: bool,
     moved: Notify,
 }
 
@@ -46,11 +49,30 @@ impl Clock {
             );
         }
         let ahead = AtomicU64::new(0);
-        Self(Arc::new(Inner { wall: wall.max(floor), began: Instant::now(), ahead, moved: Notify::new() }))
+        Self(Arc::new(Inner {
+            wall: wall.max(floor),
+            began: Instant::now(),
+            ahead,
+            #[cfg(test)]
+            still: false,
+            moved: Notify::new(),
+        }))
+    }
+
+    /// A clock that stands at the host's time, for tests of what depends on how fast requests come: however slow the host is.
+    #[cfg(test)]
+    #[expect(clippy::disallowed_methods, reason = "this is the reader of the clock")]
+    pub fn still() -> Self {
+        let (wall, ahead) = (Self::real().now(), AtomicU64::new(0));
+        Self(Arc::new(Inner { wall, began: Instant::now(), ahead, still: true, moved: Notify::new() }))
     }
 
     /// Milliseconds since the Unix epoch.
     pub fn now(&self) -> Millis {
+        #[cfg(test)]
+        if self.0.still {
+            return self.0.wall.plus(Millis(self.0.ahead.load(Ordering::Relaxed)));
+        }
         let passed = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.wall.plus(Millis(passed)).plus(Millis(self.0.ahead.load(Ordering::Relaxed)))
     }
@@ -124,6 +146,18 @@ mod tests {
     fn the_hosts_own_time_is_not_held_back() {
         let clock = Clock::not_before(Clock::real().now().plus(Millis(86_400_000)));
         assert!(clock.host().plus(Millis(3_600_000)) < clock.now());
+    }
+
+    #[test]
+    fn a_clock_that_stands_shows_only_what_was_let_pass() {
+        let (still, other) = (Clock::still(), Clock::real());
+        let before = still.now();
+        while other.now() <= before.plus(Millis(2)) {
+            std::hint::spin_loop();
+        }
+        assert_eq!(still.now(), before);
+        still.let_pass(Duration::from_secs(10));
+        assert_eq!(still.now().since(before), Millis(10_000));
     }
 
     #[test]

@@ -62,6 +62,10 @@ pub struct Told {
 
 impl Shop {
     pub fn new() -> Self {
+        Self::at(Clock::real())
+    }
+
+    pub fn at(clock: Clock) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("shop.toml"), PIPELINE).unwrap();
         std::fs::write(
@@ -83,7 +87,7 @@ impl Shop {
             board: Board::default(),
             instances: Instances::default(),
             hook_logs: HookLogs::default(),
-            clock: Clock::real(),
+            clock,
             access: Arc::new(Access::new(local, keyed, folder.path(), Ends::default())),
             limits: limits("1000/s"),
             answers: Answers::default(),
