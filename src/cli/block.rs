@@ -26,6 +26,7 @@ pub(super) fn lines(e: &Value, width: Option<usize>) -> Vec<String> {
             format!("by {} since {}: {}", text(&hold["by"]), text(&hold["since"]), text(&hold["reason"])),
         ));
     }
+    rows.extend(each(&e["pages"]).map(|up| ("page", page(up))));
     if let Some(pin) = e["pin"].as_u64() {
         let version = e["pin_version"].as_str().map(|version| format!("{version} (release {pin})"));
         rows.push(("pin", version.unwrap_or_else(|| format!("release {pin}"))));
@@ -121,6 +122,12 @@ fn straying(value: &Value) -> String {
     format!("repointed by somebody else {times} times since {since}{shown}{needed}")
 }
 
+/// Says for whom users get the maintenance page, and what ends it.
+fn page(value: &Value) -> String {
+    let [by, since, reason, ends] = ["by", "since", "reason", "ends"].map(|key| text(&value[key]));
+    format!("maintenance page by {by} since {since}: {reason}; {ends}")
+}
+
 fn hook(value: &Value) -> String {
     let (name, at, number) = (text(&value["name"]), text(&value["at"]), &value["number"]);
     format!(
@@ -157,6 +164,8 @@ mod tests {
             "one_way": ["hook migrate of release 1 is one way"],
             "hooks": [{ "name": "warm-up", "at": "before-cutover", "number": 3, "since": "T8", "until": "T9" }],
             "hold": { "by": "local:ann", "since": "T4", "reason": "audit" },
+            "pages": [{ "by": "ann", "since": "T4", "reason": "the database moves",
+                        "ends": "`pointsman maintenance shop/qa off` ends it" }],
             "trouble": [{ "step": "standing up stack 3", "why": "no \u{1b}[2Jsuch file", "since": "T5" }],
             "ended": [{ "number": 1, "version": "v1", "outcome": "succeeded", "reason": "", "at": "T6" },
                       { "number": 2, "version": "v2", "outcome": "rolled_back", "reason": "orders fail", "at": "T7" }],
@@ -175,6 +184,7 @@ mod tests {
                 "  one way    hook migrate of release 1 is one way",
                 "  hook       warm-up (before-cutover) of deployment 3 runs since T8, until T9",
                 "  hold       by local:ann since T4: audit",
+                "  page       maintenance page by ann since T4: the database moves; `pointsman maintenance shop/qa off` ends it",
                 "  trouble    since T5: standing up stack 3: no \u{fffd}[2Jsuch file",
                 "  ended      v2 (2)            rolled back at T7: orders fail",
                 "             v1 (1)            succeeded at T6",

@@ -45,6 +45,7 @@ pub(super) fn state(app: &App, definition: &EnvironmentDefinition, state: &machi
         retiring: state.retiring().iter().map(|r| r.number.0).collect(),
         hold: state.hold().map(hold),
         maintenance: state.maintenance().map(maintenance),
+        pages: telling::pages(id, state),
         pin: state.pin(),
         pin_version: state.pin().and_then(|pin| telling::version(state, pin)).map(str::to_owned),
         vetoes: state.vetoes().iter().map(|v| veto(v, state)).collect(),

@@ -25,6 +25,7 @@ pub(crate) use behind::behind;
 pub(crate) use done::done;
 pub(crate) use event::{about, answer, hook_end, named, said};
 pub(crate) use front::front;
+pub(crate) use halting::{PageUp, pages};
 pub(crate) use light::{Light, Need, NeedKind, fresh_for, light, needs};
 pub(crate) use moves::moved;
 pub(crate) use names::{release, releases, shown, version};

@@ -65,6 +65,11 @@ impl Environment {
         self.last_downtime
     }
 
+    /// Since when the front shows the maintenance page for a deployment, or was told to.
+    pub fn paged_since(&self) -> Option<Millis> {
+        self.paged_since
+    }
+
     pub(super) fn live_is_halted(&self) -> bool {
         self.live.as_ref().is_some_and(|s| self.is_halted(s.number))
     }

@@ -21,7 +21,7 @@ use crate::{
     http::{App, Problem, act as api, deployable, place::Place, responses::Environment, shown, story::Past, view},
     machine::{DeploymentState, EnvironmentId, Millis},
     pipelines::EnvironmentDefinition,
-    telling::{self, Light, Readiness, Step, Sums, WaitsFor},
+    telling::{self, Light, PageUp, Readiness, Step, Sums, WaitsFor},
     text::format_duration,
 };
 
@@ -194,6 +194,11 @@ impl Page {
 
     pub(super) fn can_roll_back(&self) -> bool {
         self.view.rollback != Readiness::None && self.view.rollback_to.is_some() && self.step().is_none()
+    }
+
+    /// Deployments for which users get the maintenance page; a person's has a form of its own.
+    fn stops(&self) -> impl Iterator<Item = &PageUp> {
+        self.view.pages.iter().skip(usize::from(self.view.maintenance.is_some()))
     }
 
     fn is_warm(&self) -> bool {

@@ -7,7 +7,7 @@ use super::{End, Gate, Otherwise, PlannedHook, Release, State, Why};
 use crate::{
     machine::{Condition, DeploymentState, Health, Outcome, Trigger},
     pipelines::Tier,
-    telling::{Light, Need, Readiness, Situation, WaitsFor},
+    telling::{Light, Need, PageUp, Readiness, Situation, WaitsFor},
 };
 
 /// One environment: what is live in it, what is on its way, what could be brought back, and what it waits for.
@@ -58,6 +58,8 @@ pub(in crate::http) struct Environment {
     /// Who has users shown the maintenance page.
     #[schema(required)]
     pub maintenance: Option<Hold>,
+    /// Each reason for which users get the maintenance page, or are to get it; none while they are served.
+    pub pages: Vec<PageUp>,
     /// The only release that may be deployed.
     #[schema(required)]
     pub pin: Option<u32>,
