@@ -13,7 +13,7 @@ Examples:
   pointsman promote shop/prod --watch
   pointsman rollback shop/prod --reason \"orders fail\" --watch
 
-Exit codes with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 5 awaiting approval,
+Exit codes with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 5 awaiting approval or paused,
 6 superseded, 124 timed out; 2 is a mistake in the command itself.
 The variables that it reads are explained in `pointsman man`.";
 
@@ -61,7 +61,7 @@ const EXIT: &str = "\
 2       a mistake in the command itself
 3       with --watch: rolled back (0 of `rollback`, where that was asked for)
 4       with --watch: aborted (0 of `abort`, where that was asked for)
-5       with --watch: waits for an approval
+5       with --watch: waits for an approval, or keeps its share of the users until somebody lets it go on
 6       with --watch: superseded by a later build
 75      of `serve`: the state file could not be written; start it again
 78      of `serve`: the state folder may be a copy, or its journal is not its own; say what it is
@@ -183,7 +183,7 @@ pub(super) const DEPLOY: &str = asking!(
   pointsman deploy shop/qa --version v17 --artifact builds/17 --build 17 --idempotency-key \"$BUILD_TAG\" --watch
 
 Sent again with the same --idempotency-key it is the same deployment.
-Exit codes with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 5 awaiting approval, 6 superseded by a \
+Exit codes with --watch: 0 live, 1 failed, 3 rolled back, 4 aborted, 5 awaiting approval or paused at a share of the users, 6 superseded by a \
 later build, 124 not ended within --timeout (the deployment goes on)."
 );
 pub(super) const ADOPT: &str = asking!(
@@ -245,7 +245,7 @@ pub(super) const PAUSE: &str = asking!(
   pointsman pause shop/prod --for 30m --otherwise approve
 
 It keeps the share of the users that it has until `pointsman proceed` or `pointsman abort`. Without an answer in time all \
-users go back, or it goes on with --otherwise approve."
+users go back, or it goes on with --otherwise approve. Exit code with --watch: 5, as at a gate."
 );
 pub(super) const HOLD: &str = asking!(
     "Example:

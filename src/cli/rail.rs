@@ -111,6 +111,9 @@ pub(super) fn exit_code(state: &str) -> Option<u8> {
     }
 }
 
+/// The exit code of a deployment that keeps its share until somebody lets it go on: as at a gate, a person is asked.
+const PAUSED: u8 = 5;
+
 impl<'a> Rail<'a> {
     /// Follows the deployment `pipeline/environment/number`, from the last record of one of the kinds `begin`.
     pub fn new(connection: &'a Connection, as_json: bool, deployment: &str, begin: &[&str]) -> anyhow::Result<Self> {
@@ -149,6 +152,10 @@ impl<'a> Rail<'a> {
                 // What a rollback stood up anew was rolled back in turn: that is not what was wanted.
                 let failed = self.cold && code == ROLLED_BACK;
                 return Ok(if failed { ExitCode::FAILURE } else { ExitCode::from(code) });
+            }
+            if let Some(until) = &told.paused_until {
+                self.show_pause(&now, until);
+                return Ok(ExitCode::from(PAUSED));
             }
             if seen == state && !self.as_json {
                 self.show_wait(&mut waits).await?;
@@ -209,6 +216,17 @@ impl<'a> Rail<'a> {
         event["number"] == self.number || event["by"] == self.number
     }
 
+    fn show_pause(&self, now: &Value, until: &str) {
+        if self.as_json {
+            return say(now);
+        }
+        let place = &self.environment;
+        let what = format!(
+            "until {until}; `pointsman proceed {place}` lets it go on, `pointsman abort {place}` sends all users back"
+        );
+        say(self.lines.end(&format!("{place}/{}", self.number), "paused", Some(&what)));
+    }
+
     fn show_end(&self, now: &Value, state: &str) {
         if self.as_json {
             return say(now);
@@ -247,9 +265,10 @@ mod tests {
 
     /// A controller whose deployment 2 was rolled back cold by deployment 3, which ended as `ended`.
     async fn controller(ended: &'static str) -> Connection {
+        let paused = (ended == "shifting").then_some("T9");
         let state = move |Path(number): Path<u64>| async move {
             let state = if number == 2 { "failed" } else { ended };
-            Json(json!({ "number": number, "state": state, "final": true, "reason": null }))
+            Json(json!({ "number": number, "state": state, "final": true, "reason": null, "paused_until": paused }))
         };
         let records = json!({ "records": [
             { "seq": 7, "at": 1, "by": "ann", "event": { "kind": ASKED, "number": 2 } },
@@ -274,6 +293,13 @@ mod tests {
         let connection = controller(ended).await;
         let rail = Rail::new(&connection, true, "shop/prod/2", begin).expect("a deployment");
         rail.watch().await.expect("it answers")
+    }
+
+    #[tokio::test]
+    async fn who_follows_is_told_of_a_pause_as_of_a_gate() {
+        let connection = controller("shifting").await;
+        let rail = Rail::new(&connection, true, "shop/prod/3", &["started"]).expect("a deployment");
+        assert_eq!(rail.watch().await.expect("it answers"), ExitCode::from(5));
     }
 
     #[tokio::test]

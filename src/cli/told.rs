@@ -101,6 +101,9 @@ pub(super) struct Deployment {
     #[expect(dead_code, reason = "an answer without it is none")]
     #[serde(deserialize_with = "nullable")]
     pub reason: Option<String>,
+    /// Until when it keeps its share of the users, unless somebody lets it go on.
+    #[serde(deserialize_with = "nullable")]
+    pub paused_until: Option<String>,
 }
 
 /// The deployments of an environment, which are shown as they were sent.
@@ -267,9 +270,10 @@ mod tests {
 
     #[test]
     fn a_field_that_may_be_null_must_still_be_there() {
-        let whole = serde_json::json!({ "number": 1, "state": "failed", "final": true, "reason": null });
+        let whole =
+            serde_json::json!({ "number": 1, "state": "failed", "final": true, "reason": null, "paused_until": null });
         serde_json::from_value::<Deployment>(whole.clone()).expect("whole");
-        for name in ["number", "state", "final", "reason"] {
+        for name in ["number", "state", "final", "reason", "paused_until"] {
             let mut part = whole.clone();
             part.as_object_mut().expect("an object").remove(name);
             assert!(serde_json::from_value::<Deployment>(part).is_err(), "{name}");

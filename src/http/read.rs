@@ -23,6 +23,7 @@ use crate::{
     access::{Caller, Role},
     journal::LastRecords,
     machine::{self, DeploymentState, EnvironmentId, Number},
+    text::format_time,
     units::parse_duration,
 };
 
@@ -95,6 +96,7 @@ pub(super) async fn deployment(
     };
     let (is, reason) = state.deployment_state(number).ok_or_else(gone)?;
     let release = state.release_of(number);
+    let pause = state.active().filter(|d| d.number == number).and_then(machine::Deployment::pause);
     Ok(Json(Deployment {
         deployment: format!("{id}/{number}"),
         number: number.0,
@@ -103,6 +105,7 @@ pub(super) async fn deployment(
         reason: reason.map(str::to_owned),
         release: release.map(|r| r.number),
         version: release.map(|r| r.version.to_string()),
+        paused_until: pause.map(|pause| format_time(pause.until())),
     }))
 }
 

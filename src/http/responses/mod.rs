@@ -153,6 +153,9 @@ pub(super) struct Deployment {
     pub release: Option<u32>,
     #[schema(required)]
     pub version: Option<String>,
+    /// Until when it keeps the share of the users that it has, unless somebody lets it go on; null where it does not.
+    #[schema(required, example = "2026-11-21T12:00:00.000Z")]
+    pub paused_until: Option<String>,
 }
 
 /// What was recorded: a deployment that is on its way.
