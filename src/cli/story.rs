@@ -26,6 +26,9 @@ pub(super) fn lines(told: &Value, width: Option<usize>) -> Vec<String> {
         let length = format_duration(Millis(downtime));
         lines.extend(wrapped(&format!("users got the maintenance page for {length}"), width, 6));
     }
+    if let Some(share) = told["share"].as_u64() {
+        lines.extend(wrapped(&format!("had {share} % of the users at most"), width, 6));
+    }
     if let Some(by) = text("rolled_back_by") {
         lines.extend(wrapped(&format!("rolled back by {by}"), width, 6));
     }
@@ -45,7 +48,7 @@ mod tests {
         let told = serde_json::json!({
             "number": 9, "release": 7, "version": "1.4.2", "trigger": "person", "asked_by": "alice", "at": "T1",
             "reason": "orders \u{1b}[2Jfail", "live_at": "T2", "live_on": "web1 (identity 5f)", "state": "rolled_back", "ended_at": "T3",
-            "why": "exit status 42", "rolled_back_by": "bob",
+            "why": "exit status 42", "rolled_back_by": "bob", "share": 5,
         });
         assert_eq!(
             lines(&told, Some(80)),
@@ -53,6 +56,7 @@ mod tests {
                 "#9    1.4.2 (release 7)  rolled back",
                 "      asked for T1 by alice (person): orders \u{fffd}[2Jfail",
                 "      live from T2, seen on web1 (identity 5f)",
+                "      had 5 % of the users at most",
                 "      rolled back by bob",
                 "      rolled back at T3: exit status 42",
             ]

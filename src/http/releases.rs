@@ -206,6 +206,9 @@ pub(super) struct PastDeployment {
     /// How long users got the maintenance page for it, in milliseconds; null where they did not.
     #[schema(required, example = 41000)]
     pub downtime: Option<u64>,
+    /// The largest share of the users that it had, in percent, where it never had all: what it cost; null where it had none.
+    #[schema(required, example = 5)]
+    pub share: Option<u8>,
 }
 
 /// The last deployments, oldest first.
@@ -269,6 +272,7 @@ pub(super) fn shown(story: Story, state: &crate::machine::Environment) -> PastDe
         ended_at: story.end.as_ref().map(|end| format_time(end.at)),
         why: story.end.map(|end| end.why.to_string()).filter(|why| !why.is_empty()),
         rolled_back_by: story.rolled_back_by.as_deref().map(str::to_owned),
+        share: story.share.filter(|_| story.live.is_none()),
         downtime: Some(story.downtime.0).filter(|downtime| *downtime > 0),
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Story {
     pub rolled_back_by: Option<Arc<str>>,
     /// How long users got the maintenance page for it.
     pub downtime: Millis,
+    /// The largest share of the users that it was seen to have, in percent, before it had all.
+    pub share: Option<u8>,
     /// Since when they do.
     paged: Option<Millis>,
     started: bool,
@@ -112,6 +114,7 @@ pub(crate) fn take(told: &mut Vec<Story>, (at, by, event): (Millis, &Arc<str>, &
                     let vetoed = story.vetoed && *outcome == Outcome::Aborted;
                     story.end = Some(End { outcome: *outcome, at, why: reason.clone(), vetoed });
                 }
+                Event::Shifted { share, .. } => story.share = story.share.max(Some(share.percent())),
                 Event::RollbackRequested { .. } => story.rolled_back_by = Some(by.clone()),
                 Event::RevertRequested { outcome: Outcome::RolledBack, .. } if **by != *CONTROLLER => {
                     story.rolled_back_by = Some(by.clone());
@@ -148,6 +151,7 @@ impl Story {
             end: None,
             rolled_back_by: None,
             downtime: Millis(0),
+            share: None,
             paged: None,
             started: false,
             vetoed: false,
@@ -233,7 +237,7 @@ pub(crate) fn deployment_of(event: &Event) -> Option<Number> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Key, Plan};
+    use crate::machine::{Key, Plan, Share};
 
     #[test]
     fn a_superseded_build_and_what_a_rollback_aborts_have_their_end_also_when_the_state_forgot_them() {
@@ -284,5 +288,26 @@ mod tests {
             ]
         );
         assert_eq!((told[0].live, told[0].rolled_back_by.as_deref()), (Some(Millis(2)), Some("ann")));
+    }
+
+    #[test]
+    fn the_largest_share_that_a_deployment_had_is_what_it_cost() {
+        let (number, by): (_, Arc<str>) = (Number(1), "ann".into());
+        let shifted = |percent: i64| Event::Shifted { number, share: Share::try_from(percent).unwrap(), host: None };
+        let accepted = Event::Accepted {
+            number,
+            key: Key([0; 16]),
+            build_number: None,
+            release: Arc::new(Release { number: 1, ..Release::draft("1.4.1") }),
+            plan: Arc::new(Plan::default()),
+            trigger: Trigger::Build,
+            reason: None,
+            stranger: false,
+        };
+        let ended = Event::Ended { number, outcome: Outcome::Aborted, reason: "orders fail".into() };
+        let events = [accepted, Event::Started { number }, shifted(5), shifted(50), ended];
+        let records = events.iter().enumerate().map(|(at, event)| (Millis(at as u64), &by, event));
+        let told = stories(records, &Environment::default());
+        assert_eq!((told[0].share, told[0].live), (Some(50), None));
     }
 }
