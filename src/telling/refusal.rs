@@ -48,7 +48,7 @@ mod tests {
             Refusal::NotUnderWay { number, ended: Some(DeploymentState::Failed) },
             Refusal::NotUnderWay { number, ended: None },
             wrong("it is live; roll it back instead"),
-            wrong("abort it: that puts the traffic back"),
+            wrong("abort it: that gives all users back to what is live, which can be rolled back then"),
             wrong("it is going back already"),
             Refusal::NotLive { number, live: Some(Number(8)) },
             Refusal::NotLive { number, live: None },

@@ -354,7 +354,10 @@ impl Environment {
                 | Phase::Verifying
                 | Phase::Baking => {}
                 Phase::CuttingOver { .. } | Phase::Watching { .. } | Phase::Paging { back: None, .. } => {
-                    return Err(refused(active, "abort it: that puts the traffic back"));
+                    return Err(refused(
+                        active,
+                        "abort it: that gives all users back to what is live, which can be rolled back then",
+                    ));
                 }
                 Phase::RollbackRequested { .. }
                 | Phase::RevertRequested { .. }

@@ -40,7 +40,7 @@ fn every_refusal_names_a_command_that_there_is() {
         Refusal::Stale { build_number: 1, newest: 2 },
         Refusal::NotUnderWay { number, ended: None },
         wrong("it is live; roll it back instead"),
-        wrong("abort it: that puts the traffic back"),
+        wrong("abort it: that gives all users back to what is live, which can be rolled back then"),
         wrong("it is going back already"),
         Refusal::NotLive { number, live: None },
         Refusal::NothingToGoBackTo,
