@@ -151,7 +151,8 @@ fn in_steps(d: &Deployment, sight: &Sight) -> Option<InSteps> {
     let pause = d
         .pause()
         .map(|pause| StepPause { until: format_time(pause.until()), otherwise: otherwise(pause.gate.otherwise) });
-    Some(InSteps { ordered: d.ordered_share(), seen, steps: d.plan.steps.iter().map(step).collect(), pause })
+    let (ordered, way_back_waits) = (d.ordered_share(), d.way_back_waits());
+    Some(InSteps { ordered, seen, steps: d.plan.steps.iter().map(step).collect(), pause, way_back_waits })
 }
 
 pub(super) fn hook(hook: &machine::Hook) -> PlannedHook {

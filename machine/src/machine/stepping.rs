@@ -57,6 +57,11 @@ impl Deployment {
         self.users().ordered
     }
 
+    /// Whether it was to lose its share and what is live is not seen good, so that a person chooses: back all the same, or on.
+    pub fn way_back_waits(&self) -> bool {
+        matches!(self.phase, Phase::RevertRequested { .. }) && self.operator_needed
+    }
+
     /// The pauses at which it keeps its share: that of its terms, until it is answered, and that of a person. One takes nothing
     /// from the other: who may not answer the first cannot end it by the second.
     fn pauses(&self) -> impl Iterator<Item = Pause> {
@@ -225,8 +230,7 @@ impl Environment {
     pub(super) fn proceed(&self, number: Number, by: &str, reason: Option<&Arc<str>>) -> Result<Event, Refusal> {
         let d = self.find(number)?;
         let is_watched = matches!(d.phase, Phase::Watching { .. } | Phase::Baking);
-        let is_stuck = matches!(d.phase, Phase::RevertRequested { .. }) && d.operator_needed;
-        if !is_watched && !is_stuck {
+        if !is_watched && !d.way_back_waits() {
             return Err(refused(d, "it is not being watched"));
         }
         for pause in d.pauses() {

@@ -196,6 +196,11 @@ impl Page {
         self.view.rollback != Readiness::None && self.view.rollback_to.is_some() && self.step().is_none()
     }
 
+    fn way_back_waits(&self) -> bool {
+        let traffic = self.view.candidate.as_ref().and_then(|candidate| candidate.traffic.as_ref());
+        traffic.is_some_and(|traffic| traffic.way_back_waits)
+    }
+
     /// Deployments for which users get the maintenance page; a person's has a form of its own.
     fn stops(&self) -> impl Iterator<Item = &PageUp> {
         self.view.pages.iter().skip(usize::from(self.view.maintenance.is_some()))

@@ -144,6 +144,8 @@ pub(in crate::http) struct InSteps {
     /// The pause at which it keeps its share.
     #[schema(required)]
     pub pause: Option<StepPause>,
+    /// It was to lose its share, and what is live does not pass its checks: a person lets it go on, or aborts it once more.
+    pub way_back_waits: bool,
 }
 
 /// One step of traffic.
