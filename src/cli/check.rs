@@ -286,13 +286,17 @@ fn steps(
         "bake",
         format!("{}, then it counts; until then it goes back by itself", format_duration(plan.bake)),
     ));
+    let stopped = if plan.strategy == Strategy::StopFirst { ", stopped," } else { "" };
     let (name, kept) = match plan.retain {
         Retain::None => ("retire", "the previous stack at once".to_owned()),
-        Retain::UntilNext => ("keep", "the previous stack until the next deployment is live".to_owned()),
-        Retain::For(length) => ("keep", format!("the previous stack {}", format_duration(length))),
+        Retain::UntilNext => ("keep", format!("the previous stack{stopped} until the next deployment is live")),
+        Retain::For(length) => ("keep", format!("the previous stack{stopped} {}", format_duration(length))),
     };
     let (drain, retire) = (format_duration(plan.drain_within), within(plan.retire_within));
-    let details = vec![format!("its open requests may take {drain}; then it is torn down, {retire}")];
+    let details = match plan.strategy {
+        Strategy::StopFirst => vec![format!("then it is torn down, {retire}")],
+        Strategy::SideBySide => vec![format!("its open requests may take {drain}; then it is torn down, {retire}")],
+    };
     steps.push(Step { name, what: kept, details });
     steps.extend(hooks(HookPoint::OnRetire));
     steps.extend(hooks(HookPoint::OnRollback));
@@ -302,14 +306,31 @@ fn steps(
 /// What is down while two stacks must not run, and for how long at most.
 fn stop_first(environment: &EnvironmentDefinition) -> [Step; 2] {
     let plan = &environment.plan;
-    let most = plan.drain_within.plus(plan.retire_within).plus(plan.provision_within).plus(plan.check_within);
+    let stops = plan.drain_within.plus(plan.retire_within);
+    let deadlines = [stops, plan.provision_within, plan.check_within, plan.cut_over_within, plan.cut_over_within];
+    let meanwhile = [HookPoint::BeforeProvisioning, HookPoint::AfterChecks, HookPoint::BeforeCutover];
+    let hooks = environment.hooks.iter().filter(|hook| meanwhile.contains(&hook.at)).map(|hook| hook.timeout);
+    let all = hooks.chain(deadlines).fold(Millis(0), Millis::plus);
+    let asked = plan
+        .before_cutover
+        .as_ref()
+        .map(|gate| format!(", and the approval before the cutover may take {} more", format_duration(gate.timeout)));
     let page = format!("users get the maintenance page of the front, {}", within(plan.cut_over_within));
-    let stop = format!("what is live, {}; all of it is kept", within(plan.drain_within.plus(plan.retire_within)));
+    let held = environment.front.settings.contains_key("hold");
+    let held = held.then(|| "the front holds their requests before, for as long as its `hold` says".to_owned());
+    let stop = format!("what is live, {}; all of it is kept", within(stops));
     let down = vec![
-        format!("users are without the application from here until the cutover, {} at most", format_duration(most)),
+        format!(
+            "users are without the application from the page until the cutover: its deadlines are {} together{}",
+            format_duration(all),
+            asked.as_deref().unwrap_or("")
+        ),
         "going back stops the new stack and starts this one: page, stop, start, check, cutover".to_owned(),
     ];
-    [Step { name: "page", what: page, details: Vec::new() }, Step { name: "stop", what: stop, details: down }]
+    [
+        Step { name: "page", what: page, details: held.into_iter().collect() },
+        Step { name: "stop", what: stop, details: down },
+    ]
 }
 
 fn where_asked(environment: &EnvironmentDefinition) -> &'static str {
