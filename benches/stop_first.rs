@@ -40,7 +40,7 @@ fn main() {
     let rounds = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(5);
     println!("a deployment and its rollback, {rounds} times, with {CLIENTS} clients that ask all the while");
     println!("  hold    | what       | downtime s | requests | failed | got the page | longest wait s");
-    for (name, front) in [("without", ""), ("within", ", hold = { within = \"30s\", requests = 1000 }")] {
+    for (name, front) in [("without", ""), ("with", ", hold = { within = \"30s\", requests = 1000 }")] {
         let house = live(front);
         for round in 0..rounds {
             let version = format!("v{}", round + 2);
