@@ -5,7 +5,7 @@
 //! events happen at time 0, and a look may be acted upon at any of four clocks, from "no deadline has passed" to
 //! "all have", which covers every clock.
 //!
-//! It ships: [`cases`] makes worlds of an environment's own terms, and [`Explorer`] goes through one of them. Rules can be
+//! It ships: [`cases()`] makes worlds of an environment's own terms, and [`Explorer`] goes through one of them. Rules can be
 //! switched off in the tests only, which explore far more.
 //!
 //! - `world`: what there is; `config`: how hostile, and which rules are off; `canon`: states made comparable
