@@ -22,6 +22,9 @@ impl Page {
                 ("sick", words, "set, but it does not answer well".to_owned())
             }
             (true, true, _) => ("set", words, not_yet.unwrap_or_else(|| "set and seen".to_owned())),
+            (true, false, true) if self.view.light == Light::Maintenance => {
+                ("lie", words, "users get the maintenance page".to_owned())
+            }
             (true, false, true) => ("sick", words, "ordered, not shown by the front".to_owned()),
             (true, false, false) => ("lie", words, not_yet.unwrap_or_else(|| "no traffic".to_owned())),
         };
