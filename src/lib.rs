@@ -3,6 +3,8 @@
 #![cfg_attr(not(test), warn(unreachable_pub))]
 
 pub mod access;
+#[cfg(feature = "aws")]
+mod aws;
 pub mod checks;
 mod chronicle;
 pub mod cli;

@@ -4,7 +4,7 @@
 use std::error::Error;
 
 use reqwest::{
-    Client, ClientBuilder,
+    Client, ClientBuilder, StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
@@ -18,8 +18,27 @@ pub struct Way {
     pub origin: String,
     /// What the request says so that the front sends it to the stack. Secrets in it are marked as such.
     pub headers: HeaderMap,
-    /// The header of an answer that says which stack gave it, and its value for the stack that is meant.
-    pub mark: (HeaderName, HeaderValue),
+    /// How an answer of the stack is told from one of another.
+    pub mark: Mark,
+}
+
+/// How an answer of a stack is told from one of another stack, or of the front alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// A header says which stack gave it, by this value.
+    Header(HeaderName, HeaderValue),
+    /// The front leads to no other stack: it answers with this status itself when it does not lead there.
+    AllBut(StatusCode),
+}
+
+impl Mark {
+    /// Whether an answer with this status and these headers is the stack's.
+    pub fn is_on(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        match self {
+            Self::Header(name, value) => headers.get(name) == Some(value),
+            Self::AllBut(own) => status != *own,
+        }
+    }
 }
 
 /// Builds a client that follows no redirect and sends no referrer. It uses the proxies that the

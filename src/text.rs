@@ -119,6 +119,12 @@ pub(crate) fn did_you_mean<'a>(word: &str, accepted: impl IntoIterator<Item = &'
     (distance(nearest) * 3 <= nearest.len().max(3)).then_some(nearest)
 }
 
+/// Puts what somebody else says into one line, for people and the journal.
+pub(crate) fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(600).collect()
+}
+
 /// The first characters of a foreign text, made harmless for a terminal and a log line.
 pub(crate) fn excerpt(text: &str) -> String {
     const LONGEST: usize = 60;

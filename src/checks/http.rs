@@ -11,7 +11,7 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde::Deserialize;
 
 use super::{Asked, NoPass, Via};
-use crate::outgoing::{self, Way};
+use crate::outgoing::{self, Mark, Way};
 
 /// The most of a body that is looked at.
 const BODY: usize = 64 << 10;
@@ -301,18 +301,29 @@ impl HttpCheck {
 
     /// An answer of another stack, or of the front alone, says nothing of this one.
     fn must_be_of(&self, way: &Way, response: &Response) -> Result<(), Miss> {
-        let (name, wanted) = &way.mark;
-        let seen = response.headers().get(name);
-        if seen == Some(wanted) {
+        if way.mark.is_on(response.status(), response.headers()) {
             return Ok(());
         }
         let words = |value: &HeaderValue| short(&String::from_utf8_lossy(value.as_bytes()));
         let status = response.status().as_u16();
-        let got = match seen {
-            Some(other) => format!("one of {}", words(other)),
-            None => format!("status {status} without the mark of a stack; does the front have the preview's settings?"),
+        let (expected, got) = match &way.mark {
+            Mark::AllBut(_) => (
+                "an answer of the stack".to_owned(),
+                format!("status {status} of the front, which does not lead there yet"),
+            ),
+            Mark::Header(name, wanted) => {
+                let got = match response.headers().get(name) {
+                    Some(other) => format!("one of {}", words(other)),
+                    None => {
+                        format!(
+                            "status {status} without the mark of a stack; does the front have the preview's settings?"
+                        )
+                    }
+                };
+                (format!("an answer of {}", words(wanted)), got)
+            }
         };
-        Err(Miss { expected: format!("an answer of {}", words(wanted)), got, not_reached: true })
+        Err(Miss { expected, got, not_reached: true })
     }
 
     fn compare_headers(&self, headers: &HeaderMap) -> Result<(), Miss> {

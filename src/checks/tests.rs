@@ -10,7 +10,10 @@ use tokio::{
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
-use crate::machine::{Health, Millis, Number};
+use crate::{
+    machine::{Health, Millis, Number},
+    outgoing::Mark,
+};
 
 fn check(text: &str) -> Check {
     toml::from_str(text).expect("a right check")
@@ -124,7 +127,7 @@ fn through_a_front_only_an_answer_of_the_right_stack_counts() {
             client: reqwest::Client::builder().no_proxy().build().expect("a client"),
             origin: format!("http://{at}"),
             headers: HeaderMap::from_iter([(HeaderName::from_static("x-key"), key.clone())]),
-            mark: (HeaderName::from_static("x-stack"), HeaderValue::from_static("seven")),
+            mark: Mark::Header(HeaderName::from_static("x-stack"), HeaderValue::from_static("seven")),
         };
         let ask = async |at: SocketAddr| probe(&through, &subject(), Asked::Front(&way(at))).await.map(drop);
         let not_reached = |seen: Result<(), NoPass>, why: &str| match seen {

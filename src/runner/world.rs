@@ -366,7 +366,7 @@ impl World {
     fn at_front<'s>(&self, seen: Option<&'s SeenFront>) -> Vec<Number> {
         let split = |seen: &'s SeenFront| seen.route.split.iter().map(|split| &split.target);
         let routed = |seen: &'s SeenFront| seen.route.target.iter().chain(split(seen)).map(|target| &target.stack);
-        let all = seen.into_iter().flat_map(|seen| routed(seen).chain(&seen.staged));
+        let all = seen.into_iter().flat_map(|seen| routed(seen).chain(&seen.staged).chain(&seen.known));
         all.filter(|name| name.environment == self.id).map(|name| name.number).collect()
     }
 

@@ -3,8 +3,12 @@
 //! Drivers do what they are asked and tell what they see. They must not decide, not wait, not loop, and must not
 //! know the journal, the runner or one another.
 
+#[cfg(feature = "aws")]
+pub mod ecs;
 pub mod heat;
 mod logs;
+mod orders;
+mod own_folder;
 pub mod process;
 
 use std::{
@@ -302,7 +306,12 @@ pub struct Driver {
 ///
 /// What a driver keeps of stacks that were made lies in its folder below `stacks`, `retired` or `adopted`: that tells an
 /// installation that lost its journal from a new one.
-pub const DRIVERS: &[Driver] = &[process::DRIVER, heat::DRIVER];
+pub const DRIVERS: &[Driver] = &[
+    process::DRIVER,
+    heat::DRIVER,
+    #[cfg(feature = "aws")]
+    ecs::DRIVER,
+];
 
 /// Returns the driver of this name.
 pub fn driver(name: &str) -> Option<&'static Driver> {

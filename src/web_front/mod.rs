@@ -3,11 +3,14 @@
 //! Drivers apply the route they are given and read back what the front really serves. They must not decide, not wait,
 //! and must not know the journal, the runner or one another.
 
+#[cfg(feature = "aws")]
+pub mod alb;
 pub mod builtin;
 pub mod command;
 mod maintenance;
 pub mod nginx;
 mod preview;
+mod record;
 mod secret;
 mod sticky;
 mod trouble;
@@ -196,6 +199,17 @@ pub struct SeenFront {
     /// Requests of users that wait for a route ([`Route::hold`]).
     #[serde(default)]
     pub held: u64,
+    /// Other stacks that it can be asked for ([`FrontDriver::way_to`]): it keeps a way to each that is there.
+    #[serde(default)]
+    pub known: Vec<StackName>,
+}
+
+impl SeenFront {
+    /// A front of which nothing is known but its route.
+    pub fn new(route: Route) -> Self {
+        let (altered, staged, staged_at, counted, held) = (false, None, None, None, 0);
+        Self { route, altered, staged, staged_at, open: Vec::new(), counted, held, known: Vec::new() }
+    }
 }
 
 /// What a front has counted of users' requests since it was sent from one stack to another or shared between
@@ -318,7 +332,7 @@ pub trait FrontDriver: Send + Sync {
         Some("its driver has no preview".to_owned())
     }
 
-    /// Returns the way of a request through the front to a stack that it shows as live or staged. `connect`: how long
+    /// Returns the way of a request through the front to a stack that it shows as live, staged or known. `connect`: how long
     /// connecting to the front may take.
     fn way_to(&self, _stack: &StackName, _connect: Duration) -> Result<Way, StepError> {
         Err(StepError::Refused("its driver has no preview".to_owned()))
@@ -398,7 +412,13 @@ pub struct Driver {
 }
 
 /// The drivers there are. Adding one is one new module and one line here. The first one is the example of messages.
-pub const DRIVERS: &[Driver] = &[builtin::DRIVER, command::DRIVER, nginx::DRIVER];
+pub const DRIVERS: &[Driver] = &[
+    builtin::DRIVER,
+    command::DRIVER,
+    nginx::DRIVER,
+    #[cfg(feature = "aws")]
+    alb::DRIVER,
+];
 
 /// Returns the driver of this name.
 pub fn driver(name: &str) -> Option<&'static Driver> {

@@ -24,6 +24,14 @@ pub(super) trait Fixture: Send + Sync {
     fn closes_kept(&self) -> bool {
         false
     }
+    /// Whether its maintenance page says when to come again.
+    fn says_when(&self) -> bool {
+        true
+    }
+    /// A stack that serves at this address, as this front is given one.
+    fn target(&self, number: u32, at: SocketAddr) -> Target {
+        Target { stack: stack(number), reach: at.into() }
+    }
 }
 
 /// New fronts that nobody has given a route, in all the ways in which the driver is used.
@@ -38,6 +46,8 @@ pub(super) fn fixtures(driver: &str) -> Vec<Box<dyn Fixture>> {
             let ways = [Nginx::start(), Nginx::behind_ssh()].into_iter().flatten();
             ways.map(|nginx| Box::new(nginx) as Box<dyn Fixture>).collect()
         }
+        #[cfg(feature = "aws")]
+        "alb" => super::aws::Balancer::new().into_iter().map(|front| Box::new(front) as Box<dyn Fixture>).collect(),
         other => panic!(
             "the front driver {other:?} has no fixture: add one in tests/contract/fronts.rs, with its real peer, \
              so that the contract is tried against it"
@@ -105,18 +115,20 @@ impl Fixture for Program {
     }
 }
 
-/// A stack that answers everything with 200.
-async fn backend(number: u32) -> Target {
+/// A stack that answers everything with 200, and says its name, for this front.
+async fn backend(front: &dyn Fixture, number: u32) -> Target {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
+    let answer =
+        format!("HTTP/1.1 200 OK\r\nx-stack: {}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", stack(number));
     drop(tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let mut request = [0; 4096];
             let _ = client.read(&mut request).await;
-            let _ = client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            let _ = client.write_all(answer.as_bytes()).await;
         }
     }));
-    Target { stack: stack(number), reach: address.into() }
+    front.target(number, address)
 }
 
 fn route(generation: u64, target: &Target) -> Route {
@@ -146,7 +158,8 @@ async fn for_each_driver<F: Future<Output = ()>>(story: impl Fn(Box<dyn Fixture>
         for fixture in fixtures(name) {
             println!("front driver {name}");
             fixture.open().ensure_running().await.expect("it comes up");
-            story(fixture, backend(1).await, backend(2).await).await;
+            let (one, two) = (backend(&*fixture, 1).await, backend(&*fixture, 2).await);
+            story(fixture, one, two).await;
         }
     }
 }
@@ -195,7 +208,7 @@ async fn a_stack_that_is_reached_elsewhere_is_followed_by_the_order_in_force() {
         driver.cut_over(&route(7, &one)).await.expect("it answers");
         driver.stage(&two).await.expect("it answers");
         // Its instance is replaced twice, and the first of the new addresses comes back.
-        let moved = [backend(1).await, backend(1).await];
+        let moved = [backend(&*f, 1).await, backend(&*f, 1).await];
         for now in [&moved[0], &moved[1], &moved[0], &moved[0], &one] {
             let done = f.open().cut_over(&route(7, now)).await.expect("it answers");
             assert_eq!(done, CutOver::Applied);
@@ -276,7 +289,7 @@ async fn a_share_is_obeyed_read_back_and_taken_back_by_one_order_or_refused_by_n
     for driver in DRIVERS {
         for fixture in fixtures(driver.name) {
             println!("front driver {}", driver.name);
-            let (front, one, two) = (fixture.open(), backend(1).await, backend(2).await);
+            let (front, one, two) = (fixture.open(), backend(&*fixture, 1).await, backend(&*fixture, 2).await);
             front.ensure_running().await.expect("it comes up");
             front.cut_over(&route(1, &one)).await.expect("it answers");
             front.stage(&two).await.expect("it answers");
@@ -318,7 +331,7 @@ async fn nobody_can_be_given_the_traffic_and_a_front_with_a_page_shows_it() {
     for driver in DRIVERS {
         for fixture in fixtures(driver.name) {
             println!("front driver {}", driver.name);
-            let (front, one, two) = (fixture.open(), backend(1).await, backend(2).await);
+            let (front, one, two) = (fixture.open(), backend(&*fixture, 1).await, backend(&*fixture, 2).await);
             front.ensure_running().await.expect("it comes up");
             front.cut_over(&route(1, &one)).await.expect("it answers");
             let nobody = Route::whole(Generation(2), None);
@@ -334,7 +347,8 @@ async fn nobody_can_be_given_the_traffic_and_a_front_with_a_page_shows_it() {
             if let Some(at) = fixture.users().filter(|_| driver.pages) {
                 let page = Wire::open(at).and_then(|mut wire| wire.ask("GET", "/", "", "")).expect("an answer");
                 assert_eq!(page.status, 503);
-                assert_eq!(page.headers.get("retry-after").map(String::as_str), Some("30"), "{page:?}");
+                let says = page.headers.get("retry-after").map(String::as_str);
+                assert_eq!(says, fixture.says_when().then_some("30"), "{page:?}");
                 assert!(page.body.contains("Down for maintenance"), "{page:?}");
             }
             front.stage(&two).await.expect("it answers");

@@ -1,6 +1,8 @@
 //! What every driver must do, whatever it drives: the same stories for each one in the registries, each against its
 //! real peer. A new driver needs a fixture here and nothing else.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod fronts;
 mod heat;
 mod reach;

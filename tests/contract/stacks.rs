@@ -26,6 +26,14 @@ pub trait Fixture: Send + Sync {
     fn serving(&self) -> Vec<String>;
     /// The folders of our stacks in which what serves may write.
     fn homes(&self) -> Vec<PathBuf>;
+    /// Whether what serves has folders of its own, which a stop keeps.
+    fn keeps_homes(&self) -> bool {
+        true
+    }
+    /// An artifact of a release.
+    fn artifact(&self) -> &'static str {
+        "none"
+    }
     /// Crashes whoever looks after the stacks for the driver, where that is a process of ours.
     fn crash(&self);
     /// Held while a story goes on, where stories cannot all use the peer at once.
@@ -40,6 +48,8 @@ pub fn fixture(driver: &str) -> Option<Box<dyn Fixture>> {
     Some(match driver {
         "process" => Box::new(Processes { folder }),
         "heat" => Box::new(heat::Stacks { cloud: cloud()?, folder }),
+        #[cfg(feature = "aws")]
+        "ecs" => Box::new(super::aws::Services { account: super::aws::account()?, folder }),
         other => panic!(
             "the stack driver {other:?} has no fixture: add one in tests/contract/stacks.rs, with its real peer, \
              so that the contract is tried against it"
@@ -101,7 +111,7 @@ impl Drop for Processes {
 }
 
 pub fn spec(fixture: &dyn Fixture, number: u32) -> StackSpec {
-    let release = Release { number, artifact: "none".into(), ..Release::draft("v1") };
+    let release = Release { number, artifact: fixture.artifact().into(), ..Release::draft("v1") };
     StackSpec {
         name: stack(number),
         release: release.into(),
@@ -127,7 +137,9 @@ pub async fn stand_up(driver: &dyn StackDriver, spec: &StackSpec) -> SeenStack {
         let ready = |s: &SeenStack| s.name == spec.name && s.condition == Condition::Ready;
         let there = see(driver).await.iter().any(ready);
         if !there {
-            driver.ensure(spec).await.expect("it is taken up");
+            // One of several calls may be put off, as the runner knows.
+            let asked = driver.ensure(spec).await;
+            assert!(!matches!(asked, Err(StepError::Refused(_))), "it is taken up: {asked:?}");
         }
         there
     })

@@ -1,6 +1,8 @@
 //! Stories: what users do and what they get, told against a whole controller.
 
 mod artifacts;
+#[cfg(feature = "aws")]
+mod aws;
 mod bad_input;
 mod canaries;
 mod chaos;

@@ -267,12 +267,17 @@ impl House {
 
     /// Looks until there is something; panics with the log when that takes too long.
     pub fn until<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
+        self.until_within(PATIENCE, what, look)
+    }
+
+    /// The same where a story waits on purpose, for as long as this.
+    pub fn until_within<T>(&self, patience: Millis, what: &str, look: impl Fn() -> Option<T>) -> T {
         let begin = self.clock.now();
         loop {
             if let Some(found) = look() {
                 return found;
             }
-            if self.clock.now().since(begin) > PATIENCE {
+            if self.clock.now().since(begin) > patience {
                 let records: Vec<String> = self.records().iter().map(|r| r["event"].to_string()).collect();
                 panic!("never came to pass: {what}\n{}\n{}", records.join("\n"), self.log());
             }

@@ -375,7 +375,7 @@ impl FrontDriver for MemoryFront {
         let nothing = Route::whole(Generation(0), None);
         let route = front.route.clone().unwrap_or(nothing);
         let (staged, open) = (front.staged.clone(), front.open.clone());
-        Ok(Some(SeenFront { route, altered: front.altered, staged, staged_at: None, open, counted: None, held: 0 }))
+        Ok(Some(SeenFront { altered: front.altered, staged, open, ..SeenFront::new(route) }))
     }
 
     async fn ask_public(&self) -> Result<Option<StackName>, StepError> {

@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod aws;
+pub mod aws_account;
 pub mod browser;
 pub mod cloud;
 pub mod faults;

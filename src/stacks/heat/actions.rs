@@ -12,15 +12,18 @@ use serde_json::{Value, json};
 
 use super::{
     Heat,
-    client::{ACT, Failure, HEAT, Question, one_line},
+    client::{ACT, Failure, HEAT, Question},
     listing::Ours,
     observe::statuses,
-    orders::{Orders, RunOrder},
 };
 use crate::{
     clock::Stopwatch,
     machine::StackName,
-    stacks::{StackSpec, StepError},
+    stacks::{
+        StackSpec, StepError,
+        orders::{Orders, RunOrder},
+    },
+    text::one_line,
 };
 
 /// How soon at most an action that failed is tried again.
@@ -117,7 +120,7 @@ impl Heat {
     /// Has all of a stack that was suspended resumed.
     pub(super) async fn resume(&self, spec: &StackSpec, order: u64) -> Result<(), StepError> {
         let (name, order) = (&spec.name, RunOrder { order, stopped: false });
-        let known = self.newest_order(name)?.order > 0;
+        let known = self.orders().newest(name)?.order > 0;
         if (known || self.there(name).await?) && !self.takes(name, order)? {
             return Ok(());
         }
@@ -127,38 +130,9 @@ impl Heat {
         Ok(())
     }
 
-    /// Refuses to create or to begin anything of a stack that is stopped.
-    pub(super) fn is_to_run(&self, name: &StackName) -> Result<RunOrder, StepError> {
-        let order = self.newest_order(name)?;
-        if !order.stopped {
-            return Ok(order);
-        }
-        Err(StepError::Unavailable(format!(
-            "{name} was stopped by order {} and is kept as it is: only a newer order to start it starts it again",
-            order.order
-        )))
-    }
-
-    fn newest_order(&self, name: &StackName) -> Result<RunOrder, StepError> {
-        self.orders().of(name).map_err(|error| {
-            StepError::Unavailable(format!("whether {name} is to run cannot be read: {error}; nothing was changed"))
-        })
-    }
-
     fn takes(&self, name: &StackName, order: RunOrder) -> Result<bool, StepError> {
         self.installation()?;
-        self.orders().take(name, order).map_err(|error| {
-            StepError::Unavailable(format!(
-                "order {} for {name} cannot be written down: {error}; nothing was changed",
-                order.order
-            ))
-        })
-    }
-
-    /// Forgets the orders about a stack that is torn down.
-    pub(super) fn forget_orders(&self, name: &StackName) -> Result<(), StepError> {
-        let forgotten = self.orders().forget(name);
-        forgotten.map_err(|error| StepError::Unavailable(format!("{name}: its last order cannot be removed: {error}")))
+        self.orders().takes(name, order)
     }
 
     /// Brings the stack closer to what its newest order says. Returns whether it is there.

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     machine::{Adopts, StackName},
     stacks::{StackSpec, StepError},
+    text::one_line,
 };
 
 /// How many names of other stacks a message lists.
@@ -254,7 +255,7 @@ fn not_at_rest(stack: &Listed) -> Option<String> {
         "COMPLETE" if !["INIT", "DELETE", "SUSPEND"].contains(&action) => None,
         "PROGRESS" => Some(format!("it is being changed ({status}); try again when that is over")),
         _ => {
-            let reason = stack.stack_status_reason.as_deref().map(super::client::one_line).unwrap_or_default();
+            let reason = stack.stack_status_reason.as_deref().map(one_line).unwrap_or_default();
             Some(format!("Heat says {status} of it ({reason}), and only what is complete is taken over"))
         }
     }

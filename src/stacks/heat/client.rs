@@ -17,7 +17,13 @@ use super::{
     keystone::{Session, sign_in},
     settings::Settings,
 };
-use crate::{clock::Stopwatch, machine::Millis, outgoing::root_cause, stacks::StepError, text::excerpt};
+use crate::{
+    clock::Stopwatch,
+    machine::Millis,
+    outgoing::root_cause,
+    stacks::StepError,
+    text::{excerpt, one_line},
+};
 
 /// How long connecting may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
@@ -256,10 +262,4 @@ fn pause(said: &str, now: Option<Millis>) -> Option<Duration> {
 /// The innermost cause in one line, or that time was over.
 pub(super) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() { "no answer in time".to_owned() } else { one_line(&root_cause(error)) }
-}
-
-/// People and the journal get one line.
-pub(super) fn one_line(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().take(600).collect()
 }

@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 
 use super::{
     Heat,
-    client::{ACT, Failure, HEAT, Question, one_line},
+    client::{ACT, Failure, HEAT, Question},
     definition::{Definition, Place, expand},
     tags::{Tagged, minutes},
 };
 use crate::{
     machine::StackName,
     stacks::{StackSpec, StepError},
+    text::one_line,
 };
 
 /// The shortest part of a secret that is taken out of messages.
@@ -72,7 +73,7 @@ impl Heat {
         let parameters = parameters(spec, definition);
         self.fits(definition, &parameters).await?;
         // An order to stop it may have come meanwhile.
-        self.is_to_run(name)?;
+        self.orders().is_to_run(name)?;
         let body = request(self.installation()?, spec, definition, parameters);
         let question = Question {
             service: HEAT,

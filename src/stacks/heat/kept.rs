@@ -3,8 +3,7 @@
 //! a second file, which stays: a name may be another stack's tomorrow.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use super::{
     listing::Listed,
     tags::{Tagged, minutes},
 };
-use crate::machine::StackName;
+use crate::{machine::StackName, stacks::own_folder::write};
 
 /// The folders of these files.
 pub(super) struct Kept {
@@ -118,19 +117,6 @@ impl Kept {
         let plain = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         plain.then(|| self.file(id))
     }
-}
-
-/// Wholly or not at all, whatever happens to the host.
-pub(super) fn write(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    // Not `with_extension`: of a number after a dot that would take away the number.
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    let mut file = File::create(&draft)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

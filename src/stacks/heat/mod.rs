@@ -19,7 +19,6 @@ mod kept;
 mod keystone;
 mod listing;
 mod observe;
-mod orders;
 mod pace;
 mod preview;
 mod quota;
@@ -30,8 +29,8 @@ mod usual;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    fs::{File, OpenOptions, TryLockError},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
@@ -50,11 +49,12 @@ use self::{
     observe::{Asked, Detail},
     settings::Settings,
 };
-use super::{Driver, Logs, LogsFrom, Needs, ReadBeside, SeenStack, StackDriver, StackSpec, StepError, is_for};
+use super::{
+    Driver, Logs, LogsFrom, Needs, ReadBeside, SeenStack, StackDriver, StackSpec, StepError, is_for, own_folder,
+};
 use crate::{
     clock::Stopwatch,
     machine::{RetirePermit, StackName, StartPermit, StopPermit},
-    random::hex_of,
     reach::ReachKind,
 };
 
@@ -137,7 +137,7 @@ impl Heat {
             return Ok(known);
         }
         let failed = |error| StepError::Unavailable(format!("{} cannot be written: {error}", self.folder.display()));
-        let read = installation(&self.folder).map_err(failed)?;
+        let read = own_folder::installation(&self.folder).map_err(failed)?;
         Ok(self.installation.get_or_init(|| read))
     }
 
@@ -185,7 +185,7 @@ impl Heat {
 #[async_trait::async_trait]
 impl StackDriver for Heat {
     async fn ensure(&self, spec: &StackSpec) -> Result<(), StepError> {
-        let order = self.is_to_run(&spec.name)?;
+        let order = self.orders().is_to_run(&spec.name)?;
         match &spec.release.adopts {
             Some(adopts) => self.adopt(spec, adopts).await?,
             None => self.create(spec).await?,
@@ -204,7 +204,7 @@ impl StackDriver for Heat {
         for ours in listing.stacks.iter().filter(|ours| ours.tagged.name == *name && !ours.is_going()) {
             self.delete(ours).await?;
         }
-        self.forget_orders(name)
+        self.orders().forget(name)
     }
 
     async fn stop(&self, name: &StackName, permit: &StopPermit) -> Result<(), StepError> {
@@ -263,27 +263,4 @@ impl StackDriver for Heat {
     fn call_limit(&self) -> Duration {
         Duration::from_secs(120)
     }
-}
-
-/// A random name of this installation, made once.
-fn installation(folder: &Path) -> io::Result<String> {
-    fs::create_dir_all(folder.join("locks"))?;
-    let path = folder.join("installation");
-    if let Ok(text) = fs::read_to_string(&path)
-        && !text.trim().is_empty()
-    {
-        return Ok(text.trim().to_owned());
-    }
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = File::create(&draft)?;
-    writeln!(file, "{}", hex_of(16)?)?;
-    file.sync_all()?;
-    // Whoever is first wins, and all use theirs.
-    match fs::hard_link(&draft, &path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    fs::remove_file(&draft)?;
-    File::open(folder)?.sync_all()?;
-    Ok(fs::read_to_string(&path)?.trim().to_owned())
 }

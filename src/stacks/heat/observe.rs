@@ -9,16 +9,16 @@ use serde_json::Value;
 use super::{
     Heat,
     actions::{self, ABORTED},
-    client::{Failure, one_line},
+    client::Failure,
     endpoints::addresses,
     listing::{Listing, Ours},
-    orders::RunOrder,
 };
 use crate::{
     clock::Stopwatch,
     machine::{Millis, StackName},
     reach::Reach,
-    stacks::{Condition, SeenStack, StepError},
+    stacks::{Condition, SeenStack, StepError, orders::RunOrder},
+    text::one_line,
 };
 
 /// What Heat may take beyond its own limit, before a stack that it forgot counts as failed.
@@ -101,10 +101,10 @@ impl Heat {
     }
 
     async fn seen(&self, ours: &Ours, now: Option<Millis>) -> SeenStack {
-        let order = match self.orders().of(&ours.tagged.name) {
+        let order = match self.orders().newest(&ours.tagged.name) {
             Ok(order) => order,
-            Err(error) => {
-                let why = format!("whether it is to run cannot be read: {error}");
+            Err(why) => {
+                let why = why.to_string();
                 let seen = SeenStack::new(ours.tagged.name.clone(), Condition::Creating, Reach::default());
                 return SeenStack { made: ours.created, ..seen.remarked(Some(why)) };
             }

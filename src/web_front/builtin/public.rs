@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     machine::StackName,
-    outgoing::{self, Way},
+    outgoing::{self, Mark, Way},
     stacks::StepError,
     web_front::secret,
 };
@@ -99,7 +99,7 @@ pub(super) fn way(settings: &Settings, folder: &Path, stack: &StackName, connect
     let origin = format!("{}://{address}", if plain { "http" } else { "https" });
     let (probe, name) = (HeaderName::from_static(PROBE_NAME), HeaderName::from_static(STACK_NAME));
     let headers = HeaderMap::from_iter([(probe, probe_secret(folder)?), (name.clone(), label.clone())]);
-    Ok(Way { client, origin, headers, mark: (name, label) })
+    Ok(Way { client, origin, headers, mark: Mark::Header(name, label) })
 }
 
 async fn request<S>(stream: S, settings: &Settings, secret: &HeaderValue, host: &str) -> io::Result<Response<Incoming>>

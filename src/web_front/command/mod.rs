@@ -5,7 +5,6 @@
 //! command nobody knows what the front really serves, so this tells what it was ordered last. Must not guess beyond.
 
 mod faults;
-mod record;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -20,11 +19,8 @@ use std::{
 
 use tokio::{process::Command, time::interval};
 
-use self::{
-    record::Record,
-    settings::{Settings, Words},
-};
-use super::{CutOver, Driver, FrontDriver, Route, SEEN, SeenFront, Target, cannot_split};
+use self::settings::{Settings, Words};
+use super::{CutOver, Driver, FrontDriver, Route, SEEN, SeenFront, Target, cannot_split, record::Record};
 use crate::{
     machine::{Fencing, StackName},
     program::{Input, NoEnd, run},
@@ -228,15 +224,7 @@ impl FrontDriver for CommandFront {
         let Some(mut route) = record.in_force else {
             // A candidate is known before the first order.
             let route = Route::whole(crate::machine::Generation(0), None);
-            return Ok(record.staged.map(|staged| SeenFront {
-                route,
-                altered: false,
-                staged: Some(staged),
-                staged_at: None,
-                open: Vec::new(),
-                counted: None,
-                held: 0,
-            }));
+            return Ok(record.staged.map(|staged| SeenFront { staged: Some(staged), ..SeenFront::new(route) }));
         };
         let mut altered = false;
         if let Some(observe) = &self.settings.observe
@@ -253,7 +241,7 @@ impl FrontDriver for CommandFront {
         }
         // It is not known how many requests are open: that there are some cannot be ruled out.
         let open = record.before.into_iter().map(|stack| (stack, 1)).collect();
-        Ok(Some(SeenFront { route, altered, staged: record.staged, staged_at: None, open, counted: None, held: 0 }))
+        Ok(Some(SeenFront { altered, staged: record.staged, open, ..SeenFront::new(route) }))
     }
 
     async fn ask_public(&self) -> Result<Option<StackName>, StepError> {

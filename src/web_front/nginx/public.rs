@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     machine::StackName,
-    outgoing::{self, Way},
+    outgoing::{self, Mark, Way},
     stacks::StepError,
     web_front::secret,
 };
@@ -76,7 +76,7 @@ pub(super) fn way(public: &Public, folder: &Path, stack: &StackName, connect: Du
         (stack.clone(), mark.clone()),
     ]);
     let client = client(public, LONGEST, connect)?;
-    Ok(Way { client, origin: public.origin(), headers, mark: (stack, mark) })
+    Ok(Way { client, origin: public.origin(), headers, mark: Mark::Header(stack, mark) })
 }
 
 /// Says why there was no answer, or none that can be trusted.

@@ -202,7 +202,7 @@ impl Served {
         let altered = self.ordered.as_ref().is_some_and(says);
         let route = Route { split: self.split, ..Route::whole(generation, self.target) };
         let (stack, staged_at) = (staged.as_ref().map(|target| target.stack.clone()), staged);
-        Some(SeenFront { route, altered, staged: stack, staged_at, open, counted: None, held: 0 })
+        Some(SeenFront { altered, staged: stack, staged_at, open, ..SeenFront::new(route) })
     }
 }
 

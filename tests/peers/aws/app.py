@@ -1,6 +1,6 @@
 """The application of a task. usage: app.py ADDRESS PORT
 
-Environment: VERSION, which it answers with; SLOW, the seconds before it listens; BAD, how it misbehaves:
+Environment: VERSION, which it answers with; POINTSMAN_STACK, which it says in a header; SLOW, the seconds before it listens; BAD, how it misbehaves:
   crash   exits with 3 at once
   health  answers /health with 500
   flap    the one that gets port LEADER exits after LIFE seconds, the others fail their health checks
@@ -36,6 +36,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = f"{version} {ip}\n".encode()
         self.send_response(500 if bad == "health" and self.path == "/health" else 200)
         self.send_header("content-length", str(len(body)))
+        self.send_header("x-stack", os.environ.get("POINTSMAN_STACK", "none"))
         self.end_headers()
         self.wfile.write(body)
 

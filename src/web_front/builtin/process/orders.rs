@@ -186,13 +186,12 @@ impl Front {
         let route = self.memory.route.clone().unwrap_or(never);
         Seen {
             front: known.then(|| SeenFront {
-                route,
-                altered: false,
                 staged,
                 staged_at: self.memory.staged.clone(),
                 open,
                 counted: self.plane.counted(),
                 held,
+                ..SeenFront::new(route)
             }),
             maintenance: self.memory.maintenance,
             version: VERSION.to_owned(),

@@ -1,6 +1,6 @@
-//! The newest order to stop a stack, or to start it again. Heat may lose an answer, and its tags cannot be set without an
-//! update of the stack, so the order stands in our own folder before Heat is asked: by the stack's name, which is given once,
-//! because an order may come before the stack. Must not talk to anybody.
+//! The newest order to stop a stack, or to start it again. A provider may lose an answer, and does not number orders, so the
+//! order stands in the driver's own folder before the provider is asked: by the stack's name, which is given once, because an
+//! order may come before the stack. Must not talk to anybody.
 
 use std::{
     fs::{self, OpenOptions},
@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::kept;
+use super::{StepError, own_folder};
 use crate::machine::StackName;
 
 /// The newest order to stop a stack or to start it again.
@@ -31,7 +31,45 @@ impl Orders {
     }
 
     /// The newest order about a stack; one without a number where there was none.
-    pub(super) fn of(&self, name: &StackName) -> io::Result<RunOrder> {
+    pub(super) fn newest(&self, name: &StackName) -> Result<RunOrder, StepError> {
+        self.of(name).map_err(|error| {
+            StepError::Unavailable(format!("whether {name} is to run cannot be read: {error}; nothing was changed"))
+        })
+    }
+
+    /// The newest order, unless it is one to stop: nothing of such a stack may be created or begun.
+    pub(super) fn is_to_run(&self, name: &StackName) -> Result<RunOrder, StepError> {
+        let order = self.newest(name)?;
+        if !order.stopped {
+            return Ok(order);
+        }
+        Err(StepError::Unavailable(format!(
+            "{name} was stopped by order {} and is kept as it is: only a newer order to start it starts it again",
+            order.order
+        )))
+    }
+
+    /// Writes the order down, unless a newer one is known. Returns whether it is the newest now.
+    pub(super) fn takes(&self, name: &StackName, order: RunOrder) -> Result<bool, StepError> {
+        self.take(name, order).map_err(|error| {
+            let number = order.order;
+            StepError::Unavailable(format!(
+                "order {number} for {name} cannot be written down: {error}; nothing was changed"
+            ))
+        })
+    }
+
+    /// Forgets the orders about a stack that is torn down.
+    pub(super) fn forget(&self, name: &StackName) -> Result<(), StepError> {
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StepError::Unavailable(format!("{name}: its last order cannot be removed: {error}")))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn of(&self, name: &StackName) -> io::Result<RunOrder> {
         match fs::read(self.path(name)) {
             Ok(text) => Ok(serde_json::from_slice(&text)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(RunOrder::default()),
@@ -39,8 +77,7 @@ impl Orders {
         }
     }
 
-    /// Writes the order down, unless a newer one is known. Returns whether it is the newest now.
-    pub(super) fn take(&self, name: &StackName, order: RunOrder) -> io::Result<bool> {
+    fn take(&self, name: &StackName, order: RunOrder) -> io::Result<bool> {
         fs::create_dir_all(&self.0)?;
         // One at a time, whichever controller it is.
         let serial = OpenOptions::new().create(true).truncate(false).write(true).open(self.0.join(".lock"))?;
@@ -49,15 +86,8 @@ impl Orders {
         if known.order >= order.order {
             return Ok(known == order);
         }
-        kept::write(&self.0, &self.path(name), &serde_json::to_string(&order)?)?;
+        own_folder::write(&self.0, &self.path(name), &serde_json::to_string(&order)?)?;
         Ok(true)
-    }
-
-    pub(super) fn forget(&self, name: &StackName) -> io::Result<()> {
-        match fs::remove_file(self.path(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
     }
 
     fn path(&self, name: &StackName) -> PathBuf {

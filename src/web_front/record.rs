@@ -1,4 +1,4 @@
-//! What the front was ordered, kept in its folder: all that is known where nothing can be read back. Must not run anything.
+//! What a front was ordered that keeps no orders itself, kept in its folder. Must not ask or run anything.
 
 use std::{
     fs::{self, File},
@@ -8,7 +8,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{machine::StackName, web_front::Route};
+use super::Route;
+use crate::machine::StackName;
 
 const FILE: &str = "ordered.json";
 
@@ -16,7 +17,7 @@ const FILE: &str = "ordered.json";
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
-    /// The last order whose command ended well.
+    /// The last order that was carried out.
     pub in_force: Option<Route>,
     /// The highest order that was ever begun.
     pub accepted: Option<Route>,
@@ -24,6 +25,9 @@ pub(super) struct Record {
     pub staged: Option<StackName>,
     /// The stack that had the traffic before.
     pub before: Option<StackName>,
+    /// Nothing of the front was changed yet: its users are somebody else's, whatever the last order says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untouched: bool,
 }
 
 impl Record {
